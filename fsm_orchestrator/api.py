@@ -12,6 +12,7 @@ from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.engine.invocation import run_invocation
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import HeldBy
 
@@ -82,6 +83,7 @@ def run_as_command(
     listener: Listener,
     on_words: OnWords | None = None,
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
+    code: OwnCode = ANOTHERS,
     on_metered: OnMetered | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
@@ -93,6 +95,7 @@ def run_as_command(
         HeldBy.COMMAND,
         on_words,
         on_slow_artifact,
+        code,
         on_metered,
     )
     return run_invocation(config, caller)

@@ -4,6 +4,7 @@
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
     │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
+    │  └─ TamperedError      exit 1    the record is not the one that was left: file, change
     ├─ ReportError           exit 1    a report cannot be read: file, reason
     ├─ OperationError        exit 1    the program could not do its own part: the run failed
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
@@ -53,6 +54,10 @@ class CheckpointError(OrchestratorError):
     """A checkpoint cannot be used; the file was left as it is."""
 
 
+class TamperedError(CheckpointError):
+    """The record of a run is not the one that was left here; it was left as it is."""
+
+
 class ReportError(OrchestratorError):
     """A report cannot be read."""
 
@@ -82,8 +87,18 @@ class RecordingError(OperationError):
         )
 
 
+class ChangedCodeError(ImportError):
+    """Code that this program needs is not what it was when its first stage began."""
+
+
 def not_loaded(error: ImportError) -> OperationError:
     """Return what it means for a run that something it needs cannot be loaded."""
+    if isinstance(error, ChangedCodeError):
+        return OperationError(
+            Operation.CONTROL_VERIFY,
+            f"a part of this program is not loaded: {error}",
+            remedy="find out who did that, an upgrade or a stage; install it again, then resume",
+        )
     return OperationError(
         Operation.ORCHESTRATOR_RUN,
         f"a part of this program cannot be loaded: {error}",

@@ -12,6 +12,7 @@ import itertools
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final
@@ -53,6 +54,7 @@ def pytest_configure() -> None:
             signal.signal(signum, _outlive if signum == signal.SIGHUP else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     memory.work_there()
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +78,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         forked.prepare(command.environment())
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def own_private_state(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep the private state of what a test runs in its own process where its commands keep it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "tmp_path" in request.fixturenames:
+            state = request.getfixturevalue("tmp_path") / "state"
+            patch.setenv("XDG_STATE_HOME", str(state))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.approvals.request import (
     ApprovalPredicate,
@@ -21,9 +18,10 @@ from fsm_orchestrator.approvals.request import (
     Requester,
 )
 from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config.program_files import files_of
 from fsm_orchestrator.config.stage_record import StageRecord, settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.file_digest import digest_and_size
 from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -32,8 +30,6 @@ from fsm_orchestrator.vocabulary import StateKind, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.contracts import Contract
-
-FILE_BYTES_MAX: Final = 16 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -126,16 +122,6 @@ class Asking:
     def _command(
         self, known: StageSettings, stage: str, record: StageRecord, made: AbstractSet[str]
     ) -> RequestedCommand:
-        search = known.env.get("PATH") or os.environ.get("PATH")
-        program = known.command
-        if os.sep not in program:
-            program = shutil.which(program, path=search) or ""
-        own = set(map(os.path.normpath, known.artifact_paths))
-        arguments = (os.path.join(known.cwd, one) for one in known.args if _is_path(one))
-        paths = (
-            one for one in arguments if os.path.isfile(one) and os.path.normpath(one) not in own
-        )
-        named = (one for one in (program, *paths) if one and os.path.normpath(one) not in made)
         return RequestedCommand(
             stage=stage,
             argv=(record.command, *record.args),
@@ -146,7 +132,7 @@ class Asking:
             if known.confine is None
             else sha256_of(known.confine.model_dump_json().encode()),
             held_to=_held_to(record) if known.must_earn else None,
-            files=tuple(map(self._file, dict.fromkeys(named))),
+            files=tuple(map(self._file, dict.fromkeys(one.path for one in files_of(known, made)))),
         )
 
     def _set(self, contract: Contract) -> RequestedFile:
@@ -176,27 +162,6 @@ def _held_to(record: StageRecord) -> str:
         "input_program": record.input_program,
     }
     return sha256_of(json.dumps(said, sort_keys=True).encode())
-
-
-def _is_path(argument: str) -> bool:
-    return (
-        bool(argument)
-        and "\0" not in argument
-        and len(os.fsencode(argument)) < os.pathconf("/", "PC_PATH_MAX")
-    )
-
-
-def digest_and_size(path: str) -> tuple[str | None, int | None]:
-    """Return the SHA-256 and the size of a regular file; None where it cannot be read."""
-    try:
-        descriptor = files.open_regular(Path(path), is_link_good=True)
-        with os.fdopen(descriptor, "rb") as stream:
-            size_bytes = os.fstat(stream.fileno()).st_size
-            if size_bytes > FILE_BYTES_MAX:
-                return None, None
-            return hashlib.file_digest(stream, "sha256").hexdigest(), size_bytes
-    except (OSError, ValueError):
-        return None, None
 
 
 def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:

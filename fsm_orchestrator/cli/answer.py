@@ -38,10 +38,12 @@ from fsm_orchestrator.cli.style import Mark, plain
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.preparation.believing import believed
 from fsm_orchestrator.processes.ancestry import is_below_stage
 from fsm_orchestrator.processes.tool import paged
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
@@ -96,6 +98,9 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     output = directory_of_a_run(given.typed)
     saved = load_saved(output)
     holder = holder_of(output)
+    if holder is None:  # a run at work looks after its record itself
+        key_file = parameters.get("state_key_file")
+        believed(saved, output, None if key_file is None else absolute(key_file))
     attempt = saved.checkpoint.open_attempt
     _refuse_stage(
         None if holder is None else holder.pid, None if attempt is None else attempt.keeper_pid

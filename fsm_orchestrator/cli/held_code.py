@@ -1,7 +1,8 @@
-"""Keeps what a run may still have to load: the package may be upgraded while its stages work.
+"""Keeps what a run may still have to load: its stages may write where that is found.
 
-Rare modules are imported when they are met. By then their files may be those of another version, or
-gone. So their code is read as soon as the first stage is at work, and only run when it is needed.
+Rare modules are imported when they are met. By then their files may be those of another version, a
+stage's, or gone. So the code of the package is read before the first program is started, and only
+run when it is needed; of all else nothing is loaded that is newer than that.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+from fsm_orchestrator.disk import unchanged
+from fsm_orchestrator.errors import ChangedCodeError
+from fsm_orchestrator.processes.observing import OwnCode
+
 PACKAGE: Final = __name__.partition(".")[0]
 NOT_FOR_RUNS: Final = frozenset({"cli/commands", "cli/parser", "rendering", "schemas", "selftest"})
 """What no run loads, by its path in the package."""
+KEEPERS: Final = "processes"
+"""Where the code of a keeper is, by its path in the package."""
 _SUFFIX: Final = ".py"
 _HEADER_BYTES: Final = 16
 _BY_SOURCE: Final = bytes(4)
@@ -34,15 +41,50 @@ class _Held(NamedTuple):
     size_bytes: int
 
 
+class HeldCode(OwnCode):
+    """The code of the command's own process."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+
+    def hold(self) -> None:
+        """Have this process load modules as they are now, once for all of its runs."""
+        if not self._is_held:
+            self._is_held = True
+            hold_code()
+
+    def confirm(self) -> None:
+        """Make sure that a keeper that is started now is what one was then.
+
+        Raises:
+            ChangedCodeError: its code has been changed.
+        """
+        if not self._is_held:
+            return
+        sources = [source for _, source in _modules(_folder(), KEEPERS)]
+        cached = [one for one in map(cache_from_source, sources) if os.path.exists(one)]
+        unchanged.confirm((*sources, *cached))
+
+
+COMMAND: Final = HeldCode()
+"""That of this process."""
+
+
 def hold_code() -> None:
-    """Have this process load modules of the package as they are now, whenever it does."""
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    """Have this process load modules as they are now, whenever it does."""
+    since = unchanged.now()
+    folder = _folder()
     held = {}
     with contextlib.suppress(OSError):  # in an archive, say: then it is as it was without this
         for name, source in _modules(folder):
             if name not in sys.modules:
                 held[name] = _read(source)
     sys.meta_path.insert(0, _Finder(held))
+    unchanged.install(since, ChangedCodeError)
+
+
+def _folder() -> str:
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def _modules(folder: str, below: str = "") -> Iterator[tuple[str, str]]:

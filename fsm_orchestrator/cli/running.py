@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
-from fsm_orchestrator.cli.held_code import hold_code
+from fsm_orchestrator.cli.held_code import COMMAND
 from fsm_orchestrator.cli.progress import Progress, progress_of
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import Request
@@ -22,7 +22,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import EventName, ExitCode, LogFormat, Outcome
+from fsm_orchestrator.vocabulary import ExitCode, LogFormat, Outcome
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -41,9 +41,10 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
             report = run_as_command(
                 config,
                 interrupts,
-                _Holding(progress),
+                progress,
                 progress.on_words,
                 None if request.log_format is LogFormat.JSON else _say_slow_artifact,
+                COMMAND,
                 progress.on_metered,
             )
     except OrchestratorError as error:
@@ -69,21 +70,6 @@ def _say_slow_artifact(slow: SlowArtifact) -> None:
     """Say why nothing is seen yet. The path may hold a secret that nothing here knows of."""
     took = span_words(slow.elapsed_ms)
     console.stderr().write(f"still judging the artifacts of completed stages after {took}\n")
-
-
-class _Holding:
-    """Has the code held that the run may still need, once its first stage is at work."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._is_held = False
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        """Pass an event on. A run without a stage is over before anything can be upgraded."""
-        if not self._is_held and event["event"] == EventName.STAGE_STARTED:
-            self._is_held = True
-            hold_code()
-        self._progress(event)
 
 
 def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: Interrupts) -> str:

@@ -79,6 +79,7 @@ def _resumed(request: Request) -> Request:
         directory=directory,
         resume=True,
         keep_secrets=request.config.keep_secrets,
+        state_key_file=request.config.state_key_file,
         fixed_clock=request.config.fixed_clock,
     )
     return request._replace(config=config)

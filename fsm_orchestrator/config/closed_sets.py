@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.model.confine_options import CONFINE_KEYS
+from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import (
     Backoff,
@@ -15,6 +18,9 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.text.validation import Problem
 
 _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "backoff": Backoff,
@@ -37,3 +43,28 @@ def word_hint(location: tuple[int | str, ...], value: object) -> str:
         case _:
             known = ()
     return suggestion(value, known) if isinstance(value, str) else ""
+
+
+def meant(problem: Problem, given: object, run: type[BaseModel], stage: type[BaseModel]) -> str:
+    """Return the keyword, or the word, that was probably meant in a configuration.
+
+    `run` and `stage` are the models of a run's configuration, and of what it gives for a stage.
+    """
+    if not problem.is_unknown_key:
+        return word_hint(problem.location, given)
+    return suggestion(str(problem.location[-1]), _known_below(problem.location, run, stage))
+
+
+def _known_below(
+    location: tuple[int | str, ...], run: type[BaseModel], stage: type[BaseModel]
+) -> Iterable[str]:
+    """Return the keywords that may stand at a place below a run's configuration."""
+    match location:
+        case ("stages", _, "retry", _):
+            return RetryPolicy.model_fields
+        case ("stages", _, "confine", _):
+            return CONFINE_KEYS
+        case ("stages", _, _):
+            return stage.model_fields
+        case _:
+            return run.model_fields

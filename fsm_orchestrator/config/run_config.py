@@ -17,8 +17,7 @@ from fsm_orchestrator.config.given_types import (
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
-from fsm_orchestrator.model.confine_options import CONFINE_KEYS
+from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, field_validator
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import ContractGiven
     from fsm_orchestrator.model.evidence import SubjectGiven
-    from fsm_orchestrator.text.validation import Problem
 else:
     ContractGiven = lazily("fsm_orchestrator.model.contracts", "ContractGiven")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
@@ -72,28 +70,6 @@ class GivenModel(BaseModel):
 
 def _unknown(key: str, known: Iterable[str]) -> str:
     return f"unknown keyword {key!r}{suggestion(key, known)}"
-
-
-def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
-    """Return the keywords that may stand at a place below a RunConfig."""
-    match location:
-        case ("stages", _, "retry", _):
-            return RetryPolicy.model_fields
-        case ("stages", _, "confine", _):
-            return CONFINE_KEYS
-        case ("stages", _, _):
-            return StageGiven.model_fields
-        case _:
-            return RunConfig.model_fields
-
-
-def _meant(problem: "Problem", given: Any) -> str:
-    """Return the keyword, or the word, that was probably meant."""
-    if problem.is_unknown_key:
-        return suggestion(str(problem.location[-1]), _known_below(problem.location))
-    from fsm_orchestrator.config.closed_sets import word_hint  # noqa: PLC0415 - rare
-
-    return word_hint(problem.location, given)
 
 
 class GivenCommand(GivenModel):
@@ -125,6 +101,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     protect: tuple[PathText, ...] | None = unset("protect")
     inputs: tuple[PathText, ...] | None = unset("inputs")
     input_program: bool | None = unset("input_program")
+    pin: bool | None = unset("pin")
 
     @property
     def is_empty(self) -> bool:
@@ -224,6 +201,16 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven):
         default=OnChangedStage.REFUSE,
         description="What a resume does about a completed stage that is not what it was.",
     )
+    accept_record: Sha256 | None = Field(
+        default=None,
+        description="The digest of a record that is to be gone on from although it is not, or is"
+        " not known to be, the one that was left here.",
+    )
+    state_key_file: PathText | None = Field(
+        default=None,
+        description="A file with a key that records are proved by, shared by those who work on"
+        " them; the user's own key unless given.",
+    )
     rerun: tuple[StateName, ...] = Field(
         default=(), description="Completed stages to run again, with all stages after them."
     )
@@ -241,11 +228,14 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven):
     @classmethod
     def refusal(cls, error: "ValidationError") -> UsageError:
         """Return what is wrong as UsageError: a configuration is the caller's."""
+        from fsm_orchestrator.config.closed_sets import meant  # noqa: PLC0415 - rare
         from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
         given = [one["input"] for one in error.errors(include_url=False, include_context=False)]
         said = zip(problems(error), given, strict=True)
-        return UsageError("\n".join(f"{one.text}{_meant(one, value)}" for one, value in said))
+        return UsageError(
+            "\n".join(f"{one.text}{meant(one, value, cls, StageGiven)}" for one, value in said)
+        )
 
     @field_validator("fixed_clock")
     @classmethod

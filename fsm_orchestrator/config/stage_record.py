@@ -36,9 +36,11 @@ from fsm_orchestrator.vocabulary import Compared
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 else:
     Contract = lazily("fsm_orchestrator.model.contracts", "Contract")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
+    Pins = lazily("fsm_orchestrator.model.program", "Pins")
 
 
 class RecordedCommand(StrictModel):
@@ -89,6 +91,7 @@ class StageRecord(LimitFields, RecordedCommand):
     on_unmetered: OnUnmetered | None = left_out(
         None, "What it means that it metered nothing; left out where nothing was said."
     )
+    pins: Pins | None = left_out(None, "What of its command must not change any more.")
     verify: Commands = left_out(
         (), "The commands that verify what it has done, in order, each in words; masked."
     )
@@ -163,6 +166,7 @@ def record_of(
         confine=settings.confine,
         allow_stale=settings.allow_stale,
         on_unmetered=settings.on_unmetered,
+        pins=settings.pins,
         **_verifying_record(settings, masker),
         contracts=settings.contracts,
         protect=settings.protect,
@@ -211,6 +215,8 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         confine=record.confine,
         allow_stale=record.allow_stale,
         on_unmetered=record.on_unmetered,
+        pin=record.pins is not None,
+        pins=record.pins,
         **{key: getattr(record, key) for key in VERIFY_KEYS},
         contracts=record.contracts,
         protect=record.protect,

@@ -24,6 +24,7 @@ from fsm_orchestrator.vocabulary import Compared
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class StageSettings:
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
     on_unmetered: OnUnmetered | None = None
+    pin: bool = False
+    pins: "Pins | None" = None
     verify: tuple[tuple[str, ...], ...] = ()
     verify_timeout_ms: int | None = None
     clean_env: bool = True
@@ -103,7 +106,7 @@ def given_settings(
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary; a template of a
-            config file that cannot be filled in.
+            config file that cannot be filled in; a program that is to be pinned and cannot be.
     """
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
@@ -122,6 +125,10 @@ def given_settings(
             _refuse_senseless_retry(lifecycle.states[stage], settings)
     for stage in config.skip_stages or ():
         _refuse_senseless_skip(stage, lifecycle, merged)
+    if any(one.pin for one in merged.values()):
+        from fsm_orchestrator.config.program_files import pinned  # noqa: PLC0415 - rare
+
+        return pinned(merged)
     return merged
 
 
@@ -198,6 +205,8 @@ def _merge(
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
         on_unmetered=given.on_unmetered or kept.on_unmetered,
+        pin=kept.pin if given.pin is None else given.pin,
+        pins=None if given.pin is False else kept.pins,
         **_verifying(config, given),
         **_earned(config, given, kept),
     )

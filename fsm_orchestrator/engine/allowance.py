@@ -130,6 +130,13 @@ class Allowance:
         stop = nothing_left(self._context.recorder.draft)
         return None if stop is None else stop.nothing_left
 
+    def stops(self) -> Fact | None:
+        """Record that nothing more may be started now; return the fact, None where it may."""
+        if self.is_over:
+            return self.time_is_up()
+        nothing_left = self.nothing_left()
+        return None if nothing_left is None else self.budget_is_spent(nothing_left)
+
     def budget_is_spent(self, why: str) -> Fact:
         """Record that no stage is started any more; return the fact that it is so."""
         self._record(Operation.BUDGET_VERIFY, why)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
-from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.errors import InternalError, OperationError
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.vocabulary import Containment, EventName, Operation, StateKind
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.guarding import Guard
@@ -110,6 +112,26 @@ class Beginnings:
     def reach(self) -> Containment:
         """How far the ending of processes reaches, as the record says."""
         return self._recorder.draft.invocation.containment or Containment.PROCESS_GROUP
+
+    def confirm_pins(self, stage: str) -> None:
+        """Make sure that what a stage runs is what was pinned.
+
+        Raises:
+            OperationError: it is not.
+        """
+        settings = self._settings[stage]
+        if settings.pins is not None:
+            from fsm_orchestrator.config.program_files import changed  # noqa: PLC0415 - rare
+
+            path = changed(settings)
+            if path is not None:
+                said = f"{copyable(path)} is not what it was when stage {stage!r} was pinned"
+                raise OperationError(
+                    Operation.CONTROL_VERIFY,
+                    self._context.masker.mask(said),
+                    remedy="find out who changed it; to run it as it is now, resume with"
+                    f" {option_prefix(stage)}-bin",
+                )
 
     def _begin(self, stage: str) -> AttemptRecord:
         if not self._settings[stage].is_known:

@@ -5,7 +5,6 @@ Shared by the modules of this room. Decides nothing.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,15 +18,17 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.chain import Gap, GapCause
 from fsm_orchestrator.record.closure import WorkVerdict
-from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.record.events_mark import Loss
+from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.record.settings_part import settings_since
-from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
+from fsm_orchestrator.stages.output_files import LogSeals
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
@@ -49,6 +50,7 @@ class RunContext:
         log: RunLogger,
         event_file: EventFile,
         caller: Surroundings,
+        leaving: Leaving | None = None,
     ) -> None:
         draft = preparation.checkpoint
         self.preparation = preparation
@@ -57,6 +59,7 @@ class RunContext:
         self.output_directory = preparation.config.output_path
         self.clock = preparation.clock
         self.masker = preparation.masker
+        self.log_seals = LogSeals(self.output_directory)
         self._warned: set[str] = set()
         self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
         self.recorder = Recorder(
@@ -64,6 +67,7 @@ class RunContext:
             draft,
             lambda: not self.is_judging_given_up and self.judge_artifacts().is_intact,
             event_file,
+            leaving,
         )
         self._event_file = event_file
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
@@ -83,14 +87,17 @@ class RunContext:
         return Allowance(self, caller)
 
     def close(self) -> None:
-        """Free what was kept for the last word."""
+        """Free what was kept for the last word, and note how all was left."""
         self._reserve.close()
+        self.recorder.seal()
+        self.recorder.leaving.close()
 
     def begin(self, ended_pids: tuple[int, ...]) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
 
         `ended_pids` are what was left of an interrupted attempt.
         """
+        self._log_gap()
         draft = self.recorder.draft
         about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
         self.log.emit(
@@ -115,8 +122,30 @@ class RunContext:
             self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()
         self._note_missing_events()
+        self._note_missing_key()
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
+
+    def _log_gap(self) -> None:
+        """Log that the events do not go on from the line that was written last."""
+        gap = self._event_file.gap
+        accepted = self.recorder.draft.invocation.accepted
+        if gap is None and accepted is not None:
+            known = self.preparation.checkpoint
+            gap = Gap(known.last_event_seq, known.last_event_sha256, 0, is_torn_only=False)
+        if gap is None or self.recorder.draft.invocation.number == 1:
+            return
+        told: dict[str, Any] = {"last_seq": gap.last_seq, "cut_bytes": gap.cut_bytes}
+        if gap.last_sha256 is not None:
+            told["last_sha256"] = gap.last_sha256
+        if self.preparation.found_sha256 is not None:
+            told["checkpoint_sha256"] = self.preparation.found_sha256
+        cause = GapCause.TORN if gap.is_torn_only else GapCause.POWER_CUT
+        if self._event_file.lost is not None:
+            cause = GapCause.LOST
+        if accepted is not None:
+            cause = GapCause.ACCEPTED
+        self.log.emit(EventName.CHAIN_GAP, level="warning", cause=cause.value, **told)
 
     def _log_record(self) -> None:
         """Log what the record begins with: what is new in it, where the log has the rest."""
@@ -146,6 +175,14 @@ class RunContext:
                 " down before they were on disk, or they were removed"
             )
 
+    def _note_missing_key(self) -> None:
+        """Warn that nothing will tell whether the record was changed before the next invocation."""
+        if self._event_file.key is None and self._event_file.failure is None:
+            self.recorder.add_warning(
+                "whether the record is changed before it is resumed will not be known: no key can"
+                " be kept in the private state (below XDG_STATE_HOME, or ~/.local/state)"
+            )
+
     def move_old_invocations(self) -> None:
         """Move the oldest invocations out of a long record.
 
@@ -163,6 +200,8 @@ class RunContext:
             OperationError: they were; the next invocation takes the file as it is then.
         """
         lost = self._event_file.lost
+        if self.recorder.draft.invocation.accepted is not None:
+            return
         if lost is not None and lost.loss is not Loss.MISSING:
             raise OperationError(
                 Operation.EVENTS_VERIFY,
@@ -171,35 +210,17 @@ class RunContext:
             )
 
     def _keep_secrets(self) -> None:
-        private, ref = self.preparation.private, self.recorder.draft.private_ref
-        if private is None or ref is None:
-            return
-        try:
-            private_file.save(ref, private, self.output_directory)
-        except private_file.NoStateDirectoryError as error:
-            self._warn_of_values(private, f"{error}; set XDG_STATE_HOME to another full path")
-        except OSError as error:
-            place = private_file.state_directory(self.output_directory)
-            self._warn_of_values(private, f"{copyable(place)}: {files.reason(error)}")
+        if self.preparation.private is not None:
+            from fsm_orchestrator.engine.private_values import keep_values  # noqa: PLC0415 - not for a plain run
 
-    def _warn_of_values(self, private: PrivateFile, why: str) -> None:
-        if private.has_values:
-            self.recorder.add_warning(
-                self.masker.mask(
-                    "environment values cannot be kept for a resume, which will ask for them:"
-                    f" {why}"
-                )
-            )
+            keep_values(self, self.preparation.private)
 
     def forget_secrets(self) -> None:
         """Forget the values of a run that is done, which needs only their key any more."""
-        private, ref = self.preparation.private, self.recorder.draft.private_ref
-        if private is None or ref is None:
-            return
-        # Too late for the report: what cannot be removed now is pruned one day.
-        with contextlib.suppress(OSError):
-            forgotten = private.model_copy(update={"stages": {}})
-            private_file.save(ref, forgotten, self.output_directory)
+        if self.preparation.private is not None:
+            from fsm_orchestrator.engine.private_values import forget_values  # noqa: PLC0415 - likewise
+
+            forget_values(self, self.preparation.private)
 
     def now(self) -> str:
         """Return the time, as records hold it."""
@@ -214,8 +235,14 @@ class RunContext:
         self.recorder.add_warning(masked)
         self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
-    def note_listener(self) -> None:
-        """Warn of what the listener raised, once."""
+    def note_surroundings(self) -> None:
+        """Warn of what the listener raised, and of a private state that takes nothing, once."""
+        failure = self.recorder.leaving.failure
+        if failure is not None:
+            self.warn(
+                "what the record is left as cannot be noted in the private state, so an older"
+                f" record that is put back will not be noticed: {files.reason(failure)}"
+            )
         news = None if self._listener is None else self._listener.news()
         if news is not None:
             self.warn(news)

@@ -26,7 +26,9 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import RunLogger
+from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
@@ -43,12 +45,13 @@ class Driver:
         runner: ProcessRunner,
         log: RunLogger,
         event_file: EventFile,
+        leaving: Leaving,
     ) -> None:
         draft = preparation.checkpoint
         self._first_trigger = preparation.first_trigger
         interrupts = caller.interrupts
         self._interrupts = interrupts
-        self._context = RunContext(preparation, home, log, event_file, caller)
+        self._context = RunContext(preparation, home, log, event_file, caller, leaving)
         self._allowance = self._context.allowance
         self._recorder = self._context.recorder
         self._gates = EnterGate(self._context, interrupts, runner)
@@ -147,7 +150,7 @@ class Driver:
 
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
         """Make the transition durable, in log, checkpoint and report; raising, it is not taken."""
-        self._context.note_listener()
+        self._context.note_surroundings()
         before, log_before = self._recorder.draft, self._context.log
         mask = self._context.masker.mask
         details = tuple(map(mask, fact.details))
@@ -196,7 +199,13 @@ class Driver:
         return trigger in {Trigger.START, Trigger.RESUME} and kind is StateKind.GATE
 
     def _last_look(self, trigger: Trigger, outcome: Outcome | None) -> None:
-        """Call off what would settle a success, or close the run, if that is to end by now."""
+        """Call off what would settle a success, or close the run, if that is to end by now.
+
+        Raises:
+            CalledOffError: it is.
+            OperationError: a log is not what it was.
+        """
+        self._context.log_seals.confirm()
         signum = self._interrupts.first
         settles = trigger is Trigger.STAGE_SUCCEEDED or outcome is Outcome.DONE
         if signum is not None and settles:

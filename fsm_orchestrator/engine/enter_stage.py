@@ -94,16 +94,17 @@ class EnterStage:
             if not self._wait_for_retry(execution, policy, retry):
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
-            if allowance is not None:
-                if allowance.is_over:
-                    return allowance.time_is_up()
-                if (nothing_left := allowance.nothing_left()) is not None:
-                    return allowance.budget_is_spent(nothing_left)
+            stopped = None if allowance is None else allowance.stops()
+            if stopped is not None:
+                return stopped
             why_not = self._beginnings.why_not(stage)
             if why_not is not None:
                 self._context.warn(f"stage {stage!r} is not tried again: {why_not}", stage=stage)
                 break
             execution = self._run(stage, is_retry=True)
+        is_unverified = execution.ending is Ending.VERIFICATION_FAILED
+        if allowance is not None and is_unverified and allowance.is_over:
+            return allowance.time_is_up()
         if execution.flaky:
             warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
             self._context.warn(warning, stage=stage)
@@ -194,9 +195,11 @@ class EnterStage:
             ),
             **again,
         )
+        self._beginnings.confirm_pins(stage)
         self._context.check_events()
         made = self._attempt(attempt, log, limits, time_limit, is_retry=is_retry)
         execution = made.run(self._runner) if work is None else self._verify_again(made, work)
+        self._context.log_seals.seal(stage, attempt.attempt)
         if execution.has_lost_keeper:
             self._end_strays()
             self._note_loss(stage)
@@ -244,7 +247,7 @@ class EnterStage:
             environment=environment,
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
-            started=self._on_started,
+            on_started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
             on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
@@ -253,9 +256,14 @@ class EnterStage:
             on_slow_artifact=partial(context.log_slow_artifact, log),
             open_meter=self._meter(record),
             time_limit=time_limit,
+            within=self._within,
             verifying=partial(self._verifying, record.stage, log),
             guard=self._beginnings.guard,
         )
+
+    def _within(self, limits: Limits) -> Limits:
+        allowance = self._context.allowance
+        return limits if allowance is None else allowance.within(limits)[0]
 
     def _meter(self, record: AttemptRecord) -> Callable[[], AbstractContextManager[Meter]] | None:
         """Return what opens the meter of an attempt; None where it has none."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
 from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ def settle_open_attempt(context: RunContext, error: str) -> None:
 def take_back_success(context: RunContext, problem: Problem) -> None:
     """Record an attempt as interrupted whose success was to become durable just now."""
     draft = context.recorder.draft
-    success = draft.unsettled_success
+    success = unsettled_success(draft)
     if success is None:
         return
     interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
     changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
     execution = success.model_copy(update=changes)
-    context.recorder.draft = draft.success_taken_back(success, execution)
+    context.recorder.draft = success_taken_back(draft, success, execution)
     _log(context, success, (), draft.invocation.number, execution)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -30,17 +31,26 @@ from fsm_orchestrator.errors import (
     InternalError,
     OperationError,
     OrchestratorError,
+    TamperedError,
     UsageError,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.processes.table import boot
 from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.state_key import RecordKey, make_own_key, shared_key
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.event_file import EventFile
+    from fsm_orchestrator.record.left_file import LeftFile
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -134,7 +144,8 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner, is_recorded = ProcessRunner(caller.interrupts, keepers=caller.keepers), False
+    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+    is_recorded = False
     try:
         if preparation.may_spawn:
             runner.warm_up()
@@ -183,13 +194,20 @@ def _execute(
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
-    from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
+    from fsm_orchestrator.record.chain import Chain, genesis  # noqa: PLC0415
+    from fsm_orchestrator.record.event_file import EventFile  # noqa: PLC0415
+    from fsm_orchestrator.record.event_log import build_logger  # noqa: PLC0415
+    from fsm_orchestrator.record.leaving import Leaving  # noqa: PLC0415
 
     known = preparation.checkpoint
-    events = EventFile(lock, known.events, known.last_event_seq)
+    key = _key(preparation.config)
+    chain = Chain(genesis(known.run_id, known.lifecycle_sha256), key)
+    last = known.last_event_seq, known.last_event_sha256
+    events = EventFile(lock, chain, known.events, *last)
+    leaving = Leaving(None if key is None else _left_file(preparation, events), events)
     with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
-        driver = Driver(preparation, lock, caller, runner, log, event_file)
+        driver = Driver(preparation, lock, caller, runner, log, event_file, leaving)
         try:
             report = driver.execute(*leftovers)
         except BaseException as error:
@@ -203,6 +221,33 @@ def _execute(
         finally:
             driver.close()
         return report, driver.is_recorded
+
+
+def _key(config: RunConfig) -> RecordKey | None:
+    """Return the key by which the record proves itself; the user's own is made if there is none."""
+    if config.state_key_file is None:
+        return make_own_key(config.output_path)
+    return shared_key(Path(config.absolute(config.state_key_file)))
+
+
+def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
+    """Return where it is noted what is left in the directory, as it is now."""
+    from fsm_orchestrator.record.left_file import Left, LeftFile  # noqa: PLC0415
+
+    known, output = preparation.checkpoint, preparation.config.output_path
+    private = None if known.private_ref is None else private_file.read(known.private_ref, output)
+    seq = events.found_seq if events.failure is None else events.last_seq
+    now = Left(
+        run_id=known.run_id,
+        boot=boot(),
+        place=known.home.inode,
+        seq=seq,
+        head=events.head if seq else "",
+        durable_seq=0 if known.events is None else min(known.events.last_seq, seq),
+        checkpoint=preparation.found_sha256 or "",
+        private="" if private is None else sha256_of(private),
+    )
+    return LeftFile(output, now)
 
 
 def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
@@ -229,4 +274,6 @@ def _record_refusal(
     operation = Operation.CHECKPOINT_LOAD
     if isinstance(error, OperationError):
         operation = error.operation
+    elif isinstance(error, TamperedError):
+        operation = Operation.RECORD_VERIFY
     record_refusal(config, lock, operation, error, listener)

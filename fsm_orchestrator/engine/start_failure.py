@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.model.unmeasured import own_failure
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.preparation.starter import origin_of
-from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
-from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record import left_file
+from fsm_orchestrator.record.chain import Chain, genesis
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import Listener, NoSink, Sink, build_logger
+from fsm_orchestrator.record.left_file import Left
+from fsm_orchestrator.record.report import EventsHead, Report
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.secrets.state_key import own_key
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import EventName, ExecutionMode, ExitCode, Operation, Outcome
 
 OPERATIONS = (
     Operation.CHECKPOINT_LOAD,
+    Operation.RECORD_VERIFY,
     Operation.LOCK_ACQUIRE,
     Operation.ARCHIVE_MOVE,
     Operation.ATTEMPT_END,
@@ -50,9 +59,13 @@ def record_refusal(
     masker = Masker(config.known_secrets())
     origin = origin_of(config.directory, clock, masker)
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
-    with contextlib.closing(EventFile(home)) as event_file:
-        log = build_logger(clock, masker, event_file, listener)
-        log.emit(
+    head = None
+    with contextlib.ExitStack() as stack:
+        sink: Sink = NoSink()  # a log that somebody may have changed is left as it is
+        if operation is not Operation.RECORD_VERIFY:
+            chain = Chain(genesis(run_id, None), own_key(output))
+            sink = stack.enter_context(contextlib.closing(EventFile(home, chain)))
+        build_logger(clock, masker, sink, listener).emit(
             EventName.RUN_REFUSED,
             level="error",
             run_id=run_id,
@@ -62,7 +75,9 @@ def record_refusal(
             execution=failure,
             origin=origin,
         )
-        event_file.sync()
+        if isinstance(sink, EventFile):
+            sink.sync()
+            head = EventsHead(seq=sink.last_seq, sha256=sink.head)
     report = Report(
         schema_version=1,
         product=PRODUCT,
@@ -85,16 +100,32 @@ def record_refusal(
         containment=None,
         warnings=(),
         rebuilt=None,
+        accepted=None,
         origin=origin,
         started_at=now,
         finished_at=now,
         invocations_moved=0,
+        events_head=None if clock.is_fixed else head,
         earlier_invocations=(),
     )
     path = output / REPORT_FILE
     with contextlib.suppress(OSError):
+        left = _left_with(path)
         _set_old_report_aside(config, home)
+        if left is not None:
+            left_file.note_report(output, left, report.to_json())
         files.replace_file(path, report.to_json(), within=home)
+
+
+def _left_with(report: Path) -> Left | None:
+    """Return what was left in a directory whose report is as it was left; None if it is not."""
+    found = left_file.lines_of(report.parent)
+    if not found:
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        if sha256_of(files.read_bounded(report, RECORD_BYTES_MAX)) != found[-1].report:
+            return None
+    return found[-1]
 
 
 def _set_old_report_aside(config: RunConfig, home: HeldDirectory) -> None:

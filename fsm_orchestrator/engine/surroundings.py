@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsm_orchestrator.engine.foreign import came_by_signal
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
@@ -58,5 +59,6 @@ class Surroundings(NamedTuple):
     """Called with each line that a stage printed last, where somebody watches."""
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None
     """Called when artifacts take long to judge before there is a log to say it in."""
+    code: OwnCode = ANOTHERS
     on_metered: OnMetered | None = None
     """Called with what the run has spent by then, where somebody watches."""

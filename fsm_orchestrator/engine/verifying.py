@@ -30,12 +30,13 @@ class LoggedVerifying:
     def begins(
         self, work: StageExecution, number: int, words: tuple[str, ...], limits: Limits
     ) -> None:
-        """Log that one is about to be started; the next checkpoint has what it verifies."""
+        """Let the checkpoint have what it verifies, and log that it is about to be started."""
         recorder = self._context.recorder
         attempt = recorder.draft.open_attempt
         if attempt is not None:
             begun = attempt.model_copy(update={"work": work})
             recorder.draft = recorder.draft.attempt_begun(begun)
+            recorder.refresh()
         self._log.emit(
             EventName.VERIFICATION_STARTED,
             verification=number,

@@ -18,6 +18,7 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import LifecycleError, OrchestratorError
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
@@ -168,6 +169,9 @@ def _given(settings: StageSettings) -> StageGiven:
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
         on_unmetered=settings.on_unmetered,
+        env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
+        confine=settings.confine,
+        pin=settings.pin or None,
         verify=settings.verify or None,
         verify_timeout_ms=settings.verify_timeout_ms,
         clean_env=None if settings.clean_env else False,

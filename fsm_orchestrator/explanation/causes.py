@@ -158,6 +158,13 @@ def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Ite
 
         yield from (Cause(sentence=one, facts=()) for one in unrun_sentences(view.report))
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
+        doubt = None if view.checkpoint is None else view.checkpoint.doubt
+        if doubt is not None:
+            yield Cause(
+                sentence=f"invocation {doubt.invocation} went on from a record of which it is not"
+                f" known whether it was the one that had been left: {doubt.cause.words}",
+                facts=(),
+            )
         for execution in view.report.failures:
             # What is wrong with the artifacts is said above, as it is now.
             if not (now.wrong and execution.operation is Operation.CLOSURE_VERIFY):

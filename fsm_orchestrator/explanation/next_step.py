@@ -17,12 +17,18 @@ from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX, PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
-from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who_can_change
+from fsm_orchestrator.explanation.remedies import (
+    ACCEPT_KNOWINGLY,
+    GIVE_SIGNALS,
+    remedies_of,
+    who_can_change,
+)
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.model.stage_options import BOUNDS
+from fsm_orchestrator.model.trust import Doubt
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -120,6 +126,8 @@ def offer_of(
             return Offer()
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
             return _accepting(view, shown) if view.saved is not None else Offer()
+        case Standing.NOT_CLOSABLE if (doubt := _doubt_of(view)) is not None:
+            return _accepting_record(doubt, shown)
         case Standing.WAITING if (approve := _approving(view, shown)) is not None:
             would = ("show what is asked, and ask you to confirm it",)
             return Offer(approve, would, is_answer=True)
@@ -129,6 +137,10 @@ def offer_of(
             return Offer(would=(BEGIN_AGAIN,))
         case _:
             return Offer()
+
+
+def _doubt_of(view: InspectedRun) -> Doubt | None:
+    return None if view.checkpoint is None else view.checkpoint.doubt
 
 
 def _approving(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
@@ -147,6 +159,12 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
         return Offer(would=(BEGIN_AGAIN,))
     effects = ("archive this run", *_effects(found.plan))
     return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
+
+
+def _accepting_record(doubt: Doubt, shown: str) -> Offer:
+    """Return the command by which a person accepts the record that a run was gone on from."""
+    words = (PRODUCT, shown, "--resume", "--accept-record", doubt.sha256)
+    return Offer(words, ("let the run be closed, and run nothing",), caution=ACCEPT_KNOWINGLY)
 
 
 def _accepting(view: InspectedRun, shown: str) -> Offer:

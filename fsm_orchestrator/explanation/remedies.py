@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import BudgetStop
 
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
+ACCEPT_KNOWINGLY: Final = "accept a record only if you know who left it so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _RAISE: Final = "raise the budget only if that is justified: what was spent stays spent"
 _OPERATIONS: Final = {
     Operation.CONTROL_VERIFY: (
         "find out who changed the run's own files, and confine the stage that did; then resume"
+    ),
+    Operation.RECORD_VERIFY: (
+        "put back what was left, or start a new run (this one is then archived); a person who knows"
+        " why it is so accepts it with --accept-record, which the refusal names"
     ),
     Operation.CHECKPOINT_LOAD: (
         "restore a good checkpoint, or start a new run (this one is then archived)"
@@ -120,6 +125,8 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
 
             return tuple(unrun_remedies(view.report))
+        case Standing.NOT_CLOSABLE if _is_doubted(view):
+            return ("ask who worked on the run before: whoever knows may accept its record",)
         case Standing.DONE | Standing.NOT_CLOSABLE:
             own = (one.operation for one in view.report.failures)
             named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
@@ -129,6 +136,11 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             )
         case standing:
             assert_never(standing)
+
+
+def _is_doubted(view: InspectedRun) -> bool:
+    """Say whether the run went on from a record that nobody has accepted yet."""
+    return view.checkpoint is not None and view.checkpoint.doubt is not None
 
 
 def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
@@ -158,6 +170,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "the owner of the artifacts"
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
             return "the people who say what the run is to do"
+        case Standing.NOT_CLOSABLE if _is_doubted(view):
+            return "somebody who knows that its record is the one that was left"
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return RESUME_ANYBODY
         case standing:

@@ -29,6 +29,7 @@ from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import LatestLog, latest_logs
 from fsm_orchestrator.stages.output_tail import last_line
 from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.vocabulary import EventName, Outcome, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
@@ -113,7 +114,7 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         "since": report.transitions[-1].at if report.transitions else report.started_at,
         "blocked_reason_codes": report.blocked_reason_codes,
         "exit_code": report.exit_code,
-        "last_line": _last_line(directory, logs, report, members),
+        "last_line": _of_record(report) or _last_line(directory, logs, report, members),
     }
     return RunOverview(**known)
 
@@ -183,6 +184,19 @@ def _may_be_directory(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a loop of links, or what lies behind a link may not be seen
         return False
+
+
+def _of_record(report: Report) -> str:
+    """Return what the record has to tell in the place of the last line: empty for nothing."""
+    if report.is_unearned:
+        return f"no binary: {', '.join(report.unrun_stages)}"[:LINE_CHARACTERS_MAX]
+    last = report.stage_executions[-1:]
+    failed = next((one.failed_verification for one in last), None)
+    if failed is None:
+        return ""
+    tails = (failed.stdout_tail, failed.stderr_tail)
+    lines = [line for text in tails for line in last_lines(text, 1)]
+    return shown_line(lines[-1]).strip()[:LINE_CHARACTERS_MAX] if lines else ""
 
 
 def _last_line(

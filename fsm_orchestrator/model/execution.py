@@ -23,6 +23,8 @@ from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -162,8 +164,16 @@ class StageExecution(StrictModel):
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
     )
+    program: Annotated[tuple[ProgramFile, ...], Many] = left_out(
+        (),
+        "The program that was started, and the first files among its arguments; not there where"
+        " nothing was started, or the clock stands still.",
+    )
     limit_exceeded: ExceededLimit | None = Field(
         description="The limit of what it may use that it went beyond; null when it did not."
+    )
+    usage_held_by: HeldHow | None = left_out(
+        None, "How the limits of its memory and its processes were held, where there were any."
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."

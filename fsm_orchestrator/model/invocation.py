@@ -23,8 +23,10 @@ from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import Used
     from fsm_orchestrator.model.evidence import EvidenceRecord
+    from fsm_orchestrator.model.trust import Acceptance
 else:
     Used = lazily("fsm_orchestrator.model.budget", "Used")
+    Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
 
@@ -191,6 +193,12 @@ class InvocationRecord(StrictModel):
             " checkpoint was as it had been left."
         ),
     )
+    accepted: Acceptance | None = Field(
+        description=(
+            "The record that it went on from, where somebody had to accept it (--accept-record);"
+            " null where nobody had to."
+        )
+    )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
     )
@@ -205,6 +213,11 @@ class InvocationRecord(StrictModel):
             " ran nothing; null when there were none."
         )
     )
+
+    @property
+    def has_fixed_clock(self) -> bool:
+        """Whether its clock stood still, so that equal runs have equal reports."""
+        return self.origin is None
 
     @property
     def last_number(self) -> int:

@@ -33,6 +33,7 @@ class HeldHow(StrEnum):
     """How a limit of what a stage may use is held."""
 
     SAMPLED = "sampled"
+    CGROUP = "cgroup"
     RLIMIT = "rlimit"
 
 

@@ -211,6 +211,14 @@ STAGE_OPTIONS: Final = (
         description="The longest wait, in milliseconds.",
         table="retry",
     ),
+    StageOption(
+        "pin",
+        Kind.FLAG,
+        help="Fail the run if the program, or a file among its arguments, is not what it was when"
+        " the run began.",
+        description="Whether the stage's program, and the files among its arguments, must be what"
+        " they were when the run began; else the run fails.",
+    ),
     *CONFINE_OPTIONS,
     StageOption(
         "on_unmetered",

@@ -30,6 +30,7 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
 
 _ENDINGS = {
     Operation.CONTROL_VERIFY: Ending.CONTROL_TAMPERED,
+    Operation.RECORD_VERIFY: Ending.CONTROL_TAMPERED,
     Operation.BUDGET_VERIFY: Ending.BUDGET_EXHAUSTED,
     Operation.RUN_TIMEOUT: Ending.TIMED_OUT,
 }

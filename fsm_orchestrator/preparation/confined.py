@@ -9,7 +9,7 @@ from pathlib import Path
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.secrets.private_file import NoStateDirectoryError, state_directory
+from fsm_orchestrator.secrets.state_directory import NoStateDirectoryError, state_directory
 from fsm_orchestrator.stages.confining import artifact_directories
 from fsm_orchestrator.text.hidden import copyable
 

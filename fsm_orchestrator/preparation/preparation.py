@@ -11,15 +11,15 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.hidden_text import Hider, SecretReference, SecretValues
 from fsm_orchestrator.config.origins import InputFile, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
-from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
-from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, __version__
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
@@ -35,9 +35,8 @@ from fsm_orchestrator.preparation.precedence import (
     retry_in_force,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.secrets.masking import Masker, is_masked
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     InputKind,
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.preparation.changes import Change
     from fsm_orchestrator.stages.judging import SlowArtifact
 
-OUR_VARIABLES: Final = "ORCHESTRATOR_"
-
 
 class Preparation(NamedTuple):
     """An invocation that has not begun.
@@ -61,6 +58,7 @@ class Preparation(NamedTuple):
         masker: of secrets, for all that is written.
         output_masker: of secrets and settings, for what stages print.
         found: the record that it goes on from, as it was found; None for a new run.
+        found_sha256: the digest of its checkpoint's bytes; likewise.
         settings: settings of every stage that has a binary, exact where the stage is to run.
         first_trigger: the first fact; None when a done run is resumed and nothing is to happen.
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
@@ -85,6 +83,7 @@ class Preparation(NamedTuple):
     is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
     found: Checkpoint | None = None
+    found_sha256: str | None = None
     slow_artifact: SlowArtifact | None = None
     moved: str | None = None
 
@@ -191,6 +190,7 @@ def new_invocation(
         passed_over=(),
         rerun=rerun,
         rebuilt=None,
+        accepted=None,
         warnings=warnings,
         used=None,
         repeats=None,
@@ -313,30 +313,6 @@ def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
     if config.lifecycle is None:
         return None
     return reading.given_file(config.lifecycle, Path(config.directory))
-
-
-def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
-    """Warn of what is allowed but probably not meant."""
-    ours = (
-        f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
-        for stage, one in settings.items()
-        for key in one.variables
-        if key.startswith(OUR_VARIABLES)
-    )
-    guessed = (
-        f"stage {stage!r}: {key} looks like a credential, so it is treated as a secret; declare it"
-        f" with {option_prefix(stage)}-secret {key} and set it in the environment"
-        for stage, given in config.stages.items()
-        for key in guessed_secrets(given)
-    )
-    too_short = (
-        f"stage {stage!r}: the value of the secret {key} is too short or too common a word to be"
-        " masked"
-        for stage, one in settings.items()
-        for key, value in one.secrets.items()
-        if value and not is_masked(value)
-    )
-    return (*ours, *guessed, *too_short)
 
 
 def new_run_id(clock: Clock) -> str:

@@ -20,11 +20,10 @@ from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     PRODUCT,
-    REPORT_FILE,
     __version__,
 )
 from fsm_orchestrator.disk import archive, belongings, files
-from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
+from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
@@ -38,9 +37,9 @@ from fsm_orchestrator.preparation.preparation import (
     recorded,
     secret_keys,
     secret_values,
-    setting_warnings,
     with_known_gates,
 )
+from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
@@ -109,9 +108,13 @@ def _prepared(
         from fsm_orchestrator.preparation.resume_or_start import settled  # noqa: PLC0415 - rare
 
         config = settled(config)
+    if config.state_key_file is not None:
+        from fsm_orchestrator.secrets.state_key import shared_key  # noqa: PLC0415 - rare
+
+        shared_key(Path(config.absolute(config.state_key_file)))  # or refuse before all else
     if not config.resume:
         return prepare_run(config, may_lack_values=may_lack_values)
-    if saved is None and _was_never_recorded(config):
+    if saved is None and _was_never_recorded(config.output_path):
         if not any(given.bin for given in config.stages.values()):
             raise UsageError(
                 "the run to resume could not write its checkpoint, so nothing is kept of it: it"
@@ -123,6 +126,7 @@ def _prepared(
             "rerun": (),
             "reverify": None,
             "on_changed_stage": OnChangedStage.REFUSE,
+            "accept_record": None,
         }
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
@@ -130,17 +134,13 @@ def _prepared(
     return prepare_resume(config, saved, may_lack_values=may_lack_values, may_go_on=may_go_on)
 
 
-def _was_never_recorded(config: RunConfig) -> bool:
-    """Answer whether no checkpoint was written and the report proves that nothing was spawned."""
-    from fsm_orchestrator.record.report_reader import read_report  # noqa: PLC0415 - for a resume
-
-    output = config.output_path
+def _was_never_recorded(output: Path) -> bool:
+    """Answer whether no checkpoint was ever written for a run that is to be resumed."""
     if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False
-    try:
-        return read_report(output / REPORT_FILE).is_nothing_kept
-    except ReportError:
-        return False
+    from fsm_orchestrator.preparation.never_recorded import is_nothing_kept  # noqa: PLC0415 - rare
+
+    return is_nothing_kept(output)
 
 
 def prepare_run(
@@ -199,6 +199,9 @@ def prepare_run(
         completions=(),
         open_attempt=None,
         last_event_seq=0,
+        last_event_sha256=None,
+        doubt=None,
+        mac=None,
         events=None,
         earlier=None,
         invocations=(new_invocation(1, mode, clock, warnings=warnings),),
@@ -246,6 +249,11 @@ def _first_signals(
 
 
 def _refuse_options_of_a_resume(config: RunConfig) -> None:
+    if config.accept_record is not None:
+        raise UsageError(
+            "--accept-record speaks of a record that is gone on from, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
     if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(

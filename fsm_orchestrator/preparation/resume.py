@@ -15,6 +15,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
+from fsm_orchestrator.preparation.believing import believed_by
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
@@ -39,8 +40,8 @@ from fsm_orchestrator.preparation.preparation import (
     output_masker,
     secret_keys,
     secret_values,
-    setting_warnings,
 )
+from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
@@ -48,6 +49,7 @@ from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -76,7 +78,10 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
+    belief = believed_by(config, saved)
+    saved = belief.of(saved)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
+    preparation = belief.on(preparation._replace(found_sha256=sha256_of(saved.data)))
     if saved.rebuilt is None:
         return preparation._replace(found=saved.as_kept)
     draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)

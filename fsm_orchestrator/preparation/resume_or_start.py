@@ -29,7 +29,12 @@ def settled(config: RunConfig) -> RunConfig:
         )
     if _is_due(config):
         return config.model_copy(update={"resume": True, "resume_or_start": False})
-    afresh = {"rerun": (), "on_changed_stage": OnChangedStage.REFUSE, "reverify": None}
+    afresh = {
+        "rerun": (),
+        "on_changed_stage": OnChangedStage.REFUSE,
+        "reverify": None,
+        "accept_record": None,
+    }
     return config.model_copy(update={"resume_or_start": False, **afresh})
 
 
@@ -40,4 +45,9 @@ def _is_due(config: RunConfig) -> bool:
         return os.path.lexists(output / REPORT_FILE)  # its record is gone, or was never written
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
 
-    return not checkpoint_reader.load(output).is_done
+    saved = checkpoint_reader.load_saved(output)
+    if saved.checkpoint.is_done and config.accept_record is None:
+        from fsm_orchestrator.preparation.believing import believed_by  # noqa: PLC0415 - likewise
+
+        believed_by(config, saved)
+    return not saved.checkpoint.is_done

@@ -129,13 +129,12 @@ class Keeper:
         try:
             output = self._output = KeptOutput(limits, descriptors[:3])
             order = stage_start.Order(signals, int(file_bytes), rest)
-            self._leader, held = stage_start.start(order, output.writers)
+            self._leader, held = output.start(order)
         except OSError as error:
             reply = [b"refused", b"output", b"%d" % (error.errno or 0), b""]
         except stage_start.NotStartedError as refused:
             reply = refused.reply
         else:
-            output.started()
             return [b"started", b"%d" % self._leader, *held]
         self._close_output()
         self._close_end_pipe()
@@ -178,7 +177,7 @@ class Keeper:
                 if self._kill(pid):
                     signalled.add(pid)
             if self._output is not None:
-                self._output.drain()
+                self._output.drain(is_stubborn=wait_seconds == WAIT_SECONDS_MAX)
             before = len(ended)
             try:
                 while (reaped := os.wait4(-1, os.WNOHANG))[0]:

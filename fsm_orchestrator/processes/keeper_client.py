@@ -81,6 +81,12 @@ class Keeper:
         self._control = control
         self._is_ready = False
         self._unable = ""
+        self._may_have_cgroup = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has said that it can keep something, or cannot."""
+        return self._is_ready
 
     def unable(self) -> str:
         """Return why it cannot keep anything; empty if it can. Waits until it is up."""
@@ -114,6 +120,7 @@ class Keeper:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
         """
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._may_have_cgroup = bool(limits.memory_bytes_max or limits.processes_max)
         fields = [
             b"spawn",
             b" ".join(b"%d" % signum for signum in mask),
@@ -200,6 +207,10 @@ class Keeper:
         """End a keeper that does not do its work."""
         with contextlib.suppress(ProcessLookupError):  # not reaped: the pid is its own
             os.kill(self.pid, signal.SIGKILL)
+        if self._may_have_cgroup:
+            from fsm_orchestrator.processes import tree_cgroup  # noqa: PLC0415 - rare
+
+            tree_cgroup.end_all_of(self.pid)
         self.close()
 
     def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:

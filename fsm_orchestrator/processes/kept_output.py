@@ -13,10 +13,12 @@ TYPE_CHECKING = False  # as in keeper.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes import stage_start
     from fsm_orchestrator.processes.log_copy import LogCopy
     from fsm_orchestrator.processes.stage_watch import STATE, StageWatch
     from fsm_orchestrator.processes.tree_usage import TreeUsage
 else:  # in the keeper's own process
+    import stage_start
     from log_copy import LogCopy
     from stage_watch import STATE, StageWatch
     from tree_usage import TreeUsage
@@ -45,11 +47,6 @@ class KeptOutput:
         self._publish()
 
     @property
-    def writers(self) -> Sequence[int]:
-        """The ends for the stage's stdout and stderr."""
-        return self._copy.writers
-
-    @property
     def readers(self) -> tuple[int, ...]:
         """The descriptors that are readable when something was printed."""
         return self._copy.readers
@@ -66,9 +63,23 @@ class KeptOutput:
         left_ms = max(0.0, next_at - time.monotonic()) * 1000
         return min(left_ms + 1, 2_147_483_647)  # rounded up: not to come too early
 
-    def started(self) -> None:
-        """Leave the writing ends to the stage."""
+    def start(self, order: stage_start.Order) -> tuple[int, list[bytes]]:
+        """Start the stage, in its cgroup if it has one, and leave the writing ends to it.
+
+        Raises:
+            NotStartedError: it could not be started.
+            OSError: this process cannot go in and out of the cgroup.
+        """
+        cgroup = self._usage.cgroup
+        if cgroup is not None:
+            cgroup.enter()
+        try:
+            started = stage_start.start(order, self._copy.writers)
+        finally:
+            if cgroup is not None:
+                cgroup.leave()
         self._copy.close_writers()
+        return started
 
     def note(self, what: bytes) -> None:
         """Do what the orchestrator says of the limits."""
@@ -81,8 +92,10 @@ class KeptOutput:
                 self._watch.hand_over()
         self._publish()
 
-    def drain(self) -> None:
-        """Copy what is there."""
+    def drain(self, *, is_stubborn: bool) -> None:
+        """Copy what is there; `is_stubborn` says that some of the stage does not end."""
+        if is_stubborn and self._usage.cgroup is not None:
+            self._usage.cgroup.kill()
         self._copy.drain()
 
     def look(self, ready: set[int], leader: int, kill_alive: Callable[[], bool]) -> None:
@@ -112,6 +125,9 @@ class KeptOutput:
     def look_for_end(self, leader: int) -> None:
         """See whether the stage's first process has ended."""
         if not self._watch.has_ended and _has_ended(leader):
+            exceeded = self._usage.killed_for_memory()
+            if exceeded is not None:
+                self._watch.exceed(*exceeded)
             self._watch.end()
 
     def close(self) -> None:
@@ -121,9 +137,12 @@ class KeptOutput:
         self._publish()
         self._copy.close()
         os.close(self._page)
+        if self._usage.cgroup is not None:
+            self._usage.cgroup.close()
 
     def _publish(self) -> None:
-        os.pwrite(self._page, STATE.pack(*self._watch.state()), 0)
+        is_in_cgroup = self._usage.cgroup is not None
+        os.pwrite(self._page, STATE.pack(*self._watch.state(), is_in_cgroup), 0)
 
 
 def _ask_to_end(leader: int) -> None:

@@ -30,6 +30,24 @@ class Observer(Protocol):
         """Look at its live processes, leader first, for the last time: it is about to be ended."""
 
 
+class OwnCode:
+    """The code of this program, which those that it starts could write to; not kept from them."""
+
+    def hold(self) -> None:
+        """Keep the code as it is now: the first of them is about to be started."""
+
+    def confirm(self) -> None:
+        """Make sure that a keeper that is started now is what one was then.
+
+        Raises:
+            ImportError: its code has been changed.
+        """
+
+
+ANOTHERS: Final = OwnCode()
+"""The code of a program that is another's."""
+
+
 class OutputReader(Protocol):
     """The reader of what a process prints while it runs."""
 

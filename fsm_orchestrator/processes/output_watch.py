@@ -40,6 +40,7 @@ class Progress(NamedTuple):
         failed_log: the number of the log that could not be written.
         failure: the errno of that; 0 if all was written.
         used: what was used of a limit of all processes together that was exceeded.
+        is_in_cgroup: whether the kernel counts the memory, instead of the keeper.
     """
 
     printed_bytes: int
@@ -51,6 +52,7 @@ class Progress(NamedTuple):
     failed_log: int
     failure: int
     used: int
+    is_in_cgroup: bool = False
 
 
 class LogLostError(Exception):

@@ -35,7 +35,14 @@ from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.kept import spawn_kept
-from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader, Reading
+from fsm_orchestrator.processes.observing import (
+    ANOTHERS,
+    Metered,
+    Observer,
+    OutputReader,
+    OwnCode,
+    Reading,
+)
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
@@ -70,6 +77,7 @@ class ProcessReport(NamedTuple):
             device and inode.
         was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
         cage: what held of its cage; None where it was in none.
+        is_in_cgroup: whether the kernel counted its memory.
     """
 
     end: ProcessEnd
@@ -81,6 +89,7 @@ class ProcessReport(NamedTuple):
     unfinished: frozenset[tuple[int, int]] = frozenset()
     was_unheard: bool = False
     cage: CageHeld | None = None
+    is_in_cgroup: bool = False
 
 
 class ProcessRunner:
@@ -92,11 +101,13 @@ class ProcessRunner:
         *,
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
+        code: OwnCode = ANOTHERS,
     ) -> None:
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
+        self._code = code
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
         """Returns limits with no more time than is left."""
@@ -104,6 +115,7 @@ class ProcessRunner:
     def warm_up(self) -> None:
         """Start the keeper without waiting: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
+            self._code.confirm()
             started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
                 self._keeper = started
@@ -113,9 +125,12 @@ class ProcessRunner:
     def keeper(self) -> Keeper | None:
         """Return the keeper, up and able; None where none can be had, see `unable`."""
         self.warm_up()
+        is_new = self._keeper is not None and not self._keeper.is_up
         if self._keeper is not None and (unable := self._keeper.unable()):
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
+        if is_new:
+            self._code.confirm()  # it may have been changed while it was read
         return self._keeper
 
     @property
@@ -207,12 +222,12 @@ class ProcessRunner:
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors, cage=child.cage)
         self._is_idle = not collected.survivors
-        # What was started too late to be described was killed all the same, and is counted.
+        # What was started too late to be described was killed all the same.
         count = max(len(left), collected.killed) if stopped is None else 0
         if isinstance(stopped, Interrupted) and ended_itself:
             stopped = stopped._replace(by_then=collected.end)
-        broken = stopped or output.broken_before() or _beyond_file_limit(collected.end, limits)
-        end = self._end_of(collected.end, broken)
+        stopped = stopped or output.broken_before() or _beyond_file_limit(collected.end, limits)
+        end = self._end_of(collected.end, stopped)
         output.look()
         if isinstance(end, TimedOut | WentQuiet):
             was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
@@ -227,6 +242,7 @@ class ProcessRunner:
             unfinished,
             was_unheard=output.progress.signalled != 0,
             cage=child.cage,
+            is_in_cgroup=output.progress.is_in_cgroup,
         )
 
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
@@ -238,6 +254,7 @@ class ProcessRunner:
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
+        self._code.hold()
         if keeper is not None:
             return spawn_kept(command, limits, keeper)
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
@@ -309,10 +326,7 @@ class ProcessRunner:
         return child.end_descriptor in ready or child.loss_descriptor in ready
 
     def _announce_end(
-        self,
-        child: Contained,
-        stopped: TimedOut | WentQuiet,
-        observer: Observer,
+        self, child: Contained, stopped: TimedOut | WentQuiet, observer: Observer
     ) -> None:
         pids = tuple(key.pid for key in child.everyone())
         if not pids:  # all ended while nobody looked

@@ -25,7 +25,7 @@ def _read(name: str) -> bytes:
 
 
 # Read now, for a stage may replace the package.
-_TEXTS = {} if __package__ else {name: _read(name) for name in _IN_A_CAGE}
+_TEXTS = {} if __package__ else {name: _read(name) for name in (*_IN_A_CAGE, "tree_cgroup")}
 
 
 class NotStartedError(Exception):
@@ -74,7 +74,7 @@ def _caged(order: Order, writers: Sequence[int]) -> tuple[int, list[bytes]]:
     if TYPE_CHECKING or __package__:
         from fsm_orchestrator.processes import cage  # noqa: PLC0415 - as in the keeper's process
     else:
-        cage = _loaded(_IN_A_CAGE)
+        cage = loaded(_IN_A_CAGE)
     try:
         asked = cage.Order(order.cage)
         held = [b"%d" % asked.abi, *cage.held_by(asked)]
@@ -85,7 +85,7 @@ def _caged(order: Order, writers: Sequence[int]) -> tuple[int, list[bytes]]:
         raise _refused(b"cage", error) from error
 
 
-def _loaded(names: Sequence[str]) -> ModuleType:
+def loaded(names: Sequence[str]) -> ModuleType:
     """Return the last of the modules that were read, all of them made."""
     for name in names:
         if name not in sys.modules:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 KEPT, TIMED_OUT, WENT_QUIET, EXCEEDED = range(4)
 """The limit that was broken first, one of these or of tree_usage.py; `KEPT` while none is."""
-STATE = struct.Struct("=QQQdBBBiQ")
-"""What `StageWatch.state` returns, as the keeper publishes it."""
+STATE = struct.Struct("=QQQdBBBiQ?")
+"""What `StageWatch.state` returns, and whether the stage is in a cgroup, as the keeper says."""
 UNHEARD_SECONDS = 1.0
 """How long a broken limit waits for an orchestrator that is to end the stage, more gently."""
 GRACE_SPARE_SECONDS = 2.0

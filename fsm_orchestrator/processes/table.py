@@ -17,6 +17,7 @@ from typing import NamedTuple
 from fsm_orchestrator.model.execution import LeakedProcess
 
 PROC = Path("/proc")
+_NO_BOOT = "this boot"
 # Fields of stat after the name, proc(5).
 _STATE, _PARENT, _GROUP, _SESSION, _THREADS, _START, _RSS = 0, 1, 2, 3, 17, 19, 21
 
@@ -135,13 +136,19 @@ def identity(pid: int) -> str | None:
     return f"{_boot(PROC)}/{fields[_START]}"
 
 
+def boot() -> str:
+    """Return the id of this boot; "" where none is known."""
+    found = _boot(PROC) if sys.platform.startswith("linux") else ""
+    return "" if found == _NO_BOOT else found
+
+
 @lru_cache(maxsize=1)
 def _boot(proc: Path) -> str:
     """Return the id of this boot, which no process outlives."""
     try:
         return (proc / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # a /proc with nothing but processes (subset=pid)
-        return "this boot"
+        return _NO_BOOT
 
 
 def _identity_elsewhere(pid: int) -> str | None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 
 TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.tree_cgroup import TreeCgroup
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes.freezing import fields_of
 else:  # in the keeper's own process
+    import stage_start
     from freezing import fields_of
 
 SAMPLE_SECONDS = 0.2
@@ -31,6 +34,10 @@ class TreeUsage:
         self._limits = {MEMORY: memory_bytes, PROCESSES: processes, PROCESSOR: cpu_seconds}
         self._reaped_before = _reaped_seconds()
         self.next_at = 0.0
+        self.cgroup: TreeCgroup | None = None
+        """Where the kernel counts the memory, and bounds the processes."""
+        if memory_bytes is not None or processes is not None:
+            self.cgroup = _cgroup(memory_bytes, processes)
 
     @property
     def is_limited(self) -> bool:
@@ -40,13 +47,33 @@ class TreeUsage:
     def exceeded(self, now: float) -> tuple[int, int] | None:
         """Look; return the first limit that is exceeded, and what is used of it."""
         self.next_at = now + SAMPLE_SECONDS
+        by_kernel = self.killed_for_memory()
+        if by_kernel is not None:
+            return by_kernel
         alive = _below(os.getpid())
         memory = sum(map(_own_bytes, alive))
         processor = sum(map(_seconds, alive.values()), _reaped_seconds() - self._reaped_before)
         used = {MEMORY: memory, PROCESSES: len(alive), PROCESSOR: int(processor)}
         for one, limit in self._limits.items():
-            if limit is not None and used[one] > limit:
+            is_counted = one != MEMORY or self.cgroup is None
+            if is_counted and limit is not None and used[one] > limit:
                 return one, used[one]
+        return None
+
+    def killed_for_memory(self) -> tuple[int, int] | None:
+        """Return the limit of memory and what was used, where the kernel ended the stage for it."""
+        used = None if self.cgroup is None else self.cgroup.memory_used()
+        return None if used is None else (MEMORY, used)
+
+
+def _cgroup(memory_bytes: int | None, processes: int | None) -> TreeCgroup | None:
+    if TYPE_CHECKING or __package__:
+        from fsm_orchestrator.processes import tree_cgroup  # noqa: PLC0415 - rare
+    else:
+        tree_cgroup = stage_start.loaded(("tree_cgroup",))
+    try:
+        return tree_cgroup.TreeCgroup(memory_bytes, processes)
+    except (OSError, ValueError):
         return None
 
 

@@ -71,6 +71,10 @@ class Anchor:
         else:
             self._left[path] = data
 
+    def data_of(self, path: Path) -> bytes | None:
+        """Return what was written to a file; None where it is not known."""
+        return self._left.get(path)
+
     def look(self) -> None:
         """Compare all files with what was left; put back what differs, and keep what was there.
 

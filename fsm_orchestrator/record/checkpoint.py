@@ -33,16 +33,19 @@ from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
+from fsm_orchestrator.secrets.state_key import Mac
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.budget import RunBudget
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.trust import Doubt
 else:
     RunBudget = lazily("fsm_orchestrator.model.budget", "RunBudget")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+    Doubt = lazily("fsm_orchestrator.model.trust", "Doubt")
 
 UNSEEN: Final = "interrupted: its orchestrator ended without recording how it ended"
 """The error of an attempt whose end nobody saw."""
@@ -131,6 +134,12 @@ class Checkpoint(StrictModel):
             " missing after a power cut."
         ),
     )
+    last_event_sha256: Sha256 | None = Field(
+        description=(
+            "SHA-256 of that event's line without its newline: the head of the chain that the"
+            " events are; null before there is one."
+        )
+    )
     events: EventsMark | None = Field(
         description=(
             "The end of the events file when an invocation ended last; null before one has."
@@ -142,8 +151,20 @@ class Checkpoint(StrictModel):
             " orchestrator_invocations.jsonl; null before that."
         )
     )
+    doubt: Doubt | None = Field(
+        description=(
+            "That the run went on from a record of which it was not known whether it was the one"
+            " that had been left; null where it was, or somebody has accepted it."
+        )
+    )
     invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
         description="The invocations of the run after those, in order; the last is the latest."
+    )
+    mac: Mac | None = Field(
+        description=(
+            "The name of a key of the private state, and HMAC-SHA-256 by it, cut to 128 bits, of"
+            " the file as it is with null here and without its newline; null where there is none."
+        )
     )
 
     @property
@@ -255,7 +276,7 @@ class Checkpoint(StrictModel):
         return self.model_copy(
             update={
                 "invocations": (*self._folded(), invocation),
-                "completions": self._in_force_without(invocation.rerun),
+                "completions": self.in_force_without(invocation.rerun),
             }
         )
 
@@ -273,7 +294,7 @@ class Checkpoint(StrictModel):
         draft = self.with_invocation(transitions=transitions, **invocation_changes)
         changes = {
             "current_state": transition.dest,
-            "completions": self._in_force_without(self.repeated_by(transition)),
+            "completions": self.in_force_without(self.repeated_by(transition)),
             "open_attempt": None,
         }
         return draft.model_copy(update=changes)
@@ -314,35 +335,12 @@ class Checkpoint(StrictModel):
         execution = interrupted(self.run_id, self.open_attempt, settings, error)
         return self.attempt_ended(execution.model_copy(update={"no_postmortem": no_postmortem}))
 
-    @property
-    def unsettled_success(self) -> StageExecution | None:
-        """The attempt that succeeded in the state that the run is still in; None without one."""
-        here = self.completion_of(self.current_state)
-        if here is None:
-            return None
-        last = (one for one in reversed(self.invocation.stage_executions) if one.attempt)
-        return next(
-            (
-                one
-                for one in last
-                if (one.stage, one.attempt) == (here.stage, here.attempt)
-                and one.status is StageStatus.SUCCESS
-            ),
-            None,
-        )
-
-    def success_taken_back(self, success: StageExecution, taken_back: StageExecution) -> Self:
-        """Put another record in the place of an unsettled success: nothing is complete by it."""
-        executions = self.invocation.stage_executions
-        changed = tuple(taken_back if one is success else one for one in executions)
-        draft = self.with_invocation(stage_executions=changed)
-        return draft.model_copy(update={"completions": self._in_force_without((success.stage,))})
-
     def repeated_by(self, transition: TransitionRecord) -> tuple[str, ...]:
         """Return the stages that a transition has run again: none unless it is a loop."""
         step = (transition.source, transition.trigger, transition.dest)
         is_loop = any(step == (one.source, one.trigger, one.dest) for one in self.lifecycle.loops)
         return self.lifecycle.stages_from(transition.dest) if is_loop else ()
 
-    def _in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
+    def in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
+        """Return the completions in force but for those of some stages."""
         return tuple(one for one in self.completions if one.stage not in stages)

@@ -56,6 +56,7 @@ class SavedRun(NamedTuple):
         relocation: how its paths have changed since it was written; None where they have not.
         rebuilt: how the record was made again from the events; None where it was not.
         as_kept: the record as it was found, its paths as they were.
+        data: the bytes of the checkpoint.
     """
 
     checkpoint: Checkpoint
@@ -63,6 +64,7 @@ class SavedRun(NamedTuple):
     relocation: Relocation | None = None
     rebuilt: Rebuilt | None = None
     as_kept: Checkpoint | None = None
+    data: bytes = b""
 
 
 def load_saved(output_directory: Path) -> SavedRun:
@@ -71,12 +73,12 @@ def load_saved(output_directory: Path) -> SavedRun:
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
     """
-    checkpoint, rebuilt = _load(output_directory)
+    checkpoint, rebuilt, data = _load(output_directory)
     ref = checkpoint.private_ref
     private = None if ref is None else private_file.load(ref, output_directory)
     relocation = _relocation(checkpoint, output_directory)
     here = checkpoint if relocation is None else relocation.checkpoint(checkpoint)
-    return SavedRun(here, private, relocation, rebuilt, checkpoint)
+    return SavedRun(here, private, relocation, rebuilt, checkpoint, data)
 
 
 def load(output_directory: Path) -> Checkpoint:
@@ -85,7 +87,7 @@ def load(output_directory: Path) -> Checkpoint:
     Raises:
         CheckpointError: there is none, or it cannot be used.
     """
-    checkpoint, _ = _load(output_directory)
+    checkpoint, *_ = _load(output_directory)
     relocation = _relocation(checkpoint, output_directory)
     return checkpoint if relocation is None else relocation.checkpoint(checkpoint)
 
@@ -98,7 +100,7 @@ def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
     return relocation_of(checkpoint, directory)
 
 
-def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
+def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:
     path = output_directory / CHECKPOINT_FILE
     try:
         data = read_record(path)
@@ -119,7 +121,7 @@ def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
             remedy="put the file back as it was, or start a new run without --resume (what is here"
             " is archived)",
         )
-    return checkpoint.model_copy(update={"earlier": earlier}), rebuilt
+    return checkpoint.model_copy(update={"earlier": earlier}), rebuilt, data
 
 
 def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:

@@ -6,11 +6,13 @@ from fsm_orchestrator.model.base import (
     Ordinal,
     RunId,
     SchemaVersion,
+    Sha256,
     StateName,
     StrictModel,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.secrets.state_key import Mac
 
 
 class Event(StrictModel):
@@ -20,6 +22,21 @@ class Event(StrictModel):
     seq: Ordinal = Field(description="Number of the line in its file, from 1 without gaps.")
     at: Timestamp = Field(description="When it was logged, in UTC.")
     run_id: RunId = Field(description="Identifies the run, over all its invocations.")
+    prev: Sha256 | None = Field(
+        default=None,
+        description=(
+            "SHA-256 of the line before it, without its newline; of the first line: of the run's id"
+            " and the lifecycle's digest, a line feed between them. Left out on stderr where the"
+            " line could not be written."
+        ),
+    )
+    mac: Mac | None = Field(
+        default=None,
+        description=(
+            "The name of a key of the private state, and HMAC-SHA-256 by it, cut to 128 bits, of"
+            " the line as it is without this key; left out where there is none."
+        ),
+    )
 
 
 class RunEvent(Event):

@@ -6,36 +6,17 @@ that a program that uses structlog itself can call this as a library.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
 from fsm_orchestrator.clock import Clock, timestamp
-from fsm_orchestrator.constants import EVENTS_FILE, SCHEMA_VERSION
-from fsm_orchestrator.disk import files, moving
-from fsm_orchestrator.disk.held import HeldDirectory, identity_of
-from fsm_orchestrator.errors import OperationError, RecordingError
+from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.model.declared import BaseModel
-from fsm_orchestrator.record.events_mark import (
-    FOREIGN_LINES_MAX,
-    EventsMark,
-    LostEvents,
-    hole_in,
-    line_before,
-    lost_events,
-    mark_of,
-    seq_of,
-    start_of_line,
-)
-from fsm_orchestrator.record.own_lines import OwnLines
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.json_output import escaped, json_value
-from fsm_orchestrator.vocabulary import EventName, Operation
+from fsm_orchestrator.vocabulary import EventName
 
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
@@ -44,234 +25,43 @@ _SENTENCES: Final = frozenset({"message", "error", "reason"})
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
 
 
-class EventFile:
-    """The open events file: appends whole lines, numbered without gaps over invocations.
+class Sink(Protocol):
+    """A log that events are written to, and numbered by."""
 
-    A torn last line, left by a kill in mid-write, is cut off when the file is opened. The first
-    failure, to open or to write, is kept in `failure` for the run to find; nothing is written
-    after it.
-
-    The file is the run's write-ahead log. What is written while it is `held` waits, and is appended
-    in one piece; unless it was, and all that belongs to it was done, none of it was written.
-
-    Attributes:
-        mark: the end of the file when an invocation ended; None before that.
-        is_continued: whether the file was found as the record says that it was left, so that it
-            has all of the run since its start or since the last `record.kept`.
-        has_gaps: whether events could not be written meanwhile.
-        last_seq: the number of the last event. `last_seq` and `mark` of the constructor are those
-            of the run's record: numbers go on from there, whatever became of the file.
-        found_seq: the number of the last event that was in the file when it was opened.
-        lost: what became of events that are marked; None when all are there.
-    """
-
-    def __init__(
-        self, home: HeldDirectory, mark: EventsMark | None = None, last_seq: int = 0
-    ) -> None:
-        self._home = home
-        self.path = home.path / EVENTS_FILE
-        self.failure: RecordingError | None = None
-        self.last_seq = last_seq
-        self.mark = mark
-        self.lost: LostEvents | None = None
-        self.found_seq = 0
-        self.is_continued = False
-        self.has_gaps = False
-        self._descriptor = -1
-        self._held: list[bytes] | None = None
-        self._waiting: list[Callable[[], None]] = []
-        self._kept_bytes: int | None = None
-        self._are_names_durable = False
-        try:
-            moving.take_own_copy(EVENTS_FILE, home)
-            self.lost = lost_events(self.path, mark, within=home)
-            self._descriptor = files.open_append(self.path, within=home)
-            self._own = OwnLines(self._descriptor)
-            self.found_seq = self._repair()
-            self._own = OwnLines(self._descriptor)
-            self.last_seq = max(last_seq, self.found_seq)
-            end = os.fstat(self._descriptor).st_size, self.last_seq
-            self.is_continued = (
-                mark is not None and self.lost is None and (mark.size_bytes, mark.last_seq) == end
-            )
-        except OSError as error:
-            self.failure = self._error(error)
-        self._given_seq = self.last_seq
-
-    def write(self, event: Mapping[str, Any]) -> None:
-        """Append one event, or hold it back. A failure is kept, not raised."""
-        if self.failure is not None:
-            return
-        line = _line_of(event).encode()
-        if self._held is not None:
-            self._held.append(line)
-            return
-        with contextlib.suppress(RecordingError):
-            self._append(line)
+    def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write an event; return it as it is in its line."""
 
     def when_kept(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once what was written before is in the file."""
-        if self._held is None:
-            tell()
-        else:
-            self._waiting.append(tell)
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold back what is written, until `append_held`; if anything is raised, take it back."""
-        before = self.last_seq
-        self._held, self._kept_bytes = [], None
-        try:
-            yield
-        except BaseException:
-            self._held, self._waiting = None, []
-            self._take_back(before)
-            raise
-        waiting, self._held, self._waiting = self._waiting, None, []
-        for tell in waiting:
-            tell()
-
-    def append_held(self, *, is_durable: bool) -> None:
-        """Append what is held back; `is_durable`: and make it so, with all that was before it.
-
-        Raises:
-            RecordingError: it could not be done, now or once before.
-        """
-        if self.failure is not None:
-            raise self.failure
-        self._append(b"".join(self._held or ()))
-        if not is_durable:
-            return
-        try:
-            files.sync_data(self._descriptor)
-            if not self._are_names_durable:
-                files.sync_directory(self._home.path, within=self._home)
-                self._are_names_durable = True
-        except OSError as error:
-            self.failure = self._error(error)
-            raise self.failure from error
-
-    @property
-    def seq_then(self) -> int:
-        """The number of the last event once what is held back is in the file."""
-        return self.last_seq if self.failure is not None else self._given_seq
-
-    def mark_then(self) -> EventsMark | None:
-        """Return the mark of the file once what is held back is in it."""
-        if self.failure is not None or not self._held:
-            return self.mark
-        size_bytes = os.fstat(self._descriptor).st_size + sum(map(len, self._held))
-        return mark_of(self._given_seq, size_bytes, self._held[-1])
-
-    def confirm(self, *, wholly: bool) -> None:
-        """Make sure that what this invocation wrote is there as it was written.
-
-        `wholly`: look at it even where its size and time of change are what they were.
-
-        Raises:
-            OperationError: it is not. Said once.
-        """
-        if self.failure is None and not self._own.are_intact(wholly=wholly):
-            raise OperationError(
-                Operation.CONTROL_VERIFY,
-                f"{copyable(self.path)} was changed while the run was at work",
-                remedy="find out who did that, a stage perhaps, then resume; a confined stage"
-                " cannot",
-            )
+        """Call `tell` once what was written before is in the log."""
 
     def next_seq(self) -> int:
         """Return the number for the next event."""
-        self._given_seq += 1
-        return self._given_seq
 
-    def recover(self) -> None:
-        """Write on after a failure; events that could not be written are as if not logged."""
-        if self._descriptor >= 0:
-            self.failure, self.has_gaps = None, True
-            self._given_seq = self.last_seq
 
-    def sync(self) -> None:
-        """Make what was written durable. A failure is kept, not raised."""
-        if self.failure is not None:
-            return
-        try:
-            files.sync_data(self._descriptor)
-        except OSError as error:
-            self.failure = self._error(error)
+class NoSink:
+    """No log: what is written goes to the listener alone."""
 
-    def _append(self, data: bytes) -> None:
-        """Append whole lines, or nothing.
+    def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the event as it is."""
+        return event
 
-        Raises:
-            RecordingError: it could not be done.
-        """
-        here = os.fstat(self._descriptor)
-        try:
-            self._home.confirm()
-            at = self._home.descriptor
-            there = os.stat(EVENTS_FILE, dir_fd=at, follow_symlinks=False)
-            if identity_of(here) != identity_of(there):
-                raise FileNotFoundError(2, "the file was replaced while the run worked")
-            self._kept_bytes = here.st_size
-            files.write_all(self._descriptor, data)
-            self._own.appended(data)
-        except OSError as error:
-            self.failure = self._error(error)
-            with contextlib.suppress(OSError):
-                files.truncate(self._descriptor, here.st_size)
-            raise self.failure from error
-        self.last_seq = self._given_seq
+    def when_kept(self, tell: Callable[[], None]) -> None:
+        """Tell at once."""
+        tell()
 
-    def _take_back(self, last_seq: int) -> None:
-        """Cut off what was appended and did not come to hold, durably if that can be done."""
-        if self._kept_bytes is not None:
-            with contextlib.suppress(OSError):
-                files.truncate(self._descriptor, self._kept_bytes)
-                self._own.took_back(self._kept_bytes)
-                files.sync_data(self._descriptor)
-        self.last_seq = self._given_seq = last_seq
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
-    def _repair(self) -> int:
-        """Cut what a crash has torn; return the number of the last event, 0 if there is none.
-
-        That is the last line, and, where a power cut has left a hole in what was not durable, all
-        from there.
-        """
-        size_bytes = os.fstat(self._descriptor).st_size
-        durable_bytes = 0 if self.mark is None else self.mark.size_bytes
-        whole = size_bytes if self.lost else hole_in(self._descriptor, durable_bytes, size_bytes)
-        end = start_of_line(self._descriptor, whole)
-        if end < size_bytes:
-            files.truncate(self._descriptor, end)
-        for _ in range(FOREIGN_LINES_MAX):
-            if end == 0:
-                break
-            line = line_before(self._descriptor, end)
-            seq = seq_of(line)
-            if seq is not None:
-                return seq
-            end = end - len(line) if line else start_of_line(self._descriptor, end - 1)
-        return 0
-
-    def _error(self, error: OSError) -> RecordingError:
-        failure = RecordingError(Operation.EVENTS_PERSIST, copyable(self.path), files.reason(error))
-        failure.__cause__ = error
-        return failure
+    def next_seq(self) -> int:
+        """Return the first number."""
+        return 1
 
 
 class _Sinks(NamedTuple):
     """The receivers of a finished event."""
 
-    event_file: EventFile
+    event_file: Sink
     listener: Listener | None
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        self.event_file.write(event)
+        event = self.event_file.write(event)
         if self.listener is not None:
             plain = {key: _plain(value) for key, value in event.items()}
             self.event_file.when_kept(partial(self.listener, plain))
@@ -286,7 +76,7 @@ class RunLogger(structlog.BoundLoggerBase):
 
 
 def build_logger(
-    clock: Clock, masker: Masker, event_file: EventFile, listener: Listener | None
+    clock: Clock, masker: Masker, event_file: Sink, listener: Listener | None
 ) -> RunLogger:
     """Return a logger that numbers, stamps, masks and orders events, and feeds both sinks."""
 
@@ -309,15 +99,6 @@ def build_logger(
         cache_logger_on_first_use=False,
     ).bind()
     return logger
-
-
-def _line_of(event: Mapping[str, Any]) -> str:
-    """Return an event as a line of the file; a record in it as the checkpoint writes it, once."""
-    members = [
-        f'"{key}": {value.model_dump_json() if isinstance(value, BaseModel) else json_value(value)}'
-        for key, value in event.items()
-    ]
-    return escaped("{" + ", ".join(members) + "}") + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -26,6 +26,7 @@ from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
 from fsm_orchestrator.record.gate_events import GateDecided, GateWaiting
 from fsm_orchestrator.record.record_events import (
     AttemptBegun,
+    ChainGap,
     InvocationsMoved,
     RecordBegun,
     RecordKept,
@@ -346,6 +347,7 @@ EventLine: TypeAlias = Annotated[
     RunStarted
     | RecordBegun
     | RecordKept
+    | ChainGap
     | TransitionTaken
     | GateWaiting
     | GateDecided

@@ -34,6 +34,15 @@ class Home(StrictModel):
         )
     )
 
+    @property
+    def inode(self) -> str:
+        """Its inode number alone: that of the device may be another after a mount."""
+        return _inode_in(self.identity)
+
+
+def _inode_in(identity: str) -> str:
+    return identity.rpartition(":")[2]
+
 
 def identity_text(identity: Identity) -> str:
     """Return an identity as it is kept."""
@@ -67,7 +76,7 @@ def whereabouts(home: Home, directory: Path) -> Whereabouts:
         return Whereabouts.COPIED
     is_same_path = home.directory == str(directory)
     # The number of a device may be another after it was mounted anew.
-    inode = home.identity.rpartition(":")[2]
+    inode = home.inode
     if home.identity != identity_text(here) and not (is_same_path and inode == str(here.inode)):
         return Whereabouts.COPIED
     if is_same_path or _identity(Path(home.directory)) == here:  # by another name

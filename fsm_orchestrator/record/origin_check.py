@@ -160,6 +160,8 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     for key in ("env_inherit", "on_unmetered"):
         if getattr(record, key) is not None:
             yield (key,)
+    if record.pins is not None:
+        yield ("pin",)
     if record.confine is not None:
         yield tuple(f"confine.{key}" for key in CONFINE_KEYS)
 

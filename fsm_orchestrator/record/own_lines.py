@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from fsm_orchestrator.stages.artifact_snapshot import file_clock_ns
 from fsm_orchestrator.text.digest import new_digest
 
 BLOCK_BYTES: Final = 1 << 20
+_SECOND_NS: Final = 1_000_000_000
 
 
 class OwnLines:
@@ -57,3 +59,16 @@ class OwnLines:
     def _stamps_now(self) -> tuple[int, int]:
         status = os.fstat(self._descriptor)
         return status.st_size, status.st_mtime_ns
+
+
+def untouched(descriptor: int) -> str:
+    """Return what tells later that an open file was not touched since; "" where nothing does.
+
+    Nothing does while a write would leave the same times: for a tick of the clock that files are
+    stamped by, or where that counts seconds only.
+    """
+    status = os.fstat(descriptor)
+    times = status.st_mtime_ns, status.st_ctime_ns
+    if all(one % _SECOND_NS == 0 for one in times) or max(times) >= file_clock_ns():
+        return ""
+    return " ".join(map(str, (status.st_ino, status.st_size, *times)))

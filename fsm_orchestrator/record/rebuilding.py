@@ -29,6 +29,7 @@ from fsm_orchestrator.record.events_mark import (
     lost_in,
     start_of_line,
 )
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import EventName
@@ -69,6 +70,11 @@ class Rebuilt(NamedTuple):
     checkpoint: Checkpoint
     how: Rebuilding
 
+    @property
+    def is_torn(self) -> bool:
+        """Whether the checkpoint could not be read, so that all was made from the events."""
+        return self.how.cause is RebuildCause.TORN
+
     def sentence(self, path: Path) -> str:
         """Return what was done, for a person; `path` is the checkpoint's."""
         return f"{copyable(path)} {self.how.words}"
@@ -88,11 +94,17 @@ class ContradictedError(ValueError):
 
 
 class _Line(NamedTuple):
-    """A line of the events: its number and name, and itself where it tells of the record."""
+    """A line of the events: its number and name, what it is chained to, and itself."""
 
     seq: int
     name: str
+    prev: object
     text: bytes
+
+    @property
+    def digest(self) -> str:
+        """What the next line is chained to."""
+        return sha256_of(self.text)
 
 
 def caught_up(checkpoint: Checkpoint, directory: Path) -> Rebuilt | None:
@@ -120,11 +132,14 @@ def caught_up(checkpoint: Checkpoint, directory: Path) -> Rebuilt | None:
 
 
 def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
-    expected, following = checkpoint.last_event_seq, []
+    expected, head, following = checkpoint.last_event_seq, checkpoint.last_event_sha256, []
     for line in later:
         expected += 1
         if line.seq != expected:
             break  # a hole: what is behind it was not durable
+        if line.prev != head and line.name != EventName.CHAIN_GAP:
+            raise ContradictedError(f"their event {line.seq} is not chained to the one before it")
+        head = line.digest
         following.append(line)
     if all(line.name not in STEPS for line in following):
         return None
@@ -134,7 +149,7 @@ def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
     try:
         for line in following:
             if line.name in TOLD:
-                redo.follow(_parsed(line.text))
+                redo.follow(_parsed(line.text), line.digest)
     except ContradictionError as error:
         raise ContradictedError(str(error)) from error
     if not redo.steps or redo.kept is None:
@@ -160,7 +175,7 @@ def made_again(directory: Path) -> Rebuilt | None:
                 expected = line.seq
             if line.name in TOLD:
                 try:
-                    redo.follow(_parsed(line.text))
+                    redo.follow(_parsed(line.text), line.digest)
                 except ContradictionError:
                     redo.forget()
     finally:
@@ -237,4 +252,4 @@ def _line_of(text: bytes) -> _Line | None:
     document = document_of(text)
     if document is None:
         return None
-    return _Line(document["seq"], str(document.get("event")), text)
+    return _Line(document["seq"], str(document.get("event")), document.get("prev"), text)

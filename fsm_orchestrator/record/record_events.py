@@ -6,9 +6,11 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from fsm_orchestrator.model.base import Count, Sha256
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.record.chain import GapCause
 from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_fields import RunEvent, StageEvent
 from fsm_orchestrator.vocabulary import Containment, EventName
@@ -52,3 +54,28 @@ class InvocationsMoved(RunEvent):
     event: Literal[EventName.INVOCATIONS_MOVED] = Field(description="Name of the event.")
     level: Literal["debug"] = Field(description="The level.")
     file: SideMark = Field(description="The end of that file, as the checkpoint has it.")
+
+
+class ChainGap(RunEvent):
+    """The chain does not go on from the line that was written last: what became of it."""
+
+    event: Literal[EventName.CHAIN_GAP] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="The level.")
+    cause: GapCause = Field(
+        description=(
+            "What came between: a kill in the middle of a line (torn), the machine that went down"
+            " before lines were on disk (power_cut), lines that were lost (lost), or a record that"
+            " somebody has accepted (accepted)."
+        )
+    )
+    last_seq: Count = Field(description="Number of the event that had been written last.")
+    last_sha256: Sha256 | None = Field(
+        default=None, description="SHA-256 of its line; left out where that is not known."
+    )
+    cut_bytes: Count = Field(description="How much of a torn line was cut off, in bytes.")
+    checkpoint_sha256: Sha256 | None = Field(
+        default=None,
+        description=(
+            "SHA-256 of the checkpoint from which the run goes on; left out where there is none."
+        ),
+    )

@@ -20,9 +20,11 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.anchor import Anchor
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import SideMark
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.events_mark import EventsMark
-from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.leaving import Leaving
+from fsm_orchestrator.record.report import Report, build_report, with_head
+from fsm_orchestrator.secrets.state_key import with_mac
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
@@ -43,6 +45,7 @@ class Recorder:
         draft: Checkpoint,
         artifacts_intact: Callable[[], bool],
         events: EventFile,
+        leaving: Leaving | None = None,
     ) -> None:
         self._events = events
         self._home = home
@@ -57,6 +60,7 @@ class Recorder:
         self._on_disk: bytes | None = None
         self._anchor = Anchor(home)
         self._report_written: bytes | None = None
+        self.leaving = leaving or Leaving(None, events)
         with contextlib.suppress(OSError):
             self._on_disk = files.read_bounded(self._checkpoint_path, RECORD_BYTES_MAX)
 
@@ -111,6 +115,7 @@ class Recorder:
             self._anchor.look()
             data = self._checkpoint_bytes(self._events.mark)
             staged = self._staged(self._checkpoint_path, data)
+            self.leaving.note(data)
             try:
                 staged.commit()
             finally:
@@ -150,6 +155,7 @@ class Recorder:
                 self._replace_both(told, is_durable=is_durable, last_look=last_look)
         except BaseException:
             self.draft = before
+            self.leaving.note_failure(self._on_disk)
             raise
 
     def _replace_both(
@@ -161,6 +167,7 @@ class Recorder:
         """
         mark = self._events.mark_then() if self._is_last else self._events.mark
         data = self._checkpoint_bytes(mark)
+        self.latest = told = with_head(told, self.draft)
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             self._home.confirm_file()
             self._anchor.confirm()
@@ -170,6 +177,7 @@ class Recorder:
             report = self._stage_report(told)
             try:
                 last_look()
+                self.leaving.note_next(data, None if report is None else self._report_written)
                 self._let_both_take_place(checkpoint, report, is_durable=is_durable)
                 self._anchor.left(self._checkpoint_path, data)
                 self._anchor.left(self._report_path, self._report_written)
@@ -195,6 +203,12 @@ class Recorder:
         except BaseException:
             self._put_back()
             raise
+
+    def seal(self) -> None:
+        """Note outside of the directory that nothing is to come, where all of it is known."""
+        checkpoint, report = map(self._anchor.data_of, (self._checkpoint_path, self._report_path))
+        if checkpoint is not None and report is not None and self._is_last:
+            self.leaving.seal(checkpoint, report, is_known=not self.is_degraded)
 
     @property
     def _is_last(self) -> bool:
@@ -241,6 +255,7 @@ class Recorder:
             except OSError:
                 if not self._home.make_again():
                     return
+            self.leaving.note_report(data)
             files.replace_file(self._report_path, data, within=self._home)
 
     @property
@@ -283,9 +298,14 @@ class Recorder:
             files.sync_directory(self._home.path, within=self._home)
 
     def _checkpoint_bytes(self, mark: EventsMark | None) -> bytes:
-        events = {"last_event_seq": self._events.seq_then, "events": mark}
+        events = {
+            "last_event_seq": self._events.seq_then,
+            "last_event_sha256": self._events.head_then,
+            "events": mark,
+            "mac": None,
+        }
         self.draft = self.draft.model_copy(update=events)
-        data = self.draft.model_dump_json().encode() + b"\n"
+        data = with_mac(self.draft.model_dump_json().encode(), self._events.key) + b"\n"
         if _is_too_large(data) and not self.is_degraded:
             raise _too_large(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, len(data))
         return data

@@ -35,6 +35,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
+from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
 from fsm_orchestrator.vocabulary import Containment
 
 
@@ -58,8 +59,8 @@ class Redo:
         """Begin again where the next whole record is: something before it is missing."""
         self.kept = self._draft = None
 
-    def follow(self, event: EventLine) -> None:
-        """Let the record follow an event.
+    def follow(self, event: EventLine, digest: str) -> None:
+        """Let the record follow an event; `digest` is its line's.
 
         Raises:
             ContradictionError: it cannot be one of this record.
@@ -73,7 +74,8 @@ class Redo:
         else:
             self._draft = _after(self._draft, event)
         if _counts(self._draft, event):
-            self.kept = self._draft.model_copy(update={"last_event_seq": event.seq})
+            last = {"last_event_seq": event.seq, "last_event_sha256": digest}
+            self.kept = self._draft.model_copy(update=last)
             self.steps += 1
 
 
@@ -170,9 +172,9 @@ def _interrupted(draft: Checkpoint, event: AttemptInterrupted) -> Checkpoint:
     execution = event.execution
     if execution is None or event.invocation != draft.invocation.number:
         return draft
-    success = draft.unsettled_success
+    success = unsettled_success(draft)
     if draft.open_attempt is None and success is not None:
-        return draft.success_taken_back(success, execution)
+        return success_taken_back(draft, success, execution)
     return draft.attempt_ended(execution)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -21,6 +21,9 @@ from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.home import Home, output_of, whereabouts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
+
+_NO_PATHS: Final = frozenset({Compared.ARGS, Compared.VERIFICATION})
+"""The texts that are passed on as they are."""
 
 
 class Relocation(NamedTuple):
@@ -48,6 +51,7 @@ class Relocation(NamedTuple):
                 "cwd": self.path(one.cwd),
                 "expected_artifacts": self.paths(one.expected_artifacts),
                 **(self._earned(one) if one.contracts or one.protect or one.inputs else {}),
+                "verify": tuple((self.path(first), *rest) for first, *rest in one.verify),
             }
         )
 
@@ -76,7 +80,7 @@ class Relocation(NamedTuple):
 
     def hidden(self, one: HiddenText) -> HiddenText:
         """Return a path that holds a secret as it is now; what else holds one stays."""
-        if one.field is Compared.ARGS or not one.parts or not isinstance(one.parts[0], str):
+        if one.field in _NO_PATHS or not one.parts or not isinstance(one.parts[0], str):
             return one
         # A letter more, so that a slash at the end of the part stays one.
         first = self.path(f"{one.parts[0]}x").removesuffix("x")
@@ -93,6 +97,12 @@ class Relocation(NamedTuple):
             )
         if one.attempt > 0:  # else the command is the name of an operation
             changes |= {"command": self.path(one.command), "cwd": self.path(one.cwd)}
+        if one.verifications:
+            moved = (
+                done.model_copy(update={"command": self.path(done.command)})
+                for done in one.verifications
+            )
+            changes["verifications"] = tuple(moved)
         return one.model_copy(update={**changes, **self._artifacts(one)})
 
     def completion(self, one: Completion) -> Completion:

@@ -40,8 +40,10 @@ from fsm_orchestrator.vocabulary import (
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import BudgetReport
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.trust import Acceptance
 else:
     BudgetReport = lazily("fsm_orchestrator.model.budget", "BudgetReport")
+    Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
@@ -55,6 +57,13 @@ class LifecycleName(StrictModel):
     sha256: Sha256 = Field(
         description="SHA-256 of its relation, in hexadecimal: equal for files that say the same."
     )
+
+
+class EventsHead(StrictModel):
+    """The end of the events when a report was written: the head of the chain that they are."""
+
+    seq: Count = Field(description="Number of the last event; 0 before there is one.")
+    sha256: Sha256 = Field(description="SHA-256 of its line without its newline.")
 
 
 class Report(StrictModel):
@@ -154,6 +163,12 @@ class Report(StrictModel):
             " the checkpoint was as it had been left."
         ),
     )
+    accepted: Acceptance | None = Field(
+        description=(
+            "The record that this invocation went on from, where somebody had to accept it"
+            " (--accept-record); null where nobody had to."
+        )
+    )
     origin: InvocationOrigin | None = Field(
         description=(
             "Who started this invocation, where, and at which revision; null with --fixed-clock."
@@ -162,6 +177,12 @@ class Report(StrictModel):
     started_at: Timestamp = Field(description="When this invocation began, in UTC.")
     finished_at: Timestamp | None = Field(
         description="When this invocation ended, in UTC; null while it works."
+    )
+    events_head: EventsHead | None = Field(
+        description=(
+            "The end of the events when this was written; null before there is one, and with"
+            " --fixed-clock, for events name the place of a run."
+        )
     )
     invocations_moved: Count = Field(
         description=(
@@ -273,7 +294,8 @@ def build_report(
     is_done = terminal is Outcome.DONE
     unrun = unrun_stages(checkpoint) if is_done else ()
     nothing_ran = is_done and has_run_nothing(checkpoint)
-    may_close = is_done and artifacts_intact and not (unrun or nothing_ran)
+    is_believed = checkpoint.doubt is None
+    may_close = is_done and artifacts_intact and is_believed and not (unrun or nothing_ran)
     return Report(
         schema_version=1,
         product=PRODUCT,
@@ -289,6 +311,7 @@ def build_report(
         budget=_budget(checkpoint),
         blocked_reason_codes=reason_codes(refusing),
         waiting_for=awaited,
+        events_head=_head_in(checkpoint),
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
         ),
@@ -304,6 +327,19 @@ def _budget(checkpoint: Checkpoint) -> BudgetReport | None:
     from fsm_orchestrator.record.spending import budget_report  # noqa: PLC0415 - only with a budget
 
     return budget_report(checkpoint)
+
+
+def with_head(report: Report, checkpoint: Checkpoint) -> Report:
+    """Return a report of a checkpoint's, once that knows how far the events will have come."""
+    return report.model_copy(update={"events_head": _head_in(checkpoint)})
+
+
+def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
+    """Return how far the events had come; None where reports are to be equal byte for byte."""
+    sha256 = checkpoint.last_event_sha256
+    if sha256 is None or checkpoint.invocation.has_fixed_clock:
+        return None
+    return EventsHead(seq=checkpoint.last_event_seq, sha256=sha256)
 
 
 def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -16,7 +16,10 @@ from fsm_orchestrator.vocabulary import ExitCode, Outcome
 
 _JUDGED_ANEW: Final = frozenset({"version", "closure_ready", "terminal_state"})
 _OF_THE_END: Final = frozenset(
-    {"finished_at", "exit_code", "stage_executions", "warnings", "containment", "gate_decisions"}
+    {
+        *("finished_at", "exit_code", "stage_executions", "warnings", "containment"),
+        *("gate_decisions", "events_head"),
+    }
 )
 """What an invocation that fails may still add to its report and not to its checkpoint."""
 _OF_ITS_BEGINNING: Final = frozenset(

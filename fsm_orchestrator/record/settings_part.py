@@ -8,7 +8,15 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 HISTORY: Final = frozenset(
     {
-        *("current_state", "completions", "open_attempt", "last_event_seq", "events"),
+        *(
+            "current_state",
+            "completions",
+            "open_attempt",
+            "last_event_seq",
+            "last_event_sha256",
+            "events",
+            "mac",
+        ),
         *("earlier", "invocations"),
     }
 )

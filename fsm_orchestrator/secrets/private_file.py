@@ -13,13 +13,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files, stale
 from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.base import SchemaVersion, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
-from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.secrets.state_directory import state_directory
+from fsm_orchestrator.secrets.state_key import (
+    Mac,
+    MacVerdict,
+    make_own_key,
+    own_key,
+    verdict_of,
+    with_mac,
+)
 from fsm_orchestrator.text.late_pattern import late_pattern
 
 PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
@@ -46,6 +53,7 @@ class PrivateFile(StrictModel):
     digest_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     keeps_secrets: bool
     stages: dict[str, StageSecrets]
+    mac: Mac | None = None
 
     @property
     def digest_key_bytes(self) -> bytes:
@@ -63,49 +71,37 @@ def new_private_ref() -> str:
     return os.urandom(16).hex()
 
 
-class NoStateDirectoryError(OSError):
-    """There is no place for private files."""
-
-
-def state_directory(output_directory: Path) -> Path:
-    """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/….
-
-    Raises:
-        NoStateDirectoryError: there is no home directory, or the place is in the output directory.
-    """
-    given = os.environ.get("XDG_STATE_HOME", "")
-    base = given if os.path.isabs(given) else os.path.join(_home(), ".local/state")
-    if not os.path.isabs(base):
-        raise NoStateDirectoryError("there is no home directory, and XDG_STATE_HOME names no place")
-    directory = os.path.join(base, PRODUCT)
-    output, real = os.path.realpath(output_directory), os.path.realpath(directory)
-    if os.path.commonpath((output, real)) == output:
-        raise NoStateDirectoryError(f"{copyable(directory)} would be in the output directory")
-    return Path(directory)
-
-
-def _home() -> str:
-    """Return the user's home directory; something that is no full path where there is none."""
-    if os.environ.get("HOME"):
-        return os.environ["HOME"]
-    import pwd  # noqa: PLC0415 - only without HOME
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return ""
-
-
 def load(ref: str, output_directory: Path) -> PrivateFile | None:
     """Read the private file `ref`; None when it is gone or cannot be understood."""
+    data = read(ref, output_directory)
     try:
-        data = files.read_bounded(_path(ref, output_directory), FILE_BYTES_MAX)
-        return PrivateFile.model_validate_json(data)
-    except (OSError, declared.ValidationError):
+        return None if data is None else PrivateFile.model_validate_json(data)
+    except declared.ValidationError:
         return None
 
 
-def save(ref: str, state: PrivateFile, output_directory: Path) -> None:
+def read(ref: str, output_directory: Path) -> bytes | None:
+    """Return the bytes of the private file `ref`; None when it is gone or cannot be read."""
+    try:
+        return files.read_bounded(_path(ref, output_directory), FILE_BYTES_MAX)
+    except OSError:
+        return None
+
+
+def is_proved(data: bytes, run_id: str, output_directory: Path) -> bool:
+    """Return whether the bytes of a private file are ours, of a run, by the user's own key."""
+    if verdict_of(data, own_key(output_directory)) is not MacVerdict.RIGHT:
+        return False
+    return PrivateFile.model_validate_json(data).run_id == run_id
+
+
+def written(state: PrivateFile, output_directory: Path) -> bytes:
+    """Return a private file as it is to be saved."""
+    document = state.model_copy(update={"mac": None}).model_dump_json().encode()
+    return with_mac(document, make_own_key(output_directory))
+
+
+def save(ref: str, data: bytes, output_directory: Path) -> None:
     """Write the private file durably, readable by its owner alone, and prune old ones.
 
     Raises:
@@ -114,7 +110,7 @@ def save(ref: str, state: PrivateFile, output_directory: Path) -> None:
     path = _path(ref, output_directory)
     files.make_directory(path.parent, mode=0o700)
     stale.remove_stale(path.parent, path.name)  # what a killed orchestrator has left
-    files.replace_file(path, state.model_dump_json().encode(), mode=0o600)
+    files.replace_file(path, data, mode=0o600)
     _prune(path.parent, path)
 
 

@@ -35,7 +35,7 @@ class Asked(NamedTuple):
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
-        started: called with the pid of its process.
+        on_started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
         on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
@@ -46,6 +46,7 @@ class Asked(NamedTuple):
         open_meter: opens its meter; None where nothing is metered.
         time_limit: whose time its timeout is, and all of that time in milliseconds, where it is
             not its own.
+        within: returns limits with no more time than the run has left.
         verifying: returns what is told of its verifications.
         guard: what its protected paths are before it; None where it has none.
     """
@@ -63,7 +64,7 @@ class Asked(NamedTuple):
     environment: Mapping[str, str]
     rework_exit_code: int | None
     is_retry: bool
-    started: Callable[[int], None]
+    on_started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
     on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
@@ -72,6 +73,7 @@ class Asked(NamedTuple):
     on_slow_artifact: Callable[[str, int], None]
     open_meter: Callable[[], AbstractContextManager[Meter]] | None
     time_limit: tuple[TimeLimit, int] | None
+    within: Callable[[Limits], Limits]
     verifying: Callable[[], Verifying]
     guard: Guard | None = None
 

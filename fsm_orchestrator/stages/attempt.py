@@ -36,6 +36,7 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
+from fsm_orchestrator.stages.program import Program
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import Operation, StageStatus
 
@@ -61,6 +62,7 @@ class Attempt(Asked):
     _memory_kill: MemoryKill | None = None
     _meter: Meter | None = None
     _earning: Earning | None = None
+    _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end with its meter, if it has one; return the record of it.
@@ -89,7 +91,11 @@ class Attempt(Asked):
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with self._caged() as self._cage, open_logs(self.home, *names) as (stdout, stderr):
+        with (
+            self._caged() as self._cage,
+            self._read_program() as self._program,
+            open_logs(self.home, *names) as (stdout, stderr),
+        ):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -133,6 +139,7 @@ class Attempt(Asked):
             memory_kill=self._memory_kill,
             metered=None if self._meter is None else self._meter.metered,
             earned=None if earning is None else earning.earned,
+            program=() if self._program is None else self._program.record(self.masker),
         )
         work = record_of(self, ended)
         if not self.settings.verify or work.status is not StageStatus.SUCCESS:
@@ -191,6 +198,12 @@ class Attempt(Asked):
         meter = None if self._meter is None else self._meter.path
         return cage_of(self.settings, self.record.token, meter)
 
+    def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
+        """Return what it runs, which is no other in equal runs: no machine's own programs are."""
+        if self.clock.is_fixed:
+            return contextlib.nullcontext()
+        return contextlib.closing(Program(self.settings))
+
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
@@ -204,6 +217,12 @@ class Attempt(Asked):
                 Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
             ):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
+    def started(self, pid: int, /) -> None:
+        """Pass on that it has a process, and finish reading what that runs."""
+        self.on_started(pid)
+        if self._program is not None:
+            self._program.started()
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""

@@ -24,7 +24,8 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.promises import TimeLimit
+from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow, TimeLimit
 from fsm_orchestrator.processes.runner import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
@@ -61,6 +62,7 @@ class Ended(NamedTuple):
     cage: Cage | None
     black_box: str | None
     memory_kill: MemoryKill | None
+    program: tuple[ProgramFile, ...]
     metered: tuple[UnitAmount, ...] | None = None
     verified: Verified | None = None
     earned: Earned | None = None
@@ -106,7 +108,9 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         args=masker.mask_all(asked.settings.args),
         env_keys=tuple(asked.settings.variables),
         cwd=masker.mask(asked.settings.cwd),
+        program=() if isinstance(end, NotSpawned) else ended.program,
         limit_exceeded=exceeded,
+        usage_held_by=_usage_held_by(asked, ended.report),
         confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
         metering=_metering(ended),
         started_at=asked.record.started_at,
@@ -166,6 +170,14 @@ def _earned_fields(
     }
 
 
+def _usage_held_by(asked: Asked, report: ProcessReport) -> HeldHow | None:
+    """Return how what the attempt used was limited, where it was."""
+    limits = asked.limits
+    if limits.memory_bytes_max is None and limits.processes_max is None:
+        return None
+    return HeldHow.CGROUP if report.is_in_cgroup else HeldHow.SAMPLED
+
+
 def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
     """Return why there is no black box, where one is due."""
     if ended.black_box is not None or not isinstance(ended.report.end, TimedOut | WentQuiet):
@@ -207,4 +219,5 @@ def _problem_of(
     if of_earned is not None:
         details += of_earned.too(result)
     told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-    return told, start_problem and start_problem.failure, exceeded_limit(result)
+    exceeded = exceeded_limit(result, is_in_cgroup=ended.report.is_in_cgroup)
+    return told, start_problem and start_problem.failure, exceeded

@@ -12,10 +12,13 @@ from fsm_orchestrator.constants import LOGS_DIRECTORY, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
+SEALED_BYTES_MAX: Final = 1024**2
+"""How long a log may be to have a digest: what is longer is known by its times."""
 _NAME: Final = late_pattern(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
 _OF_VERIFICATION: Final = late_pattern(
     rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.verify\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log"
@@ -198,3 +201,64 @@ def check_logs(
                 " printed is lost",
                 remedy="find out who did that, the stage itself perhaps, then resume",
             )
+
+
+class _Seal(NamedTuple):
+    """A log as it was when its attempt had ended; without a digest if it is long."""
+
+    status: os.stat_result
+    sha256: str | None
+
+
+class LogSeals:
+    """The logs of attempts that have ended: what a later stage does to them is noticed."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._sealed: dict[str, _Seal] = {}
+
+    def seal(self, stage: str, attempt: int) -> None:
+        """Note the logs of an attempt whose processes are gone."""
+        for name in log_names(stage, attempt):
+            with contextlib.suppress(OSError):
+                status = os.lstat(self._output / name)
+                self._sealed[name] = _Seal(status, self._digest(name, status))
+
+    def confirm(self) -> None:
+        """Make sure that all of them are what they were.
+
+        Raises:
+            OperationError: one is not. Said once.
+        """
+        for name, seal in list(self._sealed.items()):
+            if not self._is_unchanged(name, seal):
+                del self._sealed[name]
+                raise OperationError(
+                    Operation.CONTROL_VERIFY,
+                    f"{copyable(self._output / name)} was changed, moved or removed after its"
+                    " attempt had ended",
+                    remedy="find out who did that, a later stage perhaps, then resume",
+                )
+
+    def _is_unchanged(self, name: str, seal: _Seal) -> bool:
+        try:
+            now = os.lstat(self._output / name)
+            is_same = _stamp(now) == _stamp(seal.status)
+            if is_same and (seal.sha256 is None or now.st_ctime_ns == seal.status.st_ctime_ns):
+                return True
+            # A link more, or other rights, are no change of what it says.
+            return seal.sha256 is not None and seal.sha256 == self._digest(name, now)
+        except OSError:
+            return False
+
+    def _digest(self, name: str, status: os.stat_result) -> str | None:
+        if status.st_size > SEALED_BYTES_MAX:
+            return None
+        data = b""
+        if status.st_size:
+            data = files.read_bounded(self._output / name, SEALED_BYTES_MAX)
+        return sha256_of(data)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

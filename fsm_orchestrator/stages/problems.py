@@ -71,11 +71,13 @@ def not_ended(stage: str, pids: tuple[int, ...]) -> OperationError:
     )
 
 
-def exceeded_limit(result: StageResult) -> ExceededLimit | None:
+def exceeded_limit(result: StageResult, *, is_in_cgroup: bool) -> ExceededLimit | None:
     """Return the record of a limit that was exceeded; None for other results."""
     if not isinstance(result, LimitExceeded):
         return None
     held_by = HeldHow.RLIMIT if result.limit is StageLimit.FILE else HeldHow.SAMPLED
+    if result.limit is StageLimit.MEMORY and is_in_cgroup:
+        held_by = HeldHow.CGROUP
     return ExceededLimit(
         limit=result.limit, allowed=result.allowed, used=result.used, held_by=held_by
     )

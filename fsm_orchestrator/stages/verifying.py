@@ -151,7 +151,7 @@ class _One:
         self.masked = asked.masker.mask_all(words)
         settings = asked.settings
         timeout_ms = settings.verify_timeout_ms or asked.limits.timeout_ms
-        self.limits = asked.limits._replace(timeout_ms=timeout_ms)
+        self.limits = asked.within(asked.limits._replace(timeout_ms=timeout_ms))
         self._settings = _settings_of(settings)
         self._names = asked.record.stage, asked.record.attempt, number
 
@@ -246,7 +246,7 @@ class _One:
 
     def started(self, pid: int, /) -> None:
         """Pass on that it has started: what is left of it after a kill is found by that."""
-        self._asked.started(pid)
+        self._asked.on_started(pid)
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""

@@ -17,7 +17,8 @@ from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.driver import Driver
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.record import checkpoint_reader
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.chain import Chain, genesis
+from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.stages.artifacts import judge
 from tests.bench.bare import replace_file
@@ -73,7 +74,7 @@ def records_figure(bench: Bench) -> Sequence[Row]:
     output = bench.fresh()
     run_true(output, bench.true)
     home = OutputLock.acquire(output)
-    events = EventFile(home)
+    events = EventFile(home, Chain(genesis("run", None)))
     recorder = Recorder(home, checkpoint_reader.load(output), lambda: True, events)
     bare = bench.scratch / "bare"
     rows = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -165,7 +166,10 @@ def test_torn_record_is_made_again_with_all_that_was_spent(tmp_path: Path) -> No
     assert run(tmp_path, *options).code == FAILED
     before, checkpoint = spent(tmp_path), tmp_path / "out" / CHECKPOINT
     checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
-    assert orchestrate("out", "--resume", *shell("executor", "exit 0"), cwd=tmp_path).code == 0
+    again = ("out", "--resume", *shell("executor", "exit 0"))
+    refused = orchestrate(*again, cwd=tmp_path)
+    (digest,) = set(re.findall(r"--accept-record ([0-9a-f]{64})", refused.stderr))
+    assert orchestrate(*again, "--accept-record", digest, cwd=tmp_path).code == 0
     assert spent(tmp_path) == before == {"usd": ("1.5", "9", {"manager": "0.5", "executor": "1"})}
     assert "made again" in report_of(tmp_path / "out")["warnings"][0]
 

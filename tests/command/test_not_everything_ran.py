@@ -75,6 +75,7 @@ def test_every_screen_says_why_it_may_not_be_closed_and_what_to_do(tmp_path: Pat
     assert "start a new run with a binary for each stage" in told["next_step"]["remedies"][0]
     seen = json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)
     assert seen["report"]["unrun_stages"] == ["executor"]
+    assert "no binary: executor" in orchestrate("status", ".", cwd=tmp_path).stdout
     orchestrate("report", "out", "--html", "page.html", cwd=tmp_path)
     page = (tmp_path / "page.html").read_text()
     assert WHY in page

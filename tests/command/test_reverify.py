@@ -57,6 +57,7 @@ def test_what_failed_only_in_its_verification_is_verified_again(tmp_path: Path) 
     assert "resume   fsm-orchestrator out --resume\n" in status.stdout
     assert "verify   fsm-orchestrator out --resume --reverify\n" in status.stdout
     assert "output   fsm-orchestrator logs out executor --verify 1\n" in status.stdout
+    assert "not ready\n" in orchestrate("status", ".", cwd=tmp_path).stdout
     logs = orchestrate("logs", "out", "executor", "--verify", "1", cwd=tmp_path)
     assert logs.stdout == "executor.verify.1 | not ready\n"
     told = json.loads(orchestrate("explain", "out", "--json", cwd=tmp_path).stdout)
@@ -149,6 +150,22 @@ def test_nothing_is_verified_again_where_nothing_lacks_that_alone(tmp_path: Path
     orchestrate("out", "--resume", *shell("executor", "exit 0"), cwd=tmp_path)
     done = orchestrate("out", "--resume", "--reverify", cwd=tmp_path)
     assert (done.code, "nothing of it is left to verify" in done.stderr) == (2, True)
+
+
+def test_work_that_moved_with_its_project_is_verified_again(tmp_path: Path) -> None:
+    """The program that verifies, and the artifacts, are found where they are now."""
+    (tmp_path / "old").mkdir()
+    check = tmp_path / "old" / "check.sh"
+    check.write_text("#!/bin/sh\ntest -e ready\n")
+    check.chmod(0o755)
+    _begun(tmp_path / "old", check="./check.sh")
+    (tmp_path / "old").rename(tmp_path / "new")
+    (tmp_path / "new" / "ready").touch()
+    done = orchestrate("out", "--resume", "--reverify", cwd=tmp_path / "new")
+    assert (done.code, _runs(tmp_path / "new")) == (0, 1), done.stderr
+    assert _last(tmp_path / "new")["verifications"][0]["command"] == str(
+        tmp_path / "new" / "check.sh"
+    )
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def test_files_of_every_ending_are_as_published(name: str, tmp_path: Path) -> No
 CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 
 real = EventFile.write
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -47,3 +48,65 @@ def test_table_of_the_guide_loads(tmp_path: Path) -> None:
     assert given is not None
     assert given.connect == (443,)
     assert given.bind == ()
+
+
+INSIDE: Final = "tests/command/test_from_inside.py::"
+PLANTED: Final = "tests/command/test_planted_code.py::"
+CAGE: Final = "tests/processes/test_cage.py::"
+SHOWN_BY: Final = {
+    "outlive its run": ["tests/processes/test_containment.py"],
+    "signal or kill the keeper": [
+        "tests/processes/test_odd_stages.py::test_stage_that_kills_its_keeper_is_ended_all_the_same"
+    ],
+    "kill the keeper, escape": [f"{INSIDE}test_what_escapes_a_killed_keeper"],
+    "trace the keeper": ["tests/processes/test_shut_processes.py::test_their_insides_are_closed"],
+    "read the environment": ["tests/processes/test_shut_processes.py", CAGE],
+    "replace the lock file": ["tests/command/test_lock_file.py"],
+    "change checkpoint or report": [
+        "tests/command/test_tampering.py::test_what_a_stage_writes_is_not_believed"
+    ],
+    "shorten, edit or remove the event log": [
+        "tests/command/test_tampering.py::test_events_of_this_invocation",
+        f"{INSIDE}test_edits_of_the_event_log",
+    ],
+    "shorten, edit or remove the logs": [f"{INSIDE}test_log_of_an_earlier_stage_is_noticed"],
+    "edit its own logs": ["tests/command/test_stage_output.py"],
+    "write a module": [
+        f"{PLANTED}test_planted_module_is_not_loaded",
+        "tests/cli/test_isolation.py",
+    ],
+    "change what judges a policy": [
+        f"{PLANTED}test_policy_is_judged_by_what_was_there",
+        f"{PLANTED}test_next_keeper_is_what_the_first_was",
+    ],
+    "change who may approve": ["tests/gates/test_authorities.py"],
+    "change the config file": [f"{INSIDE}test_files_of_the_request_do_nothing"],
+    "change the request": ["tests/approvals/test_play.py"],
+    "change an artifact": [f"{INSIDE}test_artifact_of_a_completed_stage_is_noticed"],
+    "change the program of another stage": [
+        "tests/command/test_pinned_programs.py::test_pinned_program_is_what_it_was",
+        "tests/approvals/test_released_stages.py",
+    ],
+    "say in an artifact": ["tests/command/test_output_is_data.py"],
+    "change your files": [f"{CAGE}TestOnlyWriting"],
+    "send your data": [f"{CAGE}test_without_network"],
+    "start something through a service": [CAGE],
+    "fill the disk": ["tests/command/test_usage_limits.py"],
+    "change the program that a gate runs": [f"{CAGE}TestOnlyWriting"],
+}
+"""What shows each row of the table, by how the row begins; not what nothing prevents."""
+
+
+def test_every_row_has_its_test_or_is_not_prevented() -> None:
+    """No promise stands there that nothing tries to break."""
+    text = GUIDE.read_text().split("## What is prevented")[1].split("###")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| "][1:]
+    promised = [row[0] for row in rows if {*row[1:]} != {"not prevented"}]
+    for row in promised:
+        named = [tests for begin, tests in SHOWN_BY.items() if row.startswith(begin)]
+        assert len(named) == 1, row
+    assert len(promised) == len(SHOWN_BY)
+    for one in (test for tests in SHOWN_BY.values() for test in tests):
+        file, _, name = one.partition("::")
+        source = (GUIDE.parents[1] / file).read_text()
+        assert name in source, one

@@ -14,7 +14,7 @@ import pytest
 from fsm_orchestrator.cli import main
 from fsm_orchestrator.constants import CHECKPOINT_FILE
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.secrets.private_file import state_directory
+from fsm_orchestrator.secrets.state_directory import state_directory
 from tests.support.command import (
     ORCHESTRATOR_PID,
     PASSING,

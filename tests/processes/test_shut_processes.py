@@ -29,6 +29,7 @@ for who, pid in (("keeper", os.getppid()), ("orchestrator", int(sys.argv[1]))):
     attempt(f"{who}.environ", lambda: open(f"/proc/{pid}/environ", "rb").read(1))
     attempt(f"{who}.mem", lambda: open(f"/proc/{pid}/mem", "rb"))
     attempt(f"{who}.fd", lambda: os.readlink(f"/proc/{pid}/fd/0"))
+    attempt(f"{who}.stdout", lambda: open(f"/proc/{pid}/fd/1", "wb"))
     attempt(f"{who}.pidfd_getfd", lambda: take(pid))
     attempt(f"{who}.ptrace", lambda: attach(pid))
 """
@@ -43,5 +44,5 @@ def test_their_insides_are_closed(tmp_path: Path) -> None:
     ended = run(tmp_path, "--manager-bin", "/bin/sh", "--manager-arg=-c", f"--manager-arg={script}")
     assert ended.code == 0
     found = dict(line.split() for line in log_of(tmp_path, "manager").decode().splitlines())
-    assert len(found) == 10
+    assert len(found) == 12
     assert {*found.values()} == {"refused"}

@@ -26,9 +26,9 @@ from tests.support.command import (
 
 Document: TypeAlias = dict[str, Any]
 
-NO_FACTS_OF_THE_RUN: Final = ("schema_version", "product")
+NO_FACTS_OF_THE_RUN: Final = ("schema_version", "product", "events_head")
 """What the report says of itself: the version of its own format (a line of the log has that of
-the log's), and which program wrote it."""
+the log's), which program wrote it, and how far the log had come."""
 
 # -- the reader -----------------------------------------------------------------------------
 
@@ -53,6 +53,7 @@ def begun(line: Document) -> Document:
         "passed_over": [],
         "rerun": line["rerun"],
         "rebuilt": None,
+        "accepted": None,
         "warnings": [],
         "repeats": None,
     }
@@ -316,7 +317,7 @@ def test_events_tell_what_the_report_tells(name: str, tmp_path: Path) -> None:
 CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 
 real = EventFile.write
 

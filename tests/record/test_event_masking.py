@@ -10,7 +10,9 @@ import pytest
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.record.event_log import EventFile, build_logger
+from fsm_orchestrator.record.chain import Chain, genesis
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import build_logger
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import EventName
 from tests.support.command import events_of
@@ -32,7 +34,7 @@ def test_sentences_are_masked_in_file_and_listener_alike(
     """A sentence that quotes a secret is masked where it is written, and a stage's name is not."""
     heard: list[Any] = []
     home = HeldDirectory(tmp_path, files.open_directory(tmp_path))
-    event_file = EventFile(home)
+    event_file = EventFile(home, Chain(genesis("run", None)))
     log = build_logger(SystemClock(), Masker([HIDDEN]), event_file, heard.append)
     log.bind(stage=HIDDEN).emit(name, **{key: f"cannot write /srv/{HIDDEN}/report: no room"})
     event_file.close()

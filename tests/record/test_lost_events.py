@@ -13,6 +13,7 @@ from tests.support.command import (
     EVENTS,
     ORCHESTRATOR_PID,
     PASSING,
+    accepting,
     checkpoint_of,
     events_of,
     orchestrate,
@@ -55,11 +56,13 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("how", [*CUTS, *CHANGES])
-def test_events_that_were_cut_or_changed_fail_the_run_once(how: str, tmp_path: Path) -> None:
-    """The resume fails and says what is lost; numbers go on; the next one takes what there is."""
+def test_events_that_were_cut_or_changed_are_refused_until_accepted(
+    how: str, tmp_path: Path
+) -> None:
+    """The resume is refused, says what is lost and leaves the file; accepted, numbers go on."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
-    events.write_bytes((CUTS | CHANGES)[how](events.read_bytes()))
+    events.write_bytes(changed := (CUTS | CHANGES)[how](events.read_bytes()))
     looked = orchestrate("status", "out", cwd=tmp_path)
     assert looked.code == 1
     word = "was cut to" if how in CUTS else "was changed"
@@ -69,25 +72,45 @@ def test_events_that_were_cut_or_changed_fail_the_run_once(how: str, tmp_path: P
     report = report_of(tmp_path / "out")
     assert report["terminal_state"] == "failed"
     (failure,) = report["stage_executions"]
-    assert failure["command"] == "events.verify"
-    assert f"{EVENTS} {word}" in failure["error"]
-    assert f"{last} events in" in failure["error"]
-    assert json.loads(events.read_bytes().splitlines()[-1])["seq"] > last
-    again = orchestrate("out", "--resume", *PASSING, cwd=tmp_path)
+    assert failure["command"] == "record.verify"
+    assert f"{EVENTS} was c" in failure["error"]
+    assert events.read_bytes() == changed
+    again = orchestrate("out", *accepting(tmp_path / "out"), *PASSING, cwd=tmp_path)
     assert again.code == 0, again.stderr
-    assert report_of(tmp_path / "out")["earlier_invocations"][-1]["stage_executions"] == [failure]
+    assert json.loads(events.read_bytes().splitlines()[-1])["seq"] > last
+    assert report_of(tmp_path / "out")["accepted"]["changes"][0]["file"] == "events"
     assert orchestrate("status", "out", cwd=tmp_path).code == 0
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_events_that_were_cut_fail_the_run_once_where_no_key_is(how: str, tmp_path: Path) -> None:
+    """Nobody knows here what was left but the checkpoint, and the next resume takes what is."""
+    events = blocked(tmp_path)
+    last = numbers(tmp_path)[-1]
+    events.write_bytes(CUTS[how](events.read_bytes()))
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    resumed = orchestrate("out", "--resume", *PASSING, cwd=tmp_path, env=elsewhere)
+    if how != "first line":  # the chain does not begin where it should
+        (failure,) = report_of(tmp_path / "out")["stage_executions"]
+        assert failure["command"] == "events.verify"
+        assert f"{EVENTS} was cut to" in failure["error"]
+        assert f"{last} events in" in failure["error"]
+    assert resumed.code == 1
 
 
 def test_events_that_are_gone_are_told_and_numbers_go_on(tmp_path: Path) -> None:
-    """A resume without its events file warns, and begins a new file where the old one ended."""
+    """A resume without its events file begins a new file where the old one ended, if accepted."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
     events.rename(tmp_path / "aside")
     assert f"{EVENTS} is gone" in orchestrate("status", "out", cwd=tmp_path).stdout
-    assert orchestrate("out", "--resume", *PASSING, cwd=tmp_path).code == 0
-    (warning,) = report_of(tmp_path / "out")["warnings"]
-    assert f"{EVENTS} is gone" in warning
+    refused = orchestrate("out", "--resume", *PASSING, cwd=tmp_path)
+    assert (refused.code, f"{EVENTS} was removed" in refused.stderr) == (1, True)
+    assert orchestrate("out", *accepting(tmp_path / "out"), *PASSING, cwd=tmp_path).code == 0
+    accepted, gone = report_of(tmp_path / "out")["warnings"]
+    assert f"{EVENTS} was removed" in accepted
+    assert f"{EVENTS} is gone" in gone
     assert numbers(tmp_path)[0] == last + 1
     assert orchestrate("status", "out", cwd=tmp_path).code == 0
 
@@ -104,26 +127,27 @@ def test_events_of_a_killed_invocation_are_told(is_gone: bool, tmp_path: Path) -
         events.unlink()
     else:
         events.write_bytes(b"")
-    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
+    assert orchestrate("out", *accepting(tmp_path / "out"), cwd=tmp_path).code == 0
     warnings = report_of(tmp_path / "out")["warnings"]
     assert any(f"{last} had been written" in warning for warning in warnings), warnings
     assert numbers(tmp_path)[0] == last + 1
 
 
 def test_events_of_a_done_run_are_missed_too(tmp_path: Path) -> None:
-    """A visit to a done run whose events were cut exits with 1 once, and the run stays done."""
+    """A visit to a done run whose events were cut is refused until that is accepted."""
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
     events = tmp_path / "out" / EVENTS
     events.write_bytes(without_last_line(events.read_bytes()))
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     report = report_of(tmp_path / "out")
-    assert (report["terminal_state"], report["closure_ready"]) == ("done", False)
-    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+    assert (report["terminal_state"], report["closure_ready"]) == ("failed", False)
+    assert orchestrate("out", *accepting(tmp_path / "out"), cwd=tmp_path).code == 0
     assert report_of(tmp_path / "out")["closure_ready"] is True
 
 
 def test_lines_that_others_add_are_left_and_numbers_go_on(tmp_path: Path) -> None:
-    """What stands behind our last event, whatever it is, neither counts nor harms."""
+    """What stands behind our last event, whatever it is, neither counts nor harms, if accepted."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
     foreign = (
@@ -134,11 +158,13 @@ def test_lines_that_others_add_are_left_and_numbers_go_on(tmp_path: Path) -> Non
     )
     with events.open("ab") as stream:
         stream.write(foreign)
-    assert orchestrate("out", "--resume", *DENIED, cwd=tmp_path).code == 3
+    assert orchestrate("out", "--resume", *DENIED, cwd=tmp_path).code == 1
+    assert orchestrate("out", *accepting(tmp_path / "out"), *DENIED, cwd=tmp_path).code == 3
     kept, added = events.read_bytes().split(b"x" * 200_000 + b"\n")
     assert kept.endswith(b"[1]\n")
     assert json.loads(added.splitlines()[0])["seq"] == last + 1
-    assert report_of(tmp_path / "out")["warnings"] == []
+    (accepted,) = report_of(tmp_path / "out")["warnings"]
+    assert f"{EVENTS} was changed" in accepted
 
 
 @pytest.mark.parametrize("number", [2**53, 10**26])
@@ -158,9 +184,9 @@ def test_events_that_cannot_be_read_are_not_said_to_be_gone(tmp_path: Path) -> N
     events = blocked(tmp_path)
     events.rename(tmp_path / "kept")
     events.mkdir()
-    assert orchestrate("out", "--resume", *DENIED, cwd=tmp_path).code == 1
+    assert orchestrate("out", *accepting(tmp_path / "out"), *DENIED, cwd=tmp_path).code == 1
     report = report_of(tmp_path / "out")
-    assert report["warnings"] == []
+    assert len(report["warnings"]) == 1  # that it was accepted
     assert report["stage_executions"][0]["command"] == "events.persist"
 
 

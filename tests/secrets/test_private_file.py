@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.state_directory import NoStateDirectoryError, state_directory
 from tests.secrets.secret_cases import STORE, VALUE, places_of, saver
 from tests.support.command import PASSING, orchestrate, report_of, shell
 
@@ -19,9 +20,9 @@ def test_the_private_file_follows_the_base_directory_specification(
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("relative/path", ""):
         monkeypatch.setenv("XDG_STATE_HOME", value)
-        assert private_file.state_directory(out) == tmp_path / ".local/state/fsm-orchestrator"
+        assert state_directory(out) == tmp_path / ".local/state/fsm-orchestrator"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
-    assert private_file.state_directory(out) == tmp_path / "own/fsm-orchestrator"
+    assert state_directory(out) == tmp_path / "own/fsm-orchestrator"
 
 
 def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -87,9 +88,9 @@ def test_without_a_home_there_is_no_state_directory(
     monkeypatch.setenv("HOME", "")
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(private_file.NoStateDirectoryError):
-        private_file.state_directory(tmp_path / "out")
+    with pytest.raises(NoStateDirectoryError):
+        state_directory(tmp_path / "out")
     assert private_file.load("0" * 32, tmp_path / "out") is None
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr("os.getuid", lambda: 0)
-    assert private_file.state_directory(tmp_path / "out").is_absolute()
+    assert state_directory(tmp_path / "out").is_absolute()

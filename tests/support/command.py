@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fsm_orchestrator.cli.main import run_command_line
+from fsm_orchestrator.record.record_check import record_digest
 from tests.support import forked
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import Written
@@ -144,6 +145,11 @@ def shell(stage: str, script: str) -> tuple[str, ...]:
 def stages(manager: str = "exit 0", executor: str = "exit 0") -> tuple[str, ...]:
     """Return the options that make both stages of the default lifecycle run shell scripts."""
     return (*shell("manager", manager), *shell("executor", executor))
+
+
+def accepting(output: Path) -> tuple[str, ...]:
+    """Return the options by which a person accepts the record in an output directory as it is."""
+    return ("--resume", "--accept-record", record_digest(output))
 
 
 def report_of(output: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 
 
 def crashing_at(is_it: Callable[[Mapping[str, Any]], bool]) -> Callable[[EventFile, Any], None]:

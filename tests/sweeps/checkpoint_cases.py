@@ -49,7 +49,7 @@ UNWITNESSED: Final = frozenset(
         *("home.directory", "home.identity", "home.started_in"),
         # a setting may be given again as it was, which changes nothing about a stage's work
         *("origins.by_setting.stage.*.invocation", "origins.stages_since.*"),
-        *("last_event_seq", "events", "events.last_seq", "events.size_bytes"),
+        *("last_event_seq", "last_event_sha256", "events", "events.last_seq", "events.size_bytes"),
         "events.last_line_sha256",  # the events file is held against them
         # words, times and measures
         *("version", "lifecycle.title", "lifecycle.transition.*.why", "lifecycle.state.*.gates"),

@@ -22,6 +22,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import OrchestratorError, UsageError
+from fsm_orchestrator.processes import table
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.record import moving_out
 from fsm_orchestrator.record.report import Report
@@ -87,6 +88,15 @@ def left_by(
 
 
 @contextlib.contextmanager
+def booted_again(crash: Crash) -> Iterator[None]:
+    """After a power cut, the machine has booted again."""
+    with pytest.MonkeyPatch.context() as patch:
+        if crash is not Crash.KILLED:
+            patch.setattr(table, "_boot", lambda _: "another boot")
+        yield
+
+
+@contextlib.contextmanager
 def noted_starts(desk: Desk) -> Iterator[None]:
     """Whatever follows the start of a stage waits until the stage has noted that it runs."""
     told, starts = EnterStage._on_started, desk.starts()
@@ -133,7 +143,7 @@ def test_crash_anywhere_loses_and_repeats_nothing(name: str, crash: Crash, desk:
     look(None, None)
     assert_durable(desk, door.disk)
     for scene, (where, disk) in found.items():
-        with at(f"{crash} {where}"):
+        with at(f"{crash} {where}"), booted_again(crash):
             desk.put(scene)
             if disk is not None:  # what was not synced before the kill is not synced now
                 disk.find()

@@ -61,6 +61,12 @@ def _answer(verb: str) -> list[click.Parameter]:
         ),
         Once(
             section,
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="As for a run: the key that the record is proved by.",
+        ),
+        Once(
+            section,
             "--digest",
             type=NonEmpty("SHA256"),
             help="The digest of the request that was looked at: needed without a terminal.",

@@ -87,6 +87,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--on-changed-stage",
         "--on-leak",
         "--rerun",
+        "--accept-record",
+        "--state-key-file",
         "--skip-stage",
         "--verify",
         "--fixed-clock",

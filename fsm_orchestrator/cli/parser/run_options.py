@@ -180,6 +180,20 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             help="Store the values of secrets for a resume, in a private file outside OUT, until"
             " the run is done. Otherwise each command takes them from its environment.",
         ),
+        Once(
+            section,
+            "--accept-record",
+            type=NonEmpty("DIGEST"),
+            help="Go on from a record that is not, or is not known to be, the one that was left"
+            " here. A refusal or warning prints its digest; the record says that it was accepted.",
+        ),
+        Once(
+            section,
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="A file of mode 0600 with the key that records are proved by, for those who share"
+            " runs; default: the user's own key, in the private state.",
+        ),
         Section(
             section,
             "--rerun",

@@ -1,9 +1,9 @@
 """The process that judges one policy, of the orchestrator and yet not in it.
 
-Started by its path in an isolated interpreter, so it imports nothing of this package: an engine may
-crash, loop or take all memory here, and takes nobody with it. What it is asked is a JSON file; what
-it says is one JSON object on stdout, see `Verdict` in policy.py. Whatever a policy prints goes to
-stderr.
+Started with its code in an isolated interpreter, so it imports nothing of this package: an engine
+may crash, loop or take all memory here, and takes nobody with it. What it is asked is a JSON file;
+what it says is one JSON object on stdout, see `Verdict` in policy.py. Whatever a policy prints goes
+to stderr.
 """
 
 from __future__ import annotations

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import marshal
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.abc import SourceLoader
+from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType
 from typing import Any, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, unchanged
 from fsm_orchestrator.gates.policy_input import PolicyFile, PolicyFileKind, PolicyUsed
 from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
@@ -41,7 +45,14 @@ from fsm_orchestrator.text.hidden import copyable
 FILES_MAX: Final = 1000
 FILE_BYTES_MAX: Final = 16 * 1024**2
 """The most that all files of one kind may have."""
-_CHILD: Final = Path(__file__).with_name("judge_child.py")
+_CHILD: Final = f"{__package__}.judge_child"
+_BOOT: Final = (
+    "import marshal, sys; held = marshal.loads(bytes.fromhex(sys.argv.pop()))\n"
+    "if held['guard']: exec(held['guard'], guard := {'__name__': 'guard'});"
+    " guard['install'](guard['Since'](*held['since']))\n"
+    "exec(held['judge'], {'__name__': '__main__'})"
+)
+"""What the process that judges runs: code that this one has held, and nothing that is newer."""
 
 
 class Verdict(StrEnum):
@@ -223,9 +234,31 @@ def _run(
         except OSError as error:
             said = f"no scratch files can be made in {tempfile.gettempdir()}: {files.reason(error)}"
             raise RefusedError(EvidenceProblem.ENGINE_ERROR, said) from None
-        child = ("-I", "-S", str(_CHILD), question)
+        child = ("-I", "-S", "-c", _BOOT, question, _held_code())
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
         return run_for_gate(tools, ToRun(sys.executable, child, place), environment, limits)
+
+
+def _held_code() -> str:
+    """Return the code of the process that judges, as it was before any stage began."""
+    since = unchanged.in_force()
+    guard = None if since is None else _code_of(unchanged.__name__)
+    held = {
+        "judge": _code_of(_CHILD),
+        "guard": guard,
+        "since": None if since is None else (since.ns, dict(since.places)),
+    }
+    return marshal.dumps(held).hex()
+
+
+def _code_of(name: str) -> CodeType | None:
+    spec = find_spec(name)
+    code: CodeType | None = (
+        spec.loader.get_code(name)
+        if spec is not None and isinstance(spec.loader, SourceLoader)
+        else None
+    )
+    return code
 
 
 def _asked(

@@ -18,7 +18,7 @@ from fsm_orchestrator import KeeperPool, RunConfig, resume, run
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.processes import kept as kept_process
 from fsm_orchestrator.processes.contained import Collected
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.vocabulary import Outcome
 from tests.processes.keepers.keeper_cases import (
     PROMPT_SECONDS,

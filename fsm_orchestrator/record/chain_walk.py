@@ -1,0 +1,109 @@
+"""Reading the chain of a run's events from its first line to its last. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from fsm_orchestrator.record.chain import Chain, genesis, mac_member
+from fsm_orchestrator.record.events_mark import (
+    CHUNK_BYTES,
+    LINE_BYTES_MAX,
+    document_of,
+    hole_in,
+    start_of_line,
+)
+from fsm_orchestrator.record.rebuilding import STEPS
+from fsm_orchestrator.text.digest import sha256_of
+
+
+class Walk(NamedTuple):
+    """The chain as far as it has been followed.
+
+    Attributes:
+        last_seq: the number of the last event; 0 without one.
+        head: the digest of the last line.
+        broken_at: the number of the first line that is not chained to the one before it, or is
+            none of ours; None where all are.
+        wrong_mac_at: the number of the first line whose MAC says that it is by the key, and is not.
+        unproved_seq: the number of the last event without a MAC by the key; 0 where all have one.
+        step_seq: the number of the last event that makes what was before it count.
+        digests: of the lines of the events that were asked for, by number.
+    """
+
+    last_seq: int
+    head: str
+    broken_at: int | None
+    wrong_mac_at: int | None
+    unproved_seq: int
+    step_seq: int
+    digests: dict[int, str]
+
+    @property
+    def wrong_at(self) -> int | None:
+        """The number of the first line that is not as it was written."""
+        found = [one for one in (self.broken_at, self.wrong_mac_at) if one is not None]
+        return min(found, default=None)
+
+
+def walk(descriptor: int, chain: Chain, wanted: Collection[int]) -> Walk:
+    """Follow the chain of an open file, up to a torn line or a hole.
+
+    A start that was refused may have begun the log: it knows no lifecycle.
+    """
+    found = Walk(0, chain.genesis, None, None, 0, 0, {})
+    head = ""
+    for number, line in enumerate(_lines(descriptor), start=1):
+        event = document_of(line)
+        if found.broken_at is None and (event is None or not _follows(event, head, chain)):
+            found = found._replace(broken_at=number)
+        head = sha256_of(line)
+        if event is None:
+            continue
+        seq = int(event["seq"])
+        if seq <= found.last_seq and found.broken_at is None:
+            found = found._replace(broken_at=number)
+        is_proved, is_wrong = _proof(line, event.get("mac"), chain)
+        if is_wrong and found.wrong_mac_at is None:
+            found = found._replace(wrong_mac_at=number)
+        if seq in wanted:
+            found.digests[seq] = head
+        found = found._replace(
+            last_seq=seq,
+            head=head,
+            unproved_seq=found.unproved_seq if is_proved else seq,
+            step_seq=seq if event["event"] in STEPS else found.step_seq,
+        )
+    return found
+
+
+def _follows(event: Mapping[str, Any], head: str, chain: Chain) -> bool:
+    """Return whether an event is chained to the line with a digest; "" before the first."""
+    if head:
+        return bool(event.get("prev") == head)
+    return event.get("prev") in {chain.genesis, genesis(str(event.get("run_id")), None)}
+
+
+def _proof(line: bytes, mac: object, chain: Chain) -> tuple[bool, bool]:
+    """Return whether a line is by the key, and whether it only says so."""
+    if chain.key is None or not isinstance(mac, str) or not chain.key.has_made(mac):
+        return False, False
+    member = mac_member(mac)
+    body = line[: -len(member)]
+    is_right = line == body + member and chain.key.mac(body + b"}") == mac
+    return is_right, not is_right
+
+
+def _lines(descriptor: int) -> Iterator[bytes]:
+    """Yield the whole lines of an open file, up to the first hole."""
+    size_bytes = os.fstat(descriptor).st_size
+    end = start_of_line(descriptor, hole_in(descriptor, 0, size_bytes))
+    rest, at = b"", 0
+    while at < end and (chunk := os.pread(descriptor, min(CHUNK_BYTES, end - at), at)):
+        at += len(chunk)
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        if len(rest) > LINE_BYTES_MAX:
+            yield b""  # no line of ours
+            return

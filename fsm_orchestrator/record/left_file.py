@@ -1,0 +1,173 @@
+"""What runs have left in an output directory, as the private state has it: a line for each step.
+
+The file is outside of what a confined stage can reach. It is named by the directory's path, for
+nothing in a record may say by which anchor the record is judged. A line is there before the files
+it tells of, and nothing waits for it to be on disk: the page cache outlives a kill, and after a
+power cut the events tell for themselves (record_check.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.secrets.state_directory import state_directory
+from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.json_output import json_value
+
+SIZE_BYTES_MAX: Final = 64 * 1024
+"""The size beyond which a file is begun again, with what still counts of it."""
+READ_BYTES_MAX: Final = 64 * 1024 * 1024
+DIRECTORIES_KEPT: Final = 64
+"""How many output directories are remembered in one folder; the oldest are forgotten."""
+KEPT_LINES: Final = 16
+RUNS_KEPT: Final = 64
+"""How many earlier runs in a directory are remembered, none of which may be put back."""
+
+
+class Left(NamedTuple):
+    """What a run has left in its files, or is about to: a line.
+
+    Attributes:
+        run_id: the run's.
+        boot: the boot that it was written in; "" where that is not known.
+        place: the inode number of the output directory.
+        seq: the number of the last event.
+        head: the digest of its line; "" before there is one.
+        durable_seq: the number of the last event that is durable for sure.
+        checkpoint: the digest of the checkpoint; "" before there is one.
+        report: that of the report; "" where it is not known.
+        private: that of the private file; "" where there is none, or it is not known.
+        is_sealed: whether nothing is to come: the invocation has ended, and so it was left.
+        is_unsure: whether the line before may be true as well: a step failed.
+        events: what tells that the events are untouched since; "" where nothing does.
+    """
+
+    run_id: str
+    boot: str
+    place: str
+    seq: int = 0
+    head: str = ""
+    durable_seq: int = 0
+    checkpoint: str = ""
+    report: str = ""
+    private: str = ""
+    is_sealed: bool = False
+    is_unsure: bool = False
+    events: str = ""
+
+
+class LeftFile:
+    """The open file of one output directory. Its first failure is kept, and nothing follows it.
+
+    Attributes:
+        latest: the line that was written last.
+        failure: why a line could not be written.
+    """
+
+    def __init__(self, output_directory: Path, first: Left) -> None:
+        self.latest = first
+        self.failure: OSError | None = None
+        self._descriptor = -1
+        self._output = output_directory
+
+    def note(self, **changes: Any) -> None:
+        """Add a line: the latest one, changed; never sealed unless that is said."""
+        told: dict[str, Any] = {"is_sealed": False, "is_unsure": False, "events": "", **changes}
+        self.latest = self.latest._replace(**told)
+        if self.failure is not None:
+            return
+        try:
+            if self._descriptor < 0:
+                self._descriptor = _open(file_of(self._output))
+            files.write_all(self._descriptor, _line(self.latest))
+        except OSError as error:
+            self.failure = error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def file_of(output_directory: Path | str) -> Path:
+    """Return where the lines of an output directory are.
+
+    Raises:
+        OSError: there is no private state.
+    """
+    name = sha256_of(os.fsencode(os.path.realpath(output_directory)))
+    return state_directory(Path(output_directory)) / f"left-{name[:2]}" / f"{name[:32]}.jsonl"
+
+
+def lines_of(output_directory: Path | str) -> tuple[Left, ...]:
+    """Return what is known of an output directory, oldest first; empty if nothing is."""
+    try:
+        data = files.read_bounded(file_of(output_directory), READ_BYTES_MAX)
+    except OSError:
+        return ()
+    return tuple(one for line in data.split(b"\n") if (one := _parsed(line)) is not None)
+
+
+def note_report(output_directory: Path, left: Left, report: bytes) -> None:
+    """Add a line that has another report, of a start that was refused. A failure is ignored."""
+    with contextlib.closing(LeftFile(output_directory, left)) as file:
+        file.note(report=sha256_of(report), events=left.events, is_unsure=True)
+
+
+def _open(path: Path) -> int:
+    """Open a file of lines for appending; a long one is begun again, old ones are forgotten."""
+    files.make_directory(path.parent, mode=0o700, is_durable=False)
+    if not os.path.lexists(path):
+        _forget_old(path.parent)
+    descriptor = files.open_append(path, mode=0o600)
+    size_bytes = os.fstat(descriptor).st_size
+    if size_bytes <= SIZE_BYTES_MAX:
+        if size_bytes and os.pread(descriptor, 1, size_bytes - 1) != b"\n":  # a torn line
+            files.write_all(descriptor, b"\n")
+        return descriptor
+    os.close(descriptor)
+    found = files.read_bounded(path, READ_BYTES_MAX).split(b"\n")
+    kept = _still_counting([one for line in found if (one := _parsed(line)) is not None])
+    staged = files.stage_file(path, b"".join(map(_line, kept)), mode=0o600, is_durable=False)
+    try:
+        staged.commit()
+    finally:
+        staged.discard()
+    return files.open_append(path, mode=0o600)
+
+
+def _still_counting(lines: list[Left]) -> list[Left]:
+    """Return the latest lines, and before them the last one of each earlier run."""
+    earlier = {one.run_id: one for one in lines[:-KEPT_LINES]}
+    return [*[*earlier.values()][-RUNS_KEPT:], *lines[-KEPT_LINES:]]
+
+
+def _forget_old(folder: Path) -> None:
+    """Make room for one more directory."""
+    with contextlib.suppress(OSError):
+        with os.scandir(folder) as entries:
+            found = [(one.stat().st_mtime_ns, one.path) for one in entries]
+        for _, path in sorted(found, reverse=True)[DIRECTORIES_KEPT - 1 :]:
+            files.remove(Path(path))
+
+
+def _line(left: Left) -> bytes:
+    return json_value(list(left)).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> Left | None:
+    """Return what a line says; None if it is none of ours, or torn."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    kinds = tuple(type(one) for one in Left("", "", ""))
+    if not isinstance(values, list) or tuple(map(type, values)) != kinds:
+        return None
+    return Left(*values)

@@ -1,0 +1,307 @@
+"""Whether a record is the one that was left here: held against the private state, or its MACs.
+
+Where the private state knows the directory, the record has to be what was left there. It may be
+behind (a kill, or a machine that went down, came between its line and the files), or ahead where
+its lines could not be written: then each event has to prove itself by its MAC. Where it does not
+know it, checkpoint and events prove themselves, or there is a doubt. Reads only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.model.trust import ChangeKind, DoubtCause, RecordChange, RecordFile
+from fsm_orchestrator.processes.table import boot
+from fsm_orchestrator.record import left_file
+from fsm_orchestrator.record.chain import Chain, genesis
+from fsm_orchestrator.record.chain_walk import Walk, walk
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.events_mark import line_before
+from fsm_orchestrator.record.home import whereabouts
+from fsm_orchestrator.record.left_file import Left
+from fsm_orchestrator.record.own_lines import untouched
+from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.state_key import MacVerdict, RecordKey, verdict_of
+from fsm_orchestrator.text.digest import new_digest, sha256_of
+from fsm_orchestrator.vocabulary import Whereabouts
+
+CHUNK_BYTES: Final = 1 << 20
+
+
+class Finding(NamedTuple):
+    """What was found out about a record.
+
+    Attributes:
+        changes: how it is not what was left; empty if it is, or that is not known.
+        doubt: why that is not known; None where it is.
+    """
+
+    changes: tuple[RecordChange, ...] = ()
+    doubt: DoubtCause | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the record is the one that was left."""
+        return not self.changes and self.doubt is None
+
+
+def record_digest(directory: Path) -> str:
+    """Return the digest of a record as it lies there: of its checkpoint and its events."""
+    parts = (f"{name} {_digest_of(directory / name)}" for name in (CHECKPOINT_FILE, EVENTS_FILE))
+    return sha256_of("\n".join(parts).encode())
+
+
+def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
+    """Return the lines that a record has to be one of: of those that were left in its directory.
+
+    Empty where nothing is known of the directory. A copy is a record of its own.
+    """
+    lines = left_file.lines_of(directory)
+    if not lines:
+        if whereabouts(checkpoint.home, directory) is Whereabouts.COPIED:
+            return ()
+        lines = left_file.lines_of(checkpoint.home.directory)
+    place = str(os.stat(directory).st_ino)
+    here = [one for one in lines if one.place == place]
+    if not here:  # the directory was put back: a backup, or somebody's
+        here = [one for one in lines if one.run_id == checkpoint.run_id]
+    if not here:
+        return ()
+    count = 1 if here[-1].is_sealed else 2
+    while count < len(here) and here[-count + 1].is_unsure:
+        count += 1
+    return tuple(one for one in here[-count:] if one.run_id == here[-1].run_id)
+
+
+def checked(saved: SavedRun, directory: Path, key: RecordKey | None) -> Finding:
+    """Hold a record against what was left of it."""
+    checkpoint = saved.as_kept or saved.checkpoint
+    lines = left_by(directory, checkpoint)
+    if lines and lines[-1].run_id != checkpoint.run_id:
+        if not _is_unnoted(checkpoint, directory):
+            return _found(RecordFile.CHECKPOINT, ChangeKind.OTHER_RUN)
+        lines = ()
+    look = _Look(saved, checkpoint, directory, key)
+    try:
+        return look.held_against(lines) if lines else look.by_itself()
+    finally:
+        look.close()
+
+
+def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
+    """Say whether a run may have begun here of which nothing could be noted, or all was lost.
+
+    An earlier run that was here is known, and a run from elsewhere says where it is at home.
+    """
+    known = {one.run_id for one in left_file.lines_of(directory)}
+    is_home = whereabouts(checkpoint.home, directory) is Whereabouts.HOME
+    return is_home and checkpoint.run_id not in known
+
+
+class _Reach(NamedTuple):
+    """How far the events reach, held against what was left.
+
+    Attributes:
+        last_seq: the number of the last event that is there.
+        is_same_boot: whether the machine has not gone down since, so that nothing was lost.
+        is_sealed: whether the invocation had ended, and no step was begun since.
+        is_ahead: whether steps are there that could not be noted.
+    """
+
+    last_seq: int
+    is_same_boot: bool
+    is_sealed: bool
+    is_ahead: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all files have to be those that were left."""
+        return self.is_same_boot and not self.is_ahead
+
+    @property
+    def is_at_seal(self) -> bool:
+        """Whether the events are those of an invocation that had ended, and is not gone on from."""
+        return self.is_sealed and not self.is_ahead
+
+
+class _Look:
+    """A look at the files of one record."""
+
+    def __init__(
+        self, saved: SavedRun, checkpoint: Checkpoint, directory: Path, key: RecordKey | None
+    ) -> None:
+        self._saved = saved
+        self._kept = checkpoint
+        self._directory = directory
+        self._chain = Chain(genesis(checkpoint.run_id, checkpoint.lifecycle_sha256), key)
+        self._checkpoint = sha256_of(saved.data)
+        self._mac = verdict_of(saved.data[:-1], key)
+        self._events = -1
+        with contextlib.suppress(OSError):
+            self._events = files.open_regular(directory / EVENTS_FILE)
+        self._walked: Walk | None = None
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._events >= 0:
+            os.close(self._events)
+
+    # -- against what was left ---------------------------------------------------------------
+
+    def held_against(self, lines: tuple[Left, ...]) -> Finding:
+        """Hold the files against lines, the last of which is the latest."""
+        last, is_sealed = lines[-1], _is_sealed(lines)
+        is_same_boot = last.boot != "" and last.boot == boot()
+        if is_sealed and self._is_untouched(last):
+            return self._others(lines, _Reach(last.seq, is_same_boot, is_sealed))
+        if self._events < 0:
+            if all(one.seq == 0 for one in lines):
+                return self._others(lines, _Reach(0, is_same_boot, is_sealed))
+            return _found(RecordFile.EVENTS, ChangeKind.REMOVED)
+        found = self._walk({one.seq for one in lines} | {self._kept.last_event_seq})
+        if found.wrong_at is not None:
+            return _found(RecordFile.EVENTS, ChangeKind.EDITED, found.wrong_at)
+        reached = [
+            one.seq for one in lines if one.seq == 0 or found.digests.get(one.seq) == one.head
+        ]
+        if reached:
+            if found.unproved_seq > max(reached):
+                return _found(RecordFile.EVENTS, ChangeKind.EDITED)
+            is_ahead = found.step_seq > max(reached)
+            reach = _Reach(found.last_seq, is_same_boot, is_sealed, is_ahead=is_ahead)
+            return self._others(lines, reach)
+        if found.last_seq >= min(one.seq for one in lines):
+            return _found(RecordFile.EVENTS, ChangeKind.EDITED)
+        if is_same_boot or not _is_cut_by_power(found, last.durable_seq):
+            return _found(RecordFile.EVENTS, ChangeKind.CUT)
+        return self._others(lines, _Reach(found.last_seq, is_same_boot, is_sealed=False))
+
+    def _is_untouched(self, left: Left) -> bool:
+        """Say whether the events are those that were left, without reading them."""
+        if self._events < 0 or not left.events or untouched(self._events) != left.events:
+            return False
+        size_bytes = os.fstat(self._events).st_size
+        return sha256_of(line_before(self._events, size_bytes)[:-1]) == left.head
+
+    def _others(self, lines: tuple[Left, ...], reach: _Reach) -> Finding:
+        """Hold the other files against lines, as far as the events reach."""
+        changes = []
+        if self._checkpoint not in {one.checkpoint for one in lines}:
+            kind = self._checkpoint_change(reach)
+            if kind is not None:
+                changes.append(_change(RecordFile.CHECKPOINT, kind))
+        report = _digest_of(self._directory / REPORT_FILE)
+        if reach.is_exact and report and not {"", report} & {one.report for one in lines}:
+            changes.append(_change(RecordFile.REPORT, ChangeKind.EDITED))
+        if not self._is_private_good({one.private for one in lines}):
+            changes.append(_change(RecordFile.PRIVATE, ChangeKind.EDITED))
+        return Finding(tuple(changes))
+
+    def _checkpoint_change(self, reach: _Reach) -> ChangeKind | None:
+        """Say what is wrong with a checkpoint that no line names; None if it proves itself.
+
+        A machine that went down may have left it torn, or newer than the events: those decide.
+        """
+        is_ours = self._mac is MacVerdict.RIGHT
+        if reach.is_exact:
+            return ChangeKind.OLDER if is_ours else ChangeKind.EDITED
+        is_newer = self._kept.last_event_seq > reach.last_seq
+        if self._is_torn or (is_ours and (is_newer or not reach.is_at_seal)):
+            return None
+        return ChangeKind.OLDER if is_ours else ChangeKind.EDITED
+
+    # -- by itself ---------------------------------------------------------------------------
+
+    def by_itself(self) -> Finding:
+        """Let checkpoint and events prove themselves."""
+        key = self._chain.key
+        if self._events < 0:
+            return Finding(doubt=DoubtCause.NO_EVENTS if key is not None else DoubtCause.NO_KEY)
+        found = self._walk({self._kept.last_event_seq})
+        if found.wrong_at is not None:
+            return _found(RecordFile.EVENTS, ChangeKind.EDITED, found.wrong_at)
+        if self._mac is MacVerdict.WRONG:
+            return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
+        if key is None:
+            return Finding(doubt=DoubtCause.NO_KEY)
+        if found.unproved_seq:
+            return Finding(doubt=DoubtCause.OTHER_KEY)
+        # Who proves the events by a key proves the checkpoint by it.
+        is_proved = self._mac is MacVerdict.RIGHT or self._is_torn
+        if not is_proved or not self._is_on(found):
+            return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
+        if not self._is_private_good(set()):
+            return _found(RecordFile.PRIVATE, ChangeKind.EDITED)
+        return Finding()
+
+    def _is_on(self, found: Walk) -> bool:
+        """Say whether the checkpoint's last event is on the chain, or behind its end."""
+        seq, sha256 = self._kept.last_event_seq, self._kept.last_event_sha256
+        return seq > found.last_seq or found.digests.get(seq) == sha256
+
+    @property
+    def _is_torn(self) -> bool:
+        """Whether the record was made from the events, for its checkpoint could not be read."""
+        return self._saved.rebuilt is not None and self._saved.rebuilt.is_torn
+
+    def _is_private_good(self, known: set[str]) -> bool:
+        """Say whether the private file is one that was noted, or proves itself as this run's."""
+        ref = self._kept.private_ref
+        data = None if ref is None else private_file.read(ref, self._directory)
+        if data is None or sha256_of(data) in known:
+            return True
+        return private_file.is_proved(data, self._kept.run_id, self._directory)
+
+    def _walk(self, wanted: set[int]) -> Walk:
+        if self._walked is None:
+            self._walked = walk(self._events, self._chain, wanted)
+        return self._walked
+
+
+def _is_sealed(lines: tuple[Left, ...]) -> bool:
+    """Say whether the invocation had ended, and no step was begun since."""
+    sealed = [one for one in lines if one.is_sealed]
+    return bool(sealed) and all(
+        (one.checkpoint, one.seq) == (sealed[-1].checkpoint, sealed[-1].seq) for one in lines
+    )
+
+
+def _is_cut_by_power(found: Walk, durable_seq: int) -> bool:
+    """Say whether events that are fewer than were left may be what a power cut has left of them.
+
+    They have all that was durable, and prove what may be forged.
+    """
+    if found.last_seq < durable_seq:
+        return False
+    return not found.last_seq or found.unproved_seq < min(found.last_seq, durable_seq + 1)
+
+
+def _change(file: RecordFile, change: ChangeKind, line: int | None = None) -> RecordChange:
+    return RecordChange(file=file, change=change, line=line)
+
+
+def _found(file: RecordFile, change: ChangeKind, line: int | None = None) -> Finding:
+    return Finding((_change(file, change, line),))
+
+
+def _digest_of(path: Path) -> str:
+    """Return the digest of a file; "" where there is none that can be read."""
+    digest = new_digest()
+    try:
+        descriptor = files.open_regular(path)
+    except OSError:
+        return ""
+    try:
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            digest.update(chunk)
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return str(digest.hexdigest())

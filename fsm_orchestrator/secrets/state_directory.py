@@ -1,0 +1,42 @@
+"""Where the private state of a user is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.text.hidden import copyable
+
+
+class NoStateDirectoryError(OSError):
+    """There is no place for private files."""
+
+
+def state_directory(output_directory: Path) -> Path:
+    """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/….
+
+    Raises:
+        NoStateDirectoryError: there is no home directory, or the place is in the output directory.
+    """
+    given = os.environ.get("XDG_STATE_HOME", "")
+    base = given if os.path.isabs(given) else os.path.join(_home(), ".local/state")
+    if not os.path.isabs(base):
+        raise NoStateDirectoryError("there is no home directory, and XDG_STATE_HOME names no place")
+    directory = os.path.join(base, PRODUCT)
+    output, real = os.path.realpath(output_directory), os.path.realpath(directory)
+    if os.path.commonpath((output, real)) == output:
+        raise NoStateDirectoryError(f"{copyable(directory)} would be in the output directory")
+    return Path(directory)
+
+
+def _home() -> str:
+    """Return the user's home directory; something that is no full path where there is none."""
+    if os.environ.get("HOME"):
+        return os.environ["HOME"]
+    import pwd  # noqa: PLC0415 - only without HOME
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
