@@ -12,7 +12,7 @@ from pathlib import Path
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE
 from fsm_orchestrator.model.budget import RunBudget, StageAmount, UnitAmount, Used
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -22,6 +22,7 @@ from fsm_orchestrator.text.amounts import grouped
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.units import exact_span
+from fsm_orchestrator.vocabulary import StageStatus
 
 _NOTHING = RunBudget(run_timeout_ms=None, total_timeout_ms=None, units={})
 
@@ -63,29 +64,38 @@ def _changes(before: RunBudget, now: RunBudget) -> Iterator[str]:
 
 
 def _unseen(preparation: Preparation) -> tuple[Used, tuple[str, ...]]:
-    """Return what the invocation before this one used that was killed, and what is to be said."""
+    """Return what the invocation before this one used unrecorded, and what is to be said of it.
+
+    It was killed, or could not record how an attempt of it ended.
+    """
     checkpoint, attempt = preparation.checkpoint, preparation.leftover
     nothing = Used(worked_ms=None, unseen_ms=0, unseen=())
     if checkpoint.invocation.number == 1:
         return nothing, ()
     before, output = checkpoint.invocations[-2], preparation.config.output_path
-    if before.used is None or before.finished_at is not None:
+    if before.used is None:
         return nothing, ()
-    metered, warnings = _metered(output, attempt, preparation.masker)
-    stage = "" if attempt is None else attempt.stage
+    unseen: list[StageAmount] = []
+    warnings: list[str] = []
+    for one in before.stage_executions:
+        if one.attempt and one.status is StageStatus.INTERRUPTED and one.metering is None:
+            metered, said = _metered(output, one, preparation.masker)
+            unseen += (
+                StageAmount(stage=one.stage, unit=more.unit, amount=more.amount) for more in metered
+            )
+            warnings += said
+    was_killed, place = before.finished_at is None, None if preparation.is_copy else output
     used = Used(
         worked_ms=None,
-        unseen_ms=_worked_ms(before, attempt, None if preparation.is_copy else output),
-        unseen=tuple(StageAmount(stage=stage, unit=one.unit, amount=one.amount) for one in metered),
+        unseen_ms=_worked_ms(before, attempt, place) if was_killed else 0,
+        unseen=tuple(unseen),
     )
-    return used, warnings
+    return used, tuple(warnings)
 
 
 def _metered(
-    output: Path, attempt: AttemptRecord | None, masker: Masker
+    output: Path, attempt: StageExecution, masker: Masker
 ) -> tuple[tuple[UnitAmount, ...], tuple[str, ...]]:
-    if attempt is None:
-        return (), ()
     from fsm_orchestrator.stages.meter import read_again  # noqa: PLC0415 - after a kill
 
     path = output / meter_name(attempt.stage, attempt.attempt)

@@ -297,3 +297,59 @@ def test_live_view_shows_what_is_spent_beside_the_time_of_the_stage(tmp_path: Pa
         terminal.process.send_signal(signal.SIGTERM)
         terminal.end()
         assert any("spent    1.5 of 9 usd, 1 tokens" in line for line in terminal.all_lines)
+
+
+def test_what_was_metered_counts_where_the_end_of_its_attempt_was_not_recorded(
+    tmp_path: Path,
+) -> None:
+    """Its logs were taken away, so the run failed for that: the next resume reads its meter."""
+    script = f"{spend('0.75')}; rm out/logs/manager.1.stdout.log; echo gone"
+    assert run(tmp_path, *stages(script), "--budget", "usd=1").code == FAILED
+    assert report_of(tmp_path / "out")["stage_executions"][0]["status"] == "interrupted"
+    again = ("out", "--resume", *shell("manager", "exit 0"))
+    assert orchestrate(*again, cwd=tmp_path).code == 0
+    assert spent(tmp_path) == {"usd": ("0.75", "1", {"manager": "0.75"})}
+
+
+def test_verification_has_no_meter_and_what_it_verifies_counts_once(tmp_path: Path) -> None:
+    """Verified again, the work has been paid for already."""
+    executable(tmp_path / "verify.sh", "#!/bin/sh\ntest -z $ORCHESTRATOR_METER && test -e good\n")
+    (tmp_path / "run.toml").write_text(
+        '[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n[budget]\nusd = 1\n'
+        "[stage.manager]\nbin = './spend.sh'\nverify = [['./verify.sh']]\n"
+    )
+    executable(tmp_path / "spend.sh", f"#!/bin/sh\n{spend('0.4')}\n")
+    assert orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path).code == FAILED
+    assert last_execution(tmp_path)["ending"] == "verification_failed"
+    (tmp_path / "good").touch()
+    assert orchestrate("out", "--resume", "--reverify", cwd=tmp_path).code == 0
+    assert spent(tmp_path) == {"usd": ("0.4", "1", {"manager": "0.4"})}
+
+
+def test_meter_of_a_run_around_it_is_not_the_stage_s(tmp_path: Path) -> None:
+    """A stage has a meter if its own run gives it one."""
+    outer = {"ORCHESTRATOR_METER": "/elsewhere"}
+    assert run(tmp_path, *stages("test -z $ORCHESTRATOR_METER"), env=outer).code == 0
+
+
+def test_secret_in_a_meter_is_never_shown(tmp_path: Path) -> None:
+    """The line is refused, and names no unit: what a stage writes goes into no record."""
+    line = """printf '{"unit": "%s", "amount": 1}\\n' $TOKEN >> $ORCHESTRATOR_METER"""
+    options = (*stages(f"{spend('1')}; {line}"), "--manager-secret", "TOKEN", "--budget", "usd=9")
+    assert run(tmp_path, *options, env={"TOKEN": "open_sesame_4711"}).code == FAILED
+    assert stopped_by(tmp_path) == {"kind": "meter", "problem": "secret", "line": 2}
+    out = tmp_path / "out"
+    for path in out.iterdir():
+        assert not path.is_file() or b"open_sesame" not in path.read_bytes(), path
+
+
+def test_verification_has_no_more_time_than_the_run_has_left(tmp_path: Path) -> None:
+    """Where it is ended for that, the run has timed out, and no work has failed."""
+    (tmp_path / "run.toml").write_text(
+        '[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n'
+        "[stage.manager]\nbin = 'true'\nverify = [['sleep', '100']]\n"
+    )
+    options = ("--config", "run.toml", "--run-timeout", "2s")
+    assert orchestrate("run", "./out", *options, cwd=tmp_path).code == 124
+    assert report_of(tmp_path / "out")["terminal_state"] == "timeout"
+    assert last_execution(tmp_path)["command"] == "run.timeout"
