@@ -30,7 +30,6 @@ from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus,
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
-    from fsm_orchestrator.model.budget import BudgetReport
 
 LINES_MAX: Final = 12
 """What the end of a run takes of a screen, unless a command or a refusal is longer."""
@@ -99,16 +98,6 @@ def about_lines(report: Report) -> list[str]:
     lines = report.subject.lines
     more = [f"and {len(lines) - ABOUT_MAX} more"] if len(lines) > ABOUT_MAX else []
     return _rows([("about", printable(one)) for one in (*lines[:ABOUT_MAX], *more)])
-
-
-def spent_rows(budget: BudgetReport | None) -> list[tuple[str, str]]:
-    """Return the row of what was spent; none where nothing is metered."""
-    if budget is None:
-        return []
-    from fsm_orchestrator.explanation.budget_words import brief_words
-
-    spent = brief_words(budget)
-    return [("spent", spent)] if spent else []
 
 
 def next_lines(offer: Offer | None, width: int) -> list[str]:
@@ -348,7 +337,11 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
     rows += starter_rows(shape.starter)
-    about = [*_rows(spent_rows(report.budget)), *about_lines(report)]
+    about = about_lines(report)
+    if report.budget is not None:
+        from fsm_orchestrator.cli.spent_rows import spent_rows
+
+        about = [*_rows(spent_rows(report.budget)), *about]
     if offer is None or offer.words is None:
         return [*about, *_rows(rows), *next_lines(offer, shape.width)]
     label = "again" if offer.begins_anew else "approve" if offer.is_answer else "resume"

@@ -6,11 +6,14 @@ Loaded only by runs that have a budget, a time for all stages, or a stage with a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.engine.machine import Fact, TimeIsUpError
 from fsm_orchestrator.model.budget import RunBudget, TimeStop
+from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.promises import OnUnmetered, TimeLimit
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -142,14 +145,16 @@ class Allowance:
         self._record(Operation.BUDGET_VERIFY, why)
         return Fact(Trigger.RUN_ABORTED, why)
 
-    def is_metered(self, stage: str) -> bool:
-        """Return whether a stage has a meter."""
+    def opener(self, record: AttemptRecord) -> Callable[[], AbstractContextManager[Meter]] | None:
+        """Return what opens the meter of an attempt; None where its stage has none."""
         has_limit = self._budget.units or self._budget.total_timeout_ms is not None
-        settings = self._context.preparation.settings[stage]
-        return bool(has_limit) or settings.on_unmetered is not None
+        settings = self._context.preparation.settings[record.stage]
+        if not has_limit and settings.on_unmetered is None:
+            return None
+        return partial(self._meter_of, record.stage, record.attempt)
 
     @contextlib.contextmanager
-    def meter_of(self, stage: str, attempt: int) -> Iterator[Meter]:
+    def _meter_of(self, stage: str, attempt: int) -> Iterator[Meter]:
         """Open the meter of an attempt that is about to start.
 
         What it is held against is what was spent before the invocation, and by all its meters:

@@ -34,12 +34,8 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
     from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
-    from fsm_orchestrator.stages.meter import Meter
     from fsm_orchestrator.stages.verifying import Verifying
 
 LEAKS_NAMED_MAX: Final = 3
@@ -226,7 +222,7 @@ class EnterStage:
         is_retry: bool,
     ) -> Attempt:
         context, draft = self._context, self._recorder.draft
-        settings = self._preparation.settings
+        settings, allowance = self._preparation.settings, context.allowance
         environment = {}
         if record.cycle > 1:
             from fsm_orchestrator.engine.rework import rework_environment  # noqa: PLC0415 - rare
@@ -254,7 +250,7 @@ class EnterStage:
             asked_to_end=lambda: self._interrupts.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
-            open_meter=self._meter(record),
+            open_meter=None if allowance is None else allowance.opener(record),
             time_limit=time_limit,
             within=self._within,
             verifying=partial(self._verifying, record.stage, log),
@@ -264,13 +260,6 @@ class EnterStage:
     def _within(self, limits: Limits) -> Limits:
         allowance = self._context.allowance
         return limits if allowance is None else allowance.within(limits)[0]
-
-    def _meter(self, record: AttemptRecord) -> Callable[[], AbstractContextManager[Meter]] | None:
-        """Return what opens the meter of an attempt; None where it has none."""
-        allowance = self._context.allowance
-        if allowance is None or not allowance.is_metered(record.stage):
-            return None
-        return partial(allowance.meter_of, record.stage, record.attempt)
 
     def _verifying(self, stage: str, log: RunLogger) -> Verifying:
         from fsm_orchestrator.engine.verifying import LoggedVerifying  # noqa: PLC0415 - few are verified

@@ -92,6 +92,11 @@ class RunLimitFields(BaseModel):
         " meter it, by the unit's name.",
     )
 
+    @property
+    def has_run_limits(self) -> bool:
+        """Whether anything of that was given."""
+        return bool(self.run_timeout_ms or self.total_timeout_ms or self.budget)
+
 
 class LimitFields(BaseModel):
     """The keys of a model that has the limits of a stage."""

@@ -84,21 +84,13 @@ def prepare(
         CheckpointError: a resume without a checkpoint that can be used.
     """
     prepared = _prepared(config, saved, may_lack_values=may_lack_values, may_go_on=may_go_on)
-    if prepared.first_trigger is None or not _has_budget(prepared):
+    has_limits = config.has_run_limits or prepared.checkpoint.budget is not None
+    is_metered = any(one.on_unmetered is not None for one in prepared.settings.values())
+    if prepared.first_trigger is None or not (has_limits or is_metered):
         return prepared
     from fsm_orchestrator.preparation.budgets import budgeted  # noqa: PLC0415 - only with a budget
 
     return budgeted(prepared)
-
-
-def _has_budget(prepared: Preparation) -> bool:
-    """Return whether the run has a budget, a time for all stages, or a stage with a meter."""
-    config = prepared.config
-    return (
-        prepared.checkpoint.budget is not None
-        or bool(config.run_timeout_ms or config.total_timeout_ms or config.budget)
-        or any(one.on_unmetered is not None for one in prepared.settings.values())
-    )
 
 
 def _prepared(

@@ -19,7 +19,6 @@ from fsm_orchestrator.cli.summary import (
     about_lines,
     headline,
     next_lines,
-    spent_rows,
     starter_lines,
     starter_rows,
     summary_of,
@@ -191,6 +190,7 @@ def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:
     """Return the row of what was spent by now; none where nothing is metered."""
     if view.report.budget is None:
         return []
+    from fsm_orchestrator.cli.spent_rows import spent_rows
     from fsm_orchestrator.inspection.spent_now import spent_now
 
     return spent_rows(spent_now(view))
