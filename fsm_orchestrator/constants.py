@@ -22,6 +22,8 @@ SECONDS_MAX: Final = 2_147_483
 VERIFICATIONS_MAX: Final = 50
 ATTEMPTS_MAX: Final = 1_000
 CYCLES_MAX: Final = 1_000
+GROUP_STAGES_MAX: Final = 32
+"""How many stages may run side by side: each has a keeper, two logs and a thread."""
 MILLISECONDS_MAX: Final = 2_147_483_647
 """The largest wait poll(2) takes: a signed 32-bit count of milliseconds, about 24 days."""
 

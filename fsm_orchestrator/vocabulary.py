@@ -12,6 +12,7 @@ class StateKind(StrEnum):
     INITIAL = "initial"
     GATE = "gate"
     STAGE = "stage"
+    GROUP = "group"
     TERMINAL = "terminal"
 
 
@@ -160,6 +161,7 @@ class Ending(StrEnum):
     VERIFICATION_FAILED = "verification_failed"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
+    SIBLING_FAILED = "sibling_failed"
     LOST = "lost"
 
 

@@ -110,14 +110,17 @@ class Asking:
 
     def _commands(self) -> Iterator[RequestedCommand]:
         """Yield the commands that are released; what they make, those after them may run."""
-        made: set[str] = set()
+        made: dict[str, str] = {}
         checkpoint = self.checkpoint
+        place_of = checkpoint.lifecycle.place_of
         for stage in released_stages(checkpoint.lifecycle, self.state, self.gate):
             if stage in checkpoint.stages:
                 record = checkpoint.stages[stage]
                 known = self.settings.get(stage) or settings_of(stage, record, {})
-                yield self._command(known, stage, record, made)
-                made |= set(map(os.path.normpath, known.artifact_paths))
+                before = {path for path, place in made.items() if place != place_of(stage)}
+                yield self._command(known, stage, record, before)
+                paths = map(os.path.normpath, known.artifact_paths)
+                made |= dict.fromkeys(paths, place_of(stage))
 
     def _command(
         self, known: StageSettings, stage: str, record: StageRecord, made: AbstractSet[str]
@@ -174,8 +177,11 @@ def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str,
 def _onward(
     lifecycle: Lifecycle, first: tuple[str, ...], until: str | None = None
 ) -> tuple[str, ...]:
-    """Return states and all that can follow, but by loops and resumes; not behind a gate."""
-    reached = list(dict.fromkeys(first))
+    """Return states and all that can follow, but by loops and resumes; not behind a gate.
+
+    A group brings its stages with it; one of them leads where its group does.
+    """
+    reached = list(dict.fromkeys(map(lifecycle.place_of, first)))
     for name in reached:
         here = lifecycle.states[name]
         if until is not None and here.kind is StateKind.GATE and until in lifecycle.judged_in(here):
@@ -184,4 +190,4 @@ def _onward(
             is_onward = edge.trigger is not Trigger.RESUME and edge.at_most is None
             if edge.source == name and is_onward and edge.dest not in reached:
                 reached.append(edge.dest)
-    return tuple(reached)
+    return (*reached, *(one for name in reached for one in lifecycle.states[name].stages or ()))

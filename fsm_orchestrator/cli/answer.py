@@ -101,10 +101,9 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     if holder is None:  # a run at work looks after its record itself
         key_file = parameters.get("state_key_file")
         believed(saved, output, None if key_file is None else absolute(key_file))
-    attempt = saved.checkpoint.open_attempt
-    _refuse_stage(
-        None if holder is None else holder.pid, None if attempt is None else attempt.keeper_pid
-    )
+    holder_pid = None if holder is None else holder.pid
+    for keeper_pid in [one.keeper_pid for one in saved.checkpoint.open_attempts] or [None]:
+        _refuse_stage(holder_pid, keeper_pid)
     _refuse_ended(saved, given)
     awaited = to_answer(asked_gates(saved, output, given.wish.now), given.gate)
     if parameters.get("from_file") is not None:

@@ -86,4 +86,5 @@ def _mark(row: Row, notes: Mapping[str, str] | None) -> Mark:
         case None if notes is None:
             return Mark.AHEAD
         case None:
-            return Mark.WAITING if row.names[0] in notes else Mark.GOOD
+            is_told_of = any(one in notes for one in (row.names[0], *row.members))
+            return Mark.WAITING if is_told_of else Mark.GOOD

@@ -18,6 +18,7 @@ from fsm_orchestrator.cli.run_view import (
 )
 from fsm_orchestrator.cli.stage_lines import (
     attempts_words,
+    end_words,
     folded_line,
     gates_line,
     mark_of,
@@ -28,9 +29,9 @@ from fsm_orchestrator.cli.stage_lines import (
 )
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, in_lead, lead, lead_cells, paint, toned
 from fsm_orchestrator.text.cells import cut, padded, wrapped
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_ASCII: Final = "|/-\\"
@@ -50,19 +51,14 @@ class Screen(NamedTuple):
 def frame(view: RunView, now: float, screen: Screen) -> list[str]:
     """Return the lines that change: the stage at work, and what is to come."""
     width = screen.width - 1  # in the last cell of a line terminals differ
-    lines: list[str] = []
-    running = view.running
-    if running is not None:
-        lines.append(_running_line(view, running, now, width))
-        if running.words and running.again_at is None:
-            lines.append(_words_line(running.words, width))
+    lines = _at_work_lines(view, now, width, max(1, screen.height - 5))
     if view.waiting is not None:
         said = f"{lead(Mark.WAITING)}{paint(view.waiting, Tone.YELLOW)}"
         lines.append(shortened(said, width))
     if view.requests:
         lines.append(shortened(paint(stopping_words(view), Tone.YELLOW), width))
     room = min(TO_COME_MAX, screen.height // 2, screen.height - len(lines) - 3)
-    return [*lines, *_to_come_lines(view, room, width)] if running is not None else lines
+    return [*lines, *_to_come_lines(view, room, width)] if view.at_work else lines
 
 
 def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
@@ -90,12 +86,14 @@ def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
 
 def stopping_words(view: RunView) -> str:
     """Return what is done about a request to end, and what another one would do."""
-    running = view.running
-    if running is None or running.again_at is not None:
+    ending = [one for one in view.at_work.values() if one.again_at is None]
+    if not ending:
         return "stopping"
+    what = ending[0].name if len(ending) == 1 else counted(len(ending), "stage")
     if view.requests > 1:
-        return f"killing {running.name}"
-    return f"stopping {running.name}, up to {span_words(running.grace_ms)}; again to kill"
+        return f"killing {what}"
+    grace_ms = max(one.grace_ms for one in ending)
+    return f"stopping {what}, up to {span_words(grace_ms)}; again to kill"
 
 
 def still_words(running: RunningStage, now: float) -> str:
@@ -115,6 +113,22 @@ def elapsed_words(seconds: float) -> str:
     if tenths * 1000 < MINUTE_MS - 50:
         return f"{tenths:.1f}s"
     return span_words(int(tenths) * 1000)
+
+
+def _at_work_lines(view: RunView, now: float, width: int, room: int) -> list[str]:
+    """Return what is at work, each with its last words where there is room for those of all."""
+    at_work = [*view.at_work.values()]
+    has_words = room >= 2 * len(at_work)
+    shown = at_work if len(at_work) <= room else at_work[: room - 1]
+    lines = []
+    for one in shown:
+        lines.append(_running_line(view, one, now, width))
+        if one.words and one.again_at is None and (has_words or len(at_work) == 1):
+            lines.append(_words_line(one.words, width))
+    if len(shown) < len(at_work):
+        more = f"{' ' * lead_cells()}and {len(at_work) - len(shown)} more at work"
+        lines.append(shortened(more, width))
+    return lines
 
 
 def _running_line(view: RunView, running: RunningStage, now: float, width: int) -> str:
@@ -152,12 +166,7 @@ def _words_line(words: str, width: int) -> str:
 def _ended_line(view: RunView, one: EndedStage, width: int) -> str:
     attempts = attempts_words(one.attempt, one.of_attempts)
     mark = mark_of(one.status, one.ending)
-    said = "" if one.status is StageStatus.SUCCESS else one.status.value.replace("_", " ")
-    if mark is Mark.AGAIN:
-        said = "asked for rework"
-    elif one.ending is Ending.VERIFICATION_FAILED:
-        said = "verification failed"
-    remark = ": ".join(filter(None, (attempts, said)))
+    remark = ": ".join(filter(None, (attempts, end_words(one.status, one.ending))))
     column = name_cells(view.stages)
     return stage_line(mark, one.name, column, took_words(one.took_ms), remark, width)
 

@@ -36,8 +36,8 @@ class Progress(Protocol):
     """Whoever shows a run while it works."""
 
     @property
-    def on_words(self) -> Callable[[str], None] | None:
-        """What takes the line that the stage printed last; None where that is not shown."""
+    def on_words(self) -> Callable[[str, str], None] | None:
+        """What takes a stage and the line it printed last; None where that is not shown."""
 
     @property
     def on_metered(self) -> OnMetered | None:
@@ -162,7 +162,7 @@ class TextLog:
     def _tick(self) -> float:
         with self._lock:
             view = self._view
-            if view is None or view.running is None:
+            if view is None or not view.at_work:
                 return STILL_SECONDS
             if view.requests != self._interrupts.count:
                 from fsm_orchestrator.cli.live_lines import stopping_words
@@ -175,7 +175,8 @@ class TextLog:
                 if LogLevel.INFO in self._shown:
                     from fsm_orchestrator.cli.live_lines import still_words
 
-                    self._write(still_words(view.running, now), "info")
+                    for one in view.at_work.values():
+                        self._write(still_words(one, now), "info")
             return max(0.0, self._still_at - now)
 
     def _gap_line(self, count: int) -> str:
@@ -198,13 +199,13 @@ class LiveDisplay:
     is_live = True
 
     def __init__(self, interrupts: Interrupts, *, has_colour: bool) -> None:
-        self.on_words: Callable[[str], None] | None = self._note_words
+        self.on_words: Callable[[str, str], None] | None = self._note_words
         self.on_metered: OnMetered | None = self._note_metered
         self._metered: tuple[tuple[str, str, str | None], ...] = ()
         self._interrupts = interrupts
         self._has_colour = has_colour
         self._events: deque[tuple[float, Mapping[str, Any]]] = deque()
-        self._words = ""
+        self._words: dict[str, str] = {}
         self._lock = threading.RLock()
         self._view: RunView | None = None
         self._live: Live | None = None
@@ -233,8 +234,8 @@ class LiveDisplay:
             if self._events or self._live is not None:
                 self._take_events().finish(lambda stream: stream.finish(self._interrupts))
 
-    def _note_words(self, words: str) -> None:
-        self._words = words
+    def _note_words(self, stage: str, words: str) -> None:
+        self._words[stage] = words
 
     def _note_metered(self, spent: tuple[tuple[str, str, str | None], ...]) -> None:
         self._metered = spent
@@ -256,12 +257,13 @@ class LiveDisplay:
         while self._events:
             at, event = self._events.popleft()
             if event["event"] in _NEW_WORDS:
-                self._words = ""
+                self._words[event["stage"]] = ""
             self._view.note(event, at)
             if event["event"] in _SAID and not event.get("is_passed_over"):
                 self._view.say(line_of(event) or "", event["level"])
-        if self._words:
-            self._view.printed(self._words)
+        for stage, words in [*self._words.items()]:
+            if words:
+                self._view.printed(stage, words)
         self._view.spent = self._metered
         self._view.requests = self._interrupts.count
         return self._live

@@ -92,13 +92,13 @@ class RunView:
     def __init__(self) -> None:
         self.stages: tuple[str, ...] = ()
         self.seen: set[str] = set()
-        self.running: RunningStage | None = None
+        self.at_work: dict[str, RunningStage] = {}  # by name, in the order in which they began
         self.requests = 0
         self.settled: list[Settled] = []
         self.waiting: str | None = None  # what a gate waits for
         self.spent: tuple[tuple[str, str, str | None], ...] = ()
         self._gates: list[Mapping[str, Any]] = []
-        self._ended: EndedStage | None = None
+        self._ended: dict[str, EndedStage] = {}
         self._skipped: list[str] = []
         self._is_passed_over = False
 
@@ -109,23 +109,21 @@ class RunView:
 
     def suspended(self, seconds: float) -> None:
         """Let the clocks stand still for as long as the run did."""
-        if self.running is not None:
-            again_at = self.running.again_at
-            self.running = self.running._replace(
-                began_at=self.running.began_at + seconds,
-                again_at=None if again_at is None else again_at + seconds,
-            )
+        for name, one in self.at_work.items():
+            again_at = None if one.again_at is None else one.again_at + seconds
+            began_at = one.began_at + seconds
+            self.at_work[name] = one._replace(began_at=began_at, again_at=again_at)
 
-    def printed(self, words: str) -> None:
-        """Note the last line that the stage at work has printed."""
-        if self.running is not None:
-            self.running = self.running._replace(words=words)
+    def printed(self, stage: str, words: str) -> None:
+        """Note the last line that a stage at work has printed."""
+        if stage in self.at_work:
+            self.at_work[stage] = self.at_work[stage]._replace(words=words)
 
     def note(self, event: Mapping[str, Any], now: float) -> None:
         """Take an event in."""
         name = EventName(event["event"])
         if name not in _KEEPS_OPEN:
-            self._settle_stage()
+            self._settle_stages(event.get("stage"))
         if name is not EventName.GATE_DECIDED:
             followed = event.get("transition", {}).get("trigger")
             self._settle_gates(do_pass=followed == Trigger.GATES_PASSED)
@@ -153,8 +151,8 @@ class RunView:
             case EventName.WARNING if event.get("is_passed_over"):
                 self._skip(event["stage"], is_passed_over=True)
             case EventName.STAGE_OUTPUT:
-                self.printed(event["text"])
-            case EventName.ATTEMPT_INTERRUPTED if self._ended is not None:
+                self.printed(event["stage"], event["text"])
+            case EventName.ATTEMPT_INTERRUPTED if event["stage"] in self._ended:
                 self._end(event["execution"])  # its success was not to be, after all
             case _:
                 pass
@@ -165,17 +163,17 @@ class RunView:
 
     def finish(self) -> None:
         """Settle what is still open: nothing more will come."""
-        self._settle_stage()
+        self._settle_stages(None)
         self._settle_gates()
         self._settle_skips()
-        self.running = None
+        self.at_work.clear()
 
     def _start(self, event: Mapping[str, Any], now: float) -> None:
         if "verification" in event:
             self._verify(event, now)
             return
         self.seen.add(event["stage"])
-        self.running = RunningStage(
+        self.at_work[event["stage"]] = RunningStage(
             name=event["stage"],
             attempt=event["attempt_of_cycle"],
             of_attempts=event["max_attempts"],
@@ -185,8 +183,9 @@ class RunView:
         )
 
     def _verify(self, event: Mapping[str, Any], now: float) -> None:
-        if self.running is not None:
-            self.running = self.running._replace(
+        running = self.at_work.get(event["stage"])
+        if running is not None:
+            self.at_work[running.name] = running._replace(
                 limit_ms=event["timeout_ms"],
                 grace_ms=event["kill_grace_ms"],
                 began_at=now,
@@ -195,10 +194,11 @@ class RunView:
             )
 
     def _retry(self, event: Mapping[str, Any], now: float) -> None:
-        failed, self._ended = self._ended, None
-        if self.running is not None and failed is not None:
-            self.running = self.running._replace(
-                attempt=self.running.attempt + 1,
+        name = event["stage"]
+        failed, running = self._ended.pop(name, None), self.at_work.get(name)
+        if running is not None and failed is not None:
+            self.at_work[name] = running._replace(
+                attempt=running.attempt + 1,
                 began_at=now,
                 again_at=now + event["wait_ms"] / 1000,
                 error=failed.error,
@@ -207,10 +207,10 @@ class RunView:
             )
 
     def _end(self, execution: Mapping[str, Any]) -> None:
-        running = self.running
-        ending = execution["ending"]
-        self._ended = EndedStage(
-            name=execution["stage"],
+        name, ending = execution["stage"], execution["ending"]
+        running = self.at_work.get(name)
+        self._ended[name] = EndedStage(
+            name=name,
             status=StageStatus(execution["status"]),
             ending=None if ending is None else Ending(ending),
             took_ms=execution["duration_ms"],
@@ -226,10 +226,14 @@ class RunView:
         self.seen.add(stage)
         self._skipped.append(stage)
 
-    def _settle_stage(self) -> None:
-        if self._ended is not None:
-            self.settled.append(self._ended)
-            self._ended = self.running = None
+    def _settle_stages(self, told: str | None) -> None:
+        """Settle what has ended; what another stage is `told` of leaves those that may go on."""
+        for name, one in [*self._ended.items()]:
+            may_go_on = one.status is not StageStatus.SUCCESS and one.attempt < one.of_attempts
+            if told not in {None, name} and may_go_on:
+                continue
+            self.settled.append(self._ended.pop(name))
+            self.at_work.pop(name, None)
 
     def _settle_gates(self, *, do_pass: bool = False) -> None:
         if self._gates:

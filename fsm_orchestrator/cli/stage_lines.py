@@ -42,6 +42,19 @@ def mark_of(status: StageStatus, ending: Ending | None) -> Mark:
             return Mark.BAD
 
 
+def end_words(status: StageStatus, ending: Ending | None) -> str:
+    """Return how an attempt ended, in words; nothing of a success."""
+    match ending:
+        case Ending.REWORK_REQUESTED:
+            return "asked for rework"
+        case Ending.SIBLING_FAILED:
+            return "ended, for another failed"
+        case Ending.VERIFICATION_FAILED:
+            return "verification failed"
+        case _:
+            return "" if status is StageStatus.SUCCESS else status.value.replace("_", " ")
+
+
 def name_cells(names: Sequence[str]) -> int:
     """Return how wide the column of stage names is."""
     return min(max(map(len, names), default=0), NAME_CELLS_MAX)

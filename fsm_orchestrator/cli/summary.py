@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.cli.blame import last_words_of, log_words, logs_of, why_words
 from fsm_orchestrator.cli.formatting import columns, command_line, command_lines, sentences
 from fsm_orchestrator.cli.stage_lines import (
+    end_words,
     folded_line,
     mark_of,
     name_cells,
@@ -218,13 +219,9 @@ def _stage_lines(report: Report, width: int) -> list[str]:
 
 def _remark(execution: StageExecution, report: Report) -> str:
     attempt = f"attempt {execution.attempt}" if execution.attempt > 1 else ""
-    said = "" if execution.status is StageStatus.SUCCESS else execution.status.value
-    if execution.ending is Ending.VERIFICATION_FAILED:
-        said = "verification failed"
-    elif execution.verifications and execution.status is StageStatus.SUCCESS:
+    said = end_words(execution.status, execution.ending)
+    if execution.verifications and execution.status is StageStatus.SUCCESS:
         said = f"verified by {counted(len(execution.verifications), 'command')}"
-    if execution.ending is Ending.REWORK_REQUESTED:
-        said = "asked for rework"
     if execution.flaky:
         said = "flaky: it had failed before"
     earlier = sum(
@@ -233,7 +230,7 @@ def _remark(execution: StageExecution, report: Report) -> str:
         if one is not execution
     )
     before = f"asked for rework {counted(earlier, 'time')} before" if earlier else ""
-    return ", ".join(filter(None, (attempt, said.replace("_", " "), before)))
+    return ", ".join(filter(None, (attempt, said, before)))
 
 
 def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:

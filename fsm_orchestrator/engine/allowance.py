@@ -52,6 +52,7 @@ class Allowance:
             unit: summed(*by_stage.values()) for unit, by_stage in spent_in(draft).items()
         }
         self._meters: list[Meter] = []
+        self._recorded: set[Operation] = set()
         self._worked_before_ms = worked_ms(context.recorder.draft)
         self._entered = interrupts.running_seconds()
 
@@ -176,5 +177,8 @@ class Allowance:
             yield meter
 
     def _record(self, operation: Operation, why: str) -> None:
+        if operation in self._recorded:  # for another stage of a group
+            return
+        self._recorded.add(operation)
         failure = self._context.add_own_failure(operation, why)
         self._context.log.emit(EventName.BUDGET_SPENT, level="error", execution=failure)

@@ -6,7 +6,7 @@ The first attempt of a visit begins with the transition into the stage's state, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,11 @@ from fsm_orchestrator.vocabulary import Containment, EventName, Operation, State
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.guarding import Guard
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.beside import InterruptsBeside, RunnerBeside
+    from fsm_orchestrator.processes.keeper_client import Keeper
+    from fsm_orchestrator.processes.keeper_pool import KeeperPool
+
 
 class Beginnings:
     """The beginnings of attempts in one invocation."""
@@ -35,6 +40,7 @@ class Beginnings:
         interrupts: Interrupts,
         runner: ProcessRunner,
         why_not: Callable[[str], str | None],
+        keepers: KeeperPool | None = None,
     ) -> None:
         """Begin none yet. `why_not` returns why a stage may not be run now, or None."""
         self.why_not = why_not
@@ -42,40 +48,74 @@ class Beginnings:
         """Why the stage that was entered last may not be run."""
         self.nothing_left: str | None = None
         """Why there is no budget left for the stage that was entered last."""
-        self.guard: Guard | None = None
+        self.guards: dict[str, Guard | None] = {}
         """What the protected paths of the attempt that began last were before it."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
         self._interrupts = interrupts
         self._runner = runner
+        self._keepers = keepers
+        self._beside: dict[str, tuple[InterruptsBeside, RunnerBeside]] = {}
+        """What the stages of the group have that was entered last."""
 
-    def on_entering(self, state: State) -> AttemptRecord | None:
-        """Begin the attempt that comes with the transition into a state; None where none does.
+    def on_entering(self, state: State) -> tuple[AttemptRecord, ...]:
+        """Begin the attempts that come with the transition into a state: in a group, several.
 
-        It is in the draft, and to be kept together with the transition.
+        They are in the draft, and to be kept together with the transition.
 
         Raises:
             InternalError: values are missing that it needs.
         """
         draft, self.refused, self.nothing_left = self._recorder.draft, None, None
-        if state.kind is not StateKind.STAGE or self._interrupts.first is not None:
-            return None
-        if draft.completion_of(state.name) is not None or state.name not in self._settings:
-            return None
-        self.refused = self.why_not(state.name)
-        allowance = self._context.allowance
-        if allowance is not None:
-            if allowance.is_over:
-                return None
-            self.nothing_left = allowance.nothing_left()
-        is_refused = self.refused is not None or self.nothing_left is not None
-        return None if is_refused else self._begin(state.name)
+        self.close_beside(is_recorded=False)
+        if self._interrupts.first is not None:
+            return ()
+        stages = [
+            stage
+            for stage in draft.lifecycle.stages_in(state.name)
+            if draft.completion_of(stage) is None and stage in self._settings
+        ]
+        self.refused = next(filter(None, map(self.why_not, stages)), None)
+        if self.refused is not None or self._is_spent(stages):
+            return ()
+        if state.kind is StateKind.GROUP:
+            self._run_beside(stages)
+        return tuple(map(self._begin, stages))
+
+    def beside(self, stage: str) -> tuple[InterruptsBeside, RunnerBeside]:
+        """Return what asks a stage of the group that was entered to end, and what runs it."""
+        return self._beside[stage]
+
+    def close_beside(self, *, is_recorded: bool) -> None:
+        """Let the keepers of a group go; `is_recorded` as for a runner."""
+        for interrupts, runner in self._beside.values():
+            runner.close(is_recorded=is_recorded)
+            interrupts.close()
+        self._beside = {}
+
+    def _run_beside(self, stages: Iterable[str]) -> None:
+        """Start a keeper for each of several stages; they come up together."""
+        from fsm_orchestrator.processes.beside import InterruptsBeside, RunnerBeside  # noqa: PLC0415 - for a group
+
+        for stage in stages:
+            interrupts = InterruptsBeside()
+            runner = RunnerBeside(interrupts, keepers=self._keepers)
+            self._beside[stage] = interrupts, runner
+            runner.warm_up()
 
     def budget_is_spent(self) -> Fact:
         """Record that there is no budget left for a stage; return the fact."""
         assert self._context.allowance is not None  # noqa: S101 - who else says so
         return self._context.allowance.budget_is_spent(self.nothing_left or "")
+
+    def _is_spent(self, stages: Sequence[str]) -> bool:
+        """Return whether there is no time or no budget left for stages that would be run."""
+        allowance = self._context.allowance
+        if allowance is None or not stages:
+            return False
+        self.nothing_left = None if allowance.is_over else allowance.nothing_left()
+        return allowance.is_over or self.nothing_left is not None
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.
@@ -83,7 +123,7 @@ class Beginnings:
         Raises:
             RecordingError: it could not be kept.
         """
-        begun = self._recorder.draft.open_attempt
+        begun = self._recorder.draft.open_attempt_of(stage)
         if begun is None:
             begun = self._begin(stage)
             self._recorder.keep(partial(self.log, begun))
@@ -136,24 +176,25 @@ class Beginnings:
     def _begin(self, stage: str) -> AttemptRecord:
         if not self._settings[stage].is_known:
             raise InternalError(f"values are missing for {stage!r}, which must run")
-        self._note_reach()
-        attempt = self._next(stage)
+        runner = self._beside[stage][1] if stage in self._beside else self._runner
+        self._note_reach(runner)
+        attempt = self._next(stage, runner.keeper())
         self._recorder.draft = self._recorder.draft.attempt_begun(attempt)
         return attempt
 
-    def _note_reach(self) -> None:
+    def _note_reach(self, runner: ProcessRunner) -> None:
         """Record how far the ending of processes reaches here, before there is one."""
-        reach = self._runner.reach()
+        reach = runner.reach()
         if self._recorder.draft.invocation.containment is Containment.PROCESS_GROUP:
             reach = Containment.PROCESS_GROUP  # the record is about all of the invocation
         self._recorder.update_invocation(containment=reach)
-        if self._runner.unable:
+        if runner.unable:
             self._context.warn(
                 "processes that leave their group and session cannot be found and ended here:"
-                f" {self._runner.unable}"
+                f" {runner.unable}"
             )
 
-    def _next(self, stage: str) -> AttemptRecord:
+    def _next(self, stage: str, keeper: Keeper | None) -> AttemptRecord:
         draft = self._recorder.draft
         number = draft.next_attempt(stage)
         reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
@@ -164,8 +205,8 @@ class Beginnings:
         work = self.work_of(stage)
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
-        keeper = self._runner.keeper()
-        self.guard = self._guard(stage, number)
+        guard = self._guard(stage, number)
+        self.guards[stage] = guard
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -177,7 +218,7 @@ class Beginnings:
             pid_identity=None,
             keeper_pid=None if keeper is None else keeper.pid,
             keeper_identity=None if keeper is None else keeper.identity,
-            protection=None if self.guard is None else self.guard.protection,
+            protection=None if guard is None else guard.protection,
         )
 
     def _guard(self, stage: str, number: int) -> Guard | None:

@@ -6,7 +6,8 @@ Shared by the modules of this room. Decides nothing.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
@@ -34,6 +35,9 @@ from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 if TYPE_CHECKING:
     from fsm_orchestrator.engine.allowance import Allowance
+
+Ended: TypeAlias = Mapping[str, tuple[int, ...]]
+"""The pids of what was left of interrupted attempts and was ended, by the attempt's token."""
 
 LAST_WORDS: Final = 8
 """How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
@@ -92,10 +96,10 @@ class RunContext:
         self.recorder.seal()
         self.recorder.leaving.close()
 
-    def begin(self, ended_pids: tuple[int, ...]) -> None:
+    def begin(self, ended: Ended) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
 
-        `ended_pids` are what was left of an interrupted attempt.
+        `ended` is what was left of interrupted attempts.
         """
         self._log_gap()
         draft = self.recorder.draft
@@ -114,10 +118,10 @@ class RunContext:
             **about,
         )
         self._log_record()
-        if self.preparation.leftover is not None:
+        if self.preparation.leftovers:
             from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
 
-            interruptions.log_leftover(self, self.preparation.leftover, ended_pids)
+            interruptions.log_leftovers(self, ended)
         if self.preparation.slow_artifact is not None:
             self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()

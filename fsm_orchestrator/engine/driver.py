@@ -12,12 +12,14 @@ from typing import assert_never
 
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.beginnings import Beginnings
-from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.context import Ended, RunContext
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import EnterGate
 from fsm_orchestrator.engine.enter_stage import EnterStage
+from fsm_orchestrator.engine.hands import Hands
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, TimeIsUpError, Verdict
+from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
@@ -55,9 +57,14 @@ class Driver:
         self._allowance = self._context.allowance
         self._recorder = self._context.recorder
         self._gates = EnterGate(self._context, interrupts, runner)
-        self._beginnings = Beginnings(self._context, interrupts, runner, self._gates.why_not)
+        self._beginnings = Beginnings(
+            self._context, interrupts, runner, self._gates.why_not, caller.keepers
+        )
+        hands = Hands(runner, interrupts)
+        self._runner, self._on_words = runner, caller.on_words
+        self._settled = SettledStages(self._context)
         self._stages = EnterStage(
-            self._context, interrupts, runner, self._beginnings, caller.on_words
+            self._context, interrupts, hands, self._settled, self._beginnings, caller.on_words
         )
         self._end = RunEnd(self._context, interrupts)
         self._machine = self._machine_in(draft.current_state)
@@ -79,23 +86,21 @@ class Driver:
             machine.let_time_end_it()
         return machine
 
-    def execute(
-        self, ended_pids: tuple[int, ...] = (), failure: OperationError | None = None
-    ) -> Report:
+    def execute(self, ended: Ended | None = None, failure: OperationError | None = None) -> Report:
         """Run the invocation to its end; return its report, which says so if it is not on disk.
 
-        `ended_pids` are what was left of an interrupted attempt; `failure` is what went wrong
-        before the machine could be started.
+        `ended` is what was left of interrupted attempts; `failure` is what went wrong before the
+        machine could be started.
         """
         try:
-            self._context.begin(ended_pids)
+            self._context.begin(ended or {})
             if failure is not None:
                 raise failure
             self._context.check_earlier_events()
             self._context.move_old_invocations()
             match self._first_trigger:
                 case None:
-                    self._end.visit_done(self._stages)
+                    self._end.visit_done(self._settled)
                 case Trigger() as entry:
                     self._fire(Fact(entry, f"{entry.value} asked for by the operator"))
         except OperationError as error:
@@ -135,6 +140,7 @@ class Driver:
 
     def close(self) -> None:
         """Free what the run holds."""
+        self._beginnings.close_beside(is_recorded=False)
         self._context.close()
 
     def crash(self, error: Exception) -> None:
@@ -167,10 +173,10 @@ class Driver:
         changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)
         self._recorder.draft = self._recorder.draft.taken(record, **changes)
         try:
-            attempt = self._beginnings.on_entering(before.lifecycle.states[dest])
+            attempts = self._beginnings.on_entering(before.lifecycle.states[dest])
             self._context.log = log_before.bind(state=dest)
             self._recorder.keep(
-                partial(self._log_step, record, attempt, outcome),
+                partial(self._log_step, record, attempts, outcome),
                 is_durable=not self._is_settled_by_the_next(fact.trigger, dest),
                 last_look=partial(self._last_look, fact.trigger, outcome),
             )
@@ -181,11 +187,14 @@ class Driver:
             self._context.forget_secrets()
 
     def _log_step(
-        self, record: TransitionRecord, attempt: AttemptRecord | None, outcome: Outcome | None
+        self,
+        record: TransitionRecord,
+        attempts: tuple[AttemptRecord, ...],
+        outcome: Outcome | None,
     ) -> None:
-        """Log a transition with the attempt that it begins, or the end that it brings."""
+        """Log a transition with the attempts that it begins, or the end that it brings."""
         self._context.log.emit(EventName.TRANSITION, transition=record)
-        if attempt is not None:
+        for attempt in attempts:
             self._beginnings.log(attempt)
         if outcome is not None:
             self._context.emit_end(outcome)
@@ -215,22 +224,31 @@ class Driver:
         match state.kind:
             case StateKind.TERMINAL | StateKind.INITIAL:
                 return None
-            case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:
+            case _ if self._interrupts.first is not None:
                 return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
-            case StateKind.GATE | StateKind.STAGE if (
-                self._allowance is not None and self._allowance.is_over
-            ):
+            case _ if self._allowance is not None and self._allowance.is_over:
                 return self._allowance.time_is_up()
             case StateKind.GATE:
                 return self._gates.enter(state)
-            case StateKind.STAGE if self._beginnings.nothing_left is not None:
+            case StateKind.STAGE | StateKind.GROUP if self._beginnings.nothing_left is not None:
                 return self._beginnings.budget_is_spent()
-            case StateKind.STAGE if self._beginnings.refused is not None:
+            case StateKind.STAGE | StateKind.GROUP if self._beginnings.refused is not None:
                 return Fact(Trigger.RUN_ABORTED, self._beginnings.refused)
             case StateKind.STAGE:
                 return self._stages.enter(state.name)
+            case StateKind.GROUP:
+                return self._enter_group(state)
             case _:
                 assert_never(state.kind)
+
+    def _enter_group(self, state: State) -> Fact:
+        from fsm_orchestrator.engine.enter_group import EnterGroup  # noqa: PLC0415 - few lifecycles have one
+
+        context, interrupts = self._context, self._interrupts
+        group = EnterGroup(
+            context, interrupts, self._runner, self._settled, self._beginnings, self._on_words
+        )
+        return group.enter(state)
 
     def _may_repeat(self, edge: Edge) -> Verdict:
         """Answer whether a loop has a time left, over all invocations: a budget is the run's."""

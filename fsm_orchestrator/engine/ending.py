@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, assert_never
 
 from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.problem import Problem
@@ -63,7 +63,7 @@ class RunEnd:
         self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
         return Verdict(holds=False, why=f"closing refused: the guard {guard.value} failed")
 
-    def visit_done(self, stages: EnterStage) -> None:
+    def visit_done(self, stages: SettledStages) -> None:
         """Record the resume of a run that is done: nothing else happens."""
         draft = self._recorder.draft
         for stage in draft.lifecycle.stages:
@@ -127,7 +127,7 @@ class RunEnd:
 
         self._recorder.is_degraded = True
         has_room = self._context.make_room(failure)
-        interruptions.settle_open_attempt(self._context, f"interrupted: {failure}")
+        interruptions.settle_open_attempts(self._context, f"interrupted: {failure}")
         self._emit_failure(
             failure, execution=self._context.add_own_failure(failure.operation, str(failure))
         )
@@ -159,7 +159,7 @@ class RunEnd:
         self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
         cause = f"the calling program raised {type(error).__name__}"
         problem = Problem(cause=f"interrupted: {cause}", details=())
-        interruptions.settle_open_attempt(self._context, problem.cause)
+        interruptions.settle_open_attempts(self._context, problem.cause)
         interruptions.take_back_success(self._context, problem)
         if draft.outcome is None or draft.invocation.finished_at is None:
             self._abort(cause, machine, None if draft.is_done else Outcome.FAILED)
@@ -181,7 +181,7 @@ class RunEnd:
             finished_at=self._recorder.draft.invocation.finished_at,
             execution=failure,
         )
-        interruptions.settle_open_attempt(
+        interruptions.settle_open_attempts(
             self._context, "interrupted: the orchestrator ended with an internal error"
         )
         self._recorder.write_report_if_possible(Outcome.FAILED)

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.engine.machine import Fact
+from fsm_orchestrator.engine.hands import Hands
+from fsm_orchestrator.engine.machine import CalledOffError, Fact
+from fsm_orchestrator.engine.printed import reader_of
+from fsm_orchestrator.engine.settled import SettledStages
+from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
-from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
     EventName,
-    OutputStream,
     StageStatus,
     Trigger,
 )
@@ -43,24 +41,32 @@ LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
 class EnterStage:
-    """The work on a stage, when the machine enters its state."""
+    """The work on a stage, when the machine enters its state.
+
+    `interrupts` are the run's own; what touches the record is done by `hands.ask`.
+    """
 
     def __init__(
         self,
         context: RunContext,
         interrupts: Interrupts,
-        runner: ProcessRunner,
+        hands: Hands,
+        settled: SettledStages,
         beginnings: Beginnings,
         on_words: OnWords | None,
     ) -> None:
+        self._settled = settled
         self._beginnings = beginnings
         self._on_words = on_words
-        self._interrupts = interrupts
-        self._runner = runner
+        self._of_run = interrupts
+        self._hands = hands
+        self._interrupts = hands.interrupts
+        self._runner = hands.runner
+        self.has_lost_one = False
+        """Whether it is not known how an attempt ended."""
         self._context = context
         self._preparation = context.preparation
         self._recorder = context.recorder
-        self._has_started_one = False
 
     def enter(self, stage: str) -> Fact:
         """Skip a stage, pass it over, or run attempts of it; return the fact that followed.
@@ -68,69 +74,62 @@ class EnterStage:
         Raises:
             OperationError: a record could not be made durable; no process is alive.
         """
-        draft = self._recorder.draft
-        completion = draft.completion_of(stage)
-        if completion is not None:
-            self.skip(completion)
-            cause = f"{stage} skipped: completed by attempt {completion.attempt}"
-            return Fact(Trigger.STAGE_SUCCEEDED, cause)
-        if stage not in self._preparation.settings:
-            warning = f"stage {stage!r} has no binary and was passed over"
-            passed_over = (*draft.invocation.passed_over, stage)
-            self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
-            self._context.warn(warning, stage=stage, is_passed_over=True)
-            return Fact(Trigger.STAGE_SUCCEEDED, warning)
-        self._warn_of_later_stages(stage)
+        fact = self._settled.fact_of(stage)
+        if fact is not None:
+            return fact
+        self._settled.warn_of_later(stage)
+        return self.see_through(stage) or Fact(Trigger.RUN_ABORTED, f"{stage} was ended")
+
+    def see_through(self, stage: str) -> Fact | None:
+        """Run attempts of a stage; return the fact that followed.
+
+        None where it was ended because one that ran side by side with it did not succeed.
+
+        Raises:
+            OperationError: a record could not be made durable; no process is alive.
+        """
         execution, retry = self._run(stage), 0
         policy, allowance = self._preparation.retry_of(stage), self._context.allowance
         while policy.allows_another(execution, self._recorder.draft.attempts_made(stage)):
             retry += 1
             if fact_of(execution) is Trigger.RUN_TIMED_OUT:
                 break
-            if not self._wait_for_retry(execution, policy, retry):
+            wait_ms = policy.wait_ms(retry)
+            if allowance is not None:
+                wait_ms = allowance.at_most(wait_ms)
+            self._hands.ask(partial(self._note_retry, execution, wait_ms, policy.max_attempts))
+            if not self._wait(wait_ms):
+                if self._of_run.first is None:
+                    break  # a sibling failed meanwhile
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
-            stopped = None if allowance is None else allowance.stops()
+            stopped = None if allowance is None else self._hands.ask(allowance.stops)
             if stopped is not None:
                 return stopped
-            why_not = self._beginnings.why_not(stage)
-            if why_not is not None:
-                self._context.warn(f"stage {stage!r} is not tried again: {why_not}", stage=stage)
+            if not self._hands.ask(partial(self._may_retry, stage)):
                 break
             execution = self._run(stage, is_retry=True)
         is_unverified = execution.ending is Ending.VERIFICATION_FAILED
         if allowance is not None and is_unverified and allowance.is_over:
-            return allowance.time_is_up()
+            return self._hands.ask(allowance.time_is_up)
         if execution.flaky:
             warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
-            self._context.warn(warning, stage=stage)
+            self._hands.ask(partial(self._context.warn, warning, stage=stage))
+        if execution.ending is Ending.SIBLING_FAILED:
+            return None
         name, problem = f"attempt {execution.attempt} of {stage}", execution.problem
         if problem is None:
             return Fact(fact_of(execution), f"{name}: succeeded")
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
-    def _warn_of_later_stages(self, first: str) -> None:
-        """Before the first stage starts, warn of those after it that could not start now."""
-        if self._has_started_one:
-            return
-        self._has_started_one = True
-        draft = self._recorder.draft
-        for stage in draft.lifecycle.stages_from(first):
-            if stage == first or stage not in self._preparation.settings:
-                continue
-            is_complete = draft.completion_of(stage) is not None
-            failure = None if is_complete else foreseen_failure(self._preparation, stage)
-            if failure is not None:
-                self._context.warn(
-                    f"stage {stage!r} would fail as things are now: {failure.problem.sentence}",
-                    stage=stage,
-                )
+    def _may_retry(self, stage: str) -> bool:
+        why_not = self._beginnings.why_not(stage)
+        if why_not is not None:
+            self._context.warn(f"stage {stage!r} is not tried again: {why_not}", stage=stage)
+        return why_not is None
 
-    def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy, retry: int) -> bool:
-        """Record the failed attempt, and wait as the policy says; False when asked to end."""
-        delay_ms, allowance = policy.wait_ms(retry), self._context.allowance
-        if allowance is not None:
-            delay_ms = allowance.at_most(delay_ms)
+    def _note_retry(self, failed: StageExecution, wait_ms: int, max_attempts: int | None) -> None:
+        """Record the failed attempt, and that it is tried again."""
         self._recorder.keep(
             partial(
                 self._context.log.emit,
@@ -138,36 +137,26 @@ class EnterStage:
                 level="warning",
                 stage=failed.stage,
                 attempt=failed.attempt,
-                wait_ms=delay_ms,
-                max_attempts=policy.max_attempts,
+                wait_ms=wait_ms,
+                max_attempts=max_attempts,
             )
         )
+
+    def _wait(self, delay_ms: int) -> bool:
+        """Wait; return False when asked to end."""
         deadline = time.monotonic() + delay_ms / 1000
         while self._interrupts.first is None and time.monotonic() < deadline:
             readable([self._interrupts.fileno()], deadline)
         return self._interrupts.first is None
 
-    def skip(self, completion: Completion) -> None:
-        """Record that a completed stage is not run again."""
-        from fsm_orchestrator.model.unmeasured import skipped  # noqa: PLC0415 - rare
-
-        attempts = self._recorder.draft.attempts_of(completion.stage)
-        success = next(one for one in attempts if one.attempt == completion.attempt)
-        execution = skipped(
-            success,
-            reason=f"completed by attempt {completion.attempt}"
-            f" in invocation {completion.invocation}",
-            at=self._context.now(),
-        )
-        self._recorder.add_execution(execution)
-        self._context.log.emit(
-            EventName.STAGE_SKIPPED,
-            stage=completion.stage,
-            attempt=completion.attempt,
-            execution=execution,
-        )
-
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
+        made, log, work = self._hands.ask(partial(self._begin, stage, is_retry=is_retry))
+        execution = made.run(self._runner) if work is None else self._verify_again(made, work)
+        return self._hands.ask(partial(self._end, execution, log))
+
+    def _begin(
+        self, stage: str, *, is_retry: bool
+    ) -> tuple[Attempt, RunLogger, StageExecution | None]:
         attempt = self._beginnings.here(stage)
         limits, time_limit = self._preparation.limits_of(stage), None
         if self._context.allowance is not None:
@@ -193,19 +182,44 @@ class EnterStage:
         )
         self._beginnings.confirm_pins(stage)
         self._context.check_events()
-        made = self._attempt(attempt, log, limits, time_limit, is_retry=is_retry)
-        execution = made.run(self._runner) if work is None else self._verify_again(made, work)
-        self._context.log_seals.seal(stage, attempt.attempt)
+        return self._attempt(attempt, log, limits, time_limit, is_retry=is_retry), log, work
+
+    def _end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
+        self._context.log_seals.seal(execution.stage, execution.attempt)
         if execution.has_lost_keeper:
-            self._end_strays()
-            self._note_loss(stage)
-        self._recorder.draft = self._recorder.draft.attempt_ended(execution)
-        is_well = (
-            execution.status is StageStatus.SUCCESS or execution.ending is Ending.REWORK_REQUESTED
-        )
-        log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
+            self.has_lost_one = True
+            self._end_strays(execution.stage)
+            self._note_loss(execution.stage)
+        if self._hands.is_in_group:
+            execution = self._kept_end(execution, log)
+        else:
+            self._recorder.draft = self._recorder.draft.attempt_ended(execution)
+            _log_end(log, execution)
         self._warn_of_leaks(execution, log)
         return execution
+
+    def _kept_end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
+        """Make the end of an attempt durable, for others run on; a success unless asked to end."""
+        before = self._recorder.draft
+        try:
+            self._recorder.draft = before.attempt_ended(execution)
+            self._recorder.keep(
+                partial(_log_end, log, execution), last_look=partial(self._last_look, execution)
+            )
+        except CalledOffError as request:
+            from fsm_orchestrator.engine.interruptions import taken_back  # noqa: PLC0415 - rare
+
+            problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
+            execution = execution if problem is None else taken_back(execution, problem)
+            self._recorder.draft = before.attempt_ended(execution)
+            self._recorder.keep(partial(_log_end, log, execution))
+        return execution
+
+    def _last_look(self, execution: StageExecution) -> None:
+        """Call off a success, if the run is to end by now."""
+        signum = self._of_run.first
+        if signum is not None and execution.status is StageStatus.SUCCESS:
+            raise CalledOffError(signum)
 
     def _verify_again(self, made: Attempt, work: StageExecution) -> StageExecution:
         from fsm_orchestrator.stages.reverifying import verify_again  # noqa: PLC0415 - rare
@@ -243,29 +257,33 @@ class EnterStage:
             environment=environment,
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
-            on_started=self._on_started,
-            on_slow=partial(self._on_slow, record.stage, log),
-            on_suspended=partial(self._on_suspended, record.stage),
-            reader_of=partial(self._reader, record, log),
-            asked_to_end=lambda: self._interrupts.first,
+            on_started=self._asking(partial(self._on_started, record.stage)),
+            on_slow=self._asking(partial(self._on_slow, record.stage, log)),
+            on_suspended=self._asking(partial(self._on_suspended, record.stage)),
+            reader_of=partial(reader_of, context, record, log, (self._on_words, self._asking)),
+            asked_to_end=lambda: self._of_run.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
-            on_slow_artifact=partial(context.log_slow_artifact, log),
+            on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
             open_meter=None if allowance is None else allowance.opener(record),
             time_limit=time_limit,
             within=self._within,
             verifying=partial(self._verifying, record.stage, log),
-            guard=self._beginnings.guard,
+            guard=self._beginnings.guards.get(record.stage),
         )
 
     def _within(self, limits: Limits) -> Limits:
         allowance = self._context.allowance
         return limits if allowance is None else allowance.within(limits)[0]
 
+    def _asking(self, do: Callable[..., None]) -> Callable[..., None]:
+        """Return what has something done by the thread that keeps the record."""
+        return lambda *told: self._hands.ask(partial(do, *told))
+
     def _verifying(self, stage: str, log: RunLogger) -> Verifying:
         from fsm_orchestrator.engine.verifying import LoggedVerifying  # noqa: PLC0415 - few are verified
 
         count = len(self._preparation.settings[stage].verify)
-        return LoggedVerifying(self._context, stage, log, count)
+        return LoggedVerifying(self._context, stage, log, count, self._hands.ask)
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:
@@ -294,7 +312,7 @@ class EnterStage:
         )
         self._context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)
 
-    def _end_strays(self) -> None:
+    def _end_strays(self, stage: str) -> None:
         """End what can still be found of an attempt whose keeper is gone.
 
         Raises:
@@ -302,16 +320,16 @@ class EnterStage:
         """
         from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, loads psutil
 
-        attempt = self._recorder.draft.open_attempt
+        attempt = self._recorder.draft.open_attempt_of(stage)
         if attempt is not None:
             end_leftovers(attempt, 0)
 
-    def _on_started(self, pid: int) -> None:
+    def _on_started(self, stage: str, pid: int) -> None:
         draft = self._recorder.draft
-        if draft.open_attempt is not None:
+        attempt = draft.open_attempt_of(stage)
+        if attempt is not None:
             known = {"pid": pid, "pid_identity": identity(pid)}
-            attempt = draft.open_attempt.model_copy(update=known)
-            self._recorder.draft = draft.attempt_begun(attempt)
+            self._recorder.draft = draft.attempt_begun(attempt.model_copy(update=known))
             self._recorder.refresh()
 
     def _on_slow(
@@ -334,27 +352,7 @@ class EnterStage:
             stage=stage,
         )
 
-    def _reader(
-        self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
-    ) -> OutputReader | None:
-        """Return the reader that logs each line the attempt prints, or shows the last; or None."""
-        if not self._preparation.config.log_output:
-            if self._on_words is None:
-                return None
-            from fsm_orchestrator.stages.last_words import LastWords  # noqa: PLC0415 - rare
 
-            return LastWords(outputs, self._preparation.output_masker, self._on_words)
-        from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
-
-        def log_line(stream: OutputStream, text: str, is_cut: bool) -> None:
-            log.emit(EventName.STAGE_OUTPUT, stream=stream.value, text=text, is_cut=is_cut)
-
-        def warn() -> None:
-            files = " and ".join(log_names(attempt.stage, attempt.attempt))
-            self._context.warn(
-                f"stage {attempt.stage!r} printed more than {LINES_MAX} lines: the rest of attempt"
-                f" {attempt.attempt} is only in {files}",
-                stage=attempt.stage,
-            )
-
-        return OutputLines(outputs, self._preparation.output_masker, log_line, warn)
+def _log_end(log: RunLogger, execution: StageExecution) -> None:
+    is_well = execution.status is StageStatus.SUCCESS or execution.ending is Ending.REWORK_REQUESTED
+    log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)

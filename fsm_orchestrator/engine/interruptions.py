@@ -10,28 +10,32 @@ from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_succ
 from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.engine.context import RunContext
+    from fsm_orchestrator.engine.context import Ended, RunContext
 
 
-def log_leftover(context: RunContext, leftover: AttemptRecord, ended_pids: tuple[int, ...]) -> None:
-    """Log the attempt that was open when the invocation began, of this run or another."""
-    draft = context.recorder.draft
+def log_leftovers(context: RunContext, ended: Ended) -> None:
+    """Log the attempts that were open when the invocation began, of this run or another."""
+    draft, leftovers = context.recorder.draft, context.preparation.leftovers
     if draft.invocation.number == 1:
-        _log(context, leftover, ended_pids, None, None)
+        for one in leftovers:
+            _log(context, one, ended.get(one.token, ()), None, None)
         return
-    settled = draft.invocations[-2]  # preparation/resume.py put the attempt there
-    _log(context, leftover, ended_pids, settled.number, settled.stage_executions[-1])
+    before = draft.invocations[-2]  # preparation/resume.py put the attempts there
+    settled = before.stage_executions[-len(leftovers) :]
+    for one, execution in zip(leftovers, settled, strict=True):
+        _log(context, one, ended.get(one.token, ()), before.number, execution)
 
 
-def settle_open_attempt(context: RunContext, error: str) -> None:
-    """Record as interrupted an attempt whose own end will not be recorded."""
+def settle_open_attempts(context: RunContext, error: str) -> None:
+    """Record as interrupted the attempts whose own end will not be recorded."""
     draft = context.recorder.draft
-    attempt = draft.open_attempt
-    if attempt is not None:
-        settled = draft.attempt_interrupted(error=error)
+    attempts = draft.open_attempts
+    if attempts:
+        settled = draft.attempts_interrupted(error=error)
         context.recorder.draft = settled
-        execution = settled.invocation.stage_executions[-1]
-        _log(context, attempt, (), draft.invocation.number, execution)
+        executions = settled.invocation.stage_executions[-len(attempts) :]
+        for attempt, execution in zip(attempts, executions, strict=True):
+            _log(context, attempt, (), draft.invocation.number, execution)
 
 
 def take_back_success(context: RunContext, problem: Problem) -> None:
@@ -40,11 +44,16 @@ def take_back_success(context: RunContext, problem: Problem) -> None:
     success = unsettled_success(draft)
     if success is None:
         return
-    interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
-    changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
-    execution = success.model_copy(update=changes)
+    execution = taken_back(success, problem)
     context.recorder.draft = success_taken_back(draft, success, execution)
     _log(context, success, (), draft.invocation.number, execution)
+
+
+def taken_back(success: StageExecution, problem: Problem) -> StageExecution:
+    """Return a success as the interruption that it is, for it was not durable in time."""
+    interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
+    changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
+    return success.model_copy(update=changes)
 
 
 def _log(

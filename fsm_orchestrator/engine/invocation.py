@@ -122,10 +122,14 @@ def _drive(
 ) -> Report:
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
-    ended_pids, failure = _end_leftovers(preparation)
+    ended, failure = _end_leftovers(preparation)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
-        require_room(caller.interrupts.fileno())
+        lifecycle = preparation.checkpoint.lifecycle
+        at_once = max(
+            len(lifecycle.stages_in(place)) for place in (*lifecycle.places, lifecycle.initial)
+        )
+        require_room(caller.interrupts.fileno(), max(1, at_once))
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(
@@ -149,7 +153,7 @@ def _drive(
     try:
         if preparation.may_spawn:
             runner.warm_up()
-        report, is_recorded = _execute(preparation, lock, runner, caller, (ended_pids, failure))
+        report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
     finally:
         runner.close(is_recorded=is_recorded)
     return report
@@ -189,7 +193,7 @@ def _execute(
     lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
-    leftovers: tuple[tuple[int, ...], OperationError | None],
+    leftovers: tuple[dict[str, tuple[int, ...]], OperationError | None],
 ) -> tuple[Report, bool]:
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
@@ -250,20 +254,25 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
     return LeftFile(output, now)
 
 
-def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
-    """End what an interrupted attempt left alive; return the pids, and why it could not be done."""
-    if preparation.leftover is None or preparation.is_copy:
-        return (), None
+def _end_leftovers(
+    preparation: Preparation,
+) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
+    """End what interrupted attempts left alive; return the pids, and why it could not be done."""
+    ended: dict[str, tuple[int, ...]] = {}
+    if not preparation.leftovers or preparation.is_copy:
+        return ended, None
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-
-    try:
-        pids = end_leftovers(preparation.leftover, preparation.kill_grace_ms)
-    except OperationError as error:
-        return (), error
     from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
 
-    clear_temporary(preparation.leftover.token)
-    return pids, None
+    failure: OperationError | None = None
+    for attempt in preparation.leftovers:
+        try:
+            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
+        except OperationError as error:
+            failure = failure or error
+        else:
+            clear_temporary(attempt.token)
+    return ended, failure
 
 
 def _record_refusal(

@@ -56,7 +56,7 @@ class Surroundings(NamedTuple):
     keepers: KeeperPool | None
     held_by: HeldBy
     on_words: OnWords | None = None
-    """Called with each line that a stage printed last, where somebody watches."""
+    """Called with a stage and each line that it printed last, where somebody watches."""
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None
     """Called when artifacts take long to judge before there is a log to say it in."""
     code: OwnCode = ANOTHERS

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.hands import Ask
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.verification import Verification
@@ -24,15 +27,24 @@ def work_to_verify(context: RunContext, stage: str) -> StageExecution | None:
 class LoggedVerifying:
     """Logs verifications, and keeps what they verify for whoever may have to verify it again."""
 
-    def __init__(self, context: RunContext, stage: str, log: RunLogger, count: int) -> None:
+    def __init__(
+        self, context: RunContext, stage: str, log: RunLogger, count: int, ask: Ask
+    ) -> None:
+        """`ask` has something done by the thread that keeps the record."""
         self._context, self._stage, self._log, self._count = context, stage, log, count
+        self._ask = ask
 
     def begins(
         self, work: StageExecution, number: int, words: tuple[str, ...], limits: Limits
     ) -> None:
         """Let the checkpoint have what it verifies, and log that it is about to be started."""
+        self._ask(partial(self._begins, work, number, words, limits))
+
+    def _begins(
+        self, work: StageExecution, number: int, words: tuple[str, ...], limits: Limits
+    ) -> None:
         recorder = self._context.recorder
-        attempt = recorder.draft.open_attempt
+        attempt = recorder.draft.open_attempt_of(self._stage)
         if attempt is not None:
             begun = attempt.model_copy(update={"work": work})
             recorder.draft = recorder.draft.attempt_begun(begun)
@@ -50,15 +62,21 @@ class LoggedVerifying:
 
     def ends(self, number: int, verification: Verification) -> None:
         """Log that one has ended."""
-        self._log.emit(
-            EventName.VERIFICATION_ENDED,
-            level="info" if verification.is_good else "error",
-            verification=number,
-            record=verification,
+        self._ask(
+            partial(
+                self._log.emit,
+                EventName.VERIFICATION_ENDED,
+                level="info" if verification.is_good else "error",
+                verification=number,
+                record=verification,
+            )
         )
 
     def slow(self, number: int, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
         """Log and warn that one has run for another `slow_after_ms`."""
+        self._ask(partial(self._slow, number, elapsed_ms, stdout_tail, stderr_tail))
+
+    def _slow(self, number: int, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
         self._log.emit(
             EventName.STAGE_SLOW,
             level="warning",

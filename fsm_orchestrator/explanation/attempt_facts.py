@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -106,6 +106,15 @@ def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
     if attempt.pid is not None:
         facts.append(Fact(name=FactName.PROCESS, value=str(attempt.pid)))
     return tuple(facts)
+
+
+def open_attempts_facts(attempts: Sequence[AttemptRecord]) -> tuple[Fact, ...]:
+    """Return what is known of attempts that have not ended; of several, of each its process."""
+    if len(attempts) == 1:
+        return open_attempt_facts(attempts[0])
+    processes = ", ".join(f"{one.stage} {one.pid}" for one in attempts if one.pid is not None)
+    began = Fact(name=FactName.BEGAN, value=min(one.started_at for one in attempts))
+    return (began, Fact(name=FactName.PROCESS, value=processes)) if processes else (began,)
 
 
 def ending_sentence(execution: StageExecution) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
-from fsm_orchestrator.explanation.attempt_facts import AttemptFacts, open_attempt_facts
+from fsm_orchestrator.explanation.attempt_facts import AttemptFacts, open_attempts_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words
@@ -17,7 +17,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     StateNow,
 )
 from fsm_orchestrator.model.endings import PostmortemGap, signal_name
-from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Operation,
@@ -71,28 +71,37 @@ def _working(view: InspectedRun) -> Cause:
         else (f"process {holder.pid} on {holder.host}, since {holder.since}")
     )
     orchestrator = Fact(name=FactName.ORCHESTRATOR, value=at_work)
-    attempt = view.open_attempt
-    if attempt is None:
+    attempts = view.open_attempts
+    if not attempts:
         return Cause(
             sentence=f"the run is at work, in state {view.report.current_state}",
             facts=(orchestrator,),
         )
+    verb = "is at work" if len(attempts) == 1 else "are at work side by side"
     return Cause(
-        sentence=f"stage {attempt.stage}, attempt {attempt.attempt}, is at work",
-        facts=(*open_attempt_facts(attempt), orchestrator),
+        sentence=f"{_named(attempts)}, {verb}",
+        facts=(*open_attempts_facts(attempts), orchestrator),
     )
 
 
+def _named(attempts: Sequence[AttemptRecord]) -> str:
+    """Name attempts: `stage lint, attempt 1`; several: `stages lint (attempt 1), test (…)`."""
+    if len(attempts) == 1:
+        return f"stage {attempts[0].stage}, attempt {attempts[0].attempt}"
+    return "stages " + ", ".join(f"{one.stage} (attempt {one.attempt})" for one in attempts)
+
+
 def _cut_short(view: InspectedRun) -> Cause:
-    attempt = view.open_attempt
+    attempts = view.open_attempts
     what = f"{ORCHESTRATOR_DIED}: it was killed, or the machine went down"
-    if attempt is None:
+    if not attempts:
         return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
-    where = f" while stage {attempt.stage}, attempt {attempt.attempt}, was at work"
+    verb = "was" if len(attempts) == 1 else "were"
+    where = f" while {_named(attempts)}, {verb} at work"
     its_end = "not seen; a resume ends what is left of it and reports that"
     note = Fact(name=FactName.ITS_END, value=its_end)
     gap = Fact(name=FactName.NO_POSTMORTEM, value=PostmortemGap.ORCHESTRATOR_DIED.words)
-    return Cause(sentence=f"{what},{where}", facts=(*open_attempt_facts(attempt), note, gap))
+    return Cause(sentence=f"{what},{where}", facts=(*open_attempts_facts(attempts), note, gap))
 
 
 def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:

@@ -209,7 +209,7 @@ def _reverifying(
 ) -> tuple[str, ...] | None:
     """Return the same resume, verifying again; None where that would be refused, or is no help."""
     if not any(one.lacks_verification_only for one in view.report.failures) and (
-        view.open_attempt is None or view.open_attempt.work is None
+        all(one.work is None for one in view.open_attempts)
     ):
         return None
     form = Request((*request.words, "--reverify"), {**request.settings, "reverify": True})

@@ -269,14 +269,16 @@ def _stage_remedy(execution: StageExecution) -> str:
                 "give it more time only if that is justified; else give it less to do, or split"
                 " the work over stages"
             )
-        case Ending.OUTPUT_LIMIT:
-            return "make it print less, or raise its output limit"
-        case Ending.LIMIT_EXCEEDED | Ending.BUDGET_EXHAUSTED:
-            return "make it use less, or raise its limit"
+        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED | Ending.BUDGET_EXHAUSTED as limit:
+            less = "print" if limit is Ending.OUTPUT_LIMIT else "use"
+            what = "its output limit" if limit is Ending.OUTPUT_LIMIT else "its limit"
+            return f"make it {less} less, or raise {what}"
         case Ending.LEAKED:
             return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED:
             return "read the findings: no rework is left"
+        case Ending.SIBLING_FAILED:
+            return "nothing is wrong with it: a resume runs it again beside the one that failed"
         case Ending.INTERRUPTED | Ending.LOST | Ending.CONTROL_TAMPERED | None:
             return "find out who ended it, unless that was intended"
         case ending:

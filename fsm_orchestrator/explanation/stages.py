@@ -76,8 +76,8 @@ def _attempts(
         for one in visit.stage_executions
         if one.stage == stage and one.attempt
     ]
-    open_attempt = view.open_attempt
-    if open_attempt is not None and open_attempt.stage == stage:
+    open_attempt = view.open_attempt_of(stage)
+    if open_attempt is not None:
         is_working = view.standing.is_held
         found.append(
             ExplainedAttempt(
@@ -91,8 +91,8 @@ def _attempts(
 
 
 def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
-    open_attempt = view.open_attempt
-    if open_attempt is not None and open_attempt.stage == stage:
+    open_attempt = view.open_attempt_of(stage)
+    if open_attempt is not None:
         if view.standing.is_held:
             return StageFate.RUNNING, open_attempt.reason
         return StageFate.INTERRUPTED, "interrupted: its orchestrator died while it ran"

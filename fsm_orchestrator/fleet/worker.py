@@ -101,7 +101,7 @@ class _Worker:
         if event["event"] == EventName.STAGE_STARTED:
             self._tell(StageBegan(event["stage"], event["attempt"], event["timeout_ms"]))
 
-    def _on_words(self, words: str) -> None:
+    def _on_words(self, _stage: str, words: str) -> None:
         self._tell(Words(words[:WORDS_CHARACTERS_MAX]))
 
     def _tell(self, message: Message) -> None:

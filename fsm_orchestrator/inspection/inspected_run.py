@@ -77,9 +77,13 @@ class InspectedRun:
         return standing_of(self.report, self.directory, self.holder)
 
     @property
-    def open_attempt(self) -> AttemptRecord | None:
-        """The attempt at work, or the one whose end was not seen."""
-        return None if self.checkpoint is None else self.checkpoint.open_attempt
+    def open_attempts(self) -> tuple[AttemptRecord, ...]:
+        """The attempts at work, or those whose end was not seen: several only in a group."""
+        return () if self.checkpoint is None else self.checkpoint.open_attempts
+
+    def open_attempt_of(self, stage: str) -> AttemptRecord | None:
+        """Return that of a stage; None without one."""
+        return next((one for one in self.open_attempts if one.stage == stage), None)
 
     @property
     def invocations(self) -> Sequence[InvocationRecord]:

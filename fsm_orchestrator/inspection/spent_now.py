@@ -1,4 +1,4 @@
-"""What a run has spent by now, with what the attempt at work has metered so far. Reads only."""
+"""What a run has spent by now, with what the attempts at work have metered so far. Reads only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def spent_now(view: InspectedRun) -> BudgetReport | None:
     """Return what the run may take and what it took; None where it has no budget."""
-    budget, attempt = view.report.budget, view.open_attempt
-    if budget is None or attempt is None:
+    budget = view.report.budget
+    if budget is None or not view.open_attempts:
         return budget
     from fsm_orchestrator.inspection.quoting import Quoting  # noqa: PLC0415 - only with a budget
     from fsm_orchestrator.record.spending import with_amounts  # noqa: PLC0415 - only with a budget
@@ -21,5 +21,7 @@ def spent_now(view: InspectedRun) -> BudgetReport | None:
     from fsm_orchestrator.stages.output_files import meter_name  # noqa: PLC0415 - likewise
 
     hides = Quoting(view).masker.hides
-    metered, _ = read_again(view.directory / meter_name(attempt.stage, attempt.attempt), hides)
-    return with_amounts(budget, attempt.stage, metered)
+    for one in view.open_attempts:
+        metered, _ = read_again(view.directory / meter_name(one.stage, one.attempt), hides)
+        budget = with_amounts(budget, one.stage, metered)
+    return budget

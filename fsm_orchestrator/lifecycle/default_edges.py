@@ -32,8 +32,8 @@ class DefaultEdge(NamedTuple):
     why: str
 
 
-_ALIVE: Final = frozenset({StateKind.INITIAL, StateKind.GATE, StateKind.STAGE})
-_STAGES: Final = frozenset({StateKind.STAGE})
+_STAGES: Final = frozenset({StateKind.STAGE, StateKind.GROUP})
+_ALIVE: Final = frozenset({StateKind.INITIAL, StateKind.GATE, *_STAGES})
 
 DEFAULT_EDGES: Final = (
     DefaultEdge(
@@ -118,9 +118,11 @@ def _ends(states: Sequence[_Table], outcomes: Sequence[Outcome]) -> set[str]:
 
 
 def _sources(states: Sequence[_Table], kinds: frozenset[StateKind]) -> Iterator[Any]:
+    in_groups = {name for one in states for name in _names(one.get("stages", []))}
     for one in states:
         name, kind, is_done = one.get("name"), one.get("kind"), one.get("outcome") == Outcome.DONE
-        if is_name(name) and isinstance(kind, str) and kind in kinds and not is_done:
+        is_open = not is_done and name not in in_groups
+        if is_name(name) and isinstance(kind, str) and kind in kinds and is_open:
             yield name
 
 

@@ -29,6 +29,12 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
         Trigger.REWORK_REQUESTED,
         *_ALWAYS,
     ),
+    StateKind.GROUP: (
+        Trigger.STAGE_SUCCEEDED,
+        Trigger.STAGE_FAILED,
+        Trigger.STAGE_TIMED_OUT,
+        *_ALWAYS,
+    ),
     StateKind.TERMINAL: (Trigger.RESUME,),
 }
 """The triggers of each kind of state: it needs an edge for each, and may have no others."""
@@ -69,7 +75,7 @@ def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
         if trigger in _met_in(lifecycle.states[source]):
             yield from _order_problems(lifecycle, tried)
     for state in lifecycle.state:
-        for trigger in _met_in(state):
+        for trigger in () if state.name in lifecycle.group_of else _met_in(state):
             if (state.name, trigger) not in relation:
                 yield of_state(FindingKind.MISSING_EDGE, state.name, trigger=trigger)
 
@@ -155,7 +161,9 @@ def _outcome_problems(
 
 def _start_problems(lifecycle: Lifecycle, place: TransitionPlace, dest: State) -> Iterator[Finding]:
     is_gated = lifecycle.gates_guard is GatesGuard.STAGES
-    kinds = (StateKind.GATE,) if is_gated else (StateKind.GATE, StateKind.STAGE)
+    kinds: tuple[StateKind, ...] = (StateKind.GATE,)
+    if not is_gated:
+        kinds = (StateKind.GATE, StateKind.STAGE, StateKind.GROUP)
     if place.trigger == Trigger.START and dest.kind not in kinds:
         found = {"dest": dest.name, "found": dest.outcome or dest.kind, "kinds": kinds}
         guard = lifecycle.gates_guard

@@ -52,6 +52,25 @@ class FindingKind(Enum):
     NO_DONE = "no terminal state has outcome done"
     SECOND_DONE = "has outcome done, as {first!r} has; only one state may"
 
+    # Groups
+    NO_STAGES = "key 'stages' is missing; a group says which stages run at once"
+    STAGES_OUT_OF_PLACE = "key 'stages' is for states of kind group, not {kind}"
+    FAIL_FAST_OUT_OF_PLACE = "key 'fail_fast' is for states of kind group, not {kind}"
+    DUPLICATE_MEMBER = "duplicate {name!r} in key 'stages'"
+    UNKNOWN_MEMBER = "key 'stages' lists an unknown state {name!r}{hint}"
+    MEMBER_OF_OTHER_KIND = "key 'stages' lists {name!r}, {found:state}; only a stage can be in it"
+    MEMBER_TWICE = "key 'stages' lists {name!r}, which is in the group {other_group!r} too"
+    MEMBER_WITH_REWORK = (
+        "runs in the group {group!r}, so it cannot ask for rework (rework_exit_code): a stage after"
+        " the group can"
+    )
+    SOURCE_IN_GROUP = (
+        "leaves {name!r}, which runs in the group {group!r}: no edge leaves a stage of a group"
+    )
+    DEST_IN_GROUP = (
+        "leads to {name!r}, which runs in the group {group!r}: only the group enters its stages"
+    )
+
     # Gates
     GATE_TAKEN = "every lifecycle has a gate of that name"
     DUPLICATE_DECLARATION = "duplicate name, another gate is declared with it"

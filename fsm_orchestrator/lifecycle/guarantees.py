@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import Guard, StateKind, Trigger
@@ -89,10 +89,12 @@ class Guarantees:
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._initial = lifecycle.initial
         self._exits = _exits(lifecycle)
-        self.certain: Mapping[str, Facts] = self._fixpoint()
+        self._places = lifecycle.group_of
+        self.certain: Mapping[str, Facts] = self._with_members(self._fixpoint())
 
     def walk_without(self, states: frozenset[str], fact: Fact) -> Walk | None:
         """Find a shortest walk that enters one of `states` without the fact."""
+        states = frozenset(self._places.get(name, name) for name in states)
 
         def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
             state, has_fact = place
@@ -105,6 +107,11 @@ class Guarantees:
 
         walks = shortest_walks((self._initial, False), following, is_goal)
         return next((walk for _, walk in walks), None)
+
+    def _with_members(self, certain: Mapping[str, Facts]) -> Mapping[str, Facts]:
+        """Return also what is certain where a group starts its stages."""
+        members = {name: certain[group] for name, group in self._places.items() if group in certain}
+        return {**certain, **members}
 
     def _fixpoint(self) -> Mapping[str, Facts]:
         """Return the most facts that every edge upholds, by removing what some edge does not."""
@@ -145,15 +152,15 @@ def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
         case (StateKind.GATE, Trigger.GATES_PASSED) if source:
             kinds = _GATE_KINDS if source.evidence else (FactKind.GATE_PASSED,)
             gained |= {Fact(kind, gate) for kind in kinds for gate in lifecycle.judged_in(source)}
-        case (StateKind.STAGE, trigger):
+        case (StateKind.STAGE | StateKind.GROUP, trigger) if source:
             lost |= _CONDITION_FACTS  # the stage has run and may have changed anything
             if trigger is Trigger.STAGE_SUCCEEDED:
-                gained.add(_success(edge.source))
+                gained |= _successes(source, edge.source)
         case _:
             pass
-    entered = _success(edge.dest)
-    gained -= {entered, *(_condition(guard) for guard in unmet)}
-    return _Step(edge, frozenset(gained), frozenset({*lost, entered}))
+    entered = _successes(lifecycle.states.get(edge.dest), edge.dest)
+    gained -= {*entered, *(_condition(guard) for guard in unmet)}
+    return _Step(edge, frozenset(gained), frozenset({*lost, *entered}))
 
 
 def _judged(edge: Edge, earlier: list[Edge]) -> tuple[set[Guard], set[Guard]]:
@@ -175,5 +182,7 @@ def _condition(guard: Guard) -> Fact:
     return Fact(FactKind.CONDITION_HOLDS, guard.value)
 
 
-def _success(stage: str) -> Fact:
-    return Fact(FactKind.STAGE_SUCCEEDED, stage)
+def _successes(state: State | None, name: str) -> set[Fact]:
+    """Return the success of a stage, or of every stage of a group."""
+    stages = (name,) if state is None or not state.stages else state.stages
+    return {Fact(FactKind.STAGE_SUCCEEDED, stage) for stage in stages}

@@ -81,7 +81,8 @@ def _dest(lifecycle: Lifecycle, source: str, trigger: Trigger) -> str | None:
     if trigger is Trigger.RESUME:
         starts = lifecycle.edges_from(lifecycle.initial, Trigger.START)
         return starts[0].dest if starts else None
-    names = [one.name for one in lifecycle.state if one.kind is not StateKind.TERMINAL]
+    onward = (one for one in lifecycle.state if one.name not in lifecycle.group_of)
+    names = [one.name for one in onward if one.kind is not StateKind.TERMINAL]
     later = names[names.index(source) + 1 :]
     return later[0] if later else _end(lifecycle, (Outcome.DONE,))
 

@@ -3,7 +3,6 @@
 Holds what reading.py reads from files and refuses or accepts.
 """
 
-import json
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
@@ -14,6 +13,9 @@ from fsm_orchestrator.constants import (
     OWN_GATES_MAX,
     REASON_CODE_PATTERN,
 )
+from fsm_orchestrator.lifecycle.digest import digest_of
+from fsm_orchestrator.lifecycle.groups import GroupFields
+from fsm_orchestrator.lifecycle.onward import onward_from
 from fsm_orchestrator.model.base import GateName, SchemaVersion, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.gate_rules import (
@@ -24,7 +26,6 @@ from fsm_orchestrator.model.gate_rules import (
 )
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import (
     GatesGuard,
     Guard,
@@ -111,7 +112,7 @@ class NamedState(StrictModel):
     )
 
 
-class State(LimitFields, NamedState):
+class State(GroupFields, LimitFields, NamedState):
     """One `[[state]]`; its kind decides which keys it may have."""
 
     retry: RetryPolicy | None = Field(
@@ -256,6 +257,31 @@ class Lifecycle(StrictModel):
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
 
     @cached_property
+    def group_of(self) -> dict[str, str]:
+        """The group that each stage runs in, of the stages that run in one."""
+        return {name: one.name for one in self.state for name in one.stages or ()}
+
+    def place_of(self, stage: str) -> str:
+        """Return the state that a run is in while a stage works: its group, or its own."""
+        return self.group_of.get(stage, stage)
+
+    def stages_in(self, state: str) -> tuple[str, ...]:
+        """Return the stages that run in a state: its own, or those of a group."""
+        here = self.states[state]
+        return here.stages or ((state,) if here.kind is StateKind.STAGE else ())
+
+    @cached_property
+    def places(self) -> tuple[str, ...]:
+        """The names of the states in which stages run, in file order."""
+        members = self.group_of
+        return tuple(
+            one.name
+            for one in self.state
+            if one.kind is StateKind.GROUP
+            or (one.kind is StateKind.STAGE and one.name not in members)
+        )
+
+    @cached_property
     def without_effects(self) -> tuple[str, ...]:
         """The stages that claim to change nothing but their artifacts, in file order."""
         return tuple(name for name in self.stages if not self.states[name].has_effects)
@@ -273,7 +299,7 @@ class Lifecycle(StrictModel):
     @cached_property
     def gates_after_stages(self) -> frozenset[str]:
         """The names of the gate states that a run can enter after a stage, resumes left out."""
-        reached = {name for stage in self.stages for name in self._onward_from(stage)}
+        reached = {name for stage in self.stages for name in onward_from(self, stage)}
         return frozenset(name for name in reached if self.states[name].kind is StateKind.GATE)
 
     @cached_property
@@ -284,37 +310,12 @@ class Lifecycle(StrictModel):
     @cached_property
     def sha256(self) -> str:
         """The digest of what can happen; title, reasons and formatting do not count."""
-        states = [
-            (
-                *state.model_dump(mode="json", exclude={"gates", "evidence", "effects"}).values(),
-                self.judged_in(state),
-            )
-            for state in self.state
-        ]
-        return self._digest_of(states)
+        return digest_of(self, leaving_out=())
 
     @cached_property
     def relation_sha256(self) -> str:
         """The digest of what the proofs are about: `sha256` without what stages may take."""
-        settings = {*LimitFields.model_fields, "gates", "evidence", "effects", "retry"}
-        states = [
-            (*state.model_dump(mode="json", exclude=settings).values(), self.judged_in(state))
-            for state in self.state
-        ]
-        return self._digest_of(states)
-
-    def _digest_of(self, states: list[tuple[object, ...]]) -> str:
-        edges = [edge[:-1] for edge in self.edges]  # without `why`
-        demands = [one.name for one in self.state if one.evidence is not None]
-        relation: tuple[object, ...] = (self.name, self.initial, self.gates_guard, states, edges)
-        if demands or self.accepts_early_signals:
-            relation = (*relation, demands, self.accepts_early_signals)
-        if self.without_effects:
-            relation = (*relation, self.without_effects)
-        if self.gate:
-            gates = [(one.name, one.values, one.reason_code) for one in self.gate]
-            relation = (*relation, "gates", gates)
-        return sha256_of(json.dumps(relation).encode())
+        return digest_of(self, leaving_out=(*LimitFields.model_fields, "retry"))
 
     @cached_property
     def demands_of_signals(self) -> bool:
@@ -324,20 +325,9 @@ class Lifecycle(StrictModel):
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """Return `stage` and every stage that can follow in one invocation, in file order."""
-        reached = self._onward_from(stage)
+        reached = onward_from(self, stage)
         return tuple(name for name in self.stages if name in reached)
 
     def comes_before(self, stage: str, state: str) -> bool:
         """Return whether a run can come from a stage to a state without a loop."""
-        return state in self._onward_from(stage, may_loop=False)[1:]
-
-    def _onward_from(self, state: str, *, may_loop: bool = True) -> list[str]:
-        """Return a state and every state that can follow in one invocation."""
-        reached = [state]
-        for source in reached:
-            for edge in self.edges:
-                is_onward = edge.source == source and edge.trigger is not Trigger.RESUME
-                is_way = is_onward and (may_loop or edge.at_most is None)
-                if is_way and edge.dest not in reached:
-                    reached.append(edge.dest)
-        return reached
+        return state in onward_from(self, stage, may_loop=False)[1:]

@@ -83,7 +83,7 @@ def _early_gates(lifecycle: Lifecycle) -> list[Finding]:
         state, stage = place
         for edge in exits.get(state, ()):
             if edge.trigger is not Trigger.RESUME:
-                is_stage = edge.source in lifecycle.stages
+                is_stage = edge.source in lifecycle.places
                 yield edge, (edge.dest, edge.source if is_stage else stage)
 
     def is_goal(place: tuple[str, str]) -> bool:
@@ -96,7 +96,9 @@ def _early_gates(lifecycle: Lifecycle) -> list[Finding]:
 
 
 def _guarded(lifecycle: Lifecycle) -> frozenset[str]:
-    return frozenset(name for name in lifecycle.stages if lifecycle.is_guarded(name))
+    """Return the states in which a guarded stage runs: a group is guarded if one of its is."""
+    guarded = (name for name in lifecycle.stages if lifecycle.is_guarded(name))
+    return frozenset(map(lifecycle.place_of, guarded))
 
 
 def done_without_gates(lifecycle: Lifecycle) -> list[Finding]:
@@ -114,9 +116,10 @@ def done_without_stages(lifecycle: Lifecycle) -> list[Finding]:
     Stages are searched one by one, which keeps the search small: the success of one stage closes
     no way for another. A success survives a resume until the stage is entered again; the verdict
     is the same as if it lasted for ever, as every way from there is open after the first entry.
+    A group succeeds only if all its stages do, so it is searched as one.
     """
     found = []
-    for stage in lifecycle.stages:
+    for stage in lifecycle.places:
         for (state, _), walk in _walks_past(lifecycle, stage):
             found.append(of_state(FindingKind.DONE_WITHOUT_STAGE, state, walk, stage=stage))
             break

@@ -49,10 +49,18 @@ def _declaration_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
         from fsm_orchestrator.lifecycle.gate_declarations import gate_problems  # noqa: PLC0415 - rare
 
         yield from gate_problems(lifecycle)
+    if any(_is_about_groups(state) for state in lifecycle.state):
+        from fsm_orchestrator.lifecycle.group_rules import group_problems  # noqa: PLC0415 - rare
+
+        yield from group_problems(lifecycle)
     yield from _name_problems(lifecycle)
     yield from _option_problems(lifecycle)
     yield from _initial_problems(lifecycle)
     yield from _done_problems(lifecycle)
+
+
+def _is_about_groups(state: State) -> bool:
+    return state.kind is StateKind.GROUP or state.stages is not None or not state.fail_fast
 
 
 def _stage_key_problems(state: State) -> Iterator[Finding]:
@@ -159,6 +167,8 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     ending = reachable(terminals, backward)
     for state in lifecycle.state:
         # A state that only unreachable states lead to is an echo, and not listed.
+        if state.name in lifecycle.group_of:
+            continue  # it is where its group is
         if state.name not in entered and entered.issuperset(backward.get(state.name, ())):
             yield of_state(FindingKind.UNREACHABLE, state.name, initial=lifecycle.initial)
         if state.name not in ending:

@@ -53,7 +53,12 @@ def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
     claims = (PROVED[0], *_GUARDED[lifecycle.gates_guard], *PROVED[2:])
     certain = Guarantees(lifecycle).certain
-    return (*claims, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+    groups = tuple(
+        f"{one.name} succeeds only if all its stages do: {listed(one.stages)}, side by side"
+        for one in lifecycle.state
+        if one.stages
+    )
+    return (*claims, *groups, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
 
 
 def claimed(lifecycle: Lifecycle) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit, TimeLimit
+from fsm_orchestrator.model.together import why_interrupted
 from fsm_orchestrator.model.verified import (
     VerificationResult,
     kind_of_verified,
@@ -146,10 +147,13 @@ class Interrupted(NamedTuple):
     Attributes:
         by_then: how the process had ended before it was signalled; None if this program ended it.
             Whoever asked may have asked the process as well, so that is no success.
+        sibling: the stage that ran side by side with it and failed, by which it was ended; None
+            where the run was asked to end.
     """
 
     signum: int
     by_then: Exited | Signaled | None = None
+    sibling: str | None = None
 
 
 class Lost(NamedTuple):
@@ -277,8 +281,9 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return _BEYOND[type(result)], StageStatus.FAILED
         case NotSpawned():
             return Ending.NOT_SPAWNED, StageStatus.SPAWN_FAILED
-        case Interrupted():
-            return Ending.INTERRUPTED, StageStatus.INTERRUPTED
+        case Interrupted(sibling=sibling):
+            ending = Ending.INTERRUPTED if sibling is None else Ending.SIBLING_FAILED
+            return ending, StageStatus.INTERRUPTED
         case Lost():
             return Ending.LOST, StageStatus.FAILED
         case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
@@ -335,8 +340,8 @@ def problem_of(result: StageResult) -> Problem | None:
             cause = _beyond(result)
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
-        case Interrupted(signum=signum, by_then=by_then):
-            cause = f"interrupted: the run received {signal_name(signum)}"
+        case Interrupted(by_then=by_then):
+            cause = why_interrupted(signal_name(result.signum), result.sibling)
             details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"

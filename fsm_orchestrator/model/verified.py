@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias, assert_never
 
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.together import why_interrupted
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 
@@ -23,10 +24,14 @@ class VerificationFailed(NamedTuple):
 
 
 class VerificationCutShort(NamedTuple):
-    """The run was asked to end, by a signal of that name, while the work was verified."""
+    """The run was asked to end, by a signal of that name, while the work was verified.
+
+    Or a stage did not succeed that ran beside it: `sibling`.
+    """
 
     signal: str
     command: str
+    sibling: str | None = None
 
 
 VerificationResult: TypeAlias = VerificationFailed | VerificationCutShort
@@ -37,8 +42,9 @@ def kind_of_verified(result: VerificationResult) -> tuple[Ending, StageStatus]:
     match result:
         case VerificationFailed():
             return Ending.VERIFICATION_FAILED, StageStatus.FAILED
-        case VerificationCutShort():
-            return Ending.INTERRUPTED, StageStatus.INTERRUPTED
+        case VerificationCutShort(sibling=sibling):
+            ending = Ending.INTERRUPTED if sibling is None else Ending.SIBLING_FAILED
+            return ending, StageStatus.INTERRUPTED
         case _:
             assert_never(result)
 
@@ -52,9 +58,9 @@ def problem_of_verified(result: VerificationResult) -> Problem:
                 cause=f"exited with code 0, but its verification `{command}` {problem.cause}",
                 details=(*problem.details, *said),
             )
-        case VerificationCutShort(signal=signal, command=command):
+        case VerificationCutShort(command=command):
             return Problem(
-                cause=f"interrupted: the run received {signal}",
+                cause=why_interrupted(result.signal, result.sibling),
                 details=(f"its verification `{command}` was running, or to come",),
             )
         case _:

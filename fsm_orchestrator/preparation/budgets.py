@@ -6,7 +6,7 @@ Loaded only by runs that have a budget, a time for all stages, or a stage with a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
@@ -68,7 +68,7 @@ def _unseen(preparation: Preparation) -> tuple[Used, tuple[str, ...]]:
 
     It was killed, or could not record how an attempt of it ended.
     """
-    checkpoint, attempt = preparation.checkpoint, preparation.leftover
+    checkpoint = preparation.checkpoint
     nothing = Used(worked_ms=None, unseen_ms=0, unseen=())
     if checkpoint.invocation.number == 1:
         return nothing, ()
@@ -87,7 +87,7 @@ def _unseen(preparation: Preparation) -> tuple[Used, tuple[str, ...]]:
     was_killed, place = before.finished_at is None, None if preparation.is_copy else output
     used = Used(
         worked_ms=None,
-        unseen_ms=_worked_ms(before, attempt, place) if was_killed else 0,
+        unseen_ms=_worked_ms(before, preparation.leftovers, place) if was_killed else 0,
         unseen=tuple(unseen),
     )
     return used, tuple(warnings)
@@ -107,16 +107,17 @@ def _metered(
     return metered, (said,)
 
 
-def _worked_ms(before: InvocationRecord, attempt: AttemptRecord | None, output: Path | None) -> int:
+def _worked_ms(
+    before: InvocationRecord, attempts: Sequence[AttemptRecord], output: Path | None
+) -> int:
     """Return how long an invocation worked that was killed, as far as it has left signs of it."""
     began = instant(before.started_at).timestamp()
-    times = [one.at for one in before.transitions]
-    times += [] if attempt is None else [attempt.started_at]
+    times = [*(one.at for one in before.transitions), *(one.started_at for one in attempts)]
     seen = [instant(one).timestamp() for one in times]
     if output is not None:  # a copy may have any times
         names = [EVENTS_FILE, CHECKPOINT_FILE]
-        if attempt is not None:
-            mine = attempt.stage, attempt.attempt
+        for one in attempts:
+            mine = one.stage, one.attempt
             names += [*log_names(*mine), meter_name(*mine)]
         seen += [at for name in names if (at := _changed_at(output / name)) is not None]
     return max(0, round((max(seen, default=began) - began) * 1000))

@@ -104,6 +104,10 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
     settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
     if any(one.contracts for one in settings.values()):
         settings = _with_schemas(config, checkpoint, settings)
+    if checkpoint.lifecycle.group_of:
+        from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
+
+        refuse_shared_artifacts(checkpoint.lifecycle, settings)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()
     earlier = (value for one in stored for value in one.secrets.values())

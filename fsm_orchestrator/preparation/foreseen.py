@@ -13,8 +13,15 @@ from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.gates.judging import have_passed
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, problem_of, trigger_of
+from fsm_orchestrator.model.endings import (
+    Exited,
+    NotSpawned,
+    kind_of,
+    problem_of,
+    trigger_of,
+)
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.startable import foreseen_end
@@ -99,7 +106,8 @@ def foreseen_way(preparation: Preparation, failures: Mapping[str, ForeseenFailur
     """Follow the lifecycle from where the invocation begins to its end."""
     checkpoint = preparation.checkpoint
     lifecycle, state = checkpoint.lifecycle, checkpoint.lifecycle.states[checkpoint.current_state]
-    trigger, entered = preparation.first_trigger, []
+    trigger = preparation.first_trigger
+    entered: list[str] = []
     taken: Counter[Edge] = Counter()
     while trigger is not None:
         edge = next(
@@ -109,8 +117,7 @@ def foreseen_way(preparation: Preparation, failures: Mapping[str, ForeseenFailur
         )
         taken[edge] += 1
         state = lifecycle.states[edge.dest]
-        if state.kind is StateKind.STAGE:
-            entered.append(state.name)
+        entered += lifecycle.stages_in(state.name)
         trigger = _fact_in(preparation, state, failures)
     return ForeseenWay(tuple(entered), state.outcome or Outcome.FAILED)
 
@@ -123,9 +130,10 @@ def _fact_in(
             decisions = preparation.decisions_in(state)
             do_pass = have_passed(decisions, preparation.checkpoint.lifecycle.judged_in(state))
             return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
-        case StateKind.STAGE:
-            failure = failures.get(state.name)
-            return Trigger.STAGE_SUCCEEDED if failure is None else trigger_of(failure.status)
+        case StateKind.STAGE | StateKind.GROUP:
+            stages = preparation.checkpoint.lifecycle.stages_in(state.name)
+            failing = [failures[one].status for one in stages if one in failures]
+            return worst_of([Trigger.STAGE_SUCCEEDED, *map(trigger_of, failing)])
         case StateKind.TERMINAL | StateKind.INITIAL:
             return None
         case _:

@@ -62,6 +62,7 @@ class PlannedStage(StrictModel):
 
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
+    `beside` are the stages that would run at once with it.
     Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
     `error` are what the record of its attempt would say. `inputs` are its declared inputs as they
     were when it completed.
@@ -71,6 +72,7 @@ class PlannedStage(StrictModel):
     action: PlannedAction
     reason: str
     details: tuple[str, ...]
+    beside: tuple[str, ...]
     command: str | None
     args: tuple[str, ...]
     env_keys: tuple[str, ...]
@@ -239,6 +241,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         action=action,
         reason=reason,
         details=details,
+        beside=tuple(one for one in _beside(preparation, stage) if one != stage),
         command=None if settings is None else masker.mask(settings.command),
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
@@ -321,8 +324,15 @@ def _action(
 
 def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:
     before = () if way is None else way.entered[: way.entered.index(stage)]
+    before = tuple(one for one in before if one not in _beside(preparation, stage))
     is_complete = preparation.checkpoint.completion_of
     return any(one in preparation.settings and is_complete(one) is None for one in before)
+
+
+def _beside(preparation: Preparation, stage: str) -> tuple[str, ...]:
+    """Return the stages of a stage's group, or the stage alone."""
+    lifecycle = preparation.checkpoint.lifecycle
+    return lifecycle.stages_in(lifecycle.place_of(stage))
 
 
 def _why_not_reached(foresight: _Foresight, way: ForeseenWay) -> str:

@@ -61,7 +61,7 @@ class Preparation(NamedTuple):
         found_sha256: the digest of its checkpoint's bytes; likewise.
         settings: settings of every stage that has a binary, exact where the stage is to run.
         first_trigger: the first fact; None when a done run is resumed and nothing is to happen.
-        leftover: an attempt whose end nobody saw; what is left of it is ended first.
+        leftovers: attempts whose end nobody saw; what is left of them is ended first.
         private: what the private file must hold; None when the run needs none.
         archives: whether an earlier run's files are moved aside first.
         is_copy: whether the record was written elsewhere; what is there is then left alone.
@@ -77,7 +77,7 @@ class Preparation(NamedTuple):
     checkpoint: Checkpoint
     settings: Mapping[str, StageSettings]
     first_trigger: Trigger | None
-    leftover: AttemptRecord | None = None
+    leftovers: tuple[AttemptRecord, ...] = ()
     private: PrivateFile | None = None
     archives: bool = False
     is_copy: bool = False
@@ -137,7 +137,7 @@ class Preparation(NamedTuple):
 
     @property
     def kill_grace_ms(self) -> int:
-        """The time, in milliseconds, that leftovers of an attempt have to end after SIGTERM."""
+        """The time, in milliseconds, that leftovers of attempts have to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
-from fsm_orchestrator.config.origins import NO_ORIGINS
+from fsm_orchestrator.config.origins import NO_ORIGINS, Origins
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.constants import (
@@ -23,7 +23,7 @@ from fsm_orchestrator.constants import (
     __version__,
 )
 from fsm_orchestrator.disk import archive, belongings, files
-from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
@@ -42,12 +42,12 @@ from fsm_orchestrator.preparation.preparation import (
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
+from fsm_orchestrator.record.home import NOT_MADE, home_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,9 +58,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.lifecycle.model import Lifecycle
     from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.record.checkpoint_reader import SavedRun
-
-NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
-"""The errors for a directory, for what is no regular file, and for one that is too large."""
 
 
 def prepare(
@@ -155,15 +152,11 @@ def prepare_run(
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
     settings = _settings(config, declared, run_id)
-    _refuse_settings(config, settings, may_lack_values=may_lack_values)
+    _refuse_settings(config, declared, settings, may_lack_values=may_lack_values)
     subject, sources = _asked_about(config)
     values = secret_values(settings)
-    masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
-    if masker.knows_any:
-        from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
-
-        refuse_shown_secrets(config, declared, settings, origins, values, masker)
+    masker = _masker_of(config, declared, settings, origins)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))
@@ -189,7 +182,7 @@ def prepare_run(
         stages=records,
         origins=origins,
         completions=(),
-        open_attempt=None,
+        open_attempts=(),
         last_event_seq=0,
         last_event_sha256=None,
         doubt=None,
@@ -206,7 +199,7 @@ def prepare_run(
         checkpoint=checkpoint,
         settings=settings,
         first_trigger=Trigger.START,
-        leftover=_leftover(config.output_path),
+        leftovers=_leftovers(config.output_path),
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
@@ -220,6 +213,22 @@ def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, 
     from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
 
     return with_schemas(settings, tuple(settings))
+
+
+def _masker_of(
+    config: RunConfig,
+    declared: Lifecycle,
+    settings: Mapping[str, StageSettings],
+    origins: Origins,
+) -> Masker:
+    """Return the masker of the secrets that are given, none of which may be in what is shown."""
+    values = secret_values(settings)
+    masker = Masker(values.values())
+    if masker.knows_any:
+        from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
+
+        refuse_shown_secrets(config, declared, settings, origins, values, masker)
+    return masker
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
@@ -260,9 +269,17 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
 
 
 def _refuse_settings(
-    config: RunConfig, settings: Mapping[str, StageSettings], *, may_lack_values: bool
+    config: RunConfig,
+    declared: Lifecycle,
+    settings: Mapping[str, StageSettings],
+    *,
+    may_lack_values: bool,
 ) -> None:
-    """Refuse stages whose values are lost, and cages that a stage could open."""
+    """Refuse stages whose values are lost, cages that one could open, and artifacts of two."""
+    if declared.group_of:
+        from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
+
+        refuse_shared_artifacts(declared, settings)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
@@ -345,8 +362,8 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
     return config.run_id
 
 
-def _leftover(output: Path) -> AttemptRecord | None:
-    """Return the attempt that an earlier run in this directory left open, if that can be known.
+def _leftovers(output: Path) -> tuple[AttemptRecord, ...]:
+    """Return the attempts that an earlier run in this directory left open, as far as is known.
 
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.
@@ -354,17 +371,9 @@ def _leftover(output: Path) -> AttemptRecord | None:
     try:
         os.lstat(output / CHECKPOINT_FILE)
     except FileNotFoundError:
-        return None
+        return ()
     except OSError:
         pass  # the reader below says why
-    from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
+    from fsm_orchestrator.preparation.left_open import attempts_left_open  # noqa: PLC0415 - not for a new directory
 
-    try:
-        found = checkpoint_reader.load(output)
-    except CheckpointError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
-            raise
-        return None
-    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
-    return found.open_attempt if is_own else None
+    return attempts_left_open(output)

@@ -269,7 +269,7 @@ def _prepare_continuation(
 
         sources = sources_in_force(config, sources)
     clock = clock_of(config)
-    settled = found.attempt_unseen()
+    settled = found.attempts_unseen()
     number = found.invocation.last_number + 1
     given_now = signal_given(config, clock, number, run.masker)
     gates = found.lifecycle.gates
@@ -320,7 +320,7 @@ def _prepare_continuation(
         checkpoint=draft,
         settings=run.settings,
         first_trigger=Trigger.RESUME,
-        leftover=found.open_attempt,
+        leftovers=found.open_attempts,
         # Also where no stage has secrets any more: those that were kept are not to come back.
         private=run.private if has_secrets or kept_ref else None,
         is_copy=is_copy,

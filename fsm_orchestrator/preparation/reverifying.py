@@ -33,12 +33,14 @@ def refuse_reverifying(run: ResumableRun) -> None:
             f"--reverify runs no stage again, and {other} does",
             remedy="give one of them",
         )
-    settled = run.checkpoint.attempt_unseen()
+    settled = run.checkpoint.attempts_unseen()
     is_complete = settled.completion_of
     open_stages = [
         one for one in settled.lifecycle.stages if one in run.settings and is_complete(one) is None
     ]
-    work = unverified(settled, open_stages[0]) if open_stages else None
+    place_of = settled.lifecycle.place_of
+    next_ones = [one for one in open_stages if place_of(one) == place_of(open_stages[0])]
+    work = next(filter(None, (unverified(settled, one) for one in next_ones)), None)
     if work is None:
         where = f": stage {open_stages[0]!r} has to run" if open_stages else ""
         raise UsageError(
@@ -82,7 +84,7 @@ def _other_settings(run: ResumableRun, work: StageExecution) -> Iterator[str]:
 
 def _number_of(run: ResumableRun, work: StageExecution) -> int:
     """Return the number of the invocation that the work was done in, or one that is not before."""
-    for invocation in run.checkpoint.attempt_unseen().invocations:
+    for invocation in run.checkpoint.attempts_unseen().invocations:
         if any((one.stage, one.attempt) == _done_by(work) for one in invocation.stage_executions):
             return invocation.number
     earlier = run.checkpoint.earlier

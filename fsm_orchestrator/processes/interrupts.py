@@ -39,6 +39,8 @@ class Interrupts:
         """When it was made, by `running_seconds`: for the command, when that began."""
         self.is_stop_due = False
         """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
+        self.sibling: str | None = None
+        """The stage by whose failure this is to end; None where the run was asked to."""
         self.on_request: Callable[[], None] = _nothing
         """Called at each request, also within a signal handler: it must never wait."""
         self.before_stop: Callable[[], None] = _nothing
@@ -80,9 +82,13 @@ class Interrupts:
         """Record a request."""
         self._received.append(signum)
         self._is_news = True
+        self.wake()
+        self.on_request()
+
+    def wake(self) -> None:
+        """Make the descriptor readable."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"!")
-        self.on_request()
 
     def stop_here(self) -> None:
         """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
@@ -134,8 +140,7 @@ class Interrupts:
                 if not self._is_news:
                     self.drain()
                 return
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._writer, b"!")
+            self.wake()
 
         woken_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         before = {signum: signal.getsignal(signum) for signum in ENDING_SIGNALS}

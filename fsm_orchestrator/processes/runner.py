@@ -186,7 +186,7 @@ class ProcessRunner:
             child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST), survivors=end_adopted())
+            return ProcessReport(Lost(LOST), survivors=self._adopted())
         except BaseException:
             self._dismiss_keeper()  # it ends what it may have started
             raise
@@ -249,7 +249,8 @@ class ProcessRunner:
         """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
             # Whoever asked may have signalled the process too, which ended on that.
-            return Interrupted(self._interrupts.first, by_then=end)
+            first, sibling = self._interrupts.first, self._interrupts.sibling
+            return Interrupted(first, by_then=end, sibling=sibling)
         return end if stopped is None else stopped
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
@@ -266,8 +267,12 @@ class ProcessRunner:
         if isinstance(collected.end, Lost):
             self._drop_keeper()
             if not collected.survivors:
-                collected = collected._replace(survivors=end_adopted())
+                collected = collected._replace(survivors=self._adopted())
         return collected
+
+    def _adopted(self) -> tuple[int, ...]:
+        """End what a lost keeper left to this process."""
+        return end_adopted()
 
     def _dismiss_keeper(self) -> None:
         """Let a keeper go that may keep something nobody knows of: it ends that first."""
@@ -295,7 +300,7 @@ class ProcessRunner:
         slow_at = began + slow_seconds
         while True:
             if self._interrupts.first is not None:
-                return Interrupted(self._interrupts.first)
+                return Interrupted(self._interrupts.first, sibling=self._interrupts.sibling)
             if self._interrupts.is_stop_due:
                 from fsm_orchestrator.processes.suspension import suspend  # noqa: PLC0415 - rare
 

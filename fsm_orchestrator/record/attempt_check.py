@@ -18,7 +18,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus
 
 _OF_OWN_WORK: Final = {StageStatus.FAILED, StageStatus.TIMEOUT, StageStatus.ARTIFACT_MISSING}
 """The statuses of what the program itself could not do, or had no time for."""
@@ -77,7 +77,7 @@ def _place_problems(replay: Replay, execution: StageExecution, at: str) -> Itera
         yield f"{at}.idempotency_key: is of loop cycle {cycle_in(execution)}, not {cycle}"
     state = replay.draft.lifecycle.states[replay.draft.current_state]
     is_visit = execution.status is StageStatus.SKIPPED and state.outcome is Outcome.DONE
-    if state.name != stage and not is_visit:
+    if stage not in replay.draft.lifecycle.stages_in(state.name) and not is_visit:
         yield f"{at}.stage: is {stage!r}, but the run was in {state.name!r}"
 
 
@@ -121,6 +121,9 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
     asks = execution.ending is Ending.REWORK_REQUESTED
     if asks and (rework is None or execution.exit_code != rework):
         yield f"{at}.ending: the stage does not ask for rework by this exit code"
+    is_alone = execution.stage not in draft.lifecycle.group_of
+    if is_alone and execution.ending is Ending.SIBLING_FAILED:
+        yield f"{at}.ending: no stage runs side by side with {execution.stage!r}"
     for ending, found in (
         (Ending.CONTRACT_VIOLATED, execution.contract_violations),
         (Ending.PROTECTED_CHANGED, execution.protected_changes),
@@ -141,20 +144,25 @@ def _is_own_work(execution: StageExecution) -> bool:
     )
 
 
-def open_attempt_problems(replay: Replay, attempt: AttemptRecord | None) -> Iterator[str]:
-    """Find what contradicts an attempt that has begun and not ended, at the end of the record."""
-    if attempt is None:
-        return
+def open_attempt_problems(replay: Replay, attempts: Sequence[AttemptRecord]) -> Iterator[str]:
+    """Find what contradicts the attempts that have begun and not ended, at the record's end."""
+    stages = [one.stage for one in attempts]
+    if len(stages) != len(set(stages)):
+        yield "open_attempts: a stage is there twice"
+    for index, attempt in enumerate(attempts):
+        yield from _open_attempt_problems(replay, attempt, f"open_attempts[{index}]")
+
+
+def _open_attempt_problems(replay: Replay, attempt: AttemptRecord, at: str) -> Iterator[str]:
     stage, draft = attempt.stage, replay.draft
-    state = draft.lifecycle.states[draft.current_state]
-    if state.kind is not StateKind.STAGE or state.name != stage:
-        yield f"open_attempt: the run is in {state.name!r}"
+    if stage not in draft.lifecycle.stages_in(draft.current_state):
+        yield f"{at}: the run is in {draft.current_state!r}"
     if attempt.cycle != replay.cycle_of(stage):
-        yield f"open_attempt.cycle: is {attempt.cycle}, but the stage is in another"
+        yield f"{at}.cycle: is {attempt.cycle}, but the stage is in another"
     if attempt.attempt != replay.attempts[stage] + 1:
-        yield f"open_attempt.attempt: is {attempt.attempt}, not {replay.attempts[stage] + 1}"
+        yield f"{at}.attempt: is {attempt.attempt}, not {replay.attempts[stage] + 1}"
     if draft.completion_of(stage) is not None:
-        yield f"open_attempt: {stage!r} is complete"
+        yield f"{at}: {stage!r} is complete"
     if stage not in replay.configured:
         yield f"stages: the settings of {stage!r}, which was running, are missing"
 

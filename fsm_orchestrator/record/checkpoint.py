@@ -122,9 +122,9 @@ class Checkpoint(StrictModel):
     completions: Annotated[tuple[Completion, ...], Many] = Field(
         description="The stages that are complete, in the order in which they succeeded."
     )
-    open_attempt: AttemptRecord | None = Field(
+    open_attempts: Annotated[tuple[AttemptRecord, ...], Many] = Field(
         description=(
-            "The attempt that has begun and whose end is not recorded yet; null when there is none."
+            "The attempts that have begun and whose end is not recorded: several in a group alone."
         )
     )
     last_event_seq: Count = Field(
@@ -242,6 +242,10 @@ class Checkpoint(StrictModel):
         """Return the attempts of a stage that have ended; of old ones, those that still count."""
         return tuple(one for one in self.executions if one.is_attempt_of(stage))
 
+    def open_attempt_of(self, stage: str) -> AttemptRecord | None:
+        """Return the attempt of a stage that has begun and not ended; None without one."""
+        return next((one for one in self.open_attempts if one.stage == stage), None)
+
     def attempts_made(self, stage: str) -> int:
         """Count the attempts at the piece of work that a stage is at, over all invocations."""
         cycle = self.cycle_of(stage)
@@ -252,8 +256,7 @@ class Checkpoint(StrictModel):
     def next_attempt(self, stage: str) -> int:
         """Return the number of the next attempt of a stage, over all invocations, from 1."""
         numbers = [execution.attempt for execution in self.attempts_of(stage)]
-        if self.open_attempt is not None and self.open_attempt.stage == stage:
-            numbers.append(self.open_attempt.attempt)
+        numbers += [one.attempt for one in self.open_attempts if one.stage == stage]
         return 1 + max(numbers, default=0)
 
     # -- what happens to a run: the record after it -----------------------------------------
@@ -295,17 +298,19 @@ class Checkpoint(StrictModel):
         changes = {
             "current_state": transition.dest,
             "completions": self.in_force_without(self.repeated_by(transition)),
-            "open_attempt": None,
+            "open_attempts": (),
         }
         return draft.model_copy(update=changes)
 
     def attempt_begun(self, attempt: AttemptRecord) -> Self:
         """Begin an attempt, or say more about the one that has begun."""
-        return self.model_copy(update={"open_attempt": attempt})
+        known = {one.stage: one for one in self.open_attempts} | {attempt.stage: attempt}
+        return self.model_copy(update={"open_attempts": tuple(known.values())})
 
     def attempt_ended(self, execution: StageExecution) -> Self:
         """End an attempt; if it succeeded, its stage is complete."""
-        changes: dict[str, Any] = {"open_attempt": None}
+        still_open = tuple(one for one in self.open_attempts if one.stage != execution.stage)
+        changes: dict[str, Any] = {"open_attempts": still_open}
         if execution.status is StageStatus.SUCCESS:
             completion = Completion(
                 stage=execution.stage,
@@ -319,21 +324,24 @@ class Checkpoint(StrictModel):
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)
 
-    def attempt_unseen(self) -> Self:
-        """End the open attempt, if there is one, as one whose orchestrator died over it."""
-        return self.attempt_interrupted(error=UNSEEN, no_postmortem=PostmortemGap.ORCHESTRATOR_DIED)
+    def attempts_unseen(self) -> Self:
+        """End the open attempts as ones whose orchestrator died over them."""
+        gap = PostmortemGap.ORCHESTRATOR_DIED
+        return self.attempts_interrupted(error=UNSEEN, no_postmortem=gap)
 
-    def attempt_interrupted(
+    def attempts_interrupted(
         self, *, error: str, no_postmortem: PostmortemGap | None = None
     ) -> Self:
-        """End the open attempt, if there is one, as one whose end nobody saw."""
-        if self.open_attempt is None:
+        """End the open attempts as ones whose end nobody saw."""
+        if not self.open_attempts:
             return self
         from fsm_orchestrator.record.unseen import interrupted  # noqa: PLC0415 - rare
 
-        settings = self.stages.get(self.open_attempt.stage)
-        execution = interrupted(self.run_id, self.open_attempt, settings, error)
-        return self.attempt_ended(execution.model_copy(update={"no_postmortem": no_postmortem}))
+        draft, gap = self, {"no_postmortem": no_postmortem}
+        for attempt in self.open_attempts:
+            execution = interrupted(self.run_id, attempt, self.stages.get(attempt.stage), error)
+            draft = draft.attempt_ended(execution.model_copy(update=gap))
+        return draft
 
     def repeated_by(self, transition: TransitionRecord) -> tuple[str, ...]:
         """Return the stages that a transition has run again: none unless it is a loop."""

@@ -64,7 +64,7 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
     if checkpoint.current_state != state:
         yield f"current_state: is {checkpoint.current_state!r}, but the history ends in {state!r}"
     yield from _loop_problems(checkpoint)
-    yield from open_attempt_problems(replay, checkpoint.open_attempt)
+    yield from open_attempt_problems(replay, checkpoint.open_attempts)
     yield from completion_problems(replay, checkpoint.completions)
     yield from _closure_problems(checkpoint)
     yield from given_problems(checkpoint)

@@ -51,7 +51,7 @@ TOLD: Final = frozenset(
 STEPS: Final = frozenset(
     {
         *(EventName.TRANSITION, EventName.ATTEMPT_BEGUN, EventName.STAGE_RETRYING),
-        EventName.RUN_ENDED,
+        *(EventName.STAGE_ENDED, EventName.RUN_ENDED),
     }
 )
 """Those of them that can make what was before them count."""

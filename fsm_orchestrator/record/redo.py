@@ -36,7 +36,7 @@ from fsm_orchestrator.record.record_events import (
     RecordKept,
 )
 from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
-from fsm_orchestrator.vocabulary import Containment
+from fsm_orchestrator.vocabulary import Containment, StateKind
 
 
 class ContradictionError(ValueError):
@@ -86,6 +86,8 @@ def _counts(draft: Checkpoint, event: EventLine) -> bool:
             return draft.outcome is None
         case AttemptBegun() | StageRetrying():
             return True
+        case StageEnded():  # in a group each end is a step, for the others go on
+            return draft.lifecycle.states[draft.current_state].kind is StateKind.GROUP
         case RunEnded():
             return draft.outcome is not None
         case _:
@@ -104,7 +106,7 @@ def _begun(kept: Checkpoint | None, event: RecordBegun) -> Checkpoint:
         raise ContradictionError(
             f"they go on with invocation {event.invocation.number}, and it does not follow"
         )
-    draft = kept.attempt_unseen().begun(event.invocation)
+    draft = kept.attempts_unseen().begun(event.invocation)
     return _record({**draft.model_dump(mode="json"), **event.settings})
 
 
@@ -173,7 +175,7 @@ def _interrupted(draft: Checkpoint, event: AttemptInterrupted) -> Checkpoint:
     if execution is None or event.invocation != draft.invocation.number:
         return draft
     success = unsettled_success(draft)
-    if draft.open_attempt is None and success is not None:
+    if draft.open_attempt_of(execution.stage) is None and success is not None:
         return success_taken_back(draft, success, execution)
     return draft.attempt_ended(execution)
 

@@ -9,10 +9,11 @@ from collections import Counter
 
 from fsm_orchestrator.model.execution import StageExecution, cycle_in, fact_of
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
-from fsm_orchestrator.vocabulary import StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
 class Replay:
@@ -35,7 +36,7 @@ class Replay:
             update={
                 "current_state": record.lifecycle.initial,
                 "completions": (),
-                "open_attempt": None,
+                "open_attempts": (),
                 "earlier": None,
                 "invocations": (),
                 "stages": {**record.stages, **settings},
@@ -47,7 +48,7 @@ class Replay:
         self._repeats: Counter[str] = Counter()
         self.successes: dict[str, StageExecution] = {}
         self.last_attempts: dict[str, StageExecution] = {}
-        self._fact: Trigger | None = None
+        self._facts: dict[str, Trigger | None] = {}
         if record.earlier is not None:
             self._go_on_from(record.earlier)
 
@@ -82,14 +83,14 @@ class Replay:
         empty = {"transitions": (), "stage_executions": ()}
         earlier_left_out = self.draft.model_copy(update={"invocations": ()})
         self.draft = earlier_left_out.begun(invocation.model_copy(update=empty))
-        self._fact = None
+        self._facts = {}
 
     def take(self, transition: TransitionRecord) -> None:
         """Take a transition."""
         self._repeats.update(self.draft.repeated_by(transition))
         self.draft = self.draft.taken(transition)
         self.seq += 1
-        self._fact = None
+        self._facts = {}
 
     def repeat(self, invocation: InvocationRecord) -> None:
         """Count the transitions of the invocations that only repeated one."""
@@ -100,7 +101,8 @@ class Replay:
         if execution.attempt == 0:
             self.draft = self.draft.with_execution(execution)
             return
-        self._fact = fact_of(execution)
+        is_by_sibling = execution.ending is Ending.SIBLING_FAILED
+        self._facts[execution.stage] = None if is_by_sibling else fact_of(execution)
         if execution.status is StageStatus.SKIPPED:
             self.draft = self.draft.with_execution(execution)
         else:
@@ -120,15 +122,22 @@ class Replay:
             return True
         stage = execution.stage
         has_moved = bool(self.draft.invocation.transitions)  # the visit before was another's
-        is_here = has_moved and stage == self.draft.current_state
+        is_here = has_moved and stage in self._here
         return is_here and cycle_in(execution) <= self.cycle_of(stage)
 
     def gives(self, trigger: Trigger) -> bool:
         """Say whether what was done in the state that the run is in comes to that fact."""
-        is_passed_over = self.draft.current_state in self.draft.invocation.passed_over
-        if self._fact is None and is_passed_over:
-            return trigger is Trigger.STAGE_SUCCEEDED
-        return self._fact is trigger
+        passed_over = set(self.draft.invocation.passed_over) - self._facts.keys()
+        facts = dict.fromkeys(passed_over, Trigger.STAGE_SUCCEEDED) | self._facts
+        found = [facts.get(stage) for stage in self._here]
+        told = [one for one in found if one is not None]
+        is_whole = trigger is not Trigger.STAGE_SUCCEEDED or len(told) == len(found)
+        return is_whole and bool(told) and worst_of(told) is trigger
+
+    @property
+    def _here(self) -> tuple[str, ...]:
+        """The stages that run in the state that the run is in."""
+        return self.draft.lifecycle.stages_in(self.draft.current_state)
 
     def skippable(self, stage: str) -> Completion | None:
         """Return the completion by which a stage may be skipped: an earlier invocation's."""

@@ -31,6 +31,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
     Containment,
+    Ending,
     ExecutionMode,
     ExitCode,
     Operation,
@@ -242,12 +243,16 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures of the invocation that no later attempt repaired."""
+        """The failures of the invocation that no later attempt repaired.
+
+        Without what ended only because a stage beside it failed.
+        """
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             execution
             for execution in self.stage_executions
             if not execution.status.is_good
+            and execution.ending is not Ending.SIBLING_FAILED
             and (execution.attempt == 0 or execution is last[execution.stage])
         )
 

@@ -11,7 +11,7 @@ HISTORY: Final = frozenset(
         *(
             "current_state",
             "completions",
-            "open_attempt",
+            "open_attempts",
             "last_event_seq",
             "last_event_sha256",
             "events",

@@ -106,11 +106,11 @@ def _one(output: Path, after_seconds: float | None) -> bool:
 
 def _assert_nothing_alive(output: Path, where: str) -> None:
     try:
-        attempt = checkpoint_reader.load(output).open_attempt
+        attempts = checkpoint_reader.load(output).open_attempts
     except CheckpointError:
         return
     deadline = time.monotonic() + GONE_SECONDS_MAX
-    while attempt is not None and leftovers.live_processes(attempt):
+    while any(leftovers.live_processes(one) for one in attempts):
         if time.monotonic() >= deadline:
             raise SweepError(f"{where}, processes of the stage were alive a second later")
         time.sleep(0.02)

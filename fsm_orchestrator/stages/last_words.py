@@ -10,14 +10,16 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_tail import read_tail
 from fsm_orchestrator.text.terminal import last_lines
 
-OnWords = Callable[[str], None]
-"""Called with a line that an attempt has just printed: masked, and otherwise as it was printed."""
+OnWords = Callable[[str, str], None]
+"""Called with a stage and a line that it has just printed: masked, else as it was printed."""
 
 
 class LastWords:
     """Reads the ends of two outputs, again whenever one has grown; never more than an end."""
 
-    def __init__(self, outputs: tuple[int, int], masker: Masker, on_words: OnWords) -> None:
+    def __init__(
+        self, outputs: tuple[int, int], masker: Masker, on_words: Callable[[str], None]
+    ) -> None:
         self._masker = masker
         self._on_words = on_words
         self._starts = {one: os.fstat(one).st_size for one in outputs}

@@ -102,15 +102,15 @@ def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExec
         made = (*made, verification)
         told.ends(number, verification)
         if isinstance(end, Interrupted):
-            return Verified(made, _cut(end.signum, shown))
+            return Verified(made, _cut(end.signum, shown, end.sibling))
         if verification.problem is not None:
             said = _quoted(verification)
             return Verified(made, VerificationFailed(shown, verification.problem, said))
     return Verified(made, None)
 
 
-def _cut(signum: int, shown: str) -> VerificationCutShort:
-    return VerificationCutShort(signal_name(signum), shown)
+def _cut(signum: int, shown: str, sibling: str | None = None) -> VerificationCutShort:
+    return VerificationCutShort(signal_name(signum), shown, sibling)
 
 
 def _not_run(asked: Asked, number: int, words: tuple[str, ...], signum: int) -> Verification:

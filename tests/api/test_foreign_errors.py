@@ -69,7 +69,7 @@ def assert_recorded(directory: Path, error: BaseException, code: int) -> None:
     )
     assert report.finished_at is not None
     checkpoint = checkpoint_of(out)
-    assert (checkpoint["current_state"], checkpoint["open_attempt"]) == ("failed", None)
+    assert (checkpoint["current_state"], checkpoint["open_attempts"]) == ("failed", [])
     last = checkpoint["invocations"][-1]["transitions"][-1]
     assert (last["trigger"], name in last["cause"]) == ("run_aborted", True)
     names = [event["event"] for event in events_of(out)]

@@ -134,7 +134,7 @@ def reviewed_run(cwd: Path) -> None:
             ("lifecycle",),
             "",
             [
-                *("<file>", "closure_gated", "evidence_only", "governed_run"),
+                *("<file>", "checked_run", "closure_gated", "evidence_only", "governed_run"),
                 *("plan_review_apply", "reviewed_run"),
             ],
         ),

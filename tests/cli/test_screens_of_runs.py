@@ -50,7 +50,7 @@ def test_frame_fits_its_screen(monkeypatch: pytest.MonkeyPatch, width: int, heig
     monkeypatch.setenv("TERM", "xterm")
     view = view_of(*MANY)
     view.note(started(MANY[3], max_attempts=3), 1.0)
-    view.printed("日本語 " * 60 + "\x1b[2J")
+    view.printed("stage_03", "日本語 " * 60 + "\x1b[2J")
     view.requests = 1
     lines = frame(view, 4.25, Screen(width, height))
     assert len(lines) < height

@@ -83,7 +83,7 @@ def test_full_disk_is_what_the_record_says(size: str, tmp_path: Path) -> None:
     failure = found.report["stage_executions"][-1]
     assert "no space left on device" in failure["error"]
     assert found.checkpoint["current_state"] == "failed"
-    assert found.checkpoint["open_attempt"] is None
+    assert found.checkpoint["open_attempts"] == []
     assert found.checkpoint["invocations"][-1]["exit_code"] == 1
     names = [event["event"] for event in found.events]
     assert names[-1] == "run.ended"

@@ -52,7 +52,7 @@ def working(cwd: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 def is_recorded(out: Path) -> bool:
     """Whether the pid of the open attempt is in the checkpoint."""
-    attempt = checkpoint_of(out)["open_attempt"]
+    attempt = checkpoint_of(out)["open_attempts"][0]
     return attempt is not None and attempt["pid"] is not None
 
 
@@ -122,7 +122,7 @@ def test_copy_of_a_killed_run_leaves_its_processes_alone(tmp_path: Path) -> None
     with working(tmp_path, *stages(f"{script} & {WAITS}")) as process:
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)
-    token = checkpoint_of(tmp_path / "out")["open_attempt"]["token"]
+    token = checkpoint_of(tmp_path / "out")["open_attempts"][0]["token"]
     sleeper = subprocess.Popen(
         ["/bin/sleep", "300"], env={"ORCHESTRATOR_ATTEMPT_TOKEN": token}, start_new_session=True
     )
@@ -280,7 +280,7 @@ def test_replaced_directory_is_the_next_run_s(tmp_path: Path) -> None:
             second.kill()
             second.communicate(timeout=PATIENCE_SECONDS)
     kept = checkpoint_of(tmp_path / "out")
-    assert (kept["run_id"], kept["open_attempt"]["stage"]) == ("second", "manager")
+    assert (kept["run_id"], kept["open_attempts"][0]["stage"]) == ("second", "manager")
     assert report_of(tmp_path / "out")["run_id"] == "second"
     assert b'"run_id": "second"' in (tmp_path / "out" / EVENTS).read_bytes()
 

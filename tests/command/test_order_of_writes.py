@@ -169,7 +169,7 @@ def test_checkpoint_says_nothing_that_is_not_synced(tmp_path: Path) -> None:
             case "rename", path if path == checkpoint:
                 kept = json.loads(content[call.source])
                 steps = kept["invocations"][-1]["transitions"]
-                is_step = kept["open_attempt"] is None or kept["open_attempt"]["pid"] is None
+                is_step = not kept["open_attempts"] or kept["open_attempts"][0]["pid"] is None
                 assert durable == kept["last_event_seq"] or len(steps) == 1 or not is_step
                 renamed += 1
     assert renamed == 6  # four transitions, two pids

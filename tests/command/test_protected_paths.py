@@ -157,7 +157,7 @@ def test_attempt_that_nobody_saw_end_is_in_doubt(tmp_path: Path, forged: bool) -
         cwd=tmp_path,
     )
     wait_until((tmp_path / "on").exists)
-    attempt = checkpoint_of(tmp_path / "out")["open_attempt"]
+    attempt = checkpoint_of(tmp_path / "out")["open_attempts"][0]
     process.send_signal(signal.SIGKILL)
     process.communicate()
     kept = tmp_path / "out" / attempt["protection"]["file"]

@@ -58,7 +58,7 @@ def test_all_that_was_printed_outlives_the_orchestrator(tmp_path: Path, is_print
     process = start("out", *PASSING, *stages(f"{lines}; {then}"), cwd=tmp_path)
     try:
         wait_until((tmp_path / "printed").exists, "it has not printed")
-        keeper = checkpoint_of(tmp_path / "out")["open_attempt"]["keeper_pid"]
+        keeper = checkpoint_of(tmp_path / "out")["open_attempts"][0]["keeper_pid"]
     finally:
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)

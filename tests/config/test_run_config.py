@@ -176,7 +176,7 @@ def test_a_resume_is_decided_from_the_checkpoint_and_what_is_given(tmp_path: Pat
     found = prepared(resume, gates={Gate.CI: "pending"}, kill_grace_ms=0)
 
     draft = found.checkpoint
-    assert (found.first_trigger, found.leftover, found.archives) == (Trigger.RESUME, None, False)
+    assert (found.first_trigger, found.leftovers, found.archives) == (Trigger.RESUME, (), False)
     assert [(one.status, one.source) for one in draft.gate_signals] == [
         ("allow", GateSource.CHECKPOINT),
         ("pending", GateSource.FLAG),

@@ -78,7 +78,8 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, evidence, outcome,"
-        f" {', '.join(with_short_names(LIMIT_FIELDS))}, retry, rework_exit_code, effects",
+        f" {', '.join(with_short_names(LIMIT_FIELDS))}, stages, fail_fast, retry, rework_exit_code,"
+        " effects",
     ),
     refused(
         "a key that would steer the terminal",
@@ -139,8 +140,8 @@ VALUES = (
         "unknown kind",
         MANAGER,
         'name = "manager"\nkind = "stages"',
-        "state 'manager': key 'kind' is 'stages'; expected one of initial, gate, stage, terminal;"
-        " did you mean 'stage'?",
+        "state 'manager': key 'kind' is 'stages'; expected one of initial, gate, stage, group,"
+        " terminal; did you mean 'stage'?",
     ),
     refused(
         "unknown outcome",

@@ -235,7 +235,7 @@ class Run:
 
         A keeper that is left is stopped.
         """
-        keeper: int = checkpoint_of(self.output)["open_attempt"]["keeper_pid"]
+        keeper: int = checkpoint_of(self.output)["open_attempts"][0]["keeper_pid"]
         os.kill(keeper, signal.SIGSTOP)
         while (stat := living.stat_of(keeper)) is not None and stat[0] != "T":
             os.sched_yield()

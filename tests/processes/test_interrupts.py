@@ -317,8 +317,8 @@ def test_leftover_without_its_environment_is_found_by_its_pid(running: Running) 
     blocks = "echo $$ >words; exec sleep 600"
     running.start(*both((*shell("executor", script), f"--executor-arg={blocks}")))
     stage = running.hear_pid()
-    eventually(lambda: checkpoint_of(running.output)["open_attempt"]["pid"] is not None)
-    attempt = checkpoint_of(running.output)["open_attempt"]
+    eventually(lambda: checkpoint_of(running.output)["open_attempts"][0]["pid"] is not None)
+    attempt = checkpoint_of(running.output)["open_attempts"][0]
     assert attempt["pid"] == stage
     assert attempt["pid_identity"] == table.identity(stage)
     running.signal(signal.SIGKILL)
@@ -369,13 +369,13 @@ def test_new_run_ends_what_a_killed_one_left(running: Running) -> None:
     assert ended.code == 0, ended.stderr
     assert not is_alive(stage)
     archived = read_json(running.output / "archive" / run_id / CHECKPOINT)
-    assert archived["open_attempt"]["stage"] == "executor"
+    assert archived["open_attempts"][0]["stage"] == "executor"
 
 
 def change_open_attempt(output: Path, **changes: int | str | None) -> None:
     """Write into the checkpoint what a crash at another moment would have left there."""
     checkpoint = checkpoint_of(output)
-    checkpoint["open_attempt"].update(changes)
+    checkpoint["open_attempts"][0].update(changes)
     (output / CHECKPOINT).write_text(json.dumps(checkpoint))
 
 
@@ -425,4 +425,4 @@ def test_process_that_cannot_be_ended_fails_the_run(
     assert "cannot end 1 process (4711: gone by now) of stage 'manager'" in (
         report.stage_executions[1].error or ""
     )
-    assert checkpoint_of(tmp_path / "out")["open_attempt"]["stage"] == "manager"
+    assert checkpoint_of(tmp_path / "out")["open_attempts"][0]["stage"] == "manager"

@@ -228,13 +228,13 @@ def test_stranger_with_a_recorded_pid_is_left_alone(
     stranger = witness.start("/bin/sh", "-c", "sleep 600; exit", start_new_session=True)
     run.start(led("own_group", "stay"))
     run.wait_for("ready")
-    identity = process_table.identity(checkpoint_of(run.output)["open_attempt"][whose])
+    identity = process_table.identity(checkpoint_of(run.output)["open_attempts"][0][whose])
     run.process.kill()
     run.end()
     witness.wait_until_gone()
     checkpoint = checkpoint_of(run.output)
-    assert identity in checkpoint["open_attempt"].values()
-    checkpoint["open_attempt"][whose] = stranger.pid
+    assert identity in checkpoint["open_attempts"][0].values()
+    checkpoint["open_attempts"][0][whose] = stranger.pid
     (run.output / CHECKPOINT).write_text(json.dumps(checkpoint))
     report = run.resume()
     assert statuses(report)[0] == ("manager", "success")

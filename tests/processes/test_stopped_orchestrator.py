@@ -305,7 +305,7 @@ def test_killed_while_it_is_suspended_leaves_nothing(suspects: Callable[[], Susp
     run.stop(signal.SIGTSTP)
     run.process.kill()
     wait_until(lambda: has_ended(run.stage), "it is there")
-    keeper = checkpoint_of(run.output)["open_attempt"]["keeper_pid"]
+    keeper = checkpoint_of(run.output)["open_attempts"][0]["keeper_pid"]
     wait_until(lambda: not psutil.pid_exists(keeper), "the keeper is there")
 
 

@@ -94,7 +94,7 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         {
             "current_state": "done",
             "@0.transitions": lambda walk: [*walk, CLOSING],
-            "open_attempt": None,
+            "open_attempts": [],
         },
     ),
     "failure that no attempt had": (
@@ -133,7 +133,7 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
                 *walk,
                 {**CLOSING, "trigger": "resume", "dest": "gating"},
             ],
-            "open_attempt": None,
+            "open_attempts": [],
         },
     ),
     "invocation begun by the end of a stage": ("failed", {"invocations": cut_in_two}),
@@ -223,15 +223,18 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     ),
     "completion lost of a done run": ("done", {"completions.0": GONE}),
     "completion lost of a failed run": ("failed", {"completions.0": GONE}),
-    "attempt open in a done run": ("done", {"open_attempt": OPEN}),
-    "attempt open in a failed run": ("failed", {"open_attempt": OPEN}),
-    "attempt open before the gates passed": ("blocked", {"open_attempt": {**OPEN, "attempt": 1}}),
+    "attempt open in a done run": ("done", {"open_attempts": [OPEN]}),
+    "attempt open in a failed run": ("failed", {"open_attempts": [OPEN]}),
+    "attempt open before the gates passed": (
+        "blocked",
+        {"open_attempts": [{**OPEN, "attempt": 1}]},
+    ),
     "attempt open of a stage that is complete": (
         "killed",
-        {"open_attempt.stage": "manager", "open_attempt.attempt": 2},
+        {"open_attempts.0.stage": "manager", "open_attempts.0.attempt": 2},
     ),
-    "attempt open of no stage": ("killed", {"open_attempt.stage": "nowhere"}),
-    "attempt open out of order": ("killed", {"open_attempt.attempt": 9}),
+    "attempt open of no stage": ("killed", {"open_attempts.0.stage": "nowhere"}),
+    "attempt open out of order": ("killed", {"open_attempts.0.attempt": 9}),
     # settings
     "settings of no stage": ("done", {"stages": lambda known: {**known, "x": known["manager"]}}),
     "settings lost of a stage that ran": ("failed", {"stages.executor": GONE}),

@@ -41,9 +41,9 @@ FAILURES: Final = ("failed", "timeout", "spawn_failed", "artifact_missing", "int
 STATUSES: Final = ("success", "skipped", *FAILURES)
 NULLABLE: Final = frozenset(
     {
-        *("private_ref", "open_attempt", "pid", "pid_identity"),
+        *("private_ref", "pid", "pid_identity"),
         *("finished_at", "exit_code", "reason_code", "error", "signal", "stdout_log"),
-        *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
+        *("stderr_log", "resources", "gates", "stages", "outcome", "guard", "unless"),
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
@@ -61,6 +61,8 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
     "accepts_early_signals": (False,),
     "effects": (True,),
+    "stages": (None,),
+    "fail_fast": (True,),
     "gate": ([],),
 }
 """What it says when a key is not in a lifecycle."""

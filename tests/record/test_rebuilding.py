@@ -62,13 +62,21 @@ HISTORIES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
             *shell("reviewer", "test -e seen || { touch seen; exit 10; }"),
         ),
     ),
+    "side by side": (
+        (
+            *("--lifecycle", "checked_run", *PASSING, *shell("executor", "true")),
+            *(*shell("lint", "true"), *shell("unit-tests", "sleep 60")),
+            *shell("scan", "test -e seen || { touch seen; sleep 0.2; exit 3; }"),
+        ),
+        ("--resume", *shell("unit-tests", "true")),
+    ),
     "settings changed": (
         (*PASSING, *stages("true", "exit 3")),
         ("--resume", "--executor-bin", "/bin/true", "--timeout-ms", "5000"),
     ),
     "visited": ((*PASSING, *stages()), ("--resume",)),
 }
-OF_THE_MACHINE: Final = frozenset({"last_event_seq", "events", "open_attempt"})
+OF_THE_MACHINE: Final = frozenset({"last_event_seq", "events", "open_attempts"})
 """What the checkpoint has of the file itself, and of processes: gone after a power cut."""
 
 

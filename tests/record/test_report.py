@@ -247,7 +247,7 @@ def test_the_report_of_a_running_run_has_no_outcome(tmp_path: Path) -> None:
         assert [one["dest"] for one in report["transitions"]] == ["gating", "manager"]
         assert [one["passed"] for one in report["gate_decisions"]] == [True] * 3
         assert (report["stage_executions"], report["earlier_invocations"]) == ([], [])
-        opened = checkpoint_of(tmp_path / "out")["open_attempt"]
+        opened = checkpoint_of(tmp_path / "out")["open_attempts"][0]
         assert (opened["stage"], opened["attempt"]) == ("manager", 1)
     report = report_of(tmp_path / "out")
     assert (report["run_id"], report["terminal_state"]) == ("newer", "done")

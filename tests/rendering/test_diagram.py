@@ -75,7 +75,9 @@ def condition(transition: Mapping[str, Any]) -> str:
 
 def sources(key: str, text: str) -> list[str]:
     """The states that a node stands for: itself, or those that the words of a group name."""
-    kinds = {one["name"]: one for one in tomllib.loads(text)["state"]}
+    states = tomllib.loads(text)["state"]
+    inside = {name for one in states for name in one.get("stages", ())}  # their group is drawn
+    kinds = {one["name"]: one for one in states if one["name"] not in inside}
     groups = {
         "EveryStage": [name for name, one in kinds.items() if one["kind"] == "stage"],
         "EveryStateBeforeTheEnd": [n for n, one in kinds.items() if one["kind"] != "terminal"],

@@ -28,7 +28,9 @@ def test_simple_style_shows_states_and_outcomes_alone(name: str) -> None:
     """Every state is there; no condition, resume, abort or detail is; the picture says so."""
     declared = reading.shipped(name)
     text = mermaid_text(simple(picture_of(declared)))
-    assert all(f"    {state}" in text for state in declared.states)
+    alone = [state for state in declared.states if state not in declared.group_of]
+    assert all(f"    {state}" in text for state in alone)
+    assert all(f"<br/>{stage}" in text for stage in declared.group_of)
     assert CAPTION in text
     for word in (
         'resume"',
@@ -93,8 +95,9 @@ def test_difference_has_no_simple_style(tmp_path: Path) -> None:
 def test_words_stand_in_the_middle_whatever_the_font(name: str) -> None:
     """Each word of a state is anchored in the middle of its shape, and there is room."""
     pytest.importorskip("pygraphviz")
-    root = drawn(picture_of(reading.shipped(name)))
-    assert len(nodes_of(root)) > len(reading.shipped(name).states)
+    declared = reading.shipped(name)
+    root = drawn(picture_of(declared))
+    assert len(nodes_of(root)) > len(declared.states) - len(declared.group_of)
     assert_words_are_centred(root)
     heading = list(root[0].iter(f"{SVG}text"))[:2]
     assert {one.get("text-anchor") for one in heading} == {"middle"}

@@ -41,7 +41,7 @@ UNWITNESSED: Final = frozenset(
         # what a stage that is still to run will be run with, and what the run is told to allow
         *("timeout_ms", "kill_grace_ms", "on_leak", "private_ref", "run_id", "stages", "stages.**"),
         *("secret_keys", "secret_keys.*"),
-        *("gate_signals.*.source", "open_attempt"),
+        *("gate_signals.*.source", "open_attempts"),
         # until it is judged
         *(f"gate_signals.*.{key}" for key in ("status", "given.at", "given.user")),
         *("gate_signals.*.given.uid", "gate_signals.*.given.host"),
@@ -53,9 +53,9 @@ UNWITNESSED: Final = frozenset(
         "events.last_line_sha256",  # the events file is held against them
         # words, times and measures
         *("version", "lifecycle.title", "lifecycle.transition.*.why", "lifecycle.state.*.gates"),
-        *("open_attempt.reason", "open_attempt.token", "open_attempt.started_at"),
-        *("open_attempt.pid", "open_attempt.pid_identity"),
-        *("open_attempt.keeper_pid", "open_attempt.keeper_identity"),
+        *("open_attempts.*.reason", "open_attempts.*.token", "open_attempts.*.started_at"),
+        *("open_attempts.*.pid", "open_attempts.*.pid_identity"),
+        *("open_attempts.*.keeper_pid", "open_attempts.*.keeper_identity"),
         *("invocations.*.origin", "invocations.*.origin.**"),  # for people to see
         *("invocations.*.version", "invocations.*.started_at", "invocations.*.finished_at"),
         *("invocations.*.exit_code", "invocations.*.containment", "invocations.*.warnings"),

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fsm_orchestrator import RunConfig, StageGiven
+from fsm_orchestrator.lifecycle.source import shipped_text
 from fsm_orchestrator.vocabulary import Gate
+from tests.support.command import CHECKPOINT
 from tests.sweeps.desk import EARLIER, SECRET, Desk
 from tests.sweeps.disk_facts import begun_checkpoint
 
@@ -76,6 +78,36 @@ def failing_once(desk: Desk) -> RunConfig:
 def failing(times: int) -> str:
     """Return a script that fails at its first attempts."""
     return f'[ "$ORCHESTRATOR_ATTEMPT" -gt {times} ] || exit 3'
+
+
+def side_by_side(desk: Desk, *, executor: str = "true", manager: str = "true") -> RunConfig:
+    """Return a run whose two stages run at once; the executor ends once the manager is complete."""
+    path = desk.root / "side_by_side.toml"
+    path.write_text(SIDE_BY_SIDE)
+    complete = f"""grep -q '"completions":\\[{{"stage":"manager"' {desk.out / CHECKPOINT}"""
+    waits = f"until {complete}; do sleep 0.01; done; {executor}"
+    return whole(desk, executor=waits, manager=manager, lifecycle=str(path))
+
+
+SIDE_BY_SIDE: Final = (
+    shipped_text("governed_run")
+    .decode()
+    .replace(
+        '[[state]]\nname = "manager"',
+        '[[state]]\nname = "both"\nkind = "group"\nstages = ["manager", "executor"]\n\n'
+        '[[state]]\nname = "manager"',
+    )
+    .replace(
+        '[[transition]]\ntrigger = "stage_succeeded"\nsource = "manager"\ndest = "executor"\n'
+        'why = "the plan exists, its artifacts are good"\n\n',
+        "",
+    )
+    .replace('dest = "manager"', 'dest = "both"')
+    .replace('"manager", "executor"]\ndest', '"both"]\ndest')
+    .replace('"manager", "executor", "blocked"', '"both", "blocked"')
+    .replace('source = "executor"', 'source = "both"')
+)
+"""The default lifecycle with both stages in a group."""
 
 
 KEPT_MAX, KEPT_MIN = 3, 2

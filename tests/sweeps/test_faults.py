@@ -101,13 +101,12 @@ def noted_starts(desk: Desk) -> Iterator[None]:
     """Whatever follows the start of a stage waits until the stage has noted that it runs."""
     told, starts = EnterStage._on_started, desk.starts()
 
-    def on_started(entry: EnterStage, pid: int) -> None:
-        assert entry._recorder.draft.open_attempt is not None
-        starts[entry._recorder.draft.open_attempt.stage] += 1
+    def on_started(entry: EnterStage, stage: str, pid: int) -> None:
+        starts[stage] += 1
         deadline = time.monotonic() + PATIENCE_SECONDS
         while desk.starts() != starts:
             assert time.monotonic() < deadline
-        told(entry, pid)
+        told(entry, stage, pid)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EnterStage, "_on_started", on_started)
@@ -255,9 +254,9 @@ def scene_with_open_attempt(desk: Desk) -> Scene:
     found: list[Scene] = []
     told = EnterStage._on_started
 
-    def on_started(entry: EnterStage, pid: int) -> None:
+    def on_started(entry: EnterStage, stage: str, pid: int) -> None:
         found.append(desk.scene())
-        told(entry, pid)
+        told(entry, stage, pid)
 
     desk.clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -271,8 +270,8 @@ def leftover(desk: Desk) -> Iterator[subprocess.Popen[bytes]]:
     """A process that bears the token of the attempt that is open in the checkpoint."""
     kept = checkpoint_in(desk.out)
     assert kept is not None
-    assert kept.open_attempt is not None
-    env = {TOKEN_VARIABLE: kept.open_attempt.token}
+    (attempt,) = kept.open_attempts
+    env = {TOKEN_VARIABLE: attempt.token}
     with subprocess.Popen(["/bin/sleep", "60"], env=env, start_new_session=True) as process:
         try:
             yield process

@@ -32,7 +32,7 @@ from tests.support.patience import PATIENCE_SECONDS, Deadline
 from tests.support.soak import SOAK
 from tests.sweeps.desk import EARLIER, Desk, Scene
 from tests.sweeps.mending import at, mend
-from tests.sweeps.scenarios import Scenario, failing, whole
+from tests.sweeps.scenarios import Scenario, failing, side_by_side, whole
 from tests.sweeps.truths import assert_truth
 
 GONE_SECONDS_MAX: Final = 1.0
@@ -80,8 +80,21 @@ def failing_often(desk: Desk, times: int) -> RunConfig:
     return whole(desk, executor=f"{failing(times)}; {lingering(desk)}true")
 
 
+def lingering_beside(desk: Desk) -> RunConfig:
+    """A run of two lingering stages side by side that gets to done."""
+    lingers = lingering(desk)
+    return side_by_side(desk, manager=lingers + "true", executor=lingers + "true")
+
+
+def failing_beside(desk: Desk) -> RunConfig:
+    """A run of two stages side by side, of which the one fails once the other is complete."""
+    return side_by_side(desk, executor=f"{failing(1)}; {lingering(desk)}true")
+
+
 SCENARIOS: Final = {
     "done": Scenario(lingering_run),
+    "side by side": Scenario(lingering_beside),
+    "resumed side by side": Scenario(failing_beside, before=failing_beside, is_resume=True),
     "resumed": Scenario(failing_once, before=failing_once, is_resume=True),
     "archiving": Scenario(lingering_run, before=lambda desk: lingering_run(desk, EARLIER)),
     "moving old ones": Scenario(
@@ -97,6 +110,7 @@ def command_line(config: RunConfig) -> list[str]:
     """What an operator types for that configuration."""
     words = [str(config.output_directory)]
     words += ["--resume"] if config.resume else []
+    words += ["--lifecycle", config.lifecycle] if config.lifecycle else []
     words += ["--run-id", config.run_id] if config.run_id else []
     for gate, status in config.gates.items():
         words += [f"--{gate}-status", status]

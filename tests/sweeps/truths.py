@@ -116,7 +116,7 @@ def _attempts(kept: Checkpoint, directory: Path) -> Counter[str]:
         for execution in invocation.stage_executions
         if execution.attempt > 0 and execution.status is not StageStatus.SKIPPED
     )
-    return found + Counter([kept.open_attempt.stage] if kept.open_attempt is not None else [])
+    return found + Counter(one.stage for one in kept.open_attempts)
 
 
 def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = False) -> None:

@@ -181,6 +181,8 @@ class _View:
             first = group[0]
             reason = first.reason_in_full if self._tells_all(first) else first.reason
             said = f"{_VERBS[first.action]}: {reason}"
+            if first.action is PlannedAction.RUN and first.beside and len(group) == 1:
+                said = f"{said}; side by side with {' and '.join(first.beside)}"
             is_dim = first.action in _FOLDED
             if len(group) > 1:
                 names = folded([one.stage for one in group], self._prose_width - 10)

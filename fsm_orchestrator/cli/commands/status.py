@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +46,7 @@ from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
+    from fsm_orchestrator.model.execution import AttemptRecord
 
 ARCHIVED_SHOWN_MAX: Final = 3
 
@@ -142,8 +143,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
     """Return where a run stands as text, in lines of `width` as far as words and paths allow."""
     report = view.report
     if view.holder is not None:
-        attempt = view.open_attempt
-        stage = "" if attempt is None else f", attempt {attempt.attempt}"
+        stage = _at_work(view.open_attempts, report.current_state)
         rows = [
             ("held by", str(view.holder)),
             ("follow", command_line("logs", shown_path(typed), "--follow")),
@@ -194,6 +194,13 @@ def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:
     from fsm_orchestrator.inspection.spent_now import spent_now
 
     return spent_rows(spent_now(view))
+
+
+def _at_work(attempts: Sequence[AttemptRecord], state: str | None) -> str:
+    """Return what is at work in a state: `, attempt 2`; in a group with the names of stages."""
+    is_own = len(attempts) == 1 and attempts[0].stage == state
+    named = [f"{'' if is_own else f'{one.stage} '}attempt {one.attempt}" for one in attempts]
+    return "".join(f", {one}" for one in named)
 
 
 def _headed(standing: Standing, said: str, width: int) -> list[str]:

@@ -23,6 +23,7 @@ _SHAPES: Final[Mapping[Shape, tuple[str, str, str]]] = {
     Shape.INITIAL: ("box", "rounded,filled", 'fillcolor="#ffffff"'),
     Shape.GATE: ("hexagon", "filled", 'fillcolor="#fff4d6" margin="0.02,0.02"'),
     Shape.STAGE: ("box", "filled", 'fillcolor="#e8f0fe"'),
+    Shape.BESIDE: ("box3d", "filled", 'fillcolor="#e8f0fe"'),
     Shape.DONE: ("box", "rounded,filled", 'peripheries=2 penwidth=2 fillcolor="#e3f5e5"'),
     Shape.BLOCKED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fff4d6"'),
     Shape.ENDED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fdeaea"'),
@@ -82,6 +83,8 @@ def dot_text(picture: Picture) -> str:
 
 def _heading(picture: Picture) -> str:
     legend = "bold: the way to done; hexagon: gates are judged; box: a stage; double border: an end"
+    if any(node.shape is Shape.BESIDE for node in picture.nodes):
+        legend += "; box with depth: stages side by side"
     if any(node.mark is not Mark.NONE for node in picture.nodes):
         legend = ""
     small = [line for line in (*picture.captions, legend) if line]

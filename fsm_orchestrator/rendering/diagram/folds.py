@@ -58,6 +58,7 @@ def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], boo
         return None
     most = max(by_dest.values(), key=len)
     everywhere = {state.name for state in lifecycle.state if _may_happen(trigger, state)}
+    everywhere -= lifecycle.group_of.keys()
     if len(most) < _FOLDED_FROM[trigger] or 2 * len(most) <= len(edges):
         return None
     if {edge.source for edge in edges} != everywhere:
@@ -86,7 +87,7 @@ def _may_happen(trigger: Trigger, state: State) -> bool:
         case Trigger.GATES_REFUSED:
             return state.kind is StateKind.GATE
         case _:
-            return state.kind is StateKind.STAGE
+            return state.kind in {StateKind.STAGE, StateKind.GROUP}
 
 
 def _what(lifecycle: Lifecycle, trigger: Trigger) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Pure. Where they stand is for the modules that draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fsm_orchestrator.constants import GATES_NAMED_MAX
@@ -62,8 +62,21 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
                 yield _retry_words(state.retry)
             if state.rework_exit_code is not None:
                 yield f"exit {state.rework_exit_code} asks for rework"
+        case StateKind.GROUP:
+            yield "side by side:" if state.fail_fast else "side by side, each to its end:"
         case _:
             pass
+
+
+def member_line(lifecycle: Lifecycle, stage: str, more: Sequence[str]) -> str:
+    """Return the line of a stage within the node of its group."""
+    state = lifecycle.states.get(stage)
+    declared = () if state is None else tuple(details_of(lifecycle, state))
+    return stage + (f" ({', '.join(declared)})" if declared else "") + _listed(more)
+
+
+def _listed(more: Sequence[str]) -> str:
+    return f": {', '.join(more)}" if more else ""
 
 
 def _gates(lifecycle: Lifecycle, state: State) -> Iterator[str]:

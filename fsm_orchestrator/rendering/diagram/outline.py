@@ -21,6 +21,7 @@ class Row(NamedTuple):
         exits: where else they lead than onward: `refused → blocked`, word and state apart.
         mark: what an overlay says of them.
         outcome: of a state that ends a run.
+        members: the stages that run side by side in it.
     """
 
     names: tuple[str, ...]
@@ -29,6 +30,7 @@ class Row(NamedTuple):
     exits: tuple[tuple[str, str], ...]
     mark: Mark
     outcome: Outcome | None
+    members: tuple[str, ...]
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -44,12 +46,26 @@ def outline(full: Picture, notes: Mapping[str, str] | None = None) -> tuple[Row,
     of states, by name, instead of what the picture does.
     """
     picture = simple(full)
-    details = {node.key: node.details for node in full.nodes}
+    details = {node.key: _declared(node) for node in full.nodes}
     if notes is not None:
-        details = {node.key: tuple(filter(None, [notes.get(node.key)])) for node in full.nodes}
+        details = {node.key: tuple(_noted(node, notes)) for node in full.nodes}
     rows = (_row(picture, node, details[node.key]) for node in picture.nodes)
     groups = itertools.groupby(rows, lambda row: row.alike)
     return tuple(_joined(list(group)) for _, group in groups)
+
+
+def _declared(node: Node) -> tuple[str, ...]:
+    """Return what is declared of a state; of stages side by side, all of them in one piece."""
+    if not node.members:
+        return node.details
+    first, *stages = node.details
+    return (f"{first} {', '.join(stages)}",)
+
+
+def _noted(node: Node, notes: Mapping[str, str]) -> Iterator[str]:
+    if node.key in notes:
+        yield notes[node.key]
+    yield from (f"{one}: {notes[one]}" for one in node.members if one in notes)
 
 
 def _joined(rows: Sequence[Row]) -> Row:
@@ -58,7 +74,7 @@ def _joined(rows: Sequence[Row]) -> Row:
 
 def _row(picture: Picture, node: Node, details: tuple[str, ...]) -> Row:
     exits = tuple(_exits(picture, node.key))
-    return Row((node.title,), node.shape, details, exits, node.mark, node.outcome)
+    return Row((node.title,), node.shape, details, exits, node.mark, node.outcome, node.members)
 
 
 def _exits(picture: Picture, key: str) -> Iterator[tuple[str, str]]:

@@ -18,13 +18,14 @@ from typing import Final
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.rendering.diagram.folds import Fold, folded
-from fsm_orchestrator.rendering.diagram.labels import Label, details_of, label_of
+from fsm_orchestrator.rendering.diagram.labels import Label, details_of, label_of, member_line
 from fsm_orchestrator.vocabulary import GatesGuard, Outcome, StateKind, Trigger
 
 _HAPPY: Final[Mapping[StateKind, Trigger]] = {
     StateKind.INITIAL: Trigger.START,
     StateKind.GATE: Trigger.GATES_PASSED,
     StateKind.STAGE: Trigger.STAGE_SUCCEEDED,
+    StateKind.GROUP: Trigger.STAGE_SUCCEEDED,
 }
 """The trigger that leaves a state of each kind when all goes well."""
 
@@ -35,6 +36,8 @@ class Shape(StrEnum):
     INITIAL = "initial"
     GATE = "gate"
     STAGE = "stage"
+    BESIDE = "beside"
+    """Stages that run side by side, named in it."""
     DONE = "done"
     BLOCKED = "blocked"
     """An end that waits for somebody: no failure."""
@@ -111,6 +114,8 @@ class Node:
     tip: str = ""
     outcome: Outcome | None = None
     mark: Mark = Mark.NONE
+    members: tuple[str, ...] = ()
+    """The stages that run side by side in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,8 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
     folds, single = folded(lifecycle, marks.sets_apart)
     timed = [one for one in marks.edges if one.trigger is Trigger.RUN_TIMED_OUT]  # never declared
     spine = tuple(dict.fromkeys(name for edge in happy for name in (edge.source, edge.dest)))
-    off_spine = [state.name for state in lifecycle.state if state.name not in spine]
+    elsewhere = {*spine, *lifecycle.group_of}  # stages of a group are in its node
+    off_spine = [state.name for state in lifecycle.state if state.name not in elsewhere]
     return Picture(
         name=lifecycle.name,
         title=lifecycle.title,
@@ -200,6 +206,9 @@ def _node(lifecycle: Lifecycle, state: State, marks: Marks) -> Node:
     shape = _SHAPES[state.kind] if state.outcome is None else _ENDS[state.outcome]
     mark = marks.on_state(state.name)
     details = (*details_of(lifecycle, state), *marks.lines.get(state.name, ()))
+    members = state.stages or ()
+    told = (member_line(lifecycle, one, marks.lines.get(one, ())) for one in members)
+    details = (*details, *told)
     return Node(
         key=state.name,
         shape=shape,
@@ -208,6 +217,7 @@ def _node(lifecycle: Lifecycle, state: State, marks: Marks) -> Node:
         tip=f"{state.name}: {_TIPS[state.kind]}",
         outcome=state.outcome,
         mark=mark,
+        members=members,
     )
 
 
@@ -215,6 +225,7 @@ _SHAPES: Final[Mapping[StateKind, Shape]] = {
     StateKind.INITIAL: Shape.INITIAL,
     StateKind.GATE: Shape.GATE,
     StateKind.STAGE: Shape.STAGE,
+    StateKind.GROUP: Shape.BESIDE,
 }
 _ENDS: Final[Mapping[Outcome, Shape]] = {
     Outcome.DONE: Shape.DONE,
@@ -227,6 +238,7 @@ _TIPS: Final[Mapping[StateKind, str]] = {
     StateKind.INITIAL: "every run begins here",
     StateKind.GATE: "its gates are judged",
     StateKind.STAGE: "its binary runs",
+    StateKind.GROUP: "its stages run side by side; all must succeed",
     StateKind.TERMINAL: "the run has ended",
 }
 

@@ -123,6 +123,8 @@ def _attempts(invocations: Sequence[InvocationRecord], name: str) -> Iterator[st
 def _ending(execution: StageExecution) -> str:
     if execution.ending is Ending.REWORK_REQUESTED:
         return "asked for rework"
+    if execution.ending is Ending.SIBLING_FAILED:
+        return "ended, for another failed"
     words = execution.status.value
     if execution.status is StageStatus.FAILED and execution.exit_code:
         words += f", exit {execution.exit_code}"

@@ -66,4 +66,4 @@ def _word(edge: Edge) -> str:
 
 
 def _node(node: Node) -> Node:
-    return node if node.shape in ENDS else replace(node, details=())
+    return node if node.shape in ENDS else replace(node, details=node.members)

@@ -153,8 +153,8 @@ def _bars(view: InspectedRun) -> Iterator[Bar]:
             *(_gate_bar(visit, one) for one in visit.transitions if one.trigger in _GATES),
             *_attempt_bars(visit),
         ]
-        if view.open_attempt is not None and visit is visits[-1]:
-            found.append(_open_bar(view, visit, view.open_attempt))
+        if visit is visits[-1]:
+            found += [_open_bar(view, visit, one) for one in view.open_attempts]
         yield from sorted(found, key=lambda bar: bar.after_ms)
 
 
@@ -166,16 +166,17 @@ def _gate_bar(visit: InvocationRecord, one: TransitionRecord) -> Bar:
 
 
 def _attempt_bars(visit: InvocationRecord) -> Iterator[Bar]:
-    before: StageExecution | None = None
+    last: dict[str, StageExecution] = {}
     for one in visit.stage_executions:
         if not one.attempt:
             continue
-        if before is not None and before.stage == one.stage and before.attempt + 1 == one.attempt:
+        before = last.get(one.stage)
+        if before is not None and before.attempt + 1 == one.attempt:
             wait = _wait_bar(visit, before, one)
             if wait.took_ms:
                 yield wait
         yield _attempt_bar(visit, one)
-        before = one
+        last[one.stage] = one
 
 
 def _wait_bar(visit: InvocationRecord, before: StageExecution, one: StageExecution) -> Bar:

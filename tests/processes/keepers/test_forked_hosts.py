@@ -181,7 +181,7 @@ with KeeperPool() as pool:
             pids = [*keepers, pid_in(place), *members_in(place)]
             assert len(pids) == 5
             assert all(map(is_alive, pids))
-            assert checkpoint_of(tmp_path / "out")["open_attempt"]["keeper_pid"] in keepers
+            assert checkpoint_of(tmp_path / "out")["open_attempts"][0]["keeper_pid"] in keepers
         finally:
             program.kill()
         try:

@@ -172,7 +172,7 @@ def test_resume_after_a_crash_leaves_other_runs_alone(
             patch.setattr(EventFile, "write", crashing_at(is_it))
             with pytest.raises(InternalError):
                 run(config(out), keepers=keepers)
-        assert checkpoint_of(out)["open_attempt"] is not None
+        assert checkpoint_of(out)["open_attempts"]
         other = threads.submit(run, config(tmp_path / "other", waiting(place)), keepers=keepers)
         try:
             stage = pid_in(place)

@@ -61,7 +61,7 @@ with KeeperPool() as pool:
             with host(code, tmp_path) as program:
                 try:
                     stage = pid_in(place)
-                    keeper = checkpoint_of(tmp_path / "out")["open_attempt"]["keeper_pid"]
+                    keeper = checkpoint_of(tmp_path / "out")["open_attempts"][0]["keeper_pid"]
                     os.kill(keeper, signal.SIGSTOP)
                     until(lambda: psutil.Process(keeper).status() == psutil.STATUS_STOPPED)
                 finally:

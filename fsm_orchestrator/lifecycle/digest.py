@@ -1,0 +1,40 @@
+"""The digest of a lifecycle: of what can happen in its runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from fsm_orchestrator.lifecycle.groups import GroupFields
+from fsm_orchestrator.text.digest import sha256_of
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.lifecycle.model import Lifecycle
+
+_ELSEWHERE: Final = {"gates", "evidence", "effects", *GroupFields.model_fields}
+"""The keys of a state that count below, where one has them."""
+
+
+def digest_of(lifecycle: Lifecycle, leaving_out: Collection[str]) -> str:
+    """Return the digest of states and edges, without some keys of states."""
+    left_out = {*_ELSEWHERE, *leaving_out}
+    states = [
+        (*state.model_dump(mode="json", exclude=left_out).values(), lifecycle.judged_in(state))
+        for state in lifecycle.state
+    ]
+    edges = [edge[:-1] for edge in lifecycle.edges]  # without `why`
+    demands = [one.name for one in lifecycle.state if one.evidence is not None]
+    of_all = lifecycle.name, lifecycle.initial, lifecycle.gates_guard
+    relation: tuple[object, ...] = (*of_all, states, edges)
+    if demands or lifecycle.accepts_early_signals:
+        relation = (*relation, demands, lifecycle.accepts_early_signals)
+    if lifecycle.without_effects:
+        relation = (*relation, lifecycle.without_effects)
+    if lifecycle.group_of:
+        groups = [(one.name, one.stages, one.fail_fast) for one in lifecycle.state if one.stages]
+        relation = (*relation, "groups", groups)
+    if lifecycle.gate:
+        gates = [(one.name, one.values, one.reason_code) for one in lifecycle.gate]
+        relation = (*relation, "gates", gates)
+    return sha256_of(json.dumps(relation).encode())

@@ -1,0 +1,30 @@
+"""What stages that ran side by side come to together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from fsm_orchestrator.vocabulary import Trigger
+
+_FROM_WORST: Final = (
+    Trigger.RUN_ABORTED,
+    Trigger.RUN_TIMED_OUT,
+    Trigger.STAGE_FAILED,
+    Trigger.STAGE_TIMED_OUT,
+    Trigger.REWORK_REQUESTED,
+    Trigger.STAGE_SUCCEEDED,
+)
+"""What several stages together come to: the first of these that one of them came to."""
+
+
+def why_interrupted(signal: str, sibling: str | None) -> str:
+    """Return why a stage was ended: by a request to the run, or because of one beside it."""
+    if sibling is None:
+        return f"interrupted: the run received {signal}"
+    return f"interrupted: {sibling}, which ran beside it, did not succeed"
+
+
+def worst_of(triggers: Collection[Trigger]) -> Trigger:
+    """Return what stages that ran together come to; not for none."""
+    return min(triggers, key=_FROM_WORST.index)

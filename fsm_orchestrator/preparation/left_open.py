@@ -1,0 +1,33 @@
+"""The attempts that another run in the directory left open, of which processes may be left."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.errors import CheckpointError
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.home import whereabouts
+from fsm_orchestrator.vocabulary import Whereabouts
+
+NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
+"""The errors for a directory, for what is no regular file, and for one that is too large."""
+
+
+def attempts_left_open(output: Path) -> tuple[AttemptRecord, ...]:
+    """Return the attempts that the checkpoint in a directory has open, as far as can be known.
+
+    Raises:
+        CheckpointError: there is a file that cannot be read now; it may name a process.
+    """
+    try:
+        found = checkpoint_reader.load(output)
+    except CheckpointError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
+            raise
+        return ()
+    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
+    return found.open_attempts if is_own else ()
