@@ -238,10 +238,7 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures that no later attempt repaired; to decline is none.
-
-        Without what ended only because a stage beside it failed.
-        """
+        """The failures that no later attempt repaired; not what declined, or ended by another's."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             one
@@ -258,8 +255,8 @@ class Report(StrictModel):
     @property
     def blocking_stage(self) -> str | None:
         """The stage that said that it is blocked, by which the run is blocked; else None."""
-        last = self.transitions[-1] if self.transitions else None
-        return last.source if last and last.trigger is Trigger.STAGE_BLOCKED else None
+        by_stage = (one for one in self.transitions if one.trigger is Trigger.STAGE_BLOCKED)
+        return next((one.source for one in by_stage), None)
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -307,14 +304,10 @@ def build_report(
     unrun: tuple[str, ...] = ()
     nothing_ran = had_nothing_to_do = is_unfinished = False
     if is_done:
-        from fsm_orchestrator.record.earned import (  # noqa: PLC0415 - at the end
-            ends_open,
-            has_run_nothing,
-            unrun_stages,
-        )
+        from fsm_orchestrator.record import earned  # noqa: PLC0415 - at the end
 
-        unrun, nothing_ran = unrun_stages(checkpoint), has_run_nothing(checkpoint)
-        had_nothing_to_do, is_unfinished = ends_open(checkpoint, is_done=is_done)
+        unrun, nothing_ran = earned.unrun_stages(checkpoint), earned.has_run_nothing(checkpoint)
+        had_nothing_to_do, is_unfinished = earned.ends_open(checkpoint)
     is_open = unrun or nothing_ran or had_nothing_to_do or is_unfinished
     may_close = is_done and artifacts_intact and checkpoint.doubt is None and not is_open
     return Report(

@@ -24,7 +24,9 @@ from fsm_orchestrator.stages.verifying import verify
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.contracts import Protection
     from fsm_orchestrator.stages.earning import Earning
+    from fsm_orchestrator.stages.guarding import Guard
     from fsm_orchestrator.stages.protected import Changed
 
 
@@ -67,7 +69,7 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         if told.contracts:
             begun = begun.model_copy(update={"contract_violations": told.violations})
             return _ended(asked, begun, ContractViolated(told.contracts))
-        begun = begun.model_copy(update={"protection": earning.protection})
+        begun = begun.model_copy(update={"protection": _protection(asked.guard)})
     verified = verify(asked, runner, asked.verifying(), begun)
     took = {"duration_ms": asked.clock.elapsed_ms(began)}
     made = begun.model_copy(update={"verifications": verified.verifications, **took})
@@ -75,8 +77,12 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         return _changed(asked, made, verified.changes)
     if verified.failure is not None:
         return _ended(asked, made, verified.failure)
-    # What the work went by, not what is there now: where that differs, a resume says so.
-    return made.model_copy(update={"inputs": work.inputs})
+    if earning is None:
+        return made
+    # What the work went by, not what is there now; of what is declared since, what is there now.
+    known = {one.path: one for one in work.inputs}
+    inputs = tuple(known.get(one.path, one) for one in earning.all_inputs())
+    return made.model_copy(update={"inputs": inputs})
 
 
 def _earning(asked: Asked) -> Earning | None:
@@ -126,6 +132,12 @@ def _begun(asked: Asked, work: StageExecution) -> StageExecution:
             "verified_attempt": work.verified_attempt or work.attempt,
         }
     )
+
+
+def _protection(guard: Guard | None) -> Protection | None:
+    """Return the protection of the work, which its paths have been compared with."""
+    kept = None if guard is None else guard.protection
+    return None if kept is None else kept.model_copy(update={"is_compared": True})
 
 
 def _ended(asked: Asked, made: StageExecution, result: StageResult) -> StageExecution:
