@@ -40,9 +40,11 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetReport
     from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.model.trust import Acceptance
 else:
+    BudgetReport = lazily("fsm_orchestrator.model.budget", "BudgetReport")
     Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
@@ -145,6 +147,11 @@ class Report(StrictModel):
             " to do."
         )
     )
+    budget: BudgetReport | None = left_out(
+        None,
+        "What the run may take over all its stages, and what it took; left out where nothing was"
+        " said and nothing metered.",
+    )
     transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
     )
@@ -227,7 +234,12 @@ class Report(StrictModel):
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
         return InvocationRecord(
-            number=self.latest_number, passed_over=(), rerun=(), repeats=None, **_shared(self)
+            number=self.latest_number,
+            passed_over=(),
+            rerun=(),
+            used=None,
+            repeats=None,
+            **_shared(self),
         )
 
     @property
@@ -323,6 +335,7 @@ def build_report(
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
+        budget=_budget(checkpoint),
         blocked_reason_codes=codes,
         waiting_for=awaited,
         events_head=_head_in(checkpoint),
@@ -332,6 +345,15 @@ def build_report(
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def _budget(checkpoint: Checkpoint) -> BudgetReport | None:
+    is_used = any(one.used is not None for one in checkpoint.invocations)
+    if checkpoint.budget is None and not is_used:
+        return None
+    from fsm_orchestrator.record.spending import budget_report  # noqa: PLC0415 - only with a budget
+
+    return budget_report(checkpoint)
 
 
 def with_head(report: Report, checkpoint: Checkpoint) -> Report:

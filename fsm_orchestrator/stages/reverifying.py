@@ -24,9 +24,7 @@ from fsm_orchestrator.stages.verifying import verify
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.model.contracts import Protection
     from fsm_orchestrator.stages.earning import Earning
-    from fsm_orchestrator.stages.guarding import Guard
     from fsm_orchestrator.stages.protected import Changed
 
 
@@ -69,7 +67,7 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         if told.contracts:
             begun = begun.model_copy(update={"contract_violations": told.violations})
             return _ended(asked, begun, ContractViolated(told.contracts))
-        begun = begun.model_copy(update={"protection": _protection(asked.guard)})
+        begun = begun.model_copy(update={"protection": earning.protection})
     verified = verify(asked, runner, asked.verifying(), begun)
     took = {"duration_ms": asked.clock.elapsed_ms(began)}
     made = begun.model_copy(update={"verifications": verified.verifications, **took})
@@ -132,12 +130,6 @@ def _begun(asked: Asked, work: StageExecution) -> StageExecution:
             "verified_attempt": work.verified_attempt or work.attempt,
         }
     )
-
-
-def _protection(guard: Guard | None) -> Protection | None:
-    """Return the protection of the work, which its paths have been compared with."""
-    kept = None if guard is None else guard.protection
-    return None if kept is None else kept.model_copy(update={"is_compared": True})
 
 
 def _ended(asked: Asked, made: StageExecution, result: StageResult) -> StageExecution:
