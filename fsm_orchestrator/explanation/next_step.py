@@ -31,21 +31,15 @@ from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.model.trust import Doubt
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
+from fsm_orchestrator.preparation.planned_action import PlannedAction
 from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.phrases import counted, listed, option_prefix, signal_option
-from fsm_orchestrator.vocabulary import (
-    Ending,
-    GateSource,
-    OnChangedStage,
-    Outcome,
-    PlannedAction,
-    Standing,
-    Whereabouts,
-)
+from fsm_orchestrator.vocabulary import Ending, GateSource, OnChangedStage, Outcome, Standing
 
 NAMED_MAX: Final = 3
 """How many stages that share what would become of them are named."""

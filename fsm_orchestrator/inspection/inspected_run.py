@@ -29,9 +29,10 @@ from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
+from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
+from fsm_orchestrator.vocabulary import Outcome, Standing
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""

@@ -13,7 +13,8 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.terms import closing_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import ExecutionMode, Whereabouts
+from fsm_orchestrator.record.whereabouts import Whereabouts
+from fsm_orchestrator.vocabulary import ExecutionMode
 
 
 def prepare_visit(
