@@ -13,9 +13,11 @@ from fsm_orchestrator.engine.hands import Hands
 from fsm_orchestrator.engine.machine import CalledOffError, Fact
 from fsm_orchestrator.engine.printed import reader_of
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
+from fsm_orchestrator.model.ending_words import problem_of
+from fsm_orchestrator.model.endings import Exited, Interrupted
+from fsm_orchestrator.model.execution import StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity

@@ -15,7 +15,8 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.vocabulary import ExitCode, Outcome, StageStatus, Trigger

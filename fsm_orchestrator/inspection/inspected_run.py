@@ -18,8 +18,8 @@ from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
 from fsm_orchestrator.inspection.holder import standing_of_held
-from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun

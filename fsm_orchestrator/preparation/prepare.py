@@ -25,7 +25,7 @@ from fsm_orchestrator.constants import (
 from fsm_orchestrator.disk import archive, belongings, files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from fsm_orchestrator.model.ending_words import problem_of
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     BudgetEnded,
@@ -19,7 +20,6 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
     WentQuiet,
     kind_of,
-    problem_of,
     signal_name,
     stage_result,
 )
