@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.open_attempt import AttemptRecord
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.record.unseen import attempts_interrupted
 from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
 from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus

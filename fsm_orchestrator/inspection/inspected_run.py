@@ -26,7 +26,8 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_building import build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.record.whereabouts import Whereabouts

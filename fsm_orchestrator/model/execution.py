@@ -7,8 +7,7 @@ Modules of models evaluate their annotations at once (no `from __future__ import
 would be compiled from its text, at every start.
 """
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -327,11 +326,6 @@ class StageExecution(StrictModel):
         return Operation(self.command) if is_own else None
 
 
-def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
-    """Name a piece of work over all its attempts: run, stage and loop cycle."""
-    return f"{run_id}:{stage}:{cycle}"
-
-
 def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
     said = ExitMeaning.of(execution.ending)
@@ -340,17 +334,3 @@ def fact_of(execution: StageExecution) -> Trigger:
     if execution.metering is not None and execution.metering.is_out_of_time:
         return Trigger.RUN_TIMED_OUT
     return trigger_of(execution.status)
-
-
-def cycle_in(execution: StageExecution) -> int:
-    """Return the loop cycle of an execution, as its idempotency key says; 0 if it does not say.
-
-    The execution may come from a file that is not believed yet.
-    """
-    number = execution.idempotency_key.rpartition(":")[2]
-    return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
-
-
-def gone_wrong(problem: Problem | None) -> dict[str, Any]:
-    """Return the fields of a stage execution that say what went wrong."""
-    return {"error": None if problem is None else problem.sentence, "problem": problem}

@@ -1,8 +1,9 @@
-"""The record of an attempt that has begun and has not ended.
+"""The record of an attempt that has begun and has not ended, and the piece of work that it is at.
 
 Annotations are evaluated at once, as in all modules of models.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.model.base import Ordinal, StateName, StrictModel, Timestamp
@@ -60,3 +61,17 @@ class AttemptRecord(StrictModel):
     protection: Protection | None = left_out(
         None, "What its protected paths are before it; left out where none is protected."
     )
+
+
+def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
+    """Name a piece of work over all its attempts: run, stage and loop cycle."""
+    return f"{run_id}:{stage}:{cycle}"
+
+
+def cycle_in(execution: StageExecution) -> int:
+    """Return the loop cycle of an execution, as its idempotency key says; 0 if it does not say.
+
+    The execution may come from a file that is not believed yet.
+    """
+    number = execution.idempotency_key.rpartition(":")[2]
+    return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.model.execution import StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import cycle_in
 from fsm_orchestrator.preparation.changes import Version, differences
 from fsm_orchestrator.record.closure import content_difference, judge_kept
 from fsm_orchestrator.record.completion import Completion

@@ -22,11 +22,11 @@ from fsm_orchestrator.model.base import (
     StrictModel,
 )
 from fsm_orchestrator.model.declared import Field, left_out
-from fsm_orchestrator.model.execution import StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
-from fsm_orchestrator.model.open_attempt import AttemptRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord, cycle_in
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark

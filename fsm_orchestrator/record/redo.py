@@ -19,7 +19,6 @@ from fsm_orchestrator.record.events import (
     AttemptInterrupted,
     ClosureRefused,
     EventLine,
-    RecordingFailed,
     RunEnded,
     RunWarning,
     StageEnded,
@@ -27,6 +26,7 @@ from fsm_orchestrator.record.events import (
     StageSkipped,
     TransitionTaken,
 )
+from fsm_orchestrator.record.failure_events import RecordingFailed
 from fsm_orchestrator.record.gate_events import GateDecided
 from fsm_orchestrator.record.moving_out import divided
 from fsm_orchestrator.record.record_events import (

@@ -6,9 +6,9 @@ from typing import Final
 
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.endings import PostmortemGap
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong, idempotency_key
-from fsm_orchestrator.model.open_attempt import AttemptRecord
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord, idempotency_key
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.unmeasured import blank
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.stages.output_files import log_names

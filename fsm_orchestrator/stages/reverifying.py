@@ -14,8 +14,8 @@ from fsm_orchestrator.model.endings import (
     StageResult,
     kind_of,
 )
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.unmeasured import skipped
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.stages.artifacts import judge, masked_artifacts, masked_paths
