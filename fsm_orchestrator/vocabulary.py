@@ -200,7 +200,24 @@ class Whereabouts(StrEnum):
     HOME = "home"
     MOVED = "moved"
     """That very directory, by a new name."""
+    CARRIED = "carried"
+    """Another directory on another file system of this machine, and the old one is gone: so `mv`
+    leaves it."""
     COPIED = "copied"
+    """Another directory, and the one that the run works in is on this machine."""
+    BROUGHT = "brought"
+    """Another directory: from another machine, out of a backup, or of an original that is not to be
+    found."""
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether the processes that the record names are the run's, here and now."""
+        return self in {Whereabouts.HOME, Whereabouts.MOVED}
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the private file that the record names is the run's."""
+        return self.has_processes or self is Whereabouts.CARRIED
 
 
 class HeldBy(StrEnum):
@@ -326,6 +343,7 @@ class EventName(StrEnum):
     RECORDING_FAILED = "recording.failed"
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"
+    REPORT_UNPLACED = "report.unplaced"
     RUN_CRASHED = "run.crashed"
 
 

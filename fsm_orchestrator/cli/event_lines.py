@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.hidden import copyable, printable, shell_line
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, StageStatus
@@ -16,6 +17,12 @@ def line_of(event: Mapping[str, Any]) -> str | None:
     """Return an event as one line of text; None when another line says the same."""
     render = _RENDERERS.get(EventName(event["event"]))
     return None if render is None else printable(render(event))
+
+
+def document_of(event: Mapping[str, Any]) -> str | None:
+    """Return the JSON document that an event shows below its line, where it shows one."""
+    is_shown = event["event"] == EventName.REPORT_UNPLACED
+    return json_text(event["report"]) if is_shown else None
 
 
 def _gate(event: Mapping[str, Any]) -> str:
@@ -72,6 +79,15 @@ def _interrupted(event: Mapping[str, Any]) -> str:
     return f"{event['stage']}: attempt {event['attempt']} was interrupted{ended}"
 
 
+def _unplaced(event: Mapping[str, Any]) -> str:
+    directory = copyable(event["directory"])
+    there = "; it is in a new directory there" if event["is_written"] else ""
+    return (
+        f"error: the output directory {directory} was lost, and this is the last report of its run"
+        f"{there}:"
+    )
+
+
 _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.RUN_STARTED: lambda event: (
         f"{event['execution_mode']} {event['run_id']} ({event['lifecycle']})"
@@ -98,5 +114,6 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.CLOSURE_REFUSED: lambda event: f"closing refused: {event['execution']['error']}",
     EventName.RECORDING_FAILED: lambda event: f"error: {event['error']}",
     EventName.RUN_REFUSED: lambda event: f"error: {event['error']}",
+    EventName.REPORT_UNPLACED: _unplaced,
     EventName.RUN_CRASHED: lambda event: str(event["traceback"]),
 }

@@ -16,6 +16,7 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
+from fsm_orchestrator.record.recorder import LostHome
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
@@ -155,9 +156,10 @@ class RunEnd:
         except OperationError as second:
             self._emit_failure(second)
         self._context.finish(ExitCode.FAILED)
-        self._recorder.write_report_if_possible(outcome)
+        lost = self._recorder.write_report_if_possible(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
         self._context.sync_events()
+        self._tell_report(lost)
         return self._recorder.report(outcome)
 
     def cut_short(self, error: BaseException, machine: RunMachine) -> None:
@@ -198,7 +200,18 @@ class RunEnd:
         interruptions.settle_open_attempts(
             self._context, "interrupted: the orchestrator ended with an internal error"
         )
-        self._recorder.write_report_if_possible(Outcome.FAILED)
+        self._tell_report(self._recorder.write_report_if_possible(Outcome.FAILED))
+
+    def _tell_report(self, lost: LostHome | None) -> None:
+        """Tell whoever reads the log the last report of a run that has lost its directory."""
+        if lost is not None:
+            self._context.log.emit(
+                EventName.REPORT_UNPLACED,
+                level="error",
+                directory=str(self._context.output_directory),
+                is_written=lost.is_written,
+                report=lost.report,
+            )
 
     def _abort(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
         """Take the edge for an aborted run; from a terminal state there is none to take."""

@@ -114,11 +114,7 @@ class EnterStage:
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
     def run_at_end(self, stage: str, told: AtEnd) -> StageExecution:
-        """Run attempts of the stage that always runs; nothing but a new request cuts them short.
-
-        Raises:
-            OperationError: as `enter`.
-        """
+        """Run attempts of the stage that always runs, as `see_through` does of another."""
         self._at_end = told
         execution, retry = self._run(stage), 0
         policy = self._preparation.retry_of(stage)

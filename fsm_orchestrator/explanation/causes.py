@@ -12,7 +12,6 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import (
-    ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
     InspectedRun,
     StateNow,
@@ -94,12 +93,15 @@ def _named(attempts: Sequence[AttemptRecord]) -> str:
 
 def _cut_short(view: InspectedRun) -> Cause:
     attempts = view.open_attempts
-    what = f"{ORCHESTRATOR_DIED}: it was killed, or the machine went down"
+    what = view.cut_short_words
+    its_end = "not seen; what is left of it is the other directory's"
+    if view.where.has_processes:
+        what = f"{what}: it was killed, or the machine went down"
+        its_end = "not seen; a resume ends what is left of it and reports that"
     if not attempts:
         return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
     verb = "was" if len(attempts) == 1 else "were"
     where = f" while {_named(attempts)}, {verb} at work"
-    its_end = "not seen; a resume ends what is left of it and reports that"
     note = Fact(name=FactName.ITS_END, value=its_end)
     gap = Fact(name=FactName.NO_POSTMORTEM, value=PostmortemGap.ORCHESTRATOR_DIED.words)
     return Cause(sentence=f"{what},{where}", facts=(*open_attempts_facts(attempts), note, gap))

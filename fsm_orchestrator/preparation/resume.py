@@ -41,9 +41,7 @@ from fsm_orchestrator.preparation.preparation import (
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.preparation.terms import may_reach_stages
-from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
-from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.digest import sha256_of
@@ -75,8 +73,13 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
+    placed = saved
+    if saved.where is not Whereabouts.HOME or config.as_copy or config.adopt:
+        from fsm_orchestrator.preparation.elsewhere import settled_place  # noqa: PLC0415 - rare
+
+        placed = settled_place(config, saved)
     belief = believed_by(config, saved)
-    saved = belief.of(saved)
+    saved = belief.of(placed)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
     preparation = belief.on(preparation._replace(found_sha256=sha256_of(saved.data)))
     if saved.rebuilt is None:
@@ -95,29 +98,32 @@ def _prepared(
         from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
 
         refuse_open_cages(config.output_path, run.settings)
-    where = whereabouts(run.checkpoint.home, config.output_path)
+    where = saved.where
     if run.checkpoint.is_done:
         if not may_lack_values:
             refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
         _kept_subject(run)
-        from fsm_orchestrator.preparation import visit  # noqa: PLC0415 - only of a done run
+        if where is not Whereabouts.HOME:
+            from fsm_orchestrator.preparation.elsewhere import refuse_to_judge_elsewhere  # noqa: PLC0415 - rare
 
-        visit.refuse_to_judge_elsewhere(run, where)
+            refuse_to_judge_elsewhere(run, where)
+        from fsm_orchestrator.preparation.visit import prepare_visit  # noqa: PLC0415 - only of a done run
+
         warnings = (
             *_rebuilding_warnings(saved, config.output_path),
             *setting_warnings(config, run.settings, run.checkpoint.lifecycle),
-            *_relocation_warnings(run.checkpoint, where),
+            *_place_warnings(run, where),
             *_report_warnings(run),
         )
-        return visit.prepare_visit(run, where, warnings, may_lack_values=may_lack_values)
+        return prepare_visit(run, where, warnings, may_lack_values=may_lack_values)
     if not may_lack_values:
         refuse_unknown_artifacts(_not_in(run.kept.completed, run.config.rerun))
     decision = decide(run)
     warnings = (
         *_rebuilding_warnings(saved, config.output_path),
         *setting_warnings(config, run.settings, run.checkpoint.lifecycle),
-        *_relocation_warnings(run.checkpoint, where),
+        *_place_warnings(run, where),
     )
     run = _keep_completed_settings(run, decision.rerun)
     if not may_lack_values and may_reach_stages(run):
@@ -156,19 +162,19 @@ def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
     return () if saved.rebuilt is None else (saved.rebuilt.sentence(output / CHECKPOINT_FILE),)
 
 
-def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
+def _place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
     if where is Whereabouts.HOME:
         return ()
-    from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+    from fsm_orchestrator.preparation.elsewhere import place_warnings  # noqa: PLC0415 - rare
 
-    return (relocation_sentence(checkpoint, where),)
+    return place_warnings(run, where)
 
 
 def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
     """Warn that the report in the directory is another run's than its checkpoint."""
     output, run_id = run.config.output_path, run.checkpoint.run_id
     other = archive.other_run_reported(output, run_id)
-    if other is None:
+    if other is None or other in {one.run_id for one in run.checkpoint.home.copied_from}:
         return ()
     path = output / REPORT_FILE
     said = (
@@ -245,8 +251,8 @@ def _prepare_continuation(
     )
     has_secrets = bool(run.private.stages)
     new_ref = private_file.new_private_ref() if has_secrets else None
-    is_copy = where is Whereabouts.COPIED
-    kept_ref = None if is_copy else found.private_ref  # that file is the other directory's
+    # Else that file is the other directory's.
+    kept_ref = found.private_ref if where.has_values else None
     given = {key: getattr(config, key) for key in RUN_KEYS}
     draft = settled.begun(invocation).model_copy(
         update={
@@ -272,7 +278,7 @@ def _prepare_continuation(
         leftovers=found.open_attempts,
         # Also where no stage has secrets any more: those that were kept are not to come back.
         private=run.private if has_secrets or kept_ref else None,
-        is_copy=is_copy,
+        is_copy=not where.has_processes,
         kept_changes=decision.kept_changes,
     )
 

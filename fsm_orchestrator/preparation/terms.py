@@ -48,6 +48,12 @@ def refuse_options_of_a_resume(config: RunConfig) -> None:
             f"{option} speaks of completed stages, and a new run has none",
             remedy="add --resume to continue the run in this directory",
         )
+    if config.as_copy or config.adopt:
+        option = "--as-copy" if config.as_copy else "--adopt"
+        raise UsageError(
+            f"{option} speaks of a run that is continued, and this is a new one",
+            remedy="add --resume to continue the run in this directory",
+        )
     if config.reverify:
         raise UsageError(
             "--reverify verifies what a stage has done before, and a new run has done nothing",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fsm_orchestrator.constants import __version__
-from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.lost_values import refuse_lost_values
 from fsm_orchestrator.preparation.preparation import (
@@ -14,37 +13,7 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.terms import closing_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.closure import judge_artifacts
-from fsm_orchestrator.stages.artifacts import JudgingCutShortError
-from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExecutionMode, Whereabouts
-
-
-def refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
-    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
-
-    Raises:
-        UsageError: there are some; the report, which says what was true, stays as it is.
-    """
-    home, output = run.checkpoint.home, str(run.config.output_path)
-    if where is Whereabouts.HOME or home.directory == output:
-        return
-    try:
-        verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
-    except JudgingCutShortError as error:
-        raise UsageError(
-            f"the run is done, and its directory came here from {copyable(home.directory)};"
-            " whether its"
-            " artifacts did, was not judged to the end, for that was to end",
-            remedy="resume again; nothing was written",
-        ) from error
-    if not verdict.is_intact:
-        raise UsageError(
-            f"the run is done, and its directory came here from {copyable(home.directory)}, but"
-            " not all of"
-            f" its artifacts did: {run.masker.mask(verdict.summary())}",
-            remedy="put them there, or the directory back where it was; nothing was written",
-        )
 
 
 def prepare_visit(
@@ -73,7 +42,6 @@ def prepare_visit(
         clock,
         warnings=run.masker.mask_all(warnings),
     )
-    is_copy = where is Whereabouts.COPIED
     return Preparation(
         config=config,
         clock=clock,
@@ -86,8 +54,8 @@ def prepare_visit(
         first_trigger=None,
         leftovers=run.checkpoint.open_attempts,
         # A kill may have come between the end of the run and the end of what it kept.
-        private=run.private if run.private.stages and not is_copy else None,
-        is_copy=is_copy,
+        private=run.private if run.private.stages and where.has_values else None,
+        is_copy=not where.has_processes,
     )
 
 

@@ -67,9 +67,10 @@ def execution_problems(replay: Replay, execution: StageExecution, at: str) -> It
 def _place_problems(replay: Replay, execution: StageExecution, at: str) -> Iterator[str]:
     """Find an execution of another run or loop cycle, or in another state than its stage's."""
     stage, cycle = execution.stage, replay.cycle_of(execution.stage)
-    if execution.idempotency_key != idempotency_key(
-        replay.draft.run_id, stage, cycle_in(execution)
-    ):
+    done = replay.skippable(stage) if execution.status is StageStatus.SKIPPED else None
+    number = replay.draft.invocation.number if done is None else done.invocation
+    run_id = replay.draft.run_id_in(number)  # what is skipped was done by the run that it was then
+    if execution.idempotency_key != idempotency_key(run_id, stage, cycle_in(execution)):
         yield f"{at}.idempotency_key: is of another run or stage"
     if cycle_in(execution) != cycle:
         yield f"{at}.idempotency_key: is of loop cycle {cycle_in(execution)}, not {cycle}"

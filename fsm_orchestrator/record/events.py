@@ -34,6 +34,7 @@ from fsm_orchestrator.record.record_events import (
     InvocationsMoved,
     RecordBegun,
     RecordKept,
+    ReportUnplaced,
 )
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -321,6 +322,7 @@ EventLine: TypeAlias = Annotated[
     | RecordingFailed
     | RunRefused
     | RunEnded
+    | ReportUnplaced
     | RunCrashed,
     Field(discriminator="event"),
 ]

@@ -21,9 +21,8 @@ from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.chain import Chain, genesis
 from fsm_orchestrator.record.chain_walk import Walk, walk
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.checkpoint_reader import SavedRun, where_is
 from fsm_orchestrator.record.events_mark import line_before
-from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.left_file import Left
 from fsm_orchestrator.record.own_lines import untouched
 from fsm_orchestrator.secrets import private_file
@@ -64,7 +63,7 @@ def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
     """
     lines = left_file.lines_of(directory)
     if not lines:
-        if whereabouts(checkpoint.home, directory) is Whereabouts.COPIED:
+        if where_is(checkpoint, directory) is Whereabouts.COPIED:
             return ()
         lines = left_file.lines_of(checkpoint.home.directory)
     place = str(os.stat(directory).st_ino)
@@ -100,7 +99,7 @@ def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
     An earlier run that was here is known, and a run from elsewhere says where it is at home.
     """
     known = {one.run_id for one in left_file.lines_of(directory)}
-    is_home = whereabouts(checkpoint.home, directory) is Whereabouts.HOME
+    is_home = where_is(checkpoint, directory) is Whereabouts.HOME
     return is_home and checkpoint.run_id not in known
 
 
@@ -139,7 +138,7 @@ class _Look:
         self._saved = saved
         self._kept = checkpoint
         self._directory = directory
-        self._chain = Chain(genesis(checkpoint.run_id, checkpoint.lifecycle_sha256), key)
+        self._chain = Chain(genesis(checkpoint.run_id_in(1), checkpoint.lifecycle_sha256), key)
         self._checkpoint = sha256_of(saved.data)
         self._mac = verdict_of(saved.data[:-1], key)
         self._events = -1

@@ -172,7 +172,7 @@ class Attempt(Asked):
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
-        return cage_of(self.settings, self.record.token)
+        return cage_of(self.settings, self.record.token, self.home)
 
     def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
         """Return what it runs, which is no other in equal runs: no machine's own programs are."""

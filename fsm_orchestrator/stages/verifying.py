@@ -242,7 +242,7 @@ class _One:
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
-        return cage_of(self._settings, self._asked.record.token)
+        return cage_of(self._settings, self._asked.record.token, self._asked.home)
 
     def _command(self, cage: Cage | None) -> Command:
         stdout, stderr = self._outputs

@@ -159,7 +159,6 @@ ALLOWED: Final = {
     ("engine/foreign.py", "<module>"): "names of modules",
     ("engine/foreign.py", "is_foreign"): "names of modules",
     ("inspection/holder.py", "lockers"): "/proc/locks",
-    ("record/home.py", "_inode_in"): "a number in a record",
     ("record/side_file.py", "_chained"): "lines of a file",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",

@@ -22,6 +22,7 @@ from tests.support.command import (
     shell,
     stages,
 )
+from tests.support.copies import at_home
 
 DENIED = ("--policy-status", "deny")
 
@@ -152,6 +153,7 @@ def test_checkpoint_of_another_run_replaces_no_report(tmp_path: Path) -> None:
     assert orchestrate("other", *DENIED, "--run-id", "that", cwd=tmp_path).code == 3
     report = (tmp_path / "out" / REPORT).read_bytes()
     shutil.copy(tmp_path / "other" / CHECKPOINT, tmp_path / "out" / CHECKPOINT)
+    at_home(tmp_path / "out")
     planned = orchestrate("plan", "out", "--resume", cwd=tmp_path)
     assert (planned.code, f"{CHECKPOINT} is another run's" in planned.stderr) == (1, True)
     accept = accepting(tmp_path / "out")
