@@ -19,6 +19,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record import checkpoint_reader, recorder
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
+from fsm_orchestrator.record.record_check import record_digest
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Gate, Outcome
 from tests.support.command import CHECKPOINT, EVENTS, REPORT, orchestrate
