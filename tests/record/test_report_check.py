@@ -22,7 +22,6 @@ from tests.support.command import (
     shell,
     stages,
 )
-from tests.support.copies import at_home
 
 DENIED = ("--policy-status", "deny")
 
@@ -153,15 +152,16 @@ def test_checkpoint_of_another_run_replaces_no_report(tmp_path: Path) -> None:
     assert orchestrate("other", *DENIED, "--run-id", "that", cwd=tmp_path).code == 3
     report = (tmp_path / "out" / REPORT).read_bytes()
     shutil.copy(tmp_path / "other" / CHECKPOINT, tmp_path / "out" / CHECKPOINT)
-    at_home(tmp_path / "out")
     planned = orchestrate("plan", "out", "--resume", cwd=tmp_path)
+    assert (planned.code, "is a copy of the run in" in planned.stderr) == (2, True), planned
+    planned = orchestrate("plan", "out", "--resume", "--as-copy", cwd=tmp_path)
     assert (planned.code, f"{CHECKPOINT} is another run's" in planned.stderr) == (1, True)
-    accept = accepting(tmp_path / "out")
+    accept = (*accepting(tmp_path / "out"), "--as-copy", "--run-id", "new")
     assert "is of another run, this" in orchestrate("plan", "out", *accept, cwd=tmp_path).stdout
     orchestrate("out", *accept, cwd=tmp_path)
     assert (tmp_path / "out" / "archive" / "this.report" / REPORT).read_bytes() == report
     now = report_of(tmp_path / "out")
-    assert now["run_id"] == "that"
+    assert now["run_id"] == "new"
     assert any("is of another run, this" in warning for warning in now["warnings"])
 
 
