@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.meter import OnMetered
 
 
 def run(
@@ -83,10 +84,20 @@ def run_as_command(
     on_words: OnWords | None = None,
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
     code: OwnCode = ANOTHERS,
+    on_metered: OnMetered | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
     quiet = QuietListener(listener)
-    caller = Surroundings(interrupts, quiet, None, HeldBy.COMMAND, on_words, on_slow_artifact, code)
+    caller = Surroundings(
+        interrupts,
+        quiet,
+        None,
+        HeldBy.COMMAND,
+        on_words,
+        on_slow_artifact,
+        code,
+        on_metered,
+    )
     return run_invocation(config, caller)
 
 

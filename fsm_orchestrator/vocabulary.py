@@ -29,6 +29,7 @@ class Trigger(StrEnum):
     STAGE_BLOCKED = "stage_blocked"
     REWORK_REQUESTED = "rework_requested"
     RUN_ABORTED = "run_aborted"
+    RUN_TIMED_OUT = "run_timed_out"
     RESUME = "resume"
 
 
@@ -153,6 +154,7 @@ class Ending(StrEnum):
     WENT_QUIET = "went_quiet"
     OUTPUT_LIMIT = "output_limit"
     LIMIT_EXCEEDED = "limit_exceeded"
+    BUDGET_EXHAUSTED = "budget_exhausted"
     CONTROL_TAMPERED = "control_tampered"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
@@ -185,6 +187,8 @@ class Operation(StrEnum):
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
     CLOSURE_VERIFY = "closure.verify"
+    BUDGET_VERIFY = "budget.verify"
+    RUN_TIMEOUT = "run.timeout"
     DESCRIPTORS_RESERVE = "descriptors.reserve"
     ORCHESTRATOR_RUN = "orchestrator.run"
 
@@ -340,6 +344,7 @@ class EventName(StrEnum):
     ATTEMPT_INTERRUPTED = "attempt.interrupted"
     INVOCATIONS_MOVED = "invocations.moved"
     CLOSURE_REFUSED = "closure.refused"
+    BUDGET_SPENT = "budget.spent"
     RECORDING_FAILED = "recording.failed"
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"

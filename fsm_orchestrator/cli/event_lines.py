@@ -111,6 +111,7 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     ),
     EventName.WARNING: lambda event: f"warning: {event['message']}",
     EventName.ATTEMPT_INTERRUPTED: _interrupted,
+    EventName.BUDGET_SPENT: lambda event: f"stopped: {event['execution']['error']}",
     EventName.CLOSURE_REFUSED: lambda event: f"closing refused: {event['execution']['error']}",
     EventName.RECORDING_FAILED: lambda event: f"error: {event['error']}",
     EventName.RUN_REFUSED: lambda event: f"error: {event['error']}",

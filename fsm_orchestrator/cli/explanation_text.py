@@ -32,6 +32,13 @@ def text_in_full(explanation: Explanation, typed: str, width: int) -> list[str]:
     """Return the lines of the whole explanation, what happened, why and what to type at the top."""
     lines = [*_head(explanation, typed, width), *_why(explanation, width)]
     lines += _what_to_do(explanation, width)
+    if explanation.budget is not None:
+        from fsm_orchestrator.explanation.budget_words import budget_lines
+
+        lines += ["", "budget"]
+        lines += [
+            line for one in budget_lines(explanation.budget) for line in sentences(one, width)
+        ]
     lines += ["", "gates", *_gates(explanation, width)]
     lines += ["", "stages", *_stages(explanation, width)]
     if explanation.changed_files:

@@ -143,7 +143,17 @@ def _running_line(view: RunView, running: RunningStage, now: float, width: int) 
     head = f"{in_lead(sign)}{paint(name, Tone.BOLD)}"
     elapsed = elapsed_words(now - running.began_at)
     limit = span_words(running.limit_ms)
-    return _joined([head, f"{elapsed} of {limit}", running.verifying, attempts], width)
+    pieces = [head, f"{elapsed} of {limit}", running.verifying, attempts, _spent(view)]
+    return _joined(pieces, width)
+
+
+def _spent(view: RunView) -> str:
+    """Return what the run has spent; empty where nothing is metered."""
+    if not view.spent:
+        return ""
+    from fsm_orchestrator.explanation.budget_words import amount_words
+
+    return ", ".join(amount_words(*one) for one in view.spent)
 
 
 def _words_line(words: str, width: int) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.cli.run_view import RunView
     from fsm_orchestrator.cli.ticker import Ticker
     from fsm_orchestrator.processes.interrupts import Interrupts
+    from fsm_orchestrator.stages.meter import OnMetered
 
 GAP: Final = "log.gap"
 """The name of the one line on stderr that is no event: it has no number, and is in no file."""
@@ -37,6 +38,10 @@ class Progress(Protocol):
     @property
     def on_words(self) -> Callable[[str, str], None] | None:
         """What takes a stage and the line it printed last; None where that is not shown."""
+
+    @property
+    def on_metered(self) -> OnMetered | None:
+        """What takes what the run has spent by now; None where that is not shown."""
 
     @property
     def is_live(self) -> bool:
@@ -68,6 +73,7 @@ class JsonLog:
     """The log for programs: the events as they are in the file."""
 
     on_words = None
+    on_metered = None
     is_live = False
 
     def __init__(self, shown: frozenset[str], events_path: str, interrupts: Interrupts) -> None:
@@ -94,6 +100,7 @@ class TextLog:
     """The log for people: a line an event, and now and then that something still runs."""
 
     on_words = None
+    on_metered = None
     is_live = False
 
     def __init__(
@@ -195,6 +202,8 @@ class LiveDisplay:
 
     def __init__(self, interrupts: Interrupts, *, has_colour: bool) -> None:
         self.on_words: Callable[[str, str], None] | None = self._note_words
+        self.on_metered: OnMetered | None = self._note_metered
+        self._metered: tuple[tuple[str, str, str | None], ...] = ()
         self._interrupts = interrupts
         self._has_colour = has_colour
         self._events: deque[tuple[float, Mapping[str, Any]]] = deque()
@@ -230,6 +239,9 @@ class LiveDisplay:
     def _note_words(self, stage: str, words: str) -> None:
         self._words[stage] = words
 
+    def _note_metered(self, spent: tuple[tuple[str, str, str | None], ...]) -> None:
+        self._metered = spent
+
     def _tick(self) -> float:
         with self._lock:
             self._take_events().draw()
@@ -254,6 +266,7 @@ class LiveDisplay:
         for stage, words in [*self._words.items()]:
             if words:
                 self._view.printed(stage, words)
+        self._view.spent = self._metered
         self._view.requests = self._interrupts.count
         return self._live
 

@@ -13,6 +13,7 @@ from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import StageStatus
@@ -33,6 +34,7 @@ def lines_of(
         *((("unrun_stages", ", ".join(report.unrun_stages)),) if report.unrun_stages else ()),
         *((("nothing_ran", "true"),) if report.nothing_ran else ()),
         ("blocked_reason_codes", ", ".join(report.blocked_reason_codes) or "none"),
+        *(("budget", one) for one in _budget(report)),
         *(("subject", one) for one in (() if report.subject is None else report.subject.lines)),
     ]
     yield from map(Line, columns(facts, indent=""))
@@ -59,6 +61,13 @@ def lines_of(
             ]
         ),
     )
+
+
+def _budget(report: Report) -> Iterator[str]:
+    if report.budget is not None:
+        from fsm_orchestrator.explanation.budget_words import budget_lines
+
+        yield from budget_lines(report.budget)
 
 
 def _executions(executions: tuple[StageExecution, ...], width: int) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -91,6 +91,22 @@ def _is_given(value: Any) -> bool:
     return value is not None and value is not False and value != ()
 
 
+def _budget(given: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the budget of each unit.
+
+    Raises:
+        UsageError: a unit has two of them.
+    """
+    budget = dict(given)
+    if len(budget) < len(given):
+        named = [unit for unit, _ in given]
+        twice = next(unit for unit in named if named.count(unit) > 1)
+        raise UsageError(
+            f"--budget is given twice for {twice}", remedy="give one budget for each unit"
+        )
+    return budget
+
+
 def _config(given: Mapping[str, Any]) -> RunConfig:
     stages: dict[str, dict[str, Any]] = {}
     run: dict[str, Any] = {"gates": {}, "directory": current_directory()}
@@ -108,6 +124,8 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
             subject["git"] = value
         elif key == "subject_file":
             subject["files"] = list(value)
+        elif key == "budget":
+            run["budget"] = _budget(value)
         elif (gate := gate_named(key)) is not None:
             run["gates"][gate] = value
         else:

@@ -91,6 +91,7 @@ class RunView:
         seen: those that are over, or at work.
         requests: how often it was asked to end.
         settled: the lines that are to be shown next, once and for all.
+        spent: what the run has spent: each unit, how much of it, and how much may be.
     """
 
     def __init__(self) -> None:
@@ -100,6 +101,7 @@ class RunView:
         self.requests = 0
         self.settled: list[Settled] = []
         self.waiting: str | None = None  # what a gate waits for
+        self.spent: tuple[tuple[str, str, str | None], ...] = ()
         self._gates: list[Mapping[str, Any]] = []
         self._ended: dict[str, EndedStage] = {}
         self._skipped: list[str] = []

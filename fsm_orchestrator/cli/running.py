@@ -45,6 +45,7 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
                 progress.on_words,
                 None if request.log_format is LogFormat.JSON else _say_slow_artifact,
                 COMMAND,
+                progress.on_metered,
             )
     except OrchestratorError as error:
         if request.as_json and error.exit_code is ExitCode.FAILED:

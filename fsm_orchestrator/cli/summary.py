@@ -334,6 +334,10 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         rows.append(("report", _report_path(output_path, shape)))
     rows += starter_rows(shape.starter)
     about = about_lines(report)
+    if report.budget is not None:
+        from fsm_orchestrator.cli.spent_rows import spent_rows
+
+        about = [*_rows(spent_rows(report.budget)), *about]
     if offer is None or offer.words is None:
         return [*about, *_rows(rows), *next_lines(offer, shape.width)]
     label = "again" if offer.begins_anew else "approve" if offer.is_answer else "resume"

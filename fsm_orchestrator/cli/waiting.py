@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from fsm_orchestrator.vocabulary import ExitCode, LogFormat, OnChangedStage
 def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
     """Run, and whenever that is blocked by gates that can still be given, wait and go on.
 
+    All of it is one invocation to whoever gave it a time (--run-timeout): once that is up the run
+    goes on to end by it.
+
     Raises:
         UsageError: what is changed by then is to be kept, which nobody has seen yet.
     """
@@ -43,7 +47,12 @@ def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
             return code
         config = request.config
         left_ms = max(0, round((deadline - time.monotonic()) * 1000))
-        waited = waited_for(config.output_path, request, interrupts, left_ms)
+        run_ends_at = _end_of_run_time(config.output_path, interrupts.began)
+        run_ms = max(0.0, run_ends_at - interrupts.running_seconds()) * 1000
+        waited = waited_for(config.output_path, request, interrupts, round(min(left_ms, run_ms)))
+        if interrupts.running_seconds() >= run_ends_at and waited.signum is None:
+            request, is_first = _resumed(request), False
+            continue
         is_news = is_first or waited.has_waited  # else the run has just judged the same otherwise
         if waited.outlook.prospect is not Prospect.PASSED or waited.is_over or not is_news:
             if request.as_json:
@@ -53,6 +62,13 @@ def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
                 console.stdout().show(said_of(waited, typed, wait_ms))
             return code_of(waited) if is_news else code
         request, is_first = _resumed(request), False
+
+
+def _end_of_run_time(output: Path, began: float) -> float:
+    """Return when the time of the run is up, by `running_seconds`; never, where it has none."""
+    budget = load_report(output).budget
+    run_ms = None if budget is None else budget.run_timeout_ms
+    return math.inf if run_ms is None else began + run_ms / 1000
 
 
 def _resumed(request: Request) -> Request:

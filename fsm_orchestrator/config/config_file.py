@@ -18,7 +18,7 @@ from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersio
 from fsm_orchestrator.model.declared import ConfigDict, Field
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
+from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds, RunLimitFields
 from fsm_orchestrator.vocabulary import (
     GateSource,
     LogFormat,
@@ -68,7 +68,7 @@ class _Signals:
         }
 
 
-class ConfigFile(GivenModel, ClosingGiven):
+class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
     """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
@@ -168,7 +168,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     }
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        *("requester", *ClosingGiven.model_fields),
+        *("requester", "run_timeout_ms", "total_timeout_ms", *ClosingGiven.model_fields),
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
@@ -184,6 +184,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
             "log_output": flags.log_output or bool(file.log_output),
             "keep_secrets": flags.keep_secrets or bool(file.keep_secrets),
             "rerun": flags.rerun or file.rerun or (),
+            "budget": {**(file.budget or {}), **(flags.budget or {})} or None,
             "gates": gates,
             "gate_sources": sources,
             "signals_in_file": signals_in_file,

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
         UsageError: something in it is wrong.
     """
     spelled, wrong = _spelled_out(document)
+    if "budget" in spelled:
+        spelled["budget"] = _exact_budget(text)
     found = [
         (line_of(text, path) or 0, f"{_at(name, text, path)}: key {_shown(path)}: {what}")
         for path, what in wrong
@@ -90,6 +93,19 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     if found:
         raise _WrongFileError(name, [problem for _, problem in sorted(found)])
     return ReadConfig(name=name, text=text, content=content)
+
+
+def _exact_budget(text: str) -> Any:
+    """Return the table of the budget with its numbers as they are written, never as floats."""
+    from decimal import Decimal  # noqa: PLC0415 - only with a budget
+
+    budget = tomllib.loads(text, parse_float=Decimal)["budget"]
+    if not isinstance(budget, dict):
+        return budget
+    return {
+        unit: format(amount, "f") if isinstance(amount, Decimal) else amount
+        for unit, amount in budget.items()
+    }
 
 
 def _spelled_out(document: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:

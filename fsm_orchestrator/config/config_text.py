@@ -43,7 +43,7 @@ def config_text(config: RunConfig) -> str:
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        *("requester", "reverify", "allow_empty"),
+        *("requester", "run_timeout_ms", "total_timeout_ms", "reverify", "allow_empty"),
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
@@ -55,8 +55,8 @@ def config_text(config: RunConfig) -> str:
             document[flag] = True
     named = {"rerun": config.rerun, "skip_stages": config.skip_stages}
     document |= {key: list(stages) for key, stages in named.items() if stages}
-    if config.gates:
-        document["gates"] = dict(config.gates)
+    tables = {"budget": config.budget, "gates": config.gates}
+    document |= {name: dict(table) for name, table in tables.items() if table}
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
     for gate, source in config.sources.items():

@@ -74,14 +74,19 @@ NO_ORIGINS = Origins(files=(), by_setting={}, stages_since={})
 """The origins of a run that was given nothing yet."""
 
 
+TIME_KEYS: Final = ("run_timeout_ms", "total_timeout_ms")
+"""The times that a run may have over all its stages."""
+
+
 def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield the key of each setting in a configuration, as a config file has it.
 
     `given` is what was given, dumped without what was not.
     """
-    for key in ("lifecycle", *RUN_KEYS):
+    for key in ("lifecycle", *RUN_KEYS, *TIME_KEYS):
         if key in given:
             yield key
+    yield from (f"budget.{unit}" for unit in given.get("budget", {}))
     yield from (f"gates.{gate}" for gate in given.get("gates", {}))
     yield from (f"gate.{gate}" for gate in given.get("sources", {}))
     if "subject" in given:

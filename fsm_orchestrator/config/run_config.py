@@ -19,15 +19,17 @@ from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
-from fsm_orchestrator.model.declared import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-)
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, field_validator
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
+from fsm_orchestrator.model.limits import (
+    GraceMilliseconds,
+    LimitFields,
+    Milliseconds,
+    RunLimitFields,
+    unset,
+)
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
@@ -92,6 +94,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     )
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
+    on_unmetered: OnUnmetered | None = unset("on_unmetered")
     env_inherit: Inherited | None = unset("env_inherit")
     artifact: tuple[ContractGiven, ...] | None = Field(
         default=None, description="Contracts on artifacts, instead of those that were kept."
@@ -119,7 +122,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(GivenModel, ClosingGiven, PlaceGiven):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

@@ -25,6 +25,7 @@ from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields, Milliseconds
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
 from fsm_orchestrator.model.verify_options import VERIFY_KEYS
@@ -87,6 +88,9 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    on_unmetered: OnUnmetered | None = left_out(
+        None, "What it means that it metered nothing; left out where nothing was said."
+    )
     pins: Pins | None = left_out(None, "What of its command must not change any more.")
     verify: Commands = left_out(
         (), "The commands that verify what it has done, in order, each in words; masked."
@@ -161,6 +165,7 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        on_unmetered=settings.on_unmetered,
         pins=settings.pins,
         **_verifying_record(settings, masker),
         contracts=settings.contracts,
@@ -209,6 +214,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        on_unmetered=record.on_unmetered,
         pin=record.pins is not None,
         pins=record.pins,
         **{key: getattr(record, key) for key in VERIFY_KEYS},

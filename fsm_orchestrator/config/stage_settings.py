@@ -14,6 +14,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.secrets.declared import asked, looks_secret
@@ -46,6 +47,7 @@ class StageSettings:
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
+    on_unmetered: OnUnmetered | None = None
     pin: bool = False
     pins: "Pins | None" = None
     verify: tuple[tuple[str, ...], ...] = ()
@@ -204,6 +206,7 @@ def _merge(
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+        on_unmetered=given.on_unmetered or kept.on_unmetered,
         pin=kept.pin if given.pin is None else given.pin,
         pins=None if given.pin is False else kept.pins,
         **_verifying(config, given),

@@ -6,11 +6,12 @@ The first attempt of a visit begins with the transition into the stage's state, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.errors import InternalError, OperationError
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
@@ -45,6 +46,8 @@ class Beginnings:
         self.why_not = why_not
         self.refused: str | None = None
         """Why the stage that was entered last may not be run."""
+        self.nothing_left: str | None = None
+        """Why there is no budget left for the stage that was entered last."""
         self._guards: dict[str, Guard | None] = {}
         """What the protected paths of attempts were before them, by stage."""
         self._context = context
@@ -64,7 +67,7 @@ class Beginnings:
         Raises:
             InternalError: values are missing that it needs.
         """
-        draft, self.refused = self._recorder.draft, None
+        draft, self.refused, self.nothing_left = self._recorder.draft, None, None
         self.close_beside(is_recorded=False)
         if self._interrupts.first is not None:
             return ()
@@ -74,7 +77,7 @@ class Beginnings:
             if draft.completion_of(stage) is None and stage in self._settings
         ]
         self.refused = next(filter(None, map(self.why_not, stages)), None)
-        if self.refused is not None:
+        if self.refused is not None or self._is_spent(stages):
             return ()
         if state.kind is StateKind.GROUP:
             self._run_beside(stages)
@@ -108,6 +111,19 @@ class Beginnings:
             InternalError: values are missing that it needs.
         """
         return self._begin(stage)
+
+    def budget_is_spent(self) -> Fact:
+        """Record that there is no budget left for a stage; return the fact."""
+        assert self._context.allowance is not None  # noqa: S101 - who else says so
+        return self._context.allowance.budget_is_spent(self.nothing_left or "")
+
+    def _is_spent(self, stages: Sequence[str]) -> bool:
+        """Return whether there is no time or no budget left for stages that would be run."""
+        allowance = self._context.allowance
+        if allowance is None or not stages:
+            return False
+        self.nothing_left = None if allowance.is_over else allowance.nothing_left()
+        return allowance.is_over or self.nothing_left is not None
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.

@@ -101,6 +101,14 @@ class Collecting:
 
     def _ask(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
         """Ask the sources of gates; those that look at the others last."""
+        allowance = self._context.allowance
+        if allowance is None:
+            self._ask_all(gates, states, is_last=is_last)
+            return
+        with allowance.bounding(self._runner):
+            self._ask_all(gates, states, is_last=is_last)
+
+    def _ask_all(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
         draft = self._context.recorder.draft
         if self._authorities is None:
             self._authorities = Authorities(draft.sources.values())
@@ -135,7 +143,10 @@ class Collecting:
     def _asked(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> EvidenceRecord:
         context = self._context
         inquiry = self._inquiry(gate, states, is_entry=is_entry)
-        wait_seconds = inquiry.checkpoint.sources[gate].wait_ms / 1000
+        wait_ms = inquiry.checkpoint.sources[gate].wait_ms
+        if context.allowance is not None:
+            wait_ms = context.allowance.at_most(wait_ms)
+        wait_seconds = wait_ms / 1000
         deadline, pause_seconds = time.monotonic() + wait_seconds, FIRST_PAUSE_SECONDS
         while True:
             try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
@@ -32,6 +32,9 @@ from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.stages.output_files import LogSeals
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.engine.allowance import Allowance
 
 Ended: TypeAlias = Mapping[str, tuple[int, ...]]
 """The pids of what was left of interrupted attempts and was ended, by the attempt's token."""
@@ -74,9 +77,18 @@ class RunContext:
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
         self._listener = caller.listener
         self._interrupts = caller.interrupts
+        self.allowance = self._allowed(caller)
         self._has_told_slow_artifact = False
         self.is_judging_given_up = False
         """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
+
+    def _allowed(self, caller: Surroundings) -> Allowance | None:
+        """Return what the run may take; None where nothing was said of that."""
+        if self.recorder.draft.invocation.used is None:
+            return None
+        from fsm_orchestrator.engine.allowance import Allowance  # noqa: PLC0415 - only with a budget
+
+        return Allowance(self, caller)
 
     def close(self) -> None:
         """Free what was kept for the last word, and note how all was left."""
@@ -304,7 +316,11 @@ class RunContext:
 
     def ending(self, exit_code: ExitCode) -> dict[str, Any]:
         """Return what the invocation's record says once it has ended."""
-        return {"finished_at": self.now(), "exit_code": int(exit_code)}
+        ended: dict[str, Any] = {"finished_at": self.now(), "exit_code": int(exit_code)}
+        used = self.recorder.draft.invocation.used
+        if self.allowance is not None and used is not None:
+            ended["used"] = used.model_copy(update={"worked_ms": self.allowance.worked_ms})
+        return ended
 
     def finish(self, exit_code: ExitCode) -> None:
         """Put the end into the draft."""
@@ -331,6 +347,7 @@ class RunContext:
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
+            **({} if ended.used is None else {"worked_ms": ended.used.worked_ms}),
             **({} if reach is None else {"containment": reach.value}),
             **awaited,
         )

@@ -18,7 +18,7 @@ from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import EnterGate
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.hands import Hands
-from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, TimeIsUpError, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
@@ -57,6 +57,7 @@ class Driver:
         interrupts = caller.interrupts
         self._interrupts = interrupts
         self._context = RunContext(preparation, home, log, event_file, caller, leaving)
+        self._allowance = self._context.allowance
         self._recorder = self._context.recorder
         self._gates = EnterGate(self._context, interrupts, runner)
         self._beginnings = Beginnings(
@@ -79,7 +80,7 @@ class Driver:
         self._machine = self._machine_in(draft.current_state)
 
     def _machine_in(self, state: str) -> RunMachine:
-        return RunMachine(
+        machine = RunMachine(
             self._recorder.draft.lifecycle,
             state,
             before_transition=self._before_transition,
@@ -92,6 +93,9 @@ class Driver:
             may_repeat=self._may_repeat,
             guard_failed=self._end.guard_failed,
         )
+        if self._allowance is not None:
+            machine.let_time_end_it()
+        return machine
 
     def execute(self, ended: Ended | None = None, failure: OperationError | None = None) -> Report:
         """Run the invocation to its end; return its report, which says so if it is not on disk.
@@ -126,6 +130,9 @@ class Driver:
         """Run the machine to its end, or to a request to end that came before it was reached."""
         try:
             self._machine.fire(fact)
+        except TimeIsUpError:
+            assert self._allowance is not None  # noqa: S101 - who else measures time
+            self._machine.fire(self._allowance.time_is_up())
         except CalledOffError as request:
             from fsm_orchestrator.engine.interruptions import take_back_success  # noqa: PLC0415 - rare
 
@@ -246,8 +253,12 @@ class Driver:
                 return None
             case _ if self._interrupts.first is not None:
                 return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
+            case _ if self._allowance is not None and self._allowance.is_over:
+                return self._allowance.time_is_up()
             case StateKind.GATE:
                 return self._gates.enter(state)
+            case StateKind.STAGE | StateKind.GROUP if self._beginnings.nothing_left is not None:
+                return self._beginnings.budget_is_spent()
             case StateKind.STAGE | StateKind.GROUP if self._beginnings.refused is not None:
                 return Fact(Trigger.RUN_ABORTED, self._beginnings.refused)
             case StateKind.STAGE:

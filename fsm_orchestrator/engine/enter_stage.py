@@ -16,7 +16,6 @@ from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
@@ -34,6 +33,7 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.engine.at_end import AtEnd
+    from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.verifying import Verifying
 
@@ -91,18 +91,29 @@ class EnterStage:
             OperationError: a record could not be made durable; no process is alive.
         """
         execution, retry = self._run(stage), 0
-        policy = self._preparation.retry_of(stage)
+        policy, allowance = self._preparation.retry_of(stage), self._context.allowance
         while policy.allows_another(execution, self._recorder.draft.attempts_made(stage)):
             retry += 1
-            self._hands.ask(partial(self._note_retry, execution, policy, retry))
-            if not self._wait(policy.wait_ms(retry)):
+            if fact_of(execution) is Trigger.RUN_TIMED_OUT:
+                break
+            wait_ms = policy.wait_ms(retry)
+            if allowance is not None:
+                wait_ms = allowance.at_most(wait_ms)
+            self._hands.ask(partial(self._note_retry, execution, wait_ms, policy.max_attempts))
+            if not self._wait(wait_ms):
                 if self._of_run.first is None:
                     break  # a sibling failed meanwhile
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
+            stopped = None if allowance is None else self._hands.ask(allowance.stops)
+            if stopped is not None:
+                return stopped
             if not self._hands.ask(partial(self._may_retry, stage)):
                 break
             execution = self._run(stage, is_retry=True)
+        is_unverified = execution.ending is Ending.VERIFICATION_FAILED
+        if allowance is not None and is_unverified and allowance.is_over:
+            return self._hands.ask(allowance.time_is_up)
         if execution.flaky:
             warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
             self._hands.ask(partial(self._context.warn, warning, stage=stage))
@@ -122,8 +133,9 @@ class EnterStage:
             execution, self._recorder.draft.attempts_made(stage)
         ):
             retry += 1
-            self._note_retry(execution, policy, retry)
-            if not self._wait(policy.wait_ms(retry)):
+            wait_ms = policy.wait_ms(retry)
+            self._note_retry(execution, wait_ms, policy.max_attempts)
+            if not self._wait(wait_ms):
                 break
             execution = self._run(stage, is_retry=True)
         return execution
@@ -134,7 +146,7 @@ class EnterStage:
             self._context.warn(f"stage {stage!r} is not tried again: {why_not}", stage=stage)
         return why_not is None
 
-    def _note_retry(self, failed: StageExecution, policy: RetryPolicy, retry: int) -> None:
+    def _note_retry(self, failed: StageExecution, wait_ms: int, max_attempts: int | None) -> None:
         """Record the failed attempt, and that it is tried again."""
         self._recorder.keep(
             partial(
@@ -143,8 +155,8 @@ class EnterStage:
                 level="warning",
                 stage=failed.stage,
                 attempt=failed.attempt,
-                wait_ms=policy.wait_ms(retry),
-                max_attempts=policy.max_attempts,
+                wait_ms=wait_ms,
+                max_attempts=max_attempts,
             )
         )
 
@@ -164,9 +176,11 @@ class EnterStage:
         self, stage: str, *, is_retry: bool
     ) -> tuple[Attempt, RunLogger, StageExecution | None]:
         attempt = self._beginnings.here(stage)
-        limits = self._preparation.limits_of(stage)
+        limits, time_limit = self._preparation.limits_of(stage), None
         if self._at_end is not None:
             limits = self._at_end.within(limits)
+        elif self._context.allowance is not None:
+            limits, time_limit = self._context.allowance.within(limits)
         settings = self._preparation.settings[stage]
         work = self._beginnings.work_of(stage)
         again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
@@ -181,12 +195,14 @@ class EnterStage:
             attempt_of_cycle=1 + self._recorder.draft.attempts_made(stage),
             max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
             containment=self._beginnings.reach.value,
-            is_default_timeout=self._preparation.has_default_timeout(stage),
+            is_default_timeout=(
+                time_limit is None and self._preparation.has_default_timeout(stage)
+            ),
             **again,
         )
         self._beginnings.confirm_pins(stage)
         self._context.check_events()
-        return self._attempt(attempt, log, limits, is_retry=is_retry), log, work
+        return self._attempt(attempt, log, limits, time_limit, is_retry=is_retry), log, work
 
     def _end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
         self._context.log_seals.seal(execution.stage, execution.attempt)
@@ -231,10 +247,16 @@ class EnterStage:
         return verify_again(made, self._runner, work)
 
     def _attempt(
-        self, record: AttemptRecord, log: RunLogger, limits: Limits, *, is_retry: bool
+        self,
+        record: AttemptRecord,
+        log: RunLogger,
+        limits: Limits,
+        time_limit: tuple[TimeLimit, int] | None,
+        *,
+        is_retry: bool,
     ) -> Attempt:
         context, draft = self._context, self._recorder.draft
-        settings = self._preparation.settings
+        settings, allowance = self._preparation.settings, context.allowance
         environment = {} if self._at_end is None else dict(self._at_end.environment)
         if record.cycle > 1:
             from fsm_orchestrator.engine.rework import rework_environment  # noqa: PLC0415 - rare
@@ -262,9 +284,16 @@ class EnterStage:
             asked_to_end=lambda: self._of_run.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
+            open_meter=None if allowance is None else allowance.opener(record),
+            time_limit=time_limit,
+            within=self._within,
             verifying=partial(self._verifying, record.stage, log),
             guard=self._beginnings.guard_of(record.stage),
         )
+
+    def _within(self, limits: Limits) -> Limits:
+        allowance = self._context.allowance
+        return limits if allowance is None else allowance.within(limits)[0]
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:
         """Return what has something done by the thread that keeps the record."""

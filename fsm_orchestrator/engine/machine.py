@@ -31,6 +31,10 @@ class CalledOffError(Exception):
         self.signum = signum
 
 
+class TimeIsUpError(Exception):
+    """The time of the run was up while a gate was asked, or waited."""
+
+
 class Fact(NamedTuple):
     """Something that happened: the trigger that it is to the machine, and its cause.
 
@@ -79,12 +83,19 @@ class RunMachine:
         may_repeat: Callable[[Edge], Verdict] = lambda _: Verdict(holds=False),
     ) -> None:
         self._lifecycle = lifecycle
+        self._edges = lifecycle.edges
         self._before_transition = before_transition
         self._enter_state = enter_state
         self._guards = guards
         self._may_repeat = may_repeat
         self._guard_failed = guard_failed
         self._position = _Position(state, self)
+
+    def let_time_end_it(self) -> None:
+        """Let the run end wherever it is when its time is up."""
+        from fsm_orchestrator.lifecycle.timing import time_edges  # noqa: PLC0415 - only with a time
+
+        self._edges = (*self._lifecycle.edges, *time_edges(self._lifecycle))
 
     @property
     def state(self) -> str:
@@ -106,7 +117,7 @@ class RunMachine:
             Exception: whatever a callback raises; the state it was raised before is kept.
         """
         try:
-            with _lent(self._lifecycle) as machine:
+            with _lent(self._lifecycle, self._edges) as machine:
                 self._trigger(fact, machine)
         except MachineError as error:
             raise InternalError(f"illegal transition: {error}") from error
@@ -138,7 +149,7 @@ class RunMachine:
         """Ask a guard of an edge; called by the machine."""
         try:
             verdict = self._guards[guard]()
-        except (CalledOffError, OperationError):
+        except (CalledOffError, TimeIsUpError, OperationError):
             raise  # the program could not do its own part: that is no answer of the guard's
         except Exception as error:
             if is_foreign(error):
@@ -166,10 +177,10 @@ _idle: Final[list[tuple[_Relation, Machine]]] = []
 
 
 @contextlib.contextmanager
-def _lent(lifecycle: Lifecycle) -> Iterator[Machine]:
+def _lent(lifecycle: Lifecycle, edges: tuple[Edge, ...]) -> Iterator[Machine]:
     """Lend a machine of a lifecycle to one run; one that a callback raised through is not kept."""
-    relation = (tuple(lifecycle.states), lifecycle.edges)
-    machine = _taken(relation) or build_machine(lifecycle)
+    relation = (tuple(lifecycle.states), edges)
+    machine = _taken(relation) or build_machine(lifecycle, edges)
     yield machine
     _idle.append((relation, machine))
     del _idle[:-_IDLE_MAX]
@@ -185,13 +196,13 @@ def _taken(relation: _Relation) -> Machine | None:
     return None
 
 
-def build_machine(lifecycle: Lifecycle) -> Machine:
-    """Build the library's machine of a lifecycle."""
+def build_machine(lifecycle: Lifecycle, edges: tuple[Edge, ...] | None = None) -> Machine:
+    """Build the library's machine of a lifecycle, with its own edges unless others are given."""
     return Machine(
         model=None,
         states=[State(name, on_enter=[_on_enter_state]) for name in lifecycle.states],
         initial=None,
-        transitions=[_transition(edge) for edge in lifecycle.edges],
+        transitions=[_transition(edge) for edge in edges or lifecycle.edges],
         auto_transitions=False,
         send_event=True,
         queued=True,

@@ -96,6 +96,7 @@ def record_refusal(
         waiting_for=(),
         gate_decisions=(),
         stage_executions=(failure,),
+        budget=None,
         transitions=(),
         containment=None,
         warnings=(),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.meter import OnMetered
 
 
 class QuietListener:
@@ -59,3 +60,5 @@ class Surroundings(NamedTuple):
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None
     """Called when artifacts take long to judge before there is a log to say it in."""
     code: OwnCode = ANOTHERS
+    on_metered: OnMetered | None = None
+    """Called with what the run has spent by then, where somebody watches."""

@@ -185,6 +185,11 @@ def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
 
 
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
+    if execution.metering is not None and execution.metering.metered:
+        from fsm_orchestrator.explanation.budget_words import amount_words  # noqa: PLC0415 - only with a meter
+
+        amounts = (amount_words(one.unit, one.amount, None) for one in execution.metering.metered)
+        yield Fact(name=FactName.METERED, value=", ".join(amounts))
     used = execution.resources
     if used is not None:
         spent = span_words(round((used.user_seconds + used.system_seconds) * 1000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.config.config_file import with_file
 from fsm_orchestrator.config.config_reading import load
@@ -28,6 +28,11 @@ from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.text.units import Measure, as_typed
 from fsm_orchestrator.vocabulary import InputKind, OnLeak, SettingSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fsm_orchestrator.model.budget import RunBudget
 
 _FILE_BYTES_MAX: Final = 1024 * 1024
 
@@ -110,6 +115,9 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
         if (value := getattr(checkpoint, key)) is not None:
             words += [option, as_typed(value, Measure.MILLISECONDS)]
             settings[key] = value
+    if checkpoint.budget is not None:
+        words += budget_words(checkpoint.budget)
+        settings |= checkpoint.budget.given
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
@@ -131,6 +139,18 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     return request.words, request.config(directory), tuple(dict.fromkeys(absent))
 
 
+def budget_words(budget: RunBudget) -> Iterator[str]:
+    """Yield the options that give a run its budget."""
+    for option, value in (
+        ("--run-timeout", budget.run_timeout_ms),
+        ("--total-timeout", budget.total_timeout_ms),
+    ):
+        if value is not None:
+            yield from (option, as_typed(value, Measure.MILLISECONDS))
+    for unit, amount in budget.units.items():
+        yield from ("--budget", f"{unit}={amount}")
+
+
 def _given(settings: StageSettings) -> StageGiven:
     """Return the settings of a stage as they would be given again.
 
@@ -148,6 +168,7 @@ def _given(settings: StageSettings) -> StageGiven:
         cwd=None if settings.cwd == current_directory() else settings.cwd,
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
+        on_unmetered=settings.on_unmetered,
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         pin=settings.pin or None,

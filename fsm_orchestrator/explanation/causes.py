@@ -151,7 +151,9 @@ def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause
 def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
     problem = execution.problem
     cause = execution.status.value if problem is None else problem.cause
-    if execution.attempt == 0:
+    if execution.operation in {Operation.RUN_TIMEOUT, Operation.BUDGET_VERIFY}:
+        sentence = cause  # nothing failed: the run may take no more
+    elif execution.attempt == 0:
         sentence = f"{execution.command} failed: {cause}"
     else:
         sentence = f"stage {execution.stage}, attempt {execution.attempt}: {cause}"

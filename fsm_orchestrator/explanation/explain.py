@@ -6,6 +6,8 @@ writes nothing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.explanation.attempt_facts import AttemptFacts
 from fsm_orchestrator.explanation.causes import causes_of
@@ -15,6 +17,9 @@ from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, state_now
 from fsm_orchestrator.vocabulary import Standing
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetReport
 
 
 def explain(view: InspectedRun, shown: str) -> Explanation:
@@ -35,6 +40,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         origin=report.origin,
         rebuilt=report.rebuilt,
         invocations_moved=report.invocations_moved,
+        budget=_budget(view),
         causes=causes_of(view, attempt_facts, now),
         next_step=next_step_of(view, shown, now),
         gates=explained_gates(view),
@@ -42,6 +48,14 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         changed_files=changed_files_of(view),
         warnings=_warnings(view),
     )
+
+
+def _budget(view: InspectedRun) -> BudgetReport | None:
+    if view.report.budget is None:
+        return None
+    from fsm_orchestrator.inspection.spent_now import spent_now  # noqa: PLC0415 - only with a budget
+
+    return spent_now(view)
 
 
 def _warnings(view: InspectedRun) -> tuple[str, ...]:

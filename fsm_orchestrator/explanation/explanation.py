@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.invocation import InvocationOrigin, Rebuilding
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.inputs import InputChange
@@ -20,8 +20,10 @@ from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import Standing
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetReport
     from fsm_orchestrator.model.evidence import Subject
 else:
+    BudgetReport = lazily("fsm_orchestrator.model.budget", "BudgetReport")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _FORMS: Final[Mapping[FactName, FactForm]] = {
@@ -152,6 +154,9 @@ class Explanation(StrictModel):
             "Number of the last invocation that is left out here, with those before it: they are in"
             " orchestrator_invocations.jsonl; 0 when all are here."
         )
+    )
+    budget: BudgetReport | None = left_out(
+        None, "What the run may take over all its stages, and what it took; left out for nothing."
     )
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the first cause first.")
     next_step: NextStep = Field(description="What to do next.")

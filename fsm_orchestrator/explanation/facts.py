@@ -41,6 +41,7 @@ class FactName(StrEnum):
     VERIFIED = "verified"
     INPUT = "input"
     USED = "used"
+    METERED = "metered"
     LOG = "log"
     POSTMORTEM = "postmortem"
     NO_POSTMORTEM = "no postmortem"

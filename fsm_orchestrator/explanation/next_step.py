@@ -253,6 +253,12 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
             if _takes_signal(gate.decision):
                 words += [signal_option(gate.decision.gate), gate.passing]
                 settings["gates"][gate.decision.gate] = gate.passing
+    if checkpoint.budget is not None:
+        from fsm_orchestrator.explanation.raised_budget import raised_budget  # noqa: PLC0415 - rare
+
+        more, raised = raised_budget(view, checkpoint)
+        words += more
+        settings |= raised
     for stage, field, limit in _raised_limits(view, checkpoint):
         given = StageGiven.model_validate({field: limit})
         words += option_words(stage, given)
@@ -295,6 +301,8 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
             continue
         exceeded = execution.limit_exceeded
         raised = _RAISED.get(execution.ending) if execution.ending is not None else None
+        if execution.metering is not None and execution.metering.stopped_by is not None:
+            continue  # that limit was the run's
         if exceeded is not None:
             raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
         if record is None or raised is None:

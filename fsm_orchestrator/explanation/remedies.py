@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from fsm_orchestrator.constants import GATES_NAMED_MAX, SIGNAL_BASE
 from fsm_orchestrator.explanation.stages import blocking_gates
@@ -14,12 +14,16 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import first_of, listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetStop
+
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
 NOTHING_LEFT: Final = (
     "nothing is left to do; if there should have been, begin again: this run is then archived"
 )
 ACCEPT_KNOWINGLY: Final = "accept a record only if you know who left it so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
+_RAISE: Final = "raise the budget only if that is justified: what was spent stays spent"
 _OPERATIONS: Final = {
     Operation.CONTROL_VERIFY: (
         "find out who changed the run's own files, and confine the stage that did; then resume"
@@ -32,6 +36,10 @@ _OPERATIONS: Final = {
         "restore a good checkpoint, or start a new run (this one is then archived)"
     ),
     Operation.CLOSURE_VERIFY: ("restore the artifacts named above, or run their stage again"),
+    Operation.BUDGET_VERIFY: _RAISE,
+    Operation.RUN_TIMEOUT: (
+        "give the run more time only if that is justified; completed stages are not repeated"
+    ),
     Operation.ATTEMPT_END: "end the processes named above by hand",
     Operation.DESCRIPTORS_RESERVE: "raise the limit on open files (ulimit -n)",
     Operation.ORCHESTRATOR_RUN: (
@@ -88,7 +96,10 @@ _LEFT_WRONG: Final = {
 }
 """The remedies for what a stage has left."""
 LIMITS: Final = frozenset(
-    {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
+    {
+        *(Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED),
+        Ending.BUDGET_EXHAUSTED,
+    }
 )
 """The endings of stages that broke a limit."""
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
@@ -231,9 +242,16 @@ def _who_failed(view: InspectedRun) -> str:
     if view.report.was_asked_to_end or not found:
         return RESUME_ANYBODY
     first = found[0]
+    if first.operation in {Operation.RUN_TIMEOUT, Operation.BUDGET_VERIFY}:
+        return "the person who sets the budget of the run"
     if first.attempt == 0:
         return "the administrator of the machine and the output directory"
-    if first.ending in LIMITS:
+    stop = None if first.metering is None else first.metering.stopped_by
+    if stop is not None and stop.kind != "meter":
+        return (
+            f"the person who sets the budget of the run, or maintains the program of {first.stage}"
+        )
+    if first.ending in LIMITS and stop is None:
         return f"the person who sets the limits of stage {first.stage} or maintains its program"
     return f"the maintainer of the program or the settings of stage {first.stage}"
 
@@ -243,10 +261,28 @@ def _failure_remedies(view: InspectedRun) -> Iterator[str]:
         yield "nothing is broken: resume when the run may go on"
         return
     for execution in view.report.failures:
-        if execution.operation is None:
+        metering = execution.metering
+        if metering is not None and metering.stopped_by is not None:
+            yield _budget_remedy(metering.stopped_by)
+        elif execution.operation is None:
             yield _stage_remedy(execution)
         else:
             yield _OPERATIONS.get(execution.operation, _RECORDING)
+
+
+def _budget_remedy(stop: BudgetStop) -> str:
+    match stop.kind:
+        case "time":
+            return _OPERATIONS[Operation.RUN_TIMEOUT]
+        case "unit":
+            return _RAISE
+        case "meter":
+            return (
+                "fix what the program writes to ORCHESTRATOR_METER: a line for each amount, such as"
+                ' {"unit": "usd", "amount": 0.12}, appended and never changed'
+            )
+        case _:
+            assert_never(stop)
 
 
 def _stage_remedy(execution: StageExecution) -> str:
@@ -273,7 +309,7 @@ def _stage_remedy(execution: StageExecution) -> str:
                 "give it more time only if that is justified; else give it less to do, or split"
                 " the work over stages"
             )
-        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED as limit:
+        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED | Ending.BUDGET_EXHAUSTED as limit:
             less = "print" if limit is Ending.OUTPUT_LIMIT else "use"
             what = "its output limit" if limit is Ending.OUTPUT_LIMIT else "its limit"
             return f"make it {less} less, or raise {what}"

@@ -20,7 +20,7 @@ from fsm_orchestrator.lifecycle.findings import (
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle.walks import edges_by_source, reachable, shortest_walks
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
+from fsm_orchestrator.model.stage_options import RUN_TIME_OPTIONS, STAGE_OPTIONS
 from fsm_orchestrator.text.phrases import option_prefix, suggestion
 from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
 
@@ -151,7 +151,7 @@ def _name_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
 
 def _option_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     """Refuse stages that share the name of an option on the command line."""
-    owners: dict[str, str] = {}
+    owners = dict.fromkeys(RUN_TIME_OPTIONS, "the command run")
     for stage in lifecycle.stages:
         for row in STAGE_OPTIONS:
             names = [f"{option_prefix(stage)}-{suffix}" for suffix in row.suffixes]

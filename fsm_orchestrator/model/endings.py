@@ -11,11 +11,11 @@ import signal
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.promises import StageLimit
+from fsm_orchestrator.model.promises import StageLimit, TimeLimit
 from fsm_orchestrator.model.together import why_interrupted
 from fsm_orchestrator.model.verified import (
     VerificationResult,
@@ -25,6 +25,9 @@ from fsm_orchestrator.model.verified import (
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import MeterStop, UnitStop
 
 
 class PostmortemGap(StrEnum):
@@ -85,12 +88,15 @@ class Signaled(NamedTuple):
 class TimedOut(NamedTuple):
     """The process outlived `timeout_ms` and was ended; `was_killed` when SIGTERM was not enough.
 
-    `was_late` when it ended by itself, and that was seen only after that time.
+    `was_late` when it ended by itself, and that was seen only after that time. `limit` is whose
+    time that was, and `allowed_ms` all of it, where it is the run's.
     """
 
     timeout_ms: int
     was_killed: bool
     was_late: bool = False
+    limit: TimeLimit = TimeLimit.STAGE
+    allowed_ms: int = 0
 
 
 class WentQuiet(NamedTuple):
@@ -116,6 +122,18 @@ class LimitExceeded(NamedTuple):
     limit: StageLimit
     allowed: int
     used: int
+
+
+class BudgetEnded(NamedTuple):
+    """The run's budget was exceeded, or what the attempt metered cannot be relied on.
+
+    Attributes:
+        stop: which of it, for the record.
+        by_then: how the process had ended before that was seen; None if this program ended it.
+    """
+
+    stop: UnitStop | MeterStop
+    by_then: Exited | Signaled | None = None
 
 
 class NotSpawned(NamedTuple):
@@ -153,6 +171,7 @@ ProcessEnd = (
     | WentQuiet
     | OutputExceeded
     | LimitExceeded
+    | BudgetEnded
     | NotSpawned
     | Interrupted
     | Lost
@@ -263,10 +282,8 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.TIMED_OUT, StageStatus.TIMEOUT
         case WentQuiet():
             return Ending.WENT_QUIET, StageStatus.TIMEOUT
-        case OutputExceeded():
-            return Ending.OUTPUT_LIMIT, StageStatus.FAILED
-        case LimitExceeded():
-            return Ending.LIMIT_EXCEEDED, StageStatus.FAILED
+        case OutputExceeded() | LimitExceeded() | BudgetEnded():
+            return _BEYOND[type(result)], StageStatus.FAILED
         case NotSpawned():
             return Ending.NOT_SPAWNED, StageStatus.SPAWN_FAILED
         case Interrupted(sibling=sibling):
@@ -282,6 +299,14 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.LEAKED, StageStatus.FAILED
         case _:
             assert_never(result)
+
+
+_BEYOND = {
+    OutputExceeded: Ending.OUTPUT_LIMIT,
+    LimitExceeded: Ending.LIMIT_EXCEEDED,
+    BudgetEnded: Ending.BUDGET_EXHAUSTED,
+}
+"""The endings of those who took more than they may."""
 
 
 def trigger_of(status: StageStatus) -> Trigger:
@@ -309,17 +334,15 @@ def problem_of(result: StageResult) -> Problem | None:
             return _exited(code) if code else None
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
-        case TimedOut(timeout_ms=timeout_ms):
-            cause, details = f"timed out after {exact_span(timeout_ms)}", (_how(result),)
+        case TimedOut():
+            cause, details = _timed_out(result), (_how(result),)
         case WentQuiet(idle_timeout_ms=idle_timeout_ms):
             cause = f"printed nothing for {exact_span(idle_timeout_ms)}, its idle timeout"
             details = (_how(result),)
         case OutputExceeded(limit_bytes=limit_bytes):
             cause = f"printed more than {exact_size(limit_bytes)}, its output limit, and was ended"
-        case LimitExceeded():
-            from fsm_orchestrator.model.exceeded import exceeded_words  # noqa: PLC0415 - rare
-
-            cause = exceeded_words(result)
+        case LimitExceeded() | BudgetEnded():
+            cause = _beyond(result)
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(by_then=by_then):
@@ -345,6 +368,23 @@ def _exited(code: int) -> Problem:
     from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
 
     return Problem(cause=f"exited with code {code}", details=shell_words(code))
+
+
+def _beyond(result: LimitExceeded | BudgetEnded) -> str:
+    if isinstance(result, BudgetEnded):
+        return result.stop.words
+    from fsm_orchestrator.model.exceeded import exceeded_words  # noqa: PLC0415 - rare
+
+    return exceeded_words(result)
+
+
+def _timed_out(result: TimedOut) -> str:
+    cause = f"timed out after {exact_span(result.timeout_ms)}"
+    if result.limit is TimeLimit.STAGE:
+        return cause
+    from fsm_orchestrator.model.limit_words import rest_of_time  # noqa: PLC0415 - rare
+
+    return f"{cause}, {rest_of_time(result.limit, result.allowed_ms)}"
 
 
 def _how(stopped: TimedOut | WentQuiet) -> str:

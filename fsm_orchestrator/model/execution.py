@@ -29,6 +29,7 @@ from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import Metering
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
     from fsm_orchestrator.model.contracts import (
         ContractViolation,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
     from fsm_orchestrator.model.verification import Verification
 else:
+    Metering = lazily("fsm_orchestrator.model.budget", "Metering")
     Verification = lazily("fsm_orchestrator.model.verification", "Verification")
     ContractViolation = lazily("fsm_orchestrator.model.contracts", "ContractViolation")
     InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
@@ -100,7 +102,8 @@ class StageExecution(StrictModel):
 
     Also used, under the names `checkpoint.persist`, `report.persist`, `events.persist`,
     `checkpoint.load` and `closure.verify` as `command`, for what the program itself failed to
-    do, so that `error` is found where the runbook says to look.
+    do, and as `run.timeout` and `budget.verify` for a run that had no time or budget left, so that
+    `error` is found where the runbook says to look.
     """
 
     stage: str = Field(
@@ -175,6 +178,11 @@ class StageExecution(StrictModel):
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."
+    )
+    metering: Metering | None = left_out(
+        None,
+        "What it metered, and what of the run's budget ended it; left out where nothing was to be"
+        " metered and no time of the run was up.",
     )
     started_at: Timestamp = Field(
         description="When the attempt began or the stage was skipped, in UTC."
@@ -374,7 +382,11 @@ def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
 def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
     said = ExitMeaning.of(execution.ending)
-    return trigger_of(execution.status) if said is None else said.trigger
+    if said is not None:
+        return said.trigger
+    if execution.metering is not None and execution.metering.is_out_of_time:
+        return Trigger.RUN_TIMED_OUT
+    return trigger_of(execution.status)
 
 
 def cycle_in(execution: StageExecution) -> int:

@@ -14,16 +14,18 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import Used
     from fsm_orchestrator.model.evidence import EvidenceRecord
     from fsm_orchestrator.model.trust import Acceptance
 else:
+    Used = lazily("fsm_orchestrator.model.budget", "Used")
     Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
@@ -199,6 +201,11 @@ class InvocationRecord(StrictModel):
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
+    )
+    used: Used | None = left_out(
+        None,
+        "What it used of the run's budget, beside what its attempts metered; left out where the run"
+        " has none.",
     )
     repeats: Repeats | None = Field(
         description=(

@@ -66,9 +66,9 @@ class Lazily(NamedTuple):
 @cache
 def _adapter_of(lazy: Lazily) -> TypeAdapter[Any]:
     """Return what reads values of the type: made once, however many values there are."""
-    from pydantic import TypeAdapter  # noqa: PLC0415 - only with a value
+    from fsm_orchestrator.model.parsed import adapter_of  # noqa: PLC0415 - only with a value
 
-    return TypeAdapter(getattr(import_module(lazy.module), lazy.name))
+    return adapter_of(getattr(import_module(lazy.module), lazy.name))
 
 
 def lazily(module: str, name: str) -> Any:

@@ -1,6 +1,6 @@
 """The limits of a stage: as every model has them, and as they are handed on from there."""
 
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import (
     DEFAULT_KILL_GRACE_MS,
@@ -8,9 +8,15 @@ from fsm_orchestrator.constants import (
     DEFAULT_TIMEOUT_MS,
 )
 from fsm_orchestrator.model.declared import BaseModel, Field
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.option_kinds import GRACE_MILLISECONDS, MILLISECONDS, Bounds
 from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.model.stage_options import BOUNDS, OPTION_OF_KEY
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import Units
+else:
+    Units = lazily("fsm_orchestrator.model.budget", "Units")
 
 
 def number(bounds: Bounds) -> Any:
@@ -65,6 +71,31 @@ DEFAULT_LIMITS: Final = Limits(
     kill_grace_ms=DEFAULT_KILL_GRACE_MS,
     output_limit_bytes=DEFAULT_OUTPUT_LIMIT_BYTES,
 )
+
+
+class RunLimitFields(BaseModel):
+    """The keys of a model that has what a run may take over all its stages."""
+
+    run_timeout_ms: Milliseconds | None = Field(
+        default=None,
+        description="How long each invocation may work, in milliseconds: stages, gates, waits and"
+        " retries; no limit unless given.",
+    )
+    total_timeout_ms: Milliseconds | None = Field(
+        default=None,
+        description="How long all invocations of the run together may work, in milliseconds; no"
+        " limit unless given.",
+    )
+    budget: Units | None = Field(
+        default=None,
+        description="How much of each unit all attempts of all stages together may spend, as they"
+        " meter it, by the unit's name.",
+    )
+
+    @property
+    def has_run_limits(self) -> bool:
+        """Whether anything of that was given."""
+        return bool(self.run_timeout_ms or self.total_timeout_ms or self.budget)
 
 
 class LimitFields(BaseModel):

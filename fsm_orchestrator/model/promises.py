@@ -1,4 +1,4 @@
-"""The closed sets of confinement: what a stage can be kept from, and how its limits are held."""
+"""The closed sets of confinement and limits: what a stage is kept from, and how that is held."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ class StageLimit(StrEnum):
     PROCESSES = "processes_max"
     PROCESSOR = "cpu_seconds_max"
     FILE = "file_bytes_max"
+
+
+class TimeLimit(StrEnum):
+    """Whose time a stage had, by its key."""
+
+    STAGE = "timeout_ms"
+    RUN = "run_timeout_ms"
+    TOTAL = "total_timeout_ms"
+
+
+class OnUnmetered(StrEnum):
+    """The answer to a stage that did its work and metered nothing."""
+
+    ALLOW = "allow"
+    FAIL = "fail"
 
 
 class HeldHow(StrEnum):

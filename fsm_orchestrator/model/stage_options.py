@@ -25,6 +25,7 @@ from fsm_orchestrator.model.option_kinds import (
     RetrySignal,
     StageOption,
 )
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
 from fsm_orchestrator.vocabulary import Backoff
@@ -234,6 +235,14 @@ STAGE_OPTIONS: Final = (
     ),
     *CONFINE_OPTIONS,
     StageOption(
+        "on_unmetered",
+        Choices(tuple(one.value for one in OnUnmetered)),
+        help="Give the stage a meter (ORCHESTRATOR_METER), also where the run has no budget; and if"
+        " it metered nothing: allow that, or fail the stage.",
+        description="Gives the stage a meter, also where the run has no budget, and says what it"
+        " means that it did its work and metered nothing: allow or fail.",
+    ),
+    StageOption(
         "cwd",
         Kind.DIRECTORY,
         help="Working directory (default: the directory in which the run was started).",
@@ -245,9 +254,21 @@ TABLES: Final = tuple(dict.fromkeys(one.table for one in STAGE_OPTIONS if one.ta
 """The tables below a stage's."""
 OPTION_OF_KEY: Final = {one.key: one for one in STAGE_OPTIONS}
 """The rows by key; no two tables have a key of one name."""
-BOUNDS: Final = {one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)}
+_OF_RUN: Final = {"run_timeout": "run_timeout_ms", "total_timeout": "total_timeout_ms"}
+"""The keys of the times that only a run has, by those that do not name the unit."""
+RUN_TIME_OPTIONS: Final = tuple(
+    f"--{name.replace('_', '-')}" for names in _OF_RUN.items() for name in names
+)
+"""The options of those, which look like those of a stage."""
+BOUNDS: Final = {
+    **{one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)},
+    **dict.fromkeys(_OF_RUN.values(), MILLISECONDS),
+}
 """The bounds of the settings that are numbers, by key."""
-MEASURED_KEYS: Final = {one.measured: one.key for one in STAGE_OPTIONS if one.measured}
+MEASURED_KEYS: Final = {
+    **{one.measured: one.key for one in STAGE_OPTIONS if one.measured},
+    **_OF_RUN,
+}
 """The keys that stand for another without its unit."""
 _OPTION_OF_PARAMETER: Final = {one.parameter(""): one for one in STAGE_OPTIONS}
 

@@ -9,6 +9,7 @@ from fsm_orchestrator.vocabulary import Trigger
 
 _FROM_WORST: Final = (
     Trigger.RUN_ABORTED,
+    Trigger.RUN_TIMED_OUT,
     Trigger.STAGE_FAILED,
     Trigger.STAGE_TIMED_OUT,
     Trigger.STAGE_BLOCKED,

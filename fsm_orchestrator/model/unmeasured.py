@@ -22,6 +22,7 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "leaked_count": 0,
     "leaked_processes": (),
     "resources": None,
+    "metering": None,
     "verifications": (),
     "verified_attempt": None,
 }
@@ -30,6 +31,8 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
 _ENDINGS = {
     Operation.CONTROL_VERIFY: Ending.CONTROL_TAMPERED,
     Operation.RECORD_VERIFY: Ending.CONTROL_TAMPERED,
+    Operation.BUDGET_VERIFY: Ending.BUDGET_EXHAUSTED,
+    Operation.RUN_TIMEOUT: Ending.TIMED_OUT,
 }
 """What the program's own failures are called that have a name of their own."""
 
@@ -71,10 +74,12 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
 def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> StageExecution:
     """Return the record of what the program itself failed to do."""
     stage = operation.stage
+    is_late = operation is Operation.RUN_TIMEOUT
     return blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
         update={
             "reason": "the program's own work",
             "command": operation.value,
+            "status": StageStatus.TIMEOUT if is_late else StageStatus.FAILED,
             "ending": _ENDINGS.get(operation),
             **gone_wrong(Problem(cause=error, details=())),
         }

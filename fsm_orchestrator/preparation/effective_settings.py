@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias, assert_never, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never, cast
 
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -18,6 +18,9 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.vocabulary import GateSource, LogFormat, LogLevel, OnChangedStage
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import RunBudget
 
 DEFAULT: Final = Level.DEFAULT.value
 Origin = Callable[..., str]
@@ -116,6 +119,7 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         yield _setting(
             (key,), default if kept is None else kept, None if kept is None else origin(key)
         )
+    yield from _budget_settings(checkpoint.budget, origin)
     is_given = config.on_leak is not None or config.resume
     yield _setting(("on_leak",), checkpoint.on_leak.value, origin("on_leak") if is_given else None)
     for key, closing in (
@@ -123,6 +127,17 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         ("skip_stages", checkpoint.skip_stages),
     ):
         yield _setting((key,), closing, origin(key) if closing else None)
+
+
+def _budget_settings(budget: RunBudget | None, origin: Origin) -> Iterator[Setting]:
+    if budget is None:
+        return
+    times = {"run_timeout_ms": budget.run_timeout_ms, "total_timeout_ms": budget.total_timeout_ms}
+    for key, value in times.items():
+        if value is not None:
+            yield _setting((key,), value, origin(key))
+    for unit, amount in budget.units.items():
+        yield _setting(("budget", unit), amount, origin("budget", unit))
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:

@@ -57,6 +57,13 @@ class ForeseenWay(NamedTuple):
 
 def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | None:
     """Return how a stage would fail if it were started now; None if nothing speaks against it."""
+    if preparation.checkpoint.budget is not None:
+        from fsm_orchestrator.record.spending import nothing_left  # noqa: PLC0415 - only with a budget
+
+        stop = nothing_left(preparation.checkpoint)
+        if stop is not None:
+            problem = Problem(cause=stop.nothing_left, details=())
+            return ForeseenFailure(Ending.BUDGET_EXHAUSTED, StageStatus.FAILED, problem)
     settings = preparation.settings[stage]
     if not settings.is_known:
         return None  # a masked command or directory is no place to look

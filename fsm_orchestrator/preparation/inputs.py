@@ -241,6 +241,11 @@ def _run_settings(
 ) -> Iterator[_Said]:
     for key in RUN_KEYS:
         yield _Said(key, getattr(checkpoint, key), getattr(content, key))
+    budget, given = checkpoint.budget, content.budget or {}
+    for key in ("run_timeout_ms", "total_timeout_ms"):
+        yield _Said(key, getattr(budget, key, None), getattr(content, key))
+    for unit, amount in {} if budget is None else budget.units.items():
+        yield _Said(f"budget.{unit}", amount, given.get(unit))
     signals = {one.gate: one.status for one in checkpoint.gate_signals}
     for gate in checkpoint.lifecycle.gates:
         yield _Said(f"gates.{gate}", signals[gate], content.gates.get(gate))

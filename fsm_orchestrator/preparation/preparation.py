@@ -187,6 +187,7 @@ def new_invocation(
         rebuilt=None,
         accepted=None,
         warnings=warnings,
+        used=None,
         repeats=None,
     )
 

@@ -68,7 +68,7 @@ def prepare(
     may_lack_values: bool = False,
     may_go_on: MayGoOn = always,
 ) -> Preparation:
-    """Decide what the request would do. Writes nothing.
+    """Decide what the request would do, and what it may take. Writes nothing.
 
     Args:
         config: the request.
@@ -81,6 +81,19 @@ def prepare(
         UsageError: the request is wrong or refused.
         CheckpointError: a resume without a checkpoint that can be used.
     """
+    prepared = _prepared(config, saved, may_lack_values=may_lack_values, may_go_on=may_go_on)
+    has_limits = config.has_run_limits or prepared.checkpoint.budget is not None
+    is_metered = any(one.on_unmetered is not None for one in prepared.settings.values())
+    if prepared.first_trigger is None or not (has_limits or is_metered):
+        return prepared
+    from fsm_orchestrator.preparation.budgets import budgeted  # noqa: PLC0415 - only with a budget
+
+    return budgeted(prepared)
+
+
+def _prepared(
+    config: RunConfig, saved: SavedRun | None, *, may_lack_values: bool, may_go_on: MayGoOn
+) -> Preparation:
     if config.resume_or_start:
         from fsm_orchestrator.preparation.resume_or_start import settled  # noqa: PLC0415 - rare
 

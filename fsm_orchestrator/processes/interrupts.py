@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -34,6 +35,9 @@ class Interrupts:
         self._answered = 0
         self._is_news = False
         self._defers_stop = False
+        self._stopped_seconds = 0.0
+        self.began = time.monotonic()
+        """When it was made, by `running_seconds`: for the command, when that began."""
         self.is_stop_due = False
         """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
         self.sibling: str | None = None
@@ -63,6 +67,10 @@ class Interrupts:
     def count(self) -> int:
         """The number of requests so far."""
         return len(self._received)
+
+    def running_seconds(self) -> float:
+        """Return the monotonic clock, less the time for which SIGTSTP had stopped this process."""
+        return time.monotonic() - self._stopped_seconds
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when a request has come since the last `drain`."""
@@ -99,7 +107,9 @@ class Interrupts:
         """
         self.is_stop_due = False
         self.before_stop()
+        since = time.monotonic()
         os.kill(os.getpid(), signal.SIGSTOP)
+        self._stopped_seconds += time.monotonic() - since
         self.after_stop()
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Final, Protocol
 
-from fsm_orchestrator.model.endings import TimedOut, WentQuiet
+from fsm_orchestrator.model.endings import BudgetEnded, TimedOut, WentQuiet
 
 READ_SECONDS: Final = 0.1
 """The interval between two reads of the output, where it has a reader."""
@@ -58,19 +58,38 @@ class OutputReader(Protocol):
         """Read all the rest; called once the process has ended, by the caller of `run`."""
 
 
+class Metered(Protocol):
+    """The meter of what a process spends while it runs."""
+
+    next_at: float
+
+    def look(self) -> BudgetEnded | None:
+        """Return why the process has to end; None while it may go on."""
+
+
 class Reading:
-    """The next time to read the output, by the monotonic clock; never, without a reader.
+    """The next time to read the output or the meter, by the monotonic clock; never, without them.
 
     Attributes:
         next_at: that time.
     """
 
-    def __init__(self, reader: OutputReader | None) -> None:
+    def __init__(self, reader: OutputReader | None, meter: Metered | None = None) -> None:
         self._reader = reader
-        self.next_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
+        self._meter = meter
+        self._read_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
+        self.next_at = self._read_at if meter is None else min(self._read_at, meter.next_at)
 
-    def read_if_due(self) -> None:
-        """Read, unless the last time was a moment ago."""
-        if self._reader is not None and time.monotonic() >= self.next_at:
+    def read_if_due(self) -> BudgetEnded | None:
+        """Read, unless the last time was a moment ago; return why the process has to end."""
+        now = time.monotonic()
+        if now < self.next_at:
+            return None
+        if self._reader is not None and now >= self._read_at:
             wait_seconds = 0.0 if self._reader.read() else READ_SECONDS
-            self.next_at = time.monotonic() + wait_seconds
+            self._read_at = time.monotonic() + wait_seconds
+        self.next_at, ended = self._read_at, None
+        if self._meter is not None:
+            ended = self._meter.look() if now >= self._meter.next_at else None
+            self.next_at = min(self._read_at, self._meter.next_at)
+        return ended

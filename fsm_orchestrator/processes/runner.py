@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
+    BudgetEnded,
     Exited,
     Interrupted,
     LimitExceeded,
@@ -33,7 +34,14 @@ from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.kept import spawn_kept
-from fsm_orchestrator.processes.observing import ANOTHERS, Observer, OutputReader, OwnCode, Reading
+from fsm_orchestrator.processes.observing import (
+    ANOTHERS,
+    Metered,
+    Observer,
+    OutputReader,
+    OwnCode,
+    Reading,
+)
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
@@ -42,6 +50,8 @@ from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fsm_orchestrator.processes.cage_order import CageHeld
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
@@ -50,7 +60,7 @@ LEAK_SETTLE_SECONDS: Final = 0.1
 the rest of a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
 
-Stopped = TimedOut | WentQuiet | OutputExceeded | LimitExceeded | Interrupted
+Stopped = TimedOut | WentQuiet | OutputExceeded | LimitExceeded | BudgetEnded | Interrupted
 """The reasons to end a process that did not end by itself."""
 
 
@@ -100,6 +110,8 @@ class ProcessRunner:
         self._keepers = keepers
         self.code = code
         self._is_idle = True
+        self.within: Callable[[Limits], Limits] = lambda limits: limits
+        """Returns limits with no more time than is left."""
 
     def warm_up(self) -> None:
         """Start the keeper without waiting: it comes up while other work is done."""
@@ -156,17 +168,18 @@ class ProcessRunner:
         limits: Limits,
         observer: Observer,
         reader: OutputReader | None = None,
+        meter: Metered | None = None,
     ) -> ProcessReport:
-        """Start `command` and wait for its end, having `reader` read again and again meanwhile.
+        """Start `command`, wait for its end; `reader` and `meter` look again and again meanwhile.
 
         When this returns or raises, the process and what came of it have been collected, but for
         `ProcessReport.survivors`.
         """
         with self._interrupts.stop_deferred():
-            return self._run(command, limits, observer, reader)
+            return self._run(command, self.within(limits), observer, Reading(reader, meter))
 
     def _run(
-        self, command: Command, limits: Limits, observer: Observer, reader: OutputReader | None
+        self, command: Command, limits: Limits, observer: Observer, reading: Reading
     ) -> ProcessReport:
         self._is_idle = False
         began, grace_ms, interrupts = time.monotonic(), limits.kill_grace_ms, self._interrupts
@@ -184,7 +197,7 @@ class ProcessRunner:
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress, limits, began)
-            stopped = self._wait(child, limits, began, output, observer, Reading(reader))
+            stopped = self._wait(child, limits, began, output, observer, reading)
             ended_itself = bool(readable([child.end_descriptor], 0.0))
             if stopped is not None:
                 child.hand_over()
@@ -295,8 +308,7 @@ class ProcessRunner:
             if self._has_ended(child, min(output.wake_at, slow_at, reading.next_at)):
                 output.ended()
                 return None
-            reading.read_if_due()
-            broken = output.broken()
+            broken = reading.read_if_due() or output.broken()
             if broken is not None:
                 return broken
             now = time.monotonic()

@@ -21,10 +21,13 @@ from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus
 
+_OF_OWN_WORK: Final = {StageStatus.FAILED, StageStatus.TIMEOUT, StageStatus.ARTIFACT_MISSING}
+"""The statuses of what the program itself could not do, or had no time for."""
+
 _FAILED_WITH_ZERO: Final = frozenset(
     {
         *(Ending.LEAKED, Ending.PROTECTED_CHANGED, Ending.CONTRACT_VIOLATED),
-        Ending.VERIFICATION_FAILED,
+        *(Ending.VERIFICATION_FAILED, Ending.BUDGET_EXHAUSTED),
     }
 )
 """The endings of failures whose process may have exited with 0."""
@@ -145,7 +148,7 @@ def _is_own_work(execution: StageExecution) -> bool:
     """Say whether the record is of something that the program itself could not do."""
     return (
         execution.operation is not None
-        and execution.status in {StageStatus.FAILED, StageStatus.ARTIFACT_MISSING}
+        and execution.status in _OF_OWN_WORK
         and execution.error is not None
     )
 

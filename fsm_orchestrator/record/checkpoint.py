@@ -38,9 +38,11 @@ from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.budget import RunBudget
     from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.model.trust import Doubt
 else:
+    RunBudget = lazily("fsm_orchestrator.model.budget", "RunBudget")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
     Doubt = lazily("fsm_orchestrator.model.trust", "Doubt")
@@ -101,6 +103,9 @@ class Checkpoint(StrictModel):
     )
     on_leak: OnLeak = Field(
         description="What it means for a stage that it exits with 0 and leaves processes running."
+    )
+    budget: RunBudget | None = left_out(
+        None, "What the run may take over all its stages; left out where nothing was said."
     )
     allow_empty: bool = left_out(
         False,

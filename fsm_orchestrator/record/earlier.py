@@ -4,7 +4,7 @@ A run that is resumed again and again would else read, prove and write all that 
 time. What still counts of them are totals, the completions in force, and a few executions.
 """
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fsm_orchestrator.lifecycle.model import Edge
 from fsm_orchestrator.model.base import (
@@ -18,8 +18,14 @@ from fsm_orchestrator.model.base import (
 from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.vocabulary import Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import UsedBefore
+else:
+    UsedBefore = lazily("fsm_orchestrator.model.budget", "UsedBefore")
 
 KEPT_MAX: Final = 32
 """The invocations that a checkpoint has; when there are more, all but the latest are moved."""
@@ -69,6 +75,9 @@ class Totals(StrictModel):
     )
     loops: Annotated[tuple[LoopTotals, ...], Many] = Field(
         description="The loops that were taken, in the order in which each was taken last."
+    )
+    used: UsedBefore | None = left_out(
+        None, "What they used of the run's budget; left out where it had none."
     )
 
 

@@ -27,11 +27,10 @@ def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
     return last.passed_over
 
 
-def ends_open(checkpoint: Checkpoint, *, is_done: bool) -> tuple[bool, bool]:
+def ends_open(checkpoint: Checkpoint) -> tuple[bool, bool]:
     """Return whether a run had nothing to do, and whether its last stage is not over."""
     lifecycle = checkpoint.lifecycle
-    is_plain = lifecycle.finally_stage is None
-    if not is_done or (is_plain and not any(one.exit_codes for one in lifecycle.state)):
+    if lifecycle.finally_stage is None and not any(one.exit_codes for one in lifecycle.state):
         return False, False
     from fsm_orchestrator.record import declining, last_stage  # noqa: PLC0415 - rare
 

@@ -20,6 +20,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.record.budget_events import BudgetSpent
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
 from fsm_orchestrator.record.gate_events import GateDecided, GateWaiting
 from fsm_orchestrator.record.judging_events import (
@@ -263,6 +264,10 @@ class RunEnded(RunEvent):
     exit_code: int = Field(description="The exit code of the command.")
     closure_ready: bool = Field(description="Whether the run may be closed, as the report has it.")
     finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    worked_ms: Count | None = Field(
+        default=None,
+        description="How long it worked, in milliseconds; left out where the run has no budget.",
+    )
     containment: Containment | None = Field(
         default=None,
         description=(
@@ -319,6 +324,7 @@ EventLine: TypeAlias = Annotated[
     | AttemptInterrupted
     | InvocationsMoved
     | ClosureRefused
+    | BudgetSpent
     | RecordingFailed
     | RunRefused
     | RunEnded

@@ -24,9 +24,12 @@ def folded(invocations: tuple[InvocationRecord, ...]) -> tuple[InvocationRecord,
     finished_at = last.finished_at
     if finished_at is None or not is_foldable(before) or _essence(before) != _essence(last):
         return invocations
+    if (before.used is None) is not (last.used is None):
+        return invocations
     count = last.last_number - before.number
     repeats = Repeats(count=count, last_started_at=last.started_at, last_finished_at=finished_at)
-    return (*rest, before.model_copy(update={"repeats": repeats}))
+    used = None if before.used is None else before.used.with_more(last.used)
+    return (*rest, before.model_copy(update={"repeats": repeats, "used": used}))
 
 
 def is_foldable(invocation: InvocationRecord) -> bool:
@@ -41,7 +44,7 @@ def is_foldable(invocation: InvocationRecord) -> bool:
 
 def _essence(invocation: InvocationRecord) -> dict[str, Any]:
     """Return what tells an invocation from its repetition: all but times and numbers."""
-    apart = {"number", "started_at", "finished_at", "repeats"}
+    apart = {"number", "started_at", "finished_at", "repeats", "used"}
     said = {key: value for key, value in invocation if key not in apart}
     return said | {
         "transitions": tuple(map(_step, invocation.transitions)),

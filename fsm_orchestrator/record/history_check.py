@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from fsm_orchestrator.gates.judging import decision_problem, have_passed, signal_problem
-from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.attempt_check import (
     completion_problems,
@@ -134,7 +134,7 @@ def _transition_problems(
     if transition.source != state:
         yield f"{at}.source: is {transition.source!r}, but the run was in {state!r}"
     lifecycle = replay.draft.lifecycle
-    if all(edge.dest != transition.dest for edge in lifecycle.edges_from(state, trigger)):
+    if all(edge.dest != transition.dest for edge in _edges_from(lifecycle, state, trigger)):
         yield f"{at}: no edge leads from {state!r} to {transition.dest!r} on {trigger.value}"
     match trigger:
         case Trigger.GATES_PASSED | Trigger.GATES_REFUSED:
@@ -154,8 +154,17 @@ def _transition_problems(
         ):
             if not replay.gives(trigger):
                 yield f"{at}: no recorded execution of {state!r} ended so"
-        case Trigger.START | Trigger.RESUME | Trigger.RUN_ABORTED:
+        case Trigger.START | Trigger.RESUME | Trigger.RUN_ABORTED | Trigger.RUN_TIMED_OUT:
             pass
+
+
+def _edges_from(lifecycle: Lifecycle, state: str, trigger: Trigger) -> tuple[Edge, ...]:
+    """Return the edges tried, those among them that no file declares."""
+    if trigger is not Trigger.RUN_TIMED_OUT:
+        return lifecycle.edges_from(state, trigger)
+    from fsm_orchestrator.lifecycle.timing import edges_from  # noqa: PLC0415 - rare
+
+    return edges_from(lifecycle, state, trigger)
 
 
 def _order_problems(transition: TransitionRecord, at: str, *, is_first: bool) -> Iterator[str]:
@@ -164,7 +173,8 @@ def _order_problems(transition: TransitionRecord, at: str, *, is_first: bool) ->
     Elsewhere is also after the end: no other edge leads from a terminal state.
     """
     begins = transition.trigger in {Trigger.START, Trigger.RESUME}
-    if is_first and not begins and transition.trigger is not Trigger.RUN_ABORTED:
+    aborts = transition.trigger in {Trigger.RUN_ABORTED, Trigger.RUN_TIMED_OUT}
+    if is_first and not begins and not aborts:
         yield f"{at}.trigger: an invocation begins with start or resume"
     if not is_first and begins:
         yield f"{at}.trigger: {transition.trigger.value} in the middle of an invocation"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.model.execution import StageExecution, cycle_in
 from fsm_orchestrator.model.invocation import InvocationRecord
@@ -22,6 +22,9 @@ from fsm_orchestrator.record.earlier import (
 )
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import UsedBefore
 
 
 class Division(NamedTuple):
@@ -92,7 +95,17 @@ def _totals(checkpoint: Checkpoint, replay: Replay, going: tuple[InvocationRecor
         stages=tuple(_stages(checkpoint, replay, going)),
         passed_over=walked[-1] if walked else passed_before,
         loops=_loops(checkpoint, going),
+        used=_used(checkpoint, going),
     )
+
+
+def _used(checkpoint: Checkpoint, going: tuple[InvocationRecord, ...]) -> UsedBefore | None:
+    before = None if checkpoint.earlier is None else checkpoint.earlier.totals.used
+    if before is None and all(one.used is None for one in going):
+        return None
+    from fsm_orchestrator.record.spending import used_by  # noqa: PLC0415 - only with a budget
+
+    return used_by(going, before)
 
 
 def _stages(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fsm_orchestrator.config.origins import RUN_KEYS, SettingOrigin
+from fsm_orchestrator.config.origins import RUN_KEYS, TIME_KEYS, SettingOrigin
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
@@ -24,7 +24,7 @@ from fsm_orchestrator.vocabulary import (
     SettingSource,
 )
 
-_RUN_KEYS: Final = ("lifecycle", *RUN_KEYS)
+_RUN_KEYS: Final = ("lifecycle", *RUN_KEYS, *TIME_KEYS)
 _STAGE_KEYS: Final = (
     *(key for key in StageGiven.model_fields if key not in TABLES),
     *(f"retry.{key}" for key in RetryPolicy.model_fields),
@@ -35,8 +35,10 @@ _STAGE_KEYS: Final = (
 def origin_problems(checkpoint: Checkpoint) -> Iterator[str]:
     """Find origins of what the run does not have, and settings that have come from nowhere."""
     origins, latest = checkpoint.origins, checkpoint.invocation.number
+    units = () if checkpoint.budget is None else checkpoint.budget.units
     known = {
         *_RUN_KEYS,
+        *(f"budget.{unit}" for unit in units),
         *(f"gates.{gate}" for gate in checkpoint.lifecycle.gates),
         *(f"gate.{gate}" for gate in checkpoint.lifecycle.gates),
         "subject",
@@ -89,6 +91,7 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
     for key, value in (
         ("timeout_ms", checkpoint.timeout_ms),
         ("kill_grace_ms", checkpoint.kill_grace_ms),
+        *_budget_settings(checkpoint),
     ):
         if (value is not None) is not (key in given):
             yield f"origins.by_setting: does not fit {key}, which is {value}"
@@ -104,6 +107,15 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
         origin = given.get(key)
         if _invocation_of(signal.given) != _invocation_of(origin):
             yield f"origins.by_setting: {key} was not given to the invocation of its signal"
+
+
+def _budget_settings(checkpoint: Checkpoint) -> Iterator[tuple[str, object]]:
+    """Yield the settings of the budget by their keys."""
+    budget = checkpoint.budget
+    yield "run_timeout_ms", None if budget is None else budget.run_timeout_ms
+    yield "total_timeout_ms", None if budget is None else budget.total_timeout_ms
+    for unit, amount in {} if budget is None else budget.units.items():
+        yield f"budget.{unit}", amount
 
 
 def _invocation_of(given: SignalGiven | SettingOrigin | None) -> int | None:
@@ -145,8 +157,9 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     yield from ((key,) for key in LIMIT_FIELDS if getattr(record, key) is not None)
     if record.retry is not None:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
-    if record.env_inherit is not None:
-        yield ("env_inherit",)
+    for key in ("env_inherit", "on_unmetered"):
+        if getattr(record, key) is not None:
+            yield (key,)
     if record.pins is not None:
         yield ("pin",)
     if record.confine is not None:

@@ -44,6 +44,7 @@ TOLD: Final = frozenset(
         *(EventName.ATTEMPT_BEGUN, EventName.ATTEMPT_INTERRUPTED),
         *(EventName.STAGE_ENDED, EventName.STAGE_SKIPPED, EventName.STAGE_RETRYING),
         *(EventName.CLOSURE_REFUSED, EventName.RECORDING_FAILED, EventName.RUN_ENDED),
+        EventName.BUDGET_SPENT,
     }
 )
 """The events that tell of the record; the others only say how it came to it."""

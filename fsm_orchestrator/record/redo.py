@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
+from fsm_orchestrator.record.budget_events import BudgetSpent
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.events import (
     AttemptInterrupted,
@@ -128,7 +129,7 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
             return ended.with_invocation(
                 containment=Containment.PROCESS_GROUP if is_lost else invocation.containment
             )
-        case StageSkipped() | ClosureRefused():
+        case StageSkipped() | ClosureRefused() | BudgetSpent():
             return draft.with_execution(event.execution)
         case RecordingFailed():
             return draft if event.execution is None else draft.with_execution(event.execution)
@@ -140,7 +141,12 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
             division = divided(draft)
             return draft if division is None else division.with_mark(event.file)
         case RunEnded():
-            return draft.with_invocation(finished_at=event.finished_at, exit_code=event.exit_code)
+            used = invocation.used
+            if used is not None:
+                used = used.model_copy(update={"worked_ms": event.worked_ms})
+            return draft.with_invocation(
+                finished_at=event.finished_at, exit_code=event.exit_code, used=used
+            )
         case _:
             return draft
 

@@ -40,9 +40,11 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetReport
     from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.model.trust import Acceptance
 else:
+    BudgetReport = lazily("fsm_orchestrator.model.budget", "BudgetReport")
     Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
@@ -145,6 +147,11 @@ class Report(StrictModel):
             " to do."
         )
     )
+    budget: BudgetReport | None = left_out(
+        None,
+        "What the run may take over all its stages, and what it took; left out where nothing was"
+        " said and nothing metered.",
+    )
     transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
     )
@@ -227,7 +234,12 @@ class Report(StrictModel):
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
         return InvocationRecord(
-            number=self.latest_number, passed_over=(), rerun=(), repeats=None, **_shared(self)
+            number=self.latest_number,
+            passed_over=(),
+            rerun=(),
+            used=None,
+            repeats=None,
+            **_shared(self),
         )
 
     @property
@@ -238,10 +250,7 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures that no later attempt repaired; to decline is none.
-
-        Without what ended only because a stage beside it failed.
-        """
+        """The failures that no later attempt repaired; not what declined, or ended by another's."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             one
@@ -258,8 +267,8 @@ class Report(StrictModel):
     @property
     def blocking_stage(self) -> str | None:
         """The stage that said that it is blocked, by which the run is blocked; else None."""
-        last = self.transitions[-1] if self.transitions else None
-        return last.source if last and last.trigger is Trigger.STAGE_BLOCKED else None
+        by_stage = (one for one in self.transitions if one.trigger is Trigger.STAGE_BLOCKED)
+        return next((one.source for one in by_stage), None)
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -307,14 +316,10 @@ def build_report(
     unrun: tuple[str, ...] = ()
     nothing_ran = had_nothing_to_do = is_unfinished = False
     if is_done:
-        from fsm_orchestrator.record.earned import (  # noqa: PLC0415 - at the end
-            ends_open,
-            has_run_nothing,
-            unrun_stages,
-        )
+        from fsm_orchestrator.record import earned  # noqa: PLC0415 - at the end
 
-        unrun, nothing_ran = unrun_stages(checkpoint), has_run_nothing(checkpoint)
-        had_nothing_to_do, is_unfinished = ends_open(checkpoint, is_done=is_done)
+        unrun, nothing_ran = earned.unrun_stages(checkpoint), earned.has_run_nothing(checkpoint)
+        had_nothing_to_do, is_unfinished = earned.ends_open(checkpoint)
     is_open = unrun or nothing_ran or had_nothing_to_do or is_unfinished
     may_close = is_done and artifacts_intact and checkpoint.doubt is None and not is_open
     return Report(
@@ -330,6 +335,7 @@ def build_report(
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
+        budget=_budget(checkpoint),
         blocked_reason_codes=codes,
         waiting_for=awaited,
         events_head=_head_in(checkpoint),
@@ -339,6 +345,15 @@ def build_report(
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def _budget(checkpoint: Checkpoint) -> BudgetReport | None:
+    is_used = any(one.used is not None for one in checkpoint.invocations)
+    if checkpoint.budget is None and not is_used:
+        return None
+    from fsm_orchestrator.record.spending import budget_report  # noqa: PLC0415 - only with a budget
+
+    return budget_report(checkpoint)
 
 
 def with_head(report: Report, checkpoint: Checkpoint) -> Report:

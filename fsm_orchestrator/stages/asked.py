@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,8 +11,10 @@ from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import ExitMeaning
+from fsm_orchestrator.model.endings import ProcessEnd, TimedOut
 from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
@@ -19,6 +22,7 @@ from fsm_orchestrator.vocabulary import OnLeak
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.guarding import Guard
+    from fsm_orchestrator.stages.meter import Meter
     from fsm_orchestrator.stages.verifying import Verifying
 
 
@@ -40,6 +44,10 @@ class Asked(NamedTuple):
         given_paths: returns how each path was given that is relative to something, by the path.
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
+        open_meter: opens its meter; None where nothing is metered.
+        time_limit: whose time its timeout is, and all of that time in milliseconds, where it is
+            not its own.
+        within: returns limits with no more time than the run has left.
         verifying: returns what is told of its verifications.
         guard: what its protected paths are before it; None where it has none.
     """
@@ -64,8 +72,18 @@ class Asked(NamedTuple):
     asked_to_end: Callable[[], int | None]
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
+    open_meter: Callable[[], AbstractContextManager[Meter]] | None
+    time_limit: tuple[TimeLimit, int] | None
+    within: Callable[[Limits], Limits]
     verifying: Callable[[], Verifying]
     guard: Guard | None = None
+
+    def in_whose_time(self, end: ProcessEnd) -> ProcessEnd:
+        """Return how its process ended; where its time was up, also whose that was."""
+        if not isinstance(end, TimedOut) or self.time_limit is None:
+            return end
+        limit, allowed_ms = self.time_limit
+        return end._replace(limit=limit, allowed_ms=allowed_ms)
 
     @property
     def key(self) -> str:

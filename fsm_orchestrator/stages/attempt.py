@@ -41,8 +41,10 @@ from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.endings import ProcessEnd
     from fsm_orchestrator.stages.confining import Cage
     from fsm_orchestrator.stages.earning import Earning
+    from fsm_orchestrator.stages.meter import Meter
 
 
 class Attempt(Asked):
@@ -58,10 +60,24 @@ class Attempt(Asked):
     """One line about it, which may be empty; None when there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
+    _meter: Meter | None = None
     _earning: Earning | None = None
     _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
+        """Run the attempt to its end with its meter, if it has one; return the record of it.
+
+        Raises:
+            RecordingError: its files cannot be written, or a callback raised it; the process, if
+                any, has been ended.
+            OperationError: a process of it could not be ended.
+        """
+        if self.open_meter is None:
+            return self._run(runner)
+        with self.open_meter() as self._meter:
+            return self._run(runner)
+
+    def _run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
 
         Raises:
@@ -94,6 +110,7 @@ class Attempt(Asked):
                 raise not_ended(self.record.stage, report.survivors)
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
+        report = report._replace(end=self._within_budget(report.end))
         by_itself = report.end
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
@@ -101,7 +118,8 @@ class Attempt(Asked):
             verdict = self._judged(report, snapshot, judging)
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
-            report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
+            late = self.in_whose_time(TimedOut(self.limits.timeout_ms, was_killed=False))
+            report = report._replace(end=late)
         self._judged_ms = self.clock.elapsed_ms(judging.began)
         signum = self.asked_to_end()
         if signum is not None and isinstance(by_itself, Exited | Signaled):
@@ -119,6 +137,7 @@ class Attempt(Asked):
             cage=self._cage,
             black_box=self._black_box,
             memory_kill=self._memory_kill,
+            metered=None if self._meter is None else self._meter.metered,
             earned=None if earning is None else earning.earned,
             program=() if self._program is None else self._program.record(self.masker),
         )
@@ -166,13 +185,20 @@ class Attempt(Asked):
 
         return Earning(self)
 
+    def _within_budget(self, end: ProcessEnd) -> ProcessEnd:
+        """Return how the process ended: by the run's time, or over its budget, if that is so."""
+        if self._meter is not None:
+            end = self._meter.judged(end, (0, *self.exit_codes))
+        return self.in_whose_time(end)
+
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
         """Return the cage, if there is one, to be had for as long as the process may need it."""
         if self.settings.confine is None:
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
-        return cage_of(self.settings, self.record.token, self.home)
+        meter = None if self._meter is None else self._meter.path
+        return cage_of(self.settings, self.record.token, self.home, meter)
 
     def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
         """Return what it runs, which is no other in equal runs: no machine's own programs are."""
@@ -186,7 +212,7 @@ class Attempt(Asked):
         if self._earning is not None and self._earning.refusal is not None:
             return ProcessReport(self._earning.refusal)
         try:
-            return runner.run(self._command(), self.limits, self, reader)
+            return runner.run(self._command(), self.limits, self, reader, self._meter)
         except LogLostError as lost:
             names = log_names(self.record.stage, self.record.attempt)
             with files.recording(
@@ -234,7 +260,8 @@ class Attempt(Asked):
 
     def _environment(self) -> dict[str, str]:
         temporary = {} if self._cage is None else {"TMPDIR": self._cage.temporary}
-        ours = {**self.our_variables, **temporary}
+        metered = {} if self._meter is None else self._meter.variables
+        ours = {**self.our_variables, **metered, **temporary}
         return environment_of(self.settings, ours)
 
     def _tail(self, output: int) -> str:

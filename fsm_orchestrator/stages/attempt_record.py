@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
+    BudgetEnded,
     ByExitCode,
     Exited,
     Failings,
@@ -25,13 +26,14 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.program import ProgramFile
-from fsm_orchestrator.model.promises import HeldHow
+from fsm_orchestrator.model.promises import HeldHow, TimeLimit
 from fsm_orchestrator.processes.runner import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
 from fsm_orchestrator.vocabulary import OnLeak, StageStatus
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetStop, Metering, UnitAmount
     from fsm_orchestrator.model.confinement import ExceededLimit
     from fsm_orchestrator.processes.memory_kills import MemoryKill
     from fsm_orchestrator.stages.asked import Asked
@@ -48,6 +50,7 @@ class Ended(NamedTuple):
     Attributes:
         was_judged: False when its time was up while its artifacts were judged.
         black_box: one line about it, which may be empty; None when there is none.
+        metered: what it metered; None where it had no meter.
         verified: what came of verifying what it did; None before that.
     """
 
@@ -61,6 +64,7 @@ class Ended(NamedTuple):
     black_box: str | None
     memory_kill: MemoryKill | None
     program: tuple[ProgramFile, ...]
+    metered: tuple[UnitAmount, ...] | None = None
     verified: Verified | None = None
     earned: Earned | None = None
 
@@ -68,7 +72,7 @@ class Ended(NamedTuple):
 def record_of(asked: Asked, ended: Ended) -> StageExecution:
     """Return the record of an attempt that has ended."""
     end, masker = ended.report.end, asked.masker
-    own_end = end.by_then if isinstance(end, Interrupted) else end
+    own_end = end.by_then if isinstance(end, Interrupted | BudgetEnded) else end
     of_earned = None
     if ended.earned is not None:
         from fsm_orchestrator.stages.earning import earned_record  # noqa: PLC0415 - rare
@@ -109,6 +113,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         limit_exceeded=exceeded,
         usage_held_by=_usage_held_by(asked, ended.report),
         confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
+        metering=_metering(ended),
         started_at=asked.record.started_at,
         artifacts_judged_ms=ended.judged_ms,
         duration_ms=ended.duration_ms,
@@ -139,6 +144,20 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             is_complete=status is StageStatus.SUCCESS or verified is not None,
         ),
     )
+
+
+def _metering(ended: Ended) -> Metering | None:
+    """Return what was metered, and what of the run's budget ended it."""
+    end = ended.report.end
+    is_out_of_time = isinstance(end, TimedOut) and end.limit is not TimeLimit.STAGE
+    if ended.metered is None and not is_out_of_time:
+        return None
+    from fsm_orchestrator.model.budget import Metering, TimeStop  # noqa: PLC0415 - only with a budget
+
+    stop: BudgetStop | None = end.stop if isinstance(end, BudgetEnded) else None
+    if isinstance(end, TimedOut) and is_out_of_time:
+        stop = TimeStop(kind="time", limit=end.limit, allowed_ms=end.allowed_ms)
+    return Metering(metered=ended.metered or (), stopped_by=stop)
 
 
 def _earned_fields(

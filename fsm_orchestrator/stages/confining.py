@@ -60,16 +60,20 @@ class Cage(NamedTuple):
 
 
 @contextlib.contextmanager
-def cage_of(settings: StageSettings, token: str, home: HeldDirectory) -> Iterator[Cage | None]:
+def cage_of(
+    settings: StageSettings, token: str, home: HeldDirectory, meter: str | None = None
+) -> Iterator[Cage | None]:
     """Build what the cage of an attempt needs, and take its temporary directory away after it.
 
     The directories of its expected artifacts are made: a rule needs something that is there.
+    `meter` is the path of its meter, the one file of the record that it may write to.
     """
     if settings.confine is None:
         yield None
         return
     temporary = temporary_directory(token)
-    cage = Cage(_order(settings, settings.confine, temporary), temporary)
+    order = _order(settings, settings.confine, temporary, () if meter is None else (meter,))
+    cage = Cage(order, temporary)
     try:
         for directory in artifact_directories(settings):
             _make(directory, home)
@@ -127,8 +131,10 @@ def foreseen_refusal(settings: StageSettings, confine: Confine) -> NotSpawned | 
     return foreseen(_order(settings, confine, tempfile.gettempdir()))
 
 
-def _order(settings: StageSettings, confine: Confine, temporary: str) -> CageOrder:
-    write = (*writable(settings, confine), temporary, *filter(os.path.exists, DEVICES))
+def _order(
+    settings: StageSettings, confine: Confine, temporary: str, others: tuple[str, ...] = ()
+) -> CageOrder:
+    write = (*writable(settings, confine), *others, temporary, *filter(os.path.exists, DEVICES))
     read = None
     if confine.read is not None:
         program = shutil.which(settings.command) or settings.command

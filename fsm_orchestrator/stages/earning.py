@@ -128,6 +128,10 @@ class Earning:
             else:
                 self.earned = Earned(changes, is_compared=True)
 
+    def all_inputs(self) -> tuple[InputDigest, ...]:
+        """Return the inputs of a stage that has completed, as they are now."""
+        return digests_of(self._asked.settings, lambda _path: None)
+
     def note_inputs(
         self, end: ProcessEnd, verdict: ArtifactsVerdict, may_go_on: Callable[[str], bool]
     ) -> None:

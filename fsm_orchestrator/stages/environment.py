@@ -17,7 +17,8 @@ REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
 AGENT_VARIABLE: Final = "SSH_AUTH_SOCK"
 """Leads to the keys of whoever started the run: a confined stage can sign nothing with them."""
 MINIMAL: Final = ("PATH", "HOME", "LANG", "TERM", "TZ", "USER", "TMPDIR")
-_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, ""})
+METER_VARIABLE: Final = "ORCHESTRATOR_METER"
+_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, METER_VARIABLE, ""})
 """What an orchestrator around us says of its own stage; and without a name nothing can be passed
 on."""
 

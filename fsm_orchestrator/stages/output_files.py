@@ -125,6 +125,11 @@ def postmortem_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
 
 
+def meter_name(stage: str, attempt: int) -> str:
+    """Return where an attempt's meter is, relative to the output directory."""
+    return f"{LOGS_DIRECTORY}/{stage}.{attempt}.meter.jsonl"
+
+
 def protected_name(stage: str, attempt: int) -> str:
     """Return where it is kept what an attempt's protected paths were before it."""
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.protected.json"

@@ -75,8 +75,12 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         return _changed(asked, made, verified.changes)
     if verified.failure is not None:
         return _ended(asked, made, verified.failure)
-    # What the work went by, not what is there now: where that differs, a resume says so.
-    return made.model_copy(update={"inputs": work.inputs})
+    if earning is None:
+        return made
+    # What the work went by, not what is there now; of what is declared since, what is there now.
+    known = {one.path: one for one in work.inputs}
+    inputs = tuple(known.get(one.path, one) for one in earning.all_inputs())
+    return made.model_copy(update={"inputs": inputs})
 
 
 def _earning(asked: Asked) -> Earning | None:

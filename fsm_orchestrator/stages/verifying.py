@@ -176,7 +176,7 @@ class _One:
         self.masked = asked.masker.mask_all(words)
         settings = asked.settings
         timeout_ms = settings.verify_timeout_ms or asked.limits.timeout_ms
-        self.limits = asked.limits._replace(timeout_ms=timeout_ms)
+        self.limits = asked.within(asked.limits._replace(timeout_ms=timeout_ms))
         self._settings = _settings_of(settings)
         self._names = asked.record.stage, asked.record.attempt, number
 

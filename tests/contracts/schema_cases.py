@@ -123,6 +123,9 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "done after a kill": Ending(
         ((*PASSING, *stages(ONCE_KILLING)), RESUME), 0, may_close=True, events="attempt.interrupted"
     ),
+    "timeout, for the run had no time": Ending(
+        ((*DONE, "--run-timeout", "1ms"),), 124, may_close=False, events="budget.spent"
+    ),
     "done, an artifact lost since": Ending(
         ((*PASSING, *stages("echo 1 > plan.json"), *PLAN), RESUME),
         *(1, False),

@@ -71,6 +71,9 @@ FILES: Final = {
 """Files that do nothing but read or escape foreign text, and which."""
 
 ALLOWED: Final = {
+    ("text/amounts.py", "amount_given"): "an amount that a person wrote",
+    ("text/amounts.py", "is_unit"): "what a stage or a person calls a unit",
+    ("stages/meter.py", "Meter._read_on"): "a file that a stage wrote",
     ("model/dumping.py", "_number"): "a number as Python writes it",
     ("approvals/answering.py", "said_in"): "an SSH signature",
     ("approvals/signing.py", "usable_keys"): "what ssh-add prints",

@@ -52,9 +52,11 @@ def next_states() -> dict[tuple[str, Trigger], str | None]:
 
 NEXT: Final = next_states()
 TRIGGERS: Final = tuple(
-    one for one in Trigger if one not in {meaning.trigger for meaning in ExitMeaning}
+    one
+    for one in Trigger
+    if one not in {Trigger.RUN_TIMED_OUT, *(meaning.trigger for meaning in ExitMeaning)}
 )
-"""Those of a lifecycle in which no exit code means anything."""
+"""Those of a lifecycle in which no exit code means anything, for a run of unlimited time."""
 
 
 CLOSING: Final = (Guard.ARTIFACTS_INTACT, Guard.GATES_HOLD)

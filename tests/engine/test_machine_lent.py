@@ -8,7 +8,7 @@ import pytest
 
 from fsm_orchestrator.engine import machine as engine_machine
 from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
-from fsm_orchestrator.lifecycle.model import Lifecycle, State
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.vocabulary import Trigger
 
@@ -25,9 +25,9 @@ def noted_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Lifecycle]]
     built: list[Lifecycle] = []
     real = engine_machine.build_machine
 
-    def build(lifecycle: Lifecycle) -> object:
+    def build(lifecycle: Lifecycle, edges: tuple[Edge, ...]) -> object:
         built.append(lifecycle)
-        return real(lifecycle)
+        return real(lifecycle, edges)
 
     monkeypatch.setattr(engine_machine, "build_machine", build)
     kept = engine_machine._idle[:]

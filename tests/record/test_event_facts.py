@@ -32,7 +32,7 @@ the log's), which program wrote it, and how far the log had come."""
 
 # -- the reader -----------------------------------------------------------------------------
 
-ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun"})
+ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun", "used"})
 """What an invocation's record has and the report of the latest has not."""
 
 

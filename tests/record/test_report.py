@@ -436,5 +436,5 @@ def test_latest_invocation_has_the_shape_of_the_earlier_ones(tmp_path: Path) -> 
     report = load_report(tmp_path / "out")
     assert report.earlier_invocations == (latest,)
     assert report.latest.number == 2
-    only_in_checkpoint = {"number", "passed_over", "repeats", "rerun"}
+    only_in_checkpoint = {"number", "passed_over", "repeats", "rerun", "used"}
     assert set(InvocationRecord.model_fields) - set(Report.model_fields) == only_in_checkpoint

@@ -37,7 +37,7 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
-from fsm_orchestrator.processes.observing import Observer, OutputReader
+from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
 from tests.support.soak import SOAK
@@ -346,9 +346,10 @@ class PlainRunner(ProcessRunner):
         limits: Limits,
         observer: Observer,
         reader: OutputReader | None = None,
+        meter: Metered | None = None,
     ) -> ProcessReport:
         """Run a stage that ends by itself."""
-        del limits, reader
+        del limits, reader, meter
         with subprocess.Popen(
             [command.command, *command.args],
             cwd=command.cwd,

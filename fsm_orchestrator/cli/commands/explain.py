@@ -164,5 +164,10 @@ def _notices(explanation: Explanation, width: int) -> Iterator[_Block]:
     """Yield what else there is to know of the run, each by itself."""
     about = () if explanation.subject is None else explanation.subject.lines
     yield from (_Block(_RANK_NOTICES, labelled("about", one, width)) for one in about)
+    if explanation.budget is not None:
+        from fsm_orchestrator.explanation.budget_words import brief_words
+
+        if spent := brief_words(explanation.budget):
+            yield _Block(_RANK_NOTICES, labelled("spent", spent, width))
     told = (*(one.sentence for one in explanation.changed_files), *explanation.warnings)
     yield from (_Block(_RANK_NOTICES, labelled("note", one, width)) for one in told)

@@ -165,7 +165,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             [
                 *_headed(view.standing, head, width),
                 *about_lines(report),
-                *columns([*rows, *starter_rows(_starter(view))]),
+                *columns([*rows, *_spent_rows(view), *starter_rows(_starter(view))]),
                 "",
             ]
         )
@@ -192,6 +192,16 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
     told = [one for one in (*notes, place, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
+
+
+def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:
+    """Return the row of what was spent by now; none where nothing is metered."""
+    if view.report.budget is None:
+        return []
+    from fsm_orchestrator.cli.spent_rows import spent_rows
+    from fsm_orchestrator.inspection.spent_now import spent_now
+
+    return spent_rows(spent_now(view))
 
 
 def _at_work(attempts: Sequence[AttemptRecord], state: str | None) -> str:

@@ -33,7 +33,7 @@ Exit codes:
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
---help-all explains each option; `init` writes a file of them for --config.
+--help-all explains each option; `init` writes a file: --config run.toml.
 
 {_RUN_EXAMPLE}
 {_RUN_EXIT_CODES}""",

@@ -74,6 +74,37 @@ class EnvironmentPair(click.ParamType[tuple[str, str]]):
         return key, content
 
 
+class UnitBudget(click.ParamType[tuple[str, str]]):
+    """`UNIT=AMOUNT`, the amount a decimal number more than 0."""
+
+    name = "UNIT=AMOUNT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the unit and the amount, checked."""
+        if isinstance(value, tuple):
+            return value
+        from fsm_orchestrator.text.amounts import amount_given, is_unit
+
+        unit, equals, text = str(value).partition("=")
+        if not equals:
+            self.fail(f"{quoted(unit)}: a budget is UNIT=AMOUNT, such as usd=5", param, ctx)
+        if not is_unit(unit):
+            self.fail(
+                f"{quoted(unit)}: a unit is a name of lower-case letters, digits and _, at most 32",
+                param,
+                ctx,
+            )
+        try:
+            amount = amount_given(text)
+        except ValueError as error:
+            self.fail(f"{quoted(text)}: {error}", param, ctx)
+        if amount == "0":
+            self.fail(f"{quoted(text)}: a budget is more than 0", param, ctx)
+        return unit, amount
+
+
 class DeclaredSecret(click.ParamType[tuple[str, str | None]]):
     """`KEY`, or `KEY=VALUE`. A refusal does not show it."""
 

@@ -20,6 +20,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     RunIdentifier,
     Section,
     StageName,
+    UnitBudget,
     Whole,
     Word,
     one_of,
@@ -262,6 +263,7 @@ def _run_control_options() -> list[click.Parameter]:
             help="How long each stage may take to end after SIGTERM before SIGKILL"
             f" (default {exact_span(DEFAULT_KILL_GRACE_MS)}).",
         ),
+        *_budget_options(section),
         Once(
             section,
             "--on-leak",
@@ -293,5 +295,33 @@ def _run_control_options() -> list[click.Parameter]:
             "--fixed-clock",
             type=Instant(),
             help="Stop the clock at ISO, so that equal runs give equal reports, byte for byte.",
+        ),
+    ]
+
+
+def _budget_options(section: str) -> list[click.Parameter]:
+    """Return the options for what a run may take over all its stages."""
+    return [
+        Once(
+            section,
+            ("--run-timeout", "--run-timeout-ms", "run_timeout_ms"),
+            type=Whole(MILLISECONDS),
+            help="How long each invocation may work: all stages, gates, waits and retries (default:"
+            " no limit).",
+        ),
+        Once(
+            section,
+            ("--total-timeout", "--total-timeout-ms", "total_timeout_ms"),
+            type=Whole(MILLISECONDS),
+            help="How long all invocations of the run together may work; the time between them does"
+            " not count (default: no limit).",
+        ),
+        Section(
+            section,
+            "--budget",
+            multiple=True,
+            type=UnitBudget(),
+            help="How much of a unit the stages may spend together, as they meter it in the file"
+            " ORCHESTRATOR_METER: usd=5, tokens=2000000. Repeatable, once for each unit.",
         ),
     ]

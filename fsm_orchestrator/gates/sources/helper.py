@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, assert_never
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.model.endings import (
+    BudgetEnded,
     Exited,
     Interrupted,
     LimitExceeded,
@@ -113,7 +114,7 @@ def problem_with_end(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:
             return None, said
         case Exited():
             return EvidenceProblem.EXIT_CODE, said
-        case Signaled() | Lost() | LimitExceeded():
+        case Signaled() | Lost() | LimitExceeded() | BudgetEnded():
             return EvidenceProblem.KILLED, said
         case TimedOut() | WentQuiet():
             return EvidenceProblem.TIMED_OUT, said

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.ci.cases import Case, Suite, Verdict, cases_of
 from fsm_orchestrator.text.hidden import printable
 
@@ -28,6 +29,7 @@ def junit_xml(view: InspectedRun) -> str:
         "lifecycle": "" if report.lifecycle is None else report.lifecycle.name,
         "terminal_state": "" if report.terminal_state is None else report.terminal_state.value,
         "closure_ready": str(report.closure_ready).lower(),
+        **_spent(report),
     }
     properties = "".join(f"<property{_keys(name=k, value=v)}/>" for k, v in facts.items())
     # Without its zone: the schemas of most readers have a time of day that has none.
@@ -43,6 +45,13 @@ def junit_xml(view: InspectedRun) -> str:
             lines += [_case(one, facts["lifecycle"] or PRODUCT) for one in of_suite]
             lines.append("</testsuite>")
     return "\n".join((*lines, "</testsuites>", ""))
+
+
+def _spent(report: Report) -> dict[str, str]:
+    """Return how much of each unit was spent, and how much may be."""
+    units = () if report.budget is None else report.budget.units
+    spent = {f"spent.{one.unit}": one.spent for one in units}
+    return spent | {f"budget.{one.unit}": one.allowed for one in units if one.allowed is not None}
 
 
 def _counts(cases: Iterable[Case]) -> dict[str, str]:

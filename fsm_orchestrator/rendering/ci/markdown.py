@@ -58,6 +58,11 @@ def _head(view: InspectedRun, explanation: Explanation) -> Iterator[str]:
     may_close = "may be closed" if standing is Standing.DONE else "may not be closed"
     about = () if report.subject is None else report.subject.lines
     facts = [f"**{may_close}**", f"lifecycle {_text(explanation.lifecycle or 'not known')}"]
+    if explanation.budget is not None:
+        from fsm_orchestrator.explanation.budget_words import brief_words  # noqa: PLC0415 - only with a budget
+
+        spent = brief_words(explanation.budget)
+        facts += [f"spent {_text(spent)}"] if spent else []
     yield ", ".join([*facts, *(f"about {_text(one)}" for one in about[:1])])
 
 

@@ -157,6 +157,7 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
     """Return the picture of a lifecycle of the right shape, judged or not."""
     happy = happy_walk(lifecycle)
     folds, single = folded(lifecycle, marks.sets_apart)
+    timed = [one for one in marks.edges if one.trigger is Trigger.RUN_TIMED_OUT]  # never declared
     spine = tuple(dict.fromkeys(name for edge in happy for name in (edge.source, edge.dest)))
     elsewhere = {*spine, *lifecycle.group_of}  # stages of a group are in its node
     off_spine = [state.name for state in lifecycle.state if state.name not in elsewhere]
@@ -169,7 +170,7 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
             *(_node(lifecycle, lifecycle.states[name], marks) for name in (*spine, *off_spine)),
             *_groups(folds, marks),
         ),
-        arrows=(*_arrows(lifecycle, single, happy, marks), *_fold_arrows(folds, marks)),
+        arrows=(*_arrows(lifecycle, [*single, *timed], happy, marks), *_fold_arrows(folds, marks)),
         spine=spine,
     )
 

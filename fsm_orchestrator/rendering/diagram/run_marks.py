@@ -11,6 +11,7 @@ from typing import Final
 
 from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
+from fsm_orchestrator.lifecycle.timing import edges_from
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
@@ -61,7 +62,7 @@ def resume_entry(lifecycle: Lifecycle, report: Report) -> str | None:
 
 
 def _edge_of(lifecycle: Lifecycle, record: TransitionRecord) -> Edge | None:
-    edges = lifecycle.edges_from(record.source, record.trigger)
+    edges = edges_from(lifecycle, record.source, record.trigger)
     return next((edge for edge in edges if edge.dest == record.dest), None)
 
 

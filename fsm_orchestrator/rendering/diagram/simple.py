@@ -27,6 +27,7 @@ _WORDS: Final[Mapping[Trigger, str]] = {
     Trigger.STAGE_BLOCKED: "blocked",
     Trigger.REWORK_REQUESTED: "rework",
     Trigger.RUN_ABORTED: "aborted",
+    Trigger.RUN_TIMED_OUT: "time is up",
     Trigger.RESUME: "resumed",
 }
 """What each trigger is called; where all goes well, nothing has to be said."""

@@ -13,6 +13,7 @@ from typing import Final
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, __version__
 from fsm_orchestrator.explanation.explain import explain
+from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words, gate_row
 from fsm_orchestrator.explanation.origin_words import giver_of, origin_line, revision_of, starter_of
@@ -26,6 +27,7 @@ from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
 from fsm_orchestrator.rendering.html.stages import stages_of, unreached_in
 from fsm_orchestrator.rendering.html.timeline import timeline_of
+from fsm_orchestrator.text.amounts import grouped
 from fsm_orchestrator.text.hidden import shell_words
 from fsm_orchestrator.vocabulary import Containment
 
@@ -62,6 +64,8 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         reverify=shell_words(explanation.next_step.reverify or ()),
         path=path_of(view),
         timeline=timeline_of(view),
+        grouped=grouped,
+        time_lines=_time_lines(explanation),
         gate_row=gate_row,
         evidence_words=evidence_words,
         look_of_gate=look_of_gate,
@@ -78,6 +82,15 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         containment=_CONTAINMENT[view.report.containment],
         origin=_origin(clock or SystemClock(), view),
     )
+
+
+def _time_lines(explanation: Explanation) -> tuple[str, ...]:
+    """Return what the run may take of time, a line for each limit."""
+    if explanation.budget is None:
+        return ()
+    from fsm_orchestrator.explanation.budget_words import time_lines  # noqa: PLC0415 - only with a budget
+
+    return tuple(time_lines(explanation.budget))
 
 
 def _origin(clock: Clock, view: InspectedRun) -> Mapping[str, str] | None:

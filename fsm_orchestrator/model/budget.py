@@ -1,0 +1,281 @@
+"""What a run may take over all its stages, what it took, and what of that ended it.
+
+Amounts are decimal numbers kept as text: nothing here is ever a float. Loaded by runs that have a
+budget, a time for all stages, or a meter.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from fsm_orchestrator.model.base import Count, Ordinal, StateName, StrictModel
+from fsm_orchestrator.model.declared import (
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
+from fsm_orchestrator.model.limit_words import time_words
+from fsm_orchestrator.model.limits import Milliseconds
+from fsm_orchestrator.model.promises import TimeLimit
+from fsm_orchestrator.text.amounts import (
+    AMOUNT_PATTERN,
+    UNIT_PATTERN,
+    UNITS_MAX,
+    amount_given,
+    grouped,
+)
+
+UnitName = Annotated[str, StringConstraints(pattern=f"^{UNIT_PATTERN}$")]
+Amount = Annotated[str, StringConstraints(pattern=f"^{AMOUNT_PATTERN}$")]
+
+
+def _given(value: Any) -> Any:
+    """Take a whole number, or a text that is a decimal one, as the amount that it is."""
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - pydantic's protocol
+            "should be an amount: a whole number, or a decimal one as text, never a float"
+        )
+    amount = amount_given(value)
+    if amount == "0":
+        raise ValueError("should be more than 0: without any budget nothing could be started")
+    return amount
+
+
+AllowedAmount = Annotated[
+    Amount,
+    BeforeValidator(_given),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,30})?$"},
+            ]
+        }
+    ),
+]
+Units = Annotated[Mapping[UnitName, AllowedAmount], Field(max_length=UNITS_MAX)]
+"""How much of each unit may be metered, by its name."""
+
+
+class RunBudget(StrictModel):
+    """What a run may take over all its stages."""
+
+    run_timeout_ms: Milliseconds | None = Field(
+        description="How long each invocation may work, in milliseconds; null for no limit."
+    )
+    total_timeout_ms: Milliseconds | None = Field(
+        description=(
+            "How long all invocations together may work, in milliseconds; null for no limit."
+        )
+    )
+    units: Annotated[dict[UnitName, Amount], Field(max_length=UNITS_MAX)] = Field(
+        description="How much of each unit all attempts together may meter, by its name."
+    )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """It, as an invocation is given it."""
+        known = self.model_dump(exclude_none=True)
+        units = known.pop("units")
+        return {**known, "budget": units} if units else known
+
+    def time(self, limit: TimeLimit) -> int | None:
+        """Return how much time there is of one kind; None for no limit."""
+        return self.run_timeout_ms if limit is TimeLimit.RUN else self.total_timeout_ms
+
+
+class UnitAmount(StrictModel):
+    """An amount of a unit."""
+
+    unit: UnitName = Field(description="Name of the unit.")
+    amount: Amount = Field(description="How much of it, as a decimal number.")
+
+
+class MeterProblem(StrEnum):
+    """Why a meter does not count as one."""
+
+    NOT_JSON = "not_json"
+    NOT_AN_ENTRY = "not_an_entry"
+    BAD_UNIT = "bad_unit"
+    BAD_AMOUNT = "bad_amount"
+    NEGATIVE = "negative"
+    LINE_TOO_LONG = "line_too_long"
+    TOO_LARGE = "too_large"
+    TOO_MANY_UNITS = "too_many_units"
+    SHRANK = "shrank"
+    REWRITTEN = "rewritten"
+    REPLACED = "replaced"
+    UNREADABLE = "unreadable"
+    SECRET = "secret"  # noqa: S105 - nobody's
+    UNMETERED = "unmetered"
+
+
+_PROBLEMS: Final = {
+    MeterProblem.NOT_JSON: "is no JSON object in UTF-8 whose keys each stand once",
+    MeterProblem.NOT_AN_ENTRY: "has other keys than unit and amount, or lacks one of them",
+    MeterProblem.BAD_UNIT: "has a unit that is no name: lower-case letters, digits and _",
+    MeterProblem.BAD_AMOUNT: (
+        "has an amount that is no number, or has too many digits before or behind its point"
+    ),
+    MeterProblem.NEGATIVE: "has an amount that is less than 0",
+    MeterProblem.LINE_TOO_LONG: "is longer than a line may be",
+    MeterProblem.TOO_LARGE: "it grew larger than it may be",
+    MeterProblem.TOO_MANY_UNITS: f"names more than {UNITS_MAX} units",
+    MeterProblem.SHRANK: "it became shorter than it was",
+    MeterProblem.REWRITTEN: "what had been read of it was changed",
+    MeterProblem.REPLACED: "it was removed, or another file is in its place",
+    MeterProblem.UNREADABLE: "it cannot be read",
+    MeterProblem.SECRET: "holds a declared secret, which nothing here may show",
+    MeterProblem.UNMETERED: "nothing was written to it, and the stage must meter",
+}
+
+
+class TimeStop(StrictModel):
+    """The time of the run was up."""
+
+    kind: Literal["time"] = Field(description="What ended it.")
+    limit: TimeLimit = Field(description="Whose time that was, by its key.")
+    allowed_ms: Count = Field(description="All of that time, in milliseconds.")
+
+    @property
+    def words(self) -> str:
+        """What happened, as a sentence."""
+        return f"the {time_words(self.limit, self.allowed_ms)} is up"
+
+
+class UnitStop(StrictModel):
+    """More of a unit was metered than the run may."""
+
+    kind: Literal["unit"] = Field(description="What ended it.")
+    unit: UnitName = Field(description="Name of the unit.")
+    spent: Amount = Field(description="How much of it was metered in the run by then.")
+    allowed: Amount = Field(description="How much of it was allowed.")
+
+    @property
+    def words(self) -> str:
+        """What happened, as a sentence."""
+        return (
+            f"spent {grouped(self.spent)} {self.unit}, more than the budget of"
+            f" {grouped(self.allowed)} {self.unit}"
+        )
+
+    @property
+    def nothing_left(self) -> str:
+        """Why nothing is started any more, as a sentence."""
+        spent, allowed = grouped(self.spent), grouped(self.allowed)
+        return f"no budget is left: {spent} of {allowed} {self.unit} are spent"
+
+
+class MeterStop(StrictModel):
+    """What was metered cannot be relied on."""
+
+    kind: Literal["meter"] = Field(description="What ended it.")
+    problem: MeterProblem = Field(description="What is wrong with the meter.")
+    line: Ordinal | None = Field(
+        description="Number of the line that is wrong; null where it is not one."
+    )
+
+    @property
+    def words(self) -> str:
+        """What happened, as a sentence."""
+        where = "its meter cannot be relied on:"
+        if self.line is not None:
+            where += f" line {self.line}"
+        return f"{where} {_PROBLEMS[self.problem]}"
+
+
+BudgetStop = Annotated[TimeStop | UnitStop | MeterStop, Field(discriminator="kind")]
+
+
+class Metering(StrictModel):
+    """What an attempt metered, and what of the run's budget ended it."""
+
+    metered: Annotated[tuple[UnitAmount, ...], Field(max_length=UNITS_MAX)] = Field(
+        description="How much of each unit it metered; as far as that can be relied on."
+    )
+    stopped_by: BudgetStop | None = Field(
+        description="What of the run's budget ended it; null when nothing of it did."
+    )
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time of the run ended it."""
+        return isinstance(self.stopped_by, TimeStop)
+
+
+class StageAmount(StrictModel):
+    """What attempts of a stage metered of a unit."""
+
+    stage: StateName = Field(description="Name of the stage.")
+    unit: UnitName = Field(description="Name of the unit.")
+    amount: Amount = Field(description="How much of it, as a decimal number.")
+
+
+class Used(StrictModel):
+    """What an invocation used of the run's budget, beside what its attempts say.
+
+    `unseen` is what the attempt had metered whose orchestrator died over it, before this one began.
+    """
+
+    worked_ms: Count | None = Field(
+        description="How long the invocation worked, in milliseconds; null before it has ended."
+    )
+    unseen_ms: Count = Field(
+        description=(
+            "How long the invocation before it had worked, as far as is known, where it was killed."
+        )
+    )
+    unseen: tuple[StageAmount, ...] = Field(
+        description="What the attempt had metered that was cut off with it."
+    )
+
+    def with_more(self, later: "Used | None") -> "Used":
+        """Return what two invocations used that ran nothing."""
+        if later is None:
+            return self
+        return Used(
+            worked_ms=(self.worked_ms or 0) + (later.worked_ms or 0),
+            unseen_ms=self.unseen_ms + later.unseen_ms,
+            unseen=(*self.unseen, *later.unseen),
+        )
+
+
+class UsedBefore(StrictModel):
+    """What old invocations used of the run's budget."""
+
+    worked_ms: Count = Field(description="How long they worked, in milliseconds.")
+    metered: tuple[StageAmount, ...] = Field(description="What they metered, by stage and unit.")
+
+
+class UnitReport(StrictModel):
+    """What was spent of a unit."""
+
+    unit: UnitName = Field(description="Name of the unit.")
+    spent: Amount = Field(description="How much of it all attempts of the run have metered.")
+    allowed: Amount | None = Field(description="How much of it they may; null for no limit.")
+    by_stage: dict[StateName, Amount] = Field(description="How much of it each stage metered.")
+
+
+class BudgetReport(StrictModel):
+    """What a run may take over all its stages, and what it took."""
+
+    run_timeout_ms: Milliseconds | None = Field(
+        description="How long each invocation may work, in milliseconds; null for no limit."
+    )
+    total_timeout_ms: Milliseconds | None = Field(
+        description=(
+            "How long all invocations together may work, in milliseconds; null for no limit."
+        )
+    )
+    worked_ms: Count | None = Field(
+        description=(
+            "How long the invocations have worked that have ended, in milliseconds; null where"
+            " total_timeout_ms is."
+        )
+    )
+    units: tuple[UnitReport, ...] = Field(
+        description="What was spent, the units with a budget first."
+    )
