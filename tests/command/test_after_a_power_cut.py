@@ -122,8 +122,9 @@ def test_list_and_status_agree_on_an_end_that_the_files_do_not_have(
 ) -> None:
     """The events have the later one: both go by it, whichever file the cut has set back."""
     out = tmp_path / "out"
+    shutil.copytree(failed / "state", tmp_path / "state", dirs_exist_ok=True)
     own_copy(failed / "out", out)
-    shutil.copytree(failed / "state", tmp_path / "state")
+    shutil.copytree(failed / "state", tmp_path / "state", dirs_exist_ok=True)
     moved = (*accepting(out), *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
     resumed = orchestrate("out", *moved, "A=value-of-a", "--rerun", "manager", cwd=tmp_path)
     assert resumed.code == 0, resumed.stderr
