@@ -45,3 +45,5 @@ OWN_GATES_MAX: Final = 50
 GATES_NAMED_MAX: Final = 6
 """How many gates a screen names that does not show all there is."""
 GATE_VALUES_MAX: Final = 20
+SIGNAL_BASE: Final = 128
+"""What shells, and this program, add to the number of a signal for an exit code."""

@@ -195,6 +195,7 @@ def _add_closure_rules(document: Schema) -> None:
         "properties": {
             "closure_ready": {"const": True},
             "terminal_state": {"const": Outcome.DONE.value},
+            "nothing_to_do": {"const": False},
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
                 "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],

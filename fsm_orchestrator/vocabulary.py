@@ -25,6 +25,8 @@ class Trigger(StrEnum):
     STAGE_SUCCEEDED = "stage_succeeded"
     STAGE_FAILED = "stage_failed"
     STAGE_TIMED_OUT = "stage_timed_out"
+    STAGE_DECLINED = "stage_declined"
+    STAGE_BLOCKED = "stage_blocked"
     REWORK_REQUESTED = "rework_requested"
     RUN_ABORTED = "run_aborted"
     RUN_TIMED_OUT = "run_timed_out"
@@ -36,6 +38,7 @@ class Guard(StrEnum):
 
     ARTIFACTS_INTACT = "artifacts_intact"
     GATES_HOLD = "gates_hold"
+    NOTHING_OWED = "nothing_owed"
 
 
 class Outcome(StrEnum):
@@ -155,6 +158,8 @@ class Ending(StrEnum):
     CONTROL_TAMPERED = "control_tampered"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
+    DECLINED = "declined"
+    BLOCKED = "blocked"
     PROTECTED_CHANGED = "protected_changed"
     ARTIFACTS_WRONG = "artifacts_wrong"
     CONTRACT_VIOLATED = "contract_violated"
@@ -199,7 +204,24 @@ class Whereabouts(StrEnum):
     HOME = "home"
     MOVED = "moved"
     """That very directory, by a new name."""
+    CARRIED = "carried"
+    """Another directory on another file system of this machine, and the old one is gone: so `mv`
+    leaves it."""
     COPIED = "copied"
+    """Another directory, and the one that the run works in is on this machine."""
+    BROUGHT = "brought"
+    """Another directory: from another machine, out of a backup, or of an original that is not to be
+    found."""
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether the processes that the record names are the run's, here and now."""
+        return self in {Whereabouts.HOME, Whereabouts.MOVED}
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the private file that the record names is the run's."""
+        return self.has_processes or self is Whereabouts.CARRIED
 
 
 class HeldBy(StrEnum):
@@ -326,6 +348,7 @@ class EventName(StrEnum):
     RECORDING_FAILED = "recording.failed"
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"
+    REPORT_UNPLACED = "report.unplaced"
     RUN_CRASHED = "run.crashed"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.approvals.request import (
@@ -29,6 +30,7 @@ from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import StateKind, Trigger
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
 
 
@@ -39,6 +41,7 @@ class Asking:
     Attributes:
         settings: of each stage, as exact as they are known.
         mask: hides secrets in what is shown.
+        output: the output directory: what is in it is named relative to it, wherever it is.
     """
 
     checkpoint: Checkpoint
@@ -46,6 +49,7 @@ class Asking:
     gate: str
     state: State
     mask: Callable[[str], str]
+    output: Path
 
     @property
     def cycle(self) -> int:
@@ -100,13 +104,13 @@ class Asking:
             sets |= {one.path: one for one in known.contracts if one.is_set}
             if is_early:
                 for one in completion.artifacts:
-                    path = self.mask(one.path)
+                    path = self._named(one.path)
                     before[path] = RequestedFile(path=path, sha256=one.sha256, size=one.size_bytes)
         for path, is_ours in is_before.items():
             if is_ours:
                 yield self._set(sets[path]) if path in sets else self._file(path)
-            elif self.mask(path) in before:
-                yield before[self.mask(path)]
+            elif self._named(path) in before:
+                yield before[self._named(path)]
 
     def _commands(self) -> Iterator[RequestedCommand]:
         """Yield the commands that are released; what they make, those after them may run."""
@@ -129,12 +133,10 @@ class Asking:
             stage=stage,
             argv=(record.command, *record.args),
             masked=bool(record.hidden),
-            directory=record.cwd,
+            directory=self._inside(record.cwd),
             environment=tuple(sorted(record.variable_names)),
-            confinement=None
-            if known.confine is None
-            else sha256_of(known.confine.model_dump_json().encode()),
-            held_to=_held_to(record) if known.must_earn else None,
+            confinement=None if known.confine is None else self._confined_to(known.confine),
+            held_to=self._held_to(record) if known.must_earn else None,
             files=tuple(map(self._file, dict.fromkeys(one.path for one in files_of(known, made)))),
         )
 
@@ -146,25 +148,51 @@ class Asking:
         by = Contracted([contract], None, None)
         found = judge([contract.path], None, allow_stale=True, contracts=by).good
         return RequestedFile(
-            path=self.mask(contract.path),
+            path=self._named(contract.path),
             sha256=found[0].sha256 if found else None,
             size=found[0].size_bytes if found else None,
         )
 
     def _file(self, path: str) -> RequestedFile:
         sha256, size = digest_and_size(path)
-        return RequestedFile(path=self.mask(path), sha256=sha256, size=size)
+        return RequestedFile(path=self._named(path), sha256=sha256, size=size)
 
+    def _named(self, path: str) -> str:
+        return self.mask(self._inside(path))
 
-def _held_to(record: StageRecord) -> str:
-    """Return the digest of what a stage has to leave, leave alone and go by."""
-    said = {
-        "contracts": [one.model_dump(mode="json") for one in record.contracts],
-        "protect": record.protect,
-        "inputs": record.inputs,
-        "input_program": record.input_program,
-    }
-    return sha256_of(json.dumps(said, sort_keys=True).encode())
+    def _inside(self, path: str) -> str:
+        """Return a path as it is named: relative to the output directory, where it is in that."""
+        found = Path(path)
+        if not found.is_relative_to(self.output):
+            return path
+        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
+
+        return f"{found.relative_to(self.output)}{os.sep if is_directory(path) else ''}"
+
+    def _confined_to(self, confine: Confine) -> str:
+        """Return the digest of what a stage is confined to."""
+        lists = {name: getattr(confine, name) for name in ("write", "read")}
+        named = {
+            name: tuple(map(self._inside, paths))
+            for name, paths in lists.items()
+            if paths is not None
+        }
+        return sha256_of(confine.model_copy(update=named).model_dump_json().encode())
+
+    def _held_to(self, record: StageRecord) -> str:
+        """Return the digest of what a stage has to leave, leave alone and go by."""
+        contracts = [one.model_dump(mode="json") for one in record.contracts]
+        for one in contracts:
+            schema = one["json_schema"]
+            one["path"] = self._inside(one["path"])
+            one["json_schema"] = None if schema is None else self._inside(schema)
+        said = {
+            "contracts": contracts,
+            "protect": [self._inside(one) for one in record.protect],
+            "inputs": [self._inside(one) for one in record.inputs],
+            "input_program": record.input_program,
+        }
+        return sha256_of(json.dumps(said, sort_keys=True).encode())
 
 
 def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:

@@ -127,7 +127,9 @@ class Desk:
             RecordingError: the request cannot be written.
         """
         terms = source.approval
-        asking = Asking(self.checkpoint, self.settings, self.gate, self.state, self.mask)
+        asking = Asking(
+            self.checkpoint, self.settings, self.gate, self.state, self.mask, self.output
+        )
         content, kept = asking.content(terms, self.now), store.kept(self.output, self.gate)
         current = kept_request(kept, content, terms, self.now)
         if current is None and self.home is not None:

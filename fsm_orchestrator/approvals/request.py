@@ -6,6 +6,7 @@ Whoever signs it signs these bytes. No secret is in it: arguments are masked as 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from enum import StrEnum
@@ -34,7 +35,10 @@ REQUEST_BYTES_MAX: Final = 16 * 1024**2
 class RequestedFile(StrictModel):
     """A file that a command is run with, or an artifact."""
 
-    path: str = Field(description="Its absolute path; known secret values are masked.")
+    path: str = Field(
+        description="Its absolute path, or, in the output directory, the one relative to that;"
+        " known secret values are masked."
+    )
     sha256: Sha256 | None = Field(
         description="SHA-256 of its bytes, in hexadecimal; null where it cannot be read."
     )
@@ -49,7 +53,10 @@ class RequestedCommand(StrictModel):
         description="The program and its arguments; known secret values are masked."
     )
     masked: bool = Field(description="Whether anything in it is masked.")
-    directory: str = Field(description="Absolute path of the directory it runs in; masked.")
+    directory: str = Field(
+        description="Absolute path of the directory it runs in, or, in the output directory, the"
+        " one relative to that; masked."
+    )
     environment: tuple[str, ...] = Field(
         description="Names of the variables that the stage is given; no values."
     )
@@ -66,11 +73,16 @@ class RequestedCommand(StrictModel):
     )
 
     @property
+    def _place(self) -> str:
+        is_inside = not os.path.isabs(self.directory)
+        return f"in {copyable(self.directory)}{' of the output directory' if is_inside else ''}"
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """All this for people, a line for each thing."""
         return (
             f"$ {shlex.join(self.argv)}",
-            f"in {copyable(self.directory)}",
+            self._place,
             *(f"sets {one}" for one in self.environment),
             *(() if self.confinement is None else (f"confined, sha256 {self.confinement}",)),
             *(() if self.held_to is None else (f"held to contracts, sha256 {self.held_to}",)),

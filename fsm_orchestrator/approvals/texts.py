@@ -35,30 +35,33 @@ class ArtifactText(NamedTuple):
     """An artifact as it can be shown.
 
     Attributes:
+        path: where it is looked for.
         lines: its lines, masked; None where it cannot be shown, and `why` says why.
         is_other: whether the file is there, and is not what the request names.
     """
 
     file: RequestedFile
+    path: Path
     lines: tuple[str, ...] | None
     why: str = ""
     is_other: bool = False
 
 
-def text_of(file: RequestedFile, mask: Callable[[str], str]) -> ArtifactText:
-    """Read an artifact that a request names."""
+def text_of(file: RequestedFile, output: Path, mask: Callable[[str], str]) -> ArtifactText:
+    """Read an artifact that a request names, of a run in the directory `output`."""
+    path = output / file.path
     if file.sha256 is None:
-        return ArtifactText(file, None, "it could not be read when this was asked")
+        return ArtifactText(file, path, None, "it could not be read when this was asked")
     try:
-        raw = files.read_bounded(Path(file.path), SHOWN_BYTES_MAX, is_link_good=True)
+        raw = files.read_bounded(path, SHOWN_BYTES_MAX, is_link_good=True)
     except (OSError, ValueError) as error:
         why = files.reason(error) if isinstance(error, OSError) else "it has no such name here"
-        return ArtifactText(file, None, why)
+        return ArtifactText(file, path, None, why)
     if hashlib.sha256(raw).hexdigest() != file.sha256:
-        return ArtifactText(file, None, "it is not what the request names", is_other=True)
+        return ArtifactText(file, path, None, "it is not what the request names", is_other=True)
     if b"\0" in raw:
-        return ArtifactText(file, None, "it is no text")
-    return ArtifactText(file, tuple(mask(raw.decode(errors="replace")).splitlines()))
+        return ArtifactText(file, path, None, "it is no text")
+    return ArtifactText(file, path, tuple(mask(raw.decode(errors="replace")).splitlines()))
 
 
 def keep_copies(home: HeldDirectory, request: StoredRequest, mask: Callable[[str], str]) -> None:
@@ -66,7 +69,7 @@ def keep_copies(home: HeldDirectory, request: StoredRequest, mask: Callable[[str
     left = COPIES_BYTES_MAX
     with contextlib.suppress(OSError), files.below(home, APPROVALS_DIRECTORY) as place:
         for number, file in enumerate(request.predicate.artifacts, start=1):
-            found = text_of(file, mask)
+            found = text_of(file, home.path, mask)
             raw = "\n".join((*(found.lines or ()), "")).encode(errors="replace")
             if found.lines is None or len(raw) > left:
                 continue
@@ -102,7 +105,7 @@ def changes(
     for one in differences(was.predicate, now):
         lines: tuple[list[str], list[str]] = ([], [])
         if one.part is Part.ARTIFACT and one.name in artifacts:
-            after = list(text_of(artifacts[one.name], mask).lines or ())
+            after = list(text_of(artifacts[one.name], output, mask).lines or ())
             lines = before.get(one.name, []), after
         elif one.part is Part.COMMAND:
             lines = _lines(old.get(one.name)), _lines(new.get(one.name))

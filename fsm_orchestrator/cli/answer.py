@@ -6,7 +6,7 @@ import hmac
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -36,6 +36,7 @@ from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, plain
 from fsm_orchestrator.clock import SystemClock
+from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
@@ -44,6 +45,7 @@ from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.preparation.believing import believed
+from fsm_orchestrator.preparation.elsewhere import place_options, refuse_copy
 from fsm_orchestrator.processes.ancestry import is_below_stage
 from fsm_orchestrator.processes.tool import paged
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
@@ -70,6 +72,8 @@ class _Given:
     key: str | None
     digest: str | None
     wish: Wish
+    place: tuple[str, ...] = ()
+    """The options that a resume needs because the record is not where it was."""
 
 
 def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
@@ -97,6 +101,8 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
         )
     output = directory_of_a_run(given.typed)
     saved = load_saved(output)
+    refuse_copy(saved, output, f"{given.said} in")
+    given = replace(given, place=place_options(saved, output))
     holder = holder_of(output)
     if holder is None:  # a run at work looks after its record itself
         key_file = parameters.get("state_key_file")
@@ -131,12 +137,13 @@ def _refuse_ended(saved: SavedRun, given: _Given) -> None:
 def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: bool) -> int:
     request = request_of(awaited, _resume(given))
     look, mask = awaited.look, kept_settings(saved).masker.mask
-    artifacts = tuple(text_of(one, mask) for one in request.predicate.artifacts)
+    artifacts = tuple(
+        text_of(one, awaited.desk.output, mask) for one in request.predicate.artifacts
+    )
     for one in artifacts:
         if one.is_other:
             raise UsageError(
-                f"the request {request.file} is stale: {copyable(one.file.path)} was changed"
-                " just now",
+                f"the request {request.file} is stale: {copyable(one.path)} was changed just now",
                 remedy=f"have it asked anew: {_resume(given)}",
             )
     last = _last_answer(awaited, request)
@@ -241,7 +248,7 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
 
 
 def _resume(given: _Given) -> str:
-    return command_line(shown_path(given.typed), "--resume")
+    return command_line(shown_path(given.typed), "--resume", *given.place)
 
 
 def _keep_from(path: Path, given: _Given, awaited: Awaited, *, is_working: bool) -> int:
@@ -268,7 +275,9 @@ def _answer_file(given: _Given, path: Path, out: Path) -> int:
         raise UsageError(f"{copyable(str(path))} is no request: {error}") from None
     if given.said is Said.WITHDRAW:
         raise UsageError("only beside the run is known what can be withdrawn")
-    artifacts = tuple(text_of(one, str) for one in request.predicate.artifacts)
+    above = Path(os.path.abspath(path)).parent
+    output = above.parent if above.name == APPROVALS_DIRECTORY else above
+    artifacts = tuple(text_of(one, output, str) for one in request.predicate.artifacts)
     if os.path.lexists(out):
         raise UsageError(f"{copyable(str(out))} is there already", remedy="name a new file")
     if not _is_confirmed(given, Shown(request, artifacts)):

@@ -103,7 +103,7 @@ def artifact_lines(
     file = artifact.file
     size = "" if file.size is None else f", {counted(file.size, 'byte')}"
     digest = "unreadable" if file.sha256 is None else file.sha256[:_DIGEST_SHOWN]
-    text = f"{copyable(file.path)}{size}, sha256 {digest}"
+    text = f"{copyable(artifact.path)}{size}, sha256 {digest}"
     yield from map(Line, sentences(text, width, indent="  ", hanging="    "))
     if artifact.lines is None:
         yield Line(f"    not shown: {artifact.why}", Mark.BAD if artifact.is_other else None)

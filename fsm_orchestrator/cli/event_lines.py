@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.hidden import copyable, printable, shell_line
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
-from fsm_orchestrator.vocabulary import Ending, EventName, GateSource, OutputStream, StageStatus
+from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, StageStatus
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
     """Return an event as one line of text; None when another line says the same."""
     render = _RENDERERS.get(EventName(event["event"]))
     return None if render is None else printable(render(event))
+
+
+def document_of(event: Mapping[str, Any]) -> str | None:
+    """Return the JSON document that an event shows below its line, where it shows one."""
+    is_shown = event["event"] == EventName.REPORT_UNPLACED
+    return json_text(event["report"]) if is_shown else None
 
 
 def _gate(event: Mapping[str, Any]) -> str:
@@ -41,7 +49,7 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
     took = span_words(execution["duration_ms"])
     if execution["status"] == StageStatus.SUCCESS:
         return f"{event['stage']}: succeeded in {took}"
-    if execution["ending"] == Ending.REWORK_REQUESTED:
+    if execution["ending"] in {one.ending for one in ExitMeaning}:
         return f"{event['stage']}: {execution['error']}, after {took}"
     return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
 
@@ -71,6 +79,15 @@ def _interrupted(event: Mapping[str, Any]) -> str:
     return f"{event['stage']}: attempt {event['attempt']} was interrupted{ended}"
 
 
+def _unplaced(event: Mapping[str, Any]) -> str:
+    directory = copyable(event["directory"])
+    there = "; it is in a new directory there" if event["is_written"] else ""
+    return (
+        f"error: the output directory {directory} was lost, and this is the last report of its run"
+        f"{there}:"
+    )
+
+
 _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.RUN_STARTED: lambda event: (
         f"{event['execution_mode']} {event['run_id']} ({event['lifecycle']})"
@@ -98,5 +115,6 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.CLOSURE_REFUSED: lambda event: f"closing refused: {event['execution']['error']}",
     EventName.RECORDING_FAILED: lambda event: f"error: {event['error']}",
     EventName.RUN_REFUSED: lambda event: f"error: {event['error']}",
+    EventName.REPORT_UNPLACED: _unplaced,
     EventName.RUN_CRASHED: lambda event: str(event["traceback"]),
 }

@@ -76,10 +76,9 @@ def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
             what = "passed over: no binary" if one.is_passed_over else "skipped: completed before"
             return [folded_line(one.names, what, width)]
         case Said():
-            return [
-                toned(line, one.level)
-                for line in sentences(one.text, width, indent="", hanging="    ")
-            ]
+            said = sentences(one.text, width, indent="", hanging="    ")
+            shown = [toned(line, one.level) for line in said]
+            return shown if one.document is None else [*shown, one.document]
         case _:
             assert_never(one)
 

@@ -123,12 +123,14 @@ class TextLog:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Show an event."""
-        from fsm_orchestrator.cli.event_lines import line_of
+        from fsm_orchestrator.cli.event_lines import document_of, line_of
 
         with self._lock:
             line = line_of(event) if event["level"] in self._shown else None
             if line is not None:
                 self._write(line, event["level"])
+                if (document := document_of(event)) is not None:
+                    self._stream.write(f"{document}\n")
             if LogLevel.WARNING in self._shown:
                 self._follow(event)
 
@@ -247,7 +249,7 @@ class LiveDisplay:
 
     def _take_events(self) -> Live:
         """Let the view know what happened since; loads the display, while the stage works."""
-        from fsm_orchestrator.cli.event_lines import line_of
+        from fsm_orchestrator.cli.event_lines import document_of, line_of
         from fsm_orchestrator.cli.live import Live
         from fsm_orchestrator.cli.run_view import RunView
 
@@ -260,7 +262,7 @@ class LiveDisplay:
                 self._words[event["stage"]] = ""
             self._view.note(event, at)
             if event["event"] in _SAID and not event.get("is_passed_over"):
-                self._view.say(line_of(event) or "", event["level"])
+                self._view.say(line_of(event) or "", event["level"], document_of(event))
         for stage, words in [*self._words.items()]:
             if words:
                 self._view.printed(stage, words)
@@ -290,7 +292,7 @@ _SAID: Final = frozenset(
     {
         *(EventName.WARNING, EventName.STAGE_OUTPUT, EventName.ARTIFACT_SLOW),
         *(EventName.ATTEMPT_INTERRUPTED, EventName.RECORDING_FAILED, EventName.RUN_REFUSED),
-        EventName.RUN_CRASHED,
+        *(EventName.REPORT_UNPLACED, EventName.RUN_CRASHED),
     }
 )
 """What is said in a sentence; of a refused closing the summary speaks."""

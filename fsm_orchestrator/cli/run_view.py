@@ -68,10 +68,15 @@ class Begun(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A line of text that stays: a warning, an error, what a stage prints."""
+    """A line of text that stays: a warning, an error, what a stage prints.
+
+    Attributes:
+        document: what is shown below it, its lines as they are; None where there is nothing.
+    """
 
     text: str
     level: str
+    document: str | None = None
 
 
 Settled = EndedStage | SkippedStages | Gates | Begun | Said
@@ -157,9 +162,9 @@ class RunView:
             case _:
                 pass
 
-    def say(self, text: str, level: str) -> None:
-        """Let a line of text stay."""
-        self.settled.append(Said(text, level))
+    def say(self, text: str, level: str, document: str | None = None) -> None:
+        """Let a line of text stay, and a document below it."""
+        self.settled.append(Said(text, level, document))
 
     def finish(self) -> None:
         """Settle what is still open: nothing more will come."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
-from fsm_orchestrator.cli.held_code import COMMAND
 from fsm_orchestrator.cli.progress import Progress, progress_of
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import Request
@@ -18,6 +17,7 @@ from fsm_orchestrator.cli.summary import UNBOUNDED, WORDS_MAX, Shape, summary_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
+from fsm_orchestrator.processes.held_code import COMMAND
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable

@@ -17,6 +17,7 @@ from fsm_orchestrator.cli.style import (
     shown_cells,
 )
 from fsm_orchestrator.constants import GATES_NAMED_MAX
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.phrases import counted, first_of
@@ -29,8 +30,18 @@ LAST_WORDS_INDENT: Final = "    "
 
 def mark_of(status: StageStatus, ending: Ending | None) -> Mark:
     """Return the mark of how an attempt ended. What was asked for is no failure."""
-    if ending is Ending.REWORK_REQUESTED:
-        return Mark.AGAIN
+    match ExitMeaning.of(ending):
+        case ExitMeaning.REWORK:
+            return Mark.AGAIN
+        case ExitMeaning.NOTHING_TO_DO:
+            return Mark.LEFT_OUT
+        case ExitMeaning.BLOCKED:
+            return Mark.WAITING
+        case None:
+            return _mark_of_status(status)
+
+
+def _mark_of_status(status: StageStatus) -> Mark:
     match status:
         case StageStatus.SUCCESS:
             return Mark.GOOD
@@ -44,9 +55,10 @@ def mark_of(status: StageStatus, ending: Ending | None) -> Mark:
 
 def end_words(status: StageStatus, ending: Ending | None) -> str:
     """Return how an attempt ended, in words; nothing of a success."""
+    meaning = ExitMeaning.of(ending)
+    if meaning is not None:
+        return meaning.words
     match ending:
-        case Ending.REWORK_REQUESTED:
-            return "asked for rework"
         case Ending.SIBLING_FAILED:
             return "ended, for another failed"
         case Ending.VERIFICATION_FAILED:

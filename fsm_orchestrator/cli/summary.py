@@ -151,7 +151,7 @@ def _standing(report: Report) -> tuple[Standing, str]:
         case None:
             return Standing.INTERRUPTED, f", in state {report.current_state}"
         case Outcome.DONE if not report.closure_ready:
-            return Standing.NOT_CLOSABLE, ""
+            return Standing.NOT_CLOSABLE, ", nothing to do" if report.nothing_to_do else ""
         case Outcome.BLOCKED:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
             codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
@@ -236,22 +236,21 @@ def _remark(execution: StageExecution, report: Report) -> str:
 def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     """Return why it ended as it did, and the last words of the stage that is to blame."""
     width = shape.width
-    if report.terminal_state is Outcome.BLOCKED:
+    if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
         return _gate_lines(report, width), []
     lines: list[str] = []
     words: list[str] = []
-    for said in shape.now_wrong:
-        lines += _bounded(sentences(said, width), width)
+    lines += [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
     if report.is_unearned:
         from fsm_orchestrator.explanation.unrun_words import unrun_sentences
 
         for said in unrun_sentences(report):
             lines += sentences(said, width)
-    for one in report.failures:
+    for one in (*report.declined, *report.failures):
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
             continue  # said above, as it is now
         lines += _bounded(sentences(f"{one.name}: {why_words(one)}", width), width)
-        words = _words(last_words_of(one, WORDS_MAX), width) or words
+        words = words or _words(last_words_of(one, WORDS_MAX), width)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
         lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
@@ -330,7 +329,7 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         if any(log is not None and os.path.isfile(output_path / log) for log in logs_of(one))
     ]
     if logs:
-        rows.append(("output", command_line("logs", shape.typed, *log_words(logs[-1]))))
+        rows.append(("output", command_line("logs", shape.typed, *log_words(logs[0]))))
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
     rows += starter_rows(shape.starter)

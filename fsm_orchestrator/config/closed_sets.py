@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.model.option_kinds import RetrySignal
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import (
@@ -28,6 +29,7 @@ _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "log_level": LogLevel,
     "on_changed_stage": OnChangedStage,
     "on_leak": OnLeak,
+    "killed_by": RetrySignal,
 }
 _OF_KEY: Final = {key: tuple(one.value for one in words) for key, words in _SETS.items()}
 _OF_GATE: Final = {gate: rule.values for gate, rule in MANDATORY_RULES.items()}
@@ -38,7 +40,7 @@ def word_hint(location: tuple[int | str, ...], value: object) -> str:
     match location:
         case ("gates", str(gate)):
             known = _OF_GATE.get(gate, ())
-        case (*_, str(key)):
+        case (*_, str(key)) | (*_, str(key), int()):
             known = _OF_KEY.get(key, ())
         case _:
             known = ()

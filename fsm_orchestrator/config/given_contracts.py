@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.assertions import read_assertion
 from fsm_orchestrator.model.contracts import Contract, ContractGiven, is_directory, is_glob
 from fsm_orchestrator.text.hidden import copyable
 
@@ -64,6 +65,5 @@ def words_of(contract: Contract) -> str:
         value = getattr(contract, key)
         if value is not None:
             said.append(f"{key} {value}")
-    tables = contract.assertions
-    said += [" ".join(f"{key} {value}" for key, value in one.items()) for one in tables]
+    said += [read_assertion(one).words for one in contract.assertions]
     return ", ".join(said)

@@ -104,3 +104,17 @@ class ClosingGiven(BaseModel):
         default=None,
         description="Stages that are to be passed over: the run may be closed without them.",
     )
+
+
+class PlaceGiven(BaseModel):
+    """What is said of an output directory that is not where its run was."""
+
+    as_copy: bool = Field(
+        default=False,
+        description="Whether a copy of a run is continued as a run of its own, under a new id.",
+    )
+    adopt: bool = Field(
+        default=False,
+        description="Whether a run whose directory came from elsewhere is continued under its own"
+        " id.",
+    )

@@ -66,12 +66,13 @@ def _pins(stage: str, settings: StageSettings, made: Collection[str]) -> Pins:
     found = []
     for file in files_of(settings, made):
         sha256, _ = digest_and_size(file.path)
-        if sha256 is None:
+        if sha256 is None and os.path.lexists(file.path):
             raise UsageError(
                 f"stage {stage!r} cannot be pinned: {copyable(file.path)} cannot be read",
                 remedy="let it be read, or leave the pin out",
             )
-        found.append(PinnedFile(argument=file.argument, sha256=sha256))
+        if sha256 is not None:
+            found.append(PinnedFile(argument=file.argument, sha256=sha256))
     if not found or found[0].argument is not None:
         raise UsageError(
             f"stage {stage!r} cannot be pinned: its program {copyable(settings.command)} is not"

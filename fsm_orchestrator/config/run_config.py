@@ -11,6 +11,7 @@ from fsm_orchestrator.config.given_types import (
     DeclaredSecrets,
     EnvironmentKey,
     Inherited,
+    PlaceGiven,
     Text,
     VerifyGiven,
 )
@@ -121,7 +122,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(RunLimitFields, GivenModel, ClosingGiven):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

@@ -155,14 +155,16 @@ def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
         raise UsageError(
             f"stage {declared.name!r} has {retry.max_attempts} attempts, but names nothing to"
             " retry after",
-            remedy=f"give {option}-retry-exit-code CODE, or {option}-retry-timeouts",
+            remedy=f"give {option}-retry-exit-code CODE, {option}-retry-signal SIGNAL, or"
+            f" {option}-retry-timeouts",
         )
-    if declared.rework_exit_code in (retry.exit_codes or ()):
-        raise UsageError(
-            f"stage {declared.name!r} asks for rework by exit code {declared.rework_exit_code}, so"
-            " it cannot be tried again after it",
-            remedy="leave that code out",
-        )
+    for code, meaning in declared.meanings.items():
+        if code in (retry.exit_codes or ()):
+            raise UsageError(
+                f"stage {declared.name!r} says {meaning.value} by exit code {code}, so it cannot be"
+                " tried again after it",
+                remedy="leave that code out",
+            )
 
 
 def _merge(
@@ -272,6 +274,20 @@ def _variables(
         elif (given.secrets or {}).get(key) is None:
             secrets[key] = text
     return {key: value for key, value in env.items() if key not in secrets}, secrets
+
+
+def signal_warnings(lifecycle: Lifecycle, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
+    """Warn of exit codes to retry after by which a shell would tell of a signal."""
+    policies = {
+        stage: one.retry.over(lifecycle.states[stage].retry) for stage, one in settings.items()
+    }
+    return tuple(
+        f"stage {stage!r}: retries after exit code {code}, by which a shell tells of {name}; if"
+        f" that is meant, name it: {option_prefix(stage)}-retry-signal {name}"
+        for stage, policy in policies.items()
+        for code, name in policy.meant_signals.items()
+        if name not in (policy.killed_by or ())
+    )
 
 
 def guessed_secrets(given: StageGiven) -> tuple[str, ...]:

@@ -131,6 +131,8 @@ class OutputLock(HeldDirectory):
             descriptor = files.open_directory(self.path)
             try:
                 _lock_directory(descriptor, self.path / LOCK_FILE)
+                if os.listdir(descriptor):  # somebody else's has come in its place by now
+                    raise FileExistsError(errno.EEXIST, "is not empty", str(self.path))
             except (BusyError, OSError):
                 os.close(descriptor)
                 return False

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,11 +35,13 @@ class PrivateFacts(NamedTuple):
     Attributes:
         ref: the file's name; None if the run has none or the name is not known.
         secret_keys: the names of all secrets that were declared.
+        refs_before: the files of the runs that it was copied from.
         is_known: false if the checkpoint cannot be understood.
     """
 
     ref: str | None = None
     secret_keys: tuple[str, ...] = ()
+    refs_before: tuple[str, ...] = ()
     is_known: bool = True
 
 
@@ -58,7 +60,7 @@ class Standpoint(NamedTuple):
 
 
 _NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
-_LEADING: Final = frozenset({"private_ref", "secret_keys", *Standpoint._fields})
+_LEADING: Final = frozenset({"private_ref", "secret_keys", "home", *Standpoint._fields})
 """The members at the beginning of a checkpoint that are looked for."""
 _BEHIND: Final = ',"lifecycle":{'
 """What stands behind them. No text in JSON has a quotation mark of its own."""
@@ -130,11 +132,23 @@ def private_facts(output_directory: Path, members: Mapping[str, Any] | None = No
         if "private_ref" not in members or "secret_keys" not in members:
             return _NOT_UNDERSTOOD
     ref, keys = members["private_ref"], members["secret_keys"]
-    is_ref = isinstance(ref, str) and re.fullmatch(PRIVATE_REF_PATTERN, ref) is not None
+    is_ref = _is_ref(ref)
     are_keys = isinstance(keys, list) and all(isinstance(one, str) for one in keys)
     if not (is_ref or ref is None) or not are_keys:
         return _NOT_UNDERSTOOD
-    return PrivateFacts(ref, tuple(keys))
+    return PrivateFacts(ref, tuple(keys), tuple(_refs_before(members.get("home"))))
+
+
+def _refs_before(home: Any) -> Iterator[str]:
+    """Yield the private files of the runs that a record was copied from."""
+    copies = home.get("copied_from") if isinstance(home, dict) else None
+    for one in copies if isinstance(copies, list) else ():
+        if isinstance(one, dict) and _is_ref(one.get("private_ref")):
+            yield one["private_ref"]
+
+
+def _is_ref(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(PRIVATE_REF_PATTERN, value) is not None
 
 
 def standpoint(members: Mapping[str, Any]) -> Standpoint | None:

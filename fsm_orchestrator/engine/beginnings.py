@@ -48,8 +48,8 @@ class Beginnings:
         """Why the stage that was entered last may not be run."""
         self.nothing_left: str | None = None
         """Why there is no budget left for the stage that was entered last."""
-        self.guards: dict[str, Guard | None] = {}
-        """What the protected paths of the attempt that began last were before it."""
+        self._guards: dict[str, Guard | None] = {}
+        """What the protected paths of attempts were before them, by stage."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -100,9 +100,17 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers)
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
+
+    def at_end(self, stage: str) -> AttemptRecord:
+        """Begin the attempt of the stage that always runs, to be kept with the end of the run.
+
+        Raises:
+            InternalError: values are missing that it needs.
+        """
+        return self._begin(stage)
 
     def budget_is_spent(self) -> Fact:
         """Record that there is no budget left for a stage; return the fact."""
@@ -202,11 +210,13 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        if draft.outcome is not None:
+            reason = f"the run has ended: {draft.outcome.value}"
         work = self.work_of(stage)
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
-        guard = self._guard(stage, number)
-        self.guards[stage] = guard
+        guard = self._guard(stage, number, is_done=work is not None)
+        self._guards[stage] = guard
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -221,7 +231,11 @@ class Beginnings:
             protection=None if guard is None else guard.protection,
         )
 
-    def _guard(self, stage: str, number: int) -> Guard | None:
+    def guard_of(self, stage: str) -> Guard | None:
+        """Return what the protected paths of a stage's attempt were before it."""
+        return self._guards.get(stage)
+
+    def _guard(self, stage: str, number: int, *, is_done: bool) -> Guard | None:
         """Return what the protected paths of a stage are before an attempt at it."""
         roots = self._settings[stage].protect
         if not roots:
@@ -235,6 +249,7 @@ class Beginnings:
             here[-1] if here else None,
             Place(context.home, context.output_directory, stage, number),
             lambda: self._interrupts.first,
+            is_done=is_done,
         )
 
     def _token(self, stage: str, number: int) -> str:

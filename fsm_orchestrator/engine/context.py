@@ -335,9 +335,10 @@ class RunContext:
         reach = ended.containment
         awaited: dict[str, Any] = self._unrun()
         if outcome is Outcome.BLOCKED:
-            from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+            from fsm_orchestrator.record.waiting import refusing, waiting_for  # noqa: PLC0415 - not for a good run
 
-            found = waiting_for(self.recorder.draft, ended.gate_decisions)
+            draft = self.recorder.draft
+            found = waiting_for(draft, refusing(draft, ended.gate_decisions))
             awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,

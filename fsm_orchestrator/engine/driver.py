@@ -8,7 +8,7 @@ enter_stage.py and ending.py. Never prints, never exits, holds no lock.
 from __future__ import annotations
 
 from functools import partial
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.beginnings import Beginnings
@@ -34,6 +34,9 @@ from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.engine.finishing import Finishing
 
 
 class Driver:
@@ -67,6 +70,13 @@ class Driver:
             self._context, interrupts, hands, self._settled, self._beginnings, caller.on_words
         )
         self._end = RunEnd(self._context, interrupts)
+        self._finishing: Finishing | None = None
+        if draft.lifecycle.finally_stage is not None:
+            from fsm_orchestrator.engine.finishing import Finishing  # noqa: PLC0415 - most have none
+
+            self._finishing = Finishing(
+                self._context, interrupts, self._stages, self._settled, self._beginnings, self._end
+            )
         self._machine = self._machine_in(draft.current_state)
 
     def _machine_in(self, state: str) -> RunMachine:
@@ -78,6 +88,7 @@ class Driver:
             guards={
                 Guard.ARTIFACTS_INTACT: self._end.are_artifacts_intact,
                 Guard.GATES_HOLD: self._gates.do_hold,
+                Guard.NOTHING_OWED: self._end.is_nothing_owed,
             },
             may_repeat=self._may_repeat,
             guard_failed=self._end.guard_failed,
@@ -99,6 +110,8 @@ class Driver:
             self._context.check_earlier_events()
             self._context.move_old_invocations()
             match self._first_trigger:
+                case None if self._finishing is not None and self._finishing.visit():
+                    pass
                 case None:
                     self._end.visit_done(self._settled)
                 case Trigger() as entry:
@@ -170,21 +183,32 @@ class Driver:
             details=details,
         )
         outcome = before.lifecycle.states[dest].outcome
-        changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)
+        ended = None if outcome is not None and self._is_finally_due() else outcome
+        changes = {} if ended is None else self._end.changes(ended, fact.trigger)
         self._recorder.draft = self._recorder.draft.taken(record, **changes)
         try:
             attempts = self._beginnings.on_entering(before.lifecycle.states[dest])
+            if self._finishing is not None and ended is not outcome:
+                attempts = (self._finishing.begin(),)
             self._context.log = log_before.bind(state=dest)
             self._recorder.keep(
-                partial(self._log_step, record, attempts, outcome),
+                partial(self._log_step, record, attempts, ended),
                 is_durable=not self._is_settled_by_the_next(fact.trigger, dest),
                 last_look=partial(self._last_look, fact.trigger, outcome),
             )
         except BaseException:
             self._recorder.draft, self._context.log = before, log_before
             raise
-        if outcome is Outcome.DONE:
+        if ended is Outcome.DONE:
             self._context.forget_secrets()
+
+    @property
+    def _is_finishing(self) -> bool:
+        """Whether the run has ended, and the stage that always runs was begun with that."""
+        return self._recorder.draft.invocation.finished_at is None
+
+    def _is_finally_due(self) -> bool:
+        return self._finishing is not None and self._finishing.is_due()
 
     def _log_step(
         self,
@@ -222,6 +246,9 @@ class Driver:
 
     def _enter_state(self, state: State) -> Fact | None:
         match state.kind:
+            case StateKind.TERMINAL if self._finishing is not None and self._is_finishing:
+                self._finishing.run()
+                return None
             case StateKind.TERMINAL | StateKind.INITIAL:
                 return None
             case _ if self._interrupts.first is not None:

@@ -16,7 +16,9 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
+from fsm_orchestrator.record.recorder import LostHome
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
@@ -50,6 +52,15 @@ class RunEnd:
         self._note_wrong_artifacts(verdict)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
 
+    def is_nothing_owed(self) -> Verdict:
+        """Tell whether every other stage that was begun has succeeded, or had nothing to do."""
+        from fsm_orchestrator.record.declining import owed_stages  # noqa: PLC0415 - rare
+
+        owed = owed_stages(self._recorder.draft)
+        if not owed:
+            return Verdict(holds=True)
+        return Verdict(holds=False, why=f"closing refused: {listed(owed)} did not succeed")
+
     def _are_kept(self, changed: tuple[ChangedArtifact, ...]) -> bool:
         kept, mask = self._context.preparation.kept_contents, self._context.masker.mask
         return all((mask(one.name), one.now) in kept for one in changed)
@@ -65,17 +76,21 @@ class RunEnd:
 
     def visit_done(self, stages: SettledStages) -> None:
         """Record the resume of a run that is done: nothing else happens."""
+        self.skip_completed(stages)
+        self._context.finish(self.code_of_done())
+        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
+        self._context.forget_secrets()
+
+    def skip_completed(self, stages: SettledStages) -> None:
+        """Record that the stages of a run that is done are not run again."""
         draft = self._recorder.draft
         for stage in draft.lifecycle.stages:
             completion = draft.completion_of(stage)
             if completion is not None:
                 stages.skip(completion)
-        self._context.finish(self._code_of_visit())
-        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
-        self._context.forget_secrets()
 
-    def _code_of_visit(self) -> ExitCode:
-        """Judge the artifacts of a run that is done; return what the visit exits with."""
+    def code_of_done(self) -> ExitCode:
+        """Judge the artifacts of a run that is done; return what the command exits with."""
         try:
             verdict = self._context.judge_artifacts()
         except CalledOffError as request:
@@ -112,7 +127,7 @@ class RunEnd:
             case Outcome.TIMEOUT:
                 return ExitCode.TIMEOUT
             case Outcome.FAILED:
-                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.first
+                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.ever_first
                 if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
                     return ExitCode(128 + signum)
                 return ExitCode.FAILED
@@ -141,9 +156,10 @@ class RunEnd:
         except OperationError as second:
             self._emit_failure(second)
         self._context.finish(ExitCode.FAILED)
-        self._recorder.write_report_if_possible(outcome)
+        lost = self._recorder.write_report_if_possible(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
         self._context.sync_events()
+        self._tell_report(lost)
         return self._recorder.report(outcome)
 
     def cut_short(self, error: BaseException, machine: RunMachine) -> None:
@@ -184,7 +200,18 @@ class RunEnd:
         interruptions.settle_open_attempts(
             self._context, "interrupted: the orchestrator ended with an internal error"
         )
-        self._recorder.write_report_if_possible(Outcome.FAILED)
+        self._tell_report(self._recorder.write_report_if_possible(Outcome.FAILED))
+
+    def _tell_report(self, lost: LostHome | None) -> None:
+        """Tell whoever reads the log the last report of a run that has lost its directory."""
+        if lost is not None:
+            self._context.log.emit(
+                EventName.REPORT_UNPLACED,
+                level="error",
+                directory=str(self._context.output_directory),
+                is_written=lost.is_written,
+                report=lost.report,
+            )
 
     def _abort(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
         """Take the edge for an aborted run; from a terminal state there is none to take."""

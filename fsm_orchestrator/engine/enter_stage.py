@@ -32,6 +32,7 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.engine.at_end import AtEnd
     from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.verifying import Verifying
@@ -67,6 +68,7 @@ class EnterStage:
         self._context = context
         self._preparation = context.preparation
         self._recorder = context.recorder
+        self._at_end: AtEnd | None = None
 
     def enter(self, stage: str) -> Fact:
         """Skip a stage, pass it over, or run attempts of it; return the fact that followed.
@@ -122,6 +124,22 @@ class EnterStage:
             return Fact(fact_of(execution), f"{name}: succeeded")
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
+    def run_at_end(self, stage: str, told: AtEnd) -> StageExecution:
+        """Run attempts of the stage that always runs, as `see_through` does of another."""
+        self._at_end = told
+        execution, retry = self._run(stage), 0
+        policy = self._preparation.retry_of(stage)
+        while not told.is_short and policy.allows_another(
+            execution, self._recorder.draft.attempts_made(stage)
+        ):
+            retry += 1
+            wait_ms = policy.wait_ms(retry)
+            self._note_retry(execution, wait_ms, policy.max_attempts)
+            if not self._wait(wait_ms):
+                break
+            execution = self._run(stage, is_retry=True)
+        return execution
+
     def _may_retry(self, stage: str) -> bool:
         why_not = self._beginnings.why_not(stage)
         if why_not is not None:
@@ -159,7 +177,9 @@ class EnterStage:
     ) -> tuple[Attempt, RunLogger, StageExecution | None]:
         attempt = self._beginnings.here(stage)
         limits, time_limit = self._preparation.limits_of(stage), None
-        if self._context.allowance is not None:
+        if self._at_end is not None:
+            limits = self._at_end.within(limits)
+        elif self._context.allowance is not None:
             limits, time_limit = self._context.allowance.within(limits)
         settings = self._preparation.settings[stage]
         work = self._beginnings.work_of(stage)
@@ -237,7 +257,7 @@ class EnterStage:
     ) -> Attempt:
         context, draft = self._context, self._recorder.draft
         settings, allowance = self._preparation.settings, context.allowance
-        environment = {}
+        environment = {} if self._at_end is None else dict(self._at_end.environment)
         if record.cycle > 1:
             from fsm_orchestrator.engine.rework import rework_environment  # noqa: PLC0415 - rare
 
@@ -255,7 +275,7 @@ class EnterStage:
             settings=settings[record.stage],
             limits=limits,
             environment=environment,
-            rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
+            exit_codes=draft.lifecycle.states[record.stage].meanings,
             is_retry=is_retry,
             on_started=self._asking(partial(self._on_started, record.stage)),
             on_slow=self._asking(partial(self._on_slow, record.stage, log)),
@@ -268,7 +288,7 @@ class EnterStage:
             time_limit=time_limit,
             within=self._within,
             verifying=partial(self._verifying, record.stage, log),
-            guard=self._beginnings.guards.get(record.stage),
+            guard=self._beginnings.guard_of(record.stage),
         )
 
     def _within(self, limits: Limits) -> Limits:
@@ -354,5 +374,4 @@ class EnterStage:
 
 
 def _log_end(log: RunLogger, execution: StageExecution) -> None:
-    is_well = execution.status is StageStatus.SUCCESS or execution.ending is Ending.REWORK_REQUESTED
-    log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
+    log.emit(EventName.STAGE_ENDED, level=execution.level, execution=execution)

@@ -122,7 +122,7 @@ def _drive(
 ) -> Report:
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
-    ended, failure = _end_leftovers(preparation)
+    ended, failure = _end_leftovers(preparation, lock)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         lifecycle = preparation.checkpoint.lifecycle
@@ -162,7 +162,8 @@ def _drive(
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     """Let the record say which directory it belongs to from now on, and who is at work on it."""
     checkpoint, masker = preparation.checkpoint, preparation.masker
-    now = home_of(home.path, home.identity, masker, checkpoint.home.started_in)
+    before = checkpoint.home
+    now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
     origin = origin_of(preparation.config.directory, preparation.clock, masker)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
@@ -205,7 +206,7 @@ def _execute(
 
     known = preparation.checkpoint
     key = _key(preparation.config)
-    chain = Chain(genesis(known.run_id, known.lifecycle_sha256), key)
+    chain = Chain(genesis(known.run_id_in(1), known.lifecycle_sha256), key)
     last = known.last_event_seq, known.last_event_sha256
     events = EventFile(lock, chain, known.events, *last)
     leaving = Leaving(None if key is None else _left_file(preparation, events), events)
@@ -244,7 +245,7 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
     now = Left(
         run_id=known.run_id,
         boot=boot(),
-        place=known.home.inode,
+        place=str(known.home.inode),
         seq=seq,
         head=events.head if seq else "",
         durable_seq=0 if known.events is None else min(known.events.last_seq, seq),
@@ -255,12 +256,20 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
 
 
 def _end_leftovers(
-    preparation: Preparation,
+    preparation: Preparation, lock: OutputLock
 ) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done."""
+    """End what interrupted attempts left alive; return the pids, and why it could not be done.
+
+    The record that names them was read by its path.
+
+    Raises:
+        RecordingError: another directory has come to that path since this one was locked.
+    """
     ended: dict[str, tuple[int, ...]] = {}
     if not preparation.leftovers or preparation.is_copy:
         return ended, None
+    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
+        lock.confirm()
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
     from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
 

@@ -91,6 +91,7 @@ def record_refusal(
         closure_ready=False,
         exit_code=int(ExitCode.FAILED),
         current_state=None,
+        nothing_to_do=False,
         blocked_reason_codes=(),
         waiting_for=(),
         gate_decisions=(),

@@ -102,10 +102,10 @@ def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
     mask: Callable[[str], str] = kept_settings(view.saved).masker.mask
     predicate = found.look.latest.predicate
     for file in predicate.artifacts:
-        text = text_of(file, mask)
+        text = text_of(file, view.directory, mask)
         size = "" if file.size is None else f", {counted(file.size, 'byte')}"
         lines = "" if text.lines is None else f", {counted(len(text.lines), 'line')}"
-        yield Fact(name=FactName.READ, value=f"{copyable(file.path)}{size}{lines}")
+        yield Fact(name=FactName.READ, value=f"{copyable(text.path)}{size}{lines}")
         if text.lines:
             first = [printable(line) for line in text.lines[:FIRST_LINES]]
             yield Fact(name=FactName.SAYS, value="\n".join(first))

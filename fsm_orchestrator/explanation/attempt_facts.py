@@ -11,6 +11,7 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import counted
@@ -123,6 +124,9 @@ def ending_sentence(execution: StageExecution) -> str:
         return f"skipped: {execution.reason}"
     if execution.status is StageStatus.INTERRUPTED and execution.error is not None:
         return execution.error
+    said = ExitMeaning.of(execution.ending)
+    if said is not None and execution.problem is not None:
+        return f"{execution.problem.cause}, after {span_words(execution.duration_ms)}"
     took = f"{execution.status.value} after {span_words(execution.duration_ms)}"
     return took if execution.error is None else f"{took}: {execution.error}"
 

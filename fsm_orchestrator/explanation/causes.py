@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.explanation.attempt_facts import AttemptFacts, open_attempts_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import (
-    ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
     InspectedRun,
     StateNow,
@@ -27,7 +27,7 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
-_SIGNAL_BASE: Final = 128
+NOTHING_TO_CLOSE: Final = "there was nothing to do, so there is nothing to close"
 
 
 def causes_of(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> tuple[Cause, ...]:
@@ -54,7 +54,7 @@ def _causes(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> I
         case Standing.INTERRUPTED:
             yield _cut_short(view)
         case Standing.BLOCKED | Standing.WAITING:
-            yield from _refusals(view, attempt_facts.directory)
+            yield from _refusals(view, attempt_facts)
         case Standing.FAILED | Standing.TIMEOUT:
             yield from _failures(view, attempt_facts)
         case Standing.DONE | Standing.NOT_CLOSABLE:
@@ -93,19 +93,24 @@ def _named(attempts: Sequence[AttemptRecord]) -> str:
 
 def _cut_short(view: InspectedRun) -> Cause:
     attempts = view.open_attempts
-    what = f"{ORCHESTRATOR_DIED}: it was killed, or the machine went down"
+    what = view.cut_short_words
+    its_end = "not seen; what is left of it is the other directory's"
+    if view.where.has_processes:
+        what = f"{what}: it was killed, or the machine went down"
+        its_end = "not seen; a resume ends what is left of it and reports that"
     if not attempts:
         return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
     verb = "was" if len(attempts) == 1 else "were"
     where = f" while {_named(attempts)}, {verb} at work"
-    its_end = "not seen; a resume ends what is left of it and reports that"
     note = Fact(name=FactName.ITS_END, value=its_end)
     gap = Fact(name=FactName.NO_POSTMORTEM, value=PostmortemGap.ORCHESTRATOR_DIED.words)
     return Cause(sentence=f"{what},{where}", facts=(*open_attempts_facts(attempts), note, gap))
 
 
-def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
+def _refusals(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause]:
     ran = [one for one in view.report.stage_executions if one.attempt]
+    if view.report.blocking_stage is not None:
+        yield from (_failure(one, attempt_facts) for one in view.report.failures)
     for gate in blocking_gates(view):
         decision = gate.decision
         sentence = (
@@ -117,7 +122,7 @@ def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
             from fsm_orchestrator.explanation.evidence_remedies import evidence_facts  # noqa: PLC0415 - rare
 
             sentence = f"gate {gate.words} refused: {evidence_words(decision)}"
-            facts += evidence_facts(decision.evidence, directory)
+            facts += evidence_facts(decision.evidence, attempt_facts.directory)
             if decision.evidence.approval is not None:
                 from fsm_orchestrator.explanation.approvals import approval_facts, waiting_words  # noqa: PLC0415 - rare
 
@@ -131,7 +136,7 @@ def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
 def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause]:
     report = view.report
     if report.was_asked_to_end:
-        number = (report.exit_code or 0) - _SIGNAL_BASE
+        number = (report.exit_code or 0) - SIGNAL_BASE
         yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
     found = report.failures
     for execution in found:
@@ -178,8 +183,16 @@ def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Ite
             # What is wrong with the artifacts is said above, as it is now.
             if not (now.wrong and execution.operation is Operation.CLOSURE_VERIFY):
                 yield _failure(execution, attempt_facts)
+        if view.report.nothing_to_do:
+            yield from _nothing_to_do(view, attempt_facts)
     if view.standing is Standing.DONE and not now.wrong:
         yield Cause(sentence=_why_done(view), facts=())
+
+
+def _nothing_to_do(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause]:
+    declined = [_failure(one, attempt_facts) for one in view.report.declined]
+    yield from declined or (Cause(sentence="a stage had nothing to do", facts=()),)
+    yield Cause(sentence=NOTHING_TO_CLOSE, facts=())
 
 
 def _why_done(view: InspectedRun) -> str:

@@ -48,6 +48,8 @@ class StageFate(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    DECLINED = "declined"
+    BLOCKED = "blocked"
     SKIPPED = "skipped"
     PASSED_OVER = "passed_over"
     INTERRUPTED = "interrupted"

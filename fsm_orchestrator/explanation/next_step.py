@@ -44,10 +44,14 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
     PlannedAction,
     Standing,
+    Whereabouts,
 )
 
 NAMED_MAX: Final = 3
 """How many stages that share what would become of them are named."""
+_ADOPT_THE_LATEST: Final = (
+    "adopt it only if the run will not go on where it came from, and this is its latest record"
+)
 BEGIN_AGAIN: Final = "begin again: type the whole command of the run once more"
 _RAISED: Final = {
     Ending.TIMED_OUT: ("timeout_ms", MILLISECONDS_MAX),
@@ -124,11 +128,17 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
+            return Offer()
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.where is Whereabouts.COPIED:
+            return Offer()  # it may be closed where it is
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
-            return _accepting(view, shown) if view.saved is not None else Offer()
+            return Offer() if view.saved is None else _accepting(view, view.saved, shown)
         case Standing.NOT_CLOSABLE if (doubt := _doubt_of(view)) is not None:
-            return _accepting_record(doubt, shown)
-        case Standing.WAITING if (approve := _approving(view, shown)) is not None:
+            return _accepting_record(view, doubt, shown)
+        case Standing.WAITING if view.where is not Whereabouts.COPIED and (
+            approve := _approving(view, shown)
+        ):
             would = ("show what is asked, and ask you to confirm it",)
             return Offer(approve, would, is_answer=True)
         case _ if view.saved is not None:
@@ -161,24 +171,36 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
 
 
-def _accepting_record(doubt: Doubt, shown: str) -> Offer:
+def _accepting_record(view: InspectedRun, doubt: Doubt, shown: str) -> Offer:
     """Return the command by which a person accepts the record that a run was gone on from."""
-    words = (PRODUCT, shown, "--resume", "--accept-record", doubt.sha256)
+    options: tuple[str, ...] = ("--accept-record", doubt.sha256)
+    if view.saved is not None and not view.where.has_values:
+        from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
+
+        options = place_options(view.saved, view.directory)
+    words = (PRODUCT, shown, "--resume", *options)
     return Offer(words, ("let the run be closed, and run nothing",), caution=ACCEPT_KNOWINGLY)
 
 
-def _accepting(view: InspectedRun, shown: str) -> Offer:
+def _accepting(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     """Return the command by which a run may be closed in which not every stage was run."""
     from fsm_orchestrator.explanation.unrun_words import ASKED_FOR, accepting_words  # noqa: PLC0415 - rare
 
     options = accepting_words(view.report)
     would = ("let the run be closed as it is, and run nothing",)
-    return Offer((PRODUCT, shown, "--resume", *options), would, caution=ASKED_FOR)
+    place: tuple[str, ...] = ()
+    if not view.where.has_values:
+        from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
+
+        place = place_options(saved, view.directory)
+    return Offer((PRODUCT, shown, "--resume", *place, *options), would, caution=ASKED_FOR)
 
 
 def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
+    if not view.where.has_values:
+        plain = _placed(plain, saved, view.directory)
     changed = OnChangedStage.RERUN
     rerun = Request(
         (*plain.words, "--on-changed-stage", changed),
@@ -195,6 +217,8 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn)
         else:
             refusal = str(refusals[0]) if refusals else None
             caution = GIVE_SIGNALS if request.settings["gates"] else None
+            if view.where is Whereabouts.BROUGHT:
+                caution = _ADOPT_THE_LATEST
             reverify = _reverifying(request, view, saved, may_go_on)
             return Offer(
                 request.words, _effects(plan), first, refusal, caution=caution, reverify=reverify
@@ -240,6 +264,21 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
         words += option_words(stage, given)
         settings["stages"][stage] = {field: limit}
     return Request(tuple(words), settings)
+
+
+def _placed(request: Request, saved: SavedRun, directory: Path) -> Request:
+    """Add what is to be said of a record that is not where it was."""
+    from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
+
+    match place_options(saved, directory):
+        case (as_copy,):
+            return Request((*request.words, as_copy), {**request.settings, "as_copy": True})
+        case (adopt, accept, digest):
+            adopted = {"adopt": True, "accept_record": digest}
+            words = (*request.words, adopt, accept, digest)
+            return Request(words, {**request.settings, **adopted})
+        case _:
+            return request
 
 
 def _takes_signal(decision: GateDecision) -> bool:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, assert_never
 
-from fsm_orchestrator.constants import GATES_NAMED_MAX
+from fsm_orchestrator.constants import GATES_NAMED_MAX, SIGNAL_BASE
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.endings import SpawnFailure, signal_name
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import BudgetStop
 
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
+NOTHING_LEFT: Final = (
+    "nothing is left to do; if there should have been, begin again: this run is then archived"
+)
 ACCEPT_KNOWINGLY: Final = "accept a record only if you know who left it so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _RAISE: Final = "raise the budget only if that is justified: what was spent stays spent"
@@ -45,7 +48,7 @@ _OPERATIONS: Final = {
 }
 _NOT_OF_CLOSING: Final = frozenset(Operation) - {Operation.CLOSURE_VERIFY}
 SIGKILL: Final = signal_name(signal.SIGKILL)
-KILLED_CODE: Final = 128 + signal.SIGKILL
+KILLED_CODE: Final = SIGNAL_BASE + signal.SIGKILL
 _KILLED: Final = (
     "if memory ran short, give the machine or the control group more of it, or make the stage use"
     " less; else find out who sends SIGKILL"
@@ -72,6 +75,14 @@ _START_REMEDIES: Final = {
         "put the schema back as it was when it was given, or give the contract again"
     ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
+}
+_SAID_REMEDIES: Final = {
+    Ending.REWORK_REQUESTED: "read the findings: no rework is left",
+    Ending.DECLINED: "find out whether it is right that there was nothing to do",
+    Ending.BLOCKED: (
+        "find out from what the stage printed and left what blocks it, and clear that; a resume"
+        " runs it again"
+    ),
 }
 _LEFT_WRONG: Final = {
     Ending.PROTECTED_CHANGED: (
@@ -110,6 +121,8 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED | Standing.WAITING:
+            if view.report.blocking_stage is not None:
+                return tuple(dict.fromkeys(_failure_remedies(view)))
             return tuple(dict.fromkeys(_gate_remedies(view)))
         case Standing.FAILED | Standing.TIMEOUT:
             return tuple(dict.fromkeys(_failure_remedies(view)))
@@ -121,19 +134,10 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
-        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
-            from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
-
-            return tuple(unrun_remedies(view.report))
         case Standing.NOT_CLOSABLE if _is_doubted(view):
             return ("ask who worked on the run before: whoever knows may accept its record",)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            own = (one.operation for one in view.report.failures)
-            named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
-            return (
-                *dict.fromkeys(named),
-                "the artifacts are good now: resume to bring the report up to date",
-            )
+            return tuple(_remedies_of_open(view))
         case standing:
             assert_never(standing)
 
@@ -152,6 +156,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "anyone who may signal its orchestrator can let it go on, or stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
+        case Standing.BLOCKED if view.report.blocking_stage is not None:
+            return f"whoever can clear what blocks stage {view.report.blocking_stage}"
         case Standing.BLOCKED | Standing.WAITING:
             if any(one.request is not None for one in view.report.waiting_for):
                 from fsm_orchestrator.explanation.approvals import who_approves  # noqa: PLC0415 - rare
@@ -168,14 +174,48 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
-        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
-            return "the people who say what the run is to do"
         case Standing.NOT_CLOSABLE if _is_doubted(view):
             return "somebody who knows that its record is the one that was left"
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            return RESUME_ANYBODY
+            return _who_closes(view)
         case standing:
             assert_never(standing)
+
+
+def _remedies_of_open(view: InspectedRun) -> Iterator[str]:
+    """Yield what to do about a run that is done and may not be closed."""
+    report = view.report
+    if report.nothing_to_do and not report.failures:
+        yield NOTHING_LEFT
+        return
+    if report.is_unearned:
+        from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
+
+        yield from unrun_remedies(report)
+        return
+    own = (one.operation for one in report.failures)
+    named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
+    yield from dict.fromkeys(named)
+    failed = _failed_at_end(view)
+    if failed is None:
+        yield "the artifacts are good now: resume to bring the report up to date"
+    else:
+        yield _stage_remedy(failed)
+        yield "a resume runs that stage again, and no other"
+
+
+def _who_closes(view: InspectedRun) -> str:
+    report = view.report
+    if report.nothing_to_do and not report.failures:
+        return "nobody needs to"
+    if report.is_unearned:
+        return "the people who say what the run is to do"
+    return RESUME_ANYBODY if _failed_at_end(view) is None else _who_failed(view)
+
+
+def _failed_at_end(view: InspectedRun) -> StageExecution | None:
+    """Return the stage that always runs, where a run that is done may not be closed for it."""
+    return next((one for one in view.report.failures if one.operation is None), None)
 
 
 def _gate_remedies(view: InspectedRun) -> Iterator[str]:
@@ -275,8 +315,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             return f"make it {less} less, or raise {what}"
         case Ending.LEAKED:
             return "make it wait for the processes that it starts"
-        case Ending.REWORK_REQUESTED:
-            return "read the findings: no rework is left"
+        case Ending.REWORK_REQUESTED | Ending.DECLINED | Ending.BLOCKED as said:
+            return _SAID_REMEDIES[said]
         case Ending.SIBLING_FAILED:
             return "nothing is wrong with it: a resume runs it again beside the one that failed"
         case Ending.INTERRUPTED | Ending.LOST | Ending.CONTROL_TAMPERED | None:

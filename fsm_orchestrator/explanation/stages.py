@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from fsm_orchestrator.explanation.attempt_facts import (
     AttemptFacts,
     ending_sentence,
@@ -14,7 +17,13 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.work import is_to_come
-from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing, Trigger
+
+_FATES: Final[Mapping[Ending | None, StageFate]] = {
+    Ending.DECLINED: StageFate.DECLINED,
+    Ending.BLOCKED: StageFate.BLOCKED,
+}
+"""What becomes of stages that say so by their exit code."""
 
 
 def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
@@ -38,7 +47,12 @@ def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
 
 
 def blocking_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
-    """Return the gates that refused where the run stands: those that are to come do not count."""
+    """Return the gates that refused where the run stands: those that are to come do not count.
+
+    None where a stage has blocked it.
+    """
+    if view.report.blocking_stage is not None:
+        return ()
     refused = [one for one in explained_gates(view) if not one.decision.passed]
     return tuple(one for one in refused if not one.is_to_come) or tuple(refused)
 
@@ -105,6 +119,9 @@ def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
 
 
 def _fate_of_execution(execution: StageExecution) -> tuple[StageFate, str]:
+    said = _FATES.get(execution.ending)
+    if said is not None and execution.problem is not None:
+        return said, execution.problem.cause
     match execution.status:
         case StageStatus.SUCCESS:
             return StageFate.SUCCEEDED, execution.reason
@@ -133,6 +150,8 @@ def _why_not_reached(view: InspectedRun, stage: str) -> str:
         one.trigger is Trigger.GATES_REFUSED for one in report.transitions
     ):
         return f"the gates refused{done_before}"
+    if report.declined:
+        return f"stage {report.declined[-1].stage} had nothing to do{done_before}"
     failed = report.failures
     if failed:
         name = failed[0].command if failed[0].attempt == 0 else f"stage {failed[0].stage}"

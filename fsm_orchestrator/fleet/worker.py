@@ -35,6 +35,7 @@ from fsm_orchestrator.fleet.messages import (
 )
 from fsm_orchestrator.inspection.inspected_run import standing_of
 from fsm_orchestrator.processes.adoption import adopt_orphans
+from fsm_orchestrator.processes.held_code import COMMAND
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.undumpable import close_to_others
@@ -87,6 +88,7 @@ class _Worker:
             self._keepers,
             HeldBy.COMMAND,
             self._on_words if order.are_words_wanted else None,
+            code=COMMAND,
         )
         try:
             report = run_invocation(_config_of(order), caller)

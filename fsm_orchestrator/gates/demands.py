@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fsm_orchestrator.gates.judging import GateSignal
-from fsm_orchestrator.lifecycle.model import EvidenceDemand, Lifecycle, State
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
+from fsm_orchestrator.model.base import EvidenceDemand
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,

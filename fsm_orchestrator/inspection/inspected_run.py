@@ -25,7 +25,6 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
-from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
@@ -36,6 +35,8 @@ from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""
+CUT_SHORT_ELSEWHERE: Final = "its record ends in the midst of the run, which was elsewhere then"
+"""The same of one that was interrupted, or went on, in another directory."""
 ORCHESTRATOR_STOPPED: Final = "its orchestrator is stopped, by Ctrl-Z or SIGSTOP"
 """The sentence on a run that is suspended."""
 
@@ -106,12 +107,24 @@ class InspectedRun:
         """The sentence on a record that lies elsewhere than it was written; None for others."""
         if self.checkpoint is None or self.is_archived:
             return None
-        where = whereabouts(self.checkpoint.home, self.directory)
-        if where is Whereabouts.HOME:
+        home = self.checkpoint.home
+        if self.where is Whereabouts.HOME and not home.copied_from:
             return None
-        from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+        from fsm_orchestrator.record import relocation  # noqa: PLC0415 - rare
 
-        return relocation_sentence(self.checkpoint, where)
+        if self.where is Whereabouts.HOME:
+            return relocation.copy_sentence(home)
+        return relocation.relocation_sentence(self.checkpoint, self.where)
+
+    @property
+    def where(self) -> Whereabouts:
+        """Where the record lies, as against the directory that it was written in."""
+        return Whereabouts.HOME if self.saved is None else self.saved.where
+
+    @property
+    def cut_short_words(self) -> str:
+        """The sentence on a run whose record has no outcome, and that is not at work here."""
+        return ORCHESTRATOR_DIED if self.where.has_processes else CUT_SHORT_ELSEWHERE
 
     @property
     def since(self) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, OwnGate, State
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.lifecycle.own_gate import OwnGate
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.vocabulary import Trigger
@@ -34,9 +35,9 @@ class Change(NamedTuple):
 
 
 class RetriedCodes(NamedTuple):
-    """Exit codes that are retried now, or no longer."""
+    """Exit codes, or signals, that are retried now, or no longer."""
 
-    codes: tuple[int, ...]
+    codes: tuple[int, ...] | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +207,11 @@ def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
         before, after = getattr(was, key), getattr(is_, key)
         if before != after:
             yield BoundChange(new.name, Change(f"retry.{key}", before, after), after > before)
-    codes = [set(policy.exit_codes or ()) for policy in (was, is_)]
-    for differing, is_looser in ((codes[1] - codes[0], True), (codes[0] - codes[1], False)):
-        if differing:
-            yield BoundChange(new.name, RetriedCodes(tuple(sorted(differing))), is_looser)
+    for key in ("exit_codes", "killed_by"):
+        codes = [set(getattr(policy, key) or ()) for policy in (was, is_)]
+        for differing, is_looser in ((codes[1] - codes[0], True), (codes[0] - codes[1], False)):
+            if differing:
+                yield BoundChange(new.name, RetriedCodes(tuple(sorted(differing))), is_looser)
 
 
 def _as_bound(value: int | None) -> float:
@@ -280,4 +282,4 @@ def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
         if name in (edge.source, edge.dest)
     )
     content = lifecycle.states[name].model_copy(update={"name": "x"})
-    return content, frozenset(edges.items()), lifecycle.initial == name
+    return content.model_dump_json(), frozenset(edges.items()), lifecycle.initial == name

@@ -121,8 +121,9 @@ def _sources(states: Sequence[_Table], kinds: frozenset[StateKind]) -> Iterator[
     in_groups = {name for one in states for name in _names(one.get("stages", []))}
     for one in states:
         name, kind, is_done = one.get("name"), one.get("kind"), one.get("outcome") == Outcome.DONE
-        is_open = not is_done and name not in in_groups
-        if is_name(name) and isinstance(kind, str) and kind in kinds and is_open:
+        is_open = not is_done and one.get("finally") is not True
+        is_met = is_open and isinstance(kind, str) and kind in kinds
+        if is_name(name) and name not in in_groups and is_met:
             yield name
 
 

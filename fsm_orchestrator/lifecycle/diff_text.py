@@ -139,7 +139,9 @@ def _bound(bound: BoundChange) -> str:
     match bound.what:
         case RetriedCodes(codes):
             verb = "also" if bound.is_looser else "no longer"
-            return f"is {verb} tried again after exit {', '.join(map(str, codes))}"
+            of_signals = all(isinstance(one, str) for one in codes)
+            after = "" if of_signals else "exit "
+            return f"is {verb} tried again after {after}{', '.join(map(str, codes))}"
         case Change() as change:
             of_edge = f" of {_edge(bound.edge)}" if bound.edge else ""
             return f"{change.key}{of_edge}: {_was_is(change)}"

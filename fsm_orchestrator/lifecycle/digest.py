@@ -12,7 +12,8 @@ from fsm_orchestrator.text.digest import sha256_of
 if TYPE_CHECKING:
     from fsm_orchestrator.lifecycle.model import Lifecycle
 
-_ELSEWHERE: Final = {"gates", "evidence", "effects", *GroupFields.model_fields}
+_FINALLY: Final = ("finally", "on_finally_failure")
+_ELSEWHERE: Final = {"gates", "evidence", "effects", *_FINALLY, *GroupFields.model_fields}
 """The keys of a state that count below, where one has them."""
 
 
@@ -31,6 +32,9 @@ def digest_of(lifecycle: Lifecycle, leaving_out: Collection[str]) -> str:
         relation = (*relation, demands, lifecycle.accepts_early_signals)
     if lifecycle.without_effects:
         relation = (*relation, lifecycle.without_effects)
+    if lifecycle.finally_stage is not None:
+        mode = lifecycle.states[lifecycle.finally_stage].on_finally_failure
+        relation = (*relation, "finally", lifecycle.finally_stage, mode)
     if lifecycle.group_of:
         groups = [(one.name, one.stages, one.fail_fast) for one in lifecycle.state if one.stages]
         relation = (*relation, "groups", groups)

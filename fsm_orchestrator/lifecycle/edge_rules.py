@@ -16,6 +16,7 @@ from fsm_orchestrator.lifecycle.findings import (
     of_transition,
 )
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
 _ALWAYS: Final = (Trigger.RUN_ABORTED, Trigger.RESUME)
@@ -26,7 +27,7 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
         Trigger.STAGE_SUCCEEDED,
         Trigger.STAGE_FAILED,
         Trigger.STAGE_TIMED_OUT,
-        Trigger.REWORK_REQUESTED,
+        *(one.trigger for one in ExitMeaning),
         *_ALWAYS,
     ),
     StateKind.GROUP: (
@@ -43,11 +44,17 @@ _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
     Trigger.STAGE_FAILED: (Outcome.FAILED,),
     Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
+    Trigger.STAGE_BLOCKED: (Outcome.BLOCKED,),
     Trigger.RUN_ABORTED: (Outcome.FAILED,),
 }
 """The triggers that end the run, and the outcomes that they may end it with."""
 
-_CONDITIONAL: Final = (Trigger.STAGE_SUCCEEDED, Trigger.GATES_PASSED, Trigger.REWORK_REQUESTED)
+_CONDITIONAL: Final = (
+    Trigger.STAGE_SUCCEEDED,
+    Trigger.STAGE_DECLINED,
+    Trigger.GATES_PASSED,
+    Trigger.REWORK_REQUESTED,
+)
 """The triggers whose edges may have a condition: a fact that ends a run always ends it."""
 
 
@@ -75,7 +82,8 @@ def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
         if trigger in _met_in(lifecycle.states[source]):
             yield from _order_problems(lifecycle, tried)
     for state in lifecycle.state:
-        for trigger in () if state.name in lifecycle.group_of else _met_in(state):
+        is_apart = state.is_finally or state.name in lifecycle.group_of
+        for trigger in () if is_apart else _met_in(state):
             if (state.name, trigger) not in relation:
                 yield of_state(FindingKind.MISSING_EDGE, state.name, trigger=trigger)
 
@@ -95,10 +103,8 @@ def _relation(lifecycle: Lifecycle) -> _Relation:
 def _met_in(state: State) -> tuple[Trigger, ...]:
     if state.outcome is Outcome.DONE:
         return ()
-    met = _MET_IN[state.kind]
-    if state.rework_exit_code is None:
-        return tuple(trigger for trigger in met if trigger is not Trigger.REWORK_REQUESTED)
-    return met
+    unsaid = {one.trigger for one in ExitMeaning} - {one.trigger for one in state.meanings.values()}
+    return tuple(trigger for trigger in _MET_IN[state.kind] if trigger not in unsaid)
 
 
 def _transition_problems(

@@ -18,6 +18,8 @@ def allow_short_form(document: dict[str, Any]) -> None:
         items = short["properties"][key]
         tables = items if "items" in items else items["anyOf"][0]
         tables["items"] = {"anyOf": [{"type": "string"}, tables["items"]]}
+    said = document["$defs"]["LinearStage"]["properties"]["exit_codes"]["anyOf"][0]
+    said["additionalProperties"] = False  # no other keys than its pattern has
     written_out = {key: document.pop(key) for key in _OF_OBJECT if key in document}
     document["$defs"]["WrittenOut"] = written_out
     document["$defs"]["ShortForm"] = {key: short[key] for key in _OF_OBJECT if key in short}

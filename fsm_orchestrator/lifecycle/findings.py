@@ -38,9 +38,15 @@ class FindingKind(Enum):
     OUTCOME_OUT_OF_PLACE = "key 'outcome' is for states of kind terminal, not {kind}"
     KEY_OUT_OF_PLACE = "key {key!r} is for states of kind stage, not {kind}"
     RETRY_AFTER_NOTHING = (
-        "key 'retry' has neither exit_codes nor timeouts, so nothing is ever tried again"
+        "key 'retry' has none of exit_codes, killed_by and timeouts, so nothing is ever tried again"
     )
-    RETRY_OF_REWORK = "exit code {code} asks for rework, so it cannot be in retry.exit_codes too"
+    RETRY_OF_MEANING = "exit code {code} means {meaning}, so it cannot be in retry.exit_codes too"
+    CODE_OF_SHELL = "key 'exit_codes' gives {code} a meaning, but {why}; choose another code"
+    NOT_FINALLY = "key 'on_finally_failure' is for a stage with finally = true"
+    SECOND_FINALLY = "has finally = true, as {first!r} has; only one stage may"
+    SAID_AFTER_THE_END = (
+        "has finally = true, so the outcome is fixed before it: it cannot have the key 'exit_codes'"
+    )
     NO_SOURCE = "key 'source' is empty"
     DUPLICATE_SOURCE = "duplicate {name!r} in key 'source'"
     UNKNOWN_SOURCE = "unknown source {name!r}{hint}"
@@ -60,9 +66,12 @@ class FindingKind(Enum):
     UNKNOWN_MEMBER = "key 'stages' lists an unknown state {name!r}{hint}"
     MEMBER_OF_OTHER_KIND = "key 'stages' lists {name!r}, {found:state}; only a stage can be in it"
     MEMBER_TWICE = "key 'stages' lists {name!r}, which is in the group {other_group!r} too"
-    MEMBER_WITH_REWORK = (
-        "runs in the group {group!r}, so it cannot ask for rework (rework_exit_code): a stage after"
-        " the group can"
+    MEMBER_WITH_EXIT_CODES = (
+        "runs in the group {group!r}, so it can say nothing by an exit code (exit_codes): a stage"
+        " after the group can"
+    )
+    MEMBER_THAT_ALWAYS_RUNS = (
+        "runs in the group {group!r}, so it cannot be the stage that always runs (finally)"
     )
     SOURCE_IN_GROUP = (
         "leaves {name!r}, which runs in the group {group!r}: no edge leaves a stage of a group"
@@ -125,6 +134,10 @@ class FindingKind(Enum):
     GATE_BEFORE_WORK = (
         "comes after {stage!r} and is passed by signals that were typed before it"
         " (accepts_early_signals), so it is bound to no artifact of it"
+    )
+    FINALLY_ON_A_WALK = (
+        "has finally = true: it is entered at every end by itself, and leads nowhere, so no edge"
+        " may enter or leave it"
     )
     DONE_WITHOUT_GATES = "can be reached before {missing:gate} passed in this invocation"
     DONE_WITHOUT_STAGE = "can be reached although {stage!r} was entered and did not succeed"

@@ -46,8 +46,10 @@ def _member_problems(lifecycle: Lifecycle, group: State) -> Iterator[Finding]:
         if member.kind is not StateKind.STAGE:
             found = member.outcome or member.kind
             yield of_state(FindingKind.MEMBER_OF_OTHER_KIND, group.name, name=name, found=found)
-        elif member.rework_exit_code is not None:
-            yield of_state(FindingKind.MEMBER_WITH_REWORK, name, group=group.name)
+        elif member.exit_codes:
+            yield of_state(FindingKind.MEMBER_WITH_EXIT_CODES, name, group=group.name)
+        elif member.is_finally:
+            yield of_state(FindingKind.MEMBER_THAT_ALWAYS_RUNS, name, group=group.name)
         other = lifecycle.group_of[name]
         if other != group.name:
             yield of_state(FindingKind.MEMBER_TWICE, group.name, name=name, other_group=other)

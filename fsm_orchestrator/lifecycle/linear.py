@@ -12,8 +12,19 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import OWN_GATES_MAX
 from fsm_orchestrator.lifecycle.labels import gate_label, stage_label
-from fsm_orchestrator.lifecycle.model import EvidenceDemand, Line, OwnGate
-from fsm_orchestrator.model.base import GateName, SchemaVersion, StateName, StrictModel
+from fsm_orchestrator.lifecycle.model import FINALLY
+from fsm_orchestrator.lifecycle.own_gate import OwnGate
+from fsm_orchestrator.model.base import (
+    EvidenceDemand,
+    ExitCodeText,
+    ExitMeaning,
+    GateName,
+    Line,
+    OnFinallyFailure,
+    SchemaVersion,
+    StateName,
+    StrictModel,
+)
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.limits import LimitFields
@@ -31,11 +42,25 @@ RESERVED: Final = frozenset({FIRST, GATING, *(outcome.value for outcome in Outco
 
 
 class LinearStage(LimitFields, StrictModel):
-    """One of the stages in a row; a plain name stands for a table with that name."""
+    """One of the stages in a row; a plain name stands for a table with that name.
+
+    The one that always runs stands in no row: it comes when a run ends.
+    """
+
+    __also__ = FINALLY
 
     name: StateName = Field(description="The name of the stage.")
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is retried automatically; never by default."
+    )
+    exit_codes: dict[ExitCodeText, ExitMeaning] | None = Field(
+        default=None,
+        description="What the stage says by an exit code: `rework`, `nothing_to_do` or `blocked`.",
+    )
+    on_finally_failure: OnFinallyFailure | None = Field(
+        default=None,
+        description="What it means for a run that is done that this stage, which always runs, did"
+        " not succeed: fail, the default, or warn.",
     )
     effects: bool = Field(
         default=True,
@@ -111,6 +136,11 @@ def with_tables(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
     return spelled, wrong
 
 
+def row_of(linear: LinearLifecycle) -> list[LinearStage]:
+    """Return the stages that follow each other: all but the one that always runs."""
+    return [stage for stage in linear.stages if not getattr(stage, "finally")]
+
+
 def gate_before(place: str) -> str:
     """Return the name of the gate state before a stage, or before `done`."""
     return f"before_{place}"
@@ -125,8 +155,10 @@ def linear_problems(linear: LinearLifecycle) -> Iterator[str]:
             yield f"{stage_label(name)}: the lifecycle has another state of that name"
         elif name in names[:number]:
             yield f"{stage_label(name)}: duplicate name, listed more than once"
+    if not row_of(linear):
+        yield "key 'stages' has no stage but one that always runs (finally)"
     known = [*MANDATORY_RULES, *(one.name for one in linear.gate)]
-    places = [*names, _DONE]
+    places = [*(stage.name for stage in row_of(linear)), _DONE]
     for gate in linear.gates or ():
         if gate.name not in known:
             hint = suggestion(gate.name, known) or f"; the gates are {', '.join(known)}"
@@ -165,8 +197,9 @@ class _Step(NamedTuple):
 
 def _steps(linear: LinearLifecycle) -> Iterator[_Step]:
     places = _places(linear)
-    start = linear.stages[0].name
-    for place in [*(one.name for one in linear.stages), _DONE]:
+    row = row_of(linear)
+    start = row[0].name
+    for place in [*(one.name for one in row), _DONE]:
         if place in places:
             name = GATING if place == start else gate_before(place)
             yield _Step(name, places[place], is_later=place != start)
@@ -175,7 +208,7 @@ def _steps(linear: LinearLifecycle) -> Iterator[_Step]:
 
 def _places(linear: LinearLifecycle) -> dict[str, list[str]]:
     """Return the gates by the stage, or `done`, before which they are judged."""
-    start = linear.stages[0].name
+    start = row_of(linear)[0].name if row_of(linear) else ""
     known = (*MANDATORY_RULES, *(one.name for one in linear.gate))
     places: dict[str, list[str]] = {}
     for gate in linear.gates or [LinearGate(name=name) for name in known]:
@@ -194,6 +227,12 @@ def _states(linear: LinearLifecycle, steps: Sequence[_Step]) -> Iterator[dict[st
         elif step.name != _DONE:
             keys = stages[step.name].model_dump(mode="json", exclude_defaults=True)
             yield {**keys, "kind": StateKind.STAGE.value}
+    for stage in linear.stages:
+        if getattr(stage, "finally"):
+            yield {
+                **stage.model_dump(mode="json", exclude_defaults=True),
+                "kind": StateKind.STAGE.value,
+            }
     for outcome in Outcome:
         yield {"name": outcome.value, "kind": StateKind.TERMINAL.value, "outcome": outcome.value}
 

@@ -13,6 +13,8 @@ _ENDS: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
     Trigger.STAGE_FAILED: (Outcome.FAILED,),
     Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
+    Trigger.STAGE_DECLINED: (Outcome.DONE,),
+    Trigger.STAGE_BLOCKED: (Outcome.BLOCKED,),
     Trigger.REWORK_REQUESTED: (Outcome.FAILED,),
     Trigger.RUN_ABORTED: (Outcome.FAILED,),
 }
@@ -24,6 +26,8 @@ _WHY: Final[Mapping[Trigger, str]] = {
     Trigger.STAGE_SUCCEEDED: "the stage succeeded, its artifacts are good",
     Trigger.STAGE_FAILED: "the stage failed",
     Trigger.STAGE_TIMED_OUT: "the stage outlived its time",
+    Trigger.STAGE_DECLINED: "the stage had nothing to do",
+    Trigger.STAGE_BLOCKED: "the stage said that it is blocked",
     Trigger.REWORK_REQUESTED: "rework was asked for, and there is no way back",
     Trigger.RUN_ABORTED: "a signal ended the run, or its record could not be kept",
     Trigger.RESUME: "a resumed run begins again where start leads",

@@ -3,83 +3,33 @@
 Holds what reading.py reads from files and refuses or accepts.
 """
 
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
 from fsm_orchestrator.constants import (
     CYCLES_MAX,
-    GATE_VALUES_MAX,
     OWN_GATES_MAX,
-    REASON_CODE_PATTERN,
 )
 from fsm_orchestrator.lifecycle.digest import digest_of
 from fsm_orchestrator.lifecycle.groups import GroupFields
 from fsm_orchestrator.lifecycle.onward import onward_from
-from fsm_orchestrator.model.base import GateName, SchemaVersion, StateName, StrictModel
-from fsm_orchestrator.model.declared import Field, StringConstraints
-from fsm_orchestrator.model.gate_rules import (
-    MANDATORY_RULES,
-    GateRule,
-    GateRules,
-    declared_rule,
+from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
+from fsm_orchestrator.model.base import (
+    EvidenceDemand,
+    ExitCodeText,
+    ExitMeaning,
+    GateName,
+    Line,
+    OnFinallyFailure,
+    SchemaVersion,
+    StateName,
+    StrictModel,
 )
+from fsm_orchestrator.model.declared import Field, left_out
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.vocabulary import (
-    GatesGuard,
-    Guard,
-    Outcome,
-    StateKind,
-    Trigger,
-)
-
-LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
-
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
-"""Text that is printed unchanged: no line breaks, no terminal control codes."""
-ReasonCode = Annotated[str, StringConstraints(pattern=f"^{REASON_CODE_PATTERN}$", max_length=64)]
-
-
-class OwnGate(StrictModel):
-    """One `[[gate]]`: a gate beside the three that every lifecycle has, judged after them."""
-
-    name: GateName = Field(
-        description=(
-            "The name of the gate; with `-` for `_`, its option is `--NAME-status`, and its source"
-            " in a config file is [gate.NAME]."
-        )
-    )
-    values: Annotated[tuple[StateName, ...], Field(min_length=2, max_length=GATE_VALUES_MAX)] = (
-        Field(
-            description=(
-                "Its values: the one that passes first, and last the one that it has without a"
-                " signal, or when its source refuses. Of two that refuse the earlier counts."
-            )
-        )
-    )
-    reason_code: ReasonCode = Field(description="Why a run is blocked by it, for programs.")
-    title: Line | None = Field(
-        default=None,
-        description="What people call it, one line of text; made from its name by default.",
-    )
-
-    @property
-    def rule(self) -> GateRule:
-        """The gate as it is judged."""
-        return declared_rule(self.name, self.title, self.values, self.reason_code)
-
-
-def rules_with(own: tuple[OwnGate, ...]) -> GateRules:
-    """Return the gates of every lifecycle, then those that one declares, by name."""
-    declared = {one.name: one.rule for one in own if one.name not in MANDATORY_RULES}
-    return {**MANDATORY_RULES, **declared} if declared else MANDATORY_RULES
-
-
-class EvidenceDemand(StrEnum):
-    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
-
-    REQUIRED = "required"
+from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
 
 class NamedState(StrictModel):
@@ -112,18 +62,38 @@ class NamedState(StrictModel):
     )
 
 
+FINALLY: Final = {
+    "finally": (
+        bool,
+        left_out(
+            False,
+            "Whether the stage always runs: when the run ends, however it does, if another stage"
+            " was entered; only for a stage. No edge enters or leaves it.",
+        ),
+    )
+}
+
+
 class State(GroupFields, LimitFields, NamedState):
     """One `[[state]]`; its kind decides which keys it may have."""
+
+    __also__ = FINALLY
 
     retry: RetryPolicy | None = Field(
         default=None,
         description="When the stage is retried automatically, only for a stage; never by default.",
     )
-    rework_exit_code: Annotated[int, Field(ge=1, le=255)] | None = Field(
+    exit_codes: dict[ExitCodeText, ExitMeaning] | None = Field(
         default=None,
         description=(
-            "The exit code by which a stage that reviews asks for rework, only for a stage."
+            "What the stage says by an exit code, only for a stage: `rework`, `nothing_to_do` or"
+            " `blocked`; any other but 0 is a failure."
         ),
+    )
+    on_finally_failure: OnFinallyFailure | None = left_out(
+        None,
+        "What it means for a run that is done that this stage, which always runs, did not succeed:"
+        " it may not be closed (fail, the default), or there is a warning (warn).",
     )
     effects: bool = Field(
         default=True,
@@ -137,6 +107,16 @@ class State(GroupFields, LimitFields, NamedState):
     def has_effects(self) -> bool:
         """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
         return self.kind is StateKind.STAGE and self.effects
+
+    @property
+    def is_finally(self) -> bool:
+        """Whether it is the stage that always runs."""
+        return bool(getattr(self, "finally"))
+
+    @property
+    def meanings(self) -> dict[int, ExitMeaning]:
+        """What the stage says by its exit codes."""
+        return {int(code): meaning for code, meaning in (self.exit_codes or {}).items()}
 
 
 class Transition(StrictModel):
@@ -257,6 +237,11 @@ class Lifecycle(StrictModel):
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
 
     @cached_property
+    def finally_stage(self) -> str | None:
+        """The name of the stage that always runs when a run ends; None if there is none."""
+        return next((state.name for state in self.state if state.is_finally), None)
+
+    @cached_property
     def group_of(self) -> dict[str, str]:
         """The group that each stage runs in, of the stages that run in one."""
         return {name: one.name for one in self.state for name in one.stages or ()}
@@ -269,6 +254,10 @@ class Lifecycle(StrictModel):
         """Return the stages that run in a state: its own, or those of a group."""
         here = self.states[state]
         return here.stages or ((state,) if here.kind is StateKind.STAGE else ())
+
+    def beside(self, stage: str) -> tuple[str, ...]:
+        """Return the stages that run at once with a stage."""
+        return tuple(one for one in self.stages_in(self.place_of(stage)) if one != stage)
 
     @cached_property
     def places(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Proves the promises of a lifecycle by searching all walks that a run can take.
 
 The search covers states, gates passed in this invocation, and stages that did not succeed. An
-edge with a condition counts as one that can be taken. rules.py checks names and single edges.
+edge with a condition counts as one that can be taken, but for `nothing_owed`, which is about just
+that. rules.py checks names and single edges.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_wal
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import (
     GatesGuard,
+    Guard,
     Outcome,
     StateKind,
     Trigger,
@@ -28,6 +30,7 @@ def violations(lifecycle: Lifecycle) -> list[Finding]:
     A lifecycle that breaks rules is searched too, as it stands.
     """
     return [
+        *walks_by_finally(lifecycle),
         *stages_without_gates(lifecycle),
         *unbound_gates(lifecycle),
         *done_without_gates(lifecycle),
@@ -95,6 +98,31 @@ def _early_gates(lifecycle: Lifecycle) -> list[Finding]:
     return list(found.values())
 
 
+def walks_by_finally(lifecycle: Lifecycle) -> list[Finding]:
+    """Return at most one finding: an edge enters or leaves the stage that always runs.
+
+    With none, the states and edges are those of the lifecycle without that stage: what is proved of
+    the one is proved of the other, and the outcome is fixed before the stage is entered.
+    """
+    stage = lifecycle.finally_stage
+    if stage is None or not any(stage in (edge.source, edge.dest) for edge in lifecycle.edges):
+        return []
+    exits = edges_by_source(lifecycle.edges)
+    ends = {stage} if stage not in exits else {edge.dest for edge in exits[stage]}
+
+    def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
+        state, was_there = place
+        for edge in exits.get(state, ()):
+            yield edge, (edge.dest, was_there or stage in (edge.source, edge.dest))
+
+    def is_goal(place: tuple[str, bool]) -> bool:
+        return place[1] and place[0] in ends
+
+    walks = shortest_walks((lifecycle.initial, False), following, is_goal)
+    walk = next((walk for _, walk in walks), None)
+    return [of_state(FindingKind.FINALLY_ON_A_WALK, stage, walk)]
+
+
 def _guarded(lifecycle: Lifecycle) -> frozenset[str]:
     """Return the states in which a guarded stage runs: a group is guarded if one of its is."""
     guarded = (name for name in lifecycle.stages if lifecycle.is_guarded(name))
@@ -133,8 +161,14 @@ def _walks_past(lifecycle: Lifecycle, stage: str) -> Iterator[tuple[tuple[str, b
 
     def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
         state, is_owed = place
+        closed: set[Trigger] = set()  # the edges after one that is taken when something is owed
         for edge in exits.get(state, ()):
-            yield edge, (edge.dest, _is_owed_after(edge, stage, is_owed=is_owed))
+            is_another = is_owed and state != stage
+            is_barred = edge.trigger in closed or edge.guard is Guard.NOTHING_OWED
+            if not (is_another and is_barred):
+                yield edge, (edge.dest, _is_owed_after(edge, stage, is_owed=is_owed))
+            if edge.unless is Guard.NOTHING_OWED:
+                closed.add(edge.trigger)
 
     def is_goal(place: tuple[str, bool]) -> bool:
         state, is_owed = place
@@ -179,10 +213,14 @@ def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
 
 
 def _is_owed_after(edge: Edge, stage: str, *, is_owed: bool) -> bool:
-    """Tell if the success of `stage`, once entered, is outstanding after `edge`."""
+    """Tell if the success of `stage`, once entered, is outstanding after `edge`.
+
+    A stage that had nothing to do has not succeeded; the edge that the lifecycle has for that is
+    the one way on without it.
+    """
     if edge.dest == stage:
         return True
-    if edge.source == stage and edge.trigger is Trigger.STAGE_SUCCEEDED:
+    if edge.source == stage and edge.trigger in {Trigger.STAGE_SUCCEEDED, Trigger.STAGE_DECLINED}:
         return False
     return is_owed
 

@@ -155,7 +155,7 @@ def _shaped(text: bytes, source: str) -> Lifecycle:
     if "stages" in data:
         data = _expanded(data, source)
     spelled, wrong = _spelled_out(data)
-    spelled = dict(with_default_edges(spelled))
+    spelled = _with_exit_edges(dict(with_default_edges(spelled)))
     try:
         plain: Lifecycle | None = plainly(Lifecycle, spelled)
         lifecycle = plain or Lifecycle.model_validate_json(_json(spelled, source))
@@ -245,6 +245,18 @@ def _table(text: bytes, source: str) -> dict[str, Any]:
     if isinstance(transitions, list):
         data["transition"] = [_with_sources(one) for one in transitions]
     return data
+
+
+def _with_exit_edges(data: dict[str, Any]) -> dict[str, Any]:
+    states = data.get("state")
+    if not (
+        isinstance(states, list)
+        and any(isinstance(one, dict) and "exit_codes" in one for one in states)
+    ):
+        return data
+    from fsm_orchestrator.lifecycle.exit_edges import with_exit_edges  # noqa: PLC0415 - rare
+
+    return dict(with_exit_edges(data))
 
 
 def _with_sources(transition: Any) -> Any:

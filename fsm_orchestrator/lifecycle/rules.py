@@ -68,10 +68,12 @@ def _stage_key_problems(state: State) -> Iterator[Finding]:
     if state.kind is not StateKind.STAGE:
         given = [
             key
-            for key in (*LIMIT_FIELDS, "retry", "rework_exit_code")
+            for key in (*LIMIT_FIELDS, "retry", "exit_codes", "on_finally_failure")
             if getattr(state, key) is not None
         ]
-        for key in (*given, *(() if state.effects else ("effects",))):
+        given += () if state.effects else ("effects",)
+        given += ("finally",) if state.is_finally else ()
+        for key in given:
             yield of_state(FindingKind.KEY_OUT_OF_PLACE, state.name, key=key, kind=state.kind)
 
 
@@ -97,8 +99,37 @@ def _state_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
     yield from _stage_key_problems(state)
     if state.retry is not None and state.retry.names_nothing:
         yield of_state(FindingKind.RETRY_AFTER_NOTHING, name)
-    if state.retry is not None and state.rework_exit_code in (state.retry.exit_codes or ()):
-        yield of_state(FindingKind.RETRY_OF_REWORK, name, code=state.rework_exit_code)
+    if state.exit_codes:
+        yield from _exit_code_problems(state)
+    if kind is StateKind.STAGE:
+        yield from _finally_problems(lifecycle, state)
+
+
+def _finally_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
+    """Refuse a second stage that always runs, and keys that do not fit such a stage or another."""
+    if not state.is_finally:
+        if state.on_finally_failure is not None:
+            yield of_state(FindingKind.NOT_FINALLY, state.name)
+        return
+    if lifecycle.finally_stage != state.name:
+        first = lifecycle.finally_stage
+        yield of_state(FindingKind.SECOND_FINALLY, state.name, first=first)
+    if state.exit_codes:
+        yield of_state(FindingKind.SAID_AFTER_THE_END, state.name)
+
+
+def _exit_code_problems(state: State) -> Iterator[Finding]:
+    """Refuse meanings of codes that retries are about, or that a shell has a meaning for."""
+    from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
+
+    retried = () if state.retry is None else state.retry.exit_codes or ()
+    for code, meaning in state.meanings.items():
+        if code in retried:
+            yield of_state(
+                FindingKind.RETRY_OF_MEANING, state.name, code=code, meaning=meaning.value
+            )
+        for why in shell_words(code):
+            yield of_state(FindingKind.CODE_OF_SHELL, state.name, code=code, why=why)
 
 
 def _name_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
@@ -167,8 +198,8 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     ending = reachable(terminals, backward)
     for state in lifecycle.state:
         # A state that only unreachable states lead to is an echo, and not listed.
-        if state.name in lifecycle.group_of:
-            continue  # it is where its group is
+        if state.is_finally or state.name in lifecycle.group_of:
+            continue  # no edge enters or leaves it: proof.py, group_rules.py
         if state.name not in entered and entered.issuperset(backward.get(state.name, ())):
             yield of_state(FindingKind.UNREACHABLE, state.name, initial=lifecycle.initial)
         if state.name not in ending:

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from fsm_orchestrator.constants import REASON_CODE_PATTERN, STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.labels import gate_label, stage_label, state_label, transition_label
 from fsm_orchestrator.lifecycle.linear import NAMES_OR_TABLES
-from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
-from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.base import LINE_PATTERN, StrictModel
 from fsm_orchestrator.model.spelled_out import Wrong, with_short_names
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at
@@ -115,6 +115,9 @@ def expectation(declared: Schema) -> str:
             return f"a list, each item {expectation(items)}"
         case {"type": "boolean"}:
             return "true or false"
+        case {"patternProperties": inner}:  # there is one such key
+            meaning = expectation(next(iter(inner.values())))
+            return f"a table of exit codes from 1 to 255, each {meaning}"
         case _:
             return "a table"
 
@@ -123,9 +126,15 @@ def _declared(location: Location, schema: Schema) -> Schema:
     """Return the model's declaration of a place in the file."""
     declared = schema
     for part in location:
-        inner = declared["items"] if isinstance(part, int) else declared["properties"][part]
+        inner = declared["items"] if isinstance(part, int) else _inner(declared, part)
         declared = _resolved(inner, schema)
     return declared
+
+
+def _inner(declared: Schema, key: str) -> Schema:
+    """Return the declaration of a key; where any of a pattern will do, that of them all."""
+    named: Schema | None = declared.get("properties", {}).get(key)
+    return named or next(iter(declared["patternProperties"].values()))
 
 
 def _resolved(declared: Schema, schema: Schema) -> Schema:
@@ -138,6 +147,9 @@ def _resolved(declared: Schema, schema: Schema) -> Schema:
             return _resolved(inner, schema)
         case {"items": items}:
             return {**declared, "items": _resolved(items, schema)}
+        case {"patternProperties": inner}:
+            resolved = {key: _resolved(one, schema) for key, one in inner.items()}
+            return {**declared, "patternProperties": resolved}
         case _:
             return declared
 

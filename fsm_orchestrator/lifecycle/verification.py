@@ -14,6 +14,7 @@ from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Facts, Guarant
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import GatesGuard, Outcome
 
@@ -51,14 +52,49 @@ def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
 
 def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
-    claims = (PROVED[0], *_GUARDED[lifecycle.gates_guard], *PROVED[2:])
+    claims = (PROVED[0], *_before_stages(lifecycle), _succeeded(lifecycle), *PROVED[3:])
     certain = Guarantees(lifecycle).certain
-    groups = tuple(
-        f"{one.name} succeeds only if all its stages do: {listed(one.stages)}, side by side"
-        for one in lifecycle.state
-        if one.stages
-    )
-    return (*claims, *groups, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+    more = (*_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+    return (*claims, *_groups(lifecycle), *more, *_always(lifecycle))
+
+
+def _groups(lifecycle: Lifecycle) -> Iterator[str]:
+    """Yield what holds of stages that run side by side."""
+    for one in lifecycle.state:
+        if one.stages:
+            yield (
+                f"{one.name} succeeds only if all its stages do: {listed(one.stages)}, side by side"
+            )
+
+
+def _before_stages(lifecycle: Lifecycle) -> tuple[str, ...]:
+    """Return what holds of stages before the gates; one that always runs is told apart."""
+    claims = _GUARDED[lifecycle.gates_guard]
+    stage = lifecycle.finally_stage
+    if stage is None or lifecycle.gates_guard is GatesGuard.CLOSURE:
+        return claims
+    return tuple(f"{claim} (but for {stage}, below)" for claim in claims[:1]) + claims[1:]
+
+
+def _always(lifecycle: Lifecycle) -> Iterator[str]:
+    """Yield what holds of the stage that always runs."""
+    if lifecycle.finally_stage is not None:
+        yield (
+            f"{lifecycle.finally_stage} runs at every end of a run in which another stage was"
+            " entered; no edge enters or leaves it, and the outcome is fixed before it"
+        )
+
+
+def _succeeded(lifecycle: Lifecycle) -> str:
+    """Return what stages have come to before done; one with nothing to do has not succeeded."""
+    may_decline = [
+        name
+        for name in lifecycle.stages
+        if ExitMeaning.NOTHING_TO_DO in lifecycle.states[name].meanings.values()
+    ]
+    if not may_decline:
+        return PROVED[2]
+    return f"{PROVED[2]}, or had nothing to do and left by its edge for that: {listed(may_decline)}"
 
 
 def claimed(lifecycle: Lifecycle) -> tuple[str, ...]:

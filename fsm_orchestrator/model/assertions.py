@@ -7,6 +7,7 @@ items of an array. Pure.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -51,6 +52,19 @@ class Assertion(NamedTuple):
     def must_be_absent(self) -> bool:
         """Whether it asks that there be nothing at its pointer."""
         return (AssertionTest.EXISTS, False) in self.tests
+
+    @property
+    def words(self) -> str:
+        """The assertion in one line, for people: `/final_state equals "Done"`."""
+        return " and ".join(
+            f"{self.at or 'all of it'} {test.value} {_operand_words(operand)}"
+            for test, operand in self.tests
+        )
+
+
+def _operand_words(operand: Any) -> str:
+    is_inner = isinstance(operand, Assertion)
+    return f"({operand.words})" if is_inner else json.dumps(operand, ensure_ascii=False)
 
 
 def read_assertion(table: Any, depth: int = 0) -> Assertion:

@@ -1,9 +1,10 @@
-"""Field types that several models share, and the base class of all of them."""
+"""Field types and closed sets that several models share, and the base class of all of them."""
 
 import os
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
 
-from fsm_orchestrator.constants import RUN_ID_PATTERN, STATE_NAME_PATTERN
+from fsm_orchestrator.constants import REASON_CODE_PATTERN, RUN_ID_PATTERN, STATE_NAME_PATTERN
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -12,6 +13,71 @@ from fsm_orchestrator.model.declared import (
     Field,
     StringConstraints,
 )
+from fsm_orchestrator.vocabulary import Ending, Trigger
+
+
+class ExitMeaning(StrEnum):
+    """What a stage says by an exit code, where its lifecycle gives that code a meaning."""
+
+    REWORK = "rework"
+    NOTHING_TO_DO = "nothing_to_do"
+    BLOCKED = "blocked"
+
+    @property
+    def ending(self) -> Ending:
+        """The ending of an attempt that says so."""
+        return _ENDINGS[self]
+
+    @property
+    def trigger(self) -> Trigger:
+        """What that is to the machine."""
+        return _TRIGGERS[self]
+
+    @property
+    def words(self) -> str:
+        """What the stage did then, as people read it."""
+        match self:
+            case ExitMeaning.REWORK:
+                return "asked for rework"
+            case ExitMeaning.NOTHING_TO_DO:
+                return "had nothing to do"
+            case ExitMeaning.BLOCKED:
+                return "said that it is blocked"
+
+    @property
+    def level(self) -> str:
+        """The level at which the end of such an attempt is logged: it is no failure."""
+        return "warning" if self is ExitMeaning.BLOCKED else "info"
+
+    @staticmethod
+    def of(ending: Ending | None) -> "ExitMeaning | None":
+        """Return what an ending says by its exit code; None for others."""
+        return next((one for one, its in _ENDINGS.items() if its is ending), None)
+
+
+_ENDINGS = {
+    ExitMeaning.REWORK: Ending.REWORK_REQUESTED,
+    ExitMeaning.NOTHING_TO_DO: Ending.DECLINED,
+    ExitMeaning.BLOCKED: Ending.BLOCKED,
+}
+_TRIGGERS = {
+    ExitMeaning.REWORK: Trigger.REWORK_REQUESTED,
+    ExitMeaning.NOTHING_TO_DO: Trigger.STAGE_DECLINED,
+    ExitMeaning.BLOCKED: Trigger.STAGE_BLOCKED,
+}
+
+
+class OnFinallyFailure(StrEnum):
+    """The consequence for a run that is done when the stage that always runs did not succeed."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class EvidenceDemand(StrEnum):
+    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
+
+    REQUIRED = "required"
 
 
 def _refuse_bool(value: Any) -> Any:
@@ -32,6 +98,15 @@ Timestamp = Annotated[
 StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 GateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
+"""Text that is printed unchanged: no line breaks, no terminal control codes."""
+ReasonCode = Annotated[str, StringConstraints(pattern=f"^{REASON_CODE_PATTERN}$", max_length=64)]
+ExitCodeText = Annotated[
+    str, StringConstraints(pattern=r"^([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$")
+]
+"""An exit code, 1 to 255, as the key of a document."""
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
 SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]

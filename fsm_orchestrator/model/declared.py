@@ -26,7 +26,11 @@ else:
 
 
 class _Declaring(type):
-    """Collects what a class declares; nothing is built before it is used."""
+    """Collects what a class declares; nothing is built before it is used.
+
+    `__also__` of a class has the annotation and the value of fields that are called like a word of
+    Python's; they are its first.
+    """
 
     def __new__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
@@ -41,6 +45,8 @@ class _Declaring(type):
             fields |= getattr(base, "__declared__", {})
             judges |= getattr(base, "__judges__", {})
         module = namespace["__module__"]
+        for field, (annotation, given) in namespace.pop("__also__", {}).items():
+            fields[field] = Declaration(annotation, given, module)
         for field, annotation in namespace.get("__annotations__", {}).items():
             given = namespace.pop(field, MISSING)
             if type(given).__module__ == "pydantic.fields":

@@ -10,8 +10,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit, TimeLimit
 from fsm_orchestrator.model.together import why_interrupted
@@ -197,9 +199,10 @@ class ContractViolated(NamedTuple):
     code: int = 0
 
 
-class ReworkRequested(NamedTuple):
-    """A reviewer did its work and exited with the code that sends the run back."""
+class ByExitCode(NamedTuple):
+    """The process exited with a code by which its stage says something, as the lifecycle has it."""
 
+    meaning: ExitMeaning
     code: int
 
 
@@ -215,7 +218,7 @@ StageResult = (
     | ProtectedChanged
     | ArtifactsWrong
     | ContractViolated
-    | ReworkRequested
+    | ByExitCode
     | Leaked
     | VerificationResult
 )
@@ -244,24 +247,26 @@ def stage_result(
     end: ProcessEnd,
     failings: Failings,
     failing_leaks: int = 0,
-    rework_exit_code: int | None = None,
+    exit_codes: Mapping[int, ExitMeaning] = MappingProxyType({}),
 ) -> StageResult:
     """Return what `end` means where so much is wrong with what the process has left.
 
-    `failing_leaks` is how many processes were left behind, where that makes a stage fail;
-    `rework_exit_code` the one by which a reviewer asks for rework.
+    `failing_leaks` is how many processes were left behind, where that makes a stage fail. One that
+    says by its `exit_codes` that it did not do its work owes no artifacts.
     """
-    if not isinstance(end, Exited) or end.code not in {0, rework_exit_code}:
+    if not isinstance(end, Exited) or end.code not in {0, *exit_codes}:
         return end
     if failings.protected:
         return ProtectedChanged(failings.protected, end.code)
-    if failings.artifacts:
-        return ArtifactsWrong(failings.artifacts, end.code)
-    if failings.contracts:
-        return ContractViolated(failings.contracts, end.code)
+    meaning = exit_codes.get(end.code)
+    if meaning in {None, ExitMeaning.REWORK}:
+        if failings.artifacts:
+            return ArtifactsWrong(failings.artifacts, end.code)
+        if failings.contracts:
+            return ContractViolated(failings.contracts, end.code)
     if failing_leaks:
         return Leaked(failing_leaks, end.code)
-    return end if end.code == 0 else ReworkRequested(end.code)
+    return end if meaning is None else ByExitCode(meaning, end.code)
 
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
@@ -288,8 +293,8 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.LOST, StageStatus.FAILED
         case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
             return _LEFT[type(result)][:2]
-        case ReworkRequested():
-            return Ending.REWORK_REQUESTED, StageStatus.FAILED
+        case ByExitCode(meaning=meaning):
+            return meaning.ending, StageStatus.FAILED
         case Leaked():
             return Ending.LEAKED, StageStatus.FAILED
         case _:
@@ -326,7 +331,7 @@ def problem_of(result: StageResult) -> Problem | None:
     details: tuple[str, ...] = ()
     match result:
         case Exited(code=code):
-            return Problem(cause=f"exited with code {code}", details=()) if code else None
+            return _exited(code) if code else None
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut():
@@ -345,8 +350,8 @@ def problem_of(result: StageResult) -> Problem | None:
             details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
-        case ReworkRequested(code=code):
-            cause = f"asked for rework, by exit code {code}"
+        case ByExitCode(meaning=meaning, code=code):
+            cause = f"{meaning.words}, by exit code {code}"
         case Leaked(others=others, code=code):
             left = counted(others, "process")
             cause = f"exited with code {code}, but left {left} running (--on-leak fail)"
@@ -357,6 +362,12 @@ def problem_of(result: StageResult) -> Problem | None:
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
+
+
+def _exited(code: int) -> Problem:
+    from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
+
+    return Problem(cause=f"exited with code {code}", details=shell_words(code))
 
 
 def _beyond(result: LimitExceeded | BudgetEnded) -> str:

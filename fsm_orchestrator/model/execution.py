@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fsm_orchestrator.model.base import (
     Count,
+    ExitMeaning,
     Many,
     Ordinal,
     Sha256,
@@ -296,6 +297,7 @@ class StageExecution(StrictModel):
             self.failed_verification is not None
             and (self.exit_code, self.signal) == (0, None)
             and not (self.missing_artifacts or self.malformed_artifacts or self.stale_artifacts)
+            and not (self.contract_violations or self.protected_changes)
         )
 
     @property
@@ -307,6 +309,13 @@ class StageExecution(StrictModel):
     def name(self) -> str:
         """The stage; of the program's own work the operation, such as `report.persist`."""
         return self.command if self.attempt == 0 else self.stage
+
+    @property
+    def level(self) -> str:
+        """The level at which the end of the attempt is logged."""
+        said = ExitMeaning.of(self.ending)
+        is_good = self.status is StageStatus.SUCCESS
+        return said.level if said is not None else "info" if is_good else "error"
 
     def is_attempt_of(self, stage: str) -> bool:
         """Return whether it is an attempt of a stage, not a skip."""
@@ -372,8 +381,9 @@ def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
 
 def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
-    if execution.ending is Ending.REWORK_REQUESTED:
-        return Trigger.REWORK_REQUESTED
+    said = ExitMeaning.of(execution.ending)
+    if said is not None:
+        return said.trigger
     if execution.metering is not None and execution.metering.is_out_of_time:
         return Trigger.RUN_TIMED_OUT
     return trigger_of(execution.status)

@@ -13,6 +13,31 @@ from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.units import Measure, is_bare, measured
 
 
+class RetrySignal(StrEnum):
+    """The signals that end a process by themselves, after which a stage may be tried again."""
+
+    SIGABRT = "SIGABRT"
+    SIGALRM = "SIGALRM"
+    SIGBUS = "SIGBUS"
+    SIGFPE = "SIGFPE"
+    SIGHUP = "SIGHUP"
+    SIGILL = "SIGILL"
+    SIGINT = "SIGINT"
+    SIGKILL = "SIGKILL"
+    SIGPIPE = "SIGPIPE"
+    SIGPROF = "SIGPROF"
+    SIGQUIT = "SIGQUIT"
+    SIGSEGV = "SIGSEGV"
+    SIGSYS = "SIGSYS"
+    SIGTERM = "SIGTERM"
+    SIGTRAP = "SIGTRAP"
+    SIGUSR1 = "SIGUSR1"
+    SIGUSR2 = "SIGUSR2"
+    SIGVTALRM = "SIGVTALRM"
+    SIGXCPU = "SIGXCPU"
+    SIGXFSZ = "SIGXFSZ"
+
+
 class Bounds(NamedTuple):
     """The whole numbers that a setting may have, and what they count."""
 

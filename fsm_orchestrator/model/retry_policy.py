@@ -3,14 +3,16 @@
 `RetryPolicy` is what one source says (options, config file, lifecycle), null where it does not.
 """
 
+from signal import Signals
 from typing import Annotated, Final
 
-from fsm_orchestrator.constants import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX
+from fsm_orchestrator.constants import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX, SIGNAL_BASE
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, Strict
 from fsm_orchestrator.model.endings import signal_number
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import GraceMilliseconds, number, unset
+from fsm_orchestrator.model.option_kinds import RetrySignal
 from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.vocabulary import Backoff, Ending
 
@@ -19,6 +21,11 @@ ExitCodes = Annotated[
     Strict(strict=False),
     Field(max_length=255),
 ]
+RetrySignals = Annotated[
+    tuple[Annotated[RetrySignal, Strict(strict=False)], ...],
+    Strict(strict=False),
+    Field(max_length=len(RetrySignal)),
+]
 
 
 class RetryPolicy(StrictModel):
@@ -26,6 +33,7 @@ class RetryPolicy(StrictModel):
 
     max_attempts: Annotated[int, number(BOUNDS["max_attempts"])] | None = unset("max_attempts")
     exit_codes: ExitCodes | None = unset("exit_codes")
+    killed_by: RetrySignals | None = unset("killed_by")
     timeouts: bool | None = unset("timeouts")
     backoff: Annotated[Backoff, Strict(strict=False)] | None = unset("backoff")
     backoff_ms: GraceMilliseconds | None = unset("backoff_ms")
@@ -40,7 +48,8 @@ class RetryPolicy(StrictModel):
     @property
     def names_nothing(self) -> bool:
         """Whether it asks for retries and does not say after what."""
-        return (self.max_attempts or 1) > 1 and not self.exit_codes and not self.timeouts
+        after = self.exit_codes or self.killed_by or self.timeouts
+        return (self.max_attempts or 1) > 1 and not after
 
     def allows_another(self, execution: StageExecution, attempts: int) -> bool:
         """Answer whether another attempt follows: one is left, and the way it ended is named.
@@ -53,12 +62,26 @@ class RetryPolicy(StrictModel):
             case Ending.TIMED_OUT | Ending.WENT_QUIET:
                 return bool(self.timeouts)
             case Ending.EXITED:
-                return execution.exit_code in (self.exit_codes or ())
+                return execution.exit_code in self._codes
             case Ending.SIGNALED:  # as a shell counts it
-                number = signal_number(execution.signal or "")
-                return number is not None and 128 + number in (self.exit_codes or ())
+                return SIGNAL_BASE + (signal_number(execution.signal or "") or 0) in self._codes
             case _:
                 return False
+
+    @property
+    def _codes(self) -> tuple[int, ...]:
+        """The exit codes that count; that of a signal is the one by which a shell tells of it."""
+        by_signal = (SIGNAL_BASE + Signals[one.value] for one in self.killed_by or ())
+        return (*(self.exit_codes or ()), *by_signal)
+
+    @property
+    def meant_signals(self) -> dict[int, str]:
+        """The exit codes by which shells tell of signals that were probably meant."""
+        if not any(code > SIGNAL_BASE for code in self.exit_codes or ()):
+            return {}
+        from fsm_orchestrator.model.exit_words import SIGNAL_OF_CODE as KNOWN  # noqa: PLC0415 - rare
+
+        return {code: KNOWN[code] for code in self.exit_codes or () if code in KNOWN}
 
     def wait_ms(self, retry: int) -> int:
         """Return how long to wait before a retry, counted from 1."""
@@ -71,6 +94,7 @@ class RetryPolicy(StrictModel):
 DEFAULT_RETRY: Final = RetryPolicy(
     max_attempts=1,
     exit_codes=(),
+    killed_by=(),
     timeouts=False,
     backoff=Backoff.FIXED,
     backoff_ms=DEFAULT_BACKOFF_MS,

@@ -22,6 +22,7 @@ from fsm_orchestrator.model.option_kinds import (
     Bounds,
     Choices,
     Kind,
+    RetrySignal,
     StageOption,
 )
 from fsm_orchestrator.model.promises import OnUnmetered
@@ -172,10 +173,23 @@ STAGE_OPTIONS: Final = (
         "exit_codes",
         Bounds(1, 255, "an exit code", "CODE"),
         named="retry-exit-code",
-        help="Retry after this exit code; 128 + N is signal N: 137 is SIGKILL. Repeatable.",
+        help="Retry after this exit code. Repeatable. Name a signal in a `-retry-signal` option.",
         description=(
             "The exit codes after which the stage is retried; 128 + N stands for an end by signal N"
-            " as well, such as 137 for SIGKILL."
+            " as well, which is better named in `killed_by`."
+        ),
+        table="retry",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "killed_by",
+        Choices(tuple(one.value for one in RetrySignal), "SIGNAL"),
+        named="retry-signal",
+        help="Retry after an end by this signal, such as SIGKILL; of a shell, after the exit code"
+        " by which it tells of one. Repeatable.",
+        description=(
+            "The signals after which the stage is retried, such as SIGKILL; of a shell, the exit"
+            " codes by which it tells of them (128 + N) count as well."
         ),
         table="retry",
         is_repeatable=True,

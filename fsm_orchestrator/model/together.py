@@ -12,7 +12,9 @@ _FROM_WORST: Final = (
     Trigger.RUN_TIMED_OUT,
     Trigger.STAGE_FAILED,
     Trigger.STAGE_TIMED_OUT,
+    Trigger.STAGE_BLOCKED,
     Trigger.REWORK_REQUESTED,
+    Trigger.STAGE_DECLINED,
     Trigger.STAGE_SUCCEEDED,
 )
 """What several stages together come to: the first of these that one of them came to."""

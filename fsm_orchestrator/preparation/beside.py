@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase as fnmatch
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.errors import UsageError
@@ -35,6 +36,8 @@ def refuse_shared_artifacts(lifecycle: Lifecycle, settings: Mapping[str, StageSe
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether two paths are of one file, or one of them lies below the other."""
+    """Return whether two paths are of one file, one lies below the other, or a pattern fits."""
     first, second = os.path.realpath(one), os.path.realpath(other)
+    if fnmatch(first, second) or fnmatch(second, first):
+        return True
     return os.path.commonpath([first, second]) in {first, second}

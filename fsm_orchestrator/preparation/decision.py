@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
@@ -20,7 +20,6 @@ from fsm_orchestrator.config.stage_settings import (
     given_settings,
 )
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.judging import have_passed, signals_in_force
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import (
     Change,
@@ -30,7 +29,6 @@ from fsm_orchestrator.preparation.changes import (
 )
 from fsm_orchestrator.preparation.lost_values import stages_to_run
 from fsm_orchestrator.preparation.preparation import (
-    expected_decisions,
     private_of,
     recorded,
     secret_values,
@@ -240,7 +238,9 @@ def _changes_of(
     try:
         verdict = judge_kept(settings, completion.artifacts, run.may_go_on)
         if completion.inputs:
-            changes = (*changes, *_input_changes(run, completion, settings))
+            from fsm_orchestrator.preparation.earned_changes import input_changes  # noqa: PLC0415 - rare
+
+            changes = (*changes, *input_changes(completion, settings, run.may_go_on))
     except JudgingCutShortError:
         return changes
     if not verdict.is_good:
@@ -251,18 +251,6 @@ def _changes_of(
         if one.stage == stage
     )
     return (*changes, *contents)
-
-
-def _input_changes(
-    run: ResumableRun, completion: Completion, settings: StageSettings
-) -> Iterator[Change]:
-    from fsm_orchestrator.preparation.earned_changes import input_changes  # noqa: PLC0415 - rare
-
-    def ask(path: str) -> None:
-        if not run.may_go_on(path):
-            raise JudgingCutShortError
-
-    return input_changes(completion, settings, ask)
 
 
 def _settings_changes(
@@ -352,21 +340,7 @@ def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]
         changes = _settings_changes(run, completion, may_run=False)
         if changes:
             yield completion.stage, changes
+    always = run.checkpoint.lifecycle.finally_stage  # not complete, it is to run once more
     for stage, record in run.records.items():
-        if stage not in run.checkpoint.stages:
+        if stage not in run.checkpoint.stages and stage != always:
             yield stage, (Change(Compared.COMMAND, None, repr(record.command)),)
-
-
-def closing_given(config: RunConfig) -> dict[str, Any]:
-    """Return what was given now of how a run may close, which one that is done takes as well."""
-    given = {"allow_empty": config.allow_empty, "skip_stages": config.skip_stages}
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def may_reach_stages(run: ResumableRun) -> bool:
-    """Return whether a stage can be run: not where the gates before them all refuse."""
-    config, checkpoint = run.config, run.checkpoint
-    gates = checkpoint.lifecycle.gates
-    signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
-    decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
-    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)

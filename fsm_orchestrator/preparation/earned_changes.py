@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fsm_orchestrator.config.given_contracts import words_of
@@ -11,6 +11,7 @@ from fsm_orchestrator.disk.digests import shown_path
 from fsm_orchestrator.model.contracts import Contract, InputDigest
 from fsm_orchestrator.preparation.changes import Change
 from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn
 from fsm_orchestrator.stages.declared_inputs import digests_of
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Compared
@@ -53,14 +54,20 @@ def _listed(paths: tuple[str, ...]) -> str:
 
 
 def input_changes(
-    completion: Completion, settings: StageSettings, ask: Callable[[str], None]
+    completion: Completion, settings: StageSettings, may_go_on: MayGoOn
 ) -> Iterator[Change]:
     """Yield the declared inputs that are not what they were when the stage completed.
 
-    `ask` is called again and again; what it raises ends the comparison.
+    Raises:
+        JudgingCutShortError: `may_go_on`, which is asked again and again, said no.
     """
     if not completion.inputs:
         return
+
+    def ask(path: str) -> None:
+        if not may_go_on(path):
+            raise JudgingCutShortError
+
     then: Mapping[str, InputDigest] = {one.path: one for one in completion.inputs}
     now = {one.path: one for one in digests_of(settings, ask)}
     for path in dict.fromkeys((*then, *now)):

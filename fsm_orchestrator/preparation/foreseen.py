@@ -162,5 +162,24 @@ def _holds(preparation: Preparation, guard: Guard) -> bool:
                 for kept in changes
                 for one in kept
             )
+        case Guard.NOTHING_OWED:  # where it counts, a stage has declined, which is not foreseen
+            return True
         case _:
             assert_never(guard)
+
+
+def foreseen_unrun(preparation: Preparation, way: ForeseenWay | None) -> tuple[str, ...]:
+    """Return the stages that a run which would be done could not be closed without.
+
+    `way` is None where nothing would happen: the run is done.
+    """
+    from fsm_orchestrator.record.earned import unrun_stages  # noqa: PLC0415 - only for a plan
+
+    checkpoint = preparation.checkpoint
+    if way is None:
+        return unrun_stages(checkpoint)
+    if way.outcome is not Outcome.DONE or checkpoint.allow_empty:
+        return ()
+    done_without = {*preparation.settings, *checkpoint.skip_stages}
+    has_work = done_without.union(one.stage for one in checkpoint.completions)
+    return tuple(dict.fromkeys(one for one in way.entered if one not in has_work))

@@ -9,8 +9,6 @@ from typing import Final
 from fsm_orchestrator.errors import CheckpointError
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
-from fsm_orchestrator.record.home import whereabouts
-from fsm_orchestrator.vocabulary import Whereabouts
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
 """The errors for a directory, for what is no regular file, and for one that is too large."""
@@ -29,5 +27,5 @@ def attempts_left_open(output: Path) -> tuple[AttemptRecord, ...]:
         if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
             raise
         return ()
-    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
-    return found.open_attempts if is_own else ()
+    where = checkpoint_reader.where_is(found, output)
+    return found.open_attempts if where.has_processes else ()

@@ -43,7 +43,7 @@ class LostValues(NamedTuple):
         for stage, keys in self.settings.items():
             yield (
                 f"the values of {', '.join(keys)} of stage {stage!r} are gone: they are in no file"
-                " of the output directory, and the private file that kept them is not there"
+                " of the output directory, and no private file of this directory keeps them"
             )
         for stage in self.undeclared:
             yield (

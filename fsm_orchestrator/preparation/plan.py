@@ -21,9 +21,11 @@ from fsm_orchestrator.preparation.foreseen import (
     ForeseenFailure,
     ForeseenWay,
     foreseen_failure,
+    foreseen_unrun,
     foreseen_way,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.record.closure import (
     WorkVerdict,
     changed_words,
@@ -32,7 +34,6 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
-from fsm_orchestrator.record.report import unrun_stages
 from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
@@ -160,7 +161,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         ),
         outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
         closing_refused=_closing_refused(preparation, foresight),
-        unrun_stages=_unrun(preparation, foresight),
+        unrun_stages=foreseen_unrun(preparation, foresight.way),
         warnings=checkpoint.invocation.warnings,
     )
 
@@ -191,17 +192,6 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
     }
     do_pass = have_passed(preparation.expected_decisions, checkpoint.lifecycle.gates)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
-
-
-def _unrun(preparation: Preparation, foresight: _Foresight) -> tuple[str, ...]:
-    checkpoint, way = preparation.checkpoint, foresight.way
-    if way is None:
-        return unrun_stages(checkpoint)
-    if way.outcome is not Outcome.DONE or checkpoint.allow_empty:
-        return ()
-    done_without = {*preparation.settings, *checkpoint.skip_stages}
-    has_work = done_without.union(one.stage for one in checkpoint.completions)
-    return tuple(dict.fromkeys(one for one in way.entered if one not in has_work))
 
 
 def _closing_refused(preparation: Preparation, foresight: _Foresight) -> str | None:
@@ -241,7 +231,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         action=action,
         reason=reason,
         details=details,
-        beside=tuple(one for one in _beside(preparation, stage) if one != stage),
+        beside=preparation.checkpoint.lifecycle.beside(stage),
         command=None if settings is None else masker.mask(settings.command),
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
@@ -292,6 +282,7 @@ def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
     settings = preparation.settings[stage]
     of_few = {
         Compared.CONTRACTS: settings.contracts,
+        Compared.VERIFICATION: settings.verify,
         Compared.PROTECTED: settings.protect,
         Compared.INPUTS: settings.inputs or settings.input_program,
     }
@@ -305,18 +296,24 @@ def _action(
     completion = checkpoint.completion_of(stage)
     if completion is not None:
         return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
-    if foresight.way is not None and stage not in foresight.way.entered:
-        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
+    is_last = stage == checkpoint.lifecycle.finally_stage
+    way = foresight.way
+    if is_last and (why_not := last_stage.why_not_at_end(checkpoint, way and way.entered)):
+        return PlannedAction.NOT_REACHED, why_not, ()
+    if not is_last and way is not None and stage not in way.entered:
+        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, way), ()
     if stage not in preparation.settings:
         return PlannedAction.PASS_OVER, "no binary", ()
     failure = foresight.failures.get(stage)
     if failure is not None:
         details = failure.problem.details
-        if _has_work_before(preparation, stage, foresight.way):
+        if not is_last and _has_work_before(preparation, stage, way):
             details = (*details, "a stage before it may change that")
         return PlannedAction.FAIL, failure.problem.cause, details
     if preparation.config.reverify and (work := unverified(checkpoint, stage)) is not None:
         return PlannedAction.VERIFY, f"what attempt {work.attempt} did, without running it", ()
+    if is_last:
+        return PlannedAction.RUN, "always, when the run has ended", ()
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)
@@ -324,15 +321,10 @@ def _action(
 
 def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:
     before = () if way is None else way.entered[: way.entered.index(stage)]
-    before = tuple(one for one in before if one not in _beside(preparation, stage))
+    beside = preparation.checkpoint.lifecycle.beside(stage)
+    before = tuple(one for one in before if one not in beside)
     is_complete = preparation.checkpoint.completion_of
     return any(one in preparation.settings and is_complete(one) is None for one in before)
-
-
-def _beside(preparation: Preparation, stage: str) -> tuple[str, ...]:
-    """Return the stages of a stage's group, or the stage alone."""
-    lifecycle = preparation.checkpoint.lifecycle
-    return lifecycle.stages_in(lifecycle.place_of(stage))
 
 
 def _why_not_reached(foresight: _Foresight, way: ForeseenWay) -> str:

@@ -37,12 +37,7 @@ from fsm_orchestrator.preparation.precedence import (
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.vocabulary import (
-    ExecutionMode,
-    InputKind,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import ExecutionMode, InputKind, StateKind, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
@@ -64,7 +59,7 @@ class Preparation(NamedTuple):
         leftovers: attempts whose end nobody saw; what is left of them is ended first.
         private: what the private file must hold; None when the run needs none.
         archives: whether an earlier run's files are moved aside first.
-        is_copy: whether the record was written elsewhere; what is there is then left alone.
+        is_copy: whether the record may be a copy; its processes are then left alone.
         kept_changes: by completed stage that is skipped all the same, how it differs.
         slow_artifact: what was judged when all this took long.
         moved: how what the run is about is another now; None where that was not looked at.

@@ -41,13 +41,14 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
+from fsm_orchestrator.preparation.terms import given_of_run, refuse_options_of_a_resume
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,7 +148,7 @@ def prepare_run(
     """
     _check_output_directory(config.output_path)
     _refuse_foreign(config.output_path)
-    _refuse_options_of_a_resume(config)
+    refuse_options_of_a_resume(config)
     clock = clock_of(config)
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
@@ -159,7 +160,7 @@ def prepare_run(
     masker = _masker_of(config, declared, settings, origins)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
-    warnings = masker.mask_all(setting_warnings(config, settings))
+    warnings = masker.mask_all(setting_warnings(config, settings, declared))
     checkpoint = Checkpoint(
         schema_version=1,
         product=PRODUCT,
@@ -174,11 +175,7 @@ def prepare_run(
         gate_signals=_first_signals(config, declared, clock, masker),
         sources=sources,
         subject=subject,
-        timeout_ms=config.timeout_ms,
-        kill_grace_ms=config.kill_grace_ms,
-        on_leak=config.on_leak or OnLeak.WARN,
-        allow_empty=bool(config.allow_empty),
-        skip_stages=config.skip_stages or (),
+        **given_of_run(config),
         stages=records,
         origins=origins,
         completions=(),
@@ -205,16 +202,6 @@ def prepare_run(
     )
 
 
-def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
-    """Return the settings of the stages of a new run."""
-    settings = given_settings(config, declared, {}, run_id)
-    if not any(one.contracts for one in settings.values()):
-        return settings
-    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
-
-    return with_schemas(settings, tuple(settings))
-
-
 def _masker_of(
     config: RunConfig,
     declared: Lifecycle,
@@ -229,6 +216,16 @@ def _masker_of(
 
         refuse_shown_secrets(config, declared, settings, origins, values, masker)
     return masker
+
+
+def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
+    """Return the settings of the stages of a new run."""
+    settings = given_settings(config, declared, {}, run_id)
+    if not any(one.contracts for one in settings.values()):
+        return settings
+    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+    return with_schemas(settings, tuple(settings))
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
@@ -247,25 +244,6 @@ def _first_signals(
 ) -> tuple[GateSignal, ...]:
     given = signal_given(config, clock, 1, masker)
     return signals_in_force(declared.gates, config.gates, sources=config.gate_sources, now=given)
-
-
-def _refuse_options_of_a_resume(config: RunConfig) -> None:
-    if config.accept_record is not None:
-        raise UsageError(
-            "--accept-record speaks of a record that is gone on from, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
-    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
-        option = "--rerun" if config.rerun else "--on-changed-stage"
-        raise UsageError(
-            f"{option} speaks of completed stages, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
-    if config.reverify:
-        raise UsageError(
-            "--reverify verifies what a stage has done before, and a new run has done nothing",
-            remedy="add --resume to continue the run in this directory",
-        )
 
 
 def _refuse_settings(

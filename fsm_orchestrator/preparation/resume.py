@@ -13,16 +13,13 @@ from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.preparation.believing import believed_by
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
-    closing_given,
     decide,
-    may_reach_stages,
     refuse_contradiction,
     resumable_run,
 )
@@ -43,12 +40,10 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
-from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.preparation.terms import may_reach_stages
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
-from fsm_orchestrator.record.closure import judge_artifacts
-from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
@@ -78,8 +73,13 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
+    placed = saved
+    if saved.where is not Whereabouts.HOME or config.as_copy or config.adopt:
+        from fsm_orchestrator.preparation.elsewhere import settled_place  # noqa: PLC0415 - rare
+
+        placed = settled_place(config, saved)
     belief = believed_by(config, saved)
-    saved = belief.of(saved)
+    saved = belief.of(placed)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
     preparation = belief.on(preparation._replace(found_sha256=sha256_of(saved.data)))
     if saved.rebuilt is None:
@@ -98,25 +98,41 @@ def _prepared(
         from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
 
         refuse_open_cages(config.output_path, run.settings)
-    where = whereabouts(run.checkpoint.home, config.output_path)
+    where = saved.where
     if run.checkpoint.is_done:
         if not may_lack_values:
             refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
         _kept_subject(run)
-        _refuse_to_judge_elsewhere(run, where)
-        return _prepare_done(run, where, _rebuilding_warnings(saved, config.output_path))
+        if where is not Whereabouts.HOME:
+            from fsm_orchestrator.preparation.elsewhere import refuse_to_judge_elsewhere  # noqa: PLC0415 - rare
+
+            refuse_to_judge_elsewhere(run, where)
+        from fsm_orchestrator.preparation.visit import prepare_visit  # noqa: PLC0415 - only of a done run
+
+        warnings = (
+            *_rebuilding_warnings(saved, config.output_path),
+            *setting_warnings(config, run.settings, run.checkpoint.lifecycle),
+            *_place_warnings(run, where),
+            *_report_warnings(run),
+        )
+        return prepare_visit(run, where, warnings, may_lack_values=may_lack_values)
     if not may_lack_values:
         refuse_unknown_artifacts(_not_in(run.kept.completed, run.config.rerun))
     decision = decide(run)
     warnings = (
         *_rebuilding_warnings(saved, config.output_path),
-        *setting_warnings(config, run.settings),
-        *_relocation_warnings(run.checkpoint, where),
+        *setting_warnings(config, run.settings, run.checkpoint.lifecycle),
+        *_place_warnings(run, where),
     )
     run = _keep_completed_settings(run, decision.rerun)
     if not may_lack_values and may_reach_stages(run):
         refuse_lost_values(run.settings, stages_to_run(run.checkpoint, decision.rerun))
+    elif not may_lack_values and run.checkpoint.lifecycle.finally_stage is not None:
+        from fsm_orchestrator.record.last_stage import due_at_end  # noqa: PLC0415 - most have none
+
+        due = due_at_end(run.checkpoint)
+        refuse_lost_values(run.settings, () if due is None else (due,))
     return _prepare_continuation(run, decision, warnings, where)
 
 
@@ -146,46 +162,19 @@ def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
     return () if saved.rebuilt is None else (saved.rebuilt.sentence(output / CHECKPOINT_FILE),)
 
 
-def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
+def _place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
     if where is Whereabouts.HOME:
         return ()
-    from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+    from fsm_orchestrator.preparation.elsewhere import place_warnings  # noqa: PLC0415 - rare
 
-    return (relocation_sentence(checkpoint, where),)
-
-
-def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
-    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
-
-    Raises:
-        UsageError: there are some; the report, which says what was true, stays as it is.
-    """
-    home, output = run.checkpoint.home, str(run.config.output_path)
-    if where is Whereabouts.HOME or home.directory == output:
-        return
-    try:
-        verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
-    except JudgingCutShortError as error:
-        raise UsageError(
-            f"the run is done, and its directory came here from {copyable(home.directory)};"
-            " whether its"
-            " artifacts did, was not judged to the end, for that was to end",
-            remedy="resume again; nothing was written",
-        ) from error
-    if not verdict.is_intact:
-        raise UsageError(
-            f"the run is done, and its directory came here from {copyable(home.directory)}, but"
-            " not all of"
-            f" its artifacts did: {run.masker.mask(verdict.summary())}",
-            remedy="put them there, or the directory back where it was; nothing was written",
-        )
+    return place_warnings(run, where)
 
 
 def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
     """Warn that the report in the directory is another run's than its checkpoint."""
     output, run_id = run.config.output_path, run.checkpoint.run_id
     other = archive.other_run_reported(output, run_id)
-    if other is None:
+    if other is None or other in {one.run_id for one in run.checkpoint.home.copied_from}:
         return ()
     path = output / REPORT_FILE
     said = (
@@ -209,40 +198,6 @@ def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> Resum
         private=run.private.model_copy(
             update={"stages": secrets_of(settings, with_secrets=run.private.keeps_secrets)}
         ),
-    )
-
-
-def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ...]) -> Preparation:
-    """Prepare a visit, which does nothing but record that every completed stage is skipped."""
-    config, checkpoint = run.config, run.checkpoint
-    clock = clock_of(config)
-    visit = new_invocation(
-        checkpoint.invocation.last_number + 1,
-        ExecutionMode.RESUME,
-        clock,
-        warnings=run.masker.mask_all(
-            (
-                *warnings,
-                *setting_warnings(config, run.settings),
-                *_relocation_warnings(checkpoint, where),
-                *_report_warnings(run),
-            )
-        ),
-    )
-    is_copy = where is Whereabouts.COPIED
-    return Preparation(
-        config=config,
-        clock=clock,
-        masker=run.masker,
-        output_masker=output_masker(run.masker, run.kept.stages, run.settings),
-        checkpoint=checkpoint.begun(visit).model_copy(
-            update={"version": __version__, **closing_given(config)}
-        ),
-        settings=run.kept.stages,
-        first_trigger=None,
-        # A kill may have come between the end of the run and the end of what it kept.
-        private=run.private if run.private.stages and not is_copy else None,
-        is_copy=is_copy,
     )
 
 
@@ -296,8 +251,8 @@ def _prepare_continuation(
     )
     has_secrets = bool(run.private.stages)
     new_ref = private_file.new_private_ref() if has_secrets else None
-    is_copy = where is Whereabouts.COPIED
-    kept_ref = None if is_copy else found.private_ref  # that file is the other directory's
+    # Else that file is the other directory's.
+    kept_ref = found.private_ref if where.has_values else None
     given = {key: getattr(config, key) for key in RUN_KEYS}
     draft = settled.begun(invocation).model_copy(
         update={
@@ -323,7 +278,7 @@ def _prepare_continuation(
         leftovers=found.open_attempts,
         # Also where no stage has secrets any more: those that were kept are not to come back.
         private=run.private if has_secrets or kept_ref else None,
-        is_copy=is_copy,
+        is_copy=not where.has_processes,
         kept_changes=decision.kept_changes,
     )
 

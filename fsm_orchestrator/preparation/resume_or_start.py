@@ -34,6 +34,8 @@ def settled(config: RunConfig) -> RunConfig:
         "on_changed_stage": OnChangedStage.REFUSE,
         "reverify": None,
         "accept_record": None,
+        "as_copy": False,
+        "adopt": False,
     }
     return config.model_copy(update={"resume_or_start": False, **afresh})
 

@@ -5,13 +5,15 @@ What was done must be what would be verified: by these settings, with these arti
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.execution import StageExecution, cycle_in
 from fsm_orchestrator.preparation.changes import Version, differences
 from fsm_orchestrator.record.closure import content_difference, judge_kept
+from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, masked_artifacts
 from fsm_orchestrator.text.hidden import copyable
@@ -40,13 +42,18 @@ def refuse_reverifying(run: ResumableRun) -> None:
     ]
     place_of = settled.lifecycle.place_of
     next_ones = [one for one in open_stages if place_of(one) == place_of(open_stages[0])]
-    work = next(filter(None, (unverified(settled, one) for one in next_ones)), None)
-    if work is None:
+    works = [work for one in next_ones if (work := unverified(settled, one)) is not None]
+    if not works:
         where = f": stage {open_stages[0]!r} has to run" if open_stages else ""
         raise UsageError(
             f"--reverify: there is no work that lacks only its verification{where}",
             remedy="leave --reverify out",
         )
+    for work in works:
+        _refuse_other(run, work)
+
+
+def _refuse_other(run: ResumableRun, work: StageExecution) -> None:
     if not run.settings[work.stage].verify:
         raise UsageError(
             f"--reverify: stage {work.stage!r} has no verification any more",
@@ -71,6 +78,8 @@ def _other_settings(run: ResumableRun, work: StageExecution) -> Iterator[str]:
         then, Version(run.settings[stage], now), run.hider, key_is_lost=run.key_is_lost
     )
     yield from (one.sentence for one in changes if one.field is not Compared.VERIFICATION)
+    if run.settings[stage].must_earn or then.settings.must_earn:
+        yield from _other_terms(run, work)
     ran_with = (work.command, work.args, work.cwd)
     as_kept = (kept.command, kept.args, kept.cwd)
     is_later = run.checkpoint.origins.stages_since.get(stage, 0) > _number_of(run, work)
@@ -80,6 +89,29 @@ def _other_settings(run: ResumableRun, work: StageExecution) -> Iterator[str]:
         yield f"inherited environment: not what attempt {work.attempt} had"
     elif kept.confine != now.confine:
         yield f"confinement: not what attempt {work.attempt} had"
+
+
+def _other_terms(run: ResumableRun, work: StageExecution) -> Iterator[str]:
+    """Yield how contracts, protected paths and inputs differ from those of the work."""
+    from fsm_orchestrator.preparation.earned_changes import (  # noqa: PLC0415 - rare
+        input_changes,
+        setting_changes,
+    )
+
+    settings = run.kept.stages[work.stage]
+    yield from (one.sentence for one in setting_changes(settings, run.settings[work.stage]))
+    if work.inputs:
+        done = Completion(
+            stage=work.stage,
+            cycle=cycle_in(work),
+            attempt=work.attempt,
+            invocation=1,
+            settings=run.checkpoint.stages[work.stage],
+            artifacts=work.artifacts,
+            inputs=work.inputs,
+        )
+        with contextlib.suppress(JudgingCutShortError):  # nothing is started
+            yield from (one.sentence for one in input_changes(done, settings, run.may_go_on))
 
 
 def _number_of(run: ResumableRun, work: StageExecution) -> int:

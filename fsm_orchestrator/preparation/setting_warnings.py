@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
+from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets, signal_warnings
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.secrets.masking import is_masked
 from fsm_orchestrator.text.phrases import option_prefix
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
 
 
-def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
+def setting_warnings(
+    config: RunConfig, settings: Mapping[str, StageSettings], lifecycle: Lifecycle
+) -> tuple[str, ...]:
     """Warn of what is allowed but probably not meant."""
     ours = (
         f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
@@ -35,4 +38,4 @@ def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -
         for key, value in one.secrets.items()
         if value and not is_masked(value)
     )
-    return (*ours, *guessed, *too_short)
+    return (*ours, *guessed, *too_short, *signal_warnings(lifecycle, settings))

@@ -14,6 +14,7 @@ import time
 from typing import Final
 
 from fsm_orchestrator.processes.table import child_pids
+from fsm_orchestrator.processes.undumpable import prctl
 
 SECONDS_MAX: Final = 5.0
 LOOK_SECONDS: Final = 0.01
@@ -27,12 +28,8 @@ def adopt_orphans() -> None:
     Not with children that were there before: theirs could not be told from a stage's.
     """
     if sys.platform.startswith("linux") and child_pids(os.getpid()) == frozenset():
-        with contextlib.suppress(ImportError, OSError):
-            # A tenth of what `ctypes` takes to load, at every start of the command.
-            import _ctypes  # noqa: PLC0415 - not everywhere
-
-            prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
-            if _ctypes.call_function(prctl, (_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0:
+        with contextlib.suppress(ImportError, AttributeError, OSError):
+            if prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0:
                 _adopting[:] = [True]
 
 

@@ -62,9 +62,7 @@ class InterruptsBeside(Interrupts):
 class RunnerBeside(ProcessRunner):
     """Runs one process while others of the same run do, below a keeper of its own."""
 
-    def _adopted(self) -> tuple[int, ...]:
-        """Leave it to `end_strays`: what was adopted cannot be told from what works beside it."""
-        return ()
+    may_adopt = False  # it could not be told from what works beside it: see `end_strays`
 
 
 def end_strays(run: ProcessRunner) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ class Interrupts:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._received: list[int] = []
+        self._answered = 0
         self._is_news = False
         self._defers_stop = False
         self._stopped_seconds = 0.0
@@ -50,8 +51,17 @@ class Interrupts:
 
     @property
     def first(self) -> int | None:
-        """The signal number of the first request; None if there was none."""
+        """The signal number of the first request that was not answered; None if there is none."""
+        return self._received[self._answered] if len(self._received) > self._answered else None
+
+    @property
+    def ever_first(self) -> int | None:
+        """The signal number of the first request, answered or not; None if there was none."""
         return self._received[0] if self._received else None
+
+    def answer(self) -> None:
+        """Count the requests so far as answered: the run has ended by them."""
+        self._answered = len(self._received)
 
     @property
     def count(self) -> int:

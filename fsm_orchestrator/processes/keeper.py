@@ -280,14 +280,9 @@ def _own_rss_kib(usage: resource.struct_rusage | None) -> int:
 def _children_by_parent() -> list[int]:
     children = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", "rb") as file:
-                    text = file.read()
-            except OSError:
-                continue
-            if int(text[text.rfind(b")") + 2 :].split()[1]) == os.getpid():
-                children.append(int(entry))
+        fields = freezing.fields_of(entry) if entry.isdigit() else []
+        if fields and int(fields[1]) == os.getpid():
+            children.append(int(entry))
     return children
 
 

@@ -1,8 +1,7 @@
 """Runs one process after another: spawn, wait, terminate, collect.
 
 A process runs below a keeper, so that nothing it starts gets away; if no keeper can be had, as a
-session of its own. A descriptor signals its end: nothing is polled. Knows nothing of stages or
-machines.
+session of its own. A descriptor signals its end: nothing is polled. Knows no stages, no machines.
 """
 
 from __future__ import annotations
@@ -95,6 +94,8 @@ class ProcessReport(NamedTuple):
 class ProcessRunner:
     """Runs one process at a time to its end, with everything that came of it. `close` it."""
 
+    may_adopt = True  # what a lost keeper leaves to this process is of what ran below it
+
     def __init__(
         self,
         interrupts: Interrupts,
@@ -107,7 +108,7 @@ class ProcessRunner:
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
-        self._code = code
+        self.code = code
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
         """Returns limits with no more time than is left."""
@@ -115,7 +116,7 @@ class ProcessRunner:
     def warm_up(self) -> None:
         """Start the keeper without waiting: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
-            self._code.confirm()
+            self.code.confirm()
             started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
                 self._keeper = started
@@ -130,7 +131,7 @@ class ProcessRunner:
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
         if is_new:
-            self._code.confirm()  # it may have been changed while it was read
+            self.code.confirm()  # it may have been changed while it was read
         return self._keeper
 
     @property
@@ -186,7 +187,7 @@ class ProcessRunner:
             child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST), survivors=self._adopted())
+            return ProcessReport(Lost(LOST), survivors=end_adopted() if self.may_adopt else ())
         except BaseException:
             self._dismiss_keeper()  # it ends what it may have started
             raise
@@ -249,13 +250,12 @@ class ProcessRunner:
         """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
             # Whoever asked may have signalled the process too, which ended on that.
-            first, sibling = self._interrupts.first, self._interrupts.sibling
-            return Interrupted(first, by_then=end, sibling=sibling)
+            return Interrupted(self._interrupts.first, end, self._interrupts.sibling)
         return end if stopped is None else stopped
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
-        self._code.hold()
+        self.code.hold()
         if keeper is not None:
             return spawn_kept(command, limits, keeper)
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
@@ -266,13 +266,9 @@ class ProcessRunner:
         collected = child.collect()
         if isinstance(collected.end, Lost):
             self._drop_keeper()
-            if not collected.survivors:
-                collected = collected._replace(survivors=self._adopted())
+            if not collected.survivors and self.may_adopt:
+                collected = collected._replace(survivors=end_adopted())
         return collected
-
-    def _adopted(self) -> tuple[int, ...]:
-        """End what a lost keeper left to this process."""
-        return end_adopted()
 
     def _dismiss_keeper(self) -> None:
         """Let a keeper go that may keep something nobody knows of: it ends that first."""

@@ -6,6 +6,7 @@ pidfd_getfd(2), and all below /proc/PID that shows memory, environment or open f
 
 from __future__ import annotations
 
+import os
 import sys
 
 PR_SET_DUMPABLE = 4
@@ -16,11 +17,20 @@ def close_to_others() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        # What `ctypes` is made of, which takes a third of the time to load.
-        import _ctypes  # noqa: PLC0415 - not on other platforms
-
-        prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type] # this program
-        closed: int = _ctypes.call_function(prctl, (PR_SET_DUMPABLE, 0, 0, 0, 0))
+        return prctl(PR_SET_DUMPABLE, 0) == 0
     except (ImportError, AttributeError, OSError):
         return False
-    return closed == 0
+
+
+def prctl(option: int, value: int) -> int:
+    """Have the kernel set an option of this process; return what it answers. Linux.
+
+    Raises:
+        ImportError, AttributeError, OSError: it cannot be reached.
+    """
+    # What `ctypes` is made of, which takes a third of the time to load.
+    import _ctypes  # noqa: PLC0415 - not on other platforms
+
+    call = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type] # this program
+    returned: int = _ctypes.call_function(call, (option, value, 0, 0, 0))
+    return returned

@@ -120,28 +120,34 @@ class Anchor:
         return kept
 
     def _kept(self, path: Path, data: bytes) -> Path | None:
-        place = self._place(path)
-        if place is not None:
-            files.replace_file(place, data, mode=0o600)
-        return place
+        with self._tampered() as place:
+            name = _free_name(path.name, place)
+            if name is None:
+                return None
+            files.replace_file(place.path / name, data, mode=0o600, within=place)
+            return place.path / name
 
     def _moved(self, path: Path) -> Path | None:
-        place = self._place(path)
-        if place is not None:
-            os.rename(path, place)
-        return place
+        with self._tampered() as place:
+            name = _free_name(path.name, place)
+            if name is None:
+                return None
+            both = {"src_dir_fd": self._home.descriptor, "dst_dir_fd": place.descriptor}
+            os.rename(path.name, name, **both)
+            return place.path / name
 
-    def _place(self, path: Path) -> Path | None:
-        """Return a new name for what is to be kept; None where there is too much already."""
-        directory = self._home.path / TAMPERED_DIRECTORY
+    def _tampered(self) -> contextlib.AbstractContextManager[HeldDirectory]:
+        """Open the directory for what is kept, private, in the one that the run has locked."""
         with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        if not stat.S_ISDIR(os.lstat(directory).st_mode):
-            return None
-        names = (f"{path.name}.{number}" for number in range(1, KEPT_MAX + 1))
-        return next(
-            (place for name in names if not os.path.lexists(place := directory / name)), None
-        )
+            os.mkdir(TAMPERED_DIRECTORY, 0o700, dir_fd=self._home.descriptor)
+        return files.below(self._home, TAMPERED_DIRECTORY, may_make=False)
+
+
+def _free_name(name: str, place: HeldDirectory) -> str | None:
+    """Return a new name for what is to be kept; None where there is too much already."""
+    taken = set(os.listdir(place.descriptor))
+    names = (f"{name}.{number}" for number in range(1, KEPT_MAX + 1))
+    return next((one for one in names if one not in taken), None)
 
 
 def _compared(path: Path, data: bytes) -> Found | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,
@@ -69,16 +70,23 @@ def execution_problems(replay: Replay, execution: StageExecution, at: str) -> It
 def _place_problems(replay: Replay, execution: StageExecution, at: str) -> Iterator[str]:
     """Find an execution of another run or loop cycle, or in another state than its stage's."""
     stage, cycle = execution.stage, replay.cycle_of(execution.stage)
-    if execution.idempotency_key != idempotency_key(
-        replay.draft.run_id, stage, cycle_in(execution)
-    ):
+    done = replay.skippable(stage) if execution.status is StageStatus.SKIPPED else None
+    number = replay.draft.invocation.number if done is None else done.invocation
+    run_id = replay.draft.run_id_in(number)  # what is skipped was done by the run that it was then
+    if execution.idempotency_key != idempotency_key(run_id, stage, cycle_in(execution)):
         yield f"{at}.idempotency_key: is of another run or stage"
     if cycle_in(execution) != cycle:
         yield f"{at}.idempotency_key: is of loop cycle {cycle_in(execution)}, not {cycle}"
     state = replay.draft.lifecycle.states[replay.draft.current_state]
     is_visit = execution.status is StageStatus.SKIPPED and state.outcome is Outcome.DONE
-    if stage not in replay.draft.lifecycle.stages_in(state.name) and not is_visit:
+    is_here = stage in replay.draft.lifecycle.stages_in(state.name)
+    if not (is_here or is_visit or _runs_at_end(replay.draft, stage)):
         yield f"{at}.stage: is {stage!r}, but the run was in {state.name!r}"
+
+
+def _runs_at_end(draft: Checkpoint, stage: str) -> bool:
+    """Say whether a stage is the one that always runs, in a run that has ended."""
+    return stage == draft.lifecycle.finally_stage and draft.outcome is not None
 
 
 def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
@@ -104,10 +112,11 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
 
 
 def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
-    failed, is_failure = execution.failed_verification, Ending.VERIFICATION_FAILED
+    failed, ending = execution.failed_verification, execution.ending
     fits = {
         StageStatus.SUCCESS: failed is None,
-        StageStatus.FAILED: failed is not None and execution.ending is is_failure,
+        StageStatus.FAILED: ending is Ending.PROTECTED_CHANGED
+        or (failed is not None and ending is Ending.VERIFICATION_FAILED),
         StageStatus.INTERRUPTED: True,
     }
     if not fits.get(execution.status):
@@ -117,10 +126,10 @@ def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
 
 
 def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> Iterator[str]:
-    rework = draft.lifecycle.states[execution.stage].rework_exit_code
-    asks = execution.ending is Ending.REWORK_REQUESTED
-    if asks and (rework is None or execution.exit_code != rework):
-        yield f"{at}.ending: the stage does not ask for rework by this exit code"
+    said = ExitMeaning.of(execution.ending)
+    meanings = draft.lifecycle.states[execution.stage].meanings
+    if said is not None and meanings.get(execution.exit_code or 0) is not said:
+        yield f"{at}.ending: the stage does not say {said.value} by this exit code"
     is_alone = execution.stage not in draft.lifecycle.group_of
     if is_alone and execution.ending is Ending.SIBLING_FAILED:
         yield f"{at}.ending: no stage runs side by side with {execution.stage!r}"
@@ -155,7 +164,8 @@ def open_attempt_problems(replay: Replay, attempts: Sequence[AttemptRecord]) -> 
 
 def _open_attempt_problems(replay: Replay, attempt: AttemptRecord, at: str) -> Iterator[str]:
     stage, draft = attempt.stage, replay.draft
-    if stage not in draft.lifecycle.stages_in(draft.current_state):
+    is_here = stage in draft.lifecycle.stages_in(draft.current_state)
+    if not (is_here or _runs_at_end(draft, stage)):
         yield f"{at}: the run is in {draft.current_state!r}"
     if attempt.cycle != replay.cycle_of(stage):
         yield f"{at}.cycle: is {attempt.cycle}, but the stage is in another"

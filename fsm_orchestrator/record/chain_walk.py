@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from fsm_orchestrator.record.chain import Chain, genesis, mac_member
+from fsm_orchestrator.record.chain import Chain, GapCause, genesis, mac_member
 from fsm_orchestrator.record.events_mark import (
     CHUNK_BYTES,
     LINE_BYTES_MAX,
@@ -16,6 +16,7 @@ from fsm_orchestrator.record.events_mark import (
 )
 from fsm_orchestrator.record.rebuilding import STEPS
 from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.vocabulary import EventName
 
 
 class Walk(NamedTuple):
@@ -65,6 +66,8 @@ def walk(descriptor: int, chain: Chain, wanted: Collection[int]) -> Walk:
         if seq <= found.last_seq and found.broken_at is None:
             found = found._replace(broken_at=number)
         is_proved, is_wrong = _proof(line, event.get("mac"), chain)
+        if is_proved and event["event"] == EventName.CHAIN_GAP and _is_accepting(event):
+            found = found._replace(broken_at=None, wrong_mac_at=None, unproved_seq=0)
         if is_wrong and found.wrong_mac_at is None:
             found = found._replace(wrong_mac_at=number)
         if seq in wanted:
@@ -76,6 +79,11 @@ def walk(descriptor: int, chain: Chain, wanted: Collection[int]) -> Walk:
             step_seq=seq if event["event"] in STEPS else found.step_seq,
         )
     return found
+
+
+def _is_accepting(event: Mapping[str, Any]) -> bool:
+    """Return whether a gap says that somebody has accepted all that was before it."""
+    return bool(event.get("cause") == GapCause.ACCEPTED)
 
 
 def _follows(event: Mapping[str, Any], head: str, chain: Chain) -> bool:

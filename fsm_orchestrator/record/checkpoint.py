@@ -228,6 +228,11 @@ class Checkpoint(StrictModel):
         found = map(self.completion_of, self.lifecycle.stages)
         return tuple(completion for completion in found if completion is not None)
 
+    def run_id_in(self, invocation: int) -> str:
+        """Return the id that the run had in an invocation: a copy has got another."""
+        copied = (one for one in self.home.copied_from if invocation <= one.invocations)
+        return next((one.run_id for one in copied), self.run_id)
+
     @property
     def outcome(self) -> Outcome | None:
         """The outcome that the state says; None while the run works."""
@@ -308,10 +313,11 @@ class Checkpoint(StrictModel):
         return self.model_copy(update={"open_attempts": tuple(known.values())})
 
     def attempt_ended(self, execution: StageExecution) -> Self:
-        """End an attempt; if it succeeded, its stage is complete."""
+        """End an attempt; if it succeeded, its stage is complete: the last one, of a done run."""
         still_open = tuple(one for one in self.open_attempts if one.stage != execution.stage)
         changes: dict[str, Any] = {"open_attempts": still_open}
-        if execution.status is StageStatus.SUCCESS:
+        is_lasting = self.is_done or execution.stage != self.lifecycle.finally_stage
+        if execution.status is StageStatus.SUCCESS and is_lasting:
             completion = Completion(
                 stage=execution.stage,
                 cycle=cycle_in(execution),

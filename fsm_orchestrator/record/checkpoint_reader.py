@@ -20,12 +20,13 @@ from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check, rebuilding, side_file
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.home import output_of
+from fsm_orchestrator.record.home import is_at, output_of
 from fsm_orchestrator.record.rebuilding import Rebuilt
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.hidden import copyable, quoted
 from fsm_orchestrator.text.phrases import described
+from fsm_orchestrator.vocabulary import Whereabouts
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.relocation import Relocation
@@ -52,11 +53,14 @@ class SavedRun(NamedTuple):
 
     Attributes:
         checkpoint: its record.
-        private: its private file; None where it had none, or it cannot be used any more.
+        private: its private file; None where it had none, it cannot be used any more, or it is
+            that of another directory, of which this is a copy.
         relocation: how its paths have changed since it was written; None where they have not.
         rebuilt: how the record was made again from the events; None where it was not.
         as_kept: the record as it was found, its paths as they were.
+        where: where it lies, as against the directory that it was written in.
         data: the bytes of the checkpoint.
+        private_data: those of the private file; None where there is none.
     """
 
     checkpoint: Checkpoint
@@ -64,7 +68,9 @@ class SavedRun(NamedTuple):
     relocation: Relocation | None = None
     rebuilt: Rebuilt | None = None
     as_kept: Checkpoint | None = None
+    where: Whereabouts = Whereabouts.HOME
     data: bytes = b""
+    private_data: bytes | None = None
 
 
 def load_saved(output_directory: Path) -> SavedRun:
@@ -75,10 +81,13 @@ def load_saved(output_directory: Path) -> SavedRun:
     """
     checkpoint, rebuilt, data = _load(output_directory)
     ref = checkpoint.private_ref
-    private = None if ref is None else private_file.load(ref, output_directory)
-    relocation = _relocation(checkpoint, output_directory)
+    where = where_is(checkpoint, output_directory)
+    has_values = ref is not None and where.has_values
+    private_data = private_file.read(ref, output_directory) if ref and has_values else None
+    private = None if private_data is None else private_file.parsed(private_data)
+    relocation = _relocation(checkpoint, output_directory, where)
     here = checkpoint if relocation is None else relocation.checkpoint(checkpoint)
-    return SavedRun(here, private, relocation, rebuilt, checkpoint, data)
+    return SavedRun(here, private, relocation, rebuilt, checkpoint, where, data, private_data)
 
 
 def load(output_directory: Path) -> Checkpoint:
@@ -88,16 +97,26 @@ def load(output_directory: Path) -> Checkpoint:
         CheckpointError: there is none, or it cannot be used.
     """
     checkpoint, *_ = _load(output_directory)
-    relocation = _relocation(checkpoint, output_directory)
+    relocation = _relocation(checkpoint, output_directory, where_is(checkpoint, output_directory))
     return checkpoint if relocation is None else relocation.checkpoint(checkpoint)
 
 
-def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
+def where_is(checkpoint: Checkpoint, directory: Path) -> Whereabouts:
+    """Return where a record lies that was found in `directory`, which may be in an archive."""
+    home, output = checkpoint.home, output_of(directory)
+    if is_at(home, output):
+        return Whereabouts.HOME
+    from fsm_orchestrator.record.whereabouts import whereabouts  # noqa: PLC0415 - rare
+
+    return whereabouts(home, output, checkpoint.run_id)
+
+
+def _relocation(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:
     if checkpoint.home.directory == str(output_of(directory)):
         return None
     from fsm_orchestrator.record.relocation import relocation_of  # noqa: PLC0415 - rare
 
-    return relocation_of(checkpoint, directory)
+    return relocation_of(checkpoint, directory, where)
 
 
 def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:

@@ -20,16 +20,22 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.verification import Verification
 from fsm_orchestrator.record.budget_events import BudgetSpent
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
 from fsm_orchestrator.record.gate_events import GateDecided, GateWaiting
+from fsm_orchestrator.record.judging_events import (
+    ArtifactSlow,
+    StageSlow,
+    VerificationEnded,
+    VerificationStarted,
+)
 from fsm_orchestrator.record.record_events import (
     AttemptBegun,
     ChainGap,
     InvocationsMoved,
     RecordBegun,
     RecordKept,
+    ReportUnplaced,
 )
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -132,57 +138,6 @@ class StageOutput(StageEvent):
     is_cut: bool = Field(description="Whether the line was longer and the rest is left out.")
 
 
-class StageSlow(StageEvent):
-    """An attempt has run for another `slow_after_ms` of its stage, and runs on."""
-
-    event: Literal[EventName.STAGE_SLOW] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="The level.")
-    elapsed_ms: Count = Field(description="The time that it has been running, in milliseconds.")
-    stdout_tail: str = Field(
-        description="The last lines it printed to stdout; known secret values are masked."
-    )
-    stderr_tail: str = Field(
-        description="The last lines it printed to stderr; known secret values are masked."
-    )
-
-
-class ArtifactSlow(StageEvent):
-    """Expected artifacts of an attempt take longer than a second to judge, and are judged on."""
-
-    event: Literal[EventName.ARTIFACT_SLOW] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="The level.")
-    path: str = Field(description="The artifact that is judged now; known secret values masked.")
-    elapsed_ms: Count = Field(
-        description="The time that judging them has taken so far, in milliseconds."
-    )
-
-
-class VerificationStarted(StageEvent):
-    """What an attempt did is about to be verified by a command."""
-
-    event: Literal[EventName.VERIFICATION_STARTED] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="The level.")
-    verification: Ordinal = Field(description="Number of the verification, from 1.")
-    of_verifications: Ordinal = Field(description="How many the stage has.")
-    command: str = Field(description="The program: an absolute path, or a name looked up on PATH.")
-    args: tuple[str, ...] = Field(
-        description="Its arguments in order; known secret values are masked."
-    )
-    timeout_ms: Ordinal = Field(description="The time that it has, in milliseconds.")
-    kill_grace_ms: Count = Field(
-        description="The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
-    )
-
-
-class VerificationEnded(StageEvent):
-    """A verification has ended."""
-
-    event: Literal[EventName.VERIFICATION_ENDED] = Field(description="Name of the event.")
-    level: Literal["info", "error"] = Field(description="The level: `error` unless it was well.")
-    verification: Ordinal = Field(description="Number of the verification, from 1.")
-    record: Verification = Field(description="How it ended, as the attempt has it.")
-
-
 class StageRetrying(StageEvent):
     """An attempt failed, and the stage will be tried again."""
 
@@ -204,8 +159,11 @@ class StageEnded(StageEvent):
     """An attempt of a stage has ended."""
 
     event: Literal[EventName.STAGE_ENDED] = Field(description="Name of the event.")
-    level: Literal["info", "error"] = Field(
-        description="The level: `error` unless the attempt succeeded."
+    level: Literal["info", "warning", "error"] = Field(
+        description=(
+            "The level: `error` unless the attempt succeeded, asked for rework or had nothing to"
+            " do; `warning` where its stage said that it is blocked."
+        )
     )
     execution: StageExecution = Field(description="How it ended, as the checkpoint has it.")
 
@@ -370,6 +328,7 @@ EventLine: TypeAlias = Annotated[
     | RecordingFailed
     | RunRefused
     | RunEnded
+    | ReportUnplaced
     | RunCrashed,
     Field(discriminator="event"),
 ]

@@ -148,6 +148,8 @@ def _transition_problems(
             Trigger.STAGE_SUCCEEDED
             | Trigger.STAGE_FAILED
             | Trigger.STAGE_TIMED_OUT
+            | Trigger.STAGE_DECLINED
+            | Trigger.STAGE_BLOCKED
             | Trigger.REWORK_REQUESTED
         ):
             if not replay.gives(trigger):

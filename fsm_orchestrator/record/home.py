@@ -1,7 +1,6 @@
-"""The directory that a record belongs to, and where the record lies now: there, moved, or copied.
+"""The directory that a record belongs to: its place, and the runs that it was copied from.
 
-Processes and private values belong to the run in one directory. Whoever has a copy of its record
-has neither.
+Where a record lies now, as against that place, is found out in whereabouts.py.
 """
 
 import os
@@ -10,23 +9,38 @@ from typing import Annotated
 
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk.held import Identity, identity_of
-from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.base import Count, Many, Ordinal, RunId, StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints, left_out
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import Whereabouts
+from fsm_orchestrator.secrets.private_file import PrivateRef
 
 NOT_MADE = Identity(0, 0)
 """The identity of a directory that is to be made."""
 KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
 
 
+class CopiedFrom(StrictModel):
+    """A run that the record was copied from, to go on as a run of its own."""
+
+    run_id: RunId = Field(description="Identifies that run.")
+    directory: KnownPath = Field(description="Absolute path of its output directory.")
+    invocations: Ordinal = Field(description="Number of its last invocation that was copied.")
+    private_ref: PrivateRef | None = Field(
+        description="Name of its private file, read only to hide the values in logs that were"
+        " copied; null when it had none."
+    )
+
+
 class Home(StrictModel):
     """The output directory of a run, as of the latest invocation that wrote the record."""
 
     directory: KnownPath = Field(description="Its absolute path.")
-    identity: Annotated[str, StringConstraints(pattern="^[0-9]{1,20}:[0-9]{1,20}$")] = Field(
-        description="Its device and inode number: a copy has others."
+    device: Count = Field(
+        description="Number of its device, which may be another after it was mounted anew."
     )
+    inode: Count = Field(description="Its inode number: a copy has another.")
+    host: str = Field(description="Name of the machine.")
+    boot: str = Field(description="Id of the machine's boot; empty where the system gives none.")
     started_in: KnownPath = Field(
         description=(
             "Absolute path of the directory that the operator's paths were relative to; that of the"
@@ -34,19 +48,28 @@ class Home(StrictModel):
         )
     )
 
+    copied_from: Annotated[tuple[CopiedFrom, ...], Many] = left_out(
+        (),
+        "The runs that the record was copied from, to be a run of its own, the oldest first; left"
+        " out where there are none.",
+    )
+
     @property
-    def inode(self) -> str:
-        """Its inode number alone: that of the device may be another after a mount."""
-        return _inode_in(self.identity)
+    def identity(self) -> Identity:
+        """What told it from every other directory of its machine."""
+        return Identity(self.device, self.inode)
 
 
-def _inode_in(identity: str) -> str:
-    return identity.rpartition(":")[2]
+def is_at(home: Home, directory: Path) -> bool:
+    """Answer whether a record lies where it was written: by the same path, in that directory.
 
-
-def identity_text(identity: Identity) -> str:
-    """Return an identity as it is kept."""
-    return f"{identity.device}:{identity.inode}"
+    Its device may have another number after it was mounted anew.
+    """
+    try:
+        here = identity_of(os.stat(directory))
+    except (OSError, ValueError):
+        return False
+    return home.directory == str(directory) and home.inode == here.inode
 
 
 def output_of(directory: Path) -> Path:
@@ -55,37 +78,27 @@ def output_of(directory: Path) -> Path:
     return above.parent if above.name == ARCHIVE_DIRECTORY else directory
 
 
-def home_of(directory: Path, identity: Identity, masker: Masker, started_in: str) -> Home:
+def home_of(
+    directory: Path,
+    identity: Identity,
+    masker: Masker,
+    started_in: str,
+    copied_from: tuple[CopiedFrom, ...] = (),
+) -> Home:
     """Return what a record says of the directory that it is written in.
 
-    Its name is not masked: it decides, and the operator has named it openly.
+    Its name is not masked: it decides, and the operator has named it openly. Neither is the
+    machine's, which is refused as a secret.
     """
     named, started = str(directory.absolute()), str(Path(started_in).absolute())
+    from fsm_orchestrator.processes import table  # noqa: PLC0415 - not for those who read
+
     return Home(
         directory=named,
-        identity=identity_text(identity),
+        device=identity.device,
+        inode=identity.inode,
+        host=os.uname().nodename,
+        boot=table.boot(),
         started_in=named if masker.hides(started) else started,
+        copied_from=copied_from,
     )
-
-
-def whereabouts(home: Home, directory: Path) -> Whereabouts:
-    """Return where a record lies whose `home` is known and that was found in `directory`."""
-    directory = directory.absolute()
-    here = _identity(directory)
-    if here is None:
-        return Whereabouts.COPIED
-    is_same_path = home.directory == str(directory)
-    # The number of a device may be another after it was mounted anew.
-    inode = home.inode
-    if home.identity != identity_text(here) and not (is_same_path and inode == str(here.inode)):
-        return Whereabouts.COPIED
-    if is_same_path or _identity(Path(home.directory)) == here:  # by another name
-        return Whereabouts.HOME
-    return Whereabouts.MOVED
-
-
-def _identity(directory: Path) -> Identity | None:
-    try:
-        return identity_of(os.stat(directory))
-    except (OSError, ValueError):
-        return None

@@ -21,9 +21,8 @@ from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.chain import Chain, genesis
 from fsm_orchestrator.record.chain_walk import Walk, walk
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.checkpoint_reader import SavedRun, where_is
 from fsm_orchestrator.record.events_mark import line_before
-from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.left_file import Left
 from fsm_orchestrator.record.own_lines import untouched
 from fsm_orchestrator.secrets import private_file
@@ -64,7 +63,7 @@ def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
     """
     lines = left_file.lines_of(directory)
     if not lines:
-        if whereabouts(checkpoint.home, directory) is Whereabouts.COPIED:
+        if where_is(checkpoint, directory) is Whereabouts.COPIED:
             return ()
         lines = left_file.lines_of(checkpoint.home.directory)
     place = str(os.stat(directory).st_ino)
@@ -100,7 +99,7 @@ def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
     An earlier run that was here is known, and a run from elsewhere says where it is at home.
     """
     known = {one.run_id for one in left_file.lines_of(directory)}
-    is_home = whereabouts(checkpoint.home, directory) is Whereabouts.HOME
+    is_home = where_is(checkpoint, directory) is Whereabouts.HOME
     return is_home and checkpoint.run_id not in known
 
 
@@ -139,7 +138,7 @@ class _Look:
         self._saved = saved
         self._kept = checkpoint
         self._directory = directory
-        self._chain = Chain(genesis(checkpoint.run_id, checkpoint.lifecycle_sha256), key)
+        self._chain = Chain(genesis(checkpoint.run_id_in(1), checkpoint.lifecycle_sha256), key)
         self._checkpoint = sha256_of(saved.data)
         self._mac = verdict_of(saved.data[:-1], key)
         self._events = -1
@@ -226,7 +225,7 @@ class _Look:
         found = self._walk({self._kept.last_event_seq})
         if found.wrong_at is not None:
             return _found(RecordFile.EVENTS, ChangeKind.EDITED, found.wrong_at)
-        if self._mac is MacVerdict.WRONG:
+        if self._mac is MacVerdict.WRONG and not self._is_torn:
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
         if key is None:
             return Finding(doubt=DoubtCause.NO_KEY)
@@ -252,8 +251,7 @@ class _Look:
 
     def _is_private_good(self, known: set[str]) -> bool:
         """Say whether the private file is one that was noted, or proves itself as this run's."""
-        ref = self._kept.private_ref
-        data = None if ref is None else private_file.read(ref, self._directory)
+        data = self._saved.private_data
         if data is None or sha256_of(data) in known:
             return True
         return private_file.is_proved(data, self._kept.run_id, self._directory)

@@ -37,6 +37,20 @@ class RecordKept(RunEvent):
     )
 
 
+class ReportUnplaced(RunEvent):
+    """The last report of a run that has lost its output directory, for whoever reads the log."""
+
+    event: Literal[EventName.REPORT_UNPLACED] = Field(description="Name of the event.")
+    level: Literal["error"] = Field(description="The level.")
+    directory: str = Field(description="Path of the directory that was lost.")
+    is_written: bool = Field(
+        description="Whether the name was free, so that the report is in a new directory there."
+    )
+    report: dict[str, JsonValue] = Field(
+        description="The report, as orchestrator_run_report.json would have it."
+    )
+
+
 class AttemptBegun(StageEvent):
     """An attempt of a stage is durable, with the transition before it where there is one."""
 

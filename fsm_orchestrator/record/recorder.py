@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, INVOCATIONS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
@@ -30,6 +30,17 @@ from fsm_orchestrator.vocabulary import Operation, Outcome
 
 BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
 """The largest record that is written, less its last word, which is written still."""
+
+
+class LostHome(NamedTuple):
+    """The last report of a run whose directory was removed, moved or replaced.
+
+    Attributes:
+        is_written: whether it is in a new directory of that name.
+    """
+
+    report: Report
+    is_written: bool
 
 
 class Recorder:
@@ -243,20 +254,27 @@ class Recorder:
         intact = self.draft.is_done and not self.is_degraded and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
-    def write_report_if_possible(self, outcome: Outcome | None = None) -> None:
+    def write_report_if_possible(self, outcome: Outcome | None = None) -> LostHome | None:
         """Write the last report of a run that cannot write its record; a failure is ignored.
 
-        An output directory that has vanished is made again for it, if its name is free.
+        An output directory that has vanished is made again for it, if its name is free; what is
+        there otherwise is not touched. Returns what became of the report then; None where the
+        directory is there still.
         """
-        data = self._report_bytes(self.report(outcome))
+        self.latest = told = self.report(outcome)
+        is_lost = is_written = False
         with contextlib.suppress(OSError):
             try:
                 self._home.confirm()
             except OSError:
+                is_lost = True
                 if not self._home.make_again():
-                    return
+                    return LostHome(told, is_written=False)
+            data = self._report_bytes(told)
             self.leaving.note_report(data)
             files.replace_file(self._report_path, data, within=self._home)
+            is_written = True
+        return LostHome(told, is_written) if is_lost else None
 
     @property
     def size_bytes(self) -> int:

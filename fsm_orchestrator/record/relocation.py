@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -18,9 +18,13 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
-from fsm_orchestrator.record.home import Home, output_of, whereabouts
+from fsm_orchestrator.record.home import Home, output_of
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confine
 
 _NO_PATHS: Final = frozenset({Compared.ARGS, Compared.VERIFICATION})
 """The texts that are passed on as they are."""
@@ -50,10 +54,17 @@ class Relocation(NamedTuple):
                 "command": self.path(one.command),
                 "cwd": self.path(one.cwd),
                 "expected_artifacts": self.paths(one.expected_artifacts),
+                "confine": None if one.confine is None else self._confine(one.confine),
                 **(self._earned(one) if one.contracts or one.protect or one.inputs else {}),
                 "verify": tuple((self.path(first), *rest) for first, *rest in one.verify),
             }
         )
+
+    def _confine(self, one: Confine) -> Confine:
+        """Return what a stage is confined to with the paths of now."""
+        lists = {name: getattr(one, name) for name in ("write", "read")}
+        changed = {name: self.paths(paths) for name, paths in lists.items() if paths is not None}
+        return one.model_copy(update=changed)
 
     def _earned(self, one: StageRecord) -> dict[str, Any]:
         """Return the paths that a stage earns by; the slash of a directory stays."""
@@ -153,16 +164,15 @@ class Relocation(NamedTuple):
         return {"artifacts": tuple(changed), "inputs": tuple(inputs)}
 
 
-def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
+def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:
     """Return how the paths of a record that lies in `directory` have changed; None if none has."""
     home, output = checkpoint.home, output_of(directory)
-    where = whereabouts(home, output)
     if where is Whereabouts.HOME or home.directory == str(output):
         return None
     pairs = [(Path(home.directory), output)]
     base = _base(home, output)
     before = Path(home.started_in)
-    was_left = where is Whereabouts.MOVED and os.path.isdir(before)
+    was_left = where is not Whereabouts.COPIED and os.path.isdir(before)
     if base is not None and not was_left and _came_along(checkpoint, before, base):
         pairs.append((before, base))
     return Relocation(tuple(pairs))
@@ -191,8 +201,33 @@ def _needed(checkpoint: Checkpoint) -> Iterator[Path]:
 
 def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
     """Return where a record that lies elsewhere than it was written has come from."""
-    old = checkpoint.home.directory
-    if where is Whereabouts.MOVED:
-        return f"the output directory was moved here from {old}"
-    left_alone = "processes and private values there are left alone"
-    return f"the output directory is a copy of that of a run in {old}: {left_alone}"
+    home, old = checkpoint.home, copyable(checkpoint.home.directory)
+    match where:
+        case Whereabouts.HOME | Whereabouts.MOVED:
+            return f"the output directory was moved here from {old}"
+        case Whereabouts.CARRIED:
+            return f"the output directory was moved here from {old}, on another file system"
+        case Whereabouts.COPIED:
+            return (
+                f"the output directory is a copy of that of a run in {old}: processes and private"
+                " values there are left alone"
+            )
+        case Whereabouts.BROUGHT:
+            from_where = old if home.host == os.uname().nodename else f"{old} on {home.host}"
+            return (
+                f"the output directory was brought here from {from_where}: processes and private"
+                " values there are left alone"
+            )
+        case _:
+            assert_never(where)
+
+
+def copy_sentence(home: Home) -> str | None:
+    """Return which run a record was copied from to be one of its own; None where it was not."""
+    if not home.copied_from:
+        return None
+    last = home.copied_from[-1]
+    return (
+        f"this run goes on in a copy of the run {last.run_id} in {copyable(last.directory)}, of"
+        f" which it has invocations 1 to {last.invocations}"
+    )

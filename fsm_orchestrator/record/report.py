@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, is_awaited, reason_codes
-from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
+from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
     Many,
@@ -36,6 +36,7 @@ from fsm_orchestrator.vocabulary import (
     ExitCode,
     Operation,
     Outcome,
+    Trigger,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ class Report(StrictModel):
             " its stage left it when this was written."
         )
     )
+    nothing_to_do: bool = left_out(
+        False,
+        "Whether the run is done because a stage had nothing to do: the stages after it were not"
+        " entered, and there is nothing to close. Left out where it is not so.",
+    )
     unrun_stages: tuple[StateName, ...] = left_out(
         (),
         "The stages that a run that is done has passed over for want of a binary, and may not be"
@@ -119,7 +125,8 @@ class Report(StrictModel):
     blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
             "Reason codes of the gates that refused, in judging order, but for those that only a"
-            " later state judges; empty unless terminal_state is blocked."
+            " later state judges; or STAGE_<NAME>_BLOCKED of the stage that said that it is"
+            " blocked. Empty unless terminal_state is blocked."
         )
     )
     waiting_for: Annotated[tuple[WaitingFor, ...], Many] = Field(
@@ -243,18 +250,25 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures of the invocation that no later attempt repaired.
-
-        Without what ended only because a stage beside it failed.
-        """
+        """The failures that no later attempt repaired; not what declined, or ended by another's."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
-            execution
-            for execution in self.stage_executions
-            if not execution.status.is_good
-            and execution.ending is not Ending.SIBLING_FAILED
-            and (execution.attempt == 0 or execution is last[execution.stage])
+            one
+            for one in self.stage_executions
+            if not (one.status.is_good or one.ending in {Ending.DECLINED, Ending.SIBLING_FAILED})
+            and (one.attempt == 0 or one is last[one.stage])
         )
+
+    @property
+    def declined(self) -> tuple[StageExecution, ...]:
+        """The attempts of the invocation that had nothing to do."""
+        return tuple(one for one in self.stage_executions if one.ending is Ending.DECLINED)
+
+    @property
+    def blocking_stage(self) -> str | None:
+        """The stage that said that it is blocked, by which the run is blocked; else None."""
+        by_stage = (one for one in self.transitions if one.trigger is Trigger.STAGE_BLOCKED)
+        return next((one.source for one in by_stage), None)
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -286,21 +300,28 @@ def build_report(
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
     """
-    terminal = outcome or checkpoint.outcome
+    is_over = checkpoint.invocation.finished_at or checkpoint.lifecycle.finally_stage is None
+    terminal = outcome or (checkpoint.outcome if is_over else None)
     decisions = checkpoint.decisions_in_force(terminal)
-    refusing: tuple[GateDecision, ...] = ()
+    codes: tuple[str, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
     if terminal is Outcome.BLOCKED:
-        from fsm_orchestrator.record.waiting import blocking_gates, waiting_for  # noqa: PLC0415 - not for a good run
+        from fsm_orchestrator.record import waiting  # noqa: PLC0415 - not for a good run
 
-        gates = blocking_gates(checkpoint)
-        refusing = tuple(one for one in decisions if one.gate in gates)
-        awaited = waiting_for(checkpoint, refusing)
+        refusing = waiting.refusing(checkpoint, decisions)
+        awaited = waiting.waiting_for(checkpoint, refusing)
+        stage = waiting.blocking_stage(checkpoint)
+        codes = reason_codes(refusing) if stage is None else (waiting.stage_reason_code(stage),)
     is_done = terminal is Outcome.DONE
-    unrun = unrun_stages(checkpoint) if is_done else ()
-    nothing_ran = is_done and has_run_nothing(checkpoint)
-    is_believed = checkpoint.doubt is None
-    may_close = is_done and artifacts_intact and is_believed and not (unrun or nothing_ran)
+    unrun: tuple[str, ...] = ()
+    nothing_ran = had_nothing_to_do = is_unfinished = False
+    if is_done:
+        from fsm_orchestrator.record import earned  # noqa: PLC0415 - at the end
+
+        unrun, nothing_ran = earned.unrun_stages(checkpoint), earned.has_run_nothing(checkpoint)
+        had_nothing_to_do, is_unfinished = earned.ends_open(checkpoint)
+    is_open = unrun or nothing_ran or had_nothing_to_do or is_unfinished
+    may_close = is_done and artifacts_intact and checkpoint.doubt is None and not is_open
     return Report(
         schema_version=1,
         product=PRODUCT,
@@ -310,11 +331,12 @@ def build_report(
         closure_ready=may_close and have_passed(decisions, checkpoint.lifecycle.gates),
         unrun_stages=unrun,
         nothing_ran=nothing_ran,
+        nothing_to_do=had_nothing_to_do,
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
         budget=_budget(checkpoint),
-        blocked_reason_codes=reason_codes(refusing),
+        blocked_reason_codes=codes,
         waiting_for=awaited,
         events_head=_head_in(checkpoint),
         invocations_moved=(
@@ -345,28 +367,6 @@ def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
     if sha256 is None or checkpoint.invocation.has_fixed_clock:
         return None
     return EventsHead(seq=checkpoint.last_event_seq, sha256=sha256)
-
-
-def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the stages that were passed over on the way to where a run is, and were not to be."""
-    if checkpoint.allow_empty:
-        return ()
-    return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
-
-
-def has_run_nothing(checkpoint: Checkpoint) -> bool:
-    """Return whether no stage was ever run in a run, and that was not asked for."""
-    if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
-        return False
-    return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
-
-
-def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
-    walked = (one for one in reversed(checkpoint.invocations) if one.transitions)
-    last, earlier = next(walked, None), checkpoint.earlier
-    if last is None:
-        return () if earlier is None else earlier.totals.passed_over
-    return last.passed_over
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:

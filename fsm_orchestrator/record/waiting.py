@@ -9,19 +9,39 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.model.waiting import WaitingFor
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.work import asking_state
-from fsm_orchestrator.vocabulary import StateKind
+from fsm_orchestrator.vocabulary import StateKind, Trigger
+
+
+def blocking_stage(checkpoint: Checkpoint) -> str | None:
+    """Return the stage that said that it is blocked, by which the run was blocked; else None."""
+    taken = checkpoint.invocation.transitions
+    return taken[-1].source if taken and taken[-1].trigger is Trigger.STAGE_BLOCKED else None
+
+
+def stage_reason_code(stage: str) -> str:
+    """Return the reason code of a run that is blocked by a stage."""
+    return f"STAGE_{stage.upper()}_BLOCKED"
 
 
 def blocking_gates(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the gates by which a blocked run could have been blocked, in judging order.
 
     Where a gate state has blocked it, those that this judges; where its closing was refused, all.
+    None where a stage has blocked it.
     """
+    if blocking_stage(checkpoint) is not None:
+        return ()
     lifecycle, taken = checkpoint.lifecycle, checkpoint.invocation.transitions
     here = lifecycle.states.get(taken[-1].source) if taken else None
     if here is None or here.kind is not StateKind.GATE:
         return tuple(lifecycle.gates)
     return lifecycle.judged_in(here)
+
+
+def refusing(checkpoint: Checkpoint, decisions: Iterable[GateDecision]) -> tuple[GateDecision, ...]:
+    """Return the decisions, of those in force, by which a blocked run could have been blocked."""
+    gates = blocking_gates(checkpoint)
+    return tuple(one for one in decisions if one.gate in gates)
 
 
 def waiting_for(

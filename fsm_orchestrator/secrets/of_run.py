@@ -70,7 +70,14 @@ def known_secrets(directory: Path, members: Mapping[str, Any] | None = None) -> 
     if not facts.is_known:
         return NONE_KNOWN
     private = None if facts.ref is None else private_file.load(facts.ref, directory)
-    return secrets_in(private, facts.secret_keys, is_expected=facts.ref is not None)
+    found = secrets_in(private, facts.secret_keys, is_expected=facts.ref is not None)
+    for ref in facts.refs_before:  # to hide what is in the logs that were copied, and no more
+        before = private_file.load(ref, directory)
+        known_before = secrets_in(before, facts.secret_keys, is_expected=True)
+        found = found.and_before(known_before)._replace(
+            are_lost=found.are_lost or known_before.are_lost
+        )
+    return found
 
 
 def secrets_in(

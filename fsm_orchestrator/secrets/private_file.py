@@ -74,8 +74,13 @@ def new_private_ref() -> str:
 def load(ref: str, output_directory: Path) -> PrivateFile | None:
     """Read the private file `ref`; None when it is gone or cannot be understood."""
     data = read(ref, output_directory)
+    return None if data is None else parsed(data)
+
+
+def parsed(data: bytes) -> PrivateFile | None:
+    """Return what the bytes of a private file say; None when they cannot be understood."""
     try:
-        return None if data is None else PrivateFile.model_validate_json(data)
+        return PrivateFile.model_validate_json(data)
     except declared.ValidationError:
         return None
 

@@ -227,11 +227,11 @@ def _judge_open(path: str, descriptor: int, by: JudgedBy, further: Further | Non
 
     ask = partial(_ask, by.may_go_on, path)
     chunk = None if further is None else further.chunk
-    keep = judge is not None and not known
+    keep = judge is not None and not (known and (further is None or further.document is None))
     digest, data = _read_as_it_was(descriptor, before, ask, keep=keep, chunk=chunk)
     problem = None
     if judge is not None and digest not in known:
-        if known:
+        if known and not keep:
             digest, data = _read_as_it_was(descriptor, before, ask, keep=True)
         problem = problem_of(data, ask)
     ask()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.endings import ProcessEnd, TimedOut
 from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
@@ -33,7 +34,7 @@ class Asked(NamedTuple):
         masker: hides secrets.
         output_masker: hides settings as well, for what the stage prints.
         environment: variables of this program beside those that every attempt gets.
-        rework_exit_code: the exit code by which it asks for rework; None where it cannot.
+        exit_codes: the exit codes by which it says something.
         is_retry: whether an attempt of this invocation has failed before it.
         on_started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
@@ -62,7 +63,7 @@ class Asked(NamedTuple):
     settings: StageSettings
     limits: Limits
     environment: Mapping[str, str]
-    rework_exit_code: int | None
+    exit_codes: Mapping[int, ExitMeaning]
     is_retry: bool
     on_started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]

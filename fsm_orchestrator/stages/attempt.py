@@ -147,7 +147,10 @@ class Attempt(Asked):
         from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
 
         verified = verify(self, runner, self.verifying(), work)
-        return record_of(self, ended._replace(verified=verified))
+        earned = ended.earned
+        if verified.changes and earned is not None:
+            earned = earned._replace(changes=verified.changes)
+        return record_of(self, ended._replace(verified=verified, earned=earned))
 
     def _judged(
         self, report: ProcessReport, snapshot: Snapshot, judging: Judging
@@ -185,8 +188,7 @@ class Attempt(Asked):
     def _within_budget(self, end: ProcessEnd) -> ProcessEnd:
         """Return how the process ended: by the run's time, or over its budget, if that is so."""
         if self._meter is not None:
-            rework = self.rework_exit_code
-            end = self._meter.judged(end, (0,) if rework is None else (0, rework))
+            end = self._meter.judged(end, (0, *self.exit_codes))
         return self.in_whose_time(end)
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
@@ -196,7 +198,7 @@ class Attempt(Asked):
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
         meter = None if self._meter is None else self._meter.path
-        return cage_of(self.settings, self.record.token, meter)
+        return cage_of(self.settings, self.record.token, self.home, meter)
 
     def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
         """Return what it runs, which is no other in equal runs: no machine's own programs are."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     BudgetEnded,
+    ByExitCode,
     Exited,
     Failings,
     Interrupted,
@@ -85,7 +86,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             contracts=of_earned.contracts if of_earned else "",
         ),
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
-        asked.rework_exit_code,
+        asked.exit_codes,
     )
     verified = ended.verified
     if verified is not None and verified.failure is not None:
@@ -136,7 +137,12 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
         verifications=() if verified is None else verified.verifications,
-        **_earned_fields(asked, ended, of_earned, is_complete=status is StageStatus.SUCCESS),
+        **_earned_fields(
+            asked,
+            ended,
+            of_earned,  # what was verified is kept: it may be verified again
+            is_complete=status is StageStatus.SUCCESS or verified is not None,
+        ),
     )
 
 
@@ -214,7 +220,7 @@ def _problem_of(
         details.append(ended.memory_kill.value)
     if ended.black_box:
         details.append(f"at that time: {ended.black_box}")
-    if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
+    if not (ended.verdict.is_good or isinstance(result, ArtifactsWrong | ByExitCode)):
         details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
     if of_earned is not None:
         details += of_earned.too(result)

@@ -7,9 +7,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.trees import fixed_part
 from fsm_orchestrator.model.confinement import Confine, Confinement
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
@@ -57,7 +60,9 @@ class Cage(NamedTuple):
 
 
 @contextlib.contextmanager
-def cage_of(settings: StageSettings, token: str, meter: str | None = None) -> Iterator[Cage | None]:
+def cage_of(
+    settings: StageSettings, token: str, home: HeldDirectory, meter: str | None = None
+) -> Iterator[Cage | None]:
     """Build what the cage of an attempt needs, and take its temporary directory away after it.
 
     The directories of its expected artifacts are made: a rule needs something that is there.
@@ -71,7 +76,7 @@ def cage_of(settings: StageSettings, token: str, meter: str | None = None) -> It
     cage = Cage(order, temporary)
     try:
         for directory in artifact_directories(settings):
-            os.makedirs(directory, exist_ok=True)
+            _make(directory, home)
         os.mkdir(temporary, 0o700)
     except OSError as error:
         detail = f"{error.filename}: {error.strerror}"
@@ -81,6 +86,19 @@ def cage_of(settings: StageSettings, token: str, meter: str | None = None) -> It
         yield cage
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make(directory: str, home: HeldDirectory) -> None:
+    """Make a directory; below the output directory, in the one that the run has locked."""
+    path = Path(directory)
+    if os.path.isdir(path):
+        return
+    if not path.is_relative_to(home.path):
+        os.makedirs(path, exist_ok=True)
+        return
+    with contextlib.ExitStack() as stack:
+        for name in path.relative_to(home.path).parts:
+            home = stack.enter_context(files.below(home, name))
 
 
 def temporary_directory(token: str) -> str:

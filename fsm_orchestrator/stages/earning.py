@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from fsm_orchestrator.model.contracts import ContractViolation, InputDigest, ProtectedChange
+from fsm_orchestrator.model.contracts import (
+    ContractViolation,
+    InputDigest,
+    ProtectedChange,
+    Protection,
+)
 from fsm_orchestrator.model.endings import (
     ContractViolated,
     Exited,
@@ -55,7 +60,8 @@ class Earning:
         guard: its protected paths, with what they were before the stage; None where it has none.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, *, is_done: bool = False) -> None:
+        """Prepare it; `is_done` where what an earlier attempt has left is looked at again."""
         settings = asked.settings
         self._asked = asked
         self.guard = asked.guard
@@ -74,7 +80,7 @@ class Earning:
         self.contracted = Contracted(
             settings.contracts,
             Terms(self._schemas, Matcher()),
-            None if settings.allow_stale else stamps_of(settings.contracts),
+            None if settings.allow_stale or is_done else stamps_of(settings.contracts),
         )
 
     def _read_schemas(self) -> NotSpawned | None:
@@ -94,6 +100,12 @@ class Earning:
                 )
             self._schemas[one.json_schema] = schema
         return None
+
+    @property
+    def protection(self) -> Protection | None:
+        """What its protected paths are, where they have just been found to be what they were."""
+        kept = None if self.guard is None else self.guard.protection
+        return None if kept is None else kept.model_copy(update={"is_compared": True})
 
     def compare(self, may_go_on: Callable[[str], bool], *, must: bool) -> None:
         """Compare the protected paths with what they were.
@@ -115,6 +127,10 @@ class Earning:
                     raise
             else:
                 self.earned = Earned(changes, is_compared=True)
+
+    def all_inputs(self) -> tuple[InputDigest, ...]:
+        """Return the inputs of a stage that has completed, as they are now."""
+        return digests_of(self._asked.settings, lambda _path: None)
 
     def note_inputs(
         self, end: ProcessEnd, verdict: ArtifactsVerdict, may_go_on: Callable[[str], bool]

@@ -57,8 +57,13 @@ def guard_of(
     last: StageExecution | None,
     place: Place,
     asked_to_end: Callable[[], int | None],
+    *,
+    is_done: bool = False,
 ) -> Guard:
     """Return the guard of an attempt; `last` is the one before it of the same work, if any.
+
+    `is_done` where the attempt only looks at what the last one has left: its paths have to be what
+    they were before that.
 
     Raises:
         RecordingError: it cannot be kept.
@@ -68,7 +73,7 @@ def guard_of(
         if asked_to_end() is not None:
             raise JudgingCutShortError
 
-    earlier = None if last is None else _in_doubt(last)
+    earlier = None if last is None else last.protection if is_done else _in_doubt(last)
     try:
         if earlier is None or last is None:
             return _taken(roots, Baseline({}), place, ask)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fsm_orchestrator.model.endings import ArtifactsWrong, StageResult, kind_of, problem_of
+from fsm_orchestrator.model.endings import (
+    ArtifactsWrong,
+    ContractViolated,
+    NotSpawned,
+    ProtectedChanged,
+    StageResult,
+    kind_of,
+    problem_of,
+)
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.unmeasured import skipped
@@ -14,6 +22,10 @@ from fsm_orchestrator.stages.artifacts import judge, masked_artifacts, masked_pa
 from fsm_orchestrator.stages.asked import Asked
 from fsm_orchestrator.stages.verifying import verify
 from fsm_orchestrator.vocabulary import Ending, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.earning import Earning
+    from fsm_orchestrator.stages.protected import Changed
 
 
 def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> StageExecution:
@@ -24,9 +36,17 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         OperationError: a process of it could not be ended.
     """
     began = time.monotonic()
-    verdict = judge(asked.settings.expected_artifacts, None, allow_stale=True, known=work.artifacts)
+    begun, earning = _begun(asked, work), _earning(asked)
+    if earning is not None and earning.refusal is not None:
+        return _refused(asked, begun, earning)
+    verdict = judge(
+        asked.settings.artifact_paths,
+        None,
+        allow_stale=True,
+        known=work.artifacts,
+        contracts=None if earning is None else earning.contracted,
+    )
     found = masked_artifacts(verdict, asked.masker)
-    begun = _begun(asked, work)
     if not verdict.is_good:
         paths: dict[str, Any] = {
             "missing_artifacts": masked_paths(verdict.missing, asked.masker),
@@ -40,10 +60,59 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
     ]:
         changed = ArtifactsWrong(f"not those that attempt {work.attempt} left")
         return _ended(asked, begun.model_copy(update={"artifacts": found}), changed)
+    if earning is not None:
+        from fsm_orchestrator.stages.earning import earned_record  # noqa: PLC0415 - rare
+
+        told = earned_record(asked, verdict, None)
+        if told.contracts:
+            begun = begun.model_copy(update={"contract_violations": told.violations})
+            return _ended(asked, begun, ContractViolated(told.contracts))
+        begun = begun.model_copy(update={"protection": earning.protection})
     verified = verify(asked, runner, asked.verifying(), begun)
     took = {"duration_ms": asked.clock.elapsed_ms(began)}
     made = begun.model_copy(update={"verifications": verified.verifications, **took})
-    return made if verified.failure is None else _ended(asked, made, verified.failure)
+    if verified.changes:
+        return _changed(asked, made, verified.changes)
+    if verified.failure is not None:
+        return _ended(asked, made, verified.failure)
+    if earning is None:
+        return made
+    # What the work went by, not what is there now; of what is declared since, what is there now.
+    known = {one.path: one for one in work.inputs}
+    inputs = tuple(known.get(one.path, one) for one in earning.all_inputs())
+    return made.model_copy(update={"inputs": inputs})
+
+
+def _earning(asked: Asked) -> Earning | None:
+    if not asked.settings.must_earn:
+        return None
+    from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
+
+    return Earning(asked, is_done=True)
+
+
+def _refused(asked: Asked, begun: StageExecution, earning: Earning) -> StageExecution:
+    """Return the record where nothing is verified: what would be read is not what it was."""
+    refusal, changes = earning.refusal, () if asked.guard is None else asked.guard.changes
+    if changes or refusal is None:
+        return _changed(asked, begun, changes)
+    told: dict[str, Any] = {
+        "exit_code": None,
+        "start_problem": refusal.failure if isinstance(refusal, NotSpawned) else None,
+    }
+    return _ended(asked, begun.model_copy(update=told), refusal)
+
+
+def _changed(asked: Asked, made: StageExecution, changes: tuple[Changed, ...]) -> StageExecution:
+    """Return the record of an attempt whose protected paths speak against it."""
+    from fsm_orchestrator.stages.protected import CHANGES_MAX, summary_of  # noqa: PLC0415 - rare
+
+    recorded = tuple(one.recorded(asked.masker) for one in changes[:CHANGES_MAX])
+    return _ended(
+        asked,
+        made.model_copy(update={"protected_changes": recorded}),
+        ProtectedChanged(summary_of(changes)),
+    )
 
 
 def _begun(asked: Asked, work: StageExecution) -> StageExecution:

@@ -38,6 +38,7 @@ from fsm_orchestrator.model.verified import (
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.limits import Limits
     from fsm_orchestrator.stages.asked import Asked
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.protected import Changed
 
 COMMAND_CHARACTERS_MAX: Final = 120
 LINE_CHARACTERS_MAX: Final = 160
@@ -79,6 +81,8 @@ class Verified(NamedTuple):
 
     verifications: tuple[Verification, ...]
     failure: VerificationResult | None
+    changes: tuple[Changed, ...] = ()
+    """Of protected paths, since before the stage: what it verified by is not to be believed."""
 
 
 def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExecution) -> Verified:
@@ -93,6 +97,9 @@ def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExec
     made: tuple[Verification, ...] = ()
     for number, words in enumerate(asked.settings.verify, 1):
         shown = shown_command(asked.masker.mask_all(words))
+        changes = _changes(asked)
+        if changes:
+            return Verified(made, None, changes)
         signum = asked.asked_to_end()
         if signum is not None:
             return Verified((*made, _not_run(asked, number, words, signum)), _cut(signum, shown))
@@ -106,7 +113,25 @@ def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExec
         if verification.problem is not None:
             said = _quoted(verification)
             return Verified(made, VerificationFailed(shown, verification.problem, said))
-    return Verified(made, None)
+    return Verified(made, None, _changes(asked))
+
+
+def _changes(asked: Asked) -> tuple[Changed, ...]:
+    """Return what is not as it was before the stage, of what a verification may go by.
+
+    Nothing, if the run is to end: then its success does not count.
+    """
+    if asked.guard is None or asked.guard.baseline is None:
+        return ()
+
+    def ask(_path: str) -> None:
+        if asked.asked_to_end() is not None:
+            raise JudgingCutShortError
+
+    try:
+        return asked.guard.baseline.changes_since(ask)
+    except JudgingCutShortError:
+        return ()
 
 
 def _cut(signum: int, shown: str, sibling: str | None = None) -> VerificationCutShort:
@@ -217,7 +242,7 @@ class _One:
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
-        return cage_of(self._settings, self._asked.record.token)
+        return cage_of(self._settings, self._asked.record.token, self._asked.home)
 
     def _command(self, cage: Cage | None) -> Command:
         stdout, stderr = self._outputs

@@ -49,7 +49,7 @@ LIFECYCLE: Final = "\n".join(
         '[[state]]\nname = "gating"\nkind = "gate"\ngates = ["policy", "ci"]',
         '[[state]]\nname = "manager"\nkind = "stage"',
         '[[state]]\nname = "approving"\nkind = "gate"\ngates = ["review"]',
-        '[[state]]\nname = "executor"\nkind = "stage"\nrework_exit_code = 7',
+        '[[state]]\nname = "executor"\nkind = "stage"\nexit_codes = { 7 = "rework" }',
         _TERMINAL,
         _edge("start", "pending", "gating"),
         _edge("gates_passed", "gating", "manager"),

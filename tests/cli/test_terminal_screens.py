@@ -81,7 +81,7 @@ def test_list_of_lifecycles(tmp_path: Path) -> None:
     assert any(line.startswith("governed_run ") and "(the default)" in line for line in lines)
     accepted([line for line in lines if ">" not in line and "init" not in line], tmp_path)
     assert "  copy  fsm-orchestrator lifecycle governed_run > own.toml" in lines
-    assert len(orchestrate("lifecycle", cwd=tmp_path).stdout.splitlines()) == 5
+    assert len(orchestrate("lifecycle", cwd=tmp_path).stdout.splitlines()) == 6
 
 
 def test_list_of_schemas(tmp_path: Path) -> None:

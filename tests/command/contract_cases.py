@@ -9,7 +9,9 @@ from typing import Any
 
 from tests.support.command import orchestrate, report_of
 
-GATES = '[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n'
+GATES = (
+    'skip_stages = ["manager"]\n[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n'
+)
 BLOCKED = {"final_state": "Blocked", "pr_ci_status": "Failing", "findings": []}
 DONE = {
     "final_state": "Done",

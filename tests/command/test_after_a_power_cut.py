@@ -18,6 +18,7 @@ from tests.support.command import (
     stages,
     tree_of,
 )
+from tests.support.copies import own_copy
 
 CUTS: Final = (1, 10, 23, 40)
 """So much is left of a file: not even the name of the program."""
@@ -120,7 +121,8 @@ def test_list_and_status_agree_on_an_end_that_the_files_do_not_have(
 ) -> None:
     """The events have the later one: both go by it, whichever file the cut has set back."""
     out = tmp_path / "out"
-    shutil.copytree(failed / "out", out)
+    own_copy(failed / "out", out)
+    shutil.copytree(failed / "state", tmp_path / "state")
     moved = ("--resume", *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
     resumed = orchestrate("out", *moved, "A=value-of-a", "--rerun", "manager", cwd=tmp_path)
     assert resumed.code == 0, resumed.stderr

@@ -88,9 +88,8 @@ def test_schema_that_an_earlier_stage_changed_does_not_judge(tmp_path: Path) -> 
     schema(tmp_path, SCHEMA)
     path = config(tmp_path, contract(json_schema="report.schema.json"), writes(BLOCKED))
     (tmp_path / "manager.sh").write_text(writes({"type": "object"}, "report.schema.json"))
-    path.write_text(
-        f'{path.read_text()}\n[stage.manager]\nbin = "/bin/sh"\nargs = ["manager.sh"]\n'
-    )
+    text = path.read_text().replace('skip_stages = ["manager"]\n', "")
+    path.write_text(f'{text}\n[stage.manager]\nbin = "/bin/sh"\nargs = ["manager.sh"]\n')
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
     assert ended.code == 1
     executor = report_of(tmp_path / "out")["stage_executions"][-1]

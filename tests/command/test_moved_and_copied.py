@@ -87,9 +87,9 @@ def checked_out(source: Path, target: Path) -> None:
     "options",
     [
         ("--policy-status", "deny"),
-        ("--resume", *shell("manager", "true")),
+        ("--resume", "--as-copy", *shell("manager", "true")),
         (*PASSING, *stages()),
-        ("--resume", "--rerun", "manager", *shell("manager", "true")),
+        ("--resume", "--as-copy", "--rerun", "manager", *shell("manager", "true")),
     ],
     ids=["blocked run", "resume", "run", "rerun"],
 )
@@ -128,7 +128,7 @@ def test_copy_of_a_killed_run_leaves_its_processes_alone(tmp_path: Path) -> None
     )
     try:
         copied(tmp_path / "out", tmp_path / "copy")
-        ended = orchestrate("copy", "--resume", *stages(), cwd=tmp_path)
+        ended = orchestrate("copy", "--resume", "--as-copy", *stages(), cwd=tmp_path)
         assert ended.code == 0, ended.stderr
         assert sleeper.poll() is None
         said = [one for one in report_of(tmp_path / "copy")["warnings"] if "copy" in one]
@@ -153,9 +153,12 @@ def test_copy_works_in_its_own_directory_and_keeps_its_own_values(tmp_path: Path
     assert ended.code == 1, ended.stderr
     copied(tmp_path / "out", tmp_path / "copy")
     before = tree_of(tmp_path / "out")
-    ended = orchestrate("copy", "--resume", cwd=tmp_path)
+    ended = orchestrate("copy", "--resume", "--as-copy", cwd=tmp_path)
+    assert (ended.code, "--manager-env A=VALUE" in ended.stderr) == (2, True), ended.stderr
+    given = ("--manager-env", "A=a-value-of-the-copy")
+    ended = orchestrate("copy", "--resume", "--as-copy", *given, cwd=tmp_path)
     assert ended.code == 0, ended.stderr
-    assert (tmp_path / "copy" / "a").read_text() == "a-kept-value\n"
+    assert (tmp_path / "copy" / "a").read_text() == "a-value-of-the-copy\n"
     attempt = report_of(tmp_path / "copy")["stage_executions"][0]
     assert attempt["cwd"] == str(tmp_path / "copy")
     assert [one["path"] for one in attempt["artifacts"]] == [str(tmp_path / "copy" / "a")]
@@ -173,7 +176,7 @@ def test_copy_of_a_whole_project_works_in_the_copy(tmp_path: Path) -> None:
     ended = orchestrate("out", *PASSING, *shell("manager", script), cwd=project)
     assert ended.code == 1
     copied(project, tmp_path / "other")
-    assert orchestrate("out", "--resume", cwd=tmp_path / "other").code == 0
+    assert orchestrate("out", "--resume", "--as-copy", cwd=tmp_path / "other").code == 0
     assert (tmp_path / "other" / "where").read_text() == f"{tmp_path / 'other'}\n"
     assert (project / "where").read_text() == f"{project}\n"
 

@@ -11,6 +11,7 @@ from fsm_orchestrator.text.toml import table_of
 from tests.support.command import (
     CHECKPOINT,
     PASSING,
+    after_a_power_cut,
     checkpoint_of,
     events_of,
     orchestrate,
@@ -107,6 +108,7 @@ def test_what_was_accepted_is_found_again_in_the_events(tmp_path: Path) -> None:
     assert orchestrate(*again, cwd=tmp_path).code == 3
     checkpoint = tmp_path / "out" / CHECKPOINT
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    after_a_power_cut(tmp_path)
     assert orchestrate("out", "--resume", *PASSING, cwd=tmp_path).code == 0
     kept = checkpoint_of(tmp_path / "out")
     assert ("allow_empty" in kept, kept["skip_stages"]) == (False, ["executor"])

@@ -137,6 +137,7 @@ def test_rebuilt_program_is_the_operator_s(place: Path) -> None:
     [
         (("--executor-bin", "./made.sh"), "is not there yet"),
         (("--executor-bin", "no-such-program"), "is not there yet"),
+        (("--executor-bin", "./nothing"), "is not there yet"),
         (("--executor-bin", "./folder"), "cannot be read"),
     ],
 )

@@ -111,7 +111,7 @@ def test_rework_asks_again(place: Path) -> None:
     executor = 'name = "executor"\nkind = "stage"'
     assert text.count(executor) == 1
     (place / "reworked.toml").write_text(
-        text.replace(executor, f"{executor}\nrework_exit_code = 10")
+        text.replace(executor, f'{executor}\nexit_codes = {{ 10 = "rework" }}')
         + edge("rework_requested", '"executor"', "manager", "at_most = 1")
         + edge("rework_requested", '"executor"', "failed")
     )

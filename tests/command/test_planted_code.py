@@ -138,7 +138,7 @@ def test_list_of_what_was_installed_is_not_the_stage_s(lib: Path, tmp_path: Path
 ANOTHER_KEEPER: Final = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from fsm_orchestrator.cli.held_code import COMMAND
+from fsm_orchestrator.processes.held_code import COMMAND
 from fsm_orchestrator.gates.sources.helper import run_helper
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -216,3 +216,29 @@ def test_policy_is_judged_by_what_was_there(
     assert ended.returncode == code, ended.stderr
     decision = report_of(tmp_path / "out")["gate_decisions"][0]
     assert decision["evidence"]["problem"] == ("engine_error" if code else None), decision
+
+
+@ON_LINUX
+def test_command_of_a_gate_plants_nothing_either(lib: Path, tmp_path: Path) -> None:
+    """The code is held before the first program of any kind is started."""
+    plant = "cp $HERE/old/psutil/_common.py $LIB/psutil/"
+    config_with(tmp_path, f'command = ["sh", "-c", "{plant}"]')
+    limit = ("--manager-timeout-ms", "700", "--manager-kill-grace-ms", "100")
+    ended = run(lib, "--config", "run.toml", *shell("manager", "sleep 600"), *limit)
+    assert not (tmp_path / "ran").exists()
+    assert ended.returncode == 1, ended.stderr
+    failure = report_of(tmp_path / "out")["stage_executions"][-1]
+    assert failure["ending"] == "control_tampered"
+    assert "psutil/_common.py was changed" in failure["error"]
+
+
+@ON_LINUX
+def test_stage_plants_nothing_for_those_beside_it(lib: Path, tmp_path: Path) -> None:
+    """The code is held before the first of a group is started, for all of them."""
+    plant = shell("unit-tests", "cp $HERE/old/psutil/_common.py $LIB/psutil/; sleep 600")
+    limits = ("--timeout", "1500ms", "--kill-grace", "100ms", "--lifecycle", "checked_run")
+    ended = run(lib, *PASSING, *limits, *plant)
+    assert not (tmp_path / "ran").exists()
+    assert ended.returncode == 1, ended.stderr
+    endings = [one["ending"] for one in report_of(tmp_path / "out")["stage_executions"]]
+    assert endings[-1] == "control_tampered", endings

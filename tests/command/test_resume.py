@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from fsm_orchestrator.lifecycle.source import shipped_text
 from tests.command.resume_cases import MANAGER, PLAN, half_done, ran, refused
 from tests.support.command import PASSING, orchestrate, report_of, shell, stages, statuses
+from tests.support.copies import own_copy
 
 # -- what a resume continues with -----------------------------------------------------------
 
@@ -53,7 +53,8 @@ def test_resume_works_from_another_directory(tmp_path: Path) -> None:
     )
     assert orchestrate("out", *given, cwd=home).code == 1
     (home / "ready").touch()
-    assert orchestrate("../home/out", "--resume", cwd=elsewhere).code == 0
+    state = {"XDG_STATE_HOME": str(home / "state")}
+    assert orchestrate("../home/out", "--resume", cwd=elsewhere, env=state).code == 0
 
     report = report_of(home / "out")
     manager, executor = report["stage_executions"]
@@ -102,7 +103,7 @@ def test_resume_refuses_another_lifecycle(tmp_path: Path) -> None:
 
 def test_resume_refuses_another_run_id(half_done_run: Path, tmp_path: Path) -> None:
     """A run keeps its id: another is refused, and both are named."""
-    shutil.copytree(half_done_run / "out", tmp_path / "out")
+    own_copy(half_done_run / "out", tmp_path / "out")
     kept = report_of(tmp_path / "out")["run_id"]
 
     message = refused("out", "--resume", "--run-id", "mine", cwd=tmp_path, untouched=half_done_run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.support.command import (
     statuses,
     tree_of,
 )
+from tests.support.copies import own_copy
 
 
 def finished(directory: Path, *options: str) -> Path:
@@ -89,7 +89,7 @@ def test_contradicting_a_done_run_is_refused(
     finished_run: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     """What a done run did stands: another gate value, another command or a rerun is refused."""
-    shutil.copytree(finished_run / "out", tmp_path / "out")
+    own_copy(finished_run / "out", tmp_path / "out")
     message = refused("out", "--resume", *options, cwd=tmp_path, untouched=finished_run)
     assert "done" in message
 
@@ -208,7 +208,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_left(
 
     One that a power cut may have left so is refused where its events are not all there.
     """
-    output = shutil.copytree(half_done_run / "out", tmp_path / "out")
+    output = own_copy(half_done_run / "out", tmp_path / "out")
     if reason in {"empty", "line 1"}:
         (output / EVENTS).unlink()
     report = report_of(output) | {"terminal_state": "done", "closure_ready": True}
@@ -254,7 +254,7 @@ def test_a_lost_checkpoint_of_a_run_that_did_run_is_not_started_anew(
     half_done_run: Path, tmp_path: Path
 ) -> None:
     """Where the report tells of a spawned stage, a missing checkpoint is never the beginning."""
-    output = shutil.copytree(half_done_run / "out", tmp_path / "out")
+    output = own_copy(half_done_run / "out", tmp_path / "out")
     (output / CHECKPOINT).unlink()
     ended = orchestrate("out", "--resume", *PASSING, *stages(MANAGER), cwd=tmp_path)
     assert_refused_as_failed(ended, output, "does not exist")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from tests.support.command import (
     stages,
     statuses,
 )
+from tests.support.copies import own_copy
 
 DROPPING = "echo executor >> trace; test -e careful || rm -f plan.json"
 
@@ -141,7 +141,7 @@ def test_each_change_of_a_completed_stage_is_refused(
     half_done_run: Path, tmp_path: Path, options: tuple[str, ...], shown: tuple[str, ...]
 ) -> None:
     """A completed stage is not skipped under other settings; the message shows old and new."""
-    shutil.copytree(half_done_run / "out", tmp_path / "out")
+    own_copy(half_done_run / "out", tmp_path / "out")
 
     message = refused("out", "--resume", *options, cwd=tmp_path, untouched=half_done_run)
 
@@ -272,7 +272,7 @@ def test_a_resume_of_completed_stages_runs_none_of_them_and_closes(tmp_path: Pat
 
 def test_rerun_of_an_unknown_stage_is_refused(half_done_run: Path, tmp_path: Path) -> None:
     """A stage that the lifecycle does not have is named, with those it has."""
-    shutil.copytree(half_done_run / "out", tmp_path / "out")
+    own_copy(half_done_run / "out", tmp_path / "out")
     message = refused("out", "--resume", "--rerun", "reviewer", cwd=tmp_path)
     for name in ("reviewer", "manager", "executor"):
         assert name in message

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import fsm_orchestrator
-from fsm_orchestrator.cli import held_code
+from fsm_orchestrator.processes import held_code
 from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, environment, report_of, shell
 from tests.support.patience import wait_until
 

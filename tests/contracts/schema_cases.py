@@ -88,7 +88,24 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         events="stage.output",
     ),
     "done, a stage passed over": Ending(
-        ((*PASSING, *shell("executor", "exit 0")),), 0, may_close=True, events="run.warning"
+        ((*PASSING, *shell("executor", "exit 0")),), 0, may_close=False, events="run.warning"
+    ),
+    "done, a stage skipped as asked": Ending(
+        ((*PASSING, *shell("executor", "exit 0"), "--skip-stage", "manager"),), 0, may_close=True
+    ),
+    "failed by a verification": Ending(
+        ((*PASSING, *stages(), "--manager-verify", "true", "--manager-verify", "false"),),
+        1,
+        may_close=False,
+        events="verification.started verification.ended",
+    ),
+    "done, verified again": Ending(
+        (
+            (*PASSING, *stages(), "--executor-verify", "false"),
+            ("--resume", "--reverify", "--executor-verify", "true"),
+        ),
+        0,
+        may_close=True,
     ),
     "done after a retry": Ending(
         (

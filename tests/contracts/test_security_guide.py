@@ -92,6 +92,10 @@ SHOWN_BY: Final = {
     "send your data": [f"{CAGE}test_without_network"],
     "start something through a service": [CAGE],
     "fill the disk": ["tests/command/test_usage_limits.py"],
+    "change checkpoint, report or event log after": ["tests/record/test_record_is_left.py"],
+    "change the run's private file": ["tests/record/test_record_is_left.py"],
+    "read the key of the private state": ["tests/record/test_record_is_left.py"],
+    "kill the orchestrator and put back": ["tests/record/test_record_is_left.py"],
     "change the program that a gate runs": [f"{CAGE}TestOnlyWriting"],
 }
 """What shows each row of the table, by how the row begins; not what nothing prevents."""

@@ -14,6 +14,7 @@ import pytest
 
 from fsm_orchestrator import load_report
 from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.record_check import record_digest
 from tests.support.command import CHECKPOINT, REPORT, orchestrate, report_of
 from tests.support.schema_checks import assert_output_valid
 
@@ -59,9 +60,10 @@ def test_runs_are_resumed(run: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(VERSION_1 / run, output)
     earlier = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())["invocations"]
+    adopt = ("--adopt", "--accept-record", record_digest(output))
     options = ("--executor-env", "MODE=open-sesame-4711") if run == "done" else ()
     keep = ("--on-changed-stage", "keep") if run == "done" else ()
-    ended = orchestrate("out", "--resume", *options, *keep, cwd=tmp_path)
+    ended = orchestrate("out", "--resume", *adopt, *options, *keep, cwd=tmp_path)
     assert ended.code == RESUMED[run], ended.stderr
     report = report_of(output)
     assert report["run_id"] == run

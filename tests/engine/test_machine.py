@@ -14,6 +14,7 @@ from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.lifecycle.source import shipped_text
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.vocabulary import Guard, Trigger
 
 LIFECYCLE: Final = shipped("governed_run")
@@ -50,9 +51,15 @@ def next_states() -> dict[tuple[str, Trigger], str | None]:
 
 
 NEXT: Final = next_states()
-_OTHERS: Final = {Trigger.REWORK_REQUESTED, Trigger.RUN_TIMED_OUT}
-TRIGGERS: Final = tuple(one for one in Trigger if one not in _OTHERS)
-"""Those of a lifecycle in which nobody asks for rework, for a run whose time is not limited."""
+TRIGGERS: Final = tuple(
+    one
+    for one in Trigger
+    if one not in {Trigger.RUN_TIMED_OUT, *(meaning.trigger for meaning in ExitMeaning)}
+)
+"""Those of a lifecycle in which no exit code means anything, for a run of unlimited time."""
+
+
+CLOSING: Final = (Guard.ARTIFACTS_INTACT, Guard.GATES_HOLD)
 
 
 def happened(trigger: Trigger) -> Fact:
@@ -233,7 +240,7 @@ def test_closing_edges_are_tried_in_file_order(
     run.machine.fire(happened(Trigger.STAGE_SUCCEEDED))
     assert run.path == [("stage_succeeded", "executor", dest)]
     assert run.asked == asked
-    broken = [one for one, guard in zip(Guard, (intact, hold), strict=True) if guard is None]
+    broken = [one for one, guard in zip(CLOSING, (intact, hold), strict=True) if guard is None]
     assert [(guard, str(error)) for guard, error in run.guard_failures] == [
         (guard, "the disk is gone") for guard in broken
     ]

@@ -152,20 +152,21 @@ CONDITIONS = (
         "start is guarded",
         edited((START, f'{START}\nguard = "gates_hold"')),
         "transition 1 (start from pending): has a condition; only edges for stage_succeeded,"
-        " gates_passed and rework_requested may have one",
+        " stage_declined, gates_passed and rework_requested may have one",
     ),
     refused(
         "a resume is guarded",
         edited((RESUMED, RESUMED.replace('"timeout"', "")))
         + edge("resume", '"timeout"', "gating", 'guard = "gates_hold"'),
         "transition 12 (resume from timeout): has a condition; only edges for stage_succeeded,"
-        " gates_passed and rework_requested may have one",
+        " stage_declined, gates_passed and rework_requested may have one",
     ),
     refused(
         "an abort is guarded",
         edited((ABORTED, f'{ABORTED}\nunless = "artifacts_intact"')),
         "transition 10 (run_aborted from pending, gating, manager, executor): has a condition;"
-        " only edges for stage_succeeded, gates_passed and rework_requested may have one",
+        " only edges for stage_succeeded, stage_declined, gates_passed and"
+        " rework_requested may have one",
     ),
     refused(
         "an edge has two conditions",
@@ -220,7 +221,7 @@ CONDITIONS = (
     ),
     refused(
         "rework has no bound",
-        edited((EXECUTOR, f"{EXECUTOR}\nrework_exit_code = 9"))
+        edited((EXECUTOR, f'{EXECUTOR}\nexit_codes = {{ 9 = "rework" }}'))
         + edge("rework_requested", '"executor"', "manager"),
         "transition 12 (rework_requested from executor): leads to 'manager', a state of kind stage,"
         " not to a terminal state with outcome failed, and has no key 'at_most'",
@@ -304,7 +305,7 @@ def test_problems_of_edges_are_reported_together() -> None:
     """One refusal lists every broken rule for edges, so that a file is mended in one go."""
     text = edited(
         (GATES_REFUSED, GATES_REFUSED.replace("blocked", "failed")),
-        (EXECUTOR, EXECUTOR + "\n" + "rework_exit_code = 3"),
+        (EXECUTOR, EXECUTOR + "\n" + 'exit_codes = { 3 = "rework" }'),
     )
     with pytest.raises(LifecycleError) as refusal:
         parse(text.encode(), "run.toml")

@@ -23,7 +23,7 @@ CLAIM = "effects = false  # it plans: a claim, which verify and the pictures sho
 GUARD = 'gates_guard = "effects"'
 TO_REVIEW = 'source = "manager"\ndest = "approving"'
 EXECUTOR = 'name = "executor"\nkind = "stage"'
-REWORK = f"{EXECUTOR}\nrework_exit_code = 10"
+REWORK = f'{EXECUTOR}\nexit_codes = {{ 10 = "rework" }}'
 GIVEN_UP = edge("rework_requested", '"executor"', "failed")
 TO_MANAGER = "pending --start--> gating --gates_passed--> manager"
 TO_EXECUTOR = f"{TO_MANAGER} --stage_succeeded--> approving --gates_passed--> executor"

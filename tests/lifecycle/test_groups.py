@@ -84,8 +84,13 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     ),
     "rework within a group": (
         LINT,
-        f"{LINT}\nrework_exit_code = 10",
-        "state 'lint': runs in the group 'checks', so it cannot ask for rework",
+        f'{LINT}\nexit_codes = {{ 10 = "rework" }}',
+        "state 'lint': runs in the group 'checks', so it can say nothing by an exit code",
+    ),
+    "a stage that always runs within a group": (
+        LINT,
+        f"{LINT}\nfinally = true",
+        "state 'lint': runs in the group 'checks', so it cannot be the stage that always runs",
     ),
     "an edge out of it": (
         '[[transition]]\ntrigger = "start"',

@@ -110,13 +110,15 @@ DECLARATIONS = (
     refused(
         "a retry is after nothing",
         edited((MANAGER, f"{MANAGER}\nretry = {{ max_attempts = 2 }}")),
-        "state 'manager': key 'retry' has neither exit_codes nor timeouts, so nothing is ever"
-        " tried again",
+        "state 'manager': key 'retry' has none of exit_codes, killed_by and timeouts, so nothing is"
+        " ever tried again",
     ),
     refused(
         "an exit code asks for rework and for a retry",
-        edited((MANAGER, f"{MANAGER}\nrework_exit_code = 7\nretry = {{ exit_codes = [7] }}")),
-        "state 'manager': exit code 7 asks for rework, so it cannot be in retry.exit_codes too",
+        edited(
+            (MANAGER, f'{MANAGER}\nexit_codes = {{ 7 = "rework" }}\nretry = {{ exit_codes = [7] }}')
+        ),
+        "state 'manager': exit code 7 means rework, so it cannot be in retry.exit_codes too",
     ),
     refused(
         "two stages share an option",

@@ -78,8 +78,8 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, evidence, outcome,"
-        f" {', '.join(with_short_names(LIMIT_FIELDS))}, stages, fail_fast, retry, rework_exit_code,"
-        " effects",
+        f" {', '.join(with_short_names(LIMIT_FIELDS))}, stages, fail_fast, finally, retry,"
+        " exit_codes, on_finally_failure, effects",
     ),
     refused(
         "a key that would steer the terminal",
@@ -168,14 +168,14 @@ VALUES = (
         'trigger = "go"',
         "transition 1 (go from pending): key 'trigger' is 'go'; expected one of start,"
         " gates_passed, gates_refused, stage_succeeded, stage_failed, stage_timed_out,"
-        " rework_requested, run_aborted, resume",
+        " stage_declined, stage_blocked, rework_requested, run_aborted, resume",
     ),
     refused(
         "a guard that would be imported",
         'unless = "gates_hold"',
         'unless = "os.getcwd"',
         "transition 6 (stage_succeeded from executor): key 'unless' is 'os.getcwd'; expected one"
-        " of artifacts_intact, gates_hold",
+        " of artifacts_intact, gates_hold, nothing_owed",
     ),
     refused(
         "state name in capitals",

@@ -15,6 +15,7 @@ from fsm_orchestrator.lifecycle.labels import trace
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.verification import verify
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.vocabulary import Gate, Guard, Outcome, StateKind, Trigger
 from tests.lifecycle.test_proof import closes_unfinished, closes_ungated, enters_ungated_stage
 
@@ -23,7 +24,7 @@ STATES = (
     State(name="some", kind=StateKind.GATE, gates=(Gate.POLICY, Gate.CI)),
     State(name="every", kind=StateKind.GATE),
     State(name="work", kind=StateKind.STAGE),
-    State(name="look", kind=StateKind.STAGE, rework_exit_code=9),
+    State(name="look", kind=StateKind.STAGE, exit_codes={"9": ExitMeaning.REWORK}),
     State(name="failed", kind=StateKind.TERMINAL, outcome=Outcome.FAILED),
     State(name="done", kind=StateKind.TERMINAL, outcome=Outcome.DONE),
 )
@@ -214,7 +215,8 @@ def any_lifecycle(draw: st.DrawFn) -> Lifecycle:
         gates=st.none() | st.lists(st.sampled_from(Gate), max_size=3).map(tuple),
         outcome=st.none() | st.sampled_from(Outcome),
         timeout_ms=st.none() | st.integers(1, 5),
-        rework_exit_code=st.none() | st.integers(1, 3),
+        exit_codes=st.none()
+        | st.dictionaries(st.sampled_from(["1", "2", "127"]), st.sampled_from(ExitMeaning)),
     )
     transition = st.builds(
         Transition,

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator.model.promises import Promise
-from fsm_orchestrator.processes import cage
-from tests.processes import test_cage
+from fsm_orchestrator.processes import cage, landlock
 from tests.processes.test_cage import OPEN, OTHERS, READS, SIGNALS, SOCKETS, WRITES, Ground
 
 USER = 1000
@@ -31,16 +30,21 @@ TRIED: dict[Promise, tuple[str, ...]] = {
 HOGS = "x = bytearray(200 << 20)\nfor at in range(0, len(x), 4096): x[at] = 1\nimport time\n"
 
 
+def become(uid: int) -> None:
+    """Be another user for good."""
+    if uid:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+
+
 def as_user(uid: int, work: Callable[[], Any]) -> Any:
     """Return what is found as a user, in a process of its own."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            if uid:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
+            become(uid)
             os.write(writer, json.dumps(work()).encode())
         except BaseException as error:  # noqa: BLE001 - told to who waits
             os.write(writer, json.dumps({"error": repr(error)}).encode())
@@ -84,9 +88,21 @@ def confined(place: Path) -> dict[str, Any]:
     }
 
 
-def command(place: Path, *options: str) -> dict[str, Any]:
-    """Run a stage by the command; return its exit code and the record of the stage."""
+def command(place: Path, *options: str, scope: str = "") -> dict[str, Any]:
+    """Run a stage by the command; return its exit code and the record of the stage.
+
+    In a `scope` it runs as the user, alone in a cgroup that was delegated to that.
+    """
     place.mkdir(exist_ok=True)
+    if scope:
+        os.chown(place, USER, USER)
+    cgroup = delegated(scope) if scope else None
+
+    def enter() -> None:
+        if cgroup is not None:
+            (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+            become(USER)
+
     gates = ("--policy-status", "allow", "--ci-status", "success", "--review-status", "approved")
     program = "import sys; sys.path.insert(0, '/guest'); import runpy;"
     program += "runpy.run_module('fsm_orchestrator', run_name='__main__', alter_sys=True)"
@@ -96,13 +112,15 @@ def command(place: Path, *options: str) -> dict[str, Any]:
         env={**os.environ, "XDG_STATE_HOME": str(place / "state")},
         capture_output=True,
         text=True,
+        preexec_fn=enter,
         check=False,
     )
+    left = [] if cgroup is None else [one.name for one in cgroup.glob("fsm-stage-*")]
     try:
         report = json.loads((place / "out/orchestrator_run_report.json").read_text())
     except OSError:
         return {"code": done.returncode, "said": done.stderr[-2000:]}
-    return {"code": done.returncode, "stage": report["stage_executions"][0]}
+    return {"code": done.returncode, "stage": report["stage_executions"][0], "left": left}
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -112,70 +130,44 @@ def python(code: str) -> tuple[str, ...]:
 
 
 def delegated(name: str) -> Path:
-    """Make a cgroup that the user may make others below, and enter it."""
+    """Make a cgroup that the user may make others below."""
     top = Path("/sys/fs/cgroup")
     (top / "cgroup.subtree_control").write_text("+memory +pids")
     place = top / name
     place.mkdir()
     for one in (place, place / "cgroup.procs", place / "cgroup.subtree_control"):
         os.chown(one, USER, USER)
-    (place / "cgroup.procs").write_text(str(os.getpid()))
     return place
 
 
-def counted(place: Path) -> dict[str, Any]:
-    """Let stages go beyond their limits in a cgroup that was delegated."""
-    memory = command(place / "memory", *python(HOGS), "--manager-memory-max", "60MiB")
-    children = "import os, time\nfor _ in range(40): os.fork() or time.sleep(60)"
-    processes = command(place / "processes", *python(children), "--manager-processes-max", "5")
-    gone = "import os, time; os.fork(); os.kill(os.getppid(), 9); time.sleep(60)"
-    killed = command(place / "killed", *python(gone), "--manager-memory-max", "60MiB")
-    good = command(place / "good", *python("print(1)"), "--manager-memory-max", "60MiB")
-    left = [one.name for one in Path("/sys/fs/cgroup/user").rglob("fsm-stage-*")]
-    return {
-        "memory": memory,
-        "processes": processes,
-        "killed": killed,
-        "good": good,
-        "left": left,
-    }
-
-
-def in_cgroup(work: Callable[[], Any]) -> Any:
-    """Return what is found as the user in a delegated cgroup, with nobody else in it."""
-
-    def enter() -> Any:
-        delegated("user")
-        os.setgroups([])
-        os.setgid(USER)
-        os.setuid(USER)
-        # The command shares its cgroup with nobody: this process leaves it once it is alone.
-        return work()
-
-    return as_user(0, enter)
+FORKS = "import os, time\nfor _ in range(40): os.fork() or time.sleep(60)"
+ESCAPES = "import os, time; os.fork() or os.setsid(); os.kill(os.getppid(), 9); time.sleep(60)"
+COUNTED = {
+    "memory": (*python(HOGS), "--manager-memory-max", "60MiB"),
+    "processes": (*python(FORKS), "--manager-processes-max", "5"),
+    "killed": (*python(ESCAPES), "--manager-memory-max", "60MiB"),
+    "good": (*python("print(1)"), "--manager-memory-max", "60MiB"),
+}
+"""What stages do in a cgroup that was delegated, and their limits."""
 
 
 def main() -> None:
     """Print everything as one line of JSON."""
     os.environ["TMPDIR"] = "/tmp"
-    print("began", flush=True)
     found = {
         "release": os.uname().release,
-        "abi": test_cage.landlock.version(),
+        "abi": landlock.version(),
         "root": as_user(0, lambda: confined(Path("/tmp/root"))),
         "user": as_user(USER, lambda: confined(Path("/tmp/user"))),
         "required": as_user(
             USER, lambda: command(Path("/tmp/required"), *python("1"), "--manager-signals", "own")
         ),
-        "cgroup": in_cgroup(lambda: counted_in(Path("/tmp/counted"))),
+        **{
+            name: command(Path("/tmp", name), *options, scope=name)
+            for name, options in COUNTED.items()
+        },
     }
-    print("\nfound " + json.dumps(found))
-
-
-def counted_in(place: Path) -> dict[str, Any]:
-    """Run `counted` in a directory of its own."""
-    place.mkdir()
-    return counted(place)
+    sys.stdout.write("\nfound " + json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -140,6 +140,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "terminal_state": outcome,
         "closure_ready": end.get("closure_ready", False),
         **{key: end[key] for key in ("unrun_stages", "nothing_ran") if key in end},
+        **({"nothing_to_do": True} if outcome == "done" and has_declined(invocations) else {}),
         "current_state": last["state"],
         "blocked_reason_codes": refusals if outcome == "blocked" else [],
         "waiting_for": end.get("waiting_for", []),
@@ -148,6 +149,12 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "invocations_moved": 0,
         "earlier_invocations": earlier,
     }
+
+
+def has_declined(invocations: Sequence[Document]) -> bool:
+    """Whether a stage with nothing to do led to where the run is."""
+    taken = [step["trigger"] for one in invocations for step in one["transitions"]]
+    return taken[-1:] == ["stage_declined"]
 
 
 def facts(report: Mapping[str, Any]) -> Document:

@@ -72,6 +72,12 @@ def test_what_differs_is_not_folded(tmp_path: Path) -> None:
     assert report_of(output)["closure_ready"] is True
 
 
+@pytest.fixture(autouse=True)
+def state_beside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the private state outside of the output directory, which is all of a test's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

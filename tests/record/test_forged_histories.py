@@ -20,6 +20,7 @@ from tests.support.command import (
     report_of,
     tree_of,
 )
+from tests.support.copies import at_home
 
 TO_DONE: Final = {"current_state": "done", "@0.transitions.3.dest": "done"}
 SUCCEEDED: Final = {**TO_DONE, "@0.transitions.3.trigger": "stage_succeeded"}
@@ -350,6 +351,7 @@ def test_second_refusal_archives_nothing_more(runs: Path, tmp_path: Path) -> Non
     [archived] = output.glob("archive/*/*")
     assert json.loads(archived.read_bytes())["terminal_state"] == "done"
     shutil.copy(runs / "done" / CHECKPOINT, output / CHECKPOINT)
+    at_home(output)
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
     assert report_of(output)["terminal_state"] == "done"
     assert list(output.glob("ran.*")) == []

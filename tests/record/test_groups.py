@@ -87,6 +87,12 @@ GROUP_FACTS: Final[Mapping[str, tuple[Mapping[str, Any], str]]] = {
         | {"@0.transitions.3.trigger": "stage_timed_out"},
         "no recorded execution of 'checks' ended so",
     ),
+    "a timeout, where another failed": (
+        {"current_state": "timeout", "@0.transitions.3.dest": "timeout"}
+        | {"@0.transitions.3.trigger": "stage_timed_out"}
+        | {"@0.stage_executions.3.status": "timeout", "@0.stage_executions.3.ending": "timed_out"},
+        "no recorded execution of 'checks' ended so",
+    ),
     "a failure that was only another's": (
         {"@0.stage_executions": lambda ran: [one for one in ran if one["stage"] != "scan"]},
         "no recorded execution of 'checks' ended so",

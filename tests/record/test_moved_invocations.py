@@ -28,6 +28,7 @@ from tests.support.command import (
     report_of,
     stages,
 )
+from tests.support.copies import own_copy
 from tests.support.schema_checks import assert_output_valid
 
 PASSED = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
@@ -302,7 +303,7 @@ def test_kill_while_they_are_moved_loses_and_doubles_none(tmp_path: Path) -> Non
     for number in moments():
         output = tmp_path / "out"
         shutil.rmtree(output, ignore_errors=True)
-        shutil.copytree(tmp_path / "before", output, symlinks=True)
+        own_copy(tmp_path / "before", output, symlinks=True)
         if not killed_at(number, output):
             break
         state = (

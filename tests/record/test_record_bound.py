@@ -76,15 +76,16 @@ def test_record_of_too_many_values_is_not_even_taken_apart(
     assert said in told["status", "out"].stdout + told["status", "out"].stderr
     assert (said in told["explain", "out"].stdout + told["explain", "out"].stderr) or not by_report
     assert said in told["status", "."].stdout
-    assert (codes["out", "--resume"] == 1) == by_checkpoint
+    assert codes["out", "--resume"] == 1  # the report was changed, if nothing else
     assert (said in told["out", "--resume"].stderr) == by_checkpoint
     assert (codes["logs", "out"] == 1) == by_checkpoint
 
 
 def test_crowded_line_of_the_events_is_none_of_ours(tmp_path: Path) -> None:
-    """It is passed over like whatever else a stage appended, and a resume goes on."""
-    run(RunConfig(output_directory=tmp_path, gates={**PASSED, Gate.REVIEW: "missing"}))
-    with (tmp_path / EVENTS).open("ab") as events:
+    """It is passed over like whatever else a stage appended, if somebody accepts it."""
+    out = tmp_path / "out"
+    run(RunConfig(output_directory=out, gates={**PASSED, Gate.REVIEW: "missing"}))
+    with (out / EVENTS).open("ab") as events:
         events.write(b'{"seq":99,"at":"","event":"","run_id":"","x":[%s0]}\n' % (b"0," * 500_001))
     done = resume(RunConfig(output_directory=tmp_path, gates=PASSED, allow_empty=True))
     assert done.closure_ready

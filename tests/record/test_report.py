@@ -38,7 +38,8 @@ from tests.support.command import (
 REPORT_KEYS = (
     *("schema_version", "product", "version", "run_id", "lifecycle", "subject"),
     *("own_gates", "execution_mode"),
-    *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
+    *("terminal_state", "closure_ready", "exit_code"),
+    *("current_state", "blocked_reason_codes"),
     *(
         "waiting_for",
         "gate_decisions",

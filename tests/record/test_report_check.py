@@ -15,6 +15,7 @@ from tests.support.command import (
     CHECKPOINT,
     PASSING,
     REPORT,
+    accepting,
     orchestrate,
     read_json,
     report_of,
@@ -151,12 +152,16 @@ def test_checkpoint_of_another_run_replaces_no_report(tmp_path: Path) -> None:
     assert orchestrate("other", *DENIED, "--run-id", "that", cwd=tmp_path).code == 3
     report = (tmp_path / "out" / REPORT).read_bytes()
     shutil.copy(tmp_path / "other" / CHECKPOINT, tmp_path / "out" / CHECKPOINT)
-    planned = orchestrate("plan", "out", "--resume", cwd=tmp_path).stdout
-    assert "is of another run, this" in planned
-    orchestrate("out", "--resume", cwd=tmp_path)
+    planned = orchestrate("plan", "out", "--resume", cwd=tmp_path)
+    assert (planned.code, "is a copy of the run in" in planned.stderr) == (2, True), planned
+    planned = orchestrate("plan", "out", "--resume", "--as-copy", cwd=tmp_path)
+    assert (planned.code, f"{CHECKPOINT} is another run's" in planned.stderr) == (1, True)
+    accept = (*accepting(tmp_path / "out"), "--as-copy", "--run-id", "new")
+    assert "is of another run, this" in orchestrate("plan", "out", *accept, cwd=tmp_path).stdout
+    orchestrate("out", *accept, cwd=tmp_path)
     assert (tmp_path / "out" / "archive" / "this.report" / REPORT).read_bytes() == report
     now = report_of(tmp_path / "out")
-    assert now["run_id"] == "that"
+    assert now["run_id"] == "new"
     assert any("is of another run, this" in warning for warning in now["warnings"])
 
 
@@ -184,7 +189,10 @@ def test_edited_settings_of_a_stage_are_told(tmp_path: Path) -> None:
     path = tmp_path / "out" / CHECKPOINT
     text = path.read_text()
     path.write_text(text.replace('"args":["-c","exit 7"]', '"args":["-c","exit 0"]', 1))
-    assert_told(cwd=tmp_path, said=("args: attempt 1 had ['-c', 'exit 7'], now ['-c', 'exit 0']",))
+    accept = accepting(tmp_path / "out")[1:]
+    assert_told(
+        *accept, cwd=tmp_path, said=("args: attempt 1 had ['-c', 'exit 7'], now ['-c', 'exit 0']",)
+    )
 
 
 def assert_told(*given: str, cwd: Path, said: tuple[str, ...]) -> None:

@@ -161,7 +161,7 @@ def large(count: int) -> str:
     text += 'gates_guard = "stages"\n[[state]]\nname = "pending"\nkind = "initial"\n'
     text += '[[state]]\nname = "gating"\nkind = "gate"\ngates = ["policy", "ci", "review"]\n'
     for name in names:
-        text += f'[[state]]\nname = "{name}"\nkind = "stage"\nrework_exit_code = 10\n'
+        text += f'[[state]]\nname = "{name}"\nkind = "stage"\nexit_codes = {{ 10 = "rework" }}\n'
     for end in ("done", "blocked", "failed", "timeout"):
         text += f'[[state]]\nname = "{end}"\nkind = "terminal"\noutcome = "{end}"\n'
     steps = [("start", "pending", "gating", ""), ("gates_passed", "gating", names[0], "")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.contracts import Contract
 from fsm_orchestrator.stages import artifacts
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError, judge
+from fsm_orchestrator.stages.confining import artifact_directories
 from fsm_orchestrator.stages.contract_terms import VIOLATIONS_MAX, Decoding, Terms
 from fsm_orchestrator.stages.contracted import Contracted, stamps_of
 from fsm_orchestrator.stages.json_document import NoDocumentError, at_pointer, document_of
+from fsm_orchestrator.stages.json_schemas import SchemaError, read_schema
 from fsm_orchestrator.stages.matching import Match, Matcher
 
 
@@ -182,3 +186,38 @@ def test_patterns_of_one_document_share_their_time() -> None:
     assert time.monotonic() - began < 60
     long = Match("a*", "a" * 70_000)
     assert "longer than" in (Matcher().answers((long,))[long] or "")
+
+
+def test_schema_without_its_extra_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is optional; a contract that needs it is refused before anything runs."""
+    (tmp_path / "s.json").write_text('{"type": "object"}')
+    monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+    with pytest.raises(SchemaError, match="jsonschema-rs is not installed") as refused:
+        read_schema(str(tmp_path / "s.json"))
+    assert refused.value.remedy == "pip install 'fsm-orchestrator[schemas]'"
+
+
+def test_document_that_a_schema_cannot_judge_fails(tmp_path: Path) -> None:
+    """Numbers of any size are judged; what is nested beyond the judge is no success."""
+    (tmp_path / "s.json").write_text('{"properties": {"n": {"maximum": 5}}, "type": "object"}')
+    schema = read_schema(str(tmp_path / "s.json"))
+    (one,) = schema.failures({"n": 10**400}, lambda: None)
+    assert (one.pointer, one.found) == ("/n", "a number")
+    deep = json.loads("[" * 900 + "]" * 900)
+    (one,) = schema.failures(deep, lambda: None)
+    assert one.found == "what cannot be judged by a schema"
+
+
+def test_confined_stage_may_write_where_its_contracts_are() -> None:
+    """The directory itself, where the file is, and where all is that can match."""
+    settings = StageSettings(
+        command="true",
+        args=(),
+        cwd="/",
+        expected_artifacts=("/a/plain",),
+        contracts=(contract("/b/site/"), contract("/c/report.json"), contract("/d/*/x")),
+    )
+    assert artifact_directories(settings) == ("/a", "/b/site", "/c", "/d")
+    assert settings.artifact_paths == ("/a/plain", "/b/site/", "/c/report.json", "/d/*/x")

@@ -152,6 +152,12 @@ def accepting(output: Path) -> tuple[str, ...]:
     return ("--resume", "--accept-record", record_digest(output))
 
 
+def after_a_power_cut(cwd: Path) -> None:
+    """Lose what was noted of the runs of `cwd` and was not on disk yet."""
+    for path in (cwd / "state" / "fsm-orchestrator").glob("left-*/*.jsonl"):
+        path.unlink()
+
+
 def report_of(output: Path) -> dict[str, Any]:
     """Return the report in an output directory."""
     return read_json(output / REPORT)

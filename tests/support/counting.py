@@ -148,6 +148,7 @@ class Installed(NamedTuple):
         self, arguments: Sequence[str | Path], cwd: Path, *, code: int = 0
     ) -> Sequence[Call]:
         """Return what the command and its descendants do below `cwd`, and the processes started."""
+        _make_key(cwd / "state/fsm-orchestrator/record.key")
         names = ",".join(f"?{name}" for name in _KINDS)
         trace = cwd / "state.trace"
         tracer = (*TRACER, "-e", f"trace={names}", "-o", trace)
@@ -155,6 +156,14 @@ class Installed(NamedTuple):
         calls = list(_calls_in(trace.read_text(errors="replace"), cwd))
         assert calls.pop(0).kind is Kind.PROGRAM  # the command itself
         return [one for one in calls if one.kind in _OF_PROCESSES or is_below(one.path, cwd)]
+
+
+def _make_key(path: Path) -> None:
+    """Make the key of the private state, as the first run of a user does once."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(os.urandom(32))
 
 
 def install(folder: Path) -> Installed:

@@ -50,6 +50,6 @@ def with_history(original: Path, output: Path, number: int) -> None:
     document["earlier"]["file"] = mark.model_dump(mode="json")
     document["events"]["size_bytes"] += len(before)
     here = output.stat()
-    at = {"directory": str(output), "identity": f"{here.st_dev}:{here.st_ino}"}
+    at = {"directory": str(output), "device": here.st_dev, "inode": here.st_ino}
     document["home"] |= at
     (output / CHECKPOINT).write_text(json.dumps(document, separators=(",", ":")))

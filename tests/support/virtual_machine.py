@@ -119,7 +119,7 @@ def _archive(script: str) -> Iterator[bytes]:
     yield _entry("etc/passwd", 0o100644, b"root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/tmp:\n")
     busybox = os.environ.get("BUSYBOX") or shutil.which("busybox") or ""
     yield _entry("bin/busybox", 0o100755, Path(busybox).read_bytes())
-    programs = [Path(python), *(Path(path) for one in TOOLS if (path := shutil.which(one)))]
+    programs = [Path(python), *(Path(tool) for one in TOOLS if (tool := shutil.which(one)))]
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     folders = [(stdlib, stdlib)]
     for name in (*PACKAGES, "fsm_orchestrator", "tests", "states"):
@@ -134,8 +134,8 @@ def _archive(script: str) -> Iterator[bytes]:
         for path in _files(folder):
             yield _entry(f"{there}/{path.relative_to(folder)}", 0o100644, path.read_bytes())
             objects += [path] if path.suffix == ".so" else []
-    for path in programs:
-        yield _entry(str(path), 0o100755, path.read_bytes())
+    for program in programs:
+        yield _entry(str(program), 0o100755, program.read_bytes())
     for library in sorted(_libraries(objects)):
         yield _entry(library, 0o100755, Path(library).read_bytes())
     yield _entry("TRAILER!!!", 0)
@@ -153,7 +153,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _libraries(objects: Sequence[Path]) -> set[str]:
     """Return the shared libraries that programs and modules are loaded with."""
     printed = subprocess.run(
-        ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
+        [str(shutil.which("ldd")), *map(str, objects)], capture_output=True, text=True, check=False
     ).stdout
     return {found for found in re.findall(r"(/\S+) \(0x", printed) if os.path.exists(found)}
 

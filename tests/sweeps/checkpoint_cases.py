@@ -46,7 +46,10 @@ UNWITNESSED: Final = frozenset(
         *(f"gate_signals.*.{key}" for key in ("status", "given.at", "given.user")),
         *("gate_signals.*.given.uid", "gate_signals.*.given.host"),
         # where the record lies is held against the disk, not against the record
-        *("home.directory", "home.identity", "home.started_in"),
+        *(
+            f"home.{key}"
+            for key in ("directory", "device", "inode", "host", "boot", "started_in", "copied_from")
+        ),
         # a setting may be given again as it was, which changes nothing about a stage's work
         *("origins.by_setting.stage.*.invocation", "origins.stages_since.*"),
         *("last_event_seq", "last_event_sha256", "events", "events.last_seq", "events.size_bytes"),

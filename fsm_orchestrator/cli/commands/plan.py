@@ -59,6 +59,8 @@ _GUARD_NOTES: Final = {
     ),
     GatesGuard.CLOSURE: "this lifecycle runs stages before its gates have passed",
 }
+_LABEL_CELLS: Final = 17
+"""What stands before the longest detail of a stage: its indent and the label."""
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
@@ -221,7 +223,10 @@ class _View:
         details += [("verifies by", shell_line(one)) for one in stage.verify]
         details += [("protects", copyable(path)) for path in stage.protect]
         if stage.unchanged:
-            details.append(("unchanged", ", ".join(stage.unchanged)))
+            width = self._prose_width - _LABEL_CELLS
+            listed_in = sentences(", ".join(stage.unchanged), width, indent="", hanging="")
+            labels = itertools.chain(["unchanged"], itertools.repeat(""))
+            details += zip(labels, listed_in, strict=False)
         details += [
             ("artifact", f"{copyable(one.path)}, sha256 {one.sha256[:12]}...")
             for one in stage.artifacts

@@ -28,7 +28,6 @@ from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
-    ORCHESTRATOR_DIED,
     InspectedRun,
     StateNow,
     continuing,
@@ -100,6 +99,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "is_suspended": view.standing is Standing.SUSPENDED,
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
+            "record_digest": None if view.holder is not None else _record_digest(view),
             "changed_files": list(_changed_files(view)),
             "now_wrong": list(now.wrong),
             "changed_artifacts": list(now.changed),
@@ -112,6 +112,13 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         earlier = _archived_line(sorted(archive.archived_run_ids(output)))
         out.show(text_of(view, typed, width) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
+
+
+def _record_digest(view: InspectedRun) -> str:
+    """Return the digest by which the record is accepted on another machine."""
+    from fsm_orchestrator.record.record_check import record_digest
+
+    return record_digest(view.directory)
 
 
 def _archived_text(view: InspectedRun, width: int) -> str:
@@ -176,13 +183,14 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         )
         text = summary_of(report, view.directory, offer, shape)
     else:
-        said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
+        said = f"{headline(report)}: {view.cut_short_words}"
         head_lines = _headed(Standing.INTERRUPTED, said, width)
         about = about_lines(report)
         by = starter_lines(_starter(view))
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
-    told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
+    place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
+    told = [one for one in (*notes, place, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
 
 

@@ -33,11 +33,9 @@ Exit codes:
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
---help-all explains each option.
+--help-all explains each option; `init` writes a file: --config run.toml.
 
-{_RUN_EXAMPLE.rstrip()}
-  fsm-orchestrator run ./out --config run.toml --ci-status success ...
-
+{_RUN_EXAMPLE}
 {_RUN_EXIT_CODES}""",
     "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
 --help-all explains each option.

@@ -222,6 +222,27 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             type=StageName(stages),
             help="Let the run be closed without this stage, which has no binary. Repeatable.",
         ),
+        *_place_options(section),
+    ]
+
+
+def _place_options(section: str) -> list[click.Parameter]:
+    """Return the options for a directory that is not where its run was."""
+    return [
+        Section(
+            section,
+            "--as-copy",
+            is_flag=True,
+            help="Continue a copy of a run's directory as a run of its own, with a new id. What is"
+            " private of the original is not taken along.",
+        ),
+        Section(
+            section,
+            "--adopt",
+            is_flag=True,
+            help="Continue a run whose directory came from another machine, or out of a backup,"
+            " under its own id. With --accept-record.",
+        ),
     ]
 
 

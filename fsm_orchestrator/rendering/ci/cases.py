@@ -14,7 +14,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.rendering.html.colours import plain_of
 from fsm_orchestrator.rendering.html.output import Outputs
 from fsm_orchestrator.text.phrases import span_ms
-from fsm_orchestrator.vocabulary import StageStatus, Standing
+from fsm_orchestrator.vocabulary import Ending, StageStatus, Standing
 
 CLOSURE: Final = "may be closed"
 """The name of the case that says whether a supervisor may close the run."""
@@ -101,8 +101,9 @@ def _of_stages(view: InspectedRun) -> Iterator[Case]:
     outputs = Outputs(view)
     for one in view.report.stage_executions:
         name = f"{one.name} (attempt {one.attempt})" if one.attempt > 1 else one.name
-        if one.status is StageStatus.SKIPPED:
-            yield Case(Suite.STAGES, name, 0, Verdict.SKIPPED, message=one.reason, execution=one)
+        if one.status is StageStatus.SKIPPED or one.ending is Ending.DECLINED:
+            said = one.error or one.reason
+            yield Case(Suite.STAGES, name, 0, Verdict.SKIPPED, message=said, execution=one)
             continue
         told = dict(_printed(outputs, one, view.invocation_count))
         verdict = Verdict.PASSED if one.status.is_good else Verdict.FAILED

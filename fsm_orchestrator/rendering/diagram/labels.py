@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.model.base import OnFinallyFailure
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import first_of
@@ -54,14 +55,18 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
         case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:
             yield f"outcome: {state.outcome.value}"
         case StateKind.STAGE:
+            if state.is_finally:
+                yield "always, at every end"
+                if state.on_finally_failure is OnFinallyFailure.WARN:
+                    yield "its failure only warns"
             if not state.has_effects:
                 yield "claims no effects"
             if state.timeout_ms is not None:
                 yield f"timeout {span_words(state.timeout_ms)}"
             if state.retry is not None:
                 yield _retry_words(state.retry)
-            if state.rework_exit_code is not None:
-                yield f"exit {state.rework_exit_code} asks for rework"
+            for code, meaning in state.meanings.items():
+                yield f"exit {code}: {meaning.value.replace('_', ' ')}"
         case StateKind.GROUP:
             yield "side by side:" if state.fail_fast else "side by side, each to its end:"
         case _:
@@ -91,6 +96,7 @@ def _gates(lifecycle: Lifecycle, state: State) -> Iterator[str]:
 
 def _retry_words(policy: RetryPolicy) -> str:
     after = [f"exit {code}" for code in policy.exit_codes or ()]
+    after += [one.value for one in policy.killed_by or ()]
     if policy.timeouts:
         after.append("timeout")
     attempts = "" if policy.max_attempts is None else f"{policy.max_attempts} attempts"

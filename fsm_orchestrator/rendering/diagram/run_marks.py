@@ -12,6 +12,7 @@ from typing import Final
 from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.timing import edges_from
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.report import Report
@@ -121,8 +122,9 @@ def _attempts(invocations: Sequence[InvocationRecord], name: str) -> Iterator[st
 
 
 def _ending(execution: StageExecution) -> str:
-    if execution.ending is Ending.REWORK_REQUESTED:
-        return "asked for rework"
+    said = ExitMeaning.of(execution.ending)
+    if said is not None:
+        return said.words
     if execution.ending is Ending.SIBLING_FAILED:
         return "ended, for another failed"
     words = execution.status.value

@@ -23,6 +23,8 @@ _WORDS: Final[Mapping[Trigger, str]] = {
     Trigger.STAGE_SUCCEEDED: "",
     Trigger.STAGE_FAILED: "failed",
     Trigger.STAGE_TIMED_OUT: "timed out",
+    Trigger.STAGE_DECLINED: "nothing to do",
+    Trigger.STAGE_BLOCKED: "blocked",
     Trigger.REWORK_REQUESTED: "rework",
     Trigger.RUN_ABORTED: "aborted",
     Trigger.RUN_TIMED_OUT: "time is up",

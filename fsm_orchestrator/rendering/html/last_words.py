@@ -12,7 +12,7 @@ from fsm_orchestrator.rendering.html.output import Output
 from fsm_orchestrator.rendering.html.stages import ShownStage
 
 LINES_SHOWN_MAX: Final = 8
-_STOPPED: Final = (StageFate.FAILED, StageFate.INTERRUPTED, StageFate.RUNNING)
+_STOPPED: Final = (StageFate.FAILED, StageFate.BLOCKED, StageFate.INTERRUPTED, StageFate.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)

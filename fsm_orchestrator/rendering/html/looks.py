@@ -10,6 +10,7 @@ from typing import Final
 from fsm_orchestrator.explanation.explanation import StageFate
 from fsm_orchestrator.explanation.gate_table import row_in_force
 from fsm_orchestrator.gates.in_force import GateInForce
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing
 
 
@@ -60,12 +61,18 @@ FATES: Final[Mapping[StageFate, Look]] = {
     StageFate.RUNNING: Look("running", Tone.INFO, "work"),
     StageFate.SUCCEEDED: Look("succeeded", Tone.GOOD, "check"),
     StageFate.FAILED: Look("failed", Tone.BAD, "cross"),
+    StageFate.DECLINED: Look("nothing to do", Tone.PLAIN, "skip"),
+    StageFate.BLOCKED: Look("blocked", Tone.WARN, "barred"),
     StageFate.SKIPPED: Look("skipped", Tone.PLAIN, "skip"),
     StageFate.PASSED_OVER: Look("passed over", Tone.PLAIN, "skip"),
     StageFate.INTERRUPTED: Look("interrupted", Tone.WARN, "cut"),
     StageFate.NOT_REACHED: Look("not reached", Tone.PLAIN, "none"),
 }
-REWORK: Final = Look("asked for rework", Tone.INFO, "back")
+MEANINGS: Final[Mapping[ExitMeaning, Look]] = {
+    ExitMeaning.REWORK: Look("asked for rework", Tone.INFO, "back"),
+    ExitMeaning.NOTHING_TO_DO: Look("nothing to do", Tone.PLAIN, "skip"),
+    ExitMeaning.BLOCKED: Look("blocked", Tone.WARN, "barred"),
+}
 GATES_PASSED: Final = Look("passed", Tone.GOOD, "check")
 GATES_REFUSED: Final = Look("refused", Tone.WARN, "barred")
 WAITED: Final = Look("waited for the retry", Tone.PLAIN, "clock")
@@ -87,4 +94,5 @@ def look_of_open(*, is_working: bool) -> Look:
 
 def look_of(status: StageStatus, ending: Ending | None) -> Look:
     """Return the look of an execution of a stage."""
-    return REWORK if ending is Ending.REWORK_REQUESTED else STATUSES[status]
+    said = ExitMeaning.of(ending)
+    return STATUSES[status] if said is None else MEANINGS[said]

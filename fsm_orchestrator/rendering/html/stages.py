@@ -31,7 +31,7 @@ _SHOWN_BY_THEMSELVES: Final = frozenset(
     {FactName.STDERR, FactName.STDOUT, FactName.ARTIFACT, FactName.LOG}
 )
 """Facts that the page shows in more detail."""
-_OPEN: Final = (StageFate.FAILED, StageFate.INTERRUPTED, StageFate.RUNNING)
+_OPEN: Final = (StageFate.FAILED, StageFate.BLOCKED, StageFate.INTERRUPTED, StageFate.RUNNING)
 
 _Executions = Mapping[tuple[int, str, int], StageExecution]
 

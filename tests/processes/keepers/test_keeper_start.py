@@ -44,7 +44,7 @@ import stage_start
 for name in ("cage", "landlock", "seccomp"):
     with open(os.path.join(sys.argv[2], f"{name}.py"), "w") as file:
         file.write("raise SystemExit('replaced')")
-cage = stage_start._loaded(stage_start._IN_A_CAGE)
+cage = stage_start.loaded(stage_start._IN_A_CAGE)
 print(cage.__name__, cage.spawn.__name__, cage.landlock is sys.modules["landlock"])
 """
     assert said_by(code, str(package)) == ["cage", "spawn", "True"]

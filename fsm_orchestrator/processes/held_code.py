@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from _thread import allocate_lock
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source
@@ -46,12 +47,14 @@ class HeldCode(OwnCode):
 
     def __init__(self) -> None:
         self._is_held = False
+        self._guard = allocate_lock()
 
     def hold(self) -> None:
         """Have this process load modules as they are now, once for all of its runs."""
-        if not self._is_held:
-            self._is_held = True
-            hold_code()
+        with self._guard:  # stages may be started side by side: the others wait
+            if not self._is_held:
+                hold_code()
+                self._is_held = True
 
     def confirm(self) -> None:
         """Make sure that a keeper that is started now is what one was then.

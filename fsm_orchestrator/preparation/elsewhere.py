@@ -1,0 +1,238 @@
+"""A run to be resumed in another directory than it was in: moved, copied, brought from elsewhere.
+
+Two directories never go on with one run: a copy becomes a run of its own (`--as-copy`), and what
+came from elsewhere is adopted by somebody who knows it for the latest (`--adopt`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, assert_never
+
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import CHECKPOINT_FILE
+from fsm_orchestrator.errors import TamperedError, UsageError
+from fsm_orchestrator.preparation.decision import ResumableRun
+from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
+from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.home import CopiedFrom
+from fsm_orchestrator.record.record_check import record_digest
+from fsm_orchestrator.record.relocation import copy_sentence, relocation_sentence
+from fsm_orchestrator.record.whereabouts import original_of
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.vocabulary import Whereabouts
+
+_AS_COPY: Final = "--as-copy goes on in the copy as a run of its own, with a new id"
+
+
+class ElsewhereError(UsageError):
+    """A run lies in another directory than it was in, and nobody said what that is to mean."""
+
+
+def settled_place(config: RunConfig, saved: SavedRun) -> SavedRun:
+    """Return what a run has left as it is resumed where it lies.
+
+    Raises:
+        UsageError: nobody said what becomes of a copy, or what was said does not fit.
+        TamperedError: another record was accepted.
+    """
+    if config.as_copy and config.adopt:
+        raise UsageError(
+            "--as-copy and --adopt were both given",
+            remedy="--adopt goes on with the run under its own id, --as-copy as a run of its own",
+        )
+    match saved.where:
+        case Whereabouts.HOME | Whereabouts.MOVED:
+            _refuse_both(config)
+            return saved
+        case Whereabouts.CARRIED if config.as_copy:
+            return _as_copy(config, saved)
+        case Whereabouts.CARRIED:
+            _refuse_both(config)
+            _refuse_live_processes(saved)
+            return saved
+        case Whereabouts.COPIED | Whereabouts.BROUGHT if config.as_copy:
+            return _as_copy(config, saved)
+        case Whereabouts.COPIED:
+            raise _copied(config, saved)
+        case Whereabouts.BROUGHT if config.adopt:
+            _refuse_unaccepted(config)
+            return saved
+        case Whereabouts.BROUGHT:
+            raise _brought(config, saved)
+        case _:
+            assert_never(saved.where)
+
+
+def place_options(saved: SavedRun, output: Path) -> tuple[str, ...]:
+    """Return the options that a resume needs for the place of the record alone."""
+    match saved.where:
+        case Whereabouts.COPIED if not saved.checkpoint.is_done:
+            return ("--as-copy",)
+        case Whereabouts.BROUGHT:
+            return ("--adopt", "--accept-record", record_digest(output))
+        case _:
+            return ()
+
+
+def refuse_copy(saved: SavedRun, output: Path, what: str) -> None:
+    """Refuse to do something to a run in a copy that has to be done where the run is.
+
+    Raises:
+        UsageError: `output` is a copy.
+    """
+    if saved.where is not Whereabouts.COPIED:
+        return
+    checkpoint = saved.checkpoint
+    original = original_of(checkpoint.home, output, checkpoint.run_id)
+    there = copyable(original or checkpoint.home.directory)
+    remedy = f"{what} {there}"
+    raise ElsewhereError(
+        f"{copyable(output)} is a copy of the run in {there}",
+        remedy=remedy if checkpoint.is_done else f"{remedy}; or resume the copy with --as-copy",
+    )
+
+
+def _refuse_both(config: RunConfig) -> None:
+    if config.as_copy or config.adopt:
+        option = "--as-copy" if config.as_copy else "--adopt"
+        raise UsageError(
+            f"{option} does not fit: {copyable(config.output_path)} is the run's own directory",
+            remedy=f"leave {option} out",
+        )
+
+
+def _copied(config: RunConfig, saved: SavedRun) -> UsageError:
+    checkpoint, output = saved.checkpoint, config.output_path
+    original = original_of(checkpoint.home, output, checkpoint.run_id)
+    there = copyable(original or checkpoint.home.directory)
+    said = f"{copyable(output)} is a copy of the run in {there}"
+    if checkpoint.is_done:
+        return ElsewhereError(
+            f"{said}, and was done when it was copied: nothing of it can run again",
+            remedy=f"look at it with status or report, or resume {there}",
+        )
+    option = "--adopt does not fit: " if config.adopt else ""
+    return ElsewhereError(f"{option}{said}", remedy=f"{_AS_COPY}; or resume {there}")
+
+
+def _brought(config: RunConfig, saved: SavedRun) -> UsageError:
+    home, output = saved.checkpoint.home, config.output_path
+    sentence = relocation_sentence(saved.checkpoint, Whereabouts.BROUGHT)
+    digest = record_digest(output)
+    choice = (
+        f"--adopt --accept-record {digest} goes on with the run under its own id: first make sure"
+        f" that {copyable(home.directory)} on {home.host} will not, and that the record is the"
+        " latest"
+    )
+    more = "" if saved.checkpoint.is_done else f"; {_AS_COPY}"
+    return ElsewhereError(f"cannot resume: {sentence}", remedy=f"{choice}{more}")
+
+
+def _refuse_unaccepted(config: RunConfig) -> None:
+    digest = record_digest(config.output_path)
+    if config.accept_record is None:
+        raise ElsewhereError(
+            "--adopt was given, and not which record is adopted",
+            remedy=f"--accept-record {digest}, if that is the digest of the record as it was left",
+        )
+    if config.accept_record != digest:
+        raise TamperedError(
+            f"{copyable(config.output_path / CHECKPOINT_FILE)} is not the record that was accepted:"
+            f" its digest is {digest}",
+            remedy="compare it with the one of the record as it was left; nothing was written",
+        )
+
+
+def _refuse_live_processes(saved: SavedRun) -> None:
+    """Refuse a run that may be a copy while processes are alive that may be another one's.
+
+    Raises:
+        UsageError: some are.
+    """
+    attempts = saved.checkpoint.open_attempts
+    if not attempts:
+        return
+    from fsm_orchestrator.processes.leftovers import live_processes  # noqa: PLC0415 - loads psutil
+
+    for attempt in attempts:
+        pids = live_processes(attempt)
+        if not pids:
+            continue
+        old = copyable(saved.checkpoint.home.directory)
+        raise ElsewhereError(
+            f"the output directory came here from {old}, on another file system, and process"
+            f" {', '.join(map(str, pids))} of an attempt of stage {attempt.stage!r} is alive:"
+            " whether that is this directory's cannot be told",
+            remedy=f"end what is left by hand and resume again; or {_AS_COPY}",
+        )
+
+
+def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
+    """Make a run of its own of a copy: with another id, and without what is private.
+
+    Raises:
+        UsageError: the run is done, or the id is that of the original.
+    """
+    found = saved.checkpoint.attempts_unseen()
+    if found.is_done:
+        raise UsageError(
+            "--as-copy does not fit: the run is done, and nothing of it can run again",
+            remedy="start a new run without --resume; this one is then archived",
+        )
+    if config.run_id == found.run_id:
+        raise UsageError(
+            f"the run id {config.run_id!r} is taken: the original has it",
+            remedy="give another --run-id, or none",
+        )
+    home = found.home
+    copied = CopiedFrom(
+        run_id=found.run_id,
+        directory=home.directory,
+        invocations=found.invocation.last_number,
+        private_ref=found.private_ref,
+    )
+    checkpoint = found.model_copy(
+        update={
+            "run_id": config.run_id or new_run_id(clock_of(config)),
+            "private_ref": None,
+            "home": home.model_copy(update={"copied_from": (*home.copied_from, copied)}),
+        }
+    )
+    return saved._replace(checkpoint=checkpoint, private=None)
+
+
+def place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
+    """Warn that a record lies elsewhere than it was written, or has become another run's."""
+    if where is Whereabouts.HOME:
+        return ()
+    if run.config.as_copy:
+        said = copy_sentence(run.checkpoint.home)
+        return () if said is None else (said,)
+    return (relocation_sentence(run.checkpoint, where),)
+
+
+def refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
+    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
+
+    Raises:
+        UsageError: there are some; the report, which says what was true, stays as it is.
+    """
+    home, output = run.checkpoint.home, str(run.config.output_path)
+    if where is Whereabouts.HOME or home.directory == output:
+        return
+    came = f"the run is done, and its directory came here from {copyable(home.directory)}"
+    try:
+        verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
+    except JudgingCutShortError as error:
+        raise UsageError(
+            f"{came}; whether its artifacts did, was not judged to the end, for that was to end",
+            remedy="resume again; nothing was written",
+        ) from error
+    if not verdict.is_intact:
+        raise UsageError(
+            f"{came}, but not all of its artifacts did: {run.masker.mask(verdict.summary())}",
+            remedy="put them there, or the directory back where it was; nothing was written",
+        )

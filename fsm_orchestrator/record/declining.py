@@ -1,0 +1,32 @@
+"""What follows from stages that had nothing to do, by the record of a run. Pure; rarely loaded."""
+
+from __future__ import annotations
+
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.vocabulary import Ending, Trigger
+
+
+def had_nothing_to_do(checkpoint: Checkpoint) -> bool:
+    """Return whether a stage that had nothing to do has led the run to where it is."""
+    walked = (one.transitions[-1] for one in reversed(checkpoint.invocations) if one.transitions)
+    last = next(walked, None)
+    if last is not None or checkpoint.earlier is None:
+        return last is not None and last.trigger is Trigger.STAGE_DECLINED
+    return any(  # the transitions were moved; of each stage, the last attempt is kept
+        edge.dest == checkpoint.current_state
+        for one in checkpoint.earlier.executions
+        if one.ending is Ending.DECLINED
+        for edge in checkpoint.lifecycle.edges_from(one.stage, Trigger.STAGE_DECLINED)
+    )
+
+
+def owed_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the stages but the current one that were begun, and neither succeeded nor declined."""
+    last = {one.stage: one for one in checkpoint.executions if one.is_attempt_of(one.stage)}
+    return tuple(
+        stage
+        for stage, one in last.items()
+        if stage != checkpoint.current_state
+        and one.ending is not Ending.DECLINED
+        and checkpoint.completion_of(stage) is None
+    )

@@ -1,0 +1,276 @@
+"""A stage that always runs: at every end, by an outcome that is fixed, and once for each."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import (
+    ORCHESTRATOR_PID,
+    PASSING,
+    checkpoint_of,
+    orchestrate,
+    report_of,
+    shell,
+    statuses,
+)
+from tests.support.lifecycle_cases import edited
+
+DONE = '[[state]]\nname = "done"'
+CLEANUP = '[[state]]\nname = "cleanup"\nkind = "stage"\nfinally = true\n'
+TIDY = edited((DONE, f"{CLEANUP}\n{DONE}"))
+WARNS = TIDY.replace("finally = true\n", 'finally = true\non_finally_failure = "warn"\n')
+NOTE = 'echo "$ORCHESTRATOR_OUTCOME|$ORCHESTRATOR_CAUSE" >> tidied; '
+KILL, INT = (f"kill -{name} {ORCHESTRATOR_PID}" for name in ("KILL", "INT"))
+ONCE_KILLING = f"test -e once || {{ touch once; {KILL}; exec sleep 60; }}"
+
+
+def tidied(tmp_path: Path) -> list[list[str]]:
+    """What each start of the cleanup was told: outcome and cause."""
+    path = tmp_path / "tidied"
+    return [one.split("|") for one in path.read_text().splitlines()] if path.exists() else []
+
+
+def run(tmp_path: Path, executor: str, cleanup: str, *more: str, text: str = TIDY) -> Any:
+    """Run manager and executor, and whatever happens the cleanup, which notes what it is told."""
+    (tmp_path / "tidy.toml").write_text(text)
+    told = (*shell("manager", "true"), *shell("executor", executor))
+    given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told)
+    return orchestrate(*given, *shell("cleanup", NOTE + cleanup), *more, cwd=tmp_path)
+
+
+def again(tmp_path: Path, *more: str) -> Any:
+    """Resume it."""
+    return orchestrate("./out", "--resume", *more, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("executor", "more", "code", "outcome", "cause"),
+    [
+        ("true", (), 0, "done", "attempt 1 of executor: succeeded"),
+        ("exit 3", (), 1, "failed", "attempt 1 of executor: exited with code 3"),
+        (
+            "exec sleep 60",
+            ("--executor-timeout-ms", "80"),
+            *(124, "timeout", "attempt 1 of executor: timed out after 80ms"),
+        ),
+        (
+            f"{INT}; exec sleep 60",
+            (),
+            130,
+            "failed",
+            "attempt 1 of executor: interrupted: the run received SIGINT",
+        ),
+    ],
+    ids=["done", "failed", "timeout", "interrupted"],
+)
+def test_it_runs_at_every_end_and_is_told_which(
+    tmp_path: Path, executor: str, more: tuple[str, ...], code: int, outcome: str, cause: str
+) -> None:
+    """Its own success changes neither the outcome nor the exit code."""
+    ended = run(tmp_path, executor, "true", *more)
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["exit_code"]) == (code, code), ended.stderr
+    assert report["terminal_state"] == report["current_state"] == outcome
+    assert report["closure_ready"] is (outcome == "done")
+    (told,) = tidied(tmp_path)
+    assert told[0] == outcome
+    assert told[1].startswith(cause)
+    last = report["stage_executions"][-1]
+    assert (last["stage"], last["status"]) == ("cleanup", "success")
+    assert last["reason"] == f"the run has ended: {outcome}"
+    assert [one["dest"] for one in report["transitions"]][-1] == outcome
+
+
+def test_it_does_not_run_where_no_stage_was_entered(tmp_path: Path) -> None:
+    """Gates that refuse at first leave nothing to tidy; in a run that went on they do."""
+    assert run(tmp_path, KILL, "true", "--ci-status", "failure").code == 2
+    (tmp_path / "tidy.toml").write_text(TIDY)
+    told = (*shell("manager", "true"), *shell("executor", f"{KILL}; exec sleep 60"))
+    given = ("./out", "--lifecycle", "./tidy.toml", *told, *shell("cleanup", NOTE))
+    assert orchestrate(*given, cwd=tmp_path).code == 3
+    assert tidied(tmp_path) == []
+    explained = orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout
+    assert "cleanup: not reached: the gates refused" in explained
+    assert again(tmp_path, *PASSING).code == -signal.SIGKILL
+    assert tidied(tmp_path) == []
+    assert again(tmp_path, "--ci-status", "failure").code == 3
+    assert tidied(tmp_path) == [["blocked", "refused: GATE_CI_NOT_SUCCESS"]]
+
+
+def test_each_end_of_a_run_that_is_resumed_has_its_own(tmp_path: Path) -> None:
+    """Failed, and then done: it runs again, although it had succeeded; after that it is over."""
+    assert run(tmp_path, "test -e once || { touch once; exit 3; }", "true").code == 1
+    assert again(tmp_path).code == 0
+    assert [one[0] for one in tidied(tmp_path)] == ["failed", "done"]
+    assert again(tmp_path).code == 0
+    assert [one[0] for one in tidied(tmp_path)] == ["failed", "done"]
+    assert statuses(report_of(tmp_path / "out")) == [
+        (stage, "skipped") for stage in ("manager", "executor", "cleanup")
+    ]
+
+
+def test_its_failure_keeps_a_done_run_from_closing_until_it_succeeds(tmp_path: Path) -> None:
+    """The run is done, exit code 1; a resume runs it again, and no other."""
+    ended = run(tmp_path, "echo x >> executed", "test -e good || exit 4")
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["terminal_state"], report["closure_ready"]) == (1, "done", False)
+    assert "cleanup: exited with code 4" in ended.stdout
+    why = orchestrate("explain", "./out", cwd=tmp_path).stdout
+    assert "a resume runs that stage again, and no other" in why
+    assert "run cleanup (always, when the run has ended)" in " ".join(why.split())
+    assert again(tmp_path).code == 1
+    (tmp_path / "good").touch()
+    assert again(tmp_path).code == 0
+    assert report_of(tmp_path / "out")["closure_ready"]
+    assert (tmp_path / "executed").read_text() == "x\n"
+    assert tidied(tmp_path) == [["done", "attempt 1 of executor: succeeded"]] * 3
+
+
+def test_another_program_may_be_given_for_it_where_it_failed(tmp_path: Path) -> None:
+    """It is to run again, so what was given now counts; what is complete is not to be changed."""
+    assert run(tmp_path, "true", "exit 4").code == 1
+    assert again(tmp_path, *shell("manager", "false")).code == 2
+    assert again(tmp_path, *shell("cleanup", "true")).code == 0
+    assert report_of(tmp_path / "out")["closure_ready"]
+    assert again(tmp_path, *shell("cleanup", "false")).code == 2
+
+
+def test_its_failure_only_warns_where_the_lifecycle_says_so(tmp_path: Path) -> None:
+    """Then it is over: a resume does not run it again."""
+    ended = run(tmp_path, "true", "exit 4", text=WARNS)
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["closure_ready"]) == (0, True)
+    (warning,) = report["warnings"]
+    assert warning == (
+        "stage 'cleanup', which always runs, did not succeed when the run had ended (done): exited"
+        " with code 4"
+    )
+    assert again(tmp_path).code == 0
+    assert len(tidied(tmp_path)) == 1
+
+
+def test_its_failure_changes_no_other_end(tmp_path: Path) -> None:
+    """What failed first is said first, and is what to look at."""
+    ended = run(tmp_path, "exit 3", "exit 4")
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["terminal_state"]) == (1, "failed")
+    assert ended.stdout.index("executor: exited with code 3") < ended.stdout.index("code 4")
+    assert "fsm-orchestrator logs ./out executor" in ended.stdout
+
+
+def test_artifacts_that_it_breaks_keep_the_run_from_closing(tmp_path: Path) -> None:
+    """They are judged once more when it is over."""
+    given = ("--executor-expected-artifact", "plan.json")
+    ended = run(tmp_path, "echo 1 > plan.json", "rm plan.json", *given)
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["terminal_state"], report["closure_ready"]) == (1, "done", False)
+    assert report["stage_executions"][-1]["command"] == "closure.verify"
+
+
+def test_killed_orchestrator_leaves_it_to_the_next_resume(tmp_path: Path) -> None:
+    """Killed while it runs, the outcome is durable and not told; it runs again for that outcome."""
+    assert run(tmp_path, "echo x >> executed", ONCE_KILLING).code == -signal.SIGKILL
+    report = report_of(tmp_path / "out")
+    assert (report["terminal_state"], report["closure_ready"]) == (None, False)
+    assert checkpoint_of(tmp_path / "out")["current_state"] == "done"
+    assert "interrupted: run " in orchestrate("status", "./out", cwd=tmp_path).stdout
+    assert again(tmp_path).code == 0
+    report = report_of(tmp_path / "out")
+    assert (report["terminal_state"], report["closure_ready"]) == ("done", True)
+    attempts = [
+        (one["attempt"], one["status"])
+        for visit in (*report["earlier_invocations"], report)
+        for one in visit["stage_executions"]
+        if one["stage"] == "cleanup"
+    ]
+    assert attempts == [(1, "interrupted"), (2, "success")]
+    assert [one[0] for one in tidied(tmp_path)] == ["done", "done"]
+    assert (tmp_path / "executed").read_text() == "x\n"
+
+
+def test_killed_in_the_cleanup_of_a_failure_the_run_goes_on(tmp_path: Path) -> None:
+    """A resume of what did not end well begins at the gates; its own end is tidied after."""
+    failing = "test -e fixed || exit 3"
+    assert run(tmp_path, failing, ONCE_KILLING).code == -signal.SIGKILL
+    assert checkpoint_of(tmp_path / "out")["current_state"] == "failed"
+    (tmp_path / "fixed").touch()
+    assert again(tmp_path).code == 0
+    assert [one[0] for one in tidied(tmp_path)] == ["failed", "done"]
+
+
+def test_interrupted_cleanup_of_a_done_run_is_not_over(tmp_path: Path) -> None:
+    """The run stays done, the command exits as interrupted, and a resume runs it again."""
+    once = f"test -e once || {{ touch once; {INT}; exec sleep 60; }}"
+    ended = run(tmp_path, "true", once)
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["terminal_state"], report["closure_ready"]) == (130, "done", False)
+    assert report["stage_executions"][-1]["status"] == "interrupted"
+    assert again(tmp_path).code == 0
+    assert report_of(tmp_path / "out")["closure_ready"]
+
+
+def test_cleanup_of_an_interrupted_run_has_the_grace_and_no_more(tmp_path: Path) -> None:
+    """It is ended after its grace, whatever its timeout is; the outcome is the interrupt's."""
+    grace = ("--cleanup-kill-grace-ms", "150")
+    ended = run(tmp_path, f"{INT}; exec sleep 60", "trap '' TERM; sleep 60", *grace)
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["terminal_state"]) == (130, "failed")
+    last = report["stage_executions"][-1]
+    assert (last["stage"], last["status"]) == ("cleanup", "timeout")
+    assert last["problem"]["cause"] == "timed out after 150ms"
+
+
+def test_second_request_ends_the_cleanup_at_once(tmp_path: Path) -> None:
+    """Of a run that was interrupted: it does not wait for what ignores SIGTERM."""
+    grace = ("--cleanup-kill-grace-ms", "60000", "--cleanup-timeout-ms", "60000")
+    ended = run(tmp_path, f"{INT}; exec sleep 60", f"trap '' TERM; {INT}; sleep 60", *grace)
+    assert ended.code == 130
+    last = report_of(tmp_path / "out")["stage_executions"][-1]
+    assert (last["stage"], last["status"]) == ("cleanup", "interrupted")
+    assert last["duration_ms"] < 30_000
+
+
+def test_without_a_binary_it_is_passed_over(tmp_path: Path) -> None:
+    """As any stage is, with the warning of it."""
+    (tmp_path / "tidy.toml").write_text(TIDY)
+    told = (*shell("manager", "true"), *shell("executor", "true"))
+    given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told)
+    assert orchestrate(*given, cwd=tmp_path).code == 0
+    warning = "stage 'cleanup' has no binary and was passed over"
+    assert warning in report_of(tmp_path / "out")["warnings"]
+    assert again(tmp_path).code == 0
+
+
+def test_plan_and_page_tell_of_it(tmp_path: Path) -> None:
+    """That it runs whatever comes, and what became of it."""
+    (tmp_path / "tidy.toml").write_text(TIDY)
+    told = (*shell("manager", "true"), *shell("executor", "exit 3"), *shell("cleanup", "true"))
+    given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told)
+    planned = orchestrate("plan", *given, cwd=tmp_path).stdout
+    assert "cleanup   would run: always, when the run has ended" in planned
+    assert orchestrate("run", *given, cwd=tmp_path).code == 1
+    assert orchestrate("report", "./out", "--html", "page.html", cwd=tmp_path).code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "the run has ended: failed" in page
+    drawn = orchestrate("diagram", "--run", "./out", "--format", "mermaid", cwd=tmp_path).stdout
+    assert "always, at every end" in drawn
+
+
+def test_it_runs_after_stages_side_by_side(tmp_path: Path) -> None:
+    """Whichever of them failed: the group was entered, and that is enough."""
+    both = 'name = "checks"\nkind = "group"\nstages = ["lint", "unit"]'
+    members = "".join(f'[[state]]\nname = "{one}"\nkind = "stage"\n\n' for one in ("lint", "unit"))
+    executor = 'name = "executor"\nkind = "stage"'
+    text = TIDY.replace(executor, both).replace("executor", "checks")
+    (tmp_path / "tidy.toml").write_text(text.replace(DONE, members + DONE))
+    told = (*shell("manager", "true"), *shell("lint", "true"), *shell("unit", "exit 3"))
+    given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told, *shell("cleanup", NOTE))
+    ended = orchestrate(*given, cwd=tmp_path)
+    assert ended.code == 1, ended.stderr
+    report = report_of(tmp_path / "out")
+    assert [one["stage"] for one in report["stage_executions"]][-1] == "cleanup"
+    assert [one[0] for one in tidied(tmp_path)] == ["failed"]
