@@ -129,9 +129,11 @@ class EnterStage:
             execution, self._recorder.draft.attempts_made(stage)
         ):
             retry += 1
-            wait_ms = policy.wait_ms(retry)
+            wait_ms, allowance = policy.wait_ms(retry), self._context.allowance
+            if allowance is not None:
+                wait_ms = allowance.at_most(wait_ms)
             self._note_retry(execution, wait_ms, policy.max_attempts)
-            if not self._wait(wait_ms):
+            if not self._wait(wait_ms) or (allowance is not None and allowance.is_over):
                 break
             execution = self._run(stage, is_retry=True)
         return execution
@@ -172,11 +174,7 @@ class EnterStage:
         self, stage: str, *, is_retry: bool
     ) -> tuple[Attempt, RunLogger, StageExecution | None]:
         attempt = self._beginnings.here(stage)
-        limits, time_limit = self._preparation.limits_of(stage), None
-        if self._at_end is not None:
-            limits = self._at_end.within(limits)
-        elif self._context.allowance is not None:
-            limits, time_limit = self._context.allowance.within(limits)
+        limits, time_limit = self._allowed(self._preparation.limits_of(stage))
         settings = self._preparation.settings[stage]
         work = self._beginnings.work_of(stage)
         again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
@@ -287,14 +285,17 @@ class EnterStage:
             on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
             open_meter=None if allowance is None else allowance.opener(record),
             time_limit=time_limit,
-            within=self._within,
+            within=lambda limits: self._allowed(limits)[0],
             verifying=partial(self._verifying, record.stage, log),
             guard=self._beginnings.guard_of(record.stage),
         )
 
-    def _within(self, limits: Limits) -> Limits:
+    def _allowed(self, limits: Limits) -> tuple[Limits, tuple[TimeLimit, int] | None]:
+        """Return what may be taken of limits now, and whose time that is, if not their own."""
         allowance = self._context.allowance
-        return limits if allowance is None else allowance.within(limits)[0]
+        if self._at_end is not None and self._at_end.is_short:
+            return self._at_end.within(limits), None  # its grace, whatever time is left
+        return (limits, None) if allowance is None else allowance.within(limits)
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:
         """Return what has something done by the thread that keeps the record."""

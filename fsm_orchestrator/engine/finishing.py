@@ -115,6 +115,8 @@ class Finishing:
             OUTCOME_VARIABLE: self._outcome.value,
             CAUSE_VARIABLE: cause[:CAUSE_CHARACTERS_MAX],
         }
+        allowance = self._context.allowance
+        is_short = is_short or (allowance is not None and allowance.is_over)
         execution = self._stages.run_at_end(self._stage, AtEnd(told, is_short))
         if not (execution.status.is_good or last_stage.counts(self._recorder.draft)):
             what = execution.status.value if execution.problem is None else execution.problem.cause
