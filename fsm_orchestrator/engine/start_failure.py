@@ -61,14 +61,8 @@ def record_refusal(
     masker = Masker(config.known_secrets())
     origin = origin_of(config.directory, clock, masker)
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
-    told = {
-        "run_id": run_id,
-        "error": str(error),
-        "operation": operation,
-        "execution_mode": mode.value,
-        "execution": failure,
-        "origin": origin,
-    }
+    told: dict[str, Any] = {"run_id": run_id, "error": str(error), "operation": operation}
+    told |= {"execution_mode": mode.value, "execution": failure, "origin": origin}
     # A log that somebody may have changed is left as it is.
     is_left = operation is Operation.RECORD_VERIFY
     chain = None if is_left else Chain(genesis(run_id, None), own_key(output))
