@@ -309,7 +309,9 @@ def _stage_remedy(execution: StageExecution) -> str:
                 "give it more time only if that is justified; else give it less to do, or split"
                 " the work over stages"
             )
-        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED | Ending.BUDGET_EXHAUSTED as limit:
+        case Ending.BUDGET_EXHAUSTED:
+            return _RAISE
+        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED as limit:
             less = "print" if limit is Ending.OUTPUT_LIMIT else "use"
             what = "its output limit" if limit is Ending.OUTPUT_LIMIT else "its limit"
             return f"make it {less} less, or raise {what}"
