@@ -10,6 +10,7 @@ from collections import Counter
 from fsm_orchestrator.model.execution import StageExecution, fact_of
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.open_attempt import cycle_in
+from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
@@ -131,8 +132,6 @@ class Replay:
         facts = dict.fromkeys(passed_over, Trigger.STAGE_SUCCEEDED) | self._facts
         found = [facts.get(stage) for stage in self._here]
         told = [one for one in found if one is not None]
-        from fsm_orchestrator.model.together import worst_of  # noqa: PLC0415 - rare
-
         is_whole = trigger is not Trigger.STAGE_SUCCEEDED or len(told) == len(found)
         return is_whole and bool(told) and worst_of(told) is trigger
 
