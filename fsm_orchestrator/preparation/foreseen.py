@@ -13,13 +13,8 @@ from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.gates.judging import have_passed
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.endings import (
-    Exited,
-    NotSpawned,
-    kind_of,
-    problem_of,
-    trigger_of,
-)
+from fsm_orchestrator.model.ending_words import problem_of
+from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, trigger_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.preparation.preparation import Preparation

@@ -14,6 +14,7 @@ from tests.support.command import (
     EVENTS,
     PASSING,
     REPORT,
+    accepting,
     orchestrate,
     stages,
     tree_of,
@@ -121,9 +122,10 @@ def test_list_and_status_agree_on_an_end_that_the_files_do_not_have(
 ) -> None:
     """The events have the later one: both go by it, whichever file the cut has set back."""
     out = tmp_path / "out"
+    shutil.copytree(failed / "state", tmp_path / "state", dirs_exist_ok=True)
     own_copy(failed / "out", out)
-    shutil.copytree(failed / "state", tmp_path / "state")
-    moved = ("--resume", *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
+    shutil.copytree(failed / "state", tmp_path / "state", dirs_exist_ok=True)
+    moved = (*accepting(out), *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
     resumed = orchestrate("out", *moved, "A=value-of-a", "--rerun", "manager", cwd=tmp_path)
     assert resumed.code == 0, resumed.stderr
     for name in left:

@@ -14,8 +14,9 @@ from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.rendering.html.axis import Tick, ticks_of
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import (
