@@ -14,6 +14,8 @@ from tests.support.command import (
     EVENTS,
     PASSING,
     REPORT,
+    accepting,
+    after_a_power_cut,
     orchestrate,
     stages,
     tree_of,
@@ -123,11 +125,12 @@ def test_list_and_status_agree_on_an_end_that_the_files_do_not_have(
     out = tmp_path / "out"
     own_copy(failed / "out", out)
     shutil.copytree(failed / "state", tmp_path / "state")
-    moved = ("--resume", *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
+    moved = (*accepting(out), *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
     resumed = orchestrate("out", *moved, "A=value-of-a", "--rerun", "manager", cwd=tmp_path)
     assert resumed.code == 0, resumed.stderr
     for name in left:
         shutil.copy(failed / "out" / name, out / name)
+    after_a_power_cut(tmp_path)
     one = json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)
     assert one["report"]["terminal_state"] == "done"
     (listed,) = json.loads(orchestrate("status", ".", "--json", cwd=tmp_path).stdout)["runs"]
