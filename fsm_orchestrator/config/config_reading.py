@@ -256,22 +256,29 @@ def _problems(
     """Return one line for each problem, with the line of the file that it is about."""
     found = []
     for problem in validation.problems(error):
-        path = tuple("json" if part == "json_" else part for part in problem.location)
+        location = ("json" if part == "json_" else part for part in problem.location)
+        path = place_written(tuple(location), document)
         what = _what(problem, path, document)
-        found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
+        is_missing = problem.kind == "missing"
+        place = path[:-1] if is_missing else path  # of what is missing, the table has a line
+        found.append((line_of(text, place) or 0, f"{_at(name, text, place)}: {what}"))
     return found
 
 
 def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
+    if problem.kind == "missing":
+        return f"key {_shown(path)} is missing"
     if problem.is_unknown_key:
+        if path[:1] == ("stage",) and path[2:] == ("exit_codes",):
+            return f"key {_shown(path)} belongs into the lifecycle file"
         return validation.unknown_key(
             path, _known_keys(path, document), shown=".".join(map(str, path))
         )
+    value = value_at(document, path)
     said = f"key {_shown(path)}: {validation.expectation(problem)}"
     if not {"env", "secrets"}.isdisjoint(path):
         return said
-    value = value_at(document, path)
-    if "artifact" in path and isinstance(value, dict):
+    if isinstance(value, dict) and ("artifact" in path or path == ("budget",)):
         return said  # what is wrong is what stands in the table
     return f"{said}, not {described(value)}{word_hint(path, value)}"
 

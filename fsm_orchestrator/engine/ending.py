@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 from functools import partial
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
@@ -16,10 +16,12 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
-from fsm_orchestrator.record.recorder import LostHome
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.lost_home import LostHome
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
 """After these the checkpoint stays as it is: it cannot be written (unless the disk was full, and

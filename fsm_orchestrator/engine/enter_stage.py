@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -13,18 +13,17 @@ from fsm_orchestrator.engine.hands import Hands
 from fsm_orchestrator.engine.machine import CalledOffError, Fact
 from fsm_orchestrator.engine.printed import reader_of
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
+from fsm_orchestrator.model.endings import Exited, Interrupted
+from fsm_orchestrator.model.execution import StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
-from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import (
-    Containment,
     Ending,
     EventName,
     StageStatus,
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.verifying import Verifying
-
-LEAKS_NAMED_MAX: Final = 3
-LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
 class EnterStage:
@@ -133,9 +129,11 @@ class EnterStage:
             execution, self._recorder.draft.attempts_made(stage)
         ):
             retry += 1
-            wait_ms = policy.wait_ms(retry)
+            wait_ms, allowance = policy.wait_ms(retry), self._context.allowance
+            if allowance is not None:
+                wait_ms = allowance.at_most(wait_ms)
             self._note_retry(execution, wait_ms, policy.max_attempts)
-            if not self._wait(wait_ms):
+            if not self._wait(wait_ms) or (allowance is not None and allowance.is_over):
                 break
             execution = self._run(stage, is_retry=True)
         return execution
@@ -176,11 +174,7 @@ class EnterStage:
         self, stage: str, *, is_retry: bool
     ) -> tuple[Attempt, RunLogger, StageExecution | None]:
         attempt = self._beginnings.here(stage)
-        limits, time_limit = self._preparation.limits_of(stage), None
-        if self._at_end is not None:
-            limits = self._at_end.within(limits)
-        elif self._context.allowance is not None:
-            limits, time_limit = self._context.allowance.within(limits)
+        limits, time_limit = self._allowed(self._preparation.limits_of(stage))
         settings = self._preparation.settings[stage]
         work = self._beginnings.work_of(stage)
         again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
@@ -207,15 +201,19 @@ class EnterStage:
     def _end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
         self._context.log_seals.seal(execution.stage, execution.attempt)
         if execution.has_lost_keeper:
+            from fsm_orchestrator.engine.left_behind import note_lost_keeper  # noqa: PLC0415 - rare
+
             self.has_lost_one = True
-            self._end_strays(execution.stage)
-            self._note_loss(execution.stage)
+            note_lost_keeper(self._context, execution.stage, adopts=self._runner.adopts)
         if self._hands.is_in_group:
             execution = self._kept_end(execution, log)
         else:
             self._recorder.draft = self._recorder.draft.attempt_ended(execution)
             _log_end(log, execution)
-        self._warn_of_leaks(execution, log)
+        if execution.leaked_count:
+            from fsm_orchestrator.engine.left_behind import warn_of_leaks  # noqa: PLC0415 - rare
+
+            warn_of_leaks(self._context, execution, log)
         return execution
 
     def _kept_end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
@@ -228,6 +226,7 @@ class EnterStage:
             )
         except CalledOffError as request:
             from fsm_orchestrator.engine.interruptions import taken_back  # noqa: PLC0415 - rare
+            from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
 
             problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
             execution = execution if problem is None else taken_back(execution, problem)
@@ -286,14 +285,17 @@ class EnterStage:
             on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
             open_meter=None if allowance is None else allowance.opener(record),
             time_limit=time_limit,
-            within=self._within,
+            within=lambda limits: self._allowed(limits)[0],
             verifying=partial(self._verifying, record.stage, log),
             guard=self._beginnings.guard_of(record.stage),
         )
 
-    def _within(self, limits: Limits) -> Limits:
+    def _allowed(self, limits: Limits) -> tuple[Limits, tuple[TimeLimit, int] | None]:
+        """Return what may be taken of limits now, and whose time that is, if not their own."""
         allowance = self._context.allowance
-        return limits if allowance is None else allowance.within(limits)[0]
+        if self._at_end is not None and self._at_end.is_short:
+            return self._at_end.within(limits), None  # its grace, whatever time is left
+        return (limits, None) if allowance is None else allowance.within(limits)
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:
         """Return what has something done by the thread that keeps the record."""
@@ -304,45 +306,6 @@ class EnterStage:
 
         count = len(self._preparation.settings[stage].verify)
         return LoggedVerifying(self._context, stage, log, count, self._hands.ask)
-
-    def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
-        for process in execution.leaked_processes:
-            log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
-        count = execution.leaked_count
-        if count:
-            shown = [
-                f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
-                for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
-            ]
-            named = f": {', '.join(shown)}" if shown else ""
-            more = f" and {count - len(shown)} more" if shown and count > len(shown) else ""
-            left = counted(count, "process")
-            self._context.warn(
-                f"stage {execution.stage!r} exited and left {left} running{named}{more}; ended now",
-                stage=execution.stage,
-            )
-
-    def _note_loss(self, stage: str) -> None:
-        """Record that the ending of processes did not reach as far as it was said to."""
-        self._recorder.update_invocation(containment=Containment.PROCESS_GROUP)
-        rest = (
-            "what came of it was ended by the orchestrator"
-            if self._runner.adopts
-            else "what had left its session may not have been found"
-        )
-        self._context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)
-
-    def _end_strays(self, stage: str) -> None:
-        """End what can still be found of an attempt whose keeper is gone.
-
-        Raises:
-            OperationError: one of them is alive still.
-        """
-        from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, loads psutil
-
-        attempt = self._recorder.draft.open_attempt_of(stage)
-        if attempt is not None:
-            end_leftovers(attempt, 0)
 
     def _on_started(self, stage: str, pid: int) -> None:
         draft = self._recorder.draft

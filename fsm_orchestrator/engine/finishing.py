@@ -15,7 +15,8 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.vocabulary import ExitCode, Outcome, StageStatus, Trigger
@@ -115,6 +116,8 @@ class Finishing:
             OUTCOME_VARIABLE: self._outcome.value,
             CAUSE_VARIABLE: cause[:CAUSE_CHARACTERS_MAX],
         }
+        allowance = self._context.allowance
+        is_short = is_short or (allowance is not None and allowance.is_over)
         execution = self._stages.run_at_end(self._stage, AtEnd(told, is_short))
         if not (execution.status.is_good or last_stage.counts(self._recorder.draft)):
             what = execution.status.value if execution.problem is None else execution.problem.cause

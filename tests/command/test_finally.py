@@ -274,3 +274,32 @@ def test_it_runs_after_stages_side_by_side(tmp_path: Path) -> None:
     report = report_of(tmp_path / "out")
     assert [one["stage"] for one in report["stage_executions"]][-1] == "cleanup"
     assert [one[0] for one in tidied(tmp_path)] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("cleanup", "status"),
+    [("true", "success"), ("exec sleep 600", "timeout")],
+    ids=["quick", "slow"],
+)
+def test_it_has_its_grace_where_the_time_of_the_run_is_up(
+    tmp_path: Path, cleanup: str, status: str
+) -> None:
+    """It always runs, and takes no more of what was not given."""
+    graces = ("--cleanup-kill-grace", "4s", "--run-timeout", "3s")
+    ended = run(tmp_path, "exec sleep 600", cleanup, *graces)
+    report = report_of(tmp_path / "out")
+    assert (ended.code, report["terminal_state"]) == (124, "timeout")
+    last = report["stage_executions"][-1]
+    assert (last["stage"], last["status"]) == ("cleanup", status)
+    assert [told[0] for told in tidied(tmp_path)] == ["timeout"]
+
+
+@pytest.mark.parametrize("spent", ["5", "6"], ids=["nothing left", "exceeded"])
+def test_it_runs_where_the_budget_is_spent(tmp_path: Path, spent: str) -> None:
+    """No other stage is started then."""
+    meter = f"""printf '{{"unit": "usd", "amount": {spent}}}\\n' >> "$ORCHESTRATOR_METER"; exit 3"""
+    more = ("--executor-max-attempts", "2", "--executor-retry-exit-code", "3")
+    ended = run(tmp_path, meter, "true", "--budget", "usd=5", *more)
+    assert ended.code == 1
+    assert statuses(report_of(tmp_path / "out"))[-1] == ("cleanup", "success")
+    assert [told[0] for told in tidied(tmp_path)] == ["failed"]

@@ -95,7 +95,8 @@ def test_wait_for_a_retry_ends_with_it(tmp_path: Path) -> None:
     assert (entry["ending"], entry["status"]) == ("timed_out", "timeout")
     assert entry["error"].startswith("the time of this invocation (--run-timeout")
     assert [one["event"] for one in events_of(tmp_path / "out")].count("budget.spent") == 1
-    assert orchestrate("out", "--resume", *shell("manager", "exit 0"), cwd=tmp_path).code == 0
+    more = (*shell("manager", "exit 0"), "--run-timeout", "1h")
+    assert orchestrate("out", "--resume", *more, cwd=tmp_path).code == 0
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_artifacts_of_two_stages_of_a_group_may_not_overlap(tmp_path: Path) -> N
 def test_record_that_cannot_be_kept_ends_all(tmp_path: Path) -> None:
     """One of them puts a directory in the checkpoint's place: the run has failed, all are ended."""
     path = "out/orchestrator_checkpoint.json"
-    breaks = f"{MEETS}; rm {path}; mkdir {path}; exit 0"
+    breaks = f"{MEETS}; until rm -f {path}; mkdir {path} 2>/dev/null; do :; done; exit 0"
     words = {"lint": breaks, "unit_tests": STAYS, "scan": STAYS}
     report = run(config(tmp_path, words))
     assert (report.exit_code, report.terminal_state) == (1, "failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -62,9 +63,11 @@ def test_what_differs_is_not_folded(tmp_path: Path) -> None:
     resume(RunConfig(output_directory=output, gates={Gate.CI: "pending"}))
     for _ in range(3):
         resume(RunConfig(output_directory=output))
-    assert orchestrate("out", "--resume", *PASSING, *stages(), cwd=tmp_path).code == 0
+    state = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+    given = ("out", "--resume", *PASSING, *stages())
+    assert orchestrate(*given, cwd=tmp_path, env=state).code == 0
     for _ in range(3):
-        assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+        assert orchestrate("out", "--resume", cwd=tmp_path, env=state).code == 0
     invocations = checkpoint_of(output)["invocations"]
     counts = [(one["number"], (one["repeats"] or {"count": 0})["count"]) for one in invocations]
     # 5 asks for CI by flag, 6 to 8 find it kept; 10 and 11 come to the same

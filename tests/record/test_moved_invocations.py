@@ -28,7 +28,6 @@ from tests.support.command import (
     report_of,
     stages,
 )
-from tests.support.copies import own_copy
 from tests.support.schema_checks import assert_output_valid
 
 PASSED = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
@@ -298,12 +297,17 @@ def moments() -> Iterator[int]:
 
 def test_kill_while_they_are_moved_loses_and_doubles_none(tmp_path: Path) -> None:
     """Whenever the resume that moves them is killed, each is in one place after the next."""
-    failed(tmp_path / "before", KEPT_MAX - 1, until="../content")
+    output, private = tmp_path / "out", tmp_path / "state"
+    failed(output, KEPT_MAX - 1, until="../content")
+    shutil.copytree(output, tmp_path / "before", symlinks=True)
+    shutil.copytree(private, tmp_path / "state-before")
     seen = set()
     for number in moments():
-        output = tmp_path / "out"
-        shutil.rmtree(output, ignore_errors=True)
-        own_copy(tmp_path / "before", output, symlinks=True)
+        for one in output.iterdir():  # the directory stays: it is the run's
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        shutil.copytree(tmp_path / "before", output, symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(private)
+        shutil.copytree(tmp_path / "state-before", private)
         if not killed_at(number, output):
             break
         state = (

@@ -19,6 +19,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record import checkpoint_reader, recorder
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
+from fsm_orchestrator.record.record_check import record_digest
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Gate, Outcome
 from tests.support.command import CHECKPOINT, EVENTS, REPORT, orchestrate
@@ -87,8 +88,8 @@ def test_crowded_line_of_the_events_is_none_of_ours(tmp_path: Path) -> None:
     run(RunConfig(output_directory=out, gates={**PASSED, Gate.REVIEW: "missing"}))
     with (out / EVENTS).open("ab") as events:
         events.write(b'{"seq":99,"at":"","event":"","run_id":"","x":[%s0]}\n' % (b"0," * 500_001))
-    done = resume(RunConfig(output_directory=tmp_path, gates=PASSED, allow_empty=True))
-    assert done.closure_ready
+    given = {"gates": PASSED, "allow_empty": True, "accept_record": record_digest(out)}
+    assert resume(RunConfig.model_validate({"output_directory": out, **given})).closure_ready
 
 
 def test_record_of_too_many_values_is_not_written(

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from fsm_orchestrator import RunConfig
-from fsm_orchestrator.errors import CheckpointError, TamperedError
+from fsm_orchestrator.errors import CheckpointError, OrchestratorError, TamperedError
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.record_check import record_digest
@@ -65,7 +65,7 @@ class Place(NamedTuple):
             patch.setenv("XDG_STATE_HOME", str(self.cwd / "state"))
             try:
                 prepare(RunConfig(output_directory=self.out, resume=True))
-            except CheckpointError as error:
+            except OrchestratorError as error:  # where it lies is looked at first
                 return str(error)
         return ""
 
@@ -266,9 +266,10 @@ def test_another_run_s_record_is_refused(tmp_path: Path) -> None:
     archived, foreign = files_of(tmp_path / "out"), files_of(tmp_path / "other")
     assert orchestrate("out", *PASSING, *stages(executor="exit 5"), cwd=tmp_path).code == 1
     place = Place(tmp_path, archived, files_of(tmp_path / "out"))
-    for record in (archived, foreign):
-        place.put(record)
-        assert f"{CHECKPOINT} is another run's" in place.refusal()
+    place.put(archived)
+    assert f"{CHECKPOINT} is another run's" in place.refusal()
+    place.put(foreign)
+    assert f"is a copy of the run in {tmp_path / 'other'}" in place.refusal()
     place.put(place.latest)
     assert place.refusal() == ""
 

@@ -13,9 +13,13 @@ from typing import Any
 from unittest.mock import patch
 
 from fsm_orchestrator.processes import table
+from fsm_orchestrator.secrets.state_key import own_key, with_mac
 from tests.support.command import CHECKPOINT
 
 _PLACE = re.compile(rb'"directory": ?"[^"]*", ?"device": ?[0-9]+, ?"inode": ?[0-9]+')
+
+
+_MAC = re.compile(rb'"mac":"[^"]*"}\s*\Z')
 
 
 def own_copy(source: Path, target: Path, **options: Any) -> Path:
@@ -26,12 +30,17 @@ def own_copy(source: Path, target: Path, **options: Any) -> Path:
 
 
 def at_home(output: Path) -> None:
-    """Let the checkpoint in a directory, whatever else is in it, say that it belongs there."""
+    """Let the checkpoint in a directory, whatever else is in it, say that it belongs there.
+
+    It is proved by the key of the private state of this process, if there is one.
+    """
     path, here = output / CHECKPOINT, output.stat()
     numbers = f'"device":{here.st_dev},"inode":{here.st_ino}'
     place = f'"directory":{json.dumps(str(output))},{numbers}'.encode()
     if path.is_file():
-        path.write_bytes(_PLACE.sub(lambda _: place, path.read_bytes(), count=1))
+        moved = _PLACE.sub(lambda _: place, path.read_bytes(), count=1)
+        unsigned, had_mac = _MAC.subn(b'"mac":null}', moved)
+        path.write_bytes(with_mac(unsigned, own_key(output)) + b"\n" if had_mac else moved)
 
 
 @contextlib.contextmanager

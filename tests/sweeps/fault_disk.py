@@ -36,7 +36,6 @@ from fsm_orchestrator.model.endings import Exited
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
@@ -332,8 +331,8 @@ class PlainRunner(ProcessRunner):
     A run then takes half the time, and what is done to files is none of the keeper's business.
     """
 
-    def __init__(self, interrupts: Interrupts, *, keepers: KeeperPool | None = None) -> None:
-        super().__init__(interrupts, may_keep=False, keepers=keepers)
+    def __init__(self, interrupts: Interrupts, **given: Any) -> None:
+        super().__init__(interrupts, may_keep=False, **given)
 
     @property
     def unable(self) -> str:
