@@ -66,7 +66,9 @@ def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
         if where_is(checkpoint, directory) is Whereabouts.COPIED:
             return ()
         lines = left_file.lines_of(checkpoint.home.directory)
-    place = str(os.stat(directory).st_ino)
+    place = ""
+    with contextlib.suppress(OSError):  # whoever opens what is in it next says that it is gone
+        place = str(os.stat(directory).st_ino)
     here = [one for one in lines if one.place == place]
     if not here:  # the directory was put back: a backup, or somebody's
         here = [one for one in lines if one.run_id == checkpoint.run_id]

@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.disk import files
-from tests.support.command import CHECKPOINT, COMMAND, EVENTS, PASSING, REPORT, environment
+from tests.support.command import (
+    CHECKPOINT,
+    COMMAND,
+    EVENTS,
+    PASSING,
+    REPORT,
+    environment,
+    orchestrate,
+)
 
 TRACED = "execve,rename,renameat,renameat2,fsync,fdatasync,write"
 
@@ -178,6 +186,7 @@ def test_checkpoint_says_nothing_that_is_not_synced(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tracing")
 def test_both_files_are_durable_at_the_end(tmp_path: Path) -> None:
     """Synced before they take their places for the last time, and their directory after it."""
+    assert orchestrate("first", *PASSING, cwd=tmp_path).code == 0  # makes the user's key
     out = tmp_path / "out"
     calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
     names = [(call.name, call.path) for call in calls]

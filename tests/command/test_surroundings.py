@@ -88,7 +88,7 @@ def test_home_and_temporary_directory_are_not_needed(
     """A run is done, and selftest holds, where neither can be used."""
     assert run(tmp_path, *RUN, env=variables).returncode == 0
     assert report_of(tmp_path / "out")["terminal_state"] == "done"
-    assert sorted(os.listdir(tmp_path)) == ["out"]
+    assert sorted(os.listdir(tmp_path)) == ["out", "state"]
     if "USER" in variables:
         tested = run(tmp_path, "selftest", "out", "--kills", "1", env=variables)
         assert tested.returncode == 0, tested.stdout

@@ -323,7 +323,7 @@ def test_times_and_budgets_are_those_of_each_run(tmp_path: Path) -> None:
         "slow": ("ran", "timeout", 124),
     }
     (tmp_path / "go").touch()
-    more = little.replace("0.5", "2")
+    more, slow = little.replace("0.5", "2"), slow.replace('"3s"', '"1h"')
     fleet_file(tmp_path, f"little\n{more}", f"enough\n{enough}", f"slow\n{slow}")
     again = orchestrate("fleet", "runs.toml", "--retry-failed", cwd=tmp_path)
     assert again.code == 0, again.stdout

@@ -177,10 +177,10 @@ class Run:
         """
         self._launch(*options_of(stage), *executor, *options, command=command)
 
-    def resume(self, *, is_reaped: bool = True) -> dict[str, Any]:
+    def resume(self, *options: str, is_reaped: bool = True) -> dict[str, Any]:
         """Resume it to done, its stage calm from now on; the report."""
         (self.directory / "calm").touch()
-        self._launch("--resume")
+        self._launch(*(options or ("--resume",)))
         with self._witness.reaping() if is_reaped else contextlib.nullcontext():
             _, stderr = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert self.process.returncode == 0, stderr

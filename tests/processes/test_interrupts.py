@@ -26,6 +26,7 @@ from tests.support.command import (
     EVENTS,
     PASSING,
     REPORT,
+    accepting,
     checkpoint_of,
     environment,
     events_of,
@@ -131,8 +132,8 @@ class Running:
         return self._orchestrator.returncode
 
     def resume(self, *options: str) -> dict[str, Any]:
-        """Resume the run to done; its report."""
-        ended = orchestrate("out", "--resume", *options, cwd=self.directory)
+        """Resume the run to done, as the options say; its report."""
+        ended = orchestrate("out", *(options or ("--resume",)), cwd=self.directory)
         assert ended.code == 0, ended.stderr
         return report_of(self.output)
 
@@ -334,7 +335,7 @@ def test_leftover_whose_pid_was_not_recorded_is_found_by_its_token(running: Runn
     running.signal(signal.SIGKILL)
     running.end()
     change_open_attempt(running.output, pid=None, pid_identity=None)
-    report = running.resume()
+    report = running.resume(*accepting(running.output))
     assert not is_alive(stage)
     assert statuses(report) == [("manager", "skipped"), ("executor", "success")]
 
@@ -351,7 +352,7 @@ def test_stranger_that_has_the_pid_now_is_left_alone(
     with contextlib.suppress(ProcessLookupError):  # the keeper ends it as well
         os.kill(stage, signal.SIGKILL)
     change_open_attempt(running.output, pid=stranger.pid, pid_identity=identity)
-    report = running.resume()
+    report = running.resume(*accepting(running.output))
     assert statuses(report) == [("manager", "skipped"), ("executor", "success")]
     assert statuses(report["earlier_invocations"][0])[-1] == ("executor", "interrupted")
     assert stranger.poll() is None

@@ -34,6 +34,7 @@ from tests.processes.containment_cases import (
 )
 from tests.support.command import (
     CHECKPOINT,
+    accepting,
     checkpoint_of,
     environment,
     events_of,
@@ -236,7 +237,7 @@ def test_stranger_with_a_recorded_pid_is_left_alone(
     assert identity in checkpoint["open_attempts"][0].values()
     checkpoint["open_attempts"][0][whose] = stranger.pid
     (run.output / CHECKPOINT).write_text(json.dumps(checkpoint))
-    report = run.resume()
+    report = run.resume(*accepting(run.output))
     assert statuses(report)[0] == ("manager", "success")
     assert stranger.poll() is None
 
