@@ -172,7 +172,8 @@ def _attempt_bars(visit: InvocationRecord) -> Iterator[Bar]:
         if not one.attempt:
             continue
         before = last.get(one.stage)
-        if before is not None and before.attempt + 1 == one.attempt:
+        is_same_work = before is not None and before.idempotency_key == one.idempotency_key
+        if before is not None and is_same_work and before.attempt + 1 == one.attempt:
             wait = _wait_bar(visit, before, one)
             if wait.took_ms:
                 yield wait
