@@ -18,6 +18,7 @@ from fsm_orchestrator.vocabulary import (
     LogLevel,
     OnChangedStage,
     OnLeak,
+    RelativeTo,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "log_level": LogLevel,
     "on_changed_stage": OnChangedStage,
     "on_leak": OnLeak,
+    "relative_to": RelativeTo,
     "killed_by": RetrySignal,
 }
 _OF_KEY: Final = {key: tuple(one.value for one in words) for key, words in _SETS.items()}

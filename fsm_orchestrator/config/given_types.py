@@ -1,5 +1,6 @@
 """The types of what an operator gives for a stage: texts, names of variables, and lists of them."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +24,16 @@ Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
-Base = Annotated[str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$")]
+def _a_base(given: Any) -> Any:
+    is_path = isinstance(given, str) and os.path.isabs(given) and "\0" not in given
+    if isinstance(given, str) and not is_path and given not in ("file", "cwd"):
+        raise ValueError("should be file, cwd or an absolute path")
+    return given
+
+
+Base = Annotated[
+    str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$"), BeforeValidator(_a_base)
+]
 """What the paths of a file are relative to: one of `RelativeTo`, or an absolute path."""
 
 

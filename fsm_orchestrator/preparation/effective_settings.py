@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never, cast
 
 from fsm_orchestrator.config.config_file import ConfigFile
+from fsm_orchestrator.config.origins import TIME_KEYS
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.model.base import StrictModel
@@ -130,13 +131,13 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
 
 
 def _budget_settings(budget: RunBudget | None, origin: Origin) -> Iterator[Setting]:
-    if budget is None:
-        return
-    times = {"run_timeout_ms": budget.run_timeout_ms, "total_timeout_ms": budget.total_timeout_ms}
-    for key, value in times.items():
-        if value is not None:
-            yield _setting((key,), value, origin(key))
-    for unit, amount in budget.units.items():
+    for key in TIME_KEYS:
+        value = None if budget is None else getattr(budget, key)
+        yield _setting((key,), value, None if value is None else origin(key))
+    units = {} if budget is None else budget.units
+    if not units:
+        yield _setting(("budget",), None, None)
+    for unit, amount in units.items():
         yield _setting(("budget", unit), amount, origin("budget", unit))
 
 

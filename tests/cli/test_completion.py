@@ -229,10 +229,10 @@ def test_stage_options_are_those_of_the_lifecycle_that_is_typed(
     """`--rev` gives `--reviewer-bin` only where the lifecycle meant has a reviewer."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert REVIEWER_OPTION in offered(typed(tmp_path), "--rev", tmp_path)
-    assert offered(("other",), "--rev", tmp_path) == ["--review-status"]
-    assert offered(("other", "--manager-arg", "--lifecycle=reviewed_run"), "--rev", tmp_path) == [
-        "--review-status"
-    ]
+    own = ["--review-status", "--reverify"]
+    assert offered(("other",), "--rev", tmp_path) == own
+    is_argument = ("other", "--manager-arg", "--lifecycle=reviewed_run")
+    assert offered(is_argument, "--rev", tmp_path) == own
 
 
 def test_stages_and_run_ids_of_a_run(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ REFUSALS: Final[Sequence[tuple[str, ...]]] = (
     ("approve", OUT, "--key", f"{OUT}/key"),
     ("lifecycle", ODD),
     ("schema", ODD),
+    ("fleet", f"{ODD}.toml"),
+    ("fleet", f"{ODD}/a{ODD}.json"),
     ("completion", ODD),
     ("diagram", f"{OUT}.toml"),
     ("diagram", "--diff", ODD, ODD),

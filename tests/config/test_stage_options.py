@@ -89,7 +89,8 @@ def test_reference_names_options_of_a_stage_as_they_are() -> None:
     shown = [one for cell in cells for one in re.findall(r"`--manager-([^`]*)`", cell)]
     rows = set()
     for row in STAGE_OPTIONS:
-        value = "\\|".join(row.kind.words) if isinstance(row.kind, Choices) else row.kind.metavar
+        words = row.kind.words if isinstance(row.kind, Choices) else ()
+        value = row.kind.metavar or "\\|".join(words)
         rows.add(f"{row.suffix} {value}".strip())
         if isinstance(row.kind, Bounds) and row.kind.measure is not None:
             rows |= {f"{suffix} {one}" for suffix in row.suffixes for one in (value, "N", "BYTES")}

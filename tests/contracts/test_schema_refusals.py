@@ -20,6 +20,8 @@ MAPS: Final = frozenset({"stages", "env_digests", "secret_digests", "by_setting"
 """Keys whose objects may have any number of keys of their own …"""
 NAMES_ARE_FREE: Final = frozenset({"env_digests", "secret_digests"})
 """… of any name."""
+EXECUTIONS: Final = "stage_executions"
+"""Their `program` may be lacking: where nothing was started, or the clock stands still."""
 
 
 def places_in(document: Any, place: Place = ()) -> Iterator[Place]:
@@ -66,7 +68,10 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_forged_report_is_refused(rich: Path) -> None:
     """A report with a key removed, of another type or unknown, however deep, is not valid."""
-    assert accepted(SchemaName.REPORT, report_of(rich)) == []
+    assert accepted(SchemaName.REPORT, report_of(rich)) == [
+        f"('{EXECUTIONS}', 0, 'program') removed",
+        f"('earlier_invocations', 0, '{EXECUTIONS}', 0, 'program') removed",
+    ]
 
 
 def test_forged_checkpoint_is_refused(rich: Path, tmp_path: Path) -> None:
@@ -74,7 +79,8 @@ def test_forged_checkpoint_is_refused(rich: Path, tmp_path: Path) -> None:
     done = checkpoint_of(rich)
     killed = checkpoint_of(run_to(ENDINGS["killed"], tmp_path))
     assert killed["open_attempts"]
-    assert accepted(SchemaName.CHECKPOINT, done) == []
+    lacking = f"('invocations', 0, '{EXECUTIONS}', 0, 'program') removed"
+    assert accepted(SchemaName.CHECKPOINT, done) == [lacking]
     killed_late = {**done, "open_attempts": killed["open_attempts"]}
     assert accepted(SchemaName.CHECKPOINT, killed_late, below=("open_attempts",)) == []
 
@@ -83,7 +89,9 @@ MAY_LACK: Final = {
     "run.warning": ("stage",),
     "run.ended": ("containment",),
 }
-"""The keys that events of a file may lack."""
+"""The keys that events of a file may lack …"""
+UNCHAINED: Final = ("prev", "mac")
+"""… and all of them, where there is no file, or no key."""
 
 
 def test_forged_event_is_refused(rich: Path) -> None:
@@ -91,7 +99,10 @@ def test_forged_event_is_refused(rich: Path) -> None:
     events = {event["event"]: event for event in events_of(rich)}
     assert len(events) >= 8
     for event in events.values():
-        may_lack = {f"('{key}',) removed" for key in MAY_LACK.get(event["event"], ())}
+        may_lack = {
+            f"('{key}',) removed" for key in (*UNCHAINED, *MAY_LACK.get(event["event"], ()))
+        }
+        may_lack |= {"('execution', 'program') removed"}
         may_lack |= {f"('settings', '{key}') removed" for key in event.get("settings", ())}
         assert set(accepted(SchemaName.EVENT, event)) <= may_lack, event
 

@@ -168,7 +168,7 @@ VALUES = (
         'trigger = "go"',
         "transition 1 (go from pending): key 'trigger' is 'go'; expected one of start,"
         " gates_passed, gates_refused, stage_succeeded, stage_failed, stage_timed_out,"
-        " stage_declined, stage_blocked, rework_requested, run_aborted, resume",
+        " stage_declined, stage_blocked, rework_requested, run_aborted, run_timed_out, resume",
     ),
     refused(
         "a guard that would be imported",

@@ -91,6 +91,7 @@ def test_command_survives_hidden_characters() -> None:
         explanation={"next_step": {"remedies": (), "who": "you", "would": ()}},
         headline={"look": {"tone": "good"}},
         command=shell_words(given),
+        reverify=(),
     )
     parser = Parser()
     parser.feed(html)
