@@ -198,32 +198,6 @@ class Operation(StrEnum):
         return self.value.partition(".")[0]
 
 
-class Whereabouts(StrEnum):
-    """The place of a record, as against the directory that it was written in."""
-
-    HOME = "home"
-    MOVED = "moved"
-    """That very directory, by a new name."""
-    CARRIED = "carried"
-    """Another directory on another file system of this machine, and the old one is gone: so `mv`
-    leaves it."""
-    COPIED = "copied"
-    """Another directory, and the one that the run works in is on this machine."""
-    BROUGHT = "brought"
-    """Another directory: from another machine, out of a backup, or of an original that is not to be
-    found."""
-
-    @property
-    def has_processes(self) -> bool:
-        """Whether the processes that the record names are the run's, here and now."""
-        return self in {Whereabouts.HOME, Whereabouts.MOVED}
-
-    @property
-    def has_values(self) -> bool:
-        """Whether the private file that the record names is the run's."""
-        return self.has_processes or self is Whereabouts.CARRIED
-
-
 class HeldBy(StrEnum):
     """The program that holds an output directory: the command, or one that uses the library."""
 
@@ -273,19 +247,6 @@ class Compared(StrEnum):
     INPUTS = "inputs"
     VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
-
-
-class PlannedAction(StrEnum):
-    """What an invocation would do about a stage."""
-
-    RUN = "run"
-    FAIL = "fail"
-    """It would be started, and cannot be as things are."""
-    VERIFY = "verify"
-    """What it did would be verified again, and it would not be run."""
-    SKIP = "skip"
-    PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
-    NOT_REACHED = "not_reached"
 
 
 class RelativeTo(StrEnum):

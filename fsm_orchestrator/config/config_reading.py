@@ -79,7 +79,7 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     """
     spelled, wrong = _spelled_out(document)
     if "budget" in spelled:
-        spelled["budget"] = _exact_budget(text)
+        spelled["budget"] = _exact_budget(document["budget"], text)
     found = [
         (line_of(text, path) or 0, f"{_at(name, text, path)}: key {_shown(path)}: {what}")
         for path, what in wrong
@@ -95,16 +95,19 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     return ReadConfig(name=name, text=text, content=content)
 
 
-def _exact_budget(text: str) -> Any:
-    """Return the table of the budget with its numbers as they are written, never as floats."""
+def _exact_budget(budget: Any, text: str) -> Any:
+    """Return the table of the budget with its numbers as they are written, never as floats.
+
+    Without a text, the document has them as they are written.
+    """
     from decimal import Decimal  # noqa: PLC0415 - only with a budget
 
-    budget = tomllib.loads(text, parse_float=Decimal)["budget"]
-    if not isinstance(budget, dict):
+    exact = tomllib.loads(text, parse_float=Decimal)["budget"] if text else budget
+    if not isinstance(exact, dict):
         return budget
     return {
         unit: format(amount, "f") if isinstance(amount, Decimal) else amount
-        for unit, amount in budget.items()
+        for unit, amount in exact.items()
     }
 
 
@@ -253,22 +256,29 @@ def _problems(
     """Return one line for each problem, with the line of the file that it is about."""
     found = []
     for problem in validation.problems(error):
-        path = tuple("json" if part == "json_" else part for part in problem.location)
+        location = ("json" if part == "json_" else part for part in problem.location)
+        path = place_written(tuple(location), document)
         what = _what(problem, path, document)
-        found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
+        is_missing = problem.kind == "missing"
+        place = path[:-1] if is_missing else path  # of what is missing, the table has a line
+        found.append((line_of(text, place) or 0, f"{_at(name, text, place)}: {what}"))
     return found
 
 
 def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
+    if problem.kind == "missing":
+        return f"key {_shown(path)} is missing"
     if problem.is_unknown_key:
+        if path[:1] == ("stage",) and path[2:] == ("exit_codes",):
+            return f"key {_shown(path)} belongs into the lifecycle file"
         return validation.unknown_key(
             path, _known_keys(path, document), shown=".".join(map(str, path))
         )
+    value = value_at(document, path)
     said = f"key {_shown(path)}: {validation.expectation(problem)}"
     if not {"env", "secrets"}.isdisjoint(path):
         return said
-    value = value_at(document, path)
-    if "artifact" in path and isinstance(value, dict):
+    if isinstance(value, dict) and ("artifact" in path or path == ("budget",)):
         return said  # what is wrong is what stands in the table
     return f"{said}, not {described(value)}{word_hint(path, value)}"
 

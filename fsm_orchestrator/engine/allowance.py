@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.engine.machine import Fact, TimeIsUpError
 from fsm_orchestrator.model.budget import RunBudget, TimeStop
-from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.model.promises import OnUnmetered, TimeLimit
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.spending import nothing_left, spent_in, worked_ms

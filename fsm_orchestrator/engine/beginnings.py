@@ -14,7 +14,8 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.errors import InternalError, OperationError
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord, cycle_in
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.digest import sha256_of

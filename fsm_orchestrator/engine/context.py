@@ -19,7 +19,6 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
-from fsm_orchestrator.record.chain import Gap, GapCause
 from fsm_orchestrator.record.closure import WorkVerdict
 from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.event_log import RunLogger
@@ -30,7 +29,6 @@ from fsm_orchestrator.record.settings_part import settings_since
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.stages.output_files import LogSeals
-from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 if TYPE_CHECKING:
@@ -101,8 +99,12 @@ class RunContext:
 
         `ended` is what was left of interrupted attempts.
         """
-        self._log_gap()
         draft = self.recorder.draft
+        is_continued = draft.invocation.number > 1
+        if is_continued:
+            from fsm_orchestrator.engine import lost_events  # noqa: PLC0415 - only for a resume
+
+            lost_events.log_gap(self, self._event_file)
         about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
         self.log.emit(
             EventName.RUN_STARTED,
@@ -125,31 +127,11 @@ class RunContext:
         if self.preparation.slow_artifact is not None:
             self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()
-        self._note_missing_events()
+        if is_continued:
+            lost_events.warn_of_missing(self, self._event_file)
         self._note_missing_key()
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
-
-    def _log_gap(self) -> None:
-        """Log that the events do not go on from the line that was written last."""
-        gap = self._event_file.gap
-        accepted = self.recorder.draft.invocation.accepted
-        if gap is None and accepted is not None:
-            known = self.preparation.checkpoint
-            gap = Gap(known.last_event_seq, known.last_event_sha256, 0, is_torn_only=False)
-        if gap is None or self.recorder.draft.invocation.number == 1:
-            return
-        told: dict[str, Any] = {"last_seq": gap.last_seq, "cut_bytes": gap.cut_bytes}
-        if gap.last_sha256 is not None:
-            told["last_sha256"] = gap.last_sha256
-        if self.preparation.found_sha256 is not None:
-            told["checkpoint_sha256"] = self.preparation.found_sha256
-        cause = GapCause.TORN if gap.is_torn_only else GapCause.POWER_CUT
-        if self._event_file.lost is not None:
-            cause = GapCause.LOST
-        if accepted is not None:
-            cause = GapCause.ACCEPTED
-        self.log.emit(EventName.CHAIN_GAP, level="warning", cause=cause.value, **told)
 
     def _log_record(self) -> None:
         """Log what the record begins with: what is new in it, where the log has the rest."""
@@ -164,20 +146,6 @@ class RunContext:
             invocation=draft.invocation,
             settings=settings_since(found, draft),
         )
-
-    def _note_missing_events(self) -> None:
-        """Warn of events that are gone with their whole file, or went down with the machine."""
-        if self._event_file.failure is not None:
-            return  # what is in it cannot be said
-        lost, known = self._event_file.lost, self.recorder.draft.last_event_seq
-        if lost is not None and lost.loss is Loss.MISSING:
-            self.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")
-        elif lost is None and self._event_file.found_seq < known:
-            self.recorder.add_warning(
-                f"the events file {copyable(self._event_file.path)} ends with event"
-                f" {self._event_file.found_seq}, and {known} had been written: the machine went"
-                " down before they were on disk, or they were removed"
-            )
 
     def _note_missing_key(self) -> None:
         """Warn that nothing will tell whether the record was changed before the next invocation."""

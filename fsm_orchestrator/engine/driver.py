@@ -23,9 +23,9 @@ from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of, signal_name
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.endings import Exited, Interrupted, signal_name
 from fsm_orchestrator.model.invocation import TransitionRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.event_file import EventFile
@@ -135,6 +135,7 @@ class Driver:
             self._machine.fire(self._allowance.time_is_up())
         except CalledOffError as request:
             from fsm_orchestrator.engine.interruptions import take_back_success  # noqa: PLC0415 - rare
+            from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
 
             problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
             if problem is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 from functools import partial
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
@@ -16,10 +16,12 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
-from fsm_orchestrator.record.recorder import LostHome
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.lost_home import LostHome
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
 """After these the checkpoint stays as it is: it cannot be written (unless the disk was full, and
@@ -36,6 +38,8 @@ class RunEnd:
         self._interrupts = interrupts
         self._is_by_keyboard = False
         self._kept: WorkVerdict | None = None
+        self.is_put_right = False
+        """Whether the run failed for what others changed: its record can be kept all the same."""
 
     # -- closing ----------------------------------------------------------------------------
 
@@ -141,6 +145,7 @@ class RunEnd:
         from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
 
         self._recorder.is_degraded = True
+        self.is_put_right = failure.operation is Operation.CONTROL_VERIFY
         has_room = self._context.make_room(failure)
         interruptions.settle_open_attempts(self._context, f"interrupted: {failure}")
         self._emit_failure(
@@ -151,7 +156,7 @@ class RunEnd:
         try:
             is_kept = failure.operation in KEEP_CHECKPOINT
             if not is_kept or (has_room and failure.operation is Operation.CHECKPOINT_PERSIST):
-                self._abort(str(failure), machine, outcome)
+                self._abort_whole(str(failure), machine, outcome)
                 return self._recorder.report(outcome)
         except OperationError as second:
             self._emit_failure(second)
@@ -212,6 +217,21 @@ class RunEnd:
                 is_written=lost.is_written,
                 report=lost.report,
             )
+
+    def _abort_whole(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
+        """Take the edge for an aborted run, and end it also where its last stage makes it fail."""
+        was_over = self._recorder.draft.outcome is not None
+        try:
+            self._abort(cause, machine, outcome)
+        except OperationError as error:
+            if was_over or self._recorder.draft.outcome is None:
+                raise  # the record could not be kept
+            from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
+
+            interruptions.settle_open_attempts(self._context, f"interrupted: {error}")
+            own = self._context.add_own_failure(error.operation, str(error))
+            self._emit_failure(error, execution=own)
+            self._abort(str(error), machine, outcome)
 
     def _abort(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
         """Take the edge for an aborted run; from a terminal state there is none to take."""

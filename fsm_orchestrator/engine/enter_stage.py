@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -13,18 +13,17 @@ from fsm_orchestrator.engine.hands import Hands
 from fsm_orchestrator.engine.machine import CalledOffError, Fact
 from fsm_orchestrator.engine.printed import reader_of
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
+from fsm_orchestrator.model.endings import Exited, Interrupted
+from fsm_orchestrator.model.execution import StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
-from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import (
-    Containment,
     Ending,
     EventName,
     StageStatus,
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.verifying import Verifying
-
-LEAKS_NAMED_MAX: Final = 3
-LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
 class EnterStage:
@@ -205,15 +201,19 @@ class EnterStage:
     def _end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
         self._context.log_seals.seal(execution.stage, execution.attempt)
         if execution.has_lost_keeper:
+            from fsm_orchestrator.engine.left_behind import note_lost_keeper  # noqa: PLC0415 - rare
+
             self.has_lost_one = True
-            self._end_strays(execution.stage)
-            self._note_loss(execution.stage)
+            note_lost_keeper(self._context, execution.stage, adopts=self._runner.adopts)
         if self._hands.is_in_group:
             execution = self._kept_end(execution, log)
         else:
             self._recorder.draft = self._recorder.draft.attempt_ended(execution)
             _log_end(log, execution)
-        self._warn_of_leaks(execution, log)
+        if execution.leaked_count:
+            from fsm_orchestrator.engine.left_behind import warn_of_leaks  # noqa: PLC0415 - rare
+
+            warn_of_leaks(self._context, execution, log)
         return execution
 
     def _kept_end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
@@ -226,6 +226,7 @@ class EnterStage:
             )
         except CalledOffError as request:
             from fsm_orchestrator.engine.interruptions import taken_back  # noqa: PLC0415 - rare
+            from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
 
             problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
             execution = execution if problem is None else taken_back(execution, problem)
@@ -305,45 +306,6 @@ class EnterStage:
 
         count = len(self._preparation.settings[stage].verify)
         return LoggedVerifying(self._context, stage, log, count, self._hands.ask)
-
-    def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
-        for process in execution.leaked_processes:
-            log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
-        count = execution.leaked_count
-        if count:
-            shown = [
-                f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
-                for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
-            ]
-            named = f": {', '.join(shown)}" if shown else ""
-            more = f" and {count - len(shown)} more" if shown and count > len(shown) else ""
-            left = counted(count, "process")
-            self._context.warn(
-                f"stage {execution.stage!r} exited and left {left} running{named}{more}; ended now",
-                stage=execution.stage,
-            )
-
-    def _note_loss(self, stage: str) -> None:
-        """Record that the ending of processes did not reach as far as it was said to."""
-        self._recorder.update_invocation(containment=Containment.PROCESS_GROUP)
-        rest = (
-            "what came of it was ended by the orchestrator"
-            if self._runner.adopts
-            else "what had left its session may not have been found"
-        )
-        self._context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)
-
-    def _end_strays(self, stage: str) -> None:
-        """End what can still be found of an attempt whose keeper is gone.
-
-        Raises:
-            OperationError: one of them is alive still.
-        """
-        from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, loads psutil
-
-        attempt = self._recorder.draft.open_attempt_of(stage)
-        if attempt is not None:
-            end_leftovers(attempt, 0)
 
     def _on_started(self, stage: str, pid: int) -> None:
         draft = self._recorder.draft

@@ -15,7 +15,8 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.vocabulary import ExitCode, Outcome, StageStatus, Trigger
@@ -51,9 +52,10 @@ class Finishing:
         """Say whether the stage is to run now that the draft has ended; if it cannot, warn.
 
         A run whose record cannot be kept starts nothing more, and one that the calling program
-        ends goes at once.
+        ends goes at once. Files of the run that a stage has changed are put back by now.
         """
-        if self._recorder.is_degraded or self._context.is_judging_given_up:
+        is_kept = not self._recorder.is_degraded or self._end.is_put_right
+        if not is_kept or self._context.is_judging_given_up:
             return False
         stage = last_stage.due_at_end(self._recorder.draft)
         if stage is None or stage in self._settings:

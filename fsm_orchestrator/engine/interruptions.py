@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, gone_wrong
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord
+from fsm_orchestrator.model.problem import Problem, gone_wrong
+from fsm_orchestrator.record.unseen import attempts_interrupted
 from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
 from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus
 
@@ -31,7 +33,7 @@ def settle_open_attempts(context: RunContext, error: str) -> None:
     draft = context.recorder.draft
     attempts = draft.open_attempts
     if attempts:
-        settled = draft.attempts_interrupted(error=error)
+        settled = attempts_interrupted(draft, error=error)
         context.recorder.draft = settled
         executions = settled.invocation.stage_executions[-len(attempts) :]
         for attempt, execution in zip(attempts, executions, strict=True):

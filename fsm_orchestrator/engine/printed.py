@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.output_files import log_names

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -19,7 +21,7 @@ from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.chain import Chain, genesis
 from fsm_orchestrator.record.event_file import EventFile
-from fsm_orchestrator.record.event_log import Listener, NoSink, Sink, build_logger
+from fsm_orchestrator.record.event_log import Listener, NoSink, RunLogger, Sink, build_logger
 from fsm_orchestrator.record.left_file import Left
 from fsm_orchestrator.record.report import EventsHead, Report
 from fsm_orchestrator.record.report_reader import read_report
@@ -59,25 +61,12 @@ def record_refusal(
     masker = Masker(config.known_secrets())
     origin = origin_of(config.directory, clock, masker)
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
-    head = None
-    with contextlib.ExitStack() as stack:
-        sink: Sink = NoSink()  # a log that somebody may have changed is left as it is
-        if operation is not Operation.RECORD_VERIFY:
-            chain = Chain(genesis(run_id, None), own_key(output))
-            sink = stack.enter_context(contextlib.closing(EventFile(home, chain)))
-        build_logger(clock, masker, sink, listener).emit(
-            EventName.RUN_REFUSED,
-            level="error",
-            run_id=run_id,
-            error=str(error),
-            operation=operation,
-            execution_mode=mode.value,
-            execution=failure,
-            origin=origin,
-        )
-        if isinstance(sink, EventFile):
-            sink.sync()
-            head = EventsHead(seq=sink.last_seq, sha256=sink.head)
+    told: dict[str, Any] = {"run_id": run_id, "error": str(error), "operation": operation}
+    told |= {"execution_mode": mode.value, "execution": failure, "origin": origin}
+    # A log that somebody may have changed is left as it is.
+    is_left = operation is Operation.RECORD_VERIFY
+    chain = None if is_left else Chain(genesis(run_id, None), own_key(output))
+    head = _logged(home, chain, lambda sink: build_logger(clock, masker, sink, listener), told)
     report = Report(
         schema_version=1,
         product=PRODUCT,
@@ -116,6 +105,24 @@ def record_refusal(
         if left is not None:
             left_file.note_report(output, left, report.to_json())
         files.replace_file(path, report.to_json(), within=home)
+
+
+def _logged(
+    home: HeldDirectory,
+    chain: Chain | None,
+    logger_to: Callable[[Sink], RunLogger],
+    told: Mapping[str, Any],
+) -> EventsHead | None:
+    """Log the refusal, in the events file if there is a chain; return how far that has come."""
+    with contextlib.ExitStack() as stack:
+        sink: Sink = NoSink()
+        if chain is not None:
+            sink = stack.enter_context(contextlib.closing(EventFile(home, chain)))
+        logger_to(sink).emit(EventName.RUN_REFUSED, level="error", **told)
+        if isinstance(sink, EventFile):
+            sink.sync()
+            return EventsHead(seq=sink.last_seq, sha256=sink.head)
+    return None
 
 
 def _left_with(report: Path) -> Left | None:

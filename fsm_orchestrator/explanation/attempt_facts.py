@@ -12,7 +12,8 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.base import ExitMeaning
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.terminal import last_lines

@@ -17,7 +17,8 @@ from fsm_orchestrator.inspection.inspected_run import (
     StateNow,
 )
 from fsm_orchestrator.model.endings import PostmortemGap, signal_name
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Operation,

@@ -7,16 +7,16 @@ does: what is offered here is accepted there.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.run_config import StageGiven
-from fsm_orchestrator.config.stage_record import settings_of
-from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX, PRODUCT
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
+from fsm_orchestrator.explanation.raised_limits import raised_limits
 from fsm_orchestrator.explanation.remedies import (
     ACCEPT_KNOWINGLY,
     GIVE_SIGNALS,
@@ -27,25 +27,17 @@ from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.model.trust import Doubt
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
-from fsm_orchestrator.preparation.precedence import limits_in_force
+from fsm_orchestrator.preparation.planned_action import PlannedAction
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.phrases import counted, listed, option_prefix, signal_option
-from fsm_orchestrator.vocabulary import (
-    Ending,
-    GateSource,
-    OnChangedStage,
-    Outcome,
-    PlannedAction,
-    Standing,
-    Whereabouts,
-)
+from fsm_orchestrator.vocabulary import GateSource, OnChangedStage, Outcome, Standing
 
 NAMED_MAX: Final = 3
 """How many stages that share what would become of them are named."""
@@ -53,12 +45,6 @@ _ADOPT_THE_LATEST: Final = (
     "adopt it only if the run will not go on where it came from, and this is its latest record"
 )
 BEGIN_AGAIN: Final = "begin again: type the whole command of the run once more"
-_RAISED: Final = {
-    Ending.TIMED_OUT: ("timeout_ms", MILLISECONDS_MAX),
-    Ending.WENT_QUIET: ("idle_timeout_ms", MILLISECONDS_MAX),
-    Ending.OUTPUT_LIMIT: ("output_limit_bytes", BYTES_MAX),
-}
-"""The limit that a stage ran into, and the largest that it may have."""
 _VERBS: Final = {
     PlannedAction.RUN: "run",
     PlannedAction.FAIL: "fail in",
@@ -259,7 +245,7 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
         more, raised = raised_budget(view, checkpoint)
         words += more
         settings |= raised
-    for stage, field, limit in _raised_limits(view, checkpoint):
+    for stage, field, limit in raised_limits(view, checkpoint):
         given = StageGiven.model_validate({field: limit})
         words += option_words(stage, given)
         settings["stages"][stage] = {field: limit}
@@ -286,34 +272,6 @@ def _takes_signal(decision: GateDecision) -> bool:
     if decision.evidence is None or decision.source is not GateSource.EVIDENCE:
         return not decision.passed
     return decision.evidence.is_early_signal
-
-
-def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str, int]]:
-    """Double the limit that each stage ran into."""
-    for execution in view.report.failures:
-        record = checkpoint.stages.get(execution.stage)
-        failed = execution.failed_verification
-        if record is not None and failed is not None and failed.ending is Ending.TIMED_OUT:
-            settings = settings_of(execution.stage, record, {})
-            stage_limit = limits_in_force(checkpoint, execution.stage, settings).timeout_ms
-            limit = record.verify_timeout_ms or stage_limit
-            yield execution.stage, "verify_timeout_ms", min(2 * limit, MILLISECONDS_MAX)
-            continue
-        exceeded = execution.limit_exceeded
-        raised = _RAISED.get(execution.ending) if execution.ending is not None else None
-        if execution.metering is not None and execution.metering.stopped_by is not None:
-            continue  # that limit was the run's
-        if exceeded is not None:
-            raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
-        if record is None or raised is None:
-            continue
-        field, most = raised
-        limit = getattr(
-            limits_in_force(checkpoint, execution.stage, settings_of(execution.stage, record, {})),
-            field,
-        )
-        if limit is not None:
-            yield execution.stage, field, min(2 * limit, most)
 
 
 def _with_lost_values(

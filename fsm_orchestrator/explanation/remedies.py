@@ -93,8 +93,9 @@ _LEFT_WRONG: Final = {
     Ending.CONTRACT_VIOLATED: (
         "see to it that the work is done, or correct the contract if it asks for the wrong thing"
     ),
+    Ending.BUDGET_EXHAUSTED: _RAISE,
 }
-"""The remedies for what a stage has left."""
+"""The remedies for what a stage has left, or spent."""
 LIMITS: Final = frozenset(
     {
         *(Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED),
@@ -297,8 +298,13 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "put the program where the stage looks for it, or correct its settings"
         case Ending.EXITED | Ending.SIGNALED:
             return "fix the program, its arguments or its environment"
-        case Ending.PROTECTED_CHANGED | Ending.ARTIFACTS_WRONG | Ending.CONTRACT_VIOLATED:
-            return _LEFT_WRONG[execution.ending]
+        case (
+            Ending.PROTECTED_CHANGED
+            | Ending.ARTIFACTS_WRONG
+            | Ending.CONTRACT_VIOLATED
+            | Ending.BUDGET_EXHAUSTED
+        ) as left:
+            return _LEFT_WRONG[left]
         case Ending.VERIFICATION_FAILED:
             return (
                 "fix what the stage does, and run it again; where only what verifies it was wrong,"
@@ -309,7 +315,7 @@ def _stage_remedy(execution: StageExecution) -> str:
                 "give it more time only if that is justified; else give it less to do, or split"
                 " the work over stages"
             )
-        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED | Ending.BUDGET_EXHAUSTED as limit:
+        case Ending.OUTPUT_LIMIT | Ending.LIMIT_EXCEEDED as limit:
             less = "print" if limit is Ending.OUTPUT_LIMIT else "use"
             what = "its output limit" if limit is Ending.OUTPUT_LIMIT else "its limit"
             return f"make it {less} less, or raise {what}"

@@ -18,20 +18,22 @@ from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
 from fsm_orchestrator.inspection.holder import standing_of_held
-from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_building import build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
+from fsm_orchestrator.vocabulary import Outcome, Standing
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""

@@ -79,6 +79,8 @@ def _what(problem: Problem, value: object, schema: Schema) -> str:
     said = f"{verb} {described(value)}"
     if isinstance(value, list) and value and problem.kind in {"too_short", "too_long"}:
         said = f"has {len(value)}"
+    if key == "exit_codes" and isinstance(value, dict):
+        said = "has a key that is no exit code"
     return f"key {key!r} {said}; expected {_expected(location, value, schema)}"
 
 

@@ -21,12 +21,23 @@ from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.text.amounts import (
     AMOUNT_PATTERN,
     UNIT_PATTERN,
+    UNIT_WORDS,
     UNITS_MAX,
     amount_given,
     grouped,
+    is_unit,
 )
+from fsm_orchestrator.text.hidden import quoted
 
-UnitName = Annotated[str, StringConstraints(pattern=f"^{UNIT_PATTERN}$")]
+
+def _unit(value: Any) -> Any:
+    """Refuse what is no unit, in words: a pattern says little to who wrote USD."""
+    if isinstance(value, str) and not is_unit(value):
+        raise ValueError(f"{quoted(value)} is no unit: {UNIT_WORDS}")
+    return value
+
+
+UnitName = Annotated[str, StringConstraints(pattern=f"^{UNIT_PATTERN}$"), BeforeValidator(_unit)]
 Amount = Annotated[str, StringConstraints(pattern=f"^{AMOUNT_PATTERN}$")]
 
 

@@ -14,16 +14,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.model.base import ExitMeaning
-from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit, TimeLimit
-from fsm_orchestrator.model.together import why_interrupted
 from fsm_orchestrator.model.verified import (
     VerificationResult,
     kind_of_verified,
-    problem_of_verified,
 )
-from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -224,15 +219,12 @@ StageResult = (
 )
 
 
-_LEFT: Final[Mapping[type, tuple[Ending, StageStatus, str]]] = {
-    ProtectedChanged: (Ending.PROTECTED_CHANGED, StageStatus.FAILED, "changed what is protected"),
-    ArtifactsWrong: (
-        *(Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING),
-        "its expected artifacts are wrong",
-    ),
-    ContractViolated: (Ending.CONTRACT_VIOLATED, StageStatus.FAILED, "broke its contract"),
+_LEFT: Final[Mapping[type, tuple[Ending, StageStatus]]] = {
+    ProtectedChanged: (Ending.PROTECTED_CHANGED, StageStatus.FAILED),
+    ArtifactsWrong: (Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING),
+    ContractViolated: (Ending.CONTRACT_VIOLATED, StageStatus.FAILED),
 }
-"""What a process has left can be wrong: the ending, the status and the words of that."""
+"""What a process has left can be wrong: the ending and the status of that."""
 
 
 class Failings(NamedTuple):
@@ -292,7 +284,7 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
         case Lost():
             return Ending.LOST, StageStatus.FAILED
         case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
-            return _LEFT[type(result)][:2]
+            return _LEFT[type(result)]
         case ByExitCode(meaning=meaning):
             return meaning.ending, StageStatus.FAILED
         case Leaked():
@@ -322,86 +314,6 @@ def trigger_of(status: StageStatus) -> Trigger:
             return Trigger.RUN_ABORTED
         case _:
             assert_never(status)
-
-
-def problem_of(result: StageResult) -> Problem | None:
-    """Return what went wrong; None for success."""
-    if isinstance(result, VerificationResult):
-        return problem_of_verified(result)
-    details: tuple[str, ...] = ()
-    match result:
-        case Exited(code=code):
-            return _exited(code) if code else None
-        case Signaled(signum=signum):
-            cause = f"killed by {signal_name(signum)} (signal {signum})"
-        case TimedOut():
-            cause, details = _timed_out(result), (_how(result),)
-        case WentQuiet(idle_timeout_ms=idle_timeout_ms):
-            cause = f"printed nothing for {exact_span(idle_timeout_ms)}, its idle timeout"
-            details = (_how(result),)
-        case OutputExceeded(limit_bytes=limit_bytes):
-            cause = f"printed more than {exact_size(limit_bytes)}, its output limit, and was ended"
-        case LimitExceeded() | BudgetEnded():
-            cause = _beyond(result)
-        case NotSpawned(failure=failure, detail=detail):
-            cause = f"could not be started: {failure.value}: {detail}"
-        case Interrupted(by_then=by_then):
-            cause = why_interrupted(signal_name(result.signum), result.sibling)
-            details = () if by_then is None else (_by_then(by_then),)
-        case Lost(detail=detail):
-            cause = f"how it ended is not known: {detail}"
-        case ByExitCode(meaning=meaning, code=code):
-            cause = f"{meaning.words}, by exit code {code}"
-        case Leaked(others=others, code=code):
-            left = counted(others, "process")
-            cause = f"exited with code {code}, but left {left} running (--on-leak fail)"
-        case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
-            cause = (
-                f"exited with code {result.code}, but {_LEFT[type(result)][2]}: {result.summary}"
-            )
-        case _:
-            assert_never(result)
-    return Problem(cause=cause, details=details)
-
-
-def _exited(code: int) -> Problem:
-    from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
-
-    return Problem(cause=f"exited with code {code}", details=shell_words(code))
-
-
-def _beyond(result: LimitExceeded | BudgetEnded) -> str:
-    if isinstance(result, BudgetEnded):
-        return result.stop.words
-    from fsm_orchestrator.model.exceeded import exceeded_words  # noqa: PLC0415 - rare
-
-    return exceeded_words(result)
-
-
-def _timed_out(result: TimedOut) -> str:
-    cause = f"timed out after {exact_span(result.timeout_ms)}"
-    if result.limit is TimeLimit.STAGE:
-        return cause
-    from fsm_orchestrator.model.limit_words import rest_of_time  # noqa: PLC0415 - rare
-
-    return f"{cause}, {rest_of_time(result.limit, result.allowed_ms)}"
-
-
-def _how(stopped: TimedOut | WentQuiet) -> str:
-    if stopped.was_late:
-        return "ended by itself, as was seen only after that"
-    return "ignored SIGTERM and was killed" if stopped.was_killed else "ended on SIGTERM"
-
-
-def _by_then(end: Exited | Signaled) -> str:
-    match end:
-        case Exited(code=code):
-            how = f"had exited with code {code}"
-        case Signaled(signum=signum):
-            how = f"had been killed by {signal_name(signum)}"
-        case _:
-            assert_never(end)
-    return f"its process {how} by then, which does not count: it may have been asked to end too"
 
 
 def signal_name(signum: int) -> str:

@@ -7,8 +7,7 @@ Modules of models evaluate their annotations at once (no `from __future__ import
 would be compiled from its text, at every start.
 """
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -16,7 +15,6 @@ from fsm_orchestrator.model.base import (
     Many,
     Ordinal,
     Sha256,
-    StateName,
     StrictModel,
     Timestamp,
 )
@@ -328,57 +326,6 @@ class StageExecution(StrictModel):
         return Operation(self.command) if is_own else None
 
 
-class AttemptRecord(StrictModel):
-    """An attempt that has begun and has not ended: durable before its process starts."""
-
-    stage: StateName = Field(description="Name of the stage.")
-    cycle: Ordinal = Field(
-        description="Number of the loop cycle that the attempt belongs to, from 1."
-    )
-    attempt: Ordinal = Field(
-        description="Number of the attempt, from 1 over all invocations of the run."
-    )
-    reason: str = Field(description="Why the stage is run.")
-    token: str = Field(
-        description=(
-            "Value of ORCHESTRATOR_ATTEMPT_TOKEN in the environment of every process of the"
-            " attempt."
-        )
-    )
-    started_at: Timestamp = Field(description="When the attempt began, in UTC.")
-    pid: Ordinal | None = Field(
-        description="Process id of the attempt's first process; null until it is known."
-    )
-    pid_identity: str | None = Field(
-        description=(
-            "Which process of that pid it is, so that a later one is never taken for it; null"
-            " until it is known, or when the process was gone before it could be read."
-        )
-    )
-    keeper_pid: Ordinal | None = Field(
-        description=(
-            "Process id of the subreaper that every process of the attempt stays below; null"
-            " where there is none."
-        )
-    )
-    keeper_identity: str | None = Field(
-        description="Which process of that pid it is; null where there is none."
-    )
-    work: StageExecution | None = left_out(
-        None,
-        "The record of what it did, once that is being verified; left out before, and without"
-        " verifications.",
-    )
-    protection: Protection | None = left_out(
-        None, "What its protected paths are before it; left out where none is protected."
-    )
-
-
-def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
-    """Name a piece of work over all its attempts: run, stage and loop cycle."""
-    return f"{run_id}:{stage}:{cycle}"
-
-
 def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
     said = ExitMeaning.of(execution.ending)
@@ -387,17 +334,3 @@ def fact_of(execution: StageExecution) -> Trigger:
     if execution.metering is not None and execution.metering.is_out_of_time:
         return Trigger.RUN_TIMED_OUT
     return trigger_of(execution.status)
-
-
-def cycle_in(execution: StageExecution) -> int:
-    """Return the loop cycle of an execution, as its idempotency key says; 0 if it does not say.
-
-    The execution may come from a file that is not believed yet.
-    """
-    number = execution.idempotency_key.rpartition(":")[2]
-    return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
-
-
-def gone_wrong(problem: Problem | None) -> dict[str, Any]:
-    """Return the fields of a stage execution that say what went wrong."""
-    return {"error": None if problem is None else problem.sentence, "problem": problem}

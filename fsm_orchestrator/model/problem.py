@@ -1,6 +1,6 @@
 """A problem as a value, from which sentences are made where they are shown."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fsm_orchestrator.model.base import Many, StrictModel
 from fsm_orchestrator.model.declared import Field
@@ -19,3 +19,8 @@ class Problem(StrictModel):
     def sentence(self) -> str:
         """The cause and the details on one line."""
         return with_details(self.cause, self.details)
+
+
+def gone_wrong(problem: Problem | None) -> dict[str, Any]:
+    """Return the fields of a stage execution that say what went wrong."""
+    return {"error": None if problem is None else problem.sentence, "problem": problem}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong, idempotency_key
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import idempotency_key
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus
 
 _UNMEASURED: Final[Mapping[str, Any]] = {

@@ -12,8 +12,9 @@ from pathlib import Path
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE
 from fsm_orchestrator.model.budget import RunBudget, StageAmount, UnitAmount, Used
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker

@@ -16,13 +16,13 @@ from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
-from fsm_orchestrator.record.home import CopiedFrom
+from fsm_orchestrator.record.home import CopiedFrom, Whereabouts
 from fsm_orchestrator.record.record_check import record_digest
 from fsm_orchestrator.record.relocation import copy_sentence, relocation_sentence
+from fsm_orchestrator.record.unseen import attempts_unseen
 from fsm_orchestrator.record.whereabouts import original_of
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Whereabouts
 
 _AS_COPY: Final = "--as-copy goes on in the copy as a run of its own, with a new id"
 
@@ -176,7 +176,7 @@ def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
     Raises:
         UsageError: the run is done, or the id is that of the original.
     """
-    found = saved.checkpoint.attempts_unseen()
+    found = attempts_unseen(saved.checkpoint)
     if found.is_done:
         raise UsageError(
             "--as-copy does not fit: the run is done, and nothing of it can run again",

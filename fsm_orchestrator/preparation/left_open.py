@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.errors import CheckpointError
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})

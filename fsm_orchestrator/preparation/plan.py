@@ -24,6 +24,7 @@ from fsm_orchestrator.preparation.foreseen import (
     foreseen_unrun,
     foreseen_way,
 )
+from fsm_orchestrator.preparation.planned_action import PlannedAction
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.record.closure import (
@@ -46,7 +47,6 @@ from fsm_orchestrator.vocabulary import (
     GatesGuard,
     Operation,
     Outcome,
-    PlannedAction,
     StageStatus,
 )
 

@@ -23,10 +23,10 @@ from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, __version__
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
-from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
     Level,

@@ -6,7 +6,6 @@ resume.py.
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +21,10 @@ from fsm_orchestrator.constants import (
     PRODUCT,
     __version__,
 )
-from fsm_orchestrator.disk import archive, belongings, files
+from fsm_orchestrator.disk import archive, belongings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
@@ -281,38 +280,22 @@ def _asked_about(config: RunConfig) -> tuple[Subject | None, dict[str, SourceMod
 
 
 def _check_output_directory(output: Path) -> None:
-    if os.path.isdir(output):
+    if os.path.isdir(output) or _can_be_made(output):
         return
+    from fsm_orchestrator.preparation.no_directory import refuse_output  # noqa: PLC0415 - rare
+
+    refuse_output(output)
+
+
+def _can_be_made(output: Path) -> bool:
     try:
         os.lstat(output)
-    except OSError as error:
-        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
-            raise UsageError(
-                f"the output directory {copyable(output)} cannot be made: {files.reason(error)}",
-                remedy="name a path where a directory can be made",
-            ) from error
-    if not (os.path.islink(output) or os.path.exists(output)):
+    except FileNotFoundError:
         above = next(parent for parent in output.parents if os.path.exists(parent))
-        if not os.path.isdir(above):
-            raise UsageError(
-                f"the output directory {copyable(output)} cannot be made: {copyable(above)} is a"
-                " file",
-                remedy="name a path where a directory can be made",
-            )
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise UsageError(
-                f"the output directory {copyable(output)} cannot be made: {copyable(above)} may"
-                " not be written to",
-                remedy="name a directory that you may write to",
-            )
-        return
-    if os.path.isdir(output):
-        return  # another run has made it meanwhile
-    what = "a file" if os.path.exists(output) else "a link to nothing"
-    raise UsageError(
-        f"the output directory {copyable(output)} is {what}",
-        remedy="name a directory, or a path where one can be made",
-    )
+        return os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+    return False
 
 
 def _refuse_foreign(output: Path) -> None:

@@ -42,15 +42,13 @@ from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.preparation.terms import may_reach_stages
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
+from fsm_orchestrator.record.home import Whereabouts
+from fsm_orchestrator.record.unseen import attempts_unseen
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import (
-    ExecutionMode,
-    Trigger,
-    Whereabouts,
-)
+from fsm_orchestrator.vocabulary import ExecutionMode, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
@@ -224,7 +222,7 @@ def _prepare_continuation(
 
         sources = sources_in_force(config, sources)
     clock = clock_of(config)
-    settled = found.attempts_unseen()
+    settled = attempts_unseen(found)
     number = found.invocation.last_number + 1
     given_now = signal_given(config, clock, number, run.masker)
     gates = found.lifecycle.gates

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.model.execution import StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import cycle_in
 from fsm_orchestrator.preparation.changes import Version, differences
 from fsm_orchestrator.record.closure import content_difference, judge_kept
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.reverifiable import unverified
+from fsm_orchestrator.record.unseen import attempts_unseen
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, masked_artifacts
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, OnChangedStage
@@ -35,7 +37,7 @@ def refuse_reverifying(run: ResumableRun) -> None:
             f"--reverify runs no stage again, and {other} does",
             remedy="give one of them",
         )
-    settled = run.checkpoint.attempts_unseen()
+    settled = attempts_unseen(run.checkpoint)
     is_complete = settled.completion_of
     open_stages = [
         one for one in settled.lifecycle.stages if one in run.settings and is_complete(one) is None
@@ -116,7 +118,7 @@ def _other_terms(run: ResumableRun, work: StageExecution) -> Iterator[str]:
 
 def _number_of(run: ResumableRun, work: StageExecution) -> int:
     """Return the number of the invocation that the work was done in, or one that is not before."""
-    for invocation in run.checkpoint.attempts_unseen().invocations:
+    for invocation in attempts_unseen(run.checkpoint).invocations:
         if any((one.stage, one.attempt) == _done_by(work) for one in invocation.stage_executions):
             return invocation.number
     earlier = run.checkpoint.earlier

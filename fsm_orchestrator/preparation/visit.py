@@ -13,7 +13,9 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.terms import closing_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import ExecutionMode, Whereabouts
+from fsm_orchestrator.record.home import Whereabouts
+from fsm_orchestrator.record.unseen import attempts_unseen
+from fsm_orchestrator.vocabulary import ExecutionMode
 
 
 def prepare_visit(
@@ -26,7 +28,7 @@ def prepare_visit(
     Raises:
         UsageError: that stage is to run, and values of it are not known any more.
     """
-    config, checkpoint = run.config, run.checkpoint.attempts_unseen()
+    config, checkpoint = run.config, attempts_unseen(run.checkpoint)
     settings = dict(run.kept.stages)
     due = _due(checkpoint)
     if due is not None and due in run.settings:

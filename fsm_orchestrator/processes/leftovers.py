@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 import psutil
 
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.processes import table
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.freezing import Key, below, freeze, start_of

@@ -7,11 +7,19 @@ are flat whatever a stage prints.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from fsm_orchestrator.model.endings import LimitExceeded, OutputExceeded, TimedOut, WentQuiet
+from fsm_orchestrator.model.endings import (
+    Exited,
+    LimitExceeded,
+    OutputExceeded,
+    Signaled,
+    TimedOut,
+    WentQuiet,
+)
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.processes import stage_watch, tree_usage
@@ -165,3 +173,11 @@ class OutputWatch:
     def _quiet_at(self) -> float:
         idle_ms = self._limits.idle_timeout_ms
         return math.inf if idle_ms is None else self.progress.printed_at + idle_ms / 1000
+
+
+def beyond_file_limit(end: Exited | Signaled, limits: Limits) -> LimitExceeded | None:
+    """Return the limit of files where the kernel ended a process for going beyond it."""
+    allowed = limits.file_bytes_max
+    if allowed is None or end != Signaled(signal.SIGXFSZ):
+        return None
+    return LimitExceeded(StageLimit.FILE, allowed, allowed)

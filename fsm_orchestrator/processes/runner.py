@@ -26,7 +26,6 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
@@ -42,7 +41,7 @@ from fsm_orchestrator.processes.observing import (
     OwnCode,
     Reading,
 )
-from fsm_orchestrator.processes.output_watch import OutputWatch
+from fsm_orchestrator.processes.output_watch import OutputWatch, beyond_file_limit
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
 from fsm_orchestrator.processes.table import ProcessKey, describe
@@ -202,7 +201,7 @@ class ProcessRunner:
             if stopped is not None:
                 child.hand_over()
             if isinstance(stopped, TimedOut | WentQuiet):
-                self._announce_end(child, stopped, observer)
+                _announce_end(child, stopped, observer)
             left = self._left_by(child) if stopped is None else ()
             unfinished = _writable_by(left)
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
@@ -227,7 +226,7 @@ class ProcessRunner:
         count = max(len(left), collected.killed) if stopped is None else 0
         if isinstance(stopped, Interrupted) and ended_itself:
             stopped = stopped._replace(by_then=collected.end)
-        stopped = stopped or output.broken_before() or _beyond_file_limit(collected.end, limits)
+        stopped = stopped or output.broken_before() or beyond_file_limit(collected.end, limits)
         end = self._end_of(collected.end, stopped)
         output.look()
         if isinstance(end, TimedOut | WentQuiet):
@@ -326,17 +325,6 @@ class ProcessRunner:
             self._interrupts.drain()
         return child.end_descriptor in ready or child.loss_descriptor in ready
 
-    def _announce_end(
-        self, child: Contained, stopped: TimedOut | WentQuiet, observer: Observer
-    ) -> None:
-        pids = tuple(key.pid for key in child.everyone())
-        if not pids:  # all ended while nobody looked
-            return
-        leader_first = sorted(pids, key=lambda pid: pid != child.pid)
-        observer.ending(
-            stopped, tuple(leader_first), time.monotonic() - child.progress().printed_at
-        )
-
     @staticmethod
     def _left_by(child: Contained) -> tuple[ProcessKey, ...]:
         """Find what a leader that ended by itself left running, after a moment to end as well."""
@@ -346,12 +334,10 @@ class ProcessRunner:
         return others
 
 
-def _beyond_file_limit(end: Exited | Signaled, limits: Limits) -> LimitExceeded | None:
-    """Return the limit of files where the kernel ended a process for going beyond it."""
-    allowed = limits.file_bytes_max
-    if allowed is None or end != Signaled(signal.SIGXFSZ):
-        return None
-    return LimitExceeded(StageLimit.FILE, allowed, allowed)
+def _announce_end(child: Contained, stopped: TimedOut | WentQuiet, observer: Observer) -> None:
+    from fsm_orchestrator.processes.announcing import announce_end  # noqa: PLC0415 - rare
+
+    announce_end(child, stopped, observer)
 
 
 def _writable_by(processes: tuple[ProcessKey, ...]) -> frozenset[tuple[int, int]]:

@@ -10,12 +10,8 @@ from typing import Final
 
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.base import ExitMeaning
-from fsm_orchestrator.model.execution import (
-    AttemptRecord,
-    StageExecution,
-    cycle_in,
-    idempotency_key,
-)
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord, cycle_in, idempotency_key
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay

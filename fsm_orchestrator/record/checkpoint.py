@@ -4,7 +4,7 @@ Reading a file without believing it is checkpoint_reader.py's duty, writing it r
 """
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -22,11 +22,11 @@ from fsm_orchestrator.model.base import (
     StrictModel,
 )
 from fsm_orchestrator.model.declared import Field, left_out
-from fsm_orchestrator.model.endings import PostmortemGap
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
+from fsm_orchestrator.model.open_attempt import AttemptRecord, cycle_in
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark
@@ -46,9 +46,6 @@ else:
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
     Doubt = lazily("fsm_orchestrator.model.trust", "Doubt")
-
-UNSEEN: Final = "interrupted: its orchestrator ended without recording how it ended"
-"""The error of an attempt whose end nobody saw."""
 
 
 class Checkpoint(StrictModel):
@@ -329,25 +326,6 @@ class Checkpoint(StrictModel):
             )
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)
-
-    def attempts_unseen(self) -> Self:
-        """End the open attempts as ones whose orchestrator died over them."""
-        gap = PostmortemGap.ORCHESTRATOR_DIED
-        return self.attempts_interrupted(error=UNSEEN, no_postmortem=gap)
-
-    def attempts_interrupted(
-        self, *, error: str, no_postmortem: PostmortemGap | None = None
-    ) -> Self:
-        """End the open attempts as ones whose end nobody saw."""
-        if not self.open_attempts:
-            return self
-        from fsm_orchestrator.record.unseen import interrupted  # noqa: PLC0415 - rare
-
-        draft, gap = self, {"no_postmortem": no_postmortem}
-        for attempt in self.open_attempts:
-            execution = interrupted(self.run_id, attempt, self.stages.get(attempt.stage), error)
-            draft = draft.attempt_ended(execution.model_copy(update=gap))
-        return draft
 
     def repeated_by(self, transition: TransitionRecord) -> tuple[str, ...]:
         """Return the stages that a transition has run again: none unless it is a loop."""

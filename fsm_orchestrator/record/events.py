@@ -21,7 +21,8 @@ from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.budget_events import BudgetSpent
-from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
+from fsm_orchestrator.record.event_fields import RunEvent, StageEvent
+from fsm_orchestrator.record.failure_events import RecordingFailed, RunCrashed, RunRefused
 from fsm_orchestrator.record.gate_events import GateDecided, GateWaiting
 from fsm_orchestrator.record.judging_events import (
     ArtifactSlow,
@@ -221,38 +222,6 @@ class ClosureRefused(RunEvent):
     execution: StageExecution = Field(description="The refusal, as the checkpoint has it.")
 
 
-class RecordingFailed(RunEvent):
-    """The program could not do its own part of the run, so the run fails."""
-
-    event: Literal[EventName.RECORDING_FAILED] = Field(description="Name of the event.")
-    level: Literal["error"] = Field(description="The level.")
-    error: str = Field(description="What failed, where and why.")
-    operation: str = Field(description="The operation that failed, such as `checkpoint.persist`.")
-    execution: StageExecution | None = Field(
-        default=None,
-        description=(
-            "The failure, as the report has it; left out of a second one, met while the first was"
-            " recorded."
-        ),
-    )
-
-
-class RunRefused(Event):
-    """An invocation could not begin: the checkpoint is unusable or a run cannot be archived."""
-
-    event: Literal[EventName.RUN_REFUSED] = Field(description="Name of the event.")
-    level: Literal["error"] = Field(description="The level.")
-    error: str = Field(description="Why it was refused, with the file.")
-    operation: str = Field(description="The operation that failed, such as `checkpoint.load`.")
-    execution_mode: ExecutionMode = Field(
-        description="Whether a new run or a resume was asked for."
-    )
-    execution: StageExecution = Field(description="The refusal, as the report has it.")
-    origin: InvocationOrigin | None = Field(
-        description="Who started it, where, and at which revision; null with --fixed-clock."
-    )
-
-
 class RunEnded(RunEvent):
     """An invocation has ended."""
 
@@ -288,17 +257,6 @@ class RunEnded(RunEvent):
         default=None,
         description="What the run waits for, as the report has it; left out unless it is blocked.",
     )
-
-
-class RunCrashed(RunEvent):
-    """An invocation was ended by a bug in the program."""
-
-    event: Literal[EventName.RUN_CRASHED] = Field(description="Name of the event.")
-    level: Literal["critical"] = Field(description="The level.")
-    traceback: str = Field(description="The traceback that Python printed.")
-    exit_code: int = Field(description="The exit code of the command.")
-    finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
-    execution: StageExecution = Field(description="The failure, as the report has it.")
 
 
 EventLine: TypeAlias = Annotated[

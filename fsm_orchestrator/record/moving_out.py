@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from fsm_orchestrator.model.execution import StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.open_attempt import cycle_in
 from fsm_orchestrator.record.attempt_check import ran_with
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import (

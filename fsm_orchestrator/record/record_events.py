@@ -8,8 +8,8 @@ from pydantic import JsonValue
 
 from fsm_orchestrator.model.base import Count, Sha256
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record.chain import GapCause
 from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_fields import RunEvent, StageEvent

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, INVOCATIONS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
-from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX, RECORD_VALUES_MAX, has_too_many_values
-from fsm_orchestrator.errors import OperationError, RecordingError
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX, has_too_many_values
+from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.anchor import Anchor
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -23,24 +23,17 @@ from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.leaving import Leaving
-from fsm_orchestrator.record.report import Report, build_report, with_head
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_building import build_report, with_head
 from fsm_orchestrator.secrets.state_key import with_mac
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.lost_home import LostHome
+
 BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
 """The largest record that is written, less its last word, which is written still."""
-
-
-class LostHome(NamedTuple):
-    """The last report of a run whose directory was removed, moved or replaced.
-
-    Attributes:
-        is_written: whether it is in a new directory of that name.
-    """
-
-    report: Report
-    is_written: bool
 
 
 class Recorder:
@@ -261,6 +254,8 @@ class Recorder:
         there otherwise is not touched. Returns what became of the report then; None where the
         directory is there still.
         """
+        from fsm_orchestrator.record.lost_home import LostHome  # noqa: PLC0415 - rare
+
         self.latest = told = self.report(outcome)
         is_lost = is_written = False
         with contextlib.suppress(OSError):
@@ -325,7 +320,9 @@ class Recorder:
         self.draft = self.draft.model_copy(update=events)
         data = with_mac(self.draft.model_dump_json().encode(), self._events.key) + b"\n"
         if _is_too_large(data) and not self.is_degraded:
-            raise _too_large(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, len(data))
+            from fsm_orchestrator.record.oversize import too_large  # noqa: PLC0415 - rare
+
+            raise too_large(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, len(data))
         return data
 
     def _report_bytes(self, report: Report) -> bytes:
@@ -333,31 +330,15 @@ class Recorder:
         data = report.to_json()
         if not _is_too_large(data):
             return data
+        from fsm_orchestrator.record.oversize import shortened, too_large  # noqa: PLC0415 - rare
+
         if not self.is_degraded:
-            raise _too_large(Operation.REPORT_PERSIST, self._report_path, len(data))
-        warning = (
-            f"earlier invocations are left out here: {copyable(self._checkpoint_path)} has them"
-        )
-        moved = report.latest_number - 1
-        shorter = {
-            "invocations_moved": moved,
-            "earlier_invocations": (),
-            "warnings": (*report.warnings, warning),
-        }
-        return report.model_copy(update=shorter).to_json()
+            raise too_large(Operation.REPORT_PERSIST, self._report_path, len(data))
+        return shortened(report, self._checkpoint_path).to_json()
 
 
 def _is_too_large(data: bytes) -> bool:
     return len(data) > BYTES_MAX or has_too_many_values(data)
-
-
-def _too_large(operation: Operation, path: Path, size_bytes: int) -> OperationError:
-    return OperationError(
-        operation,
-        f"cannot write {copyable(path)}: it would have {size_bytes} bytes, and no reader takes"
-        f" more than {RECORD_BYTES_MAX}, or {RECORD_VALUES_MAX} values",
-        remedy="start a new run without --resume; this one is then archived",
-    )
 
 
 def _error(operation: Operation, path: Path, error: OSError) -> RecordingError:

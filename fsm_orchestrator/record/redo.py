@@ -19,7 +19,6 @@ from fsm_orchestrator.record.events import (
     AttemptInterrupted,
     ClosureRefused,
     EventLine,
-    RecordingFailed,
     RunEnded,
     RunWarning,
     StageEnded,
@@ -27,6 +26,7 @@ from fsm_orchestrator.record.events import (
     StageSkipped,
     TransitionTaken,
 )
+from fsm_orchestrator.record.failure_events import RecordingFailed
 from fsm_orchestrator.record.gate_events import GateDecided
 from fsm_orchestrator.record.moving_out import divided
 from fsm_orchestrator.record.record_events import (
@@ -35,6 +35,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
+from fsm_orchestrator.record.unseen import attempts_unseen
 from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
 from fsm_orchestrator.vocabulary import Containment, StateKind
 
@@ -106,7 +107,7 @@ def _begun(kept: Checkpoint | None, event: RecordBegun) -> Checkpoint:
         raise ContradictionError(
             f"they go on with invocation {event.invocation.number}, and it does not follow"
         )
-    draft = kept.attempts_unseen().begun(event.invocation)
+    draft = attempts_unseen(kept).begun(event.invocation)
     return _record({**draft.model_dump(mode="json"), **event.settings})
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fsm_orchestrator.model.execution import StageExecution, cycle_in, fact_of
+from fsm_orchestrator.model.execution import StageExecution, fact_of
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.open_attempt import cycle_in
 from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_building import build_report
 from fsm_orchestrator.vocabulary import ExitCode, Outcome
 
 _JUDGED_ANEW: Final = frozenset({"version", "closure_ready", "terminal_state"})

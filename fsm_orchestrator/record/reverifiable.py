@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fsm_orchestrator.model.execution import StageExecution, cycle_in
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import cycle_in
 from fsm_orchestrator.record.checkpoint import Checkpoint
 
 

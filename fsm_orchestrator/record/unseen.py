@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fsm_orchestrator.config.stage_record import StageRecord
-from fsm_orchestrator.model.execution import (
-    AttemptRecord,
-    StageExecution,
-    gone_wrong,
-    idempotency_key,
-)
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.endings import PostmortemGap
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.open_attempt import AttemptRecord, idempotency_key
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.unmeasured import blank
+from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import StageStatus
+
+UNSEEN: Final = "interrupted: its orchestrator ended without recording how it ended"
+"""The error of an attempt whose end nobody saw."""
+
+
+def attempts_unseen(record: Checkpoint) -> Checkpoint:
+    """End the open attempts as ones whose orchestrator died over them."""
+    gap = PostmortemGap.ORCHESTRATOR_DIED
+    return attempts_interrupted(record, error=UNSEEN, no_postmortem=gap)
+
+
+def attempts_interrupted(
+    record: Checkpoint, *, error: str, no_postmortem: PostmortemGap | None = None
+) -> Checkpoint:
+    """End the open attempts as ones whose end nobody saw."""
+    draft, gap = record, {"no_postmortem": no_postmortem}
+    for attempt in record.open_attempts:
+        settings = record.stages.get(attempt.stage)
+        execution = interrupted(record.run_id, attempt, settings, error)
+        draft = draft.attempt_ended(execution.model_copy(update=gap))
+    return draft
 
 
 def interrupted(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fsm_orchestrator.config.stage_record import StageRecord
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.verification import without_end
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import Ending, StageStatus

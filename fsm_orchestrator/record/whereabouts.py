@@ -16,8 +16,7 @@ from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.processes import table
-from fsm_orchestrator.record.home import Home, is_at
-from fsm_orchestrator.vocabulary import Whereabouts
+from fsm_orchestrator.record.home import Home, Whereabouts, is_at
 
 BESIDE_MAX: Final = 2000
 """How many names are looked at beside a directory, for one that was renamed."""

@@ -144,6 +144,12 @@ class Attempt(Asked):
         work = record_of(self, ended)
         if not self.settings.verify or work.status is not StageStatus.SUCCESS:
             return work
+        return self._verified(runner, ended, work)
+
+    def _verified(
+        self, runner: ProcessRunner, ended: Ended, work: StageExecution
+    ) -> StageExecution:
+        """Verify what was done, and return the record of all of it."""
         from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
 
         verified = verify(self, runner, self.verifying(), work)

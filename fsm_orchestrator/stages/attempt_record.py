@@ -19,12 +19,11 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
     WentQuiet,
     kind_of,
-    problem_of,
     signal_name,
     stage_result,
 )
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.model.promises import HeldHow, TimeLimit
 from fsm_orchestrator.processes.runner import ProcessReport
@@ -71,28 +70,18 @@ class Ended(NamedTuple):
 
 def record_of(asked: Asked, ended: Ended) -> StageExecution:
     """Return the record of an attempt that has ended."""
-    end, masker = ended.report.end, asked.masker
+    end, masker, verified = ended.report.end, asked.masker, ended.verified
     own_end = end.by_then if isinstance(end, Interrupted | BudgetEnded) else end
     of_earned = None
     if ended.earned is not None:
         from fsm_orchestrator.stages.earning import earned_record  # noqa: PLC0415 - rare
 
         of_earned = earned_record(asked, ended.verdict, ended.earned)
-    result = stage_result(
-        end,
-        Failings(
-            protected=of_earned.protected if of_earned else "",
-            artifacts="" if ended.verdict.is_good else ended.verdict.summary(),
-            contracts=of_earned.contracts if of_earned else "",
-        ),
-        ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
-        asked.exit_codes,
-    )
-    verified = ended.verified
-    if verified is not None and verified.failure is not None:
-        result = verified.failure
+    result = _result_of(asked, ended, of_earned)
     ending, status = kind_of(result)
-    problem, start_problem, exceeded = _problem_of(asked, ended, result, of_earned)
+    problem = start_problem = exceeded = None
+    if status is not StageStatus.SUCCESS:
+        problem, start_problem, exceeded = _problem_of(asked, ended, result, of_earned)
     names = asked.record.stage, asked.record.attempt
     stdout_log, stderr_log = log_names(*names)
     return StageExecution(
@@ -143,6 +132,22 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             of_earned,  # what was verified is kept: it may be verified again
             is_complete=status is StageStatus.SUCCESS or verified is not None,
         ),
+    )
+
+
+def _result_of(asked: Asked, ended: Ended, of_earned: EarnedRecord | None) -> StageResult:
+    """Return what the end means, with all that is wrong with what the process has left."""
+    if ended.verified is not None and ended.verified.failure is not None:
+        return ended.verified.failure
+    return stage_result(
+        ended.report.end,
+        Failings(
+            protected=of_earned.protected if of_earned else "",
+            artifacts="" if ended.verdict.is_good else ended.verdict.summary(),
+            contracts=of_earned.contracts if of_earned else "",
+        ),
+        ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
+        asked.exit_codes,
     )
 
 
@@ -199,15 +204,16 @@ def _problem_of(
 
     Wrong artifacts are a detail of it, unless they are the cause.
     """
-    problem, mask = problem_of(result), asked.masker.mask
-    if problem is None:
-        return None, None, None
+    from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
     from fsm_orchestrator.stages.problems import (  # noqa: PLC0415 - rare
         exceeded_limit,
         how_given,
         start_problem_of,
     )
 
+    problem, mask = problem_of(result), asked.masker.mask
+    if problem is None:
+        return None, None, None
     start_problem = start_problem_of(ended.report.end, asked.settings.command)
     given = how_given(result, ended.verdict, asked.settings, asked.given_paths())
     details = [*problem.details, *given]

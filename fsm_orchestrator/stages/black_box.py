@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.model.endings import TimedOut, WentQuiet, problem_of
+from fsm_orchestrator.model.ending_words import problem_of
+from fsm_orchestrator.model.endings import TimedOut, WentQuiet
 from fsm_orchestrator.processes.postmortem import Postmortem, summary
 from fsm_orchestrator.processes.snapshots import collect
 from fsm_orchestrator.stages.output_files import postmortem_name

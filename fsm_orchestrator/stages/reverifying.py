@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from fsm_orchestrator.model.ending_words import problem_of
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     ContractViolated,
@@ -12,10 +13,9 @@ from fsm_orchestrator.model.endings import (
     ProtectedChanged,
     StageResult,
     kind_of,
-    problem_of,
 )
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.unmeasured import skipped
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.stages.artifacts import judge, masked_artifacts, masked_paths

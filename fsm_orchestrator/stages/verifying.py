@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.model.ending_words import problem_of
 from fsm_orchestrator.model.endings import (
     Exited,
     Interrupted,
@@ -24,7 +25,6 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
     WentQuiet,
     kind_of,
-    problem_of,
     signal_name,
 )
 from fsm_orchestrator.model.option_kinds import INHERIT_MINIMAL

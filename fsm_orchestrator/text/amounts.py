@@ -17,6 +17,7 @@ AMOUNT_PATTERN: Final = r"(0|[1-9][0-9]{0,29})(\.[0-9]{0,29}[1-9])?"
 """An amount as it is kept: no sign, no exponent, no zeros that say nothing; sums fit as well."""
 UNIT_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 """The name of a unit."""
+UNIT_WORDS: Final = "lower-case letters, digits and _, a letter first, at most 32 characters"
 UNITS_MAX: Final = 64
 DIGITS_MAX: Final = 18
 """How many digits an amount may have before its point."""

@@ -77,8 +77,8 @@ REFUSED = (
     refused(
         "no exit code",
         coded(EXECUTOR, '256 = "blocked"'),
-        "state 'executor': key 'exit_codes' is a table; expected a table of exit codes from 1 to"
-        " 255, each one of rework, nothing_to_do, blocked",
+        "state 'executor': key 'exit_codes' has a key that is no exit code; expected a table of"
+        " exit codes from 1 to 255, each one of rework, nothing_to_do, blocked",
     ),
     refused(
         "no meaning",

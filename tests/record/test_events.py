@@ -14,13 +14,13 @@ from fsm_orchestrator.record.events import (
     AttemptInterrupted,
     EventLine,
     RunEnded,
-    RunRefused,
     RunWarning,
     StageEnded,
     StageSkipped,
     StageStarted,
     parse_event,
 )
+from fsm_orchestrator.record.failure_events import RunRefused
 from fsm_orchestrator.vocabulary import EventName, Operation, Outcome, StageStatus
 from tests.support.command import CHECKPOINT, EVENTS, ORCHESTRATOR_PID, PASSING, orchestrate, stages
 

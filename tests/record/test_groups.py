@@ -11,6 +11,7 @@ import pytest
 
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.unseen import attempts_unseen
 from tests.record.history_cases import Document, change, encoded, refusal
 from tests.support.command import CHECKPOINT, PASSING, checkpoint_of, orchestrate, shell
 
@@ -49,7 +50,7 @@ def test_attempts_in_flight_are_a_set_and_each_end_is_in_the_record(place: Path)
     assert [one["stage"] for one in document["open_attempts"]] == ["unit_tests", "scan"]
     assert [one["stage"] for one in document["completions"]] == ["executor", "lint"]
     record = checkpoint_reader.parse(encoded(document), "x")
-    settled = record.attempts_unseen()
+    settled = attempts_unseen(record)
     assert settled.open_attempts == ()
     assert [one.status.value for one in settled.invocation.stage_executions] == [
         *("success", "success", "interrupted", "interrupted")

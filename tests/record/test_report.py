@@ -17,7 +17,8 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, SignalGiven
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_building import build_report
 from fsm_orchestrator.vocabulary import Gate, GateSource, Outcome
 from tests.support.command import (
     CHECKPOINT,

@@ -81,6 +81,47 @@ def test_gate_that_refuses_is_a_failure(tmp_path: Path) -> None:
     assert root.find(".//testsuite[@name='stages']") is None
 
 
+def test_verifications_are_a_suite_of_their_own(tmp_path: Path) -> None:
+    """Named by stage and command; one that failed has its last lines, wherever it wrote them."""
+    checks = ("true", "sh -c 'printf \"\\033[31m<2> tests\\033[0m failed\"; exit 5'")
+    given = [word for check in checks for word in ("--executor-verify", check)]
+    assert ran(tmp_path, *given, executor="echo worked").code == 1
+    root = junit_of(tmp_path)
+    named = [f"executor: {check}" for check in checks]
+    suite = root.find(".//testsuite[@name='verification']")
+    assert suite is not None
+    assert [one.get("name") for one in suite.iter("testcase")] == named
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    (failure,) = suite.iter("failure")
+    assert (failure.get("type"), failure.get("message")) == ("exited", "exited with code 5")
+    assert failure.text == "exited with code 5\n<2> tests failed"
+    told = cases(root)
+    assert told[f"governed_run.verification: {named[0]}"] == "passed"
+    assert told["governed_run.stages: executor"] == "failure"
+    worked = root.find(".//testcase[@name='executor']/system-out")
+    assert worked is not None
+    assert worked.text == "worked"
+
+    again = orchestrate("out", "--resume", "--reverify", "--executor-verify", "true", cwd=tmp_path)
+    assert again.code == 0, again.stderr
+    told = cases(junit_of(tmp_path))
+    assert told["governed_run.verification: executor (attempt 2): true"] == "passed"
+
+
+def test_verification_that_failed_is_told_once_on_github(tmp_path: Path) -> None:
+    """The annotation of the stage names the command; what both printed can be unfolded."""
+    check = ("--executor-verify", "sh -c 'echo bad; exit 5'", "--ci")
+    ended = ran(tmp_path, *check, executor="echo worked", **on_github(tmp_path))
+    groups = [line for line in acted_on(ended.stderr) if line.startswith("::group::")]
+    (error,) = [line for line in acted_on(ended.stderr) if line.startswith("::error ")]
+    assert [line.split(" failed")[0] for line in groups] == [
+        "::group::stage executor",
+        "::group::verification executor: sh -c 'echo bad; exit 5'",
+    ]
+    assert error.startswith("::error title=stage executor::")
+    assert "echo bad" in error
+
+
 def test_run_that_is_done_and_whose_artifact_is_gone_fails(tmp_path: Path) -> None:
     """What is missing counts against closing, whatever the report said once."""
     made = ("--executor-expected-artifact", "made.txt")

@@ -71,6 +71,21 @@ def test_gates_attempts_and_waits_have_bars(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("private_state")
+def test_rework_is_no_wait_for_a_retry(tmp_path: Path) -> None:
+    """Between two attempts in different cycles other stages were at work, and nobody waited."""
+    reviewer = "test -e once && exit 0; touch once; sleep 0.05; exit 10"
+    asked = ("--lifecycle", "reviewed_run", *stages(), "--reviewer-bin", "/bin/sh")
+    page = page_at(run(tmp_path, *asked, "--reviewer-arg", "-c", "--reviewer-arg", reviewer))
+    lanes = [
+        one for one in part(page, "timeline").all("div", "lane") if list(one.all("span", "track"))
+    ]
+    kinds = [
+        [bar.attributes["class"].split()[1] for bar in one.all("span", "bar")] for one in lanes
+    ]
+    assert kinds == [["judged"], ["closed"], ["closed", "closed"], ["closed", "closed"]]
+
+
+@pytest.mark.usefixtures("private_state")
 def test_each_invocation_has_its_start(tmp_path: Path) -> None:
     """Lanes of a resume stand under its number and its start; a refusal is a bar of its own."""
     assert orchestrate("out", "--policy-status", "allow", *stages(), cwd=tmp_path).code == 3

@@ -45,7 +45,7 @@ from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
-    from fsm_orchestrator.model.execution import AttemptRecord
+    from fsm_orchestrator.model.open_attempt import AttemptRecord
 
 ARCHIVED_SHOWN_MAX: Final = 3
 

@@ -180,20 +180,7 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             help="Store the values of secrets for a resume, in a private file outside OUT, until"
             " the run is done. Otherwise each command takes them from its environment.",
         ),
-        Once(
-            section,
-            "--accept-record",
-            type=NonEmpty("DIGEST"),
-            help="Go on from a record that is not, or is not known to be, the one that was left"
-            " here. A refusal or warning prints its digest; the record says that it was accepted.",
-        ),
-        Once(
-            section,
-            "--state-key-file",
-            type=FilePath("FILE"),
-            help="A file of mode 0600 with the key that records are proved by, for those who share"
-            " runs; default: the user's own key, in the private state.",
-        ),
+        *_record_options(section),
         Section(
             section,
             "--rerun",
@@ -208,6 +195,34 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             help="Verify again what the stage has done that failed only in its verification,"
             " instead of running it again. Its artifacts must be what it left.",
         ),
+        *_unrun_options(section, stages),
+        *_place_options(section),
+    ]
+
+
+def _record_options(section: str) -> list[click.Parameter]:
+    """Return the options for the proof of what a run has left."""
+    return [
+        Once(
+            section,
+            "--accept-record",
+            type=NonEmpty("DIGEST"),
+            help="Go on from a record that is not, or is not known to be, the one that was left"
+            " here. A refusal or warning prints its digest; the record says that it was accepted.",
+        ),
+        Once(
+            section,
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="A file of mode 0600 with the key that records are proved by, for those who share"
+            " runs; default: the user's own key, in the private state.",
+        ),
+    ]
+
+
+def _unrun_options(section: str, stages: Sequence[str]) -> list[click.Parameter]:
+    """Return the options by which a run may be closed in which not every stage was run."""
+    return [
         Section(
             section,
             "--allow-empty",
@@ -222,7 +237,6 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             type=StageName(stages),
             help="Let the run be closed without this stage, which has no binary. Repeatable.",
         ),
-        *_place_options(section),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS
 from fsm_orchestrator.gates.sources.base import AskedToEndError
+from fsm_orchestrator.model.ending_words import problem_of
 from fsm_orchestrator.model.endings import (
     BudgetEnded,
     Exited,
@@ -21,7 +22,6 @@ from fsm_orchestrator.model.endings import (
     Signaled,
     TimedOut,
     WentQuiet,
-    problem_of,
 )
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.model.limits import Limits

@@ -1,10 +1,10 @@
-"""A run as test cases: whether it may be closed, its gates, its stages."""
+"""A run as test cases: whether it may be closed, its gates, its stages and what verified them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.explanation.gate_table import evidence_words
 from fsm_orchestrator.explanation.unrun_words import unrun_sentences
@@ -13,6 +13,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.rendering.html.colours import plain_of
 from fsm_orchestrator.rendering.html.output import Outputs
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Standing
 
@@ -26,11 +27,20 @@ class Suite(StrEnum):
     RUN = "run"
     GATES = "gates"
     STAGES = "stages"
+    VERIFICATION = "verification"
 
     @property
     def of_one(self) -> str:
         """The word for what one case of it is about."""
-        return {Suite.RUN: "run", Suite.GATES: "gate", Suite.STAGES: "stage"}[self]
+        match self:
+            case Suite.RUN | Suite.VERIFICATION:
+                return self.value
+            case Suite.GATES:
+                return "gate"
+            case Suite.STAGES:
+                return "stage"
+            case _:
+                assert_never(self)
 
 
 class Verdict(StrEnum):
@@ -65,11 +75,12 @@ class Case(NamedTuple):
 
 def cases_of(view: InspectedRun) -> tuple[Case, ...]:
     """Return the cases of a run: of its latest invocation, as its report has them."""
-    report = view.report
+    report, outputs = view.report, Outputs(view)
     return (
         _closure(view),
         *(_of_gate(one) for one in report.gate_decisions),
-        *_of_stages(view),
+        *_of_stages(view, outputs),
+        *_of_verifications(report.stage_executions, outputs),
     )
 
 
@@ -97,10 +108,9 @@ def _of_gate(decision: GateDecision) -> Case:
     return Case(Suite.GATES, decision.gate, 0, Verdict.FAILED, code, message)
 
 
-def _of_stages(view: InspectedRun) -> Iterator[Case]:
-    outputs = Outputs(view)
+def _of_stages(view: InspectedRun, outputs: Outputs) -> Iterator[Case]:
     for one in view.report.stage_executions:
-        name = f"{one.name} (attempt {one.attempt})" if one.attempt > 1 else one.name
+        name = _name(one)
         if one.status is StageStatus.SKIPPED or one.ending is Ending.DECLINED:
             said = one.error or one.reason
             yield Case(Suite.STAGES, name, 0, Verdict.SKIPPED, message=said, execution=one)
@@ -120,13 +130,32 @@ def _of_stages(view: InspectedRun) -> Iterator[Case]:
         )
 
 
+def _name(execution: StageExecution) -> str:
+    attempt = execution.attempt
+    return f"{execution.name} (attempt {attempt})" if attempt > 1 else execution.name
+
+
+def _of_verifications(executions: Iterable[StageExecution], outputs: Outputs) -> Iterator[Case]:
+    """Yield a case for each command that was run to see what a stage has done."""
+    for execution in executions:
+        for one in execution.verifications:
+            yield Case(
+                Suite.VERIFICATION,
+                f"{_name(execution)}: {shell_line(one.words)}",
+                one.duration_ms,
+                Verdict.PASSED if one.is_good else Verdict.FAILED,
+                "" if one.ending is None else one.ending.value,
+                "" if one.problem is None else one.problem.sentence,
+                outputs.plain(one.stdout_tail),
+                outputs.plain(one.stderr_tail),
+                execution,
+            )
+
+
 def _printed(
     outputs: Outputs, execution: StageExecution, invocation: int
 ) -> Iterator[tuple[str, str]]:
-    failed = execution.failed_verification
-    if failed is not None:  # it is to blame, and what it printed is in the record
-        yield from (("stdout", failed.stdout_tail), ("stderr", failed.stderr_tail))
-    elif execution.attempt > 0:
+    if execution.attempt > 0:
         of = outputs.of(execution.stage, execution.attempt, invocation, execution.stderr_tail)
         for one in of:
             if one.spans is not None:

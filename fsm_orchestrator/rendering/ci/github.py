@@ -26,9 +26,10 @@ def annotations_of(view: InspectedRun, workspace: Path | None) -> list[str]:
     """Return a command for each gate and stage that failed, gates first.
 
     Each names a file, where one below `workspace` is to blame: an artifact that is wrong, else the
-    program of the stage.
+    program of the stage. That of a stage says which verification failed.
     """
     failed = [one for one in cases_of(view) if one.verdict is Verdict.FAILED]
+    failed = [one for one in failed if one.suite is not Suite.VERIFICATION]
     told = [one for one in failed if one.suite is not Suite.RUN] or failed
     return [
         error_command(f"{one.suite.of_one} {one.name}", one.message, _file(one, workspace))

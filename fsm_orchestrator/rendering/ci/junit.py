@@ -18,7 +18,7 @@ from fsm_orchestrator.text.hidden import printable
 
 
 def junit_xml(view: InspectedRun) -> str:
-    """Return the document: a suite for the run, one for its gates, one for its stages.
+    """Return the document: a suite for the run, for its gates, its stages, what verified them.
 
     Every execution of a stage is a case, named with its attempt: readers do not agree on retries.
     """
@@ -75,7 +75,7 @@ def _inner(case: Case) -> Iterator[str]:
             yield f"<skipped{_keys(message=case.message)}/>"
         case Verdict.FAILED:
             # What people read of a failure is its text in some systems, its message in others.
-            said = "\n".join(filter(None, (case.message, case.stderr)))
+            said = "\n".join(filter(None, (case.message, case.stderr or case.stdout)))
             keys = _keys(type=case.kind, message=case.message)
             yield f"<failure{keys}>{escape(printable(said))}</failure>"
         case Verdict.PASSED:

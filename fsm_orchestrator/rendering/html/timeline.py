@@ -14,8 +14,9 @@ from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.rendering.html.axis import Tick, ticks_of
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import (
@@ -171,7 +172,8 @@ def _attempt_bars(visit: InvocationRecord) -> Iterator[Bar]:
         if not one.attempt:
             continue
         before = last.get(one.stage)
-        if before is not None and before.attempt + 1 == one.attempt:
+        is_same_work = before is not None and before.idempotency_key == one.idempotency_key
+        if before is not None and is_same_work and before.attempt + 1 == one.attempt:
             wait = _wait_bar(visit, before, one)
             if wait.took_ms:
                 yield wait
