@@ -48,12 +48,14 @@ class FleetOptions(NamedTuple):
         max_failures: of how many runs that did not end as they should no more are begun; None for
             never.
         only: the names of the runs that are asked for; None for all.
+        state_key_file: the full path of a file with the key that the records are proved by.
     """
 
     jobs: int
     retries: Retries = Retries()
     max_failures: int | None = None
     only: frozenset[str] | None = None
+    state_key_file: str | None = None
 
 
 def run_fleet(
@@ -154,6 +156,7 @@ class _FleetAtWork:
             directory=self._cwd,
             is_resume=is_resume,
             are_words_wanted=self._observer.wants_words,
+            state_key_file=self._options.state_key_file,
         )
         now = time.monotonic()
         self._at_work[worker] = run

@@ -17,6 +17,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: str
     is_resume: bool
     are_words_wanted: bool
+    state_key_file: str | None = None
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="told"):

@@ -122,6 +122,7 @@ def _config_of(order: Order) -> RunConfig:
         output_directory=order.output_directory,
         directory=order.directory,
         resume=order.is_resume,
+        state_key_file=order.state_key_file,
     )
     return config_file.with_file(asked, read.content, order.config, read.sha256)
 

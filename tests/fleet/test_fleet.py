@@ -58,6 +58,27 @@ def slow_until(there: Path) -> str:
     return f'stage.executor = {{ bin = "/bin/sh", args = ["-c", "{script}"] }}'
 
 
+def test_records_of_a_fleet_are_proved_by_a_shared_key(tmp_path: Path) -> None:
+    """Another machine with the key goes on with its runs, and finds what was changed in them."""
+    shared = ("--state-key-file", "key")
+    fleet_file(tmp_path, f"one\n{BROKEN}", f"two\n{BROKEN}")
+    ended = orchestrate("fleet", "runs.toml", *shared, cwd=tmp_path)
+    assert (ended.code, "the state key file" in ended.stderr) == (2, True)
+    assert not (tmp_path / "fleet").exists()
+    (tmp_path / "key").write_bytes(os.urandom(32))
+    (tmp_path / "key").chmod(0o600)
+    ended = orchestrate("fleet", "runs.toml", *shared, cwd=tmp_path)
+    assert (ended.code, "--state-key-file key --retry-failed" in ended.stdout) == (1, True), ended
+    checkpoint = tmp_path / "fleet" / "two" / "orchestrator_checkpoint.json"
+    checkpoint.write_bytes(checkpoint.read_bytes().replace(b'"false"', b'"fblse"'))
+    env = {"XDG_STATE_HOME": str(tmp_path / "another")}
+    again = ("fleet", "runs.toml", *shared, "--retry-failed")
+    assert orchestrate(*again, cwd=tmp_path, env=env).code == 1
+    assert report_of(tmp_path / "fleet" / "one")["warnings"] == []
+    (problem,) = report_of(tmp_path / "fleet" / "two")["stage_executions"]
+    assert (problem["command"], "was changed" in problem["error"]) == ("record.verify", True)
+
+
 def code_of(working: subprocess.Popen[str]) -> int:
     """Wait for a command that was started, and return its exit code."""
     working.communicate(timeout=PATIENCE_SECONDS)

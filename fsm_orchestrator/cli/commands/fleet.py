@@ -48,6 +48,7 @@ def fleet_command(parameters: Mapping[str, Any]) -> int:
             retries=Retries(parameters["retry_failed"], parameters["retry_blocked"]),
             max_failures=1 if parameters["fail_fast"] else parameters["max_failures"],
             only=_only(parameters["only"], fleet),
+            state_key_file=_key_file(parameters["state_key_file"]),
         )
         screen = screen_of(console.stderr(), is_quiet=parameters["quiet"])
         report = run_fleet(fleet, absolute(typed), options, interrupts, screen)
@@ -57,8 +58,19 @@ def fleet_command(parameters: Mapping[str, Any]) -> int:
             out.write(report.to_json().decode())
         elif not (parameters["quiet"] and code == ExitCode.DONE):
             width = prose_width(out) if out.is_terminal else None
-            out.show(shown(_lines(report, parameters["file"], shown_path(typed), width)))
+            out.show(shown(_lines(report, _words(parameters), shown_path(typed), width)))
     return code
+
+
+def _key_file(typed: str | None) -> str | None:
+    """Return the full path of the file of a shared key, once it is known to be good."""
+    if typed is None:
+        return None
+    from fsm_orchestrator.secrets.state_key import shared_key
+
+    path = absolute(typed)
+    shared_key(path)
+    return str(path)
 
 
 def _only(names: Sequence[str], fleet: Fleet) -> frozenset[str] | None:
@@ -72,7 +84,15 @@ def _only(names: Sequence[str], fleet: Fleet) -> frozenset[str] | None:
     return frozenset(names) if names else None
 
 
-def _lines(report: FleetReport, file: str, directory: str, width: int | None) -> Iterator[Line]:
+def _words(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words that begin the command with which the fleet is gone on with."""
+    key = parameters["state_key_file"]
+    return (parameters["file"], *(() if key is None else ("--state-key-file", key)))
+
+
+def _lines(
+    report: FleetReport, typed: Sequence[str], directory: str, width: int | None
+) -> Iterator[Line]:
     """Yield the summary: counts, what did not end well, what to type next."""
     took = ""
     if report.finished_at is not None:
@@ -88,7 +108,7 @@ def _lines(report: FleetReport, file: str, directory: str, width: int | None) ->
     rows = [("report", copyable(str(Path(directory) / FLEET_FILE)))]
     if bad:
         rows.append(("why", command_line("explain", str(Path(directory) / bad[0].name))))
-    words = ("fleet", file, *(() if directory == DIRECTORY else ("--dir", directory)))
+    words = ("fleet", *typed, *(() if directory == DIRECTORY else ("--dir", directory)))
     retries = {
         "--retry-failed": (Standing.FAILED, Standing.TIMEOUT),
         "--retry-blocked": (Standing.BLOCKED, Standing.WAITING),

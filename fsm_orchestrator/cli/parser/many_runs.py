@@ -45,6 +45,12 @@ def parameters() -> list[click.Parameter]:
             type=NonEmpty("NAME"),
             help="Work at this run alone. Repeatable.",
         ),
+        Once(
+            runs,
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="As for a run: the key that the records are proved by.",
+        ),
         Section(runs, "--fail-fast", is_flag=True, help="Begin no more once one has failed."),
         Once(
             runs,
