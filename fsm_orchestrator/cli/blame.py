@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.terminal import last_lines
@@ -32,8 +34,11 @@ def logs_of(execution: StageExecution) -> tuple[str | None, ...]:
     return execution.stderr_log, execution.stdout_log
 
 
-def log_words(execution: StageExecution) -> tuple[str, ...]:
-    """Return what `logs` is to show of it."""
-    if execution.failed_verification is None:
-        return (execution.stage,)
-    return (execution.stage, "--verify", str(len(execution.verifications)))
+def log_words(failures: Sequence[StageExecution], output_path: Path) -> tuple[str, ...]:
+    """Return what `logs` is to show: of the first that has a log there; empty without one."""
+    for one in failures:
+        if any(log is not None and os.path.isfile(output_path / log) for log in logs_of(one)):
+            if one.failed_verification is None:
+                return (one.stage,)
+            return (one.stage, "--verify", str(len(one.verifications)))
+    return ()

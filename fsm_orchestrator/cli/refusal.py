@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, UsageError
+from fsm_orchestrator.secrets.state_key import StateKeyError
 from fsm_orchestrator.vocabulary import OnChangedStage
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ def naming_next_command(config: RunConfig) -> Iterator[None]:
     """Add to the refusal of a plain resume the command that would be accepted, if there is one."""
     try:
         yield
+    except StateKeyError:
+        raise
     except UsageError as error:
         offer = _accepted(config) if _is_plain(config) else None
         if offer is not None and offer.words is not None:
             caution = "" if offer.caution is None else f"first: {offer.caution}"
-            said = (error.remedy, caution, f"next: {shlex.join(offer.words)}")
+            key = config.state_key_file
+            words = (*offer.words, *(() if key is None else ("--state-key-file", key)))
+            said = (error.remedy, caution, f"next: {shlex.join(words)}")
             error.remedy = "\n  ".join(filter(None, said))
         raise
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from fsm_orchestrator.cli.blame import last_words_of, log_words, logs_of, why_words
 from fsm_orchestrator.cli.formatting import columns, command_line, command_lines, sentences
 from fsm_orchestrator.cli.stage_lines import (
     end_words,
@@ -249,6 +248,8 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     for one in (*report.declined, *report.failures):
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
             continue  # said above, as it is now
+        from fsm_orchestrator.cli.blame import last_words_of, why_words
+
         lines += _bounded(sentences(f"{one.name}: {why_words(one)}", width), width)
         words = words or _words(last_words_of(one, WORDS_MAX), width)
     last = report.transitions[-1] if report.transitions else None
@@ -323,13 +324,11 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     )
     if has_report and not report.closure_ready:
         rows.append(("details", command_line("explain", shape.typed)))
-    logs = [
-        one
-        for one in report.failures
-        if any(log is not None and os.path.isfile(output_path / log) for log in logs_of(one))
-    ]
-    if logs:
-        rows.append(("output", command_line("logs", shape.typed, *log_words(logs[0]))))
+    if report.failures:
+        from fsm_orchestrator.cli.blame import log_words
+
+        words = log_words(report.failures, output_path)
+        rows += [("output", command_line("logs", shape.typed, *words))] if words else []
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
     rows += starter_rows(shape.starter)

@@ -79,7 +79,7 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     """
     spelled, wrong = _spelled_out(document)
     if "budget" in spelled:
-        spelled["budget"] = _exact_budget(text)
+        spelled["budget"] = _exact_budget(document["budget"], text)
     found = [
         (line_of(text, path) or 0, f"{_at(name, text, path)}: key {_shown(path)}: {what}")
         for path, what in wrong
@@ -95,16 +95,19 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     return ReadConfig(name=name, text=text, content=content)
 
 
-def _exact_budget(text: str) -> Any:
-    """Return the table of the budget with its numbers as they are written, never as floats."""
+def _exact_budget(budget: Any, text: str) -> Any:
+    """Return the table of the budget with its numbers as they are written, never as floats.
+
+    Without a text, the document has them as they are written.
+    """
     from decimal import Decimal  # noqa: PLC0415 - only with a budget
 
-    budget = tomllib.loads(text, parse_float=Decimal)["budget"]
-    if not isinstance(budget, dict):
+    exact = tomllib.loads(text, parse_float=Decimal)["budget"] if text else budget
+    if not isinstance(exact, dict):
         return budget
     return {
         unit: format(amount, "f") if isinstance(amount, Decimal) else amount
-        for unit, amount in budget.items()
+        for unit, amount in exact.items()
     }
 
 

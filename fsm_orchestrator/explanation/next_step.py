@@ -34,7 +34,7 @@ from fsm_orchestrator.preparation.planned_action import PlannedAction
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.record.whereabouts import Whereabouts
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.phrases import counted, listed, option_prefix, signal_option
 from fsm_orchestrator.vocabulary import GateSource, OnChangedStage, Outcome, Standing

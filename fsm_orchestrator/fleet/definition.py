@@ -6,7 +6,9 @@ import json
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.config_file import ConfigFile
@@ -121,7 +123,7 @@ def _entries(content: bytes, name: str) -> Iterator[_Entry]:
         yield from _json_lines(content, name)
         return
     try:
-        table = table_of(content)
+        table = _exact(table_of(content), content)
     except NotATableError as error:
         raise UsageError(f"{name}: {error}", remedy="fix the file") from error
     for key in table:
@@ -140,6 +142,30 @@ def _entries(content: bytes, name: str) -> Iterator[_Entry]:
         yield f"{name}: run {number}", run, defaults
 
 
+def _exact(table: dict[str, Any], content: bytes) -> dict[str, Any]:
+    """Return what a file says with the amounts of its budgets as they are written."""
+    if b"budget" not in content:
+        return table
+    exact = tomllib.loads(content.decode(), parse_float=Decimal)
+    defaults, runs = table.get("defaults"), table.get("run")
+    if isinstance(defaults, dict):
+        table["defaults"] = _with_budget(defaults, exact["defaults"])
+    if isinstance(runs, list):
+        table["run"] = list(map(_with_budget, runs, exact["run"]))
+    return table
+
+
+def _with_budget(run: Any, exact: Any) -> Any:
+    """Return a run, or the defaults of a line, with the budget that `exact` has."""
+    if not isinstance(run, dict):
+        return run
+    if isinstance(exact.get("budget"), dict):
+        run["budget"] = exact["budget"]
+    if isinstance(run.get("defaults"), dict):
+        run["defaults"] = _with_budget(run["defaults"], exact["defaults"])
+    return run
+
+
 def _json_lines(content: bytes, name: str) -> Iterator[_Entry]:
     defaults: Mapping[str, Any] = {}
     for number, line in enumerate(content.splitlines(), start=1):
@@ -147,6 +173,8 @@ def _json_lines(content: bytes, name: str) -> Iterator[_Entry]:
             continue
         try:
             found = json.loads(line)
+            if b'"budget"' in line:
+                found = _with_budget(found, json.loads(line, parse_float=Decimal))
         except ValueError as error:
             raise UsageError(f"{name}:{number}: no JSON: {error}", remedy="fix the line") from error
         if isinstance(found, dict) and found.keys() == {"defaults"}:

@@ -25,12 +25,12 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_building import build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
-from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Outcome, Standing

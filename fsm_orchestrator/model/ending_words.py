@@ -30,7 +30,11 @@ from fsm_orchestrator.model.limit_words import rest_of_time
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.model.together import why_interrupted
-from fsm_orchestrator.model.verified import VerificationResult, problem_of_verified
+from fsm_orchestrator.model.verified import (
+    VerificationCutShort,
+    VerificationFailed,
+    VerificationResult,
+)
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
 
@@ -45,7 +49,7 @@ _LEFT: Final[Mapping[type, str]] = {
 def problem_of(result: StageResult) -> Problem | None:
     """Return what went wrong; None for success."""
     if isinstance(result, VerificationResult):
-        return problem_of_verified(result)
+        return _problem_of_verified(result)
     details: tuple[str, ...] = ()
     match result:
         case Exited(code=code):
@@ -112,3 +116,21 @@ def _by_then(end: Exited | Signaled) -> str:
         case _:
             assert_never(end)
     return f"its process {how} by then, which does not count: it may have been asked to end too"
+
+
+def _problem_of_verified(result: VerificationResult) -> Problem:
+    """Return what went wrong."""
+    match result:
+        case VerificationFailed(command=command, problem=problem, words=words):
+            said = (f"it printed last: {' / '.join(words)}",) if words else ()
+            return Problem(
+                cause=f"exited with code 0, but its verification `{command}` {problem.cause}",
+                details=(*problem.details, *said),
+            )
+        case VerificationCutShort(command=command):
+            return Problem(
+                cause=why_interrupted(result.signal, result.sibling),
+                details=(f"its verification `{command}` was running, or to come",),
+            )
+        case _:
+            assert_never(result)

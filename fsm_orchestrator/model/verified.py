@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
 
-from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.together import why_interrupted
 from fsm_orchestrator.vocabulary import Ending, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.problem import Problem
 
 
 class VerificationFailed(NamedTuple):
@@ -45,23 +46,5 @@ def kind_of_verified(result: VerificationResult) -> tuple[Ending, StageStatus]:
         case VerificationCutShort(sibling=sibling):
             ending = Ending.INTERRUPTED if sibling is None else Ending.SIBLING_FAILED
             return ending, StageStatus.INTERRUPTED
-        case _:
-            assert_never(result)
-
-
-def problem_of_verified(result: VerificationResult) -> Problem:
-    """Return what went wrong."""
-    match result:
-        case VerificationFailed(command=command, problem=problem, words=words):
-            said = (f"it printed last: {' / '.join(words)}",) if words else ()
-            return Problem(
-                cause=f"exited with code 0, but its verification `{command}` {problem.cause}",
-                details=(*problem.details, *said),
-            )
-        case VerificationCutShort(command=command):
-            return Problem(
-                cause=why_interrupted(result.signal, result.sibling),
-                details=(f"its verification `{command}` was running, or to come",),
-            )
         case _:
             assert_never(result)

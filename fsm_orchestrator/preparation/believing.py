@@ -61,7 +61,10 @@ def key_for(output: Path, key_file: Path | None) -> RecordKey | None:
 
 def believed_by(config: RunConfig, saved: SavedRun) -> Belief:
     """Return what a resume makes of the record that it finds; as `believed`."""
-    return believed(saved, config.output_path, key_path(config), config.accept_record)
+    found = believed(saved, config.output_path, key_path(config), config.accept_record)
+    is_spare = found.accepted is None and config.accept_record is not None and not config.adopt
+    spare = ("--accept-record was given, and the record is the one that was left here",)
+    return found._replace(warnings=(*found.warnings, *spare)) if is_spare else found
 
 
 def key_path(config: RunConfig) -> Path | None:
@@ -82,8 +85,7 @@ def believed(
     finding = checked(saved, output, key_for(output, key_file))
     standing = saved.checkpoint.doubt
     if finding.is_good and standing is None:
-        spare = ("--accept-record was given, and the record is the one that was left here",)
-        return Belief(warnings=spare if accept is not None else ())
+        return Belief()
     digest = record_digest(output)
     known = {digest} if standing is None or finding.changes else {digest, standing.sha256}
     if accept is not None:

@@ -16,11 +16,11 @@ from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
-from fsm_orchestrator.record.home import CopiedFrom
+from fsm_orchestrator.record.home import CopiedFrom, Whereabouts
 from fsm_orchestrator.record.record_check import record_digest
 from fsm_orchestrator.record.relocation import copy_sentence, relocation_sentence
 from fsm_orchestrator.record.unseen import attempts_unseen
-from fsm_orchestrator.record.whereabouts import Whereabouts, original_of
+from fsm_orchestrator.record.whereabouts import original_of
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.text.hidden import copyable
 

@@ -13,10 +13,8 @@ from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.gates.judging import have_passed
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.ending_words import problem_of
 from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, trigger_of
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.startable import foreseen_end
@@ -83,6 +81,8 @@ def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | 
 def _failure(
     end: NotSpawned | Exited, preparation: Preparation, stage: str
 ) -> ForeseenFailure | None:
+    from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - for a failure
+
     ending, status = kind_of(end)
     problem = problem_of(end)
     if problem is None:
@@ -126,6 +126,8 @@ def _fact_in(
             do_pass = have_passed(decisions, preparation.checkpoint.lifecycle.judged_in(state))
             return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
         case StateKind.STAGE | StateKind.GROUP:
+            from fsm_orchestrator.model.together import worst_of  # noqa: PLC0415 - only to foresee
+
             stages = preparation.checkpoint.lifecycle.stages_in(state.name)
             failing = [failures[one].status for one in stages if one in failures]
             return worst_of([Trigger.STAGE_SUCCEEDED, *map(trigger_of, failing)])

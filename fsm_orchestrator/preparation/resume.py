@@ -42,8 +42,8 @@ from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.preparation.terms import may_reach_stages
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.record.unseen import attempts_unseen
-from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.digest import sha256_of

@@ -13,8 +13,8 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.terms import closing_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.record.unseen import attempts_unseen
-from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.vocabulary import ExecutionMode
 
 

@@ -49,7 +49,7 @@ class Tampering(StrEnum):
 
 
 class Found(NamedTuple):
-    """What was found in the place of a file of ours; `data` is None where it cannot be read."""
+    """What was found in the place of a file of ours; `data` is None where it is not read."""
 
     what: Tampering
     data: bytes | None
@@ -113,7 +113,7 @@ class Anchor:
         with contextlib.suppress(OSError):
             if found.data is not None:
                 kept = self._kept(path, found.data)
-            elif found.what is Tampering.REPLACED:
+            elif found.what is not Tampering.REMOVED:
                 kept = self._moved(path)
         with contextlib.suppress(OSError):
             files.replace_file(path, self._left[path], within=self._home)
@@ -158,5 +158,10 @@ def _compared(path: Path, data: bytes) -> Found | None:
         return Found(Tampering.REMOVED, None)
     if not stat.S_ISREG(status.st_mode):
         return Found(Tampering.REPLACED, None)
-    there = files.read_bounded(path, RECORD_BYTES_MAX)
+    if status.st_size > RECORD_BYTES_MAX:
+        return Found(Tampering.EDITED, None)
+    try:
+        there = files.read_bounded(path, RECORD_BYTES_MAX)
+    except PermissionError:  # ours can be read
+        return Found(Tampering.EDITED, None)
     return None if there == data else Found(Tampering.EDITED, there)

@@ -20,9 +20,8 @@ from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check, rebuilding, side_file
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.home import is_at, output_of
+from fsm_orchestrator.record.home import Whereabouts, is_at, output_of
 from fsm_orchestrator.record.rebuilding import Rebuilt
-from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.hidden import copyable, quoted

@@ -4,6 +4,7 @@ Where a record lies now, as against that place, is found out in whereabouts.py.
 """
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,32 @@ from fsm_orchestrator.secrets.private_file import PrivateRef
 NOT_MADE = Identity(0, 0)
 """The identity of a directory that is to be made."""
 KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
+
+
+class Whereabouts(StrEnum):
+    """The place of a record, as against the directory that it was written in."""
+
+    HOME = "home"
+    MOVED = "moved"
+    """That very directory, by a new name."""
+    CARRIED = "carried"
+    """Another directory on another file system of this machine, and the old one is gone: so `mv`
+    leaves it."""
+    COPIED = "copied"
+    """Another directory, and the one that the run works in is on this machine."""
+    BROUGHT = "brought"
+    """Another directory: from another machine, out of a backup, or of an original that is not to be
+    found."""
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether the processes that the record names are the run's, here and now."""
+        return self in {Whereabouts.HOME, Whereabouts.MOVED}
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the private file that the record names is the run's."""
+        return self.has_processes or self is Whereabouts.CARRIED
 
 
 class CopiedFrom(StrictModel):

@@ -23,9 +23,9 @@ from fsm_orchestrator.record.chain_walk import Walk, walk
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, where_is
 from fsm_orchestrator.record.events_mark import line_before
+from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.record.left_file import Left
 from fsm_orchestrator.record.own_lines import untouched
-from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.state_key import MacVerdict, RecordKey, verdict_of
 from fsm_orchestrator.text.digest import new_digest, sha256_of

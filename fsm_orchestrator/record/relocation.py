@@ -18,9 +18,8 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
-from fsm_orchestrator.record.home import Home, output_of
+from fsm_orchestrator.record.home import Home, Whereabouts, output_of
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.record.whereabouts import Whereabouts
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -17,36 +16,10 @@ from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.processes import table
-from fsm_orchestrator.record.home import Home, is_at
+from fsm_orchestrator.record.home import Home, Whereabouts, is_at
 
 BESIDE_MAX: Final = 2000
 """How many names are looked at beside a directory, for one that was renamed."""
-
-
-class Whereabouts(StrEnum):
-    """The place of a record, as against the directory that it was written in."""
-
-    HOME = "home"
-    MOVED = "moved"
-    """That very directory, by a new name."""
-    CARRIED = "carried"
-    """Another directory on another file system of this machine, and the old one is gone: so `mv`
-    leaves it."""
-    COPIED = "copied"
-    """Another directory, and the one that the run works in is on this machine."""
-    BROUGHT = "brought"
-    """Another directory: from another machine, out of a backup, or of an original that is not to be
-    found."""
-
-    @property
-    def has_processes(self) -> bool:
-        """Whether the processes that the record names are the run's, here and now."""
-        return self in {Whereabouts.HOME, Whereabouts.MOVED}
-
-    @property
-    def has_values(self) -> bool:
-        """Whether the private file that the record names is the run's."""
-        return self.has_processes or self is Whereabouts.CARRIED
 
 
 def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:

@@ -137,29 +137,33 @@ def _made(path: Path) -> RecordKey | None:
         os.close(directory)
 
 
+class StateKeyError(UsageError):
+    """The file that is to have a key cannot be used."""
+
+
 def shared_key(path: Path) -> RecordKey:
     """Return the key in a file that the operator names.
 
     Raises:
-        UsageError: it cannot be read, is not for its owner alone, or is no key.
+        StateKeyError: it cannot be read, is not for its owner alone, or is no key.
     """
     remedy = f"make one: head -c 32 /dev/urandom > {copyable(path)} && chmod 600 {copyable(path)}"
     try:
         mode = os.stat(path).st_mode
         data = files.read_bounded(path, SHARED_BYTES_MAX, is_link_good=True)
     except OSError as error:
-        raise UsageError(
+        raise StateKeyError(
             f"the state key file {copyable(path)} cannot be read: {files.reason(error)}",
             remedy=remedy,
         ) from error
     if mode & _OF_OTHERS:
-        raise UsageError(
+        raise StateKeyError(
             f"the state key file {copyable(path)} can be used by others than its owner"
             f" (mode {stat.S_IMODE(mode):04o})",
             remedy=f"chmod 600 {copyable(path)}",
         )
     if len(data.strip()) < SHARED_BYTES_MIN:
-        raise UsageError(
+        raise StateKeyError(
             f"the state key file {copyable(path)} is too short to be a key: {len(data)} bytes,"
             f" and {SHARED_BYTES_MIN} are needed",
             remedy=remedy,

@@ -286,7 +286,7 @@ def test_live_processes_are_nobody_s_on_another_file_system(
 # From another machine
 
 
-def brought(tmp_path: Path) -> Path:
+def brought(tmp_path: Path, key: str | None = None) -> Path:
     """A failed run of another machine, whose directory came here to another path."""
     with another_machine(tmp_path / "another"):
         place = tmp_path / "there"
@@ -296,6 +296,7 @@ def brought(tmp_path: Path) -> Path:
             output_directory=str(place / "out"),
             directory=str(tmp_path),
             gates=GATES,
+            state_key_file=key,
             stages={"manager": stage, "executor": StageGiven(bin="true")},
         )
         assert run(config).terminal_state == "failed"
@@ -337,6 +338,26 @@ def test_run_of_another_machine_is_adopted_under_its_own_id(tmp_path: Path) -> N
     )
     assert checkpoint_of(output)["home"]["directory"] == str(output)
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
+
+
+def test_record_that_a_shared_key_proves_is_adopted_unwarned(tmp_path: Path) -> None:
+    """The digest is asked for then too: an older record is proved by the key as well."""
+    key = tmp_path / "key"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    output = brought(tmp_path, str(key))
+    bad = orchestrate("./out", "--resume", "--state-key-file", "none", cwd=tmp_path)
+    assert (bad.code, "next:" in bad.stderr) == (2, False), bad
+    shared = ("--state-key-file", "key")
+    given = ("--manager-env", "A=mine")
+    asked = orchestrate("./out", "--resume", *shared, cwd=tmp_path)
+    assert (asked.code, "A=VALUE --state-key-file key\n" in asked.stderr) == (2, True), asked
+    adopt = ("--resume", "--adopt", "--accept-record", record_digest(output))
+    ended = orchestrate("./out", *adopt, *given, *shared, cwd=tmp_path)
+    assert ended.code == 0, ended
+    report = report_of(output)
+    assert (report["closure_ready"], report["accepted"]) == (True, None)
+    assert not [one for one in report["warnings"] if "--accept-record" in one]
 
 
 def test_run_of_another_machine_can_be_a_copy(tmp_path: Path) -> None:

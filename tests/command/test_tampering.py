@@ -43,6 +43,7 @@ EDITS: Final = {
     "a link": "mv {file} taken; ln -s ../taken {file}",
     "a directory": "rm {file}; mkdir {file}; echo kept > {file}/inside",
     "a pipe": "rm {file}; mkfifo {file}",
+    "too large to be read": "truncate -s 65M {file}",
 }
 
 

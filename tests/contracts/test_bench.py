@@ -118,6 +118,7 @@ def test_bare_work_is_as_many_operations_as_the_run_does(
 ) -> None:
     """The floor of a run syncs, renames and writes as often, and as many bytes."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run_true(tmp_path / "first", "/bin/true")  # which makes the key of the private state, once
     ours, floor = tmp_path / "ours", tmp_path / "floor"
     with bare.recorded(ours) as steps:
         report = run_true(ours, "/bin/true")

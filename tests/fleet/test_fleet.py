@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
+from fsm_orchestrator.fleet.definition import read_fleet
 from tests.support.command import checkpoint_of, orchestrate, report_of, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
@@ -162,6 +164,11 @@ WRONG = {
     ),
     "resume": ('[[run]]\nname = "a"\nresume = true\n', "(a): key 'resume': a fleet resumes"),
     "priority": ('[[run]]\nname = "a"\npriority = "high"\n', "(a): key 'priority' is 'high'"),
+    "no budget": ('[[run]]\nname = "a"\nbudget = 1.5\n', "(a): key 'budget'"),
+    "a budget that is none": (
+        '[[run]]\nname = "a"\nbudget = { usd = nan }\n',
+        "(a): key 'budget.usd'",
+    ),
     "no JSON": ("{\n", "runs.toml:1: no JSON"),
 }
 
@@ -298,3 +305,48 @@ def test_fleet_that_is_killed_thrice_does_each_run_once(tmp_path: Path) -> None:
         output = tmp_path / "fleet" / f"r{number}"
         assert report_of(output)["closure_ready"]
         assert completed_twice(output) == []
+
+
+def test_times_and_budgets_are_those_of_each_run(tmp_path: Path) -> None:
+    """Each run has its own; one that came to its end is resumed when it may have more."""
+    script = """echo '{"unit": "usd", "amount": 1}' >> $ORCHESTRATOR_METER"""
+    (tmp_path / "spend.sh").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "spend.sh").chmod(0o755)
+    spends = 'stage.executor = { bin = "./spend.sh" }\nbudget = { usd = AMOUNT }'
+    little, enough = (spends.replace("AMOUNT", amount) for amount in ("0.5", "1"))
+    slow = f'{slow_until(tmp_path / "go")}\nrun_timeout = "3s"'
+    fleet_file(tmp_path, f"little\n{little}", f"enough\n{enough}", f"slow\n{slow}")
+    assert orchestrate("fleet", "runs.toml", "-j", "3", cwd=tmp_path).code == 1
+    assert courses(tmp_path) == {
+        "little": ("ran", "failed", 1),
+        "enough": ("ran", "done", 0),
+        "slow": ("ran", "timeout", 124),
+    }
+    (tmp_path / "go").touch()
+    more = little.replace("0.5", "2")
+    fleet_file(tmp_path, f"little\n{more}", f"enough\n{enough}", f"slow\n{slow}")
+    again = orchestrate("fleet", "runs.toml", "--retry-failed", cwd=tmp_path)
+    assert again.code == 0, again.stdout
+    assert {one[0] for one in courses(tmp_path).values()} == {"resumed", "skipped"}
+    spent = report_of(tmp_path / "fleet" / "little")["budget"]["units"]
+    assert [one["spent"] for one in spent] == ["2"]
+
+
+AMOUNT = "0.12345678901234567891"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("runs.toml", f'[defaults.budget]\nusd = {AMOUNT}\n[[run]]\nname = "a"\n'),
+        ("runs.toml", f'[[run]]\nname = "a"\nbudget = {{ usd = {AMOUNT} }}\n'),
+        ("runs.jsonl", f'{{"name": "a", "budget": {{"usd": {AMOUNT}}}}}\n'),
+        ("runs.jsonl", f'{{"defaults": {{"budget": {{"usd": {AMOUNT}}}}}}}\n{{"name": "a"}}\n'),
+    ],
+)
+def test_budget_is_the_decimal_that_is_written(tmp_path: Path, name: str, text: str) -> None:
+    """Wherever it stands, and in the config file of the run as well."""
+    (tmp_path / name).write_text(text)
+    (run,) = read_fleet(str(tmp_path / name)).runs
+    assert run.config.budget == {"usd": AMOUNT}
+    assert f"usd = {AMOUNT}" in tomli_w.dumps(dict(run.table))

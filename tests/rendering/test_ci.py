@@ -83,7 +83,7 @@ def test_gate_that_refuses_is_a_failure(tmp_path: Path) -> None:
 
 def test_verifications_are_a_suite_of_their_own(tmp_path: Path) -> None:
     """Named by stage and command; one that failed has its last lines, wherever it wrote them."""
-    checks = ("true", "sh -c 'echo \"<2> tests failed\"; exit 5'")
+    checks = ("true", "sh -c 'printf \"\\033[31m<2> tests\\033[0m failed\"; exit 5'")
     given = [word for check in checks for word in ("--executor-verify", check)]
     assert ran(tmp_path, *given, executor="echo worked").code == 1
     root = junit_of(tmp_path)

@@ -16,7 +16,6 @@ from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
-from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import Kind
@@ -97,6 +96,8 @@ def _base(found: Prescan, file: Mapping[str, Any]) -> Path:
     """Return the directory that the relative paths of the config file are relative to."""
     if found.config is None:
         return Path()
+    from fsm_orchestrator.disk.where import base_of
+
     return Path(base_of(file.get("relative_to"), os.path.dirname(found.config), ""))
 
 

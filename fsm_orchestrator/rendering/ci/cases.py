@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.explanation.gate_table import evidence_words
 from fsm_orchestrator.explanation.unrun_words import unrun_sentences
@@ -16,9 +16,6 @@ from fsm_orchestrator.rendering.html.output import Outputs
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Standing
-
-if TYPE_CHECKING:
-    from fsm_orchestrator.model.verification import Verification
 
 CLOSURE: Final = "may be closed"
 """The name of the case that says whether a supervisor may close the run."""
@@ -78,12 +75,12 @@ class Case(NamedTuple):
 
 def cases_of(view: InspectedRun) -> tuple[Case, ...]:
     """Return the cases of a run: of its latest invocation, as its report has them."""
-    report = view.report
+    report, outputs = view.report, Outputs(view)
     return (
         _closure(view),
         *(_of_gate(one) for one in report.gate_decisions),
-        *_of_stages(view),
-        *_of_verifications(view.report.stage_executions),
+        *_of_stages(view, outputs),
+        *_of_verifications(report.stage_executions, outputs),
     )
 
 
@@ -111,8 +108,7 @@ def _of_gate(decision: GateDecision) -> Case:
     return Case(Suite.GATES, decision.gate, 0, Verdict.FAILED, code, message)
 
 
-def _of_stages(view: InspectedRun) -> Iterator[Case]:
-    outputs = Outputs(view)
+def _of_stages(view: InspectedRun, outputs: Outputs) -> Iterator[Case]:
     for one in view.report.stage_executions:
         name = _name(one)
         if one.status is StageStatus.SKIPPED or one.ending is Ending.DECLINED:
@@ -139,25 +135,21 @@ def _name(execution: StageExecution) -> str:
     return f"{execution.name} (attempt {attempt})" if attempt > 1 else execution.name
 
 
-def _of_verifications(executions: Iterable[StageExecution]) -> Iterator[Case]:
+def _of_verifications(executions: Iterable[StageExecution], outputs: Outputs) -> Iterator[Case]:
     """Yield a case for each command that was run to see what a stage has done."""
     for execution in executions:
         for one in execution.verifications:
-            yield _of_verification(execution, one)
-
-
-def _of_verification(execution: StageExecution, one: Verification) -> Case:
-    return Case(
-        Suite.VERIFICATION,
-        f"{_name(execution)}: {shell_line(one.words)}",
-        one.duration_ms,
-        Verdict.PASSED if one.is_good else Verdict.FAILED,
-        "" if one.ending is None else one.ending.value,
-        "" if one.problem is None else one.problem.sentence,
-        one.stdout_tail,
-        one.stderr_tail,
-        execution,
-    )
+            yield Case(
+                Suite.VERIFICATION,
+                f"{_name(execution)}: {shell_line(one.words)}",
+                one.duration_ms,
+                Verdict.PASSED if one.is_good else Verdict.FAILED,
+                "" if one.ending is None else one.ending.value,
+                "" if one.problem is None else one.problem.sentence,
+                outputs.plain(one.stdout_tail),
+                outputs.plain(one.stderr_tail),
+                execution,
+            )
 
 
 def _printed(

@@ -94,6 +94,10 @@ class Outputs:
             return None
         return Output(name, "", path, None)
 
+    def plain(self, text: str) -> str:
+        """Return what the report quotes without its colours."""
+        return plain_of(self._spans(text))
+
     def _spans(self, text: str) -> tuple[Span, ...]:
         """Return the spans of what was masked; a value that only colours had parted is masked."""
         spans = spans_of(text)
