@@ -253,7 +253,8 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
         lines += _bounded(sentences(f"{one.name}: {why_words(one)}", width), width)
         words = words or _words(last_words_of(one, WORDS_MAX), width)
     last = report.transitions[-1] if report.transitions else None
-    if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
+    says_more = {Trigger.REWORK_REQUESTED, Trigger.STAGE_DECLINED}
+    if last is not None and last.trigger in says_more and not report.nothing_to_do:
         lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
     return lines, words or _words(shape.words, width)
 

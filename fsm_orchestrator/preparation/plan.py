@@ -304,6 +304,8 @@ def _action(
         return PlannedAction.NOT_REACHED, _why_not_reached(foresight, way), ()
     if stage not in preparation.settings:
         return PlannedAction.PASS_OVER, "no binary", ()
+    if not is_last and way is None:
+        return PlannedAction.NOT_REACHED, "the run is done", ()
     failure = foresight.failures.get(stage)
     if failure is not None:
         details = failure.problem.details

@@ -21,12 +21,15 @@ def had_nothing_to_do(checkpoint: Checkpoint) -> bool:
 
 
 def owed_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the stages but the current one that were begun, and neither succeeded nor declined."""
+    """Return the stages but the current one that were begun, and neither succeeded nor declined.
+
+    The stage that always runs owes nothing: it runs once more when the run has ended.
+    """
     last = {one.stage: one for one in checkpoint.executions if one.is_attempt_of(one.stage)}
     return tuple(
         stage
         for stage, one in last.items()
-        if stage != checkpoint.current_state
+        if stage not in {checkpoint.current_state, checkpoint.lifecycle.finally_stage}
         and one.ending is not Ending.DECLINED
         and checkpoint.completion_of(stage) is None
     )

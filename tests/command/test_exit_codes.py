@@ -100,6 +100,9 @@ def test_executor_with_nothing_to_do_ends_the_run_that_is_not_to_be_closed(
         False,
     )
     assert statuses(visited) == [("manager", "skipped")]
+    plan = json.loads(orchestrate("plan", "./out", "--resume", "--json", cwd=tmp_path).stdout)
+    said = [(one["stage"], one["action"], one["reason"]) for one in plan["stages"]]
+    assert said[-1] == ("executor", "not_reached", "the run is done")
 
 
 def test_nothing_to_do_is_remembered_when_its_invocation_was_moved(tmp_path: Path) -> None:
@@ -161,7 +164,9 @@ def test_nothing_to_do_closes_no_run_in_which_another_stage_has_failed(tmp_path:
     given = ("./out", "--lifecycle", "./early.toml", *PASSING, *told)
     assert orchestrate(*given, cwd=tmp_path).code == 1
     coded(tmp_path, 78)
-    assert orchestrate("./out", "--resume", "--rerun", "manager", cwd=tmp_path).code == 1
+    refused = orchestrate("./out", "--resume", "--rerun", "manager", cwd=tmp_path)
+    assert refused.code == 1
+    assert "\n  closing refused: executor did not succeed\n" in refused.stdout
     last = report_of(tmp_path / "out")["transitions"][-1]
     assert (last["trigger"], last["dest"]) == ("stage_declined", "failed")
     assert last["cause"] == "closing refused: executor did not succeed"

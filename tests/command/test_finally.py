@@ -303,3 +303,16 @@ def test_it_runs_where_the_budget_is_spent(tmp_path: Path, spent: str) -> None:
     assert ended.code == 1
     assert statuses(report_of(tmp_path / "out"))[-1] == ("cleanup", "success")
     assert [told[0] for told in tidied(tmp_path)] == ["failed"]
+
+
+@pytest.mark.parametrize("cleanup", ["true", "exit 4"])
+def test_it_owes_nothing_to_a_run_that_has_nothing_to_do(tmp_path: Path, cleanup: str) -> None:
+    """It ran at the end of a run that failed: that keeps the resumed run from no end."""
+    stage = 'name = "executor"\nkind = "stage"\n'
+    text = WARNS.replace(stage, f'{stage}exit_codes = {{ 78 = "nothing_to_do" }}\n')
+    executor = "test -e once && exit 78; touch once; exit 3"
+    assert run(tmp_path, executor, cleanup, text=text).code == 1
+    assert again(tmp_path).code == 0
+    report = report_of(tmp_path / "out")
+    assert (report["terminal_state"], report["nothing_to_do"]) == ("done", True)
+    assert [outcome for outcome, _ in tidied(tmp_path)] == ["failed", "done"]

@@ -58,7 +58,7 @@ def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], boo
         return None
     most = max(by_dest.values(), key=len)
     everywhere = {state.name for state in lifecycle.state if _may_happen(trigger, state)}
-    everywhere -= lifecycle.group_of.keys()
+    everywhere -= {*lifecycle.group_of, lifecycle.finally_stage}  # they have no edges
     if len(most) < _FOLDED_FROM[trigger] or 2 * len(most) <= len(edges):
         return None
     if {edge.source for edge in edges} != everywhere:
@@ -101,5 +101,7 @@ def _what(lifecycle: Lifecycle, trigger: Trigger) -> tuple[str, ...]:
             return ("state", "before", "the", "end")
         case Trigger.GATES_REFUSED:
             return ("gate", "state")
+        case _ if lifecycle.finally_stage is not None:
+            return ("stage", "before", "the", "end")
         case _:
             return ("stage",)

@@ -39,9 +39,12 @@ def marks_of_run(lifecycle: Lifecycle, report: Report) -> Marks:
     for record in taken:
         if (edge := _edge_of(lifecycle, record)) is not None:
             numbers.setdefault(edge, []).append(record.seq)
-    visited = dict.fromkeys([lifecycle.initial, *(record.dest for record in taken)])
+    entered = [lifecycle.initial, *(record.dest for record in taken)]
+    at_end = lifecycle.finally_stage  # entered without a transition
+    if at_end is not None and any(_attempts(invocations, at_end)):
+        entered.append(at_end)
     return Marks(
-        states=dict.fromkeys(visited, Mark.TAKEN),
+        states=dict.fromkeys(entered, Mark.TAKEN),
         lines={
             name: tuple(_state_lines(lifecycle, report, invocations, name))
             for name in lifecycle.states
