@@ -35,7 +35,7 @@ from tests.sweeps.fault_disk import (
 from tests.sweeps.histories import checkpoint_in
 from tests.sweeps.mending import at
 from tests.sweeps.scenarios import SCENARIOS
-from tests.sweeps.test_faults import noted_starts
+from tests.sweeps.test_faults import Crash, booted_again, noted_starts
 from tests.sweeps.truths import assert_truth
 
 DRAWS: Final = 12 if SOAK else 2
@@ -153,7 +153,7 @@ def test_power_cut_that_keeps_any_of_what_was_not_synced(
     look(None, None)
     assert promised(door.disk) == {one.stage for one in _kept(desk).completions}
     for scene in lots.sample(list(found), min(TAKEN, len(found))):
-        with at(found[scene]):
+        with at(found[scene]), booted_again(Crash.CUT):
             desk.put(scene)
             assert_truth(scenario, desk, before, may_be_torn=True, may_be_early=True)
             kept = checkpoint_in(desk.out)
