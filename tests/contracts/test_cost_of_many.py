@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.contracts.cost_cases import on_linux
-from tests.support.counting import PYTHON, Installed
+from tests.support.counting import PYTHON, Installed, make_key
 
 # Many runs in one process
 
@@ -66,19 +66,23 @@ with KeeperPool() if is_pooled else contextlib.nullcontext() as keepers:
 print("[", ",".join(told), "]")
 """
 FLAT: Final = {
-    # Runs apart; in one directory, where each archives the one before it; resumes of one run.
-    "apart": {"fsync": 5, "fdatasync": 3, "replace": 10, "mkdir": 3, "write": 24, "opened": 51},
+    # Runs apart; in one directory, where each archives the one before it; resumes of one run. Seven
+    # writes and as many opens are for the private state: what was left is noted and compared.
+    "apart": {"fsync": 5, "fdatasync": 3, "replace": 10, "mkdir": 3, "write": 31, "opened": 58},
     "archived": {
         "fsync": 10,
         "fdatasync": 3,
         "replace": 10,
         "rename": 4,
         "mkdir": 4,
-        "write": 24,
-        "opened": 60,
+        "write": 31,
+        "opened": 67,
     },
-    "resumed": {"fsync": 5, "fdatasync": 3, "replace": 9, "mkdir": 1, "write": 22, "opened": 46},
+    "resumed": {"fsync": 5, "fdatasync": 3, "replace": 9, "mkdir": 1, "write": 28, "opened": 57},
 }
+BEGUN_AGAIN: Final = {"replace": 1, "write": 1, "opened": 4}
+"""What it costs more, once in twenty runs in a directory, that the list of what was left there is
+begun again: it has grown too long."""
 OBJECTS_MAX: Final = 5
 """How many more objects there may be after twenty runs more: far less than one for each."""
 
@@ -95,7 +99,10 @@ def test_cost_of_a_run_does_not_grow_with_those_before(
     told = many_runs(installed, tmp_path, "pooled", place)
     assert [one["calls"].pop("posix_spawn", 0) for one in told] == [1, *[0] * (RUNS - 1)]
     steady = told[2]["calls"]
-    assert [one["calls"] for one in told[2:]] == [steady] * (RUNS - 2)
+    others = [one["calls"] for one in told[2:] if one["calls"] != steady]
+    more = [{name: one[name] - steady[name] for name in BEGUN_AGAIN} for one in others]
+    assert more in ([], [BEGUN_AGAIN])
+    assert [one | {name: steady[name] for name in BEGUN_AGAIN} for one in others] in ([], [steady])
     assert {name: now for name, now in steady.items() if now > FLAT[place].get(name, 0)} == {}
     assert {one["descriptors"] for one in told} == {told[0]["descriptors"]}
     assert {one["threads"] for one in told} == {1}
@@ -119,6 +126,10 @@ def many_runs(
 ) -> Sequence[Mapping[str, Any]]:
     """What each of many runs did and left, in one process."""
     number = RUNS if keepers == "pooled" else 5
+    state = cwd / "state/fsm-orchestrator"
+    make_key(state / "record.key")
+    for folder in range(256):  # of what was left, by a digest of the path of OUT
+        (state / f"left-{folder:02x}").mkdir(mode=0o700)
     done = installed.run([*PYTHON, "-c", MANY_RUNS, str(number), keepers, place], cwd)
     told: list[dict[str, Any]] = json.loads(done.stdout)
     return told

@@ -9,7 +9,7 @@ import pytest
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.state_directory import NoStateDirectoryError, state_directory
 from tests.secrets.secret_cases import STORE, VALUE, places_of, saver
-from tests.support.command import PASSING, orchestrate, report_of, shell
+from tests.support.command import PASSING, accepting, orchestrate, report_of, shell
 
 
 def test_the_private_file_follows_the_base_directory_specification(
@@ -28,10 +28,13 @@ def test_the_private_file_follows_the_base_directory_specification(
 def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
     """The run reaches its end; report and log warn; a resume that needs the values asks."""
     (tmp_path / "state").write_text("a file is in the way")
-    options = (*shell("executor", saver("saw", "test -e ready")), "--executor-env")
-    ended = orchestrate("out", *PASSING, *options, f"MODE={VALUE}", cwd=tmp_path)
+    options = (*shell("manager", "true"), *shell("executor", saver("saw", "test -e ready")))
+    given = ("--executor-env", f"MODE={VALUE}")
+    ended = orchestrate("out", *PASSING, *options, *given, cwd=tmp_path)
     assert (ended.code, (tmp_path / "saw").read_text()) == (1, VALUE)
-    (warning,) = [one for one in report_of(tmp_path / "out")["warnings"] if "state" in one]
+    told = report_of(tmp_path / "out")["warnings"]
+    (warning,) = [one for one in told if "values cannot be kept" in one]
+    assert [one for one in told if "no key can be kept in the private state" in one]
     assert str(tmp_path / STORE) in warning
     assert warning in [event.get("message") for event in ended.events]
     assert warning in ended.stdout
@@ -39,8 +42,8 @@ def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path
     refused = orchestrate("out", "--resume", cwd=tmp_path)
     assert (refused.code, "MODE" in refused.stderr) == (2, True)
     (tmp_path / "ready").touch()
-    given_again = ("--executor-env", f"MODE={VALUE}")
-    assert orchestrate("out", "--resume", *given_again, cwd=tmp_path).code == 0
+    accepted = accepting(tmp_path / "out")  # there is no key that would prove the record
+    assert orchestrate("out", *accepted, *given, cwd=tmp_path).code == 0
     assert report_of(tmp_path / "out")["closure_ready"] is True
 
 

@@ -32,7 +32,7 @@ def test_values_wait_in_a_private_file_until_the_run_is_done(tmp_path: Path) -> 
     )
     assert orchestrate("out", *options, cwd=tmp_path).code == 1
 
-    (private,) = (tmp_path / STORE).iterdir()
+    (private,) = (tmp_path / STORE).glob("*.json")
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (private, private.parent)]
     assert modes == [0o600, 0o700]
     assert places_of(VALUE, tmp_path / STORE) == {private.name}

@@ -148,7 +148,7 @@ class Installed(NamedTuple):
         self, arguments: Sequence[str | Path], cwd: Path, *, code: int = 0
     ) -> Sequence[Call]:
         """Return what the command and its descendants do below `cwd`, and the processes started."""
-        _make_key(cwd / "state/fsm-orchestrator/record.key")
+        make_key(cwd / "state/fsm-orchestrator/record.key")
         names = ",".join(f"?{name}" for name in _KINDS)
         trace = cwd / "state.trace"
         tracer = (*TRACER, "-e", f"trace={names}", "-o", trace)
@@ -158,7 +158,7 @@ class Installed(NamedTuple):
         return [one for one in calls if one.kind in _OF_PROCESSES or is_below(one.path, cwd)]
 
 
-def _make_key(path: Path) -> None:
+def make_key(path: Path) -> None:
     """Make the key of the private state, as the first run of a user does once."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():

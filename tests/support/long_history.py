@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, resume, run
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.processes.table import boot
 from fsm_orchestrator.record import moving_out, side_file
 from fsm_orchestrator.record.earlier import MovedInvocation
+from fsm_orchestrator.record.left_file import Left, LeftFile
+from fsm_orchestrator.record.own_lines import untouched
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import Gate
-from tests.support.command import CHECKPOINT, EVENTS, INVOCATIONS, read_json
+from tests.support.command import CHECKPOINT, EVENTS, INVOCATIONS, REPORT, read_json
 
 PASSED = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 
@@ -53,3 +59,23 @@ def with_history(original: Path, output: Path, number: int) -> None:
     at = {"directory": str(output), "device": here.st_dev, "inode": here.st_ino}
     document["home"] |= at
     (output / CHECKPOINT).write_text(json.dumps(document, separators=(",", ":")))
+
+
+def left_so(output: Path, state: Path) -> None:
+    """Let the private state in a directory know the run as it lies there, as one that has ended."""
+    record = read_json(output / CHECKPOINT)
+    with (output / EVENTS).open("rb") as events, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(state))
+        first = Left(record["run_id"], boot() or "", str(output.stat().st_ino))
+        while not untouched(events.fileno()):  # for a tick of the clock of the files
+            time.sleep(0.001)
+        with contextlib.closing(LeftFile(output, first)) as file:
+            file.note(
+                seq=record["last_event_seq"],
+                head=record["last_event_sha256"],
+                durable_seq=record["last_event_seq"],
+                checkpoint=sha256_of((output / CHECKPOINT).read_bytes()),
+                report=sha256_of((output / REPORT).read_bytes()),
+                is_sealed=True,
+                events=untouched(events.fileno()),
+            )

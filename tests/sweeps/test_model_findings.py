@@ -66,7 +66,8 @@ def test_stage_declared_anew_without_variables_stays_so(tmp_path: Path) -> None:
 def test_forgotten_values_are_gone_when_the_run_is_done(tmp_path: Path) -> None:
     """Values of variables are kept until the run is done, also those that were dropped before."""
     begin(tmp_path, manager=shell("exit 1", env={"KEY": "value-4711"}))
-    assert go_on(tmp_path, stages={"manager": shell("exit 0")}).closure_ready
+    both = {"manager": shell("exit 0"), "executor": shell("exit 0")}
+    assert go_on(tmp_path, stages=both).closure_ready
     kept = tree_of(tmp_path / "state")
     assert not any(b"value-4711" in content for content in kept.values())
 
