@@ -8,6 +8,7 @@ from typing import Final
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.model.confinement import ExceededLimit
 from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -46,4 +47,12 @@ def raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[
             field,
         )
         if limit is not None:
-            yield execution.stage, field, min(2 * limit, most)
+            yield execution.stage, field, min(_doubled(limit, exceeded), most)
+
+
+def _doubled(limit: int, exceeded: ExceededLimit | None) -> int:
+    """Return a limit, doubled as often as what was used asks for."""
+    raised = 2 * limit
+    while exceeded is not None and raised <= exceeded.used:
+        raised *= 2
+    return raised

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import psutil
 import pytest
 
+from fsm_orchestrator.model.stage_options import BOUNDS
 from tests.command.stage_cases import only_execution, run
 from tests.support.command import orchestrate, report_of, shell
 
@@ -62,6 +64,9 @@ def test_limit_of_all_processes_together(
     exceeded = execution["limit_exceeded"]
     assert (exceeded["limit"], exceeded["held_by"]) == (limit, "sampled")
     assert exceeded["used"] >= least > exceeded["allowed"]
+    explained = json.loads(orchestrate("explain", "out", "--json", cwd=tmp_path).stdout)
+    words = explained["next_step"]["words"]
+    assert BOUNDS[limit].read(words[words.index(option[0]) + 1]) > exceeded["used"]
     report = report_of(tmp_path / "out")
     assert report["current_state"] == "failed"
     leader = f"ORCHESTRATOR_RUN_ID={report['run_id']}"
