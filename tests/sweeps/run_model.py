@@ -321,7 +321,8 @@ class Model:
             ran.executions.append(("closure", "artifact_missing", 0))
         self.is_done |= are_valid
         expected = ran.expected("done" if is_ready else "failed", is_judged=True)
-        return replace(expected, outcome="done" if self.is_done else "failed", is_ready=is_ready)
+        can_close = is_ready and set(self.complete) == set(STAGES)  # none was passed over
+        return replace(expected, outcome="done" if self.is_done else "failed", is_ready=can_close)
 
 
 def _with_all_after(stages: Iterable[str]) -> tuple[str, ...]:
