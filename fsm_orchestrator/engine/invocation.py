@@ -206,7 +206,7 @@ def _execute(
 
     known = preparation.checkpoint
     key = _key(preparation.config)
-    chain = Chain(genesis(known.run_id_in(1), known.lifecycle_sha256), key)
+    chain = Chain(genesis(known.run_id_in(1), known.lifecycle.relation_sha256), key)
     last = known.last_event_seq, known.last_event_sha256
     events = EventFile(lock, chain, known.events, *last)
     leaving = Leaving(None if key is None else _left_file(preparation, events), events)

@@ -162,6 +162,8 @@ def _compared(path: Path, data: bytes) -> Found | None:
         return Found(Tampering.EDITED, None)
     try:
         there = files.read_bounded(path, RECORD_BYTES_MAX)
-    except PermissionError:  # ours can be read
+    except PermissionError:
+        if status.st_mode & stat.S_IRUSR:  # nobody shut it away: the disk refuses
+            raise
         return Found(Tampering.EDITED, None)
     return None if there == data else Found(Tampering.EDITED, there)

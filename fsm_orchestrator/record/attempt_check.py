@@ -117,7 +117,7 @@ def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
     }
     if not fits.get(execution.status):
         yield f"{at}.verifications: do not fit the status {execution.status.value}"
-    if failed not in {None, execution.verifications[-1]}:
+    if failed is not None and failed != execution.verifications[-1]:
         yield f"{at}.verifications: go on after one that failed"
 
 

@@ -61,9 +61,12 @@ class Gap(NamedTuple):
     is_torn_only: bool
 
 
-def genesis(run_id: str, lifecycle_sha256: str | None) -> str:
-    """Return what the first line of a run is chained to; the lifecycle is None if not known."""
-    return sha256_of(f"{run_id}\n{lifecycle_sha256 or ''}".encode())
+def genesis(run_id: str, relation_sha256: str | None) -> str:
+    """Return what the first line of a run is chained to; the lifecycle is None if not known.
+
+    Of the lifecycle what can never change in a run: other settings of it may be adopted later.
+    """
+    return sha256_of(f"{run_id}\n{relation_sha256 or ''}".encode())
 
 
 def link(text: str, key: RecordKey | None) -> Link:

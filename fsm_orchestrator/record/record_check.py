@@ -140,7 +140,8 @@ class _Look:
         self._saved = saved
         self._kept = checkpoint
         self._directory = directory
-        self._chain = Chain(genesis(checkpoint.run_id_in(1), checkpoint.lifecycle_sha256), key)
+        relation = checkpoint.lifecycle.relation_sha256
+        self._chain = Chain(genesis(checkpoint.run_id_in(1), relation), key)
         self._checkpoint = sha256_of(saved.data)
         self._mac = verdict_of(saved.data[:-1], key)
         self._events = -1

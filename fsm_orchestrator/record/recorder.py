@@ -116,11 +116,11 @@ class Recorder:
             RecordingError: it cannot be written; `operation` is `checkpoint.persist`.
         """
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
-            self._anchor.look()
             data = self._checkpoint_bytes(self._events.mark)
             staged = self._staged(self._checkpoint_path, data)
             self.leaving.note(data)
             try:
+                self._anchor.look()  # at the last moment: the stage is at work already
                 staged.commit()
             finally:
                 staged.discard()

@@ -114,7 +114,7 @@ def test_same_bytes_are_no_tampering(tmp_path: Path) -> None:
     """A backup that links, or a stage that rewrites what is there, changes nothing."""
     files = " ".join(f"out/{one}" for one in (CHECKPOINT, REPORT, EVENTS))
     script = (
-        f"touch {files}; cp -al out copy; for one in out/{CHECKPOINT} out/{REPORT}; do"
+        f"sleep 0.2; touch {files}; cp -al out copy; for one in out/{CHECKPOINT} out/{REPORT}; do"
         " cp $one same; mv same $one; done"
     )
     ended = orchestrate("./out", *PASSING, *stages(executor=script), cwd=tmp_path)
@@ -124,7 +124,7 @@ def test_same_bytes_are_no_tampering(tmp_path: Path) -> None:
 
 def test_what_was_kept_goes_to_the_archive_with_its_run(tmp_path: Path) -> None:
     """A new run begins without it; it is not lost."""
-    script = f"echo forged > out/{CHECKPOINT}"
+    script = f"sleep 0.2; echo forged > out/{CHECKPOINT}"
     orchestrate("./out", *PASSING, *stages(executor=script), cwd=tmp_path)
     run_id = report_of(tmp_path / "out")["run_id"]
     assert orchestrate("./out", *PASSING, *stages("true"), cwd=tmp_path).code == 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from tests.support.command import (
     EVENTS,
     ORCHESTRATOR_PID,
@@ -29,11 +31,16 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def relation_of(kept: Mapping[str, Any]) -> str:
+    """Return the digest of what never changes in the lifecycle of a run."""
+    return Lifecycle.model_validate_json(json.dumps(kept["lifecycle"])).relation_sha256
+
+
 def assert_chained(output: Path) -> list[dict[str, Any]]:
     """Every line has the digest of the one before it; report and checkpoint have the last."""
     lines, events = (output / EVENTS).read_bytes().splitlines(), events_of(output)
     kept, report = checkpoint_of(output), report_of(output)
-    first = digest(f"{kept['run_id']}\n{kept['lifecycle_sha256']}".encode())
+    first = digest(f"{kept['run_id']}\n{relation_of(kept)}".encode())
     assert [one["prev"] for one in events] == [first, *map(digest, lines)][:-1]
     last = digest(lines[kept["last_event_seq"] - 1])
     assert kept["last_event_sha256"] == last

@@ -53,6 +53,7 @@ OF_A_STAGE: Final = {
 
 
 OF_THE_DISTURBANCE: Final = (
+    "--accept-record was given",  # to be sure, where the events are gone
     *("had been written", "runs with other settings than before"),
     *("behind the events", "was torn", "accepted by its digest", "no key can be kept"),
 )
