@@ -40,7 +40,7 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
 }
 """The triggers of each kind of state: it needs an edge for each, and may have no others."""
 
-_OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
+OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
     Trigger.STAGE_FAILED: (Outcome.FAILED,),
     Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
@@ -157,7 +157,7 @@ def _outcome_problems(
 ) -> Iterator[Finding]:
     """Check the outcome of edges that end the run, and of rework that does not lead back."""
     found = {"dest": dest.name, "found": dest.outcome or dest.kind}
-    outcomes = _OUTCOMES.get(transition.trigger)
+    outcomes = OUTCOMES.get(transition.trigger)
     if outcomes is not None and dest.outcome not in outcomes:
         yield of_transition(FindingKind.WRONG_OUTCOME, place, **found, outcomes=outcomes)
     is_rework = transition.trigger is Trigger.REWORK_REQUESTED

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.lifecycle.edge_rules import OUTCOMES
 from fsm_orchestrator.lifecycle.findings import Finding, FindingKind
 from fsm_orchestrator.lifecycle.model import Lifecycle, Transition
 from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
 
 _ENDS: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
-    Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
-    Trigger.STAGE_FAILED: (Outcome.FAILED,),
-    Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
+    **OUTCOMES,
     Trigger.STAGE_DECLINED: (Outcome.DONE,),
-    Trigger.STAGE_BLOCKED: (Outcome.BLOCKED,),
     Trigger.REWORK_REQUESTED: (Outcome.FAILED,),
-    Trigger.RUN_ABORTED: (Outcome.FAILED,),
 }
 """The outcomes that a trigger ends a run with."""
 _WHY: Final[Mapping[Trigger, str]] = {
