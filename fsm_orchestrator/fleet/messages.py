@@ -44,7 +44,6 @@ class Ended(_Message, frozen=True, tag="ended"):
     run_id: str
     exit_code: int
     standing: str
-    was_asked_to_end: bool
     reason: str
 
 

@@ -133,7 +133,6 @@ def _ended(report: Report, directory: Path) -> Ended:
         run_id=report.run_id,
         exit_code=ExitCode.INTERNAL if report.exit_code is None else report.exit_code,
         standing=standing_of(report, directory, None).value,
-        was_asked_to_end=report.was_asked_to_end,
         reason="; ".join((*report.blocked_reason_codes, *causes[-1:])),
     )
 
