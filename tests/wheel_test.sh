@@ -49,11 +49,15 @@ for name in states tests diagrams; do
     exit 1
   fi
 done
-"$folder/venv/bin/python" - <<'PY'
-import importlib.resources, pathlib, fsm_orchestrator
+"$folder/venv/bin/python" - "$folder/fsm_orchestrator" <<'PY'
+import importlib.resources, pathlib, sys, fsm_orchestrator
+source = pathlib.Path(sys.argv[1])
 package = pathlib.Path(fsm_orchestrator.__file__).parent
 assert (package / "py.typed").is_file(), "py.typed is not in the wheel"
 assert importlib.resources.files("fsm_orchestrator.states").joinpath("governed_run.toml").is_file()
+checkout = {path.relative_to(source) for path in source.rglob("*") if "__pycache__" not in path.parts}
+shipped = {path.relative_to(package) for path in package.rglob("*") if "__pycache__" not in path.parts}
+assert checkout <= shipped, f"not in the wheel: {sorted(map(str, checkout - shipped))}"
 PY
 # In a checkout, the code that lies there runs, with the lifecycles that lie there, installed copy or not.
 sed -i 's/^title = .*/title = "the one of the checkout"/' "$folder/states/governed_run.toml"

@@ -1,0 +1,4 @@
+"""Show a finished invocation to OpenTelemetry: ids, spans, metrics, the sending process.
+
+May import: `explanation` and below.
+"""
