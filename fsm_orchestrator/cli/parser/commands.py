@@ -219,15 +219,24 @@ def _fleet(_declared: Declared) -> list[click.Parameter]:
     return many_runs.parameters()
 
 
+def _status(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import lists_of_runs
+
+    return lists_of_runs.status_parameters()
+
+
+def _watch(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import lists_of_runs
+
+    return lists_of_runs.watch_parameters()
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "fleet": _fleet,
-    "status": lambda _: [
-        argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
-        earlier_run(),
-        json_option(),
-    ],
+    "status": _status,
+    "watch": _watch,
     "explain": lambda _: [
         place(),
         earlier_run(),
