@@ -15,9 +15,10 @@ from fsm_orchestrator.explanation.next_command import explaining
 from fsm_orchestrator.inspection.many_runs import Changes
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.selecting import by_need, key_of
+from fsm_orchestrator.model.listing import Order
 from fsm_orchestrator.text.cells import cut
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Order, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 _ENDS: Final = Line("Ctrl-C ends", is_dim=True)
 _INDENT: Final = "    "

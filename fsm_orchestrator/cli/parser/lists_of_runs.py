@@ -8,7 +8,7 @@ import click
 
 from fsm_orchestrator.cli.parser.parameters import Directory, NonEmpty, Once, Section, Since, Word
 from fsm_orchestrator.cli.parser.parts import argument, earlier_run, json_option
-from fsm_orchestrator.vocabulary import UNREADABLE, WORST_FIRST, Order
+from fsm_orchestrator.model.listing import UNREADABLE, WORST_FIRST, Order
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
