@@ -55,9 +55,9 @@ def watched(*words: str, cwd: Path, **settings: object) -> Iterator[Terminal]:
 @pytest.mark.parametrize(
     ("columns", "env"), [(80, {}), (120, {"NO_COLOR": "1"}), (80, {"LC_ALL": "C"})]
 )
-def test_runs_that_need_a_person_are_first(columns: int, env: dict[str, str], cwd: Path) -> None:
+def test_runs_that_need_a_person_are_first(columns: int, env: dict[str, str], seeds: Path) -> None:
     """Each with since when, why and the next command; those that are done are one line."""
-    with watched("runs", cwd=cwd, columns=columns, env=env) as terminal:
+    with watched("runs", cwd=seeds, columns=columns, env=env) as terminal:
         lines, raw = terminal.shown, bytes(terminal.raw)
     bad, good = ("x ", "ok") if "LC_ALL" in env else ("✗", "✓")
     gap = " " if "LC_ALL" not in env else " " * 2
@@ -118,7 +118,7 @@ def test_window_of_any_size_holds_it(cwd: Path) -> None:
         shutil.copytree(cwd / "runs" / "c-failed", cwd / "runs" / f"e-{number}")
     with watched("runs", cwd=cwd, columns=120, lines=40) as terminal:
         assert len(terminal.shown) == 39
-        for columns, lines in ((80, 10), (40, 6), (120, 30)):
+        for columns, lines in ((80, 10), (40, 8), (120, 30)):
             terminal.resize(columns, lines)
             terminal.until(lambda it, height=lines: is_whole(it, height))  # type: ignore[misc]
             assert max(map(len, terminal.shown)) < columns
@@ -126,11 +126,10 @@ def test_window_of_any_size_holds_it(cwd: Path) -> None:
 
 
 def is_whole(terminal: Terminal, height: int) -> bool:
-    """Whether the screen is drawn for its size: the head at its top, the last line at its end."""
+    """Whether the screen is drawn for its size: the head at its top, the last line near its end."""
     shown = terminal.shown
-    return (
-        len(shown) == height - 1 and shown[0].startswith("34 runs") and shown[-1] == "Ctrl-C ends"
-    )
+    is_all = shown[0].startswith("34 runs") and shown[-1] == "Ctrl-C ends"
+    return is_all and height - 3 <= len(shown) <= height - 1
 
 
 def test_terminal_that_was_another_s_meanwhile(cwd: Path) -> None:
@@ -202,7 +201,7 @@ def test_terminal_that_is_not_to_be_redrawn(
     words: tuple[str, ...], env: dict[str, str], cwd: Path
 ) -> None:
     """TERM=dumb, --plain and CI get lines, which no cursor moves over."""
-    with Terminal("watch", "runs", *words, cwd=cwd, env=env) as terminal:
+    with Terminal("watch", "runs", *words, cwd=cwd, columns=120, env=env) as terminal:
         terminal.until_shown("runs/c-failed: failed: manager: exited with code 1: broken")
         terminal.type("\x03")
         assert terminal.end() == 130
