@@ -68,12 +68,11 @@ def run(
             resumed; nothing of it is left running.
     """
     with contextlib.ExitStack() as stack:
-        if interrupts is None:
-            interrupts = stack.enter_context(contextlib.closing(Interrupts()))
+        own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
         if install_signal_handlers:
-            stack.enter_context(interrupts.installed())
+            stack.enter_context(own.installed())
         quiet = None if listener is None else QuietListener(listener)
-        caller = Surroundings(interrupts, quiet, keepers, HeldBy.LIBRARY)
+        caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
         return run_invocation(config, caller)
 
 

@@ -11,6 +11,7 @@ from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.engine.stop_hearing import StopHearing
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
@@ -62,3 +63,5 @@ class Surroundings(NamedTuple):
     code: OwnCode = ANOTHERS
     on_metered: OnMetered | None = None
     """Called with what the run has spent by then, where somebody watches."""
+    hearing: StopHearing | None = None
+    """Whether the run is asked to end by a file, where no signal could ask it alone."""
