@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.processes.lockers import lockers_of
 from fsm_orchestrator.processes.table import is_stopped
 from fsm_orchestrator.vocabulary import Standing
 
@@ -29,6 +28,8 @@ def has_locked(output: Path, pid: int) -> bool:
 
 def lockers(output: Path) -> set[int] | None:
     """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    from fsm_orchestrator.processes.lockers import lockers_of  # noqa: PLC0415 - rarely asked
+
     inodes = set()
     for path in (output, output / LOCK_FILE):
         with contextlib.suppress(OSError):

@@ -161,7 +161,7 @@ ALLOWED: Final = {
     ("cli/parser/bare_words.py", "refuse_bare_word"): "arguments of the command line",
     ("engine/foreign.py", "<module>"): "names of modules",
     ("engine/foreign.py", "is_foreign"): "names of modules",
-    ("inspection/holder.py", "lockers"): "/proc/locks",
+    ("processes/lockers.py", "lockers_of"): "/proc/locks",
     ("record/side_file.py", "_chained"): "lines of a file",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",
