@@ -162,7 +162,7 @@ ALLOWED: Final = {
     ("engine/foreign.py", "<module>"): "names of modules",
     ("engine/foreign.py", "is_foreign"): "names of modules",
     ("inspection/at_work.py", "_note"): "fields of events, which a stage may have written",
-    ("inspection/holder.py", "kernel_locks"): "/proc/locks",
+    ("processes/lockers.py", "kernel_locks"): "/proc/locks",
     ("record/side_file.py", "_chained"): "lines of a file",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",

@@ -130,7 +130,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         ]
         if view.standing is Standing.SUSPENDED:
             rows.insert(1, ("go on", " ".join(continuing(view.holder))))
-        if view.holder.held_by is HeldBy.COMMAND:
+        if view.holder.held_by is HeldBy.COMMAND or view.holder.hears is not None:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"

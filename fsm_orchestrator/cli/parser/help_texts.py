@@ -182,6 +182,8 @@ Example:
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
 
+A run inside another program ends alone: that program goes on.
+
 \b
 Example:
   fsm-orchestrator stop ./out
