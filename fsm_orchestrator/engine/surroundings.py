@@ -11,8 +11,10 @@ from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.record.report import Report
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.meter import OnMetered
@@ -62,3 +64,6 @@ class Surroundings(NamedTuple):
     code: OwnCode = ANOTHERS
     on_metered: OnMetered | None = None
     """Called with what the run has spent by then, where somebody watches."""
+    on_ended: Callable[[Preparation, Report | None], None] | None = None
+    """Called when an invocation has ended, all is durable and the directory is free: with what it
+    began with, and its report; None where that is on disk alone. It must not raise."""
