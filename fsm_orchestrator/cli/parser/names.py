@@ -120,5 +120,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--interval",
         "--output",
         "--run",
+        "--keep-archived",
+        "--keep",
+        "--older-than",
     }
 )
