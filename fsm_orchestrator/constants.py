@@ -38,6 +38,13 @@ EVIDENCE_DIRECTORY: Final = "evidence"
 APPROVALS_DIRECTORY: Final = "approvals"
 ARCHIVE_DIRECTORY: Final = "archive"
 
+TRACE_PARENT_VARIABLE: Final = "TRACEPARENT"
+TRACE_STATE_VARIABLE: Final = "TRACESTATE"
+TRACE_VARIABLES: Final = frozenset({TRACE_PARENT_VARIABLE, TRACE_STATE_VARIABLE})
+"""Which trace a process belongs to (W3C): another at each start, and nothing that a stage is
+compared by."""
+BAGGAGE_VARIABLE: Final = "BAGGAGE"
+
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
 REASON_CODE_PATTERN: Final = r"GATE_[A-Z_]+"

@@ -219,6 +219,10 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven):
         default=False,
         description="Whether each line that a stage prints becomes an event of the log.",
     )
+    telemetry: bool = Field(
+        default=False,
+        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
+    )
     fixed_clock: datetime | None = Field(
         default=None,
         description=(
