@@ -198,7 +198,9 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     checkpoint, masker = preparation.checkpoint, preparation.masker
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
-    origin = origin_of(preparation.config.directory, preparation.clock, masker)
+    earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
+    before_it = earlier[-1].origin if earlier else None
+    origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 

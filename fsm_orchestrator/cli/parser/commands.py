@@ -54,6 +54,8 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
 
         if name == "config":
             return designing.config_group()
+        if name == "telemetry":
+            return designing.telemetry_group()
         parameters = designing.PARAMETERS[name]
     if name in SHORT_HELP:
         return LongCommand(

@@ -239,6 +239,15 @@ Examples:
 Example:
   fsm-orchestrator config check run.toml
 """,
+    "telemetry": """Send a run to OpenTelemetry: traces, metrics and logs of its invocations.
+
+A run with --telemetry is sent by itself once it has ended; this sends what was not taken then. It
+goes to OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4318.
+
+\b
+Example:
+  fsm-orchestrator telemetry export ./out
+""",
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
 Checks locks, atomic replacement, fsync, whether a rewritten artifact can be told from a leftover,
