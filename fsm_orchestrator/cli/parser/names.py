@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "plan": "Show what a run would do.",
     "fleet": "Run the runs of a file, some at a time.",
     "status": "Show where runs stand.",
+    "serve": "Show runs in a browser, live.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
     "wait": "Wait until the gates of a run are decided.",
@@ -38,7 +39,7 @@ FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
-    "Look": ("status", "explain", "gates", "logs", "report"),
+    "Look": ("status", "serve", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
 }
@@ -106,6 +107,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait",
         "--wait-ms",
         "--html",
+        "--port",
         "--junit",
         "--markdown",
         "--dir",
