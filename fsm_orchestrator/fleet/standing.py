@@ -7,7 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple, assert_never
 
-from fsm_orchestrator.inspection.overview import RunOverview, is_run_directory, overview_of
+from fsm_orchestrator.inspection.looking import overview_of
+from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.inspection.run_directories import is_run_directory
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 _SIGNALLED: Final = 128

@@ -34,17 +34,24 @@ def lockers(output: Path) -> set[int] | None:
     inodes = set()
     for path in (output, output / LOCK_FILE):
         with contextlib.suppress(OSError):
-            inodes.add(str(path.stat().st_ino))
+            inodes.add(path.stat().st_ino)
+    locks = kernel_locks()
+    if locks is None:
+        return None
+    return {pid for inode in inodes for pid in locks.get(inode, ())}
+
+
+def kernel_locks() -> dict[int, set[int]] | None:
+    """Return who holds a lock on what, by inode, by the kernel's list; None without one."""
     try:
         lines = LOCKS.read_text().splitlines()
     except OSError:
         return None
     # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
-    locks = [line.split() for line in lines]
-    return {
-        int(words[4])
-        for words in locks
-        if len(words) > 5  # noqa: PLR2004 - the fields that are looked at
-        and words[1] == "FLOCK"
-        and words[5].rpartition(":")[2] in inodes
-    }
+    found: dict[int, set[int]] = {}
+    for words in map(str.split, lines):
+        if len(words) > 5 and words[1] == "FLOCK":  # noqa: PLR2004 - the fields that are looked at
+            with contextlib.suppress(ValueError):
+                inode = int(words[5].rpartition(":")[2])
+                found.setdefault(inode, set()).add(int(words[4]))
+    return found

@@ -10,7 +10,7 @@ from fsm_orchestrator.cli.commands.status import status_command
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import output_directory_of
-from fsm_orchestrator.inspection.overview import is_run_directory
+from fsm_orchestrator.inspection.run_directories import is_run_directory
 from fsm_orchestrator.inspection.stopping import stop_run
 from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.vocabulary import ExitCode
