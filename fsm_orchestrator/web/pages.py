@@ -16,7 +16,6 @@ from fsm_orchestrator.rendering.html.environment import page_environment, templa
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look, Tone
 from fsm_orchestrator.rendering.html.page import values_of
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.rows import UNREADABLE, Group
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ _LOOKS: Final[Mapping[str, Look]] = {
     UNREADABLE: Look("unreadable", Tone.BAD, "cross"),
 }
 _TITLES: Final[Mapping[Group, str]] = {
-    Group.PERSON: "Needs a person",
-    Group.FAILING: "Did not end well",
+    Group.PERSON: "Waits for a person",
+    Group.LOOK: "Needs a look",
     Group.WORKING: "At work",
     Group.DONE: "Done",
 }

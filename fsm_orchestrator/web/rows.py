@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.explanation.next_command import next_command
 from fsm_orchestrator.inspection.at_work import StageAtWork
 from fsm_orchestrator.inspection.many_runs import ManyRuns, Place
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.text.hidden import printable, shell_line
+from fsm_orchestrator.text.hidden import printable, shell_words
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.board import Listing
@@ -36,7 +36,9 @@ class Group(StrEnum):
     """Who has to do with a run now, in the order in which the page shows them."""
 
     PERSON = "person"
-    FAILING = "failing"
+    """Somebody is awaited."""
+    LOOK = "look"
+    """It did not end well, or cannot go on by itself."""
     WORKING = "working"
     DONE = "done"
 
@@ -46,7 +48,7 @@ class Rows:
 
     def __init__(self, directory: Path) -> None:
         self._runs = ManyRuns([Place(str(directory), directory)])
-        self._offers: dict[str, tuple[RunOverview, str]] = {}
+        self._offers: dict[str, tuple[RunOverview, tuple[str, ...]]] = {}
         self._made: dict[str, _Made] = {}
 
     def look(self) -> Listing:
@@ -81,12 +83,11 @@ class Rows:
             "look": _look_of(run),
             "group": _group_of(run),
             "since": run.since,
-            "state": run.current_state or "",
-            "stage": _stage_words(run.stage, run.attempt),
+            "has_ended": _group_of(run) in {Group.LOOK, Group.DONE},
             "at_work": [_at_work(one) for one in run.at_work],
             "reason": printable(run.trouble or run.reason),
             "line": printable(run.last_line),
-            "command": command,
+            "command": list(command),
         }
         return _Made(run, command, row)
 
@@ -95,14 +96,14 @@ class Rows:
         until = time.monotonic() + OFFERS_SECONDS_MAX
         known, self._offers = self._offers, {}
         for run in runs:
-            if _group_of(run) not in {Group.PERSON, Group.FAILING}:
+            if _group_of(run) not in {Group.PERSON, Group.LOOK}:
                 continue
             offer = known.get(run.output_directory)
             if offer is None or offer[0] is not run:
                 if time.monotonic() >= until:
                     continue
                 words = next_command(self._runs.path_of(run.output_directory), run.output_directory)
-                offer = (run, shell_line(words))
+                offer = (run, tuple(shell_words(words)))
             self._offers[run.output_directory] = offer
 
 
@@ -110,11 +111,11 @@ class _Made(NamedTuple):
     """A row, and what it was made of."""
 
     run: RunOverview
-    command: str
+    command: tuple[str, ...]
     row: Mapping[str, Any]
 
 
-_NO_OFFER: Final = (None, "")
+_NO_OFFER: Final = (None, ())
 
 
 def _key_of(directory: str) -> str:
@@ -125,9 +126,7 @@ def _look_of(run: RunOverview) -> str:
     return UNREADABLE if run.standing is None else run.standing.value
 
 
-def _stage_words(stage: str | None, attempt: int) -> str:
-    if stage is None:
-        return ""
+def _stage_words(stage: str, attempt: int) -> str:
     return stage if attempt < 2 else f"{stage}, attempt {attempt}"  # noqa: PLR2004 - the first is not told
 
 
@@ -147,13 +146,11 @@ def _place(run: RunOverview) -> tuple[int, str, str]:
 
 def _group_of(run: RunOverview) -> Group:
     match run.standing:
-        case None | Standing.WAITING | Standing.BLOCKED | Standing.SUSPENDED:
+        case Standing.WAITING | Standing.BLOCKED:
             return Group.PERSON
-        case Standing.FAILED | Standing.TIMEOUT | Standing.INTERRUPTED | Standing.NOT_CLOSABLE:
-            return Group.FAILING
         case Standing.WORKING:
             return Group.WORKING
         case Standing.DONE:
             return Group.DONE
         case _:
-            assert_never(run.standing)
+            return Group.LOOK

@@ -18,7 +18,6 @@ from fsm_orchestrator.rendering.html.output import masked_spans
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
 from fsm_orchestrator.stages.output_lines import GrowingLog, Piece
-from fsm_orchestrator.text.amounts import grouped
 from fsm_orchestrator.text.hidden import HIDDEN, spelled
 
 LOGS_MAX: Final = 12
@@ -122,7 +121,7 @@ class _Reader:
             self._growing = GrowingLog.of_end(descriptor, END_BYTES, masker, "surrogateescape")
             left_out = self._growing.offset - before
             if left_out > 0:
-                yield self._line([[f"… {grouped(left_out)} bytes left out", "note", ""]])
+                yield self._line([[f"… {left_out:,} bytes left out", "note", ""]])
         while self._growing.offset < size and (data := self._growing.chunk(descriptor)):
             for piece in self._growing.pieces(data, masker):
                 yield self._shown(piece, masker)

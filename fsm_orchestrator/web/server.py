@@ -46,7 +46,7 @@ async def _served(
         on_bug("".join(traceback.format_exception(error)))
 
     secret, board = new_secret(), site.board(pool)
-    server = _Server(_config(Guard(site.app(board, pool), secret, on_bug)), board)
+    server = _Server(_config(Guard(site.app(board, pool), secret, on_error)), board)
     host, port = listener.getsockname()
     on_address(f"http://{host}:{port}/{secret}/")
     looking = asyncio.create_task(board.run())

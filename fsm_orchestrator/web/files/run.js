@@ -119,9 +119,9 @@ document.addEventListener("click", (event) => {
 at("follow").addEventListener("change", () => {
   if (at("follow").checked) lines.scrollTop = lines.scrollHeight;
 });
-lines.addEventListener("wheel", () => setTimeout(() => {
+lines.addEventListener("scroll", () => {
   at("follow").checked = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 4;
-}));
+});
 const connection = new Connection("events", {
   open: () => lines.replaceChildren(),
   lines: add,

@@ -3,6 +3,7 @@
 import { Connection, say, words } from "./live.js";
 
 const SAY_MS = 10_000; // how often those who hear the page are told counts, at most
+const WORD_MAX = 24;
 const at = (id) => document.getElementById(id);
 const rows = new Map(); // key -> {data, element}
 const groups = new Map([...document.querySelectorAll(".group")].map((one) => [one.dataset.group, one]));
@@ -37,17 +38,26 @@ function fill(element, data, before) {
   say(element.querySelector(".why"), data.reason || data.line);
   element.querySelector(".why").classList.toggle("printed", !data.reason && data.line !== "");
   const next = element.querySelector(".next");
-  next.hidden = data.command === "";
-  say(next.querySelector("code"), data.command);
+  next.hidden = data.command.length === 0;
+  if (before === undefined || before.command.join(" ") !== data.command.join(" ")) {
+    next.querySelector("code").replaceChildren(...data.command.flatMap(commandWord));
+  }
   next.querySelector(".copy").setAttribute("aria-label", `copy the next command of ${data.name}`);
   tick(element, data);
 }
 
+/** Return a word of a command and the gap before it; a short one is not broken over lines. */
+function commandWord(text, index) {
+  const word = document.createElement("span");
+  word.textContent = text;
+  if (text.length <= WORD_MAX) word.className = "word";
+  return index ? [" ", word] : [word];
+}
+
 function tick(element, data) {
   const since = data.since === null ? "" : words(secondsSince(data.since));
-  const ago = data.group === "done" && since ? `${since} ago` : since;
-  say(element.querySelector(".age"), ago);
-  say(element.querySelector(".work"), data.at_work.length ? data.at_work.map(working).join("; ") : data.stage);
+  say(element.querySelector(".age"), since && (data.has_ended ? `${since} ago` : `for ${since}`));
+  say(element.querySelector(".work"), data.at_work.map(working).join("; "));
 }
 
 function working(one) {
@@ -98,11 +108,11 @@ function summarize() {
     chip.setAttribute("aria-pressed", String(wanted.looks.has(look)));
     say(chip.querySelector(".count"), String(count));
   }
-  const told = Object.entries(counts).filter(([, count]) => count > 0);
   const said = [...chips.keys()]
     .filter((look) => counts[look])
     .map((look) => `${counts[look]} ${chips.get(look).querySelector("span").textContent}`);
-  document.title = `${told.length ? said.join(", ") : "no runs"} \u2013 ${directory}`;
+  const last = directory.split("/").filter(Boolean).pop() ?? directory;
+  document.title = `${said.join(", ") || "no runs"} \u2013 ${last}`;
   at("more").hidden = about.left_out === 0;
   say(at("more"), about.left_out ? `${about.left_out} more runs are not listed here.` : "");
   const troubles = at("troubles");
