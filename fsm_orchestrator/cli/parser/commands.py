@@ -225,10 +225,21 @@ def _fleet(_declared: Declared) -> list[click.Parameter]:
     return many_runs.parameters()
 
 
+def _serve(_declared: Declared) -> list[click.Parameter]:
+    port = Once(
+        "Listening",
+        "--port",
+        type=Whole(Bounds(0, 65_535, "the number of a port,")),
+        help="Listen at this port of 127.0.0.1 (default 0: any that is free).",
+    )
+    return [argument("directory", Directory("DIR"), "[DIR]", required=False, default="."), port]
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "fleet": _fleet,
+    "serve": _serve,
     "status": lambda _: [
         argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         earlier_run(),

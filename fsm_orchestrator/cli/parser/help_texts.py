@@ -154,6 +154,16 @@ Example:
 Example:
   fsm-orchestrator withdraw ./out
 """,
+    "serve": """Show the runs below DIR in a browser, live: a local page that only reads.
+
+Prints the address of the page, and serves it until Ctrl-C. Listens on 127.0.0.1 alone; the address
+holds a secret, new each time: whoever has it can read what the page shows. DIR may also be the OUT
+of one run. Needs the extra `web`: pip install 'fsm-orchestrator[web]'.
+
+\b
+Example:
+  fsm-orchestrator serve ./fleet
+""",
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
 
