@@ -328,6 +328,7 @@ class SchemaName(StrEnum):
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
     FLEET = "fleet"
+    COMPARISON = "comparison"
 
 
 class ExitCode(IntEnum):

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
+    "compare": "Show what differs between two runs.",
     "lifecycle": "Print a lifecycle, or all it stands for.",
     "verify": "Prove what lifecycles promise.",
     "diagram": "Draw a lifecycle, a run, a difference.",
@@ -38,7 +39,7 @@ FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
-    "Look": ("status", "explain", "gates", "logs", "report"),
+    "Look": ("status", "explain", "gates", "logs", "report", "compare"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
 }
