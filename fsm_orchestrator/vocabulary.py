@@ -329,6 +329,8 @@ class SchemaName(StrEnum):
     POLICY_INPUT = "policy-input"
     FLEET = "fleet"
     COMPARISON = "comparison"
+||||||| fd67b5ce
+    RUN_STATEMENT = "run-statement"
 
 
 class ExitCode(IntEnum):

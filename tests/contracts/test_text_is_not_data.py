@@ -76,6 +76,8 @@ ALLOWED: Final = {
     ("stages/meter.py", "Meter._read_on"): "a file that a stage wrote",
     ("model/dumping.py", "_number"): "a number as Python writes it",
     ("approvals/answering.py", "said_in"): "an SSH signature",
+    ("bundle/headers.py", "extended_in"): "a header of an archive",
+    ("bundle/members.py", "kind_of"): "names in an archive",
     ("approvals/signing.py", "usable_keys"): "what ssh-add prints",
     ("approvals/signing.py", "_usable"): "what ssh-add prints",
     ("cli/main.py", "_hint"): "an option of the command line",
