@@ -331,15 +331,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "fleet.json: what came of each run of a fleet, and of all.",
         is_written_whole=True,
     ),
-<<<<<<< HEAD
     SchemaName.COMPARISON: _Shape(
         Comparison,
         "Comparison of two runs",
         "`compare A B --json`: what differs between two runs.",
         is_written_whole=True,
     ),
-||||||| fd67b5ce
-=======
     SchemaName.RUN_STATEMENT: _Shape(
         RunStatement,
         "Statement of a bundle",
@@ -347,7 +344,6 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         " statement.",
         is_written_whole=True,
     ),
->>>>>>> wp-bundle
     SchemaName.POLICY_INPUT: _Shape(
         PolicyInput,
         "Policy input",

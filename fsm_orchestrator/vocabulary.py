@@ -329,7 +329,6 @@ class SchemaName(StrEnum):
     POLICY_INPUT = "policy-input"
     FLEET = "fleet"
     COMPARISON = "comparison"
-||||||| fd67b5ce
     RUN_STATEMENT = "run-statement"
 
 
