@@ -91,7 +91,6 @@ class OutcomeSummary(StrictModel):
 class ChainSummary(StrictModel):
     """The chain that the events of the run are."""
 
-    genesis: Sha256 = Field(description="What the first line has in the place of a line before it.")
     lastSeq: Ordinal = Field(description="Number of the last event.")
     head: Sha256 = Field(description="SHA-256 of its line without its newline.")
 
@@ -268,7 +267,7 @@ class RunPredicate(BaseModel):
     runId: RunId = Field(description="The run.")
     lifecycle: LifecycleSummary = Field(description="The lifecycle that it followed.")
     outcome: OutcomeSummary = Field(description="How it stands.")
-    chain: ChainSummary = Field(description="Where the chain of its events begins and ends.")
+    chain: ChainSummary = Field(description="Where the chain of its events ends.")
     gates: Annotated[tuple[GateSummary, ...], Many] = Field(
         description="The decisions in force, in judging order."
     )
