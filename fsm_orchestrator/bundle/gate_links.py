@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from fsm_orchestrator.approvals.judging import Requests, Vote, judged
 from fsm_orchestrator.approvals.request import (
@@ -24,6 +25,7 @@ from fsm_orchestrator.approvals.votes import votes_of
 from fsm_orchestrator.bundle.archive_links import Notes
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Requirement
 from fsm_orchestrator.bundle.members import MemberKind
+from fsm_orchestrator.bundle.opened import MemberFacts
 from fsm_orchestrator.bundle.verified import Break
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
@@ -46,6 +48,9 @@ from fsm_orchestrator.record.work import work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.phrases import counted, listed
 from fsm_orchestrator.vocabulary import StateKind, Trigger
+
+_SHOWN_SUBJECTS: Final = 100
+"""How many of the things that evidence names a record has."""
 
 
 def _record(known: Known) -> Checkpoint:
@@ -135,10 +140,6 @@ def _about(known: Known, decision: GateDecision) -> Iterator[str]:
             f"{decision.gate}: that {one.signer} has signed its evidence, the run has verified:"
             " this did not"
         )
-
-
-_SHOWN_SUBJECTS = 100
-"""How many of the things that evidence names a record has."""
 
 
 def _work_before(record: Checkpoint, gate: str) -> tuple[SubjectEntry, ...]:
@@ -334,17 +335,17 @@ def _terms(known: Known, given: ApprovalTerms) -> ApprovalTerms:
 
 def _kept(known: Known, gate: str, answers: set[str]) -> Kept:
     """Return what there is of a gate; of what people have said, what was there when it opened."""
-    stored = (
-        StoredFile(name, lambda _, data=one.data or b"": data, str)
-        for one in known.bundle.of_kind(MemberKind.APPROVAL)
-        for name in (one.name.removeprefix(f"{APPROVALS_DIRECTORY}/"),)
-    )
-    found = kept_in(stored, gate)
+    found = kept_in(map(_stored, known.bundle.of_kind(MemberKind.APPROVAL)), gate)
     then = tuple(one for one in found.sayings if one.file in answers)
     if len(then) < len(answers):
         missing = answers.difference(one.file for one in then)
         raise BrokenError(Break.MISSING, "a decision names it", member=min(missing))
     return found._replace(sayings=then)
+
+
+def _stored(member: MemberFacts) -> StoredFile:
+    name = member.name.removeprefix(f"{APPROVALS_DIRECTORY}/")
+    return StoredFile(name, lambda _: member.data or b"", str)
 
 
 def _same_votes(

@@ -92,6 +92,7 @@ class Made(NamedTuple):
 
     Attributes:
         sha256: of its file.
+        report: the one that it goes by.
         doubt: why it is not known whether the record is the one that was left; None where it is.
         ignored: what lies among the run's files and is not of it.
     """
@@ -100,6 +101,7 @@ class Made(NamedTuple):
     size_bytes: int
     sha256: str
     predicate: RunPredicate
+    report: Report
     signatures: tuple[Signature, ...]
     doubt: DoubtCause | None
     ignored: tuple[str, ...]
@@ -145,7 +147,7 @@ def make(directory: Path, path: Path, asked: Asked) -> Made:
     signed = (held(one.member, one.data) for one in signatures)
     members = _sorted((*listed, statement, *signed))
     written = _written(members, path, directory, may_replace=asked.may_replace)
-    return Made(path, *written, predicate, signatures, record.doubt, beside.ignored)
+    return Made(path, *written, predicate, record.report, signatures, record.doubt, beside.ignored)
 
 
 def _refuse_place(path: Path, *, may_replace: bool) -> None:

@@ -133,13 +133,17 @@ class SshSignature:
             raise RefusedError(EvidenceProblem.UNSIGNED, said)
         for path in filter(None, (self._allowed, self._by.revoked)):
             readable(path)
-        if self._ask("check-novalidate") != 0:
+        if not self.is_whole():
             said = "its signature is not one of these bytes, or for another purpose"
             raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
         found = self._signer_by(self._allowed, self._by.revoked)
         if found is None:
             raise self._why_not()
         return found
+
+    def is_whole(self) -> bool:
+        """Say whether it is a signature of these bytes for this purpose, by whatever key."""
+        return self._ask("check-novalidate") == 0
 
     def is_of(self, principal: str) -> bool:
         """Say whether it is a principal's, whenever the key may have been valid."""
