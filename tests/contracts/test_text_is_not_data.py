@@ -92,6 +92,7 @@ ALLOWED: Final = {
     ("stages/json_schemas.py", "_validator"): "an error of a library's",
     ("config/file_texts.py", "value_of"): "keys of a config file",
     ("config/file_texts.py", "_changed"): "keys of a config file",
+    ("explanation/compared_facts.py", "_places.in_place"): "paths, and words of commands",
     ("explanation/confinement_words.py", "confinement_lines"): "paths",
     ("preparation/confined.py", "_is_within"): "paths",
     ("processes/ancestry.py", "_has_token"): "files in /proc",

@@ -213,6 +213,22 @@ A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 Example:
   fsm-orchestrator report ./out --html page.html
 """,
+    "compare": """Show what differs between two runs, what is worst first: "it worked yesterday".
+
+A and B are output directories, or of an archived run OUT/archive/RUN_ID. Without B, the run in A
+is compared with the one that was archived there last. Paths in and below the directories are
+compared as if both runs had the same; durations are shown where one is twice the other.
+
+\b
+Examples:
+  fsm-orchestrator compare ./monday ./tuesday
+  fsm-orchestrator compare ./out
+
+\b
+Exit codes:
+  0 the same, but for how long it took   1 they differ
+  2 one of them is no run, or cannot be read
+""",
     "bundle": """Write FILE, from which others can prove what the run in OUT did, offline.
 
 FILE is a tar archive of the report, checkpoint, events, lifecycle, settings, evidence, approvals
