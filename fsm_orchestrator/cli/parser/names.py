@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "plan": "Show what a run would do.",
     "fleet": "Run the runs of a file, some at a time.",
     "status": "Show where runs stand.",
+    "serve": "Show runs in a browser, live.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
     "wait": "Wait until the gates of a run are decided.",
@@ -21,7 +22,10 @@ COMMANDS: Final = {
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
+    "compare": "Show what differs between two runs.",
     "bundle": "Write one file that proves a run.",
+    "telemetry": "Send a run to OpenTelemetry.",
+    "verify-bundle": "Verify what a bundle proves, offline.",
     "lifecycle": "Print a lifecycle, or all it stands for.",
     "verify": "Prove what lifecycles promise.",
     "diagram": "Draw a lifecycle, a run, a difference.",
@@ -39,8 +43,8 @@ FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
-    "Look": ("status", "explain", "gates", "logs", "report"),
-    "Prove": ("bundle",),
+    "Look": ("status", "serve", "explain", "gates", "logs", "report", "telemetry"),
+    "Prove": ("bundle", "verify-bundle", "compare"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
 }
@@ -108,6 +112,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait",
         "--wait-ms",
         "--html",
+        "--port",
         "--junit",
         "--markdown",
         "--dir",
@@ -120,5 +125,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--interval",
         "--output",
         "--run",
+        "--keep-archived",
+        "--keep",
+        "--older-than",
     }
 )
