@@ -23,6 +23,7 @@ from pydantic_core.core_schema import (
 
 from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
+from fsm_orchestrator.bundle.statement import RunStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.fleet.report import FleetReport
@@ -327,6 +328,13 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         FleetReport,
         "Fleet report",
         "fleet.json: what came of each run of a fleet, and of all.",
+        is_written_whole=True,
+    ),
+    SchemaName.RUN_STATEMENT: _Shape(
+        RunStatement,
+        "Statement of a bundle",
+        "statement.json in a bundle: what a run was, and every member of the archive, an in-toto"
+        " statement.",
         is_written_whole=True,
     ),
     SchemaName.POLICY_INPUT: _Shape(

@@ -328,6 +328,7 @@ class SchemaName(StrEnum):
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
     FLEET = "fleet"
+    RUN_STATEMENT = "run-statement"
 
 
 class ExitCode(IntEnum):

@@ -75,7 +75,9 @@ class RunContext:
         )
         self._event_file = event_file
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
-        self._listener = caller.listener
+        self._listener, self._hearing = caller.listener, caller.hearing
+        if self._hearing is not None:
+            self._hearing.keeper_pids = self._keeper_pids
         self._interrupts = caller.interrupts
         self.allowance = self._allowed(caller)
         self._has_told_slow_artifact = False
@@ -225,6 +227,14 @@ class RunContext:
         news = None if self._listener is None else self._listener.news()
         if news is not None:
             self.warn(news)
+        doubt = None if self._hearing is None else self._hearing.doubt()
+        if doubt is not None:
+            self.warn(doubt)
+
+    def _keeper_pids(self) -> tuple[int, ...]:
+        """Return the processes that keep the stages at work."""
+        attempts = self.recorder.draft.open_attempts
+        return tuple(one.keeper_pid for one in attempts if one.keeper_pid is not None)
 
     def judge_artifacts(self) -> WorkVerdict:
         """Judge what the completed stages have left as it is now.

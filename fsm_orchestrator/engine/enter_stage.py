@@ -162,7 +162,7 @@ class EnterStage:
         """Wait; return False when asked to end."""
         deadline = time.monotonic() + delay_ms / 1000
         while self._interrupts.first is None and time.monotonic() < deadline:
-            readable([self._interrupts.fileno()], deadline)
+            readable([self._interrupts.fileno()], self._interrupts.until(deadline))
         return self._interrupts.first is None
 
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:

@@ -45,6 +45,10 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
         from fsm_orchestrator.cli.parser import answering
 
         parameters = answering.PARAMETERS[name]
+    elif name in COMMAND_GROUPS["Prove"]:
+        from fsm_orchestrator.cli.parser import proving
+
+        parameters = proving.PARAMETERS[name]
     elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 

@@ -182,6 +182,8 @@ Example:
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
 
+A run inside another program ends alone: that program goes on.
+
 \b
 Example:
   fsm-orchestrator stop ./out
@@ -200,6 +202,24 @@ A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 \b
 Example:
   fsm-orchestrator report ./out --html page.html
+""",
+    "bundle": """Write FILE, from which others can prove what the run in OUT did, offline.
+
+FILE is a tar archive of the report, checkpoint, events, lifecycle, settings, evidence, approvals
+and logs, with a statement that lists them by digest and says how the run ended. The same run gives
+the same bytes. The values of variables are not in it; logs are left out where the run has secrets,
+for stages may have printed them. A run that has not ended yet is refused only while it is at work.
+If FILE is a directory, writes RUN_ID.fsmbundle in it.
+
+\b
+Examples:
+  fsm-orchestrator bundle ./out run.fsmbundle --key ~/.ssh/id_ed25519
+  fsm-orchestrator bundle ./out . --with-artifacts
+
+\b
+Exit codes:
+  0 written   1 the record cannot be used, or is not the one that was left
+  2 usage error, or FILE is there already   75 a run is at work in OUT
 """,
     "init": """Write what a first run needs to DIR, and print what to type next.
 

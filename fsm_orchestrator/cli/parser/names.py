@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
     "telemetry": "Send a run to OpenTelemetry.",
+    "bundle": "Write one file that proves a run.",
     "lifecycle": "Print a lifecycle, or all it stands for.",
     "verify": "Prove what lifecycles promise.",
     "diagram": "Draw a lifecycle, a run, a difference.",
@@ -40,6 +41,7 @@ COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "explain", "gates", "logs", "report", "telemetry"),
+    "Prove": ("bundle",),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
 }
