@@ -41,6 +41,10 @@ TELEMETRY_FILE: Final = "telemetry.jsonl"
 EVIDENCE_DIRECTORY: Final = "evidence"
 APPROVALS_DIRECTORY: Final = "approvals"
 ARCHIVE_DIRECTORY: Final = "archive"
+NOTICES_FILE: Final = "orchestrator_notices.jsonl"
+NOTICES_MAX: Final = 8
+"""How many ways of telling people a run may have: each may take a minute."""
+ARCHIVED_KEPT_MAX: Final = 100_000
 
 TRACE_PARENT_VARIABLE: Final = "TRACEPARENT"
 TRACE_STATE_VARIABLE: Final = "TRACESTATE"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fsm_orchestrator.config.given_types import Base, ClosingGiven, NonEmptyText
+from fsm_orchestrator.config.given_types import ArchivedKept, Base, ClosingGiven, NonEmptyText
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
-from fsm_orchestrator.constants import STATE_NAME_PATTERN
+from fsm_orchestrator.constants import NOTICES_MAX, STATE_NAME_PATTERN
 from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
@@ -29,9 +29,11 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.config.notice import Notice
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.evidence import SubjectGiven
 else:
+    Notice = lazily("fsm_orchestrator.config.notice", "Notice")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
@@ -150,6 +152,14 @@ class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; looked at when it begins."
     )
+    notify: Annotated[tuple[Notice, ...], Field(max_length=NOTICES_MAX)] | None = Field(
+        default=None, description="Who is told of the ends of the run, and how."
+    )
+    keep_archived: ArchivedKept | None = Field(
+        default=None,
+        description="How many archived runs are left in OUT when this one has ended; all unless"
+        " given.",
+    )
     stage: Mapping[StateName, StageGiven] = Field(
         default_factory=dict, description="The settings of each stage, by its name."
     )
@@ -174,6 +184,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", *ClosingGiven.model_fields),
+        *("notify", "keep_archived"),
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
@@ -210,6 +221,9 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
     base = base_of(file.relative_to, os.path.dirname(path), flags.directory)
     if file.lifecycle is not None and not is_name(file.lifecycle):
         file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
+    if file.notify is not None:
+        notices = tuple(one.based(base) for one in file.notify)
+        file = file.model_copy(update={"notify": notices})
     both = combined(flags, file)
     given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both), base=base)
     return both.model_copy(update={"config_file": given})

@@ -44,6 +44,7 @@ def config_text(config: RunConfig) -> str:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", "reverify", "allow_empty"),
+        "keep_archived",
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
@@ -57,6 +58,10 @@ def config_text(config: RunConfig) -> str:
     document |= {key: list(stages) for key, stages in named.items() if stages}
     tables = {"budget": config.budget, "gates": config.gates}
     document |= {name: dict(table) for name, table in tables.items() if table}
+    if config.notify is not None:
+        document["notify"] = [
+            one.model_dump(mode="json", exclude_defaults=True) for one in config.notify
+        ]
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
     for gate, source in config.sources.items():

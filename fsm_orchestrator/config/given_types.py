@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fsm_orchestrator.constants import VERIFICATIONS_MAX
+from fsm_orchestrator.constants import ARCHIVED_KEPT_MAX, VERIFICATIONS_MAX
 from fsm_orchestrator.model.base import StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
@@ -35,6 +35,10 @@ Base = Annotated[
     str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$"), BeforeValidator(_a_base)
 ]
 """What the paths of a file are relative to: one of `RelativeTo`, or an absolute path."""
+
+
+ArchivedKept = Annotated[int, Field(ge=0, le=ARCHIVED_KEPT_MAX)]
+"""How many archived runs are left in an output directory."""
 
 
 def _one_word(given: Any) -> Any:
@@ -127,4 +131,13 @@ class PlaceGiven(BaseModel):
         default=False,
         description="Whether a run whose directory came from elsewhere is continued under its own"
         " id.",
+    )
+
+
+class ShownGiven(BaseModel):
+    """What is said of whom an invocation is shown to."""
+
+    telemetry: bool = Field(
+        default=False,
+        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
     )

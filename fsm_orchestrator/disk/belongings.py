@@ -18,6 +18,7 @@ from fsm_orchestrator.constants import (
     INVOCATIONS_FILE,
     LOCK_FILE,
     LOGS_DIRECTORY,
+    NOTICES_FILE,
     PRODUCT,
     REPORT_FILE,
     SCHEMA_VERSION,
@@ -28,7 +29,7 @@ from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
 from fsm_orchestrator.text.late_pattern import late_pattern
 
-RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
+RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE, NOTICES_FILE)
 _SIGNS: Final = {
     CHECKPOINT_FILE: f'"{PRODUCT}"',
     REPORT_FILE: f'"{PRODUCT}"',

@@ -66,26 +66,44 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
-    try:
+    with contextlib.ExitStack() as after:
         try:
-            preparation = _prepare(config, caller)
-            if lock is None:
-                lock = _claim(output)
-                if os.listdir(output):  # another run has been here meanwhile
-                    preparation = _prepare(config, caller)
-        except CheckpointError as error:
-            if os.path.isdir(output) and not belongings.foreign_names(output):
-                lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, lock, error, caller.listener)
+            try:
+                preparation = _prepare(config, caller)
+                if lock is None:
+                    lock = _claim(output)
+                    if os.listdir(output):  # another run has been here meanwhile
+                        preparation = _prepare(config, caller)
+            except CheckpointError as error:
+                if os.path.isdir(output) and not belongings.foreign_names(output):
+                    lock = lock or OutputLock.acquire(output)
+                    _record_refusal(config, lock, error, caller.listener)
+                raise
+            try:
+                report = _drive(preparation, lock, caller)
+            except InternalError:
+                _follow(after, caller, preparation, None)
+                raise
+            _follow(after, caller, preparation, report)
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(error) from error
             raise
-        return _drive(preparation, lock, caller)
-    except OSError as error:
-        if is_no_room(error):
-            raise no_room(error) from error
-        raise
-    finally:
-        if lock is not None:
-            lock.release()
+        finally:
+            if lock is not None:
+                lock.release()
+    return report
+
+
+def _follow(
+    after: contextlib.ExitStack,
+    caller: Surroundings,
+    preparation: Preparation,
+    report: Report | None,
+) -> None:
+    """Have done what follows the end of a run, once its directory is free."""
+    if caller.on_ended is not None:
+        after.callback(caller.on_ended, preparation, report)
 
 
 def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:

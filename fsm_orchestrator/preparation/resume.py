@@ -251,7 +251,7 @@ def _prepare_continuation(
     new_ref = private_file.new_private_ref() if has_secrets else None
     # Else that file is the other directory's.
     kept_ref = found.private_ref if where.has_values else None
-    given = {key: getattr(config, key) for key in RUN_KEYS}
+    given = {key: getattr(config, key) for key in (*RUN_KEYS, "notify")}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,

@@ -22,12 +22,17 @@ def given_of_run(config: RunConfig) -> dict[str, Any]:
         "on_leak": config.on_leak or OnLeak.WARN,
         "allow_empty": bool(config.allow_empty),
         "skip_stages": config.skip_stages or (),
+        "notify": config.notify or (),
     }
 
 
 def closing_given(config: RunConfig) -> dict[str, Any]:
-    """Return what was given now of how a run may close, which one that is done takes as well."""
-    given = {"allow_empty": config.allow_empty, "skip_stages": config.skip_stages}
+    """Return what was given now that one that is done takes as well: of how it closes, is told."""
+    given = {
+        "allow_empty": config.allow_empty,
+        "skip_stages": config.skip_stages,
+        "notify": config.notify,
+    }
     return {key: value for key, value in given.items() if value is not None}
 
 

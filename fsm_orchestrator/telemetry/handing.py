@@ -17,9 +17,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.preparation.tracing import is_shown
 from fsm_orchestrator.telemetry.orders import Order, line_of
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.config.run_config import RunConfig
     from fsm_orchestrator.record.report import Report
 
 _SENDER: Final = (sys.executable, "-P", "-m", "fsm_orchestrator.telemetry.sender")
@@ -79,11 +81,14 @@ class _Sender:
 _SENDING: Final = _Sender()
 
 
-def hand_over(output: Path, report: Report | None) -> None:
-    """Have the run in a directory sent, by and by. Never raises.
+def hand_over(config: RunConfig, report: Report | None) -> None:
+    """Have what an invocation did sent, by and by. Never raises.
 
-    `report` is that of its last invocation; None where it is on disk alone.
+    `report` is that of the invocation; None where it is on disk alone.
     """
+    if not is_shown(config):
+        return
+    output = config.output_path
     try:
         _SENDING.hand(Order(str(output), None if report is None else report.run_id))
         if os.getpid() == 1:

@@ -49,6 +49,11 @@ def explain_command(parameters: Mapping[str, Any]) -> int:
     typed = parameters["output_directory"]
     view = inspect_run(output_directory_of(typed), parameters["run_id"])
     explanation = explain(view, shown_path(typed))
+    if view.checkpoint is not None and view.checkpoint.notify:
+        from fsm_orchestrator.cli.untold import untold_sentences
+
+        warnings = (*explanation.warnings, *untold_sentences(view))
+        explanation = explanation.model_copy(update={"warnings": warnings})
     out = console.stdout()
     if parameters["as_json"]:
         out.write(escaped(explanation.model_dump_json(indent=2)) + "\n")

@@ -121,5 +121,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--interval",
         "--output",
         "--run",
+        "--keep-archived",
+        "--keep",
+        "--older-than",
     }
 )
