@@ -14,6 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,26 +58,39 @@ class _Sender:
             if self._line is not None:
                 self._line.close()
                 self._line = None
-            if self._process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(seconds)
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
 
     def _start(self) -> socket.socket:
         if self._line is not None:
             self._line.close()
         ours, its = socket.socketpair()
-        ours.setblocking(False)
-        with its:
-            process = subprocess.Popen(
+        try:
+            ours.setblocking(False)
+            self._process = subprocess.Popen(
                 _SENDER,
                 stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._line, self._process = ours, process
-        _reap(process)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            its.close()
+        self._line = ours
+        _in_a_thread(partial(self._bury, self._process, ours))
         return ours
+
+    def _bury(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
+        """Wait for the end of a process, so that nothing is left of it."""
+        process.wait()
+        with self._lock:
+            line.close()
+            if self._line is line:
+                self._line = None
 
 
 _SENDING: Final = _Sender()
@@ -106,10 +121,10 @@ def _note(output: Path, report: Report, error: Exception) -> None:
     write_note(output, untaken(report.run_id, report.latest_number, f"{why}: {error}"))
 
 
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Have a thread wait for a process, so that nothing is left of it; signals are for others."""
+def _in_a_thread(do: Callable[[], None]) -> None:
+    """Have a thread do something that takes long; signals are for the others."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        threading.Thread(target=process.wait, name="telemetry", daemon=True).start()
+        threading.Thread(target=do, name="telemetry", daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
