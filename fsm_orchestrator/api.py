@@ -20,8 +20,8 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.inspection.overview import RunOverview
+    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
@@ -121,6 +121,10 @@ def _follow(
     report: Report | None,
 ) -> None:
     """Do what follows the end of a run. It decides nothing, and loads nothing unasked for."""
+    if preparation.config.telemetry:
+        from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
+
+        hand_over(preparation.config, report)
     if preparation.checkpoint.notify:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 
