@@ -22,7 +22,7 @@ def _run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run with a secret that failed; its logs are a test's to write."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TOKEN", SECRET)
-    options = (*stages("exit 3"), "--manager-secret-env", "TOKEN")
+    options = (*stages("exit 3"), "--manager-secret", "TOKEN", "--keep-secrets")
     orchestrate("./out", *PASSING, *options, cwd=tmp_path, env={"TOKEN": SECRET})
     monkeypatch.delenv("TOKEN")
     for one in (tmp_path / "out/logs").iterdir():
