@@ -120,12 +120,17 @@ def _follow(
     report: Report | None,
 ) -> None:
     """Do what follows the end of a run. It decides nothing, and loads nothing unasked for."""
+    keep = preparation.config.keep_archived
     if preparation.checkpoint.notify:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 
         for sentence in tell_of(preparation, report, caller):
             if on_untold is not None:
                 on_untold(sentence)
+    if keep is not None:
+        from fsm_orchestrator.retention.trimming import trim  # noqa: PLC0415 - only where asked for
+
+        trim(preparation.config.output_path, keep)
 
 
 def resume(

@@ -40,6 +40,7 @@ ARCHIVE_DIRECTORY: Final = "archive"
 NOTICES_FILE: Final = "orchestrator_notices.jsonl"
 NOTICES_MAX: Final = 8
 """How many ways of telling people a run may have: each may take a minute."""
+IGNORE_FILE: Final = ".gitignore"
 ARCHIVED_KEPT_MAX: Final = 100_000
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

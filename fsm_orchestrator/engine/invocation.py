@@ -160,7 +160,10 @@ def _drive(
             raise failure
         with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
             if preparation.checkpoint.invocation.number == 1:
-                archive.archive_run(lock, earlier)
+                if earlier or os.path.isdir(output / ARCHIVE_DIRECTORY):
+                    from fsm_orchestrator.engine.archiving import archived_before  # noqa: PLC0415 - not in a new directory
+
+                    preparation = archived_before(preparation, lock, earlier)
             elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
                 archive.archive_report(lock)
     except OperationError as error:
