@@ -18,6 +18,7 @@
 Run:
     RunConfig, StageGiven   what to run, and where
     run, resume             run it to its end, or go on with it; both return the Report
+    run_async, resume_async     the same under asyncio: cancelling the task ends the run
     Interrupts, Listener    end a run from elsewhere; be called with every event
     KeeperPool              lends keepers to a program that makes many runs
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
     from fsm_orchestrator.constants import __version__
+    from fsm_orchestrator.coroutines import resume_async, run_async
     from fsm_orchestrator.errors import (
         BusyError,
         CheckpointError,
@@ -91,7 +93,9 @@ __all__ = [
     "load_lifecycle",
     "load_report",
     "resume",
+    "resume_async",
     "run",
+    "run_async",
     "verify",
 ]
 
@@ -118,7 +122,9 @@ _HOMES: Final = {
     "load_lifecycle": "lifecycle.reading",
     "load_report": "api",
     "resume": "api",
+    "resume_async": "coroutines",
     "run": "api",
+    "run_async": "coroutines",
     "verify": "lifecycle.verification",
 }
 

@@ -53,9 +53,10 @@ def run(
         config: what to run, and where.
         install_signal_handlers: end the run on SIGINT, SIGTERM, SIGHUP and SIGQUIT, as the command
             does; in the main thread only. The handlers that were there are put back.
-        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`.
+        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`. One may be
+            given to any number of runs, which then end together.
         listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
-            raises decides nothing: the first error is a warning of the run.
+            raises decides nothing: that is a warning of the run, and it is told nothing more.
         keepers: lends the run a keeper and takes it back, for a program that makes many runs. The
             pool's idle keepers are children of the process until the pool is closed.
 
@@ -70,12 +71,11 @@ def run(
             resumed; nothing of it is left running.
     """
     with contextlib.ExitStack() as stack:
-        if interrupts is None:
-            interrupts = stack.enter_context(contextlib.closing(Interrupts()))
+        own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
         if install_signal_handlers:
-            stack.enter_context(interrupts.installed())
+            stack.enter_context(own.installed())
         quiet = None if listener is None else QuietListener(listener)
-        caller = Surroundings(interrupts, quiet, keepers, HeldBy.LIBRARY)
+        caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
         return run_invocation(config, followed(caller))
 
 

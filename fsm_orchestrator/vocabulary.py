@@ -348,6 +348,8 @@ class SchemaName(StrEnum):
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
     FLEET = "fleet"
+    COMPARISON = "comparison"
+    RUN_STATEMENT = "run-statement"
     NOTICE = "notice"
 
 

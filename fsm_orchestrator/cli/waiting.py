@@ -17,6 +17,7 @@ from fsm_orchestrator.cli.screen import Line, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.cli.waiting_screen import WaitingScreen, names_of
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.waiting import Prospect, Waited, Waiting
@@ -99,7 +100,7 @@ def waited_for(output: Path, request: Request, interrupts: Interrupts, wait_ms: 
 def code_of(waited: Waited) -> int:
     """Return what a waiting exits with."""
     if waited.signum is not None:
-        return 128 + waited.signum
+        return SIGNAL_BASE + waited.signum
     if waited.is_over:
         return ExitCode.TIMEOUT
     match waited.outlook.prospect:

@@ -130,6 +130,11 @@ class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
         default=None,
         description="Whether each line that a stage prints becomes an event of the log.",
     )
+    telemetry: bool | None = Field(
+        default=None,
+        description="Whether each invocation is shown to OpenTelemetry once it has ended, at"
+        " OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."
     )
@@ -193,6 +198,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
                 flags.resume_or_start or (not is_said and bool(file.resume_or_start))
             ),
             "log_output": flags.log_output or bool(file.log_output),
+            "telemetry": flags.telemetry or bool(file.telemetry),
             "keep_secrets": flags.keep_secrets or bool(file.keep_secrets),
             "rerun": flags.rerun or file.rerun or (),
             "budget": {**(file.budget or {}), **(flags.budget or {})} or None,

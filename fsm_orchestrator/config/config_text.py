@@ -51,7 +51,7 @@ def config_text(config: RunConfig) -> str:
     }
     if config.on_changed_stage is not OnChangedStage.REFUSE:
         document["on_changed_stage"] = config.on_changed_stage.value
-    for flag in ("resume", "resume_or_start", "log_output", "keep_secrets"):
+    for flag in ("resume", "resume_or_start", "log_output", "telemetry", "keep_secrets"):
         if getattr(config, flag):
             document[flag] = True
     named = {"rerun": config.rerun, "skip_stages": config.skip_stages}

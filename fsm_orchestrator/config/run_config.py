@@ -232,6 +232,10 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven):
         description="How many archived runs this invocation leaves in the output directory; null"
         " means all.",
     )
+    telemetry: bool = Field(
+        default=False,
+        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
+    )
     fixed_clock: datetime | None = Field(
         default=None,
         description=(

@@ -48,6 +48,7 @@ _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = late_pattern(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*(\.verify\.[1-9][0-9]*)?"
     r"\.(stdout\.log|stderr\.log|postmortem\.json|protected\.json|meter\.jsonl)(\..+)?"
+    r"|telemetry\.jsonl"
 )
 
 _EVIDENCE_NAME: Final = late_pattern(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")

@@ -20,6 +20,7 @@ from fsm_orchestrator.constants import (
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
+    STOP_FILE,
 )
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
@@ -46,7 +47,7 @@ from fsm_orchestrator.secrets.state_key import RecordKey, make_own_key, shared_k
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Operation
+from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.event_file import EventFile
@@ -150,10 +151,12 @@ def _drive(
         require_room(caller.interrupts.fileno(), max(1, at_once))
         if not lock.is_named:
             _sync_above(output)
+        caller = _hearing(caller, lock)
         lock.write_holder(
             since=timestamp(preparation.clock.now()),
             run_id=preparation.checkpoint.run_id,
             held_by=caller.held_by,
+            hears=None if caller.hearing is None else caller.hearing.hears,
         )
         _remove_stale(lock)
         if preparation.archives and failure is not None:
@@ -177,7 +180,20 @@ def _drive(
         report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
     finally:
         runner.close(is_recorded=is_recorded)
+        if caller.hearing is not None:
+            caller.hearing.close()
     return report
+
+
+def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
+    """Let a run inside another program hear that it is asked to end, which no signal can."""
+    if caller.held_by is HeldBy.COMMAND:
+        return caller
+    from fsm_orchestrator.engine.stop_hearing import StopHearing  # noqa: PLC0415 - not for the command
+
+    hearing = StopHearing(lock)
+    caller.interrupts.look_for(hearing.look)
+    return caller._replace(hearing=hearing)
 
 
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
@@ -185,14 +201,17 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     checkpoint, masker = preparation.checkpoint, preparation.masker
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
-    origin = origin_of(preparation.config.directory, preparation.clock, masker)
+    earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
+    before_it = earlier[-1].origin if earlier else None
+    origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 
 
 def _remove_stale(home: OutputLock) -> None:
     """Remove the temporary files that a killed orchestrator has left."""
-    stale.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, INVOCATIONS_FILE, within=home)
+    names = CHECKPOINT_FILE, REPORT_FILE, INVOCATIONS_FILE, STOP_FILE
+    stale.remove_stale(home.path, *names, within=home)
     for name in (LOGS_DIRECTORY, EVIDENCE_DIRECTORY):
         with (
             contextlib.suppress(OSError),

@@ -79,6 +79,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
         "log_format": LogFormat.AUTO.value,
         "log_level": LogLevel.INFO.value,
         "log_output": False,
+        "telemetry": False,
         "json": False,
     }
     if asked is not None:

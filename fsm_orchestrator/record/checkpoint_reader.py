@@ -187,16 +187,29 @@ def parse(data: bytes, name: str) -> Checkpoint:
     Raises:
         CheckpointError: it cannot be used.
     """
+    return _proved(shaped(data, name), name)
+
+
+def shaped(data: bytes, name: str) -> Checkpoint:
+    """Read a checkpoint from its bytes, whatever it says; `name` is the file's in messages.
+
+    Raises:
+        CheckpointError: it has not the shape of one.
+    """
     if not data.strip():
         raise _unreadable(data, name, "it is empty")
     _check_envelope(data, name)
     try:
-        checkpoint = Checkpoint.model_validate_json(data)
+        return Checkpoint.model_validate_json(data)
     except ValidationError as error:
         from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
         _refuse(name, problems(error)[0].text)
-    return _proved(checkpoint, name)
+
+
+def contradiction_in(checkpoint: Checkpoint) -> str | None:
+    """Return what no run leaves of a record's history, with its field; None where it is a walk."""
+    return history_check.problem_of(checkpoint)
 
 
 def _proved(checkpoint: Checkpoint, name: str) -> Checkpoint:

@@ -45,11 +45,17 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
         from fsm_orchestrator.cli.parser import answering
 
         parameters = answering.PARAMETERS[name]
+    elif name in COMMAND_GROUPS["Prove"]:
+        from fsm_orchestrator.cli.parser import proving
+
+        parameters = proving.PARAMETERS[name]
     elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 
         if name == "config":
             return designing.config_group()
+        if name == "telemetry":
+            return designing.telemetry_group()
         parameters = designing.PARAMETERS[name]
     if name in SHORT_HELP:
         return LongCommand(
@@ -219,10 +225,30 @@ def _fleet(_declared: Declared) -> list[click.Parameter]:
     return many_runs.parameters()
 
 
+def _serve(_declared: Declared) -> list[click.Parameter]:
+    port = Once(
+        "Listening",
+        "--port",
+        type=Whole(Bounds(0, 65_535, "the number of a port,")),
+        help="Listen at this port of 127.0.0.1 (default 0: any that is free).",
+    )
+    return [argument("directory", Directory("DIR"), "[DIR]", required=False, default="."), port]
+
+
+def _compare(_declared: Declared) -> list[click.Parameter]:
+    return [
+        argument("a", Directory("A")),
+        argument("b", Directory("B"), "[B]", required=False),
+        in_full_option("Show every difference, and what is the same."),
+        json_option(),
+    ]
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "fleet": _fleet,
+    "serve": _serve,
     "status": lambda _: [
         argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         earlier_run(),
@@ -262,4 +288,5 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
     "logs": _logs,
     "stop": _stop,
     "report": _report,
+    "compare": _compare,
 }

@@ -83,6 +83,13 @@ def output_options() -> list[click.Parameter]:
         ),
         Section(
             section,
+            "--telemetry",
+            is_flag=True,
+            help="Show what was done to OpenTelemetry once it has ended: at"
+            " OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4318.",
+        ),
+        Section(
+            section,
             "--ci",
             is_flag=True,
             help="Under GitHub Actions, add a step summary, log groups and annotations.",

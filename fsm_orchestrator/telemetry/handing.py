@@ -1,0 +1,110 @@
+"""Hands a run over to the process that sends it, and goes on at once.
+
+Loaded by runs that are to be shown, once their record is durable. One process sends for all runs of
+this one; it ends by itself a second after the last, and what it cannot send it notes beside the
+logs of the run. Nothing here raises, or waits for a collector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fsm_orchestrator.telemetry.orders import Order, line_of
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.report import Report
+
+_SENDER: Final = (sys.executable, "-P", "-m", "fsm_orchestrator.telemetry.sender")
+_LAST_PROCESS_SECONDS: Final = 1.0
+"""How long the first process of a container waits: with it all others of that are gone."""
+
+
+class _Sender:
+    """The line to the process that sends; without one until there is something to send."""
+
+    def __init__(self) -> None:
+        self._line: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def hand(self, order: Order) -> None:
+        """Give it an order, and start it if there is none.
+
+        Raises:
+            OSError: it cannot be started, or is so far behind that it takes no more.
+        """
+        with self._lock:
+            if self._line is not None:
+                with contextlib.suppress(BrokenPipeError, ConnectionError):
+                    self._line.sendall(line_of(order))
+                    return
+            self._start().sendall(line_of(order))
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has done what it was told, but no longer than that."""
+        with self._lock:
+            if self._line is not None:
+                self._line.close()
+                self._line = None
+            if self._process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(seconds)
+
+    def _start(self) -> socket.socket:
+        if self._line is not None:
+            self._line.close()
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        with its:
+            process = subprocess.Popen(
+                _SENDER,
+                stdin=its.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._line, self._process = ours, process
+        _reap(process)
+        return ours
+
+
+_SENDING: Final = _Sender()
+
+
+def hand_over(output: Path, report: Report | None) -> None:
+    """Have the run in a directory sent, by and by. Never raises.
+
+    `report` is that of its last invocation; None where it is on disk alone.
+    """
+    try:
+        _SENDING.hand(Order(str(output), None if report is None else report.run_id))
+        if os.getpid() == 1:
+            _SENDING.wait(_LAST_PROCESS_SECONDS)
+    except (OSError, RuntimeError) as error:
+        if report is not None:
+            _note(output, report, error)
+
+
+def _note(output: Path, report: Report, error: Exception) -> None:
+    from fsm_orchestrator.telemetry.note import untaken, write_note  # noqa: PLC0415 - rare
+
+    is_behind = isinstance(error, BlockingIOError)
+    why = "too many runs were waiting to be sent" if is_behind else "no process could be started"
+    write_note(output, untaken(report.run_id, report.latest_number, f"{why}: {error}"))
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Have a thread wait for a process, so that nothing is left of it; signals are for others."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        threading.Thread(target=process.wait, name="telemetry", daemon=True).start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
