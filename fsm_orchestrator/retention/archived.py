@@ -1,4 +1,4 @@
-"""The archived runs of an output directory: which they are, how they ended, when, and their size."""
+"""The archived runs of an output directory: which they are, how they ended and when, their size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.inspection.overview import overview_of
+from fsm_orchestrator.inspection.looking import overview_of
 from fsm_orchestrator.model.base import Count, RunId, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.vocabulary import Standing

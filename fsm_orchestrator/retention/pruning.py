@@ -149,8 +149,8 @@ def _finished(output: Path) -> Iterator[str]:
         yield f"{output}: {files.reason(error)}"
         return
     try:
-        for error in remove_given_up(HeldDirectory(output, descriptor)):
+        for why in remove_given_up(HeldDirectory(output, descriptor)):
             where = output / ARCHIVE_DIRECTORY
-            yield f"{where}: of a run that is given up something is left: {files.reason(error)}"
+            yield f"{where}: of a run that is given up something is left: {files.reason(why)}"
     finally:
         os.close(descriptor)

@@ -26,15 +26,11 @@ from fsm_orchestrator.cli.parser.parameters import (
     one_of,
     parameter_type,
 )
+from fsm_orchestrator.cli.parser.parts import keep_archived_option
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
-from fsm_orchestrator.model.option_kinds import (
-    GRACE_MILLISECONDS,
-    MILLISECONDS,
-    Kind,
-    StageOption,
-)
+from fsm_orchestrator.model.option_kinds import GRACE_MILLISECONDS, MILLISECONDS, Kind, StageOption
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.phrases import option_prefix, signal_option
 from fsm_orchestrator.text.units import exact_span
