@@ -125,12 +125,17 @@ def _follow(
         from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
 
         hand_over(preparation.config, report)
+    keep = preparation.config.keep_archived
     if preparation.checkpoint.notify:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 
         for sentence in tell_of(preparation, report, caller):
             if on_untold is not None:
                 on_untold(sentence)
+    if keep is not None:
+        from fsm_orchestrator.retention.trimming import trim  # noqa: PLC0415 - only where asked for
+
+        trim(preparation.config.output_path, keep)
 
 
 def resume(
