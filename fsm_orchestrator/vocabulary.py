@@ -330,6 +330,7 @@ class SchemaName(StrEnum):
     FLEET = "fleet"
     COMPARISON = "comparison"
     RUN_STATEMENT = "run-statement"
+    VERIFICATION = "verification"
 
 
 class ExitCode(IntEnum):
