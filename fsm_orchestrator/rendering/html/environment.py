@@ -7,6 +7,7 @@ nothing of runs.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ SHOWN_CHARACTERS_MAX: Final = 4_000
 """A longer text is cut: an argument may have a hundred thousand characters."""
 
 
+@cache  # a process that shows many pages compiles their templates once
 def page_environment() -> Environment:
     """Return the environment that fills the templates.
 
