@@ -35,9 +35,7 @@ def message_of(event: str, document: str) -> bytes:
     return f"event: {event}\ndata: {document}\n\n".encode()
 
 
-async def send_events(
-    scope: Scope, receive: Receive, send: Send, messages: Messages
-) -> None:
+async def send_events(scope: Scope, receive: Receive, send: Send, messages: Messages) -> None:
     """Send messages until there are no more, nobody is there, or they are not taken."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     if scope["method"] == "HEAD":

@@ -18,10 +18,11 @@ from fsm_orchestrator.explanation.next_command import next_command
 from fsm_orchestrator.inspection.at_work import StageAtWork
 from fsm_orchestrator.inspection.many_runs import ManyRuns, Place
 from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.inspection.selecting import by_need
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import printable, shell_words
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Standing
+from fsm_orchestrator.vocabulary import UNREADABLE, Standing
 from fsm_orchestrator.web.board import Listing
 
 ROWS_MAX: Final = 2_000
@@ -29,7 +30,10 @@ ROWS_MAX: Final = 2_000
 OFFERS_SECONDS_MAX: Final = 0.1
 """The time that one look takes for next commands."""
 KEY_LENGTH: Final = 16
-UNREADABLE: Final = "unreadable"
+
+
+_NOT_ENDED: Final = {Standing.WAITING, Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED}
+"""Where a run stands for a time, and not since an end."""
 
 
 class Group(StrEnum):
@@ -54,7 +58,7 @@ class Rows:
     def look(self) -> Listing:
         """Look again. Never raises for what is there."""
         troubles = self._runs.look().troubles
-        runs = sorted(self._runs.rows.values(), key=_place)
+        runs = by_need(self._runs.rows.values())
         shown = runs[:ROWS_MAX]
         self._try_offers(shown)
         self._made = {one.output_directory: self._made_of(one) for one in shown}
@@ -83,7 +87,7 @@ class Rows:
             "look": _look_of(run),
             "group": _group_of(run),
             "since": run.since,
-            "has_ended": _group_of(run) in {Group.LOOK, Group.DONE},
+            "has_ended": run.standing is not None and run.standing not in _NOT_ENDED,
             "at_work": [_at_work(one) for one in run.at_work],
             "reason": printable(run.trouble or run.reason),
             "line": printable(run.last_line),
@@ -127,21 +131,17 @@ def _look_of(run: RunOverview) -> str:
 
 
 def _stage_words(stage: str, attempt: int) -> str:
-    return stage if attempt < 2 else f"{stage}, attempt {attempt}"  # noqa: PLR2004 - the first is not told
+    return stage if attempt == 1 else f"{stage}, attempt {attempt}"
 
 
 def _at_work(one: StageAtWork) -> dict[str, Any]:
     return {
         "stage": _stage_words(one.stage, one.attempt),
         "since": one.since,
+        "limit_ms": one.limit_ms,
         "limit": "" if one.limit_ms is None else span_words(one.limit_ms),
         "doing": one.doing.value,
     }
-
-
-def _place(run: RunOverview) -> tuple[int, str, str]:
-    """Return where a run stands in the order: by group, who is there longest first."""
-    return (list(Group).index(_group_of(run)), run.since or "", run.output_directory)
 
 
 def _group_of(run: RunOverview) -> Group:

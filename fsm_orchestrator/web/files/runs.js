@@ -61,9 +61,12 @@ function tick(element, data) {
 }
 
 function working(one) {
-  const what = one.doing === "running" ? one.stage : `${one.stage}, ${one.doing}`;
-  const limit = one.limit ? ` of ${one.limit}` : "";
-  return `${what} ${words(secondsSince(one.since))}${limit}`;
+  const seconds = secondsSince(one.since);
+  if (one.doing === "retrying") {
+    return `${one.stage} failed, again in ${words((one.limit_ms ?? 0) / 1000 - seconds)}`;
+  }
+  const what = one.doing === "verifying" ? `${one.stage}, verifying` : one.stage;
+  return `${what} ${words(seconds)}${one.limit ? ` of ${one.limit}` : ""}`;
 }
 
 function isShown(data) {
