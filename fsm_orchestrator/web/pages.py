@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.selecting import NEEDING_PEOPLE
 from fsm_orchestrator.rendering.html.environment import page_environment, template_text
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look, Tone
 from fsm_orchestrator.rendering.html.page import values_of
-from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.vocabulary import UNREADABLE, Standing
 from fsm_orchestrator.web.rows import Group
 
@@ -44,11 +45,14 @@ _TITLES: Final[Mapping[Group, str]] = {
 
 def list_page(directory: Path) -> str:
     """Return the page of all runs below a directory."""
-    return (
-        _environment()
-        .get_template("runs.html")
-        .render(directory=copyable(directory), looks=_LOOKS, titles=_TITLES)
-    )
+    values = {
+        "directory": copyable(directory),
+        "looks": _LOOKS,
+        "titles": _TITLES,
+        "status": shell_line((PRODUCT, "status", str(directory))),
+        "begin": shell_line((PRODUCT, "run", str(directory / "first"), "--config", "run.toml")),
+    }
+    return _environment().get_template("runs.html").render(values)
 
 
 def run_page(view: InspectedRun, name: str) -> str:

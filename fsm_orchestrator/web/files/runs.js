@@ -57,7 +57,8 @@ function commandWord(text, index) {
 function tick(element, data) {
   const since = data.since === null ? "" : words(secondsSince(data.since));
   say(element.querySelector(".age"), since && (data.has_ended ? `${since} ago` : `for ${since}`));
-  say(element.querySelector(".work"), data.at_work.map(working).join("; "));
+  const took = data.took && `took ${data.took}`;
+  say(element.querySelector(".work"), data.at_work.map(working).join("; ") || took);
 }
 
 function working(one) {
