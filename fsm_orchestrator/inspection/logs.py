@@ -44,8 +44,7 @@ def secrets_to_mask(directory: Path) -> KnownSecrets:
             "cannot show what the stages printed:"
             f" {copyable(directory / CHECKPOINT_FILE)} cannot"
             " be understood, so the values to mask are not known",
-            remedy=f"read the files in {copyable(directory / LOGS_DIRECTORY)}; they"
-            " are not masked",
+            remedy=f"read the files in {copyable(directory / LOGS_DIRECTORY)}; they are not masked",
         )
     if secrets.unknown:
         names = ", ".join(secrets.unknown)
