@@ -21,7 +21,7 @@ FOLLOWED = [
         DOCS / f"{name}.md"
         for name in (
             *("agents", "ci", "fleet", "glossary", "performance", "python"),
-            "verification",
+            *("serve", "verification"),
         )
     ),
 ]

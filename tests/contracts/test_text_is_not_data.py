@@ -67,6 +67,8 @@ FILES: Final = {
     "text/json_output.py": "escapes for terminals",
     "text/search.py": "what stages print",
     "text/toml.py": "TOML files of a person",
+    "web/guard.py": "requests of a browser",
+    "web/run_log.py": "what stages print",
 }
 """Files that do nothing but read or escape foreign text, and which."""
 

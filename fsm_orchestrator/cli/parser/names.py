@@ -13,7 +13,7 @@ COMMANDS: Final = {
     "fleet": "Run the runs of a file, some at a time.",
     "status": "Show where runs stand.",
     "watch": "Watch many runs, live.",
-    "serve": "Show runs in a browser, live.",
+    "serve": "Show many runs in a browser, live.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
     "wait": "Wait until the gates of a run are decided.",
