@@ -17,7 +17,7 @@ from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.belongings import RUN_DIRECTORIES, RUN_FILES
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.disk.taken_along import artifacts_named, move_along, remove_emptied
+from fsm_orchestrator.disk.taken_along import artifacts_named, move_along
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.text.hidden import copyable, shell_line
 
@@ -79,7 +79,6 @@ def put_back(output: HeldDirectory, name: str, note: Callable[[], None]) -> tupl
             note()
             _move(CHECKPOINT_FILE, source, output)
             files.sync(output.descriptor)
-            remove_emptied(artifacts, source.path)
         _let_go(name, archive)
     return tuple(one for one in artifacts if os.path.lexists(output.path / one))
 
@@ -98,9 +97,7 @@ def fetch_back(output: HeldDirectory, run_id: str) -> None:
             for staying in move_along(artifacts, source, output):
                 raise staying.why
             files.sync(output.descriptor)
-            remove_emptied(artifacts, source.path)
-        with contextlib.suppress(OSError):
-            os.rmdir(run_id, dir_fd=archive.descriptor)
+        _remove_emptied(archive.path / run_id)
         files.sync(archive.descriptor)
 
 
@@ -148,9 +145,9 @@ def _rename(old: str, new: str, archive: HeldDirectory) -> None:
 
 def _let_go(name: str, archive: HeldDirectory) -> None:
     """Remove the emptied directory of a run; one that others have put something into stays."""
-    try:
-        os.rmdir(RESTORING + name, dir_fd=archive.descriptor)
-    except OSError:
+    emptied = archive.path / f"{RESTORING}{name}"
+    _remove_emptied(emptied)
+    if os.path.lexists(emptied):
         rest, number = f"{name}.rest", 1
         while os.path.lexists(archive.path / rest):
             number += 1
@@ -158,3 +155,10 @@ def _let_go(name: str, archive: HeldDirectory) -> None:
         with contextlib.suppress(OSError):
             _rename(RESTORING + name, rest, archive)
     files.sync(archive.descriptor)
+
+
+def _remove_emptied(directory: Path) -> None:
+    """Remove a directory and those in it, as far as nothing else is there."""
+    for place, _, _ in os.walk(directory, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(place)
