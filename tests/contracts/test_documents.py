@@ -20,7 +20,7 @@ FOLLOWED = [
     *(
         DOCS / f"{name}.md"
         for name in (
-            *("agents", "ci", "fleet", "glossary", "performance", "python"),
+            *("agents", "ci", "fleet", "glossary", "notifications", "performance", "python"),
             *("serve", "verification"),
         )
     ),
