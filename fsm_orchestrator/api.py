@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fsm_orchestrator.inspection.overview import RunOverview
+    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
@@ -75,10 +77,10 @@ def run(
             stack.enter_context(own.installed())
         quiet = None if listener is None else QuietListener(listener)
         caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
-        return run_invocation(config, caller)
+        return run_invocation(config, followed(caller))
 
 
-def run_as_command(
+def run_as_command(  # noqa: PLR0913 - all that a command may want to hear
     config: RunConfig,
     interrupts: Interrupts,
     listener: Listener,
@@ -86,6 +88,8 @@ def run_as_command(
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
     code: OwnCode = ANOTHERS,
     on_metered: OnMetered | None = None,
+    *,
+    on_untold: Callable[[str], None] | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
     quiet = QuietListener(listener)
@@ -99,7 +103,39 @@ def run_as_command(
         code,
         on_metered,
     )
-    return run_invocation(config, caller)
+    return run_invocation(config, followed(caller, on_untold))
+
+
+def followed(caller: Surroundings, on_untold: Callable[[str], None] | None = None) -> Surroundings:
+    """Return the means of a run with what follows its end: people are told, old runs are pruned.
+
+    `on_untold` is called with each notice that could not be delivered.
+    """
+    return caller._replace(on_ended=partial(_follow, caller, on_untold))
+
+
+def _follow(
+    caller: Surroundings,
+    on_untold: Callable[[str], None] | None,
+    preparation: Preparation,
+    report: Report | None,
+) -> None:
+    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for."""
+    if preparation.config.telemetry:
+        from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
+
+        hand_over(preparation.config, report)
+    keep = preparation.config.keep_archived
+    if preparation.checkpoint.notify:
+        from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
+
+        for sentence in tell_of(preparation, report, caller):
+            if on_untold is not None:
+                on_untold(sentence)
+    if keep is not None:
+        from fsm_orchestrator.retention.trimming import trim  # noqa: PLC0415 - only where asked for
+
+        trim(preparation.config.output_path, keep)
 
 
 def resume(

@@ -6,10 +6,12 @@ Shared by the modules of this room. Decides nothing.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.reserve import Reserve
@@ -81,6 +83,11 @@ class RunContext:
         self._has_told_slow_artifact = False
         self.is_judging_given_up = False
         """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether a trace may have been asked for: the run is in one, or is to be shown."""
+        return self.preparation.config.telemetry or bool(os.environ.get(TRACE_PARENT_VARIABLE))
 
     def _allowed(self, caller: Surroundings) -> Allowance | None:
         """Return what the run may take; None where nothing was said of that."""

@@ -262,6 +262,11 @@ class EnterStage:
 
             directory = context.output_directory
             environment = rework_environment(draft, record.stage, settings, directory)
+        if context.is_traced:
+            from fsm_orchestrator.preparation.tracing import variables_of  # noqa: PLC0415 - few are traced
+
+            told = variables_of(context.preparation.config, draft, record.stage, record.attempt)
+            environment |= told
         return Attempt(
             run_id=context.run_id,
             home=context.home,

@@ -17,6 +17,7 @@ from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
     EVIDENCE_DIRECTORY,
+    IGNORE_FILE,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
@@ -66,26 +67,44 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
-    try:
+    with contextlib.ExitStack() as after:
         try:
-            preparation = _prepare(config, caller)
-            if lock is None:
-                lock = _claim(output)
-                if os.listdir(output):  # another run has been here meanwhile
-                    preparation = _prepare(config, caller)
-        except CheckpointError as error:
-            if os.path.isdir(output) and not belongings.foreign_names(output):
-                lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, lock, error, caller.listener)
+            try:
+                preparation = _prepare(config, caller)
+                if lock is None:
+                    lock = _claim(output)
+                    if os.listdir(output):  # another run has been here meanwhile
+                        preparation = _prepare(config, caller)
+            except CheckpointError as error:
+                if os.path.isdir(output) and not belongings.foreign_names(output):
+                    lock = lock or OutputLock.acquire(output)
+                    _record_refusal(config, lock, error, caller.listener)
+                raise
+            try:
+                report = _drive(preparation, lock, caller)
+            except InternalError:
+                _follow(after, caller, preparation, None)
+                raise
+            _follow(after, caller, preparation, report)
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(error) from error
             raise
-        return _drive(preparation, lock, caller)
-    except OSError as error:
-        if is_no_room(error):
-            raise no_room(error) from error
-        raise
-    finally:
-        if lock is not None:
-            lock.release()
+        finally:
+            if lock is not None:
+                lock.release()
+    return report
+
+
+def _follow(
+    after: contextlib.ExitStack,
+    caller: Surroundings,
+    preparation: Preparation,
+    report: Report | None,
+) -> None:
+    """Have done what follows the end of a run, once its directory is free."""
+    if caller.on_ended is not None:
+        after.callback(caller.on_ended, preparation, report)
 
 
 def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:
@@ -131,7 +150,9 @@ def _drive(
             len(lifecycle.stages_in(place)) for place in (*lifecycle.places, lifecycle.initial)
         )
         require_room(caller.interrupts.fileno(), max(1, at_once))
-        if not lock.is_named:
+        if lock.is_named:
+            _shield_from_git(lock)
+        else:
             _sync_above(output)
         caller = _hearing(caller, lock)
         lock.write_holder(
@@ -145,7 +166,10 @@ def _drive(
             raise failure
         with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
             if preparation.checkpoint.invocation.number == 1:
-                archive.archive_run(lock, earlier)
+                if earlier or os.path.isdir(output / ARCHIVE_DIRECTORY):
+                    from fsm_orchestrator.engine.archiving import archived_before  # noqa: PLC0415 - not in a new directory
+
+                    preparation = archived_before(preparation, lock, earlier)
             elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
                 archive.archive_report(lock)
     except OperationError as error:
@@ -180,9 +204,24 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     checkpoint, masker = preparation.checkpoint, preparation.masker
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
-    origin = origin_of(preparation.config.directory, preparation.clock, masker)
+    earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
+    before_it = earlier[-1].origin if earlier else None
+    origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
+
+
+def _shield_from_git(made: OutputLock) -> None:
+    """Keep what is in a directory that this run has made out of a work tree around it.
+
+    Nothing depends on it, and one that is there is somebody's own.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = files.make_new(made.path / IGNORE_FILE, within=made)
+        try:
+            files.write_all(descriptor, b"*\n")
+        finally:
+            os.close(descriptor)
 
 
 def _remove_stale(home: OutputLock) -> None:

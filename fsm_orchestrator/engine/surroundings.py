@@ -12,8 +12,10 @@ from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.engine.stop_hearing import StopHearing
+    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.record.report import Report
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.meter import OnMetered
@@ -67,3 +69,6 @@ class Surroundings(NamedTuple):
     """Called with what the run has spent by then, where somebody watches."""
     hearing: StopHearing | None = None
     """Whether the run is asked to end by a file, where no signal could ask it alone."""
+    on_ended: Callable[[Preparation, Report | None], None] | None = None
+    """Called when an invocation has ended, all is durable and the directory is free: with what it
+    began with, and its report; None where that is on disk alone. It must not raise."""
