@@ -16,6 +16,7 @@ import pytest
 
 from fsm_orchestrator import Report, load_report
 from tests.support.ci_services import ROOT, GitHub, GitLab, Job, Service
+from tests.support.command import checkpoint_of
 from tests.support.junit_rules import wrong_in
 
 pytestmark = [
@@ -80,9 +81,11 @@ def signed(service: Service, told: str, person: Path, out: Path) -> dict[str, st
     return dict(one.split("=", 1) for one in words if re.match(r"\w+=", one))
 
 
-def assert_released(report: Report, job: Job, junit: Path) -> None:
-    """The run is done, went on where it was, and nobody was told the token."""
+def assert_released(out: Path, job: Job, junit: Path) -> None:
+    """The run is done, went on where it was, on another machine; nobody was told the token."""
     assert job.is_good, job.log
+    report = load_report(out)
+    assert checkpoint_of(out)["home"]["host"].startswith("apply-")
     assert (report.terminal_state, report.closure_ready) == ("done", True)
     assert [(one.stage, one.status) for one in report.stage_executions] == [
         ("manager", "skipped"),
@@ -130,7 +133,7 @@ def test_github(project: Path, keys: Path, tmp_path: Path) -> None:
     assert "✅ done: run" in job.summary
     assert "::group::stage executor passed" in job.log
     junit = service.artifacts.path("4", "governed-run-junit") / "run.xml"
-    assert_released(record_of(service, "4", "governed-run"), job, junit)
+    assert_released(service.artifacts.path("4", "governed-run"), job, junit)
 
 
 def test_gitlab(project: Path, keys: Path, tmp_path: Path) -> None:
@@ -140,6 +143,7 @@ def test_gitlab(project: Path, keys: Path, tmp_path: Path) -> None:
     assert sorted(jobs) == ["plan", "tests"]
     assert jobs["plan"].is_good, jobs["plan"].log
     out = service.artifacts.path("7", "plan") / "out"
+    assert checkpoint_of(out)["home"]["host"].startswith("plan-")
     given = signed(service, jobs["plan"].log, keys / "bob", out)
     (project / "ci" / "FREEZE").touch()
     job = service.run("7", "bob@example.org", ["apply"], **given)["apply"]
@@ -149,5 +153,5 @@ def test_gitlab(project: Path, keys: Path, tmp_path: Path) -> None:
     (project / "ci" / "FREEZE").unlink()
     job = service.run("7", "bob@example.org", ["apply"], **given)["apply"]
     junit = service.artifacts.path("7", "apply-junit") / "run.xml"
-    assert_released(record_of(service, "7", "apply", "out"), job, junit)
+    assert_released(service.artifacts.path("7", "apply") / "out", job, junit)
     assert "done: run" in (service.artifacts.path("7", "apply") / "run.md").read_text()

@@ -20,20 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator import __version__
+from tests.support.command import command_of_shells
+from tests.support.fork_server import MACHINE
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.yaml_text import read_yaml
 
 ROOT: Final = Path(__file__).parents[2]
-ELSEWHERE: Final = """
-import sys
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from tests.support.copies import another_machine
-from fsm_orchestrator.cli.main import run_command_line
-with another_machine(Path({state!r}), {name!r}):
-    code = run_command_line(sys.argv[1:])
-sys.exit(code)
-"""
 PIP: Final = f"""#!/bin/sh
 test "$*" = "install ci/fsm_orchestrator-{__version__}-py3-none-any.whl"
 """
@@ -71,14 +63,14 @@ class Machine:
         self.bin, home = self.folder / "bin", self.folder / "home"
         for directory in (self.workspace, self.bin, home, self.folder / "temp"):
             directory.mkdir(parents=True)
-        name = self.folder.name
-        script = ELSEWHERE.format(root=str(ROOT), state=str(home / "state"), name=name)
-        self.command("fsm-orchestrator", f'exec {sys.executable} -c {shlex.quote(script)} "$@"')
+        path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
+        self.env |= {"PATH": path, "HOME": str(home), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+        self.env |= {"XDG_STATE_HOME": str(home / "state"), MACHINE: self.folder.name}
+        words = shlex.join(command_of_shells(self.env))
+        self.command("fsm-orchestrator", f'exec {words} "$@"')
         self.command("python", f'exec {sys.executable} "$@"')
         (self.bin / "pip").write_text(PIP)
         (self.bin / "pip").chmod(0o755)
-        path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-        self.env |= {"PATH": path, "HOME": str(home), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
 
     def command(self, name: str, text: str) -> None:
         """Put a command on its path."""

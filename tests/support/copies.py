@@ -44,11 +44,11 @@ def at_home(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def another_machine(state: Path, name: str = "another") -> Iterator[None]:
+def another_machine(state: Path) -> Iterator[None]:
     """Let what runs in this process run on another machine, which has its private state."""
-    named = os.uname_result(("Linux", name, *os.uname()[2:]))
+    named = os.uname_result(("Linux", "another", *os.uname()[2:]))
     with (
-        patch.object(table, "boot", lambda: f"{name}-boot"),
+        patch.object(table, "boot", lambda: "another-boot"),
         patch.object(os, "uname", lambda: named),
         patch.dict(os.environ, XDG_STATE_HOME=str(state)),
     ):
