@@ -80,6 +80,7 @@ def _resumed(request: Request) -> Request:
         directory=directory,
         resume=True,
         keep_secrets=request.config.keep_secrets,
+        telemetry=request.config.telemetry,
         keep_archived=request.config.keep_archived,
         state_key_file=request.config.state_key_file,
         fixed_clock=request.config.fixed_clock,

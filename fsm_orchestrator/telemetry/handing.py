@@ -14,12 +14,16 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.preparation.tracing import is_shown
 from fsm_orchestrator.telemetry.orders import Order, line_of
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.config.run_config import RunConfig
     from fsm_orchestrator.record.report import Report
 
 _SENDER: Final = (sys.executable, "-P", "-m", "fsm_orchestrator.telemetry.sender")
@@ -54,36 +58,52 @@ class _Sender:
             if self._line is not None:
                 self._line.close()
                 self._line = None
-            if self._process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(seconds)
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
 
     def _start(self) -> socket.socket:
         if self._line is not None:
             self._line.close()
         ours, its = socket.socketpair()
-        ours.setblocking(False)
-        with its:
-            process = subprocess.Popen(
+        try:
+            ours.setblocking(False)
+            self._process = subprocess.Popen(
                 _SENDER,
                 stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._line, self._process = ours, process
-        _reap(process)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            its.close()
+        self._line = ours
+        _in_a_thread(partial(self._bury, self._process, ours))
         return ours
+
+    def _bury(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
+        """Wait for the end of a process, so that nothing is left of it."""
+        process.wait()
+        with self._lock:
+            line.close()
+            if self._line is line:
+                self._line = None
 
 
 _SENDING: Final = _Sender()
 
 
-def hand_over(output: Path, report: Report | None) -> None:
-    """Have the run in a directory sent, by and by. Never raises.
+def hand_over(config: RunConfig, report: Report | None) -> None:
+    """Have what an invocation did sent, by and by. Never raises.
 
-    `report` is that of its last invocation; None where it is on disk alone.
+    `report` is that of the invocation; None where it is on disk alone.
     """
+    if not is_shown(config):
+        return
+    output = config.output_path
     try:
         _SENDING.hand(Order(str(output), None if report is None else report.run_id))
         if os.getpid() == 1:
@@ -101,10 +121,10 @@ def _note(output: Path, report: Report, error: Exception) -> None:
     write_note(output, untaken(report.run_id, report.latest_number, f"{why}: {error}"))
 
 
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Have a thread wait for a process, so that nothing is left of it; signals are for others."""
+def _in_a_thread(do: Callable[[], None]) -> None:
+    """Have a thread do something that takes long; signals are for the others."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        threading.Thread(target=process.wait, name="telemetry", daemon=True).start()
+        threading.Thread(target=do, name="telemetry", daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

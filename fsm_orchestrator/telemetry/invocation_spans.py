@@ -119,7 +119,7 @@ class _Spans:
                 self._mark(
                     "transition", at, {Key.TRIGGER: taken.trigger.value, Key.STATE: taken.dest}
                 )
-                self._walk.take(taken, at)
+                self._walk.take(taken, nanoseconds(taken.at))
             case GateWaiting():
                 self._end_wait_for_gate(at)
                 self._asked = (event, at)

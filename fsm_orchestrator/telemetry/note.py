@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.clock import SystemClock, timestamp
-from fsm_orchestrator.constants import LOGS_DIRECTORY, SCHEMA_VERSION, TELEMETRY_FILE
+from fsm_orchestrator.constants import LOGS_DIRECTORY, SCHEMA_VERSION, SENT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model import declared
@@ -75,7 +75,7 @@ def write_note(directory: Path, note: Note) -> None:
         held = HeldDirectory(directory, files.open_directory(directory))
         try:
             with files.below(held, LOGS_DIRECTORY) as logs:
-                path = logs.path / TELEMETRY_FILE
+                path = directory / SENT_FILE
                 descriptor = files.open_append(path, mode=0o600, within=logs)
                 try:
                     files.write_all(descriptor, note.model_dump_json().encode() + b"\n")
@@ -89,7 +89,7 @@ def read_notes(directory: Path, run_id: str) -> Noted:
     """Read the notes of a run; of an invocation that was taken once, that one."""
     by_number: dict[int, Note] = {}
     with contextlib.suppress(OSError):
-        path = directory / LOGS_DIRECTORY / TELEMETRY_FILE
+        path = directory / SENT_FILE
         for line in files.read_bounded(path, FILE_BYTES_MAX).splitlines():
             with contextlib.suppress(declared.ValidationError):
                 note = Note.model_validate_json(line)

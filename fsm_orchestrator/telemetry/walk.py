@@ -79,10 +79,8 @@ class Walk:
         self.around.append(Around(kind, state, leaves_from, span_id, parent, at, number))
 
     def _is_rework(self, transition: TransitionRecord) -> bool:
-        if transition.trigger is Trigger.REWORK_REQUESTED:
-            return True
         if self.lifecycle is None:
-            return False
+            return transition.trigger is Trigger.REWORK_REQUESTED
         step = (transition.source, transition.trigger, transition.dest)
         loops = self.lifecycle.loops
         return any(step == (one.source, one.trigger, one.dest) for one in loops)

@@ -12,11 +12,11 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.web.events import BEAT, BEAT_SECONDS, message_of
+from fsm_orchestrator.web.events import BEAT, BEAT_SECONDS, Messages, message_of
 
 LOOK_SECONDS: Final = 0.5
 PAUSE_PER_LOOK: Final = 15
@@ -54,6 +54,8 @@ class Board:
         self._told: deque[tuple[int, bytes]] = deque(maxlen=KEPT_MAX)
         self._news = asyncio.Event()
         self._is_watched = asyncio.Event()
+        self._is_fresh = asyncio.Event()
+        """Whether runs have been looked at since somebody began to watch."""
         self._closing = asyncio.Event()
         self._watchers = 0
         self.rows: Mapping[str, Mapping[str, Any]] = {}
@@ -71,8 +73,8 @@ class Board:
     def close(self) -> None:
         """Let everybody go."""
         self._closing.set()
-        self._is_watched.set()
-        self._news.set()
+        for one in (self._is_watched, self._is_fresh, self._news):
+            one.set()
 
     async def run(self) -> None:
         """Look again and again while somebody watches, until closed."""
@@ -81,6 +83,8 @@ class Board:
             await self._is_watched.wait()
             listing, took_seconds = await loop.run_in_executor(self._pool, self._timed_look)
             self._publish(listing)
+            if self._watchers:
+                self._is_fresh.set()
             await self.pause(max(LOOK_SECONDS, PAUSE_PER_LOOK * took_seconds))
 
     def _timed_look(self) -> tuple[Listing, float]:
@@ -102,11 +106,14 @@ class Board:
             self._watchers -= 1
             if not self._watchers and not self.is_closed:
                 self._is_watched.clear()
+                self._is_fresh.clear()
 
-    async def messages(self) -> AsyncIterator[bytes]:
+    async def messages(self) -> Messages:
         """Yield all that is known, then what changes; ends when closed, or too far behind."""
         with self.watching():
-            await self._first_look()
+            await self._is_fresh.wait()
+            if self.is_closed:
+                return
             seen = self._version
             yield self._told_of([*self._texts.values()], [], [*self._texts], is_all=True)
             while not self.is_closed:
@@ -120,14 +127,10 @@ class Board:
                     yield told
 
     async def known(self, key: str) -> Mapping[str, Any] | None:
-        """Return what is known of a run; None without one. Looks first where nobody has."""
+        """Return what is known of a run; None without one. Looks first where nobody watches."""
         with self.watching():
-            await self._first_look()
+            await self._is_fresh.wait()
         return self.rows.get(key)
-
-    async def _first_look(self) -> None:
-        if self._version == 0:
-            await self._news.wait()
 
     def _publish(self, listing: Listing) -> None:
         """Tell what differs from what was told."""

@@ -7,11 +7,14 @@ connects anew by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from fsm_orchestrator.web.guard import Receive, Scope, Send
+
+Messages = AsyncGenerator[bytes, None]
 
 BEAT_SECONDS: Final = 15.0
 """How often something is sent though nothing has happened: the browser then knows that it is
@@ -32,9 +35,7 @@ def message_of(event: str, document: str) -> bytes:
     return f"event: {event}\ndata: {document}\n\n".encode()
 
 
-async def send_events(
-    scope: Scope, receive: Receive, send: Send, messages: AsyncIterator[bytes]
-) -> None:
+async def send_events(scope: Scope, receive: Receive, send: Send, messages: Messages) -> None:
     """Send messages until there are no more, nobody is there, or they are not taken."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     if scope["method"] == "HEAD":
@@ -52,14 +53,15 @@ async def send_events(
         await asyncio.gather(pump, gone, return_exceptions=True)
 
 
-async def _pump(send: Send, messages: AsyncIterator[bytes]) -> None:
-    async for one in messages:
-        body = {"type": "http.response.body", "body": one, "more_body": True}
-        try:
-            async with asyncio.timeout(TAKE_SECONDS_MAX):
-                await send(body)
-        except TimeoutError:
-            return  # without its end: the connection is closed
+async def _pump(send: Send, messages: Messages) -> None:
+    async with contextlib.aclosing(messages):
+        async for one in messages:
+            body = {"type": "http.response.body", "body": one, "more_body": True}
+            try:
+                async with asyncio.timeout(TAKE_SECONDS_MAX):
+                    await send(body)
+            except TimeoutError:
+                return  # without its end: the connection is closed
     await send({"type": "http.response.body"})
 
 

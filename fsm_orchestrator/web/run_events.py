@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.board import LOOK_SECONDS, Board
-from fsm_orchestrator.web.events import BEAT, BEAT_SECONDS, message
+from fsm_orchestrator.web.events import BEAT, BEAT_SECONDS, Messages, message
 from fsm_orchestrator.web.run_log import RunLog
 
 Value = TypeVar("Value")
@@ -36,7 +36,7 @@ def stamp_of(directory: Path) -> tuple[object, ...]:
 
 async def run_messages(
     board: Board, key: str, place: Callable[[], Path | None], in_thread: InThread
-) -> AsyncIterator[bytes]:
+) -> Messages:
     """Yield what a page of a run is told, until the board is closed or there is no such run."""
     if await board.known(key) is None:
         yield message("gone", {})

@@ -50,7 +50,7 @@ async def _served(
     host, port = listener.getsockname()
     on_address(f"http://{host}:{port}/{secret}/")
     looking = asyncio.create_task(board.run())
-    looking.add_done_callback(lambda _: server.end())
+    looking.add_done_callback(lambda _: server.let_end())
     await server.serve([listener])
     await looking
     return server.asked_by
@@ -88,13 +88,17 @@ class _Server(Server):
         """Take the signals that ask to end."""
         loop = asyncio.get_running_loop()
         for one in _ENDING:
-            loop.add_signal_handler(one, self.end, one)
+            loop.add_signal_handler(one, self._end, int(one))
         yield
 
-    def end(self, asked_by: int = signal.SIGINT) -> None:
+    def let_end(self) -> None:
+        """End soon."""
+        self.should_exit = True
+
+    def _end(self, asked_by: int) -> None:
         """End soon; asked again, at once."""
         self.force_exit, self.should_exit = self.should_exit, True
-        self.asked_by = int(asked_by)
+        self.asked_by = asked_by
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let those who watch go, and then wait for what is still being answered."""

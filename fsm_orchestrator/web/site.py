@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from http import HTTPStatus
 from pathlib import Path
@@ -24,7 +24,7 @@ from fsm_orchestrator.inspection.inspected_run import inspect_run
 from fsm_orchestrator.inspection.run_directories import is_run_directory, names_below
 from fsm_orchestrator.web import pages
 from fsm_orchestrator.web.board import Board
-from fsm_orchestrator.web.events import send_events
+from fsm_orchestrator.web.events import Messages, send_events
 from fsm_orchestrator.web.guard import (
     CSP,
     NOTHING,
@@ -90,10 +90,10 @@ class _App:
             redirect_slashes=False,
         )
 
-    def _runs(self, _key: str) -> AsyncIterator[bytes] | None:
+    def _runs(self, _key: str) -> Messages | None:
         return None if self._board.is_full else self._board.messages()
 
-    def _run_events(self, key: str) -> AsyncIterator[bytes] | None:
+    def _run_events(self, key: str) -> Messages | None:
         if self._board.is_full:
             return None
         return run_messages(self._board, key, lambda: self._rows.directory_of(key), self._in_thread)
@@ -131,7 +131,7 @@ class _Drawn(NamedTuple):
 class _Stream:
     """A stream of events, `messages` of the run in the address; None where there are too many."""
 
-    def __init__(self, messages: Callable[[str], AsyncIterator[bytes] | None]) -> None:
+    def __init__(self, messages: Callable[[str], Messages | None]) -> None:
         self._messages = messages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,7 +22,7 @@ from fsm_orchestrator.cli.summary import (
     starter_rows,
     summary_of,
 )
-from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.constants import REPORT_FILE, SENT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
@@ -165,7 +165,8 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
-    told = [one for one in (*notes, *_untold(view), place, view.trouble) if one is not None]
+    others = (*notes, *_untold(view), *_untaken(view, typed), place, view.trouble)
+    told = [one for one in others if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
 
 
@@ -176,6 +177,15 @@ def _untold(view: InspectedRun) -> Sequence[str]:
     from fsm_orchestrator.cli.untold import untold_sentences
 
     return untold_sentences(view)
+
+
+def _untaken(view: InspectedRun, typed: str) -> Sequence[str]:
+    """Return what OpenTelemetry has not taken of the run."""
+    if not os.path.lexists(view.directory / SENT_FILE):
+        return ()
+    from fsm_orchestrator.cli.untaken import untaken_sentences
+
+    return untaken_sentences(view, shown_path(typed))
 
 
 def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:

@@ -40,6 +40,7 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     """Return the command of that name, for what a lifecycle declares; None without such a name."""
     if name not in COMMANDS:
         return None
+    help_text = HELP.get(name, "")
     parameters = _PARAMETERS.get(name)
     if name in COMMAND_GROUPS["Answer"]:
         from fsm_orchestrator.cli.parser import answering
@@ -49,6 +50,12 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
         from fsm_orchestrator.cli.parser import proving
 
         parameters = proving.PARAMETERS[name]
+    elif not help_text:
+        from fsm_orchestrator.cli.parser import keeping
+
+        if name == "archive":
+            return keeping.archive_group()
+        parameters, help_text = keeping.PARAMETERS[name], keeping.HELP[name]
     elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 
@@ -70,7 +77,7 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     kind = ManyAfterFrom if name == "init" else SectionedCommand
     return kind(
         name,
-        help=HELP[name],
+        help=help_text,
         short_help=COMMANDS[name],
         params=parameters(declared),
         callback=calls(name, f"{name}_command"),

@@ -24,6 +24,9 @@ COMMANDS: Final = {
     "report": "Print the report, or write it as a web page.",
     "compare": "Show what differs between two runs.",
     "bundle": "Write one file that proves a run.",
+    "archive": "List the archived runs of OUT.",
+    "restore": "Put an archived run back.",
+    "prune": "Remove archived runs that nobody keeps.",
     "telemetry": "Send a run to OpenTelemetry.",
     "verify-bundle": "Verify what a bundle proves, offline.",
     "lifecycle": "Print a lifecycle, or all it stands for.",
@@ -31,6 +34,7 @@ COMMANDS: Final = {
     "diagram": "Draw a lifecycle, a run, a difference.",
     "config": "Check or show settings.",
     "schema": "Print a JSON Schema.",
+    "notify": "Try who is told of the ends of runs.",
     "init": "Write a lifecycle, a config file and stages to start from.",
     "selftest": "Check this machine and file system.",
     "completion": "Print the completion script of a shell.",
@@ -44,9 +48,10 @@ COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "serve", "explain", "gates", "logs", "report", "telemetry"),
+    "Keep": ("archive", "restore", "prune"),
     "Prove": ("bundle", "verify-bundle", "compare"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
-    "Machine": ("selftest", "completion"),
+    "Machine": ("selftest", "notify", "completion"),
 }
 """The commands by what they are for; those in no group stand under Machine."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
@@ -128,5 +133,6 @@ VALUE_OPTIONS: Final = frozenset(
         "--keep-archived",
         "--keep",
         "--older-than",
+        "--event",
     }
 )

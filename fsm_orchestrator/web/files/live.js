@@ -69,14 +69,32 @@ export class Connection {
     this.close();
     const wait = RETRY_MS[Math.min(this.#tries++, RETRY_MS.length - 1)];
     this.#state("lost", "connection lost, trying again");
-    document.body.classList.add("stale");
-    this.#timer = setTimeout(() => this.open(), wait);
+    this.#timer = setTimeout(() => this.#again(), wait);
+  }
+
+  /** Ask whether there is a stream, and why not: a stream itself does not tell. */
+  async #again() {
+    let status = 0;
+    try {
+      status = (await fetch(this.#address, { method: "HEAD", cache: "no-store" })).status;
+    } catch {
+      // Nobody answers.
+    }
+    if (status === 200) {
+      this.open();
+    } else if (status === 403) {
+      this.close();
+      this.#state("lost", "served anew: open the new address");
+    } else {
+      this.#lost();
+      if (status === 503) this.#state("lost", "too many pages are open, trying again");
+    }
   }
 
   #state(state, text) {
     const shown = document.getElementById("connection");
     shown.dataset.state = state;
     say(shown, text);
-    if (state === "open") document.body.classList.remove("stale");
+    document.body.classList.toggle("stale", state === "lost");
   }
 }
