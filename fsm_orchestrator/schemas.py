@@ -24,6 +24,7 @@ from pydantic_core.core_schema import (
 from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.bundle.statement import RunStatement
+from fsm_orchestrator.bundle.verified import Verification
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.explanation.comparison import Comparison
@@ -336,6 +337,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         Comparison,
         "Comparison of two runs",
         "`compare A B --json`: what differs between two runs.",
+        is_written_whole=True,
+    ),
+    SchemaName.VERIFICATION: _Shape(
+        Verification,
+        "Verification of a bundle",
+        "`verify-bundle FILE --json`: what each link of a bundle comes to, and all of them.",
         is_written_whole=True,
     ),
     SchemaName.RUN_STATEMENT: _Shape(

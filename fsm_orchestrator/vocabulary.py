@@ -351,6 +351,7 @@ class SchemaName(StrEnum):
     COMPARISON = "comparison"
     RUN_STATEMENT = "run-statement"
     NOTICE = "notice"
+    VERIFICATION = "verification"
 
 
 class ExitCode(IntEnum):

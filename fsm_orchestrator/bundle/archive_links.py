@@ -90,4 +90,4 @@ def members(known: Known) -> Notes:
         if artifact.name != artifact_member(artifact.sha256):
             said = f"it has the sha256 {artifact.sha256}"
             raise BrokenError(Break.OTHER_BYTES, said, member=artifact.name)
-    return (f"{counted(len(listed), 'member')} listed",)
+    return ()

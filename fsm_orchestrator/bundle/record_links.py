@@ -46,9 +46,7 @@ from fsm_orchestrator.record.retelling import LineProblem, NotFollowedError, Ret
 from fsm_orchestrator.text.phrases import counted
 
 _NEWLINE: Final = b"\n"
-_NO_MACS: Final = (
-    "its MAC, and those of the events, were not verified: their key stays on the run's machine"
-)
+_NO_MACS: Final = "the MACs of checkpoint and events: their key stays on the machine of the run"
 
 
 def checkpoint(known: Known) -> Notes:
@@ -62,7 +60,8 @@ def checkpoint(known: Known) -> Notes:
     except CheckpointError as error:
         raise BrokenError(Break.UNREADABLE, str(error), member=CHECKPOINT_FILE) from None
     known.checkpoint = found
-    return (_NO_MACS,)
+    known.not_verified.append(_NO_MACS)
+    return ()
 
 
 def _old_invocations(known: Known, found: Checkpoint) -> None:
@@ -97,7 +96,7 @@ def lifecycle(known: Known) -> Notes:
         if known.data(name) != made:
             said = "it is not the lifecycle in the checkpoint"
             raise BrokenError(Break.NOT_DERIVED, said, member=name)
-    return (f"{record.lifecycle.name}, sha256 {record.lifecycle_sha256}",)
+    return (record.lifecycle.name,)
 
 
 def history(known: Known) -> Notes:
@@ -260,8 +259,8 @@ def artifacts(known: Known) -> Notes:
     for one in there:
         _artifact(known, one)
     if not there:
-        said = f"{counted(len(listed), 'artifact')} by digest alone: none is in the bundle"
-        known.not_verified.append(f"the artifacts themselves: {said}")
+        said = f"{counted(len(listed), 'artifact')} by digest alone, not in the bundle"
+        known.not_verified.append(f"what the artifacts hold: {said}")
         raise NotApplicableError(said)
     return (f"{counted(len(there), 'artifact')} in the bundle",)
 

@@ -26,6 +26,8 @@ from fsm_orchestrator.bundle.verified import (
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION, __version__
 from fsm_orchestrator.text.phrases import counted
 
+DETAIL_CHARACTERS_MAX: Final = 1_000
+"""How much of what is wrong is told: it may quote what somebody has made up."""
 _VERIFY: Final[Mapping[Link, Callable[[Known], Notes]]] = {
     Link.ARCHIVE: archive_links.archive,
     Link.STATEMENT: archive_links.statement,
@@ -109,7 +111,7 @@ def _check(link: Link, state: CheckState, detail: str, notes: Notes = ()) -> Che
         member=None,
         line=None,
         at_byte=None,
-        detail=detail,
+        detail=detail[:DETAIL_CHARACTERS_MAX],
         means=link.meaning if state is CheckState.FAILED else None,
         notes=notes,
     )

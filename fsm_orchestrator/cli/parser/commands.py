@@ -242,15 +242,6 @@ def _serve(_declared: Declared) -> list[click.Parameter]:
     return [argument("directory", Directory("DIR"), "[DIR]", required=False, default="."), port]
 
 
-def _compare(_declared: Declared) -> list[click.Parameter]:
-    return [
-        argument("a", Directory("A")),
-        argument("b", Directory("B"), "[B]", required=False),
-        in_full_option("Show every difference, and what is the same."),
-        json_option(),
-    ]
-
-
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
@@ -295,5 +286,4 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
     "logs": _logs,
     "stop": _stop,
     "report": _report,
-    "compare": _compare,
 }

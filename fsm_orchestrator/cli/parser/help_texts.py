@@ -247,6 +247,24 @@ Exit codes:
   0 written   1 the record cannot be used, or is not the one that was left
   2 usage error, or FILE is there already   75 a run is at work in OUT
 """,
+    "verify-bundle": """Verify what a bundle proves of a run, link by link, offline.
+
+Needs nothing of the machine that the run was on, and follows no path and runs nothing of FILE.
+Says `verified` only with a signature that SIGNERS or PEM know, or where the chain of events ends
+with DIGEST; else `consistent, unsigned`; or names the first link that is broken, where, and what
+that means. Keys, approvals and their ends are judged as of the end of the run.
+
+\b
+Examples:
+  fsm-orchestrator verify-bundle run.fsmbundle --allowed-signers signers
+  fsm-orchestrator verify-bundle run.fsmbundle --require signature,approvals \\
+    --allowed-signers signers --html run.html
+
+\b
+Exit codes:
+  0 verified, or consistent and unsigned   1 a link is broken, or lacks what --require asks for
+  2 FILE, or a file of keys, cannot be read
+""",
     "init": """Write what a first run needs to DIR, and print what to type next.
 
 With --stages or --from, DIR gets a lifecycle that is proved, a config file and, for --stages, a

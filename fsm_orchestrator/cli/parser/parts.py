@@ -16,8 +16,9 @@ def calls(module: str, function: str) -> Callable[..., int]:
     """Return a callback that loads the command's module when it is called."""
 
     def callback(**parameters: Any) -> int:
-        command = getattr(import_module(f"fsm_orchestrator.cli.commands.{module}"), function)
-        return int(command(parameters))
+        name = module.replace("-", "_")
+        found = import_module(f"fsm_orchestrator.cli.commands.{name}")
+        return int(getattr(found, function.replace("-", "_"))(parameters))
 
     return callback
 
