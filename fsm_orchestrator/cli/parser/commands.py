@@ -225,8 +225,8 @@ def _fleet(_declared: Declared) -> list[click.Parameter]:
 
 def _compare(_declared: Declared) -> list[click.Parameter]:
     return [
-        argument("a", Directory("A")),
-        argument("b", Directory("B"), "[B]", required=False),
+        argument("a", FilePath("A")),
+        argument("b", FilePath("B"), "[B]", required=False),
         in_full_option("Show every difference, and what is the same."),
         json_option(),
     ]
