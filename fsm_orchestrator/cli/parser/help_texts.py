@@ -204,8 +204,8 @@ Example:
     "compare": """Show what differs between two runs, what is worst first: "it worked yesterday".
 
 A and B are output directories, OUT/archive/RUN_ID of an archived run, or bundles. Without B, the
-run in A is compared with the one that was archived there last. Paths in and below the directories are
-compared as if both runs had the same; durations are shown where one is twice the other.
+run in A is compared with the one that was archived there last. Paths in and below the directories
+are compared as if both runs had the same; durations are shown where one is twice the other.
 
 \b
 Examples:
