@@ -37,6 +37,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
+from fsm_orchestrator.notices.body import Notice
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
@@ -349,6 +350,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "Statement of a bundle",
         "statement.json in a bundle: what a run was, and every member of the archive, an in-toto"
         " statement.",
+        is_written_whole=True,
+    ),
+    SchemaName.NOTICE: _Shape(
+        Notice,
+        "Notice",
+        "What a command reads on stdin, and a webhook is sent, of the end of an invocation.",
         is_written_whole=True,
     ),
     SchemaName.POLICY_INPUT: _Shape(

@@ -15,7 +15,8 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
 from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
-from fsm_orchestrator.inspection.overview import RunOverview, overview_of
+from fsm_orchestrator.inspection.looking import overview_of
+from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
@@ -50,7 +51,7 @@ def write_list(named: Iterable[tuple[str, Path]], *, as_json: bool) -> ExitCode:
 def _write_json(runs: Iterator[RunOverview]) -> None:
     out, lead = console.stdout(), '{\n  "runs": [\n'
     for run in runs:
-        text = json_text(run.model_dump(mode="json"))
+        text = json_text(run.to_document())
         out.write(lead + _INDENT + text.replace("\n", f"\n{_INDENT}"))
         lead = ",\n"
         if out.is_broken:
@@ -101,7 +102,7 @@ class _Table:
         if run.standing is not None and run.standing.is_held:
             standing = f"{standing}: {run.current_state or '-'}"
         stage = "-" if run.stage is None else f"{run.stage} {run.attempt}"
-        reason = run.trouble or ", ".join(run.blocked_reason_codes) or run.last_line
+        reason = run.told
         since = "-" if run.since is None else age(run.since)
         path = cut_in_middle(copyable(run.output_directory), self._path_width, self._ellipsis)
         return path, standing, since, stage, reason

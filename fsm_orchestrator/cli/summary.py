@@ -248,7 +248,7 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     for one in (*report.declined, *report.failures):
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
             continue  # said above, as it is now
-        from fsm_orchestrator.cli.blame import last_words_of, why_words
+        from fsm_orchestrator.inspection.blame import last_words_of, why_words
 
         lines += _bounded(sentences(f"{one.name}: {why_words(one)}", width), width)
         words = words or _words(last_words_of(one, WORDS_MAX), width)
@@ -326,7 +326,7 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     if has_report and not report.closure_ready:
         rows.append(("details", command_line("explain", shape.typed)))
     if report.failures:
-        from fsm_orchestrator.cli.blame import log_words
+        from fsm_orchestrator.inspection.blame import log_words
 
         words = log_words(report.failures, output_path)
         rows += [("output", command_line("logs", shape.typed, *words))] if words else []

@@ -18,6 +18,7 @@ from fsm_orchestrator.constants import (
     INVOCATIONS_FILE,
     LOCK_FILE,
     LOGS_DIRECTORY,
+    NOTICES_FILE,
     PRODUCT,
     REPORT_FILE,
     SCHEMA_VERSION,
@@ -28,7 +29,7 @@ from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
 from fsm_orchestrator.text.late_pattern import late_pattern
 
-RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
+RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE, NOTICES_FILE)
 _SIGNS: Final = {
     CHECKPOINT_FILE: f'"{PRODUCT}"',
     REPORT_FILE: f'"{PRODUCT}"',
@@ -47,6 +48,7 @@ _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = late_pattern(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*(\.verify\.[1-9][0-9]*)?"
     r"\.(stdout\.log|stderr\.log|postmortem\.json|protected\.json|meter\.jsonl)(\..+)?"
+    r"|telemetry\.jsonl"
 )
 
 _EVIDENCE_NAME: Final = late_pattern(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
@@ -72,6 +74,14 @@ _OF_GATES: Final = {
 }
 """The names of what is there before the first step of a run is durable: what its gates said, and
 what it protects."""
+
+
+RUN_DIRECTORIES: Final = tuple(_DIRECTORIES)
+
+
+def has_name_of_a_run(directory: str, name: str) -> bool:
+    """Return whether a run of ours puts what is called `name` into one of its directories."""
+    return _DIRECTORIES[directory].fullmatch(name) is not None
 
 
 def is_of_a_run(output: Path) -> bool:

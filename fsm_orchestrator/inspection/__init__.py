@@ -1,5 +1,6 @@
 """A run seen from outside: where it stands, what it prints, how to end it.
 
-Face: `inspected_run`, `followed_lifecycle`, `overview`, `logs`, `stopping`.
+Face: `inspected_run`, `many_runs`, `looking`, `overview`, `run_directories`, `logs`, `stopping`,
+`followed_lifecycle`, `blame`.
 May import: `record` and below, not `engine`.
 """

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 from pathlib import Path
-from typing import Final
 
 from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.processes.table import is_stopped
 from fsm_orchestrator.vocabulary import Standing
-
-LOCKS: Final = Path("/proc/locks")
 
 
 def standing_of_held(output: Path, holder: Holder) -> Standing:
@@ -31,20 +28,10 @@ def has_locked(output: Path, pid: int) -> bool:
 
 def lockers(output: Path) -> set[int] | None:
     """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    from fsm_orchestrator.processes.lockers import lockers_of  # noqa: PLC0415 - rarely asked
+
     inodes = set()
     for path in (output, output / LOCK_FILE):
         with contextlib.suppress(OSError):
-            inodes.add(str(path.stat().st_ino))
-    try:
-        lines = LOCKS.read_text().splitlines()
-    except OSError:
-        return None
-    # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
-    locks = [line.split() for line in lines]
-    return {
-        int(words[4])
-        for words in locks
-        if len(words) > 5  # noqa: PLR2004 - the fields that are looked at
-        and words[1] == "FLOCK"
-        and words[5].rpartition(":")[2] in inodes
-    }
+            inodes.add(path.stat().st_ino)
+    return lockers_of(inodes)

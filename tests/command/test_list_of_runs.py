@@ -15,7 +15,8 @@ import pytest
 from fsm_orchestrator.cli import console, run_list
 from fsm_orchestrator.cli.run_list import BATCH_RUNS, write_list
 from fsm_orchestrator.cli.style import plain
-from fsm_orchestrator.inspection.overview import RunOverview, run_directories
+from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.inspection.run_directories import run_directories
 from fsm_orchestrator.stages.output_files import latest_logs
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 from tests.support.command import (

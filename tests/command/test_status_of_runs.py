@@ -33,16 +33,18 @@ def three_runs(cwd: Path) -> None:
 
 
 def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
-    """Each run has one line: outcome, stage, attempt, codes or last line; nothing is changed."""
+    """Each run has one line: outcome, stage, attempt, the reason; nothing is changed."""
     three_runs(tmp_path)
     before = tree_of(tmp_path)
     ended = orchestrate("status", "runs", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     assert tree_of(tmp_path) == before
     _, done, blocked, failed = ended.stdout.splitlines()
-    assert re.fullmatch(r"✓ runs/a-done +done +\S+ +executor 1 +all well", done)
-    assert re.match(r"! runs/b-blocked +waiting +\S+ +- +GATE_POLICY\S+, GATE_CI", blocked)
-    assert re.fullmatch(r"✗ runs/c-failed +failed +\S+ +manager 1 +broken", failed)
+    assert re.fullmatch(r"✓ runs/a-done +done +\S+ +executor 1", done)
+    assert re.match(r"! runs/b-blocked +waiting +\S+ +- +waits for policy, ci and review", blocked)
+    assert re.fullmatch(
+        r"✗ runs/c-failed +failed +\S+ +manager 1 +manager: exited with code 1: broken", failed
+    )
 
 
 def test_status_of_several_directories_keeps_their_order(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,10 +22,9 @@ from fsm_orchestrator.cli.summary import (
     starter_rows,
     summary_of,
 )
-from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.constants import REPORT_FILE, SENT_FILE
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.errors import CommandError, ReportError, UsageError
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     InspectedRun,
     StateNow,
@@ -35,10 +33,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     output_directory_of,
     state_now,
 )
-from fsm_orchestrator.inspection.overview import (
-    is_run_directory,
-    run_directories,
-)
+from fsm_orchestrator.inspection.run_directories import runs_below, runs_in
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -57,33 +52,11 @@ def status_command(parameters: Mapping[str, Any]) -> int:
     outputs = [output_directory_of(one) for one in typed]
     if run_id is not None and len(typed) > 1:
         raise UsageError("--run-id names a run in one OUT, and several were given")
-    if len(typed) == 1 and (run_id is not None or not any(_runs_below(outputs[0]))):
+    if len(typed) == 1 and (run_id is not None or not any(runs_below(outputs[0]))):
         return _one(typed[0], outputs[0], run_id, as_json=as_json)
     from fsm_orchestrator.cli.run_list import write_list
 
-    return write_list(_runs_in(zip(typed, outputs, strict=True)), as_json=as_json)
-
-
-def _runs_in(named: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-    """Yield each run in the order given, as it is shown; those of a directory by name.
-
-    A directory that cannot be looked into is one of them: what is wrong with it is in its line.
-    """
-    for name, output in named:
-        is_parent = False
-        with contextlib.suppress(CommandError, ReportError):
-            for run in _runs_below(output):
-                is_parent = True
-                yield os.path.join(name, run.name), run
-        if not is_parent:
-            yield name, output
-
-
-def _runs_below(output: Path) -> Iterator[Path]:
-    """Return the run directories below a directory that is not one itself."""
-    if is_run_directory(output) or holder_of(output) is not None:
-        return iter(())
-    return run_directories(output)
+    return write_list(runs_in(zip(typed, outputs, strict=True)), as_json=as_json)
 
 
 def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
@@ -105,6 +78,8 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
+        if untold := _untold(view):
+            document["untold"] = list(untold)
         out.write(json_text(document) + "\n")
     elif view.is_archived:
         out.show(_archived_text(view, width))
@@ -157,7 +132,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         ]
         if view.standing is Standing.SUSPENDED:
             rows.insert(1, ("go on", " ".join(continuing(view.holder))))
-        if view.holder.held_by is HeldBy.COMMAND:
+        if view.holder.held_by is HeldBy.COMMAND or view.holder.hears is not None:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
@@ -190,8 +165,27 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
-    told = [one for one in (*notes, place, view.trouble) if one is not None]
+    others = (*notes, *_untold(view), *_untaken(view, typed), place, view.trouble)
+    told = [one for one in others if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
+
+
+def _untold(view: InspectedRun) -> Sequence[str]:
+    """Return who could not be told of the end of the run."""
+    if view.checkpoint is None or not view.checkpoint.notify:
+        return ()
+    from fsm_orchestrator.cli.untold import untold_sentences
+
+    return untold_sentences(view)
+
+
+def _untaken(view: InspectedRun, typed: str) -> Sequence[str]:
+    """Return what OpenTelemetry has not taken of the run."""
+    if not os.path.lexists(view.directory / SENT_FILE):
+        return ()
+    from fsm_orchestrator.cli.untaken import untaken_sentences
+
+    return untaken_sentences(view, shown_path(typed))
 
 
 def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:

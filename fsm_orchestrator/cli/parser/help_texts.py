@@ -154,6 +154,16 @@ Example:
 Example:
   fsm-orchestrator withdraw ./out
 """,
+    "serve": """Show the runs below DIR in a browser, live: a local page that only reads.
+
+Prints the address of the page, and serves it until Ctrl-C. Listens on 127.0.0.1 alone; the address
+holds a secret, new each time: whoever has it can read what the page shows. DIR may also be the OUT
+of one run. Needs the extra `web`: pip install 'fsm-orchestrator[web]'.
+
+\b
+Example:
+  fsm-orchestrator serve ./fleet
+""",
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
 
@@ -181,6 +191,8 @@ Example:
   fsm-orchestrator logs ./out --follow
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
+
+A run inside another program ends alone: that program goes on.
 
 \b
 Example:
@@ -271,6 +283,15 @@ Examples:
 \b
 Example:
   fsm-orchestrator config check run.toml
+""",
+    "telemetry": """Send a run to OpenTelemetry: traces, metrics and logs of its invocations.
+
+A run with --telemetry is sent by itself once it has ended; this sends what was not taken then. It
+goes to OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4318.
+
+\b
+Example:
+  fsm-orchestrator telemetry export ./out
 """,
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 

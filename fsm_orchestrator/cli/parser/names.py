@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "plan": "Show what a run would do.",
     "fleet": "Run the runs of a file, some at a time.",
     "status": "Show where runs stand.",
+    "serve": "Show runs in a browser, live.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
     "wait": "Wait until the gates of a run are decided.",
@@ -23,12 +24,17 @@ COMMANDS: Final = {
     "report": "Print the report, or write it as a web page.",
     "compare": "Show what differs between two runs.",
     "bundle": "Write one file that proves a run.",
+    "archive": "List the archived runs of OUT.",
+    "restore": "Put an archived run back.",
+    "prune": "Remove archived runs that nobody keeps.",
+    "telemetry": "Send a run to OpenTelemetry.",
     "verify-bundle": "Verify what a bundle proves, offline.",
     "lifecycle": "Print a lifecycle, or all it stands for.",
     "verify": "Prove what lifecycles promise.",
     "diagram": "Draw a lifecycle, a run, a difference.",
     "config": "Check or show settings.",
     "schema": "Print a JSON Schema.",
+    "notify": "Try who is told of the ends of runs.",
     "init": "Write a lifecycle, a config file and stages to start from.",
     "selftest": "Check this machine and file system.",
     "completion": "Print the completion script of a shell.",
@@ -41,10 +47,11 @@ FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
-    "Look": ("status", "explain", "gates", "logs", "report", "compare"),
-    "Prove": ("bundle", "verify-bundle"),
+    "Look": ("status", "serve", "explain", "gates", "logs", "report", "telemetry"),
+    "Keep": ("archive", "restore", "prune"),
+    "Prove": ("bundle", "verify-bundle", "compare"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
-    "Machine": ("selftest", "completion"),
+    "Machine": ("selftest", "notify", "completion"),
 }
 """The commands by what they are for; those in no group stand under Machine."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
@@ -110,6 +117,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait",
         "--wait-ms",
         "--html",
+        "--port",
         "--allowed-signers",
         "--revoked-keys",
         "--public-key",
@@ -127,5 +135,9 @@ VALUE_OPTIONS: Final = frozenset(
         "--interval",
         "--output",
         "--run",
+        "--keep-archived",
+        "--keep",
+        "--older-than",
+        "--event",
     }
 )

@@ -7,8 +7,14 @@ from typing import Final
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Section
-from fsm_orchestrator.cli.parser.parts import argument, earlier_run, json_option, output_directory
+from fsm_orchestrator.cli.parser.parameters import Directory, FilePath, NonEmpty, Once, Section
+from fsm_orchestrator.cli.parser.parts import (
+    argument,
+    earlier_run,
+    in_full_option,
+    json_option,
+    output_directory,
+)
 from fsm_orchestrator.lifecycle.source import Declared
 
 
@@ -101,7 +107,17 @@ def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
     ]
 
 
+def _compare(_declared: Declared) -> list[click.Parameter]:
+    return [
+        argument("a", Directory("A")),
+        argument("b", Directory("B"), "[B]", required=False),
+        in_full_option("Show every difference, and what is the same."),
+        json_option(),
+    ]
+
+
 PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "bundle": _bundle,
     "verify-bundle": _verify_bundle,
+    "compare": _compare,
 }

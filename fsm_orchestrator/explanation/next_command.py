@@ -1,0 +1,23 @@
+"""The next command for a run of a list: what to type, and nothing of why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.explanation.next_step import offer_of
+from fsm_orchestrator.inspection.inspected_run import inspect_run
+
+
+def next_command(directory: Path, shown: str) -> tuple[str, ...]:
+    """Return what to type next about the run in a directory: where nothing is offered, `explain`.
+
+    `shown` is the directory as it is to stand in a command. A run is tried as `plan` does, which
+    takes some milliseconds: a screen asks only of the runs that it shows.
+    """
+    try:
+        words = offer_of(inspect_run(directory), shown).words
+    except OrchestratorError:
+        words = None
+    return words or (PRODUCT, "explain", shown)

@@ -1,0 +1,88 @@
+"""Where runs are: a directory that is one, and those right below a directory that is none."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.errors import CommandError, ReportError
+from fsm_orchestrator.text.hidden import copyable
+
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""The errors that say that there is no such file."""
+
+
+def is_run_directory(directory: Path) -> bool:
+    """Return whether a run has left its files here."""
+    for name in (REPORT_FILE, CHECKPOINT_FILE):
+        try:
+            os.stat(os.path.join(directory, name))
+        except OSError as error:
+            if error.errno not in ABSENT:  # not readable: reported later, never passed over
+                return True
+        else:
+            return True
+    return False
+
+
+def run_directories(directory: Path) -> Iterator[Path]:
+    """Return the run directories right below a directory, by name; each is looked for when due.
+
+    Raises:
+        ReportError: the directory cannot be read.
+    """
+    return filter(is_run_directory, (directory / name for name in names_below(directory)))
+
+
+def names_below(directory: Path) -> list[str]:
+    """Return the names of the directories right below a directory, sorted.
+
+    Raises:
+        ReportError: the directory cannot be read.
+    """
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(one.name for one in entries if _may_be_directory(one))
+    except OSError as error:
+        raise ReportError(f"cannot read {copyable(directory)}: {files.reason(error)}") from error
+
+
+def runs_below(output: Path) -> Iterator[Path]:
+    """Return the run directories below a directory; none below one that is a run's itself.
+
+    Raises:
+        CommandError: no permission to look.
+        ReportError: the directory cannot be read.
+    """
+    if is_run_directory(output) or holder_of(output) is not None:
+        return iter(())
+    return run_directories(output)
+
+
+def runs_in(named: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
+    """Yield each run in the order given, as it is shown; those of a directory by name.
+
+    A directory that cannot be looked into is one of them: what is wrong with it is in its line.
+    """
+    for name, output in named:
+        is_parent = False
+        with contextlib.suppress(CommandError, ReportError):
+            for run in runs_below(output):
+                is_parent = True
+                yield os.path.join(name, run.name), run
+        if not is_parent:
+            yield name, output
+
+
+def _may_be_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links, or what lies behind a link may not be seen
+        return False
