@@ -60,6 +60,8 @@ class InspectedRun:
         trouble: what is wrong with its files, as a sentence; None when nothing is.
         holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
+        bundle: the bundle that it was read from, as it may be shown; None for one in a directory.
+            It is archived then: nothing on this machine is its.
     """
 
     directory: Path
@@ -68,6 +70,7 @@ class InspectedRun:
     trouble: str | None
     holder: Holder | None
     is_archived: bool
+    bundle: str | None = None
 
     @property
     def checkpoint(self) -> Checkpoint | None:

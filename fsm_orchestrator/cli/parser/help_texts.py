@@ -240,14 +240,15 @@ Example:
 """,
     "compare": """Show what differs between two runs, what is worst first: "it worked yesterday".
 
-A and B are output directories, or of an archived run OUT/archive/RUN_ID. Without B, the run in A
-is compared with the one that was archived there last. Paths in and below the directories are
-compared as if both runs had the same; durations are shown where one is twice the other.
+A and B are output directories, OUT/archive/RUN_ID of an archived run, or bundles. Without B, the
+run in A is compared with the one that was archived there last. Paths in and below the directories
+are compared as if both runs had the same; durations are shown where one is twice the other.
 
 \b
 Examples:
   fsm-orchestrator compare ./monday ./tuesday
   fsm-orchestrator compare ./out
+  fsm-orchestrator compare yesterday.fsmbundle ./out
 
 \b
 Exit codes:
