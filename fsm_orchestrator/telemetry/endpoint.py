@@ -17,4 +17,6 @@ def shown_endpoint() -> str:
         port = "" if asked.port is None else f":{asked.port}"
     except ValueError:
         return f"what {ENDPOINT_VARIABLE} says"
-    return f"{asked.scheme}://{asked.hostname or ''}{port}"
+    if not (asked.scheme and asked.hostname):
+        return f"what {ENDPOINT_VARIABLE} says"
+    return f"{asked.scheme}://{asked.hostname}{port}"
