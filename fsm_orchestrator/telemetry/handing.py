@@ -51,15 +51,8 @@ class _Sender:
             _BehindError: it is so far behind that it takes no more.
         """
         with self._lock:
-            if self._line is not None:
-                try:
-                    self._line.sendall(line_of(order))
-                    return
-                except BlockingIOError as error:
-                    raise _BehindError from error
-                except ConnectionError:
-                    pass  # it has ended, or is about to
-            self._start().sendall(line_of(order))
+            if self._line is None or not _is_told(self._line, order):
+                self._start().sendall(line_of(order))
 
     def wait(self, seconds: float) -> None:
         """Wait until it has done what it was told, but no longer than that."""
@@ -128,6 +121,21 @@ def _note(output: Path, report: Report | None, problem: str) -> None:
 
     if report is not None:
         write_note(output, untaken(report.run_id, report.latest_number, problem))
+
+
+def _is_told(line: socket.socket, order: Order) -> bool:
+    """Tell an order; False where nobody listens any more.
+
+    Raises:
+        _BehindError: nobody listens yet, to so much.
+    """
+    try:
+        line.sendall(line_of(order))
+    except BlockingIOError as error:
+        raise _BehindError from error
+    except ConnectionError:
+        return False
+    return True
 
 
 def _in_a_thread(do: Callable[[], None]) -> None:
