@@ -83,8 +83,8 @@ def test_program_has_its_runs_sent_by_one_process(tmp_path: Path, collector: Col
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         assert made(tmp_path / name, telemetry=True).exit_code == 0
-        process = handing._SENDING._process
-        assert process is not None
+    process = handing._SENDING._process
+    assert process is not None
     for name in ("one", "two"):
         assert wait_for_note(tmp_path / name / "out")["problem"] is None
     roots = tree(collector)["RUN governed_run"]
