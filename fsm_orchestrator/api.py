@@ -20,6 +20,7 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fsm_orchestrator.inspection.overview import RunOverview
     from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
@@ -124,12 +125,17 @@ def _follow(
         from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
 
         hand_over(preparation.config, report)
+    keep = preparation.config.keep_archived
     if preparation.checkpoint.notify:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 
         for sentence in tell_of(preparation, report, caller):
             if on_untold is not None:
                 on_untold(sentence)
+    if keep is not None:
+        from fsm_orchestrator.retention.trimming import trim  # noqa: PLC0415 - only where asked for
+
+        trim(preparation.config.output_path, keep)
 
 
 def resume(
@@ -165,3 +171,23 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     if os.path.isdir(file):
         return read_report(file / REPORT_FILE)
     return read_report(file, is_link_good=True)
+
+
+def list_runs(*directories: str | os.PathLike[str]) -> tuple[RunOverview, ...]:
+    """Tell where runs stand, one row a run: each of a directory of runs by name, or a run itself.
+
+    Reads the files alone, and may be called while runs work. A run whose files cannot be read is a
+    row that says why (`trouble`). Without a directory, looks in the current one.
+
+    Raises:
+        ReportError: a directory cannot be read.
+    """
+    from fsm_orchestrator.errors import ReportError  # noqa: PLC0415 - not for a run
+    from fsm_orchestrator.inspection.many_runs import ManyRuns, Place  # noqa: PLC0415 - likewise
+
+    named = [os.fspath(one) for one in directories or (os.curdir,)]
+    runs = ManyRuns([Place(one, Path(os.path.abspath(one))) for one in named])
+    troubles = runs.look().troubles
+    if troubles:
+        raise ReportError("; ".join(troubles), remedy="name directories that you may read")
+    return tuple(runs.rows.values())

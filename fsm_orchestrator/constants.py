@@ -44,6 +44,7 @@ ARCHIVE_DIRECTORY: Final = "archive"
 NOTICES_FILE: Final = "orchestrator_notices.jsonl"
 NOTICES_MAX: Final = 8
 """How many ways of telling people a run may have: each may take a minute."""
+IGNORE_FILE: Final = ".gitignore"
 ARCHIVED_KEPT_MAX: Final = 100_000
 
 TRACE_PARENT_VARIABLE: Final = "TRACEPARENT"

@@ -24,8 +24,10 @@ from pydantic_core.core_schema import (
 from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.bundle.statement import RunStatement
+from fsm_orchestrator.bundle.verified import Verification
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.explanation.comparison import Comparison
 from fsm_orchestrator.fleet.report import FleetReport
 from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
@@ -329,6 +331,18 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         FleetReport,
         "Fleet report",
         "fleet.json: what came of each run of a fleet, and of all.",
+        is_written_whole=True,
+    ),
+    SchemaName.COMPARISON: _Shape(
+        Comparison,
+        "Comparison of two runs",
+        "`compare A B --json`: what differs between two runs.",
+        is_written_whole=True,
+    ),
+    SchemaName.VERIFICATION: _Shape(
+        Verification,
+        "Verification of a bundle",
+        "`verify-bundle FILE --json`: what each link of a bundle comes to, and all of them.",
         is_written_whole=True,
     ),
     SchemaName.RUN_STATEMENT: _Shape(

@@ -348,8 +348,10 @@ class SchemaName(StrEnum):
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
     FLEET = "fleet"
+    COMPARISON = "comparison"
     RUN_STATEMENT = "run-statement"
     NOTICE = "notice"
+    VERIFICATION = "verification"
 
 
 class ExitCode(IntEnum):

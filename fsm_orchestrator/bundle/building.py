@@ -168,7 +168,7 @@ def summary_of(checkpoint: Checkpoint, report: Report) -> SummaryPredicate:
             uri=f"{VERIFIER}:lifecycle:{checkpoint.lifecycle.name}",
             digest={"sha256": checkpoint.lifecycle_sha256},
         ),
-        inputAttestations=tuple(dict.fromkeys(_attestations(evidence))),
+        inputAttestations=tuple({one.uri: one for one in _attestations(evidence)}.values()),
         verificationResult=VerificationResult.PASSED if is_ready else VerificationResult.FAILED,
         verifiedLevels=(LEVEL_PASSED if is_ready else LEVEL_FAILED,),
     )

@@ -18,9 +18,15 @@ from fsm_orchestrator.errors import CommandError, TamperedError
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.late_pattern import late_pattern
 
 _FILES_MAX: Final = 150_000
 """How many files of a run are taken: fewer than a bundle may have members."""
+_COPY: Final = late_pattern(
+    rf"{APPROVALS_DIRECTORY}/[a-z][a-z0-9_]*\.[1-9][0-9]*\.artifact\.[1-9][0-9]*\.txt"
+)
+"""What an artifact said when people were asked, kept to show them what has changed since: a copy
+that proves nothing. The request has the digest of the artifact."""
 
 
 class Inventory(NamedTuple):
@@ -76,6 +82,8 @@ def _entries(directory: Path, place: str) -> Iterator[tuple[str, Path, bool]]:
         raise CommandError(f"there are more than {_FILES_MAX} files in {copyable(path)}")
     for name in names:
         entry, member = path / name, f"{place}/{name}"
+        if _COPY.fullmatch(member) is not None:
+            continue
         is_file = entry.is_file() and not entry.is_symlink()
         yield member, entry, is_file and kind_of(member) is not None
 

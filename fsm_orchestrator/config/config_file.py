@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fsm_orchestrator.config.given_types import ArchivedKept, Base, ClosingGiven, NonEmptyText
+from fsm_orchestrator.config.given_types import AfterGiven, Base, ClosingGiven, NonEmptyText
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
-from fsm_orchestrator.constants import NOTICES_MAX, STATE_NAME_PATTERN
+from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
@@ -29,11 +29,9 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.config.notice import Notice
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.evidence import SubjectGiven
 else:
-    Notice = lazily("fsm_orchestrator.config.notice", "Notice")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
@@ -70,7 +68,7 @@ class _Signals:
         }
 
 
-class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
+class ConfigFile(RunLimitFields, GivenModel, ClosingGiven, AfterGiven):
     """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
@@ -152,14 +150,6 @@ class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; looked at when it begins."
     )
-    notify: Annotated[tuple[Notice, ...], Field(max_length=NOTICES_MAX)] | None = Field(
-        default=None, description="Who is told of the ends of the run, and how."
-    )
-    keep_archived: ArchivedKept | None = Field(
-        default=None,
-        description="How many archived runs are left in OUT when this one has ended; all unless"
-        " given.",
-    )
     stage: Mapping[StateName, StageGiven] = Field(
         default_factory=dict, description="The settings of each stage, by its name."
     )
@@ -184,7 +174,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", *ClosingGiven.model_fields),
-        *("notify", "keep_archived"),
+        *AfterGiven.model_fields,
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:

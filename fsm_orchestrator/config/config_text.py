@@ -60,7 +60,8 @@ def config_text(config: RunConfig) -> str:
     document |= {name: dict(table) for name, table in tables.items() if table}
     if config.notify is not None:
         document["notify"] = [
-            one.model_dump(mode="json", exclude_defaults=True) for one in config.notify
+            one.based(config.directory).model_dump(mode="json", exclude_defaults=True)
+            for one in config.notify
         ]
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)

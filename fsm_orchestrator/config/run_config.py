@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.config.given_types import (
-    ArchivedKept,
+    AfterGiven,
     ClosingGiven,
     DeclaredSecrets,
     EnvironmentKey,
     Inherited,
     PlaceGiven,
-    ShownGiven,
     Text,
     VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
-from fsm_orchestrator.constants import NOTICES_MAX
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
@@ -42,14 +40,12 @@ from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 if TYPE_CHECKING:
     from pydantic import ValidationError, ValidationInfo
 
-    from fsm_orchestrator.config.notice import Notice
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import ContractGiven
     from fsm_orchestrator.model.evidence import SubjectGiven
 else:
     ContractGiven = lazily("fsm_orchestrator.model.contracts", "ContractGiven")
-    Notice = lazily("fsm_orchestrator.config.notice", "Notice")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
@@ -127,7 +123,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven, ShownGiven):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")
@@ -224,14 +220,9 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven, ShownGiven
         default=False,
         description="Whether each line that a stage prints becomes an event of the log.",
     )
-    notify: tuple[Notice, ...] | None = Field(
-        default=None,
-        description="Who is told of the ends of the run, and how; null means not given.",
-    )
-    keep_archived: ArchivedKept | None = Field(
-        default=None,
-        description="How many archived runs this invocation leaves in the output directory; null"
-        " means all.",
+    telemetry: bool = Field(
+        default=False,
+        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
     )
     fixed_clock: datetime | None = Field(
         default=None,
@@ -299,18 +290,6 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven, ShownGiven
                 hint = suggestion(status, values)
                 raise ValueError(f"{gate} is one of {', '.join(values)}{hint}")
         return gates
-
-    @field_validator("notify")
-    @classmethod
-    def _absolute_notices(
-        cls, notices: "tuple[Notice, ...] | None", info: "ValidationInfo"
-    ) -> "tuple[Notice, ...] | None":
-        base = info.data.get("directory")
-        if notices is None or base is None:
-            return notices
-        if len(notices) > NOTICES_MAX:
-            raise ValueError(f"has at most {NOTICES_MAX} ways to tell")
-        return tuple(one.based(base) for one in notices)
 
     def __repr__(self) -> str:
         """Show no secret, in an argument either."""

@@ -76,6 +76,14 @@ _OF_GATES: Final = {
 what it protects."""
 
 
+RUN_DIRECTORIES: Final = tuple(_DIRECTORIES)
+
+
+def has_name_of_a_run(directory: str, name: str) -> bool:
+    """Return whether a run of ours puts what is called `name` into one of its directories."""
+    return _DIRECTORIES[directory].fullmatch(name) is not None
+
+
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
     there = {name for name in {*_SIGNS, *RUN_FILES} if os.path.lexists(output / name)}

@@ -17,6 +17,7 @@ from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
     EVIDENCE_DIRECTORY,
+    IGNORE_FILE,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
@@ -149,7 +150,9 @@ def _drive(
             len(lifecycle.stages_in(place)) for place in (*lifecycle.places, lifecycle.initial)
         )
         require_room(caller.interrupts.fileno(), max(1, at_once))
-        if not lock.is_named:
+        if lock.is_named:
+            _shield_from_git(lock)
+        else:
             _sync_above(output)
         caller = _hearing(caller, lock)
         lock.write_holder(
@@ -163,7 +166,10 @@ def _drive(
             raise failure
         with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
             if preparation.checkpoint.invocation.number == 1:
-                archive.archive_run(lock, earlier)
+                if earlier or os.path.isdir(output / ARCHIVE_DIRECTORY):
+                    from fsm_orchestrator.engine.archiving import archived_before  # noqa: PLC0415 - not in a new directory
+
+                    preparation = archived_before(preparation, lock, earlier)
             elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
                 archive.archive_report(lock)
     except OperationError as error:
@@ -203,6 +209,19 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
+
+
+def _shield_from_git(made: OutputLock) -> None:
+    """Keep what is in a directory that this run has made out of a work tree around it.
+
+    Nothing depends on it, and one that is there is somebody's own.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = files.make_new(made.path / IGNORE_FILE, within=made)
+        try:
+            files.write_all(descriptor, b"*\n")
+        finally:
+            os.close(descriptor)
 
 
 def _remove_stale(home: OutputLock) -> None:

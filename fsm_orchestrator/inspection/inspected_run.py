@@ -169,17 +169,20 @@ class StateNow(NamedTuple):
 def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     """Return what has become of a run since it was done; nothing of one that is not.
 
-    An archived run is not judged by what later runs made of its artifacts. Where `may_go_on` says
-    no, the artifacts count as they were recorded.
+    An archived run is judged by the artifacts that were archived with it: later runs may have made
+    others of those that lie elsewhere. Where `may_go_on` says no, the artifacts count as they were
+    recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
-    if view.saved is None or view.is_archived or not is_done:
+    if view.saved is None or not is_done:
         return StateNow()
     checkpoint, kept = view.saved.checkpoint, kept_settings(view.saved)
     try:
         verdict = judge_artifacts(checkpoint, kept.completed, may_go_on=may_go_on)
     except JudgingCutShortError:
         return StateNow()
+    if view.is_archived:
+        verdict = verdict.below(view.directory)
     if verdict.is_intact:
         return StateNow()
     wrong = kept.masker.mask(verdict.summary())

@@ -20,7 +20,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.waiting import WaitingFor
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import shell_line
@@ -59,6 +59,9 @@ class Notice(StrictModel):
         " it has already."
     )
     event: ToldEnd = Field(description="How the invocation ended.")
+    is_test: bool = left_out(
+        False, "Whether nothing has ended: somebody tries whether notices arrive. Else left out."
+    )
     run_id: RunId = Field(description="Identifies the run, over all its invocations.")
     invocation: Ordinal = Field(description="Number of the invocation that has ended.")
     host: str = Field(description="Name of the machine.")
@@ -133,7 +136,8 @@ def bytes_of(notice: Notice, form: NoticeFormat) -> bytes:
 
 def _slack_text(notice: Notice) -> str:
     """Return a message in Slack's markup: the end in bold, why, where, and what to type."""
-    head = f"*{Standing(notice.event.value).words}*: run {notice.run_id}"
+    test = "test: " if notice.is_test else ""
+    head = f"{test}*{Standing(notice.event.value).words}*: run {notice.run_id}"
     where = f"in {notice.output_directory} on {notice.host}"
     lines = [_plain(f"{head} {where}"), *map(_plain, _reasons(notice))]
     return "\n".join([*lines, f"`{_plain(shell_line(notice.look))}`"])[:TEXT_CHARACTERS_MAX]

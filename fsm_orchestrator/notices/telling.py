@@ -87,7 +87,7 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     if not due:
         return ()
     notice = notice_of(report, end, directory)
-    deliveries = _deliver_all(due, notice, caller)
+    deliveries = deliver_all(due, notice, caller)
     now = timestamp(SystemClock().now())
     lines = tuple(
         Told(
@@ -116,7 +116,7 @@ def _has_been_told(last: Told | None, standing: str) -> bool:
     return last is not None and last.problem is None and last.standing == standing
 
 
-def _deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) -> list[Delivery]:
+def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) -> list[Delivery]:
     """Deliver in all ways: webhooks beside each other, commands one after another."""
     results: dict[int, Delivery] = {}
     stopping = threading.Event()

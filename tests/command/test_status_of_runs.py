@@ -42,7 +42,9 @@ def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
     _, done, blocked, failed = ended.stdout.splitlines()
     assert re.fullmatch(r"✓ runs/a-done +done +\S+ +executor 1", done)
     assert re.match(r"! runs/b-blocked +waiting +\S+ +- +waits for policy, ci and review", blocked)
-    assert re.fullmatch(r"✗ runs/c-failed +failed +\S+ +manager 1 +manager: exited with code 1: broken", failed)
+    assert re.fullmatch(
+        r"✗ runs/c-failed +failed +\S+ +manager 1 +manager: exited with code 1: broken", failed
+    )
 
 
 def test_status_of_several_directories_keeps_their_order(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     """Return the command of that name, for what a lifecycle declares; None without such a name."""
     if name not in COMMANDS:
         return None
+    help_text = HELP.get(name, "")
     parameters = _PARAMETERS.get(name)
     if name in COMMAND_GROUPS["Answer"]:
         from fsm_orchestrator.cli.parser import answering
@@ -49,6 +50,12 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
         from fsm_orchestrator.cli.parser import proving
 
         parameters = proving.PARAMETERS[name]
+    elif not help_text:
+        from fsm_orchestrator.cli.parser import keeping
+
+        if name == "archive":
+            return keeping.archive_group()
+        parameters, help_text = keeping.PARAMETERS[name], keeping.HELP[name]
     elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 
@@ -70,7 +77,7 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     kind = ManyAfterFrom if name == "init" else SectionedCommand
     return kind(
         name,
-        help=HELP[name],
+        help=help_text,
         short_help=COMMANDS[name],
         params=parameters(declared),
         callback=calls(name, f"{name}_command"),
@@ -225,10 +232,21 @@ def _fleet(_declared: Declared) -> list[click.Parameter]:
     return many_runs.parameters()
 
 
+def _serve(_declared: Declared) -> list[click.Parameter]:
+    port = Once(
+        "Listening",
+        "--port",
+        type=Whole(Bounds(0, 65_535, "the number of a port,")),
+        help="Listen at this port of 127.0.0.1 (default 0: any that is free).",
+    )
+    return [argument("directory", Directory("DIR"), "[DIR]", required=False, default="."), port]
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "fleet": _fleet,
+    "serve": _serve,
     "status": lambda _: [
         argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         earlier_run(),

@@ -7,8 +7,14 @@ from typing import Final
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import FilePath, Once, Section
-from fsm_orchestrator.cli.parser.parts import argument, earlier_run, json_option, output_directory
+from fsm_orchestrator.cli.parser.parameters import Directory, FilePath, NonEmpty, Once, Section
+from fsm_orchestrator.cli.parser.parts import (
+    argument,
+    earlier_run,
+    in_full_option,
+    json_option,
+    output_directory,
+)
 from fsm_orchestrator.lifecycle.source import Declared
 
 
@@ -50,6 +56,68 @@ def _bundle(_declared: Declared) -> list[click.Parameter]:
     ]
 
 
+def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
+    """Return the parameters of `verify-bundle`."""
+    by = "By what"
+    return [
+        argument("file", FilePath("FILE")),
+        Once(
+            by,
+            "--allowed-signers",
+            type=FilePath("SIGNERS"),
+            help="Which SSH keys are whose, as ssh-keygen(1) has it: who has signed the bundle, and"
+            " who has approved.",
+        ),
+        Once(
+            by,
+            "--revoked-keys",
+            type=FilePath("KEYS"),
+            help="SSH keys that count no more: a list of them, or a KRL.",
+        ),
+        Section(
+            by,
+            ("--public-key", "public_keys"),
+            multiple=True,
+            type=FilePath("PEM"),
+            help="An ed25519 key in PEM that may have signed the bundle, as DSSE. Repeatable.",
+        ),
+        Once(
+            by,
+            "--expect-head",
+            type=NonEmpty("DIGEST"),
+            help="The digest that the chain of the run's events has to end with, from elsewhere:"
+            " events_head.sha256 of a report that you trust.",
+        ),
+        Section(
+            by,
+            ("--require", "required"),
+            multiple=True,
+            type=NonEmpty("WHAT"),
+            help="What has to be proved beside, with commas: signature (whose it is), approvals"
+            " (people have signed them), evidence (policy, ci and review passed by it).",
+        ),
+        Once(
+            "Output",
+            "--html",
+            type=FilePath("PAGE"),
+            help="Write the page of the run, with a seal of what was verified; - writes it to"
+            " stdout.",
+        ),
+        json_option(),
+    ]
+
+
+def _compare(_declared: Declared) -> list[click.Parameter]:
+    return [
+        argument("a", Directory("A")),
+        argument("b", Directory("B"), "[B]", required=False),
+        in_full_option("Show every difference, and what is the same."),
+        json_option(),
+    ]
+
+
 PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "bundle": _bundle,
+    "verify-bundle": _verify_bundle,
+    "compare": _compare,
 }

@@ -26,16 +26,11 @@ from fsm_orchestrator.cli.parser.parameters import (
     one_of,
     parameter_type,
 )
+from fsm_orchestrator.cli.parser.parts import keep_archived_option
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
-from fsm_orchestrator.model.option_kinds import (
-    ARCHIVED_KEPT,
-    GRACE_MILLISECONDS,
-    MILLISECONDS,
-    Kind,
-    StageOption,
-)
+from fsm_orchestrator.model.option_kinds import GRACE_MILLISECONDS, MILLISECONDS, Kind, StageOption
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.phrases import option_prefix, signal_option
 from fsm_orchestrator.text.units import exact_span
@@ -298,13 +293,7 @@ def _run_control_options() -> list[click.Parameter]:
             help="If a stage exits and leaves processes running: warn (the default) or fail the"
             " stage. The processes are ended either way.",
         ),
-        Once(
-            section,
-            "--keep-archived",
-            type=Whole(ARCHIVED_KEPT),
-            help="How many archived runs to leave in OUT when this one has ended; the oldest are"
-            " removed (default: none is).",
-        ),
+        keep_archived_option(section),
         Once(
             section,
             "--config",

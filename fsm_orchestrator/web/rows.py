@@ -1,0 +1,156 @@
+"""The rows of the page: each run in a few words, those that need a person first.
+
+Every text is made to be shown as it is: hidden characters are spelled out, and what stages printed
+is masked already. The next command of a run is tried as `explain` tries it: only of those that may
+have one, a few at a look, and kept until the run changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fsm_orchestrator.explanation.next_command import next_command
+from fsm_orchestrator.inspection.at_work import StageAtWork
+from fsm_orchestrator.inspection.many_runs import ManyRuns, Place
+from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.hidden import printable, shell_words
+from fsm_orchestrator.text.units import span_words
+from fsm_orchestrator.vocabulary import Standing
+from fsm_orchestrator.web.board import Listing
+
+ROWS_MAX: Final = 2_000
+"""How many runs a page shows; of more, the last in the order are only counted."""
+OFFERS_SECONDS_MAX: Final = 0.1
+"""The time that one look takes for next commands."""
+KEY_LENGTH: Final = 16
+UNREADABLE: Final = "unreadable"
+
+
+class Group(StrEnum):
+    """Who has to do with a run now, in the order in which the page shows them."""
+
+    PERSON = "person"
+    """Somebody is awaited."""
+    LOOK = "look"
+    """It did not end well, or cannot go on by itself."""
+    WORKING = "working"
+    DONE = "done"
+
+
+class Rows:
+    """The rows of all runs in a directory, which may be a run's own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._runs = ManyRuns([Place(str(directory), directory)])
+        self._offers: dict[str, tuple[RunOverview, tuple[str, ...]]] = {}
+        self._made: dict[str, _Made] = {}
+
+    def look(self) -> Listing:
+        """Look again. Never raises for what is there."""
+        troubles = self._runs.look().troubles
+        runs = sorted(self._runs.rows.values(), key=_place)
+        shown = runs[:ROWS_MAX]
+        self._try_offers(shown)
+        self._made = {one.output_directory: self._made_of(one) for one in shown}
+        about = {
+            "counts": Counter(_look_of(one) for one in runs),
+            "left_out": len(runs) - len(shown),
+            "troubles": [printable(one) for one in troubles],
+        }
+        return Listing({one.row["key"]: one.row for one in self._made.values()}, about)
+
+    def directory_of(self, key: str) -> Path | None:
+        """Return where a run is; None where it is no more."""
+        named = (shown for shown, one in self._made.items() if one.row["key"] == key)
+        return next(map(Path, named), None)
+
+    def _made_of(self, run: RunOverview) -> _Made:
+        """Return the row of a run: the very one of before where it has not changed."""
+        command = self._offers.get(run.output_directory, _NO_OFFER)[1]
+        made = self._made.get(run.output_directory)
+        if made is not None and made.run is run and made.command == command:
+            return made
+        row = {
+            "key": _key_of(run.output_directory),
+            "name": printable(run.name),
+            "run_id": run.run_id or "",
+            "look": _look_of(run),
+            "group": _group_of(run),
+            "since": run.since,
+            "has_ended": _group_of(run) in {Group.LOOK, Group.DONE},
+            "at_work": [_at_work(one) for one in run.at_work],
+            "reason": printable(run.trouble or run.reason),
+            "line": printable(run.last_line),
+            "command": list(command),
+        }
+        return _Made(run, command, row)
+
+    def _try_offers(self, runs: Sequence[RunOverview]) -> None:
+        """Find next commands that are not known yet, for as long as there is time."""
+        until = time.monotonic() + OFFERS_SECONDS_MAX
+        known, self._offers = self._offers, {}
+        for run in runs:
+            if _group_of(run) not in {Group.PERSON, Group.LOOK}:
+                continue
+            offer = known.get(run.output_directory)
+            if offer is None or offer[0] is not run:
+                if time.monotonic() >= until:
+                    continue
+                words = next_command(self._runs.path_of(run.output_directory), run.output_directory)
+                offer = (run, tuple(shell_words(words)))
+            self._offers[run.output_directory] = offer
+
+
+class _Made(NamedTuple):
+    """A row, and what it was made of."""
+
+    run: RunOverview
+    command: tuple[str, ...]
+    row: Mapping[str, Any]
+
+
+_NO_OFFER: Final = (None, ())
+
+
+def _key_of(directory: str) -> str:
+    return sha256_of(directory.encode(errors="surrogateescape"))[:KEY_LENGTH]
+
+
+def _look_of(run: RunOverview) -> str:
+    return UNREADABLE if run.standing is None else run.standing.value
+
+
+def _stage_words(stage: str, attempt: int) -> str:
+    return stage if attempt < 2 else f"{stage}, attempt {attempt}"  # noqa: PLR2004 - the first is not told
+
+
+def _at_work(one: StageAtWork) -> dict[str, Any]:
+    return {
+        "stage": _stage_words(one.stage, one.attempt),
+        "since": one.since,
+        "limit": "" if one.limit_ms is None else span_words(one.limit_ms),
+        "doing": one.doing.value,
+    }
+
+
+def _place(run: RunOverview) -> tuple[int, str, str]:
+    """Return where a run stands in the order: by group, who is there longest first."""
+    return (list(Group).index(_group_of(run)), run.since or "", run.output_directory)
+
+
+def _group_of(run: RunOverview) -> Group:
+    match run.standing:
+        case Standing.WAITING | Standing.BLOCKED:
+            return Group.PERSON
+        case Standing.WORKING:
+            return Group.WORKING
+        case Standing.DONE:
+            return Group.DONE
+        case _:
+            return Group.LOOK
