@@ -18,12 +18,15 @@
 Run:
     RunConfig, StageGiven   what to run, and where
     run, resume             run it to its end, or go on with it; both return the Report
+    run_async, resume_async     the same under asyncio: cancelling the task ends the run
     Interrupts, Listener    end a run from elsewhere; be called with every event
     KeeperPool              lends keepers to a program that makes many runs
 
 Look:
     load_report, Report     the record of a run
     Outcome                 how it ended: done, blocked, failed or timeout
+    list_runs, RunOverview  where the runs of a directory stand, one row a run
+    Standing                how each stands: as Outcome, and working, waiting, interrupted …
 
 Design:
     load_lifecycle, Lifecycle   a declared machine, read and proved
@@ -44,9 +47,10 @@ TYPE_CHECKING = False  # as in cli/isolation.py
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from fsm_orchestrator.api import load_report, resume, run
+    from fsm_orchestrator.api import list_runs, load_report, resume, run
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
     from fsm_orchestrator.constants import __version__
+    from fsm_orchestrator.coroutines import resume_async, run_async
     from fsm_orchestrator.errors import (
         BusyError,
         CheckpointError,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
         ReportError,
         UsageError,
     )
+    from fsm_orchestrator.inspection.overview import RunOverview
     from fsm_orchestrator.lifecycle.diff import diff
     from fsm_orchestrator.lifecycle.model import Lifecycle
     from fsm_orchestrator.lifecycle.reading import load_lifecycle
@@ -66,7 +71,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.record.report import Report
-    from fsm_orchestrator.vocabulary import Outcome
+    from fsm_orchestrator.vocabulary import Outcome, Standing
 
 __all__ = [
     "BusyError",
@@ -84,14 +89,19 @@ __all__ = [
     "Report",
     "ReportError",
     "RunConfig",
+    "RunOverview",
     "StageGiven",
+    "Standing",
     "UsageError",
     "__version__",
     "diff",
+    "list_runs",
     "load_lifecycle",
     "load_report",
     "resume",
+    "resume_async",
     "run",
+    "run_async",
     "verify",
 ]
 
@@ -111,14 +121,19 @@ _HOMES: Final = {
     "Report": "record.report",
     "ReportError": "errors",
     "RunConfig": "config.run_config",
+    "RunOverview": "inspection.overview",
     "StageGiven": "config.run_config",
+    "Standing": "vocabulary",
     "UsageError": "errors",
     "__version__": "constants",
     "diff": "lifecycle.diff",
+    "list_runs": "api",
     "load_lifecycle": "lifecycle.reading",
     "load_report": "api",
     "resume": "api",
+    "resume_async": "coroutines",
     "run": "api",
+    "run_async": "coroutines",
     "verify": "lifecycle.verification",
 }
 
@@ -130,3 +145,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415 - see the module's docstring
 
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names as well before they are loaded, for whoever completes them."""
+    return sorted({*globals(), *__all__})

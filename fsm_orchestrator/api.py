@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fsm_orchestrator.inspection.overview import RunOverview
+    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
@@ -51,9 +54,10 @@ def run(
         config: what to run, and where.
         install_signal_handlers: end the run on SIGINT, SIGTERM, SIGHUP and SIGQUIT, as the command
             does; in the main thread only. The handlers that were there are put back.
-        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`.
+        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`. One may be
+            given to any number of runs, which then end together.
         listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
-            raises decides nothing: the first error is a warning of the run.
+            raises decides nothing: that is a warning of the run, and it is told nothing more.
         keepers: lends the run a keeper and takes it back, for a program that makes many runs. The
             pool's idle keepers are children of the process until the pool is closed.
 
@@ -68,16 +72,15 @@ def run(
             resumed; nothing of it is left running.
     """
     with contextlib.ExitStack() as stack:
-        if interrupts is None:
-            interrupts = stack.enter_context(contextlib.closing(Interrupts()))
+        own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
         if install_signal_handlers:
-            stack.enter_context(interrupts.installed())
+            stack.enter_context(own.installed())
         quiet = None if listener is None else QuietListener(listener)
-        caller = Surroundings(interrupts, quiet, keepers, HeldBy.LIBRARY)
-        return run_invocation(config, caller)
+        caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
+        return run_invocation(config, followed(caller))
 
 
-def run_as_command(
+def run_as_command(  # noqa: PLR0913 - all that a command may want to hear
     config: RunConfig,
     interrupts: Interrupts,
     listener: Listener,
@@ -85,6 +88,8 @@ def run_as_command(
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
     code: OwnCode = ANOTHERS,
     on_metered: OnMetered | None = None,
+    *,
+    on_untold: Callable[[str], None] | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
     quiet = QuietListener(listener)
@@ -98,7 +103,39 @@ def run_as_command(
         code,
         on_metered,
     )
-    return run_invocation(config, caller)
+    return run_invocation(config, followed(caller, on_untold))
+
+
+def followed(caller: Surroundings, on_untold: Callable[[str], None] | None = None) -> Surroundings:
+    """Return the means of a run with what follows its end: people are told, old runs are pruned.
+
+    `on_untold` is called with each notice that could not be delivered.
+    """
+    return caller._replace(on_ended=partial(_follow, caller, on_untold))
+
+
+def _follow(
+    caller: Surroundings,
+    on_untold: Callable[[str], None] | None,
+    preparation: Preparation,
+    report: Report | None,
+) -> None:
+    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for."""
+    if preparation.config.telemetry:
+        from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
+
+        hand_over(preparation.config, report)
+    keep = preparation.config.keep_archived
+    if preparation.checkpoint.notify:
+        from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
+
+        for sentence in tell_of(preparation, report, caller):
+            if on_untold is not None:
+                on_untold(sentence)
+    if keep is not None:
+        from fsm_orchestrator.retention.trimming import trim  # noqa: PLC0415 - only where asked for
+
+        trim(preparation.config.output_path, keep)
 
 
 def resume(
@@ -134,3 +171,23 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     if os.path.isdir(file):
         return read_report(file / REPORT_FILE)
     return read_report(file, is_link_good=True)
+
+
+def list_runs(*directories: str | os.PathLike[str]) -> tuple[RunOverview, ...]:
+    """Tell where runs stand, one row a run: each of a directory of runs by name, or a run itself.
+
+    Reads the files alone, and may be called while runs work. A run whose files cannot be read is a
+    row that says why (`trouble`). Without a directory, looks in the current one.
+
+    Raises:
+        ReportError: a directory cannot be read.
+    """
+    from fsm_orchestrator.errors import ReportError  # noqa: PLC0415 - not for a run
+    from fsm_orchestrator.inspection.many_runs import ManyRuns, Place  # noqa: PLC0415 - likewise
+
+    named = [os.fspath(one) for one in directories or (os.curdir,)]
+    runs = ManyRuns([Place(one, Path(os.path.abspath(one))) for one in named])
+    troubles = runs.look().troubles
+    if troubles:
+        raise ReportError("; ".join(troubles), remedy="name directories that you may read")
+    return tuple(runs.rows.values())

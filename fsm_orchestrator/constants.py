@@ -32,11 +32,27 @@ CHECKPOINT_FILE: Final = "orchestrator_checkpoint.json"
 EVENTS_FILE: Final = "orchestrator_events.jsonl"
 INVOCATIONS_FILE: Final = "orchestrator_invocations.jsonl"
 LOCK_FILE: Final = "orchestrator.lock"
+STOP_FILE: Final = "orchestrator.stop"
+"""What `stop` asks a run with that is inside another program: see `disk/stop_request.py`."""
+SENT_FILE: Final = "logs/telemetry.jsonl"
+"""What came of showing a run to OpenTelemetry."""
 TAMPERED_DIRECTORY: Final = "tampered"
 LOGS_DIRECTORY: Final = "logs"
 EVIDENCE_DIRECTORY: Final = "evidence"
 APPROVALS_DIRECTORY: Final = "approvals"
 ARCHIVE_DIRECTORY: Final = "archive"
+NOTICES_FILE: Final = "orchestrator_notices.jsonl"
+NOTICES_MAX: Final = 8
+"""How many ways of telling people a run may have: each may take a minute."""
+IGNORE_FILE: Final = ".gitignore"
+ARCHIVED_KEPT_MAX: Final = 100_000
+
+TRACE_PARENT_VARIABLE: Final = "TRACEPARENT"
+TRACE_STATE_VARIABLE: Final = "TRACESTATE"
+TRACE_VARIABLES: Final = frozenset({TRACE_PARENT_VARIABLE, TRACE_STATE_VARIABLE})
+"""Which trace a process belongs to (W3C): another at each start, and nothing that a stage is
+compared by."""
+BAGGAGE_VARIABLE: Final = "BAGGAGE"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"

@@ -115,6 +115,8 @@ class Holder(NamedTuple):
     since: str | None = None
     run_id: str | None = None
     held_by: HeldBy | None = None
+    hears: str | None = None
+    """What a request to end its run must quote; None where it would not be heard."""
 
     def __str__(self) -> str:
         """Describe the holder without the directory."""

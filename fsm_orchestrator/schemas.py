@@ -23,8 +23,11 @@ from pydantic_core.core_schema import (
 
 from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
+from fsm_orchestrator.bundle.statement import RunStatement
+from fsm_orchestrator.bundle.verified import Verification
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.explanation.comparison import Comparison
 from fsm_orchestrator.fleet.report import FleetReport
 from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
@@ -34,6 +37,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
+from fsm_orchestrator.notices.body import Notice
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
@@ -327,6 +331,31 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         FleetReport,
         "Fleet report",
         "fleet.json: what came of each run of a fleet, and of all.",
+        is_written_whole=True,
+    ),
+    SchemaName.COMPARISON: _Shape(
+        Comparison,
+        "Comparison of two runs",
+        "`compare A B --json`: what differs between two runs.",
+        is_written_whole=True,
+    ),
+    SchemaName.VERIFICATION: _Shape(
+        Verification,
+        "Verification of a bundle",
+        "`verify-bundle FILE --json`: what each link of a bundle comes to, and all of them.",
+        is_written_whole=True,
+    ),
+    SchemaName.RUN_STATEMENT: _Shape(
+        RunStatement,
+        "Statement of a bundle",
+        "statement.json in a bundle: what a run was, and every member of the archive, an in-toto"
+        " statement.",
+        is_written_whole=True,
+    ),
+    SchemaName.NOTICE: _Shape(
+        Notice,
+        "Notice",
+        "What a command reads on stdin, and a webhook is sent, of the end of an invocation.",
         is_written_whole=True,
     ),
     SchemaName.POLICY_INPUT: _Shape(

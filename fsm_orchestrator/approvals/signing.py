@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.approvals.keys import fingerprint
-from fsm_orchestrator.approvals.said import NAMESPACES
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.gates.sources.signatures import without_tool
-from fsm_orchestrator.model.approval import Said
 from fsm_orchestrator.processes.tool import ToolError, asked_of, run_tool
 from fsm_orchestrator.text.hidden import copyable
 
@@ -87,8 +85,8 @@ def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
     return found[0]
 
 
-def signature_of(raw: bytes, key: UsableKey, said: Said) -> str:
-    """Sign bytes in the namespace of what is said.
+def signature_of(raw: bytes, key: UsableKey, namespace: str) -> str:
+    """Sign bytes in a namespace: a signature counts for nothing else.
 
     Raises:
         CommandError: it could not be signed.
@@ -98,7 +96,7 @@ def signature_of(raw: bytes, key: UsableKey, said: Said) -> str:
         if path is None:
             path = os.path.join(place, "key.pub")
             Path(path).write_text(f"{key.public}\n")
-        command = ("ssh-keygen", "-Y", "sign", "-f", path, "-n", NAMESPACES[said])
+        command = ("ssh-keygen", "-Y", "sign", "-f", path, "-n", namespace)
         try:
             end = asked_of(command, raw)
         except ToolError as error:

@@ -11,8 +11,9 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -72,7 +73,26 @@ class Kept(NamedTuple):
     last_number: int
 
 
+class StoredFile(NamedTuple):
+    """A file of the store, wherever it lies.
+
+    Attributes:
+        name: without its directory.
+        read: returns its bytes, as many at most as it is given; raises OSError.
+        written_at: returns when it was written; raises OSError.
+    """
+
+    name: str
+    read: Callable[[int], bytes]
+    written_at: Callable[[], str]
+
+
 def kept(output: Path, gate: str) -> Kept:
+    """Read what there is of a gate in an output directory; as `kept_in`."""
+    return kept_in(_files(output), gate)
+
+
+def kept_in(stored: Iterable[StoredFile], gate: str) -> Kept:
     """Read what there is of a gate; what cannot be read is not there.
 
     Requests are numbered without gaps: one behind a gap was put there by somebody else.
@@ -81,21 +101,20 @@ def kept(output: Path, gate: str) -> Kept:
     sayings: list[KeptSaying] = []
     used: set[str] = set()
     numbers: set[int] = set()
-    for name in _names(output):
+    for one in stored:
         for pattern in (_REQUEST, _USED, _SAID, _PLAIN):
-            found = pattern.fullmatch(name)
+            found = pattern.fullmatch(one.name)
             if found is None or found[1] != gate:
                 continue
-            number, path = int(found[2]), output / APPROVALS_DIRECTORY / name
-            file = f"{APPROVALS_DIRECTORY}/{name}"
+            number, file = int(found[2]), f"{APPROVALS_DIRECTORY}/{one.name}"
             if pattern is _REQUEST:
                 numbers.add(number)
-                requests += _request(path, number, file)
+                requests += _request(one, number, file)
             elif pattern is _USED:
-                used |= set(_used(path))
+                used |= set(_used(one))
             else:
                 said = Said(found[3]) if pattern is _SAID else None
-                sayings += _saying(path, KeptSaying(number, said, file, b"", ""))
+                sayings += _saying(one, KeptSaying(number, said, file, b"", ""))
     last = next(one for one in itertools.count(1) if one not in numbers) - 1
     ours = (one for one in requests if one.number <= last)
     return Kept(
@@ -106,6 +125,16 @@ def kept(output: Path, gate: str) -> Kept:
     )
 
 
+def _files(output: Path) -> Iterator[StoredFile]:
+    for name in _names(output):
+        path = output / APPROVALS_DIRECTORY / name
+        yield StoredFile(name, partial(files.read_bounded, path), partial(_written_at, path))
+
+
+def _written_at(path: Path) -> str:
+    return timestamp(datetime.fromtimestamp(os.lstat(path).st_mtime, UTC))
+
+
 def _names(output: Path) -> list[str]:
     try:
         with os.scandir(output / APPROVALS_DIRECTORY) as entries:
@@ -114,22 +143,21 @@ def _names(output: Path) -> list[str]:
         return []
 
 
-def _request(path: Path, number: int, file: str) -> Iterator[StoredRequest]:
+def _request(one: StoredFile, number: int, file: str) -> Iterator[StoredRequest]:
     with contextlib.suppress(OSError, NotARequestError):
-        raw = files.read_bounded(path, REQUEST_BYTES_MAX)
+        raw = one.read(REQUEST_BYTES_MAX)
         yield StoredRequest(number, file, raw, predicate_of(raw))
 
 
-def _saying(path: Path, known: KeptSaying) -> Iterator[KeptSaying]:
+def _saying(one: StoredFile, known: KeptSaying) -> Iterator[KeptSaying]:
     with contextlib.suppress(OSError):
-        written = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
-        raw = files.read_bounded(path, SAID_BYTES_MAX)
-        yield known._replace(raw=raw, written_at=timestamp(written))
+        written_at = one.written_at()
+        yield known._replace(raw=one.read(SAID_BYTES_MAX), written_at=written_at)
 
 
-def _used(path: Path) -> Iterator[str]:
+def _used(one: StoredFile) -> Iterator[str]:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        yield str(json.loads(files.read_bounded(path, SAID_BYTES_MAX))["request_sha256"])
+        yield str(json.loads(one.read(SAID_BYTES_MAX))["request_sha256"])
 
 
 def keep_request(home: HeldDirectory, number: int, predicate: ApprovalPredicate) -> StoredRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,13 +57,13 @@ class Signer(NamedTuple):
 class Signers:
     """Those who may sign, as the files of keys name them now."""
 
-    def __init__(self, terms: ApprovalTerms) -> None:
-        """Read the files.
+    def __init__(self, terms: ApprovalTerms, at: datetime | None = None) -> None:
+        """Read the files. Keys have to be valid at `at`: now unless given.
 
         Raises:
             RefusedError: one cannot be read.
         """
-        self._terms = terms
+        self._terms, self._at = terms, at
         path = terms.allowed_signers or ""
         for one in filter(None, (path, terms.revoked_keys)):
             readable(one)
@@ -109,7 +110,7 @@ class Signers:
                 *principals_in(self._lines),
                 *certified_in(key, self._lines),
             )
-            asked = SshTerms(str(allowed), listed, terms.revoked_keys, NAMESPACES[said])
+            asked = SshTerms(str(allowed), listed, terms.revoked_keys, NAMESPACES[said], self._at)
             try:
                 principal = SshSignature(raw, str(detached), asked).signer()
                 is_excluded = any(

@@ -26,7 +26,7 @@ from fsm_orchestrator.approvals.request import (
     StoredRequest,
     predicate_of,
 )
-from fsm_orchestrator.approvals.said import SAID_BYTES_MAX, bundle_bytes
+from fsm_orchestrator.approvals.said import NAMESPACES, SAID_BYTES_MAX, bundle_bytes
 from fsm_orchestrator.approvals.signing import key_to_use, signature_of
 from fsm_orchestrator.approvals.standing import Awaited, asked_gates
 from fsm_orchestrator.approvals.texts import changes, text_of
@@ -189,7 +189,7 @@ def _signer(given: _Given, awaited: Awaited) -> Callable[[bytes], str | None]:
     if signers is None:
         raise UsageError(f"nobody can answer: {awaited.look.judged.detail}")
     key = key_to_use(given.key, signers.fingerprints)
-    return lambda raw: signature_of(raw, key, given.said)
+    return lambda raw: signature_of(raw, key, NAMESPACES[given.said])
 
 
 def _is_confirmed(given: _Given, seen: Shown) -> bool:
@@ -283,7 +283,7 @@ def _answer_file(given: _Given, path: Path, out: Path) -> int:
     if not _is_confirmed(given, Shown(request, artifacts)):
         return _left()
     statement = raw_statement(given.wish, request, ())
-    signature = signature_of(statement, key_to_use(given.key, None), given.said)
+    signature = signature_of(statement, key_to_use(given.key, None), NAMESPACES[given.said])
     try:
         files.replace_file(out, bundle_bytes(statement, signature), mode=0o600)
     except OSError as error:

@@ -96,7 +96,7 @@ class NeedFrame:
             left = len(self._needy) - index
             space = room - len(found) - (left > 1)
             block = [lines[id(run)], *self._command(run, width)] if space > 1 else []
-            if len(block) > space and space > 0:
+            if len(block) > space > 0:
                 block = block[:1]
             if not block:
                 return [*found, _more(left, "that need a person", width)]

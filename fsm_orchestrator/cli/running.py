@@ -35,6 +35,7 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
     `may_wait` says that the report of a blocked run is not the last one.
     """
     config = request.config
+    untold: list[str] = []
     progress = progress_of(request.log_format, request.log_level, config.output_path, interrupts)
     try:
         with contextlib.closing(progress), naming_next_command(config):
@@ -46,6 +47,7 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
                 None if request.log_format is LogFormat.JSON else _say_slow_artifact,
                 COMMAND,
                 progress.on_metered,
+                on_untold=untold.append,
             )
     except OrchestratorError as error:
         if request.as_json and error.exit_code is ExitCode.FAILED:
@@ -58,6 +60,8 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
     elif not (request.is_quiet and report.closure_ready):
         said = _summary(config, report, progress, interrupts)
         _show(said, config, interrupts, is_painted=True)
+    if untold:
+        _say_untold(untold, is_json=request.log_format is LogFormat.JSON)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
 
 
@@ -70,6 +74,13 @@ def _say_slow_artifact(slow: SlowArtifact) -> None:
     """Say why nothing is seen yet. The path may hold a secret that nothing here knows of."""
     took = span_words(slow.elapsed_ms)
     console.stderr().write(f"still judging the artifacts of completed stages after {took}\n")
+
+
+def _say_untold(sentences: Sequence[str], *, is_json: bool) -> None:
+    """Say who could not be told of the end of the run."""
+    from fsm_orchestrator.cli.untold import untold_text
+
+    console.stderr().show(untold_text(sentences, is_json=is_json))
 
 
 def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: Interrupts) -> str:

@@ -17,6 +17,7 @@ from fsm_orchestrator.cli.screen import Line, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.cli.waiting_screen import WaitingScreen, names_of
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.waiting import Prospect, Waited, Waiting
@@ -79,6 +80,8 @@ def _resumed(request: Request) -> Request:
         directory=directory,
         resume=True,
         keep_secrets=request.config.keep_secrets,
+        telemetry=request.config.telemetry,
+        keep_archived=request.config.keep_archived,
         state_key_file=request.config.state_key_file,
         fixed_clock=request.config.fixed_clock,
     )
@@ -98,7 +101,7 @@ def waited_for(output: Path, request: Request, interrupts: Interrupts, wait_ms: 
 def code_of(waited: Waited) -> int:
     """Return what a waiting exits with."""
     if waited.signum is not None:
-        return 128 + waited.signum
+        return SIGNAL_BASE + waited.signum
     if waited.is_over:
         return ExitCode.TIMEOUT
     match waited.outlook.prospect:

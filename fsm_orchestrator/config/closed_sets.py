@@ -16,9 +16,11 @@ from fsm_orchestrator.vocabulary import (
     Backoff,
     LogFormat,
     LogLevel,
+    NoticeFormat,
     OnChangedStage,
     OnLeak,
     RelativeTo,
+    ToldEnd,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
 _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "backoff": Backoff,
+    "format": NoticeFormat,
     "log_format": LogFormat,
     "log_level": LogLevel,
+    "on": ToldEnd,
     "on_changed_stage": OnChangedStage,
     "on_leak": OnLeak,
     "relative_to": RelativeTo,

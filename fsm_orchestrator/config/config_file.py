@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fsm_orchestrator.config.given_types import Base, ClosingGiven, NonEmptyText
+from fsm_orchestrator.config.given_types import AfterGiven, Base, ClosingGiven, NonEmptyText
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
@@ -68,7 +68,7 @@ class _Signals:
         }
 
 
-class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
+class ConfigFile(RunLimitFields, GivenModel, ClosingGiven, AfterGiven):
     """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
@@ -128,6 +128,11 @@ class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
         default=None,
         description="Whether each line that a stage prints becomes an event of the log.",
     )
+    telemetry: bool | None = Field(
+        default=None,
+        description="Whether each invocation is shown to OpenTelemetry once it has ended, at"
+        " OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."
     )
@@ -169,6 +174,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", *ClosingGiven.model_fields),
+        *AfterGiven.model_fields,
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
@@ -182,6 +188,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
                 flags.resume_or_start or (not is_said and bool(file.resume_or_start))
             ),
             "log_output": flags.log_output or bool(file.log_output),
+            "telemetry": flags.telemetry or bool(file.telemetry),
             "keep_secrets": flags.keep_secrets or bool(file.keep_secrets),
             "rerun": flags.rerun or file.rerun or (),
             "budget": {**(file.budget or {}), **(flags.budget or {})} or None,
@@ -204,6 +211,9 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
     base = base_of(file.relative_to, os.path.dirname(path), flags.directory)
     if file.lifecycle is not None and not is_name(file.lifecycle):
         file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
+    if file.notify is not None:
+        notices = tuple(one.based(base) for one in file.notify)
+        file = file.model_copy(update={"notify": notices})
     both = combined(flags, file)
     given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both), base=base)
     return both.model_copy(update={"config_file": given})

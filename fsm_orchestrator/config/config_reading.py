@@ -276,7 +276,7 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
         )
     value = value_at(document, path)
     said = f"key {_shown(path)}: {validation.expectation(problem)}"
-    if not {"env", "secrets"}.isdisjoint(path):
+    if not {"env", "secrets", "webhook"}.isdisjoint(path):
         return said
     if isinstance(value, dict) and ("artifact" in path or path == ("budget",)):
         return said  # what is wrong is what stands in the table
@@ -299,6 +299,10 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return list(TABLES[table].model_fields) if table in TABLES else []
         case ("subject", _):
             return ["git", "files"]
+        case ("notify", _, _):
+            from fsm_orchestrator.config.notice import Notice  # noqa: PLC0415 - rare
+
+            return list(Notice.model_fields)
         case ("stage", _, _):
             return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):

@@ -44,19 +44,25 @@ def config_text(config: RunConfig) -> str:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", "reverify", "allow_empty"),
+        "keep_archived",
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }
     if config.on_changed_stage is not OnChangedStage.REFUSE:
         document["on_changed_stage"] = config.on_changed_stage.value
-    for flag in ("resume", "resume_or_start", "log_output", "keep_secrets"):
+    for flag in ("resume", "resume_or_start", "log_output", "telemetry", "keep_secrets"):
         if getattr(config, flag):
             document[flag] = True
     named = {"rerun": config.rerun, "skip_stages": config.skip_stages}
     document |= {key: list(stages) for key, stages in named.items() if stages}
     tables = {"budget": config.budget, "gates": config.gates}
     document |= {name: dict(table) for name, table in tables.items() if table}
+    if config.notify is not None:
+        document["notify"] = [
+            one.based(config.directory).model_dump(mode="json", exclude_defaults=True)
+            for one in config.notify
+        ]
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
     for gate, source in config.sources.items():

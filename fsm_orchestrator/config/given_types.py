@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fsm_orchestrator.constants import VERIFICATIONS_MAX
+from fsm_orchestrator.constants import ARCHIVED_KEPT_MAX, NOTICES_MAX, VERIFICATIONS_MAX
 from fsm_orchestrator.model.base import StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
@@ -14,11 +14,16 @@ from fsm_orchestrator.model.declared import (
     StringConstraints,
     WithJsonSchema,
 )
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import Milliseconds, unset
 from fsm_orchestrator.model.option_kinds import INHERITED_WORDS
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
+
+    from fsm_orchestrator.config.notice import Notice
+else:
+    Notice = lazily("fsm_orchestrator.config.notice", "Notice")
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
@@ -35,6 +40,10 @@ Base = Annotated[
     str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$"), BeforeValidator(_a_base)
 ]
 """What the paths of a file are relative to: one of `RelativeTo`, or an absolute path."""
+
+
+ArchivedKept = Annotated[int, Field(ge=0, le=ARCHIVED_KEPT_MAX)]
+"""How many archived runs are left in an output directory."""
 
 
 def _one_word(given: Any) -> Any:
@@ -116,6 +125,21 @@ class ClosingGiven(BaseModel):
     )
 
 
+class AfterGiven(BaseModel):
+    """The keys of a model that has what was given of what follows the end of an invocation."""
+
+    notify: Annotated[tuple[Notice, ...], Field(max_length=NOTICES_MAX)] | None = Field(
+        default=None,
+        description="Who is told of the ends of the run, and how; a resume tells as the run did"
+        " before, unless given.",
+    )
+    keep_archived: ArchivedKept | None = Field(
+        default=None,
+        description="How many archived runs are left in the output directory when this one has"
+        " ended; all unless given.",
+    )
+
+
 class PlaceGiven(BaseModel):
     """What is said of an output directory that is not where its run was."""
 
@@ -127,4 +151,13 @@ class PlaceGiven(BaseModel):
         default=False,
         description="Whether a run whose directory came from elsewhere is continued under its own"
         " id.",
+    )
+
+
+class ShownGiven(BaseModel):
+    """What is said of whom an invocation is shown to."""
+
+    telemetry: bool = Field(
+        default=False,
+        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.config.given_types import (
+    AfterGiven,
     ClosingGiven,
     DeclaredSecrets,
     EnvironmentKey,
@@ -122,7 +123,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")
@@ -218,6 +219,10 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, PlaceGiven):
     log_output: bool = Field(
         default=False,
         description="Whether each line that a stage prints becomes an event of the log.",
+    )
+    telemetry: bool = Field(
+        default=False,
+        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
     )
     fixed_clock: datetime | None = Field(
         default=None,

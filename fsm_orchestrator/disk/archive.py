@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from fsm_orchestrator.constants import (
-    APPROVALS_DIRECTORY,
-    ARCHIVE_DIRECTORY,
-    CHECKPOINT_FILE,
-    EVIDENCE_DIRECTORY,
-    LOGS_DIRECTORY,
-    REPORT_FILE,
-    TAMPERED_DIRECTORY,
-)
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files, moving, peek
-from fsm_orchestrator.disk.belongings import RUN_FILES, is_of_a_run
+from fsm_orchestrator.disk.belongings import RUN_DIRECTORIES, RUN_FILES, is_of_a_run
 from fsm_orchestrator.disk.held import HeldDirectory
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.disk.taken_along import Along, Staying
 
 UNREADABLE_RUN: Final = "unreadable"
 
@@ -31,8 +26,7 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
         return ()
     paths = [output_directory / name for name in RUN_FILES]
     found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
-    names = (LOGS_DIRECTORY, EVIDENCE_DIRECTORY, APPROVALS_DIRECTORY, TAMPERED_DIRECTORY)
-    directories = [output_directory / name for name in names]
+    directories = [output_directory / name for name in RUN_DIRECTORIES]
     return (*found, *filter(os.path.lexists, directories))
 
 
@@ -49,34 +43,88 @@ def earlier_run_id(output_directory: Path) -> str | None:
 
 
 def archived_run_ids(output_directory: Path) -> frozenset[str]:
-    """List the names in the archive."""
+    """List the names in the archive; not of what is on its way out of it, behind a dot."""
     try:
-        return frozenset(entry.name for entry in (output_directory / ARCHIVE_DIRECTORY).iterdir())
+        names = os.listdir(output_directory / ARCHIVE_DIRECTORY)
     except OSError:
         return frozenset()
+    return frozenset(name for name in names if name[:1] != ".")
 
 
-def archive_run(output: HeldDirectory, found: tuple[Path, ...]) -> None:
+def is_half_archived(output_directory: Path, run_id: str) -> bool:
+    """Return whether moving the run that is in a directory to its archive was cut short."""
+    return os.path.isdir(output_directory / ARCHIVE_DIRECTORY / run_id)
+
+
+def half_archived(output_directory: Path, run_id: str) -> str | None:
+    """Return what is wrong where that is so, and what repairs it; else None."""
+    if not is_half_archived(output_directory, run_id):
+        return None
+    from fsm_orchestrator.disk.restoring import restore_command  # noqa: PLC0415 - rare
+
+    command = restore_command(output_directory, run_id)
+    return (
+        f"moving the run {run_id} to the archive was cut short: `{command}` takes it back, and a"
+        " new run goes on with it"
+    )
+
+
+def archive_run(
+    output: HeldDirectory, found: tuple[Path, ...], along: Along | None = None
+) -> tuple[Staying, ...]:
     """Move everything an earlier run left, which is `present_files`, to `archive/<run_id>/`.
 
-    The checkpoint is moved last, once the others are durable: after a kill or a power cut in the
-    middle the next start goes on, and what belongs together comes to lie together.
+    Its artifacts in the directory, which are `along`, go first, the checkpoint last, once the
+    others are durable: after a kill or a power cut in the middle the next start goes on, and what
+    belongs together comes to lie together. An artifact that cannot be moved stays, and is returned.
 
     Raises:
-        OSError: something could not be moved; nothing was overwritten.
+        OSError: a file of the run could not be moved; nothing was overwritten.
     """
     if output.path / CHECKPOINT_FILE not in found:
+        found = _after_a_restore(output, found)
         _sync_archive(output.path / ARCHIVE_DIRECTORY)
     if not found:
-        return
+        return ()
     directory = output.path / ARCHIVE_DIRECTORY
     run_id = earlier_run_id(output.path)
-    if run_id is not None and (begun := _fitting(directory / run_id, found)):
-        _move_all(tuple(reversed(begun)), output, run_id)
+    begun = () if run_id is None else _fitting(directory / run_id, found)
+    name = run_id if begun and run_id else _free_name(directory, run_id or UNREADABLE_RUN)
+    staying = () if along is None else _take_along(along, output, name)
+    if begun:
+        _move_all(tuple(reversed(begun)), output, name)
         found = tuple(path for path in found if path not in begun)
         if not found:
-            return
-    _move_all(tuple(reversed(found)), output, _free_name(directory, run_id or UNREADABLE_RUN))
+            return staying
+        name = _free_name(directory, name)
+    _move_all(tuple(reversed(found)), output, name)
+    return staying
+
+
+def _after_a_restore(output: HeldDirectory, found: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Take back what was put back of an archived run, where that was cut short."""
+    if not os.path.isdir(output.path / ARCHIVE_DIRECTORY):
+        return found
+    from fsm_orchestrator.disk.restoring import half_restored, take_back  # noqa: PLC0415 - rare
+
+    name = half_restored(output.path)
+    if name is None:
+        return found
+    take_back(output, name)
+    return present_files(output.path)
+
+
+def _take_along(along: Along, output: HeldDirectory, name: str) -> tuple[Staying, ...]:
+    from fsm_orchestrator.disk.taken_along import copy_along, move_along  # noqa: PLC0415 - rare
+
+    with (
+        files.below(output, ARCHIVE_DIRECTORY) as directory,
+        files.below(directory, name) as destination,
+    ):
+        files.sync(directory.descriptor)
+        files.sync(output.descriptor)
+        moved = move_along(along.moved, output, destination)
+        return (*moved, *copy_along(along.copied, output, destination))
 
 
 def other_run_reported(output_directory: Path, run_id: str) -> str | None:

@@ -5,6 +5,7 @@ What no run of ours made is never moved and never written over: a new run is ref
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -15,20 +16,23 @@ from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     EVENTS_FILE,
     EVIDENCE_DIRECTORY,
+    IGNORE_FILE,
     INVOCATIONS_FILE,
     LOCK_FILE,
     LOGS_DIRECTORY,
+    NOTICES_FILE,
     PRODUCT,
     REPORT_FILE,
     SCHEMA_VERSION,
     STATE_NAME_PATTERN,
     TAMPERED_DIRECTORY,
 )
-from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk import files, peek
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.kinds import kind_of
 from fsm_orchestrator.text.late_pattern import late_pattern
 
-RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
+RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE, NOTICES_FILE)
 _SIGNS: Final = {
     CHECKPOINT_FILE: f'"{PRODUCT}"',
     REPORT_FILE: f'"{PRODUCT}"',
@@ -47,6 +51,7 @@ _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = late_pattern(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*(\.verify\.[1-9][0-9]*)?"
     r"\.(stdout\.log|stderr\.log|postmortem\.json|protected\.json|meter\.jsonl)(\..+)?"
+    r"|telemetry\.jsonl"
 )
 
 _EVIDENCE_NAME: Final = late_pattern(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
@@ -72,6 +77,14 @@ _OF_GATES: Final = {
 }
 """The names of what is there before the first step of a run is durable: what its gates said, and
 what it protects."""
+
+
+RUN_DIRECTORIES: Final = tuple(_DIRECTORIES)
+
+
+def has_name_of_a_run(directory: str, name: str) -> bool:
+    """Return whether a run of ours puts what is called `name` into one of its directories."""
+    return _DIRECTORIES[directory].fullmatch(name) is not None
 
 
 def is_of_a_run(output: Path) -> bool:
@@ -100,6 +113,19 @@ def foreign_names(output: Path) -> tuple[str, ...]:
         if os.path.lexists(place) and _is_foreign(place, pattern, is_ours=is_ours):
             found.append(name)
     return tuple(found)
+
+
+def shield_from_git(made: HeldDirectory) -> None:
+    """Keep what is in a directory that a run has made out of the work tree of git around it.
+
+    Nothing depends on it. One that is there is somebody's own.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = files.make_new(made.path / IGNORE_FILE, within=made)
+        try:
+            files.write_all(descriptor, b"*\n")
+        finally:
+            os.close(descriptor)
 
 
 def _is_of_ours(name: str, text: str) -> bool:

@@ -71,19 +71,29 @@ class OutputLock(HeldDirectory):
                 raise
         return lock
 
-    def write_holder(self, *, since: str, run_id: str, held_by: HeldBy = HeldBy.COMMAND) -> None:
+    def write_holder(
+        self,
+        *,
+        since: str,
+        run_id: str,
+        held_by: HeldBy = HeldBy.COMMAND,
+        hears: str | None = None,
+    ) -> None:
         """Make the lock file if necessary, lock it, and write into it who holds the directory.
+
+        `hears` is what a request to end the run must quote, where one would be heard.
 
         Raises:
             BusyError: another orchestrator holds the file.
             RecordingError: it cannot be made, locked or written.
         """
-        holder = {
+        holder: dict[str, object] = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": since,
             "run_id": run_id,
             "held_by": held_by.value,
+            **({} if hears is None else {"hears": hears}),
         }
         with files.recording(Operation.LOCK_ACQUIRE, self.path / LOCK_FILE):
             self._write(holder)
@@ -254,10 +264,12 @@ def _holder_in(text: bytes, identity: Identity) -> Holder:
         if known["directory"] != list(identity):  # the text was copied
             return Holder()
         pid, words = known["pid"], [known[key] for key in ("host", "since", "run_id", "held_by")]
-        held_by = HeldBy(words.pop())
+        held_by, hears = HeldBy(words.pop()), known.get("hears")
     except (ValueError, KeyError, TypeError, RecursionError):
         return Holder()
     if type(pid) is not int or not 0 < pid <= PID_MAX or not all(isinstance(x, str) for x in words):
         return Holder()
+    if not isinstance(hears, str | None):
+        return Holder()
     host, since, run_id = words
-    return Holder(pid, host, since, run_id, held_by)
+    return Holder(pid, host, since, run_id, held_by, hears)

@@ -37,6 +37,24 @@ def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
         _move_as_copy(name, source, destination)
 
 
+def copy(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+    """Copy durably what is called `name`, whatever it is, to where nothing of that name may be.
+
+    Raises:
+        OSError: it cannot be copied; nothing was overwritten.
+    """
+    source.confirm()
+    if _status(name, destination) is not None:
+        return  # a start that was cut short has copied it
+    temporary = files.temporary_name(name)
+    try:
+        _copy(name, source, temporary, destination)
+        _rename(temporary, destination, name, destination)
+    except BaseException:
+        _remove(temporary, destination)
+        raise
+
+
 def take_own_copy(name: str, directory: HeldDirectory) -> None:
     """Replace a file that has another name elsewhere (a hard link) by a copy, to be written to.
 

@@ -215,7 +215,7 @@ class Collecting:
         )
         until = time.monotonic() + seconds
         while self._interrupts.first is None and time.monotonic() < until:
-            readable([self._interrupts.fileno()], until)
+            readable([self._interrupts.fileno()], self._interrupts.until(until))
         if self._interrupts.first is not None:
             raise CalledOffError(self._interrupts.first)
 

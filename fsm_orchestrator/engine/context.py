@@ -6,10 +6,12 @@ Shared by the modules of this room. Decides nothing.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.reserve import Reserve
@@ -73,12 +75,19 @@ class RunContext:
         )
         self._event_file = event_file
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
-        self._listener = caller.listener
+        self._listener, self._hearing = caller.listener, caller.hearing
+        if self._hearing is not None:
+            self._hearing.keeper_pids = self._keeper_pids
         self._interrupts = caller.interrupts
         self.allowance = self._allowed(caller)
         self._has_told_slow_artifact = False
         self.is_judging_given_up = False
         """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether a trace may have been asked for: the run is in one, or is to be shown."""
+        return self.preparation.config.telemetry or bool(os.environ.get(TRACE_PARENT_VARIABLE))
 
     def _allowed(self, caller: Surroundings) -> Allowance | None:
         """Return what the run may take; None where nothing was said of that."""
@@ -218,6 +227,14 @@ class RunContext:
         news = None if self._listener is None else self._listener.news()
         if news is not None:
             self.warn(news)
+        doubt = None if self._hearing is None else self._hearing.doubt()
+        if doubt is not None:
+            self.warn(doubt)
+
+    def _keeper_pids(self) -> tuple[int, ...]:
+        """Return the processes that keep the stages at work."""
+        attempts = self.recorder.draft.open_attempts
+        return tuple(one.keeper_pid for one in attempts if one.keeper_pid is not None)
 
     def judge_artifacts(self) -> WorkVerdict:
         """Judge what the completed stages have left as it is now.

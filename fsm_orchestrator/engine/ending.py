@@ -7,6 +7,7 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
@@ -104,7 +105,7 @@ class RunEnd:
                 f"received {signal_name(request.signum)} while the expected artifacts were judged",
             )
             self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
-            return ExitCode(128 + request.signum)
+            return ExitCode(SIGNAL_BASE + request.signum)
         if not verdict.is_intact:
             self._note_wrong_artifacts(verdict)
         return ExitCode.DONE if verdict.is_intact else ExitCode.FAILED
@@ -133,7 +134,7 @@ class RunEnd:
             case Outcome.FAILED:
                 signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.ever_first
                 if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
-                    return ExitCode(128 + signum)
+                    return ExitCode(SIGNAL_BASE + signum)
                 return ExitCode.FAILED
             case _:
                 assert_never(outcome)

@@ -197,7 +197,7 @@ class EnterGroup:
     def _turn(self) -> None:
         """Wait for news, and act on it."""
         descriptors = [self._desk.fileno(), self._interrupts.fileno()]
-        if self._interrupts.fileno() in readable(descriptors, math.inf):
+        if self._interrupts.fileno() in readable(descriptors, self._interrupts.until(math.inf)):
             self._interrupts.drain()
         self._pass_on_requests()
         if self._interrupts.is_stop_due:

@@ -162,7 +162,7 @@ class EnterStage:
         """Wait; return False when asked to end."""
         deadline = time.monotonic() + delay_ms / 1000
         while self._interrupts.first is None and time.monotonic() < deadline:
-            readable([self._interrupts.fileno()], deadline)
+            readable([self._interrupts.fileno()], self._interrupts.until(deadline))
         return self._interrupts.first is None
 
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
@@ -262,6 +262,11 @@ class EnterStage:
 
             directory = context.output_directory
             environment = rework_environment(draft, record.stage, settings, directory)
+        if context.is_traced:
+            from fsm_orchestrator.preparation.tracing import variables_of  # noqa: PLC0415 - few are traced
+
+            told = variables_of(context.preparation.config, draft, record.stage, record.attempt)
+            environment |= told
         return Attempt(
             run_id=context.run_id,
             home=context.home,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.engine.at_end import AtEnd
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -139,7 +140,7 @@ class Finishing:
         asked = self._interrupts.first
         if execution.status is StageStatus.INTERRUPTED and asked is not None:
             self._context.is_judging_given_up = True
-            return ExitCode(128 + asked)
+            return ExitCode(SIGNAL_BASE + asked)
         code = self._end.code_of_done()
         is_bad = not execution.status.is_good and last_stage.counts(self._recorder.draft)
         return ExitCode.FAILED if is_bad and code is ExitCode.DONE else code

@@ -20,6 +20,7 @@ from fsm_orchestrator.constants import (
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
+    STOP_FILE,
 )
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
@@ -46,7 +47,7 @@ from fsm_orchestrator.secrets.state_key import RecordKey, make_own_key, shared_k
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Operation
+from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.event_file import EventFile
@@ -65,26 +66,44 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
-    try:
+    with contextlib.ExitStack() as after:
         try:
-            preparation = _prepare(config, caller)
-            if lock is None:
-                lock = _claim(output)
-                if os.listdir(output):  # another run has been here meanwhile
-                    preparation = _prepare(config, caller)
-        except CheckpointError as error:
-            if os.path.isdir(output) and not belongings.foreign_names(output):
-                lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, lock, error, caller.listener)
+            try:
+                preparation = _prepare(config, caller)
+                if lock is None:
+                    lock = _claim(output)
+                    if os.listdir(output):  # another run has been here meanwhile
+                        preparation = _prepare(config, caller)
+            except CheckpointError as error:
+                if os.path.isdir(output) and not belongings.foreign_names(output):
+                    lock = lock or OutputLock.acquire(output)
+                    _record_refusal(config, lock, error, caller.listener)
+                raise
+            try:
+                report = _drive(preparation, lock, caller)
+            except InternalError:
+                _follow(after, caller, preparation, None)
+                raise
+            _follow(after, caller, preparation, report)
+        except OSError as error:
+            if is_no_room(error):
+                raise no_room(error) from error
             raise
-        return _drive(preparation, lock, caller)
-    except OSError as error:
-        if is_no_room(error):
-            raise no_room(error) from error
-        raise
-    finally:
-        if lock is not None:
-            lock.release()
+        finally:
+            if lock is not None:
+                lock.release()
+    return report
+
+
+def _follow(
+    after: contextlib.ExitStack,
+    caller: Surroundings,
+    preparation: Preparation,
+    report: Report | None,
+) -> None:
+    """Have done what follows the end of a run, once its directory is free."""
+    if caller.on_ended is not None:
+        after.callback(caller.on_ended, preparation, report)
 
 
 def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:
@@ -130,19 +149,26 @@ def _drive(
             len(lifecycle.stages_in(place)) for place in (*lifecycle.places, lifecycle.initial)
         )
         require_room(caller.interrupts.fileno(), max(1, at_once))
-        if not lock.is_named:
+        if lock.is_named:
+            belongings.shield_from_git(lock)
+        else:
             _sync_above(output)
+        caller = _hearing(caller, lock)
         lock.write_holder(
             since=timestamp(preparation.clock.now()),
             run_id=preparation.checkpoint.run_id,
             held_by=caller.held_by,
+            hears=None if caller.hearing is None else caller.hearing.hears,
         )
         _remove_stale(lock)
         if preparation.archives and failure is not None:
             raise failure
         with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
             if preparation.checkpoint.invocation.number == 1:
-                archive.archive_run(lock, earlier)
+                if earlier or os.path.isdir(output / ARCHIVE_DIRECTORY):
+                    from fsm_orchestrator.engine.archiving import archived_before  # noqa: PLC0415 - not in a new directory
+
+                    preparation = archived_before(preparation, lock, earlier)
             elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
                 archive.archive_report(lock)
     except OperationError as error:
@@ -156,7 +182,20 @@ def _drive(
         report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
     finally:
         runner.close(is_recorded=is_recorded)
+        if caller.hearing is not None:
+            caller.hearing.close()
     return report
+
+
+def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
+    """Let a run inside another program hear that it is asked to end, which no signal can."""
+    if caller.held_by is HeldBy.COMMAND:
+        return caller
+    from fsm_orchestrator.engine.stop_hearing import StopHearing  # noqa: PLC0415 - not for the command
+
+    hearing = StopHearing(lock)
+    caller.interrupts.look_for(hearing.look)
+    return caller._replace(hearing=hearing)
 
 
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
@@ -164,14 +203,17 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     checkpoint, masker = preparation.checkpoint, preparation.masker
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
-    origin = origin_of(preparation.config.directory, preparation.clock, masker)
+    earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
+    before_it = earlier[-1].origin if earlier else None
+    origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 
 
 def _remove_stale(home: OutputLock) -> None:
     """Remove the temporary files that a killed orchestrator has left."""
-    stale.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, INVOCATIONS_FILE, within=home)
+    names = CHECKPOINT_FILE, REPORT_FILE, INVOCATIONS_FILE, STOP_FILE
+    stale.remove_stale(home.path, *names, within=home)
     for name in (LOGS_DIRECTORY, EVIDENCE_DIRECTORY):
         with (
             contextlib.suppress(OSError),

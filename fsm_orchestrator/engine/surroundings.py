@@ -11,15 +11,18 @@ from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.engine.stop_hearing import StopHearing
+    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.record.report import Report
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.meter import OnMetered
 
 
 class QuietListener:
-    """Passes events on, and keeps the first error of the listener for whoever asks.
+    """Passes events on, until the listener raises; keeps that error for whoever asks.
 
     What is no `Exception` (Ctrl-C, `SystemExit`), and what a signal handler raises while the
     listener is at work, is not the listener's and passes.
@@ -31,21 +34,23 @@ class QuietListener:
         self._has_told = False
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        """Pass an event on."""
+        """Pass an event on, unless the listener has raised before."""
+        if self._failure is not None:
+            return
         try:
             self._listener(event)
         except Exception as error:
             if came_by_signal(error):
                 raise
-            self._failure = self._failure or error
+            self._failure = error
 
     def news(self) -> str | None:
-        """Say what the listener raised first; None when that was told, or it raised nothing."""
+        """Say what the listener raised; None when that was told, or it raised nothing."""
         if self._failure is None or self._has_told:
             return None
         self._has_told = True
         kind, text = type(self._failure).__name__, str(self._failure)
-        return f"a listener raised {kind}{text and f': {text}'}; that changes nothing"
+        return f"a listener raised {kind}{text and f': {text}'}; it is told nothing more"
 
 
 class Surroundings(NamedTuple):
@@ -62,3 +67,8 @@ class Surroundings(NamedTuple):
     code: OwnCode = ANOTHERS
     on_metered: OnMetered | None = None
     """Called with what the run has spent by then, where somebody watches."""
+    hearing: StopHearing | None = None
+    """Whether the run is asked to end by a file, where no signal could ask it alone."""
+    on_ended: Callable[[Preparation, Report | None], None] | None = None
+    """Called when an invocation has ended, all is durable and the directory is free: with what it
+    began with, and its report; None where that is on disk alone. It must not raise."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import CommandError
@@ -38,7 +39,6 @@ REPORT_SECONDS: Final = 0.5
 """How often the report is written at most while runs end."""
 CRASHES_MAX: Final = 1
 """How often a run is taken up again whose worker was killed."""
-_SIGNAL_CODE: Final = 128
 
 
 class FleetOptions(NamedTuple):
@@ -288,7 +288,7 @@ class _FleetAtWork:
         self._observer.close(self._view)
         signum = self._interrupts.first
         codes = [one.exit_code for one in self._view.entries.values() if one.exit_code is not None]
-        code = worst_of(codes) if signum is None else _SIGNAL_CODE + signum
+        code = worst_of(codes) if signum is None else SIGNAL_BASE + signum
         return self._write(code)
 
     def _write(self, exit_code: int | None) -> FleetReport:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.inspection.looking import overview_of
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.run_directories import is_run_directory
 from fsm_orchestrator.vocabulary import ExitCode, Standing
-
-_SIGNALLED: Final = 128
-"""An exit code above it says that the invocation was asked to end."""
 
 
 class Action(StrEnum):
@@ -68,7 +66,7 @@ def _by(overview: RunOverview, retries: Retries) -> Decision:
         case Standing.WORKING | Standing.SUSPENDED:
             action, reason = Action.WAIT, "another orchestrator is at work on it"
         case Standing.FAILED | Standing.TIMEOUT:
-            if (overview.exit_code or 0) > _SIGNALLED:
+            if (overview.exit_code or 0) > SIGNAL_BASE:
                 action, reason = Action.RESUME, "it was asked to end"
             elif retries.failed:
                 action, reason = Action.RESUME, f"it ended {standing.words}"

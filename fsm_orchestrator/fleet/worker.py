@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fsm_orchestrator.api import followed
 from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.engine.invocation import run_invocation
@@ -91,7 +92,7 @@ class _Worker:
             code=COMMAND,
         )
         try:
-            report = run_invocation(_config_of(order), caller)
+            report = run_invocation(_config_of(order), followed(caller))
         except BusyError as error:
             self._tell(Busy(str(error)))
         except OrchestratorError as error:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 from pathlib import Path
-from typing import Final
 
 from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.processes.table import is_stopped
 from fsm_orchestrator.vocabulary import Standing
-
-LOCKS: Final = Path("/proc/locks")
 
 
 def standing_of_held(output: Path, holder: Holder) -> Standing:
@@ -31,27 +28,10 @@ def has_locked(output: Path, pid: int) -> bool:
 
 def lockers(output: Path) -> set[int] | None:
     """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    from fsm_orchestrator.processes.lockers import lockers_of  # noqa: PLC0415 - rarely asked
+
     inodes = set()
     for path in (output, output / LOCK_FILE):
         with contextlib.suppress(OSError):
             inodes.add(path.stat().st_ino)
-    locks = kernel_locks()
-    if locks is None:
-        return None
-    return {pid for inode in inodes for pid in locks.get(inode, ())}
-
-
-def kernel_locks() -> dict[int, set[int]] | None:
-    """Return who holds a lock on what, by inode, by the kernel's list; None without one."""
-    try:
-        lines = LOCKS.read_text().splitlines()
-    except OSError:
-        return None
-    # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
-    found: dict[int, set[int]] = {}
-    for words in map(str.split, lines):
-        if len(words) > 5 and words[1] == "FLOCK":  # noqa: PLR2004 - the fields that are looked at
-            with contextlib.suppress(ValueError):
-                inode = int(words[5].rpartition(":")[2])
-                found.setdefault(inode, set()).add(int(words[4]))
-    return found
+    return lockers_of(inodes)

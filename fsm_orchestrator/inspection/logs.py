@@ -1,4 +1,4 @@
-"""The order in which the logs of a run are shown, and how much of each."""
+"""The logs of a run as they are shown: in which order, how much of each, and masked by what."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from fsm_orchestrator.constants import CHECKPOINT_FILE, LOGS_DIRECTORY
+from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.inspection.quoting import secrets_of_record
+from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog
+from fsm_orchestrator.text.hidden import copyable
 
 Line = TypeVar("Line")
 
@@ -16,6 +21,41 @@ Line = TypeVar("Line")
 def last_lines(lines: Iterable[Line], count: int | None) -> Iterable[Line]:
     """Return the last `count` of some lines; all of them when it is None."""
     return lines if count is None else deque(lines, maxlen=count)
+
+
+def name_of(log: StageLog) -> str:
+    """Return how the lines of an attempt begin: the stage, and the number of a later attempt."""
+    name = log.stage if log.attempt == 1 else f"{log.stage}.{log.attempt}"
+    return f"{name}.verify.{log.verification}" if log.verification else name
+
+
+def secrets_to_mask(directory: Path) -> KnownSecrets:
+    """Return the values to mask in the logs of the run in a directory.
+
+    Raises:
+        CheckpointError: the checkpoint, which names them, cannot be understood.
+        UsageError: a secret is not known here, so that it could not be masked.
+    """
+    secrets = known_secrets(directory)
+    if secrets is NONE_KNOWN:  # but its events may know
+        secrets = secrets_of_record(directory)
+    if secrets is NONE_KNOWN:
+        raise CheckpointError(
+            "cannot show what the stages printed:"
+            f" {copyable(directory / CHECKPOINT_FILE)} cannot"
+            " be understood, so the values to mask are not known",
+            remedy=f"read the files in {copyable(directory / LOGS_DIRECTORY)}; they are not masked",
+        )
+    if secrets.unknown:
+        names = ", ".join(secrets.unknown)
+        raise UsageError(
+            f"cannot show what the stages printed: the secret {names} is not set in the"
+            " environment, so it could not be masked",
+            remedy=f"set {names}, or read the files in"
+            f" {copyable(directory / LOGS_DIRECTORY)}; they"
+            " are not masked",
+        )
+    return secrets
 
 
 def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:

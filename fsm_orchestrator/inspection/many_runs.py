@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, LOCK_FILE, REPORT_FILE
 from fsm_orchestrator.errors import ReportError
-from fsm_orchestrator.inspection.holder import kernel_locks, standing_of_held
+from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.inspection.looking import Looked, look_at
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.run_directories import ABSENT, is_run_directory, names_below
@@ -93,6 +93,8 @@ class ManyRuns:
         troubles: list[str] = []
         locks: Mapping[int, AbstractSet[int]] = {}
         if any(one.row.holder is not None for one in before.values()):
+            from fsm_orchestrator.processes.lockers import kernel_locks  # noqa: PLC0415 - rarely asked
+
             locks = kernel_locks() or {}
         for shown, directory in self._directories(troubles):
             stamp, lock = _stamp(directory)

@@ -1,5 +1,7 @@
 """Ending the run at work in a directory from outside: its orchestrator gets SIGTERM.
 
+Where that is a program which does more than this run, a file asks for the run alone.
+
 The process is signalled through a pidfd that is opened while the lock names it and then checked
 again, so a later process with the same pid is never signalled. Where the kernel lists locks
 (proc(5): /proc/locks), it must confirm that the process holds this one.
@@ -19,7 +21,7 @@ from fsm_orchestrator.errors import CommandError, Holder
 from fsm_orchestrator.inspection.holder import has_locked, lockers
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.table import is_pending
+from fsm_orchestrator.processes.table import is_pending, is_stopped
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy
 
@@ -45,6 +47,9 @@ def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
     if descriptor is None:
         return holder
     try:
+        if holder.held_by is not HeldBy.COMMAND:
+            _ask(output, holder, descriptor, deadline, at_once=at_once)
+            return holder
         _signal(descriptor, holder, signal.SIGTERM)
         if at_once:
             _wait_until_heard(descriptor, holder, deadline)
@@ -71,14 +76,57 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
             f"cannot stop {copyable(output)}: it is held by {holder}",
             remedy="run `stop` on the machine where the run works, or signal it there",
         )
-    if holder is not None and holder.held_by is not HeldBy.COMMAND:
+    if holder is not None and holder.held_by is not HeldBy.COMMAND and holder.hears is None:
         raise CommandError(
-            f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library, and a"
-            " signal would"
-            " end that program with all that it does",
+            f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library that is too"
+            " old to be asked by a file, and a signal would end that program with all that it does",
             remedy="end the run in that program: call `deliver` of the `interrupts` it gave",
         )
     return holder
+
+
+def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_once: bool) -> None:
+    """Ask the run by a file to end, and wait until its program has released the directory.
+
+    That program is never signalled, not even to go on.
+    """
+    from fsm_orchestrator.disk import files, stop_request  # noqa: PLC0415 - not for most runs
+    from fsm_orchestrator.processes.ancestry import is_of_a_stage  # noqa: PLC0415 - likewise
+
+    if is_of_a_stage(os.getpid(), holder.pid or 0):
+        raise CommandError(
+            f"cannot stop {copyable(output)}: this was typed below a stage of that program, whose"
+            " requests are not believed",
+            remedy="a stage ends itself by an exit code, and its run with it",
+        )
+    hears = holder.hears or ""
+    try:
+        with stop_request.asking(output, hears, times=2 if at_once else 1) as asked:
+            while holder_of(output) == holder:
+                if time.monotonic() >= deadline:
+                    raise _unheard(output, holder, at_once=at_once)
+                watched = [descriptor] if descriptor >= 0 else []
+                readable(watched, min(deadline, time.monotonic() + LOOK_SECONDS))
+                asked.put_again_if_gone()
+    except OSError as error:
+        raise CommandError(
+            f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library, and is to"
+            f" be asked by a file there: {files.reason(error)}",
+            remedy="run `stop` as the user whose run it is",
+        ) from error
+
+
+def _unheard(output: Path, holder: Holder, *, at_once: bool) -> CommandError:
+    said = f"the run in {copyable(output)} has not ended yet: held by {holder}"
+    if is_stopped(holder.pid or 0):
+        return CommandError(
+            f"{said}, which is suspended",
+            remedy=f"let it go on, so that it hears: kill -CONT {holder.pid}",
+        )
+    remedy = "wait for it, or use `stop --now`, which gives its stage no time to end"
+    if at_once:
+        remedy = "wait for it; `status` says whether a warning of the run names the request"
+    return CommandError(said, remedy=remedy)
 
 
 def _unnamed(output: Path) -> CommandError:

@@ -19,6 +19,11 @@ _ELSEWHERE: Final = {"gates", "evidence", "effects", *_FINALLY, *GroupFields.mod
 
 def digest_of(lifecycle: Lifecycle, leaving_out: Collection[str]) -> str:
     """Return the digest of states and edges, without some keys of states."""
+    return sha256_of(relation_of(lifecycle, leaving_out))
+
+
+def relation_of(lifecycle: Lifecycle, leaving_out: Collection[str] = ()) -> bytes:
+    """Return the text that is digested."""
     left_out = {*_ELSEWHERE, *leaving_out}
     states = [
         (*state.model_dump(mode="json", exclude=left_out).values(), lifecycle.judged_in(state))
@@ -41,4 +46,4 @@ def digest_of(lifecycle: Lifecycle, leaving_out: Collection[str]) -> str:
     if lifecycle.gate:
         gates = [(one.name, one.values, one.reason_code) for one in lifecycle.gate]
         relation = (*relation, "gates", gates)
-    return sha256_of(json.dumps(relation).encode())
+    return json.dumps(relation).encode()

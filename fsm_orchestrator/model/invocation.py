@@ -23,10 +23,12 @@ from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import Used
     from fsm_orchestrator.model.evidence import EvidenceRecord
+    from fsm_orchestrator.model.trace import Trace
     from fsm_orchestrator.model.trust import Acceptance
 else:
     Used = lazily("fsm_orchestrator.model.budget", "Used")
     Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
+    Trace = lazily("fsm_orchestrator.model.trace", "Trace")
     EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
 
@@ -84,6 +86,11 @@ class InvocationOrigin(StrictModel):
     )
     displayed_problem: RevisionProblem | None = Field(
         description="Why the commit is not known; null when it is."
+    )
+    trace: Trace | None = left_out(
+        None,
+        "The trace that it belongs to, where TRACEPARENT was in its environment or in that of an"
+        " earlier one; left out where it belongs to the one that is derived from the run's id.",
     )
 
 

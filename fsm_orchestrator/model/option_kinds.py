@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from fsm_orchestrator.constants import MILLISECONDS_MAX
+from fsm_orchestrator.constants import ARCHIVED_KEPT_MAX, MILLISECONDS_MAX
 from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.units import Measure, is_bare, measured
 
@@ -153,3 +153,4 @@ MILLISECONDS: Final = Bounds(
     1, MILLISECONDS_MAX, "a whole number of milliseconds", "DURATION", Measure.MILLISECONDS
 )
 GRACE_MILLISECONDS: Final = MILLISECONDS._replace(least=0)
+ARCHIVED_KEPT: Final = Bounds(0, ARCHIVED_KEPT_MAX, "a whole number of runs")

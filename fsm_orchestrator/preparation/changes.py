@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, assert_never
 from fsm_orchestrator.config.hidden_text import HiddenText, Hider, Place, texts_of
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import TRACE_VARIABLES
 from fsm_orchestrator.record.closure import content_difference
 from fsm_orchestrator.vocabulary import Compared
 
@@ -175,7 +176,7 @@ def _variables(then: StageRecord, now: StageRecord, *, key_is_lost: bool) -> Ite
     secret = then.secret_digests.keys() | now.secret_digests.keys()
     before = {**then.env_digests, **then.secret_digests}
     after = {**now.env_digests, **now.secret_digests}
-    for key in sorted(before.keys() | after.keys()):
+    for key in sorted((before.keys() | after.keys()) - TRACE_VARIABLES):
         if key in before and key in after:
             is_same = key in secret or key_is_lost or before[key] == after[key]
         else:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fsm_orchestrator.config.hidden_text import Place, texts_of
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import TRACE_VARIABLES
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.changes import Change, text_differences
 from fsm_orchestrator.preparation.decision import ResumableRun
@@ -95,7 +96,7 @@ def _variables(last: StageExecution, kept: StageRecord, now: StageRecord) -> Ite
     environment, attempt = Compared.ENVIRONMENT.value, f"attempt {last.attempt}"
     before, after = set(last.env_keys), set(now.variable_names)
     digests = now.env_digests  # another value of a secret is nothing to tell
-    for key in sorted(before | after):
+    for key in sorted((before | after) - TRACE_VARIABLES):
         if key not in after:
             yield f"{environment}: {attempt} had {key}, which is not set now"
         elif key not in before:

@@ -79,6 +79,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
         "log_format": LogFormat.AUTO.value,
         "log_level": LogLevel.INFO.value,
         "log_output": False,
+        "telemetry": False,
         "json": False,
     }
     if asked is not None:
@@ -92,6 +93,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
             "keep_secrets": False,
             "requester": None,
             "fixed_clock": None,
+            "keep_archived": None,
         }
     given = {} if asked is None else asked.model_dump(mode="json", by_alias=True, exclude_none=True)
     for key, default in defaults.items():
@@ -128,6 +130,8 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         ("skip_stages", checkpoint.skip_stages),
     ):
         yield _setting((key,), closing, origin(key) if closing else None)
+    told = tuple(one.all_words for one in checkpoint.notify)
+    yield _setting(("notify",), told or None, origin("notify") if told else None)
 
 
 def _budget_settings(budget: RunBudget | None, origin: Origin) -> Iterator[Setting]:

@@ -40,7 +40,7 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
-from fsm_orchestrator.preparation.terms import may_reach_stages
+from fsm_orchestrator.preparation.terms import may_reach_stages, notices_given
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.home import Whereabouts
 from fsm_orchestrator.record.unseen import attempts_unseen
@@ -251,7 +251,7 @@ def _prepare_continuation(
     new_ref = private_file.new_private_ref() if has_secrets else None
     # Else that file is the other directory's.
     kept_ref = found.private_ref if where.has_values else None
-    given = {key: getattr(config, key) for key in RUN_KEYS}
+    given = {key: getattr(config, key) for key in RUN_KEYS} | {"notify": notices_given(config)}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,

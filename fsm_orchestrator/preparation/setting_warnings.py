@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets, signal_warnings
-from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.constants import PRODUCT, TRACE_PARENT_VARIABLE
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.secrets.masking import is_masked
 from fsm_orchestrator.text.phrases import option_prefix
@@ -38,4 +39,9 @@ def setting_warnings(
         for key, value in one.secrets.items()
         if value and not is_masked(value)
     )
-    return (*ours, *guessed, *too_short, *signal_warnings(lifecycle, settings))
+    traced: Iterable[str] = ()
+    if config.telemetry or os.environ.get(TRACE_PARENT_VARIABLE):
+        from fsm_orchestrator.preparation.tracing import trace_warnings  # noqa: PLC0415 - few are traced
+
+        traced = trace_warnings(config)
+    return (*ours, *guessed, *too_short, *signal_warnings(lifecycle, settings), *traced)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE
 from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.disk.where import nearest_with
 from fsm_orchestrator.model.invocation import InvocationOrigin, SignalGiven
@@ -31,10 +32,13 @@ def signal_given(
     return SignalGiven(at=at, invocation=invocation, user=user, uid=uid, host=host)
 
 
-def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin | None:
+def origin_of(
+    directory: str, clock: Clock, masker: Masker, before: InvocationOrigin | None = None
+) -> InvocationOrigin | None:
     """Return who starts an invocation in a directory, and what git has checked out there.
 
-    None with a fixed clock, so that equal runs have equal records.
+    None with a fixed clock, so that equal runs have equal records. `before` is that of the
+    invocation before it, in whose trace it is unless it is told another.
     """
     if clock.is_fixed:
         return None
@@ -46,6 +50,11 @@ def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin 
         found = checked_out(above)
     problem = RevisionProblem.NO_REPOSITORY if found is None else found.problem
     branch = None if found is None else found.branch
+    earlier, trace = None if before is None else before.trace, None
+    if earlier is not None or os.environ.get(TRACE_PARENT_VARIABLE):
+        from fsm_orchestrator.preparation.tracing import trace_now  # noqa: PLC0415 - few are traced
+
+        trace = trace_now(earlier, masker)
     return InvocationOrigin(
         user=user,
         uid=uid,
@@ -53,6 +62,7 @@ def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin 
         displayed_commit=None if found is None else found.commit,
         displayed_branch=None if branch is None else masker.mask(branch),
         displayed_problem=problem,
+        trace=trace,
     )
 
 

@@ -11,6 +11,7 @@ from fsm_orchestrator.preparation.preparation import expected_decisions
 from fsm_orchestrator.vocabulary import OnChangedStage, OnLeak
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.config.notice import Notice
     from fsm_orchestrator.preparation.decision import ResumableRun
 
 
@@ -22,12 +23,23 @@ def given_of_run(config: RunConfig) -> dict[str, Any]:
         "on_leak": config.on_leak or OnLeak.WARN,
         "allow_empty": bool(config.allow_empty),
         "skip_stages": config.skip_stages or (),
+        "notify": notices_given(config) or (),
     }
 
 
+def notices_given(config: RunConfig) -> tuple[Notice, ...] | None:
+    """Return who is to be told, by absolute paths; None where that was not given."""
+    given = config.notify
+    return None if given is None else tuple(one.based(config.directory) for one in given)
+
+
 def closing_given(config: RunConfig) -> dict[str, Any]:
-    """Return what was given now of how a run may close, which one that is done takes as well."""
-    given = {"allow_empty": config.allow_empty, "skip_stages": config.skip_stages}
+    """Return what was given now that one that is done takes as well: of how it closes, is told."""
+    given = {
+        "allow_empty": config.allow_empty,
+        "skip_stages": config.skip_stages,
+        "notify": notices_given(config),
+    }
     return {key: value for key, value in given.items() if value is not None}
 
 

@@ -2,6 +2,6 @@
 
 Face: `runner`, `command`, `adoption`, `interrupts`, `keeper_pool`, `leftovers`, `pidfds`,
 `observing`, `polling`, `table`, `undumpable`, `snapshots`, `survivors`, `postmortem`,
-`output_watch`.
+`output_watch`, `ancestry`, `lockers`.
 May import: `secrets`, `model`, `disk`, the clock and below.
 """

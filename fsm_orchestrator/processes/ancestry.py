@@ -6,7 +6,7 @@ A stage can take a variable away from what it starts, and detach it: the keeper 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from fsm_orchestrator.processes import table
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
@@ -21,13 +21,25 @@ def is_below_stage(orchestrator_pid: int | None, keeper_pid: int | None) -> bool
     if TOKEN_VARIABLE in os.environ:
         return True
     above = {orchestrator_pid, keeper_pid} - {None}
-    return any(pid in above or _has_token(pid) for pid in _ancestors())
+    return any(pid in above or _has_token(pid) for pid in _ancestors(os.getpid()))
 
 
-def _ancestors() -> Iterator[int]:
+def is_of_a_stage(pid: int, orchestrator_pid: int, keeper_pids: Collection[int] = ()) -> bool:
+    """Say whether a process came of a stage of an orchestrator; `keeper_pids` keep its stages.
+
+    What that program started otherwise is none, even if a stage has started the program.
+    """
+    below = [pid]
+    for above in _ancestors(pid):
+        if above == orchestrator_pid:
+            return any(one in keeper_pids or _has_token(one) for one in below)
+        below.append(above)
+    return False
+
+
+def _ancestors(pid: int | None) -> Iterator[int]:
     if not table.is_there():
         return
-    pid: int | None = os.getpid()
     while pid is not None and pid > 1:
         pid = table.parent_of(pid)
         if pid is not None:

@@ -6,14 +6,21 @@ And Ctrl-Z (SIGTSTP): whoever waits for a stage stops that first.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+from typing import Final, Self
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """What people and service managers send; by any other signal that kills, the run is cut off."""
+
+
+LOOK_SECONDS: Final = 0.5
+"""How often a run looks whether it is asked to end by a file."""
 
 
 def _nothing() -> None:
@@ -24,14 +31,18 @@ class Interrupts:
     """Collects requests to end the run. The first decides the exit code, a second kills at once.
 
     Only the command installs handlers (`installed`): as a library this touches none, and `deliver`
-    may be called from any thread.
+    may be called from any thread. As a context manager it is closed at the end of the block.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        self._received: list[int] = []
+        self._received: dict[object, int] = {}
+        self._runs: tuple[Interrupts, ...] = ()
+        self._guard = threading.Lock()
+        self._look: Callable[[], Sequence[int]] = tuple
+        self._look_at = math.inf
         self._answered = 0
         self._is_news = False
         self._defers_stop = False
@@ -52,12 +63,16 @@ class Interrupts:
     @property
     def first(self) -> int | None:
         """The signal number of the first request that was not answered; None if there is none."""
-        return self._received[self._answered] if len(self._received) > self._answered else None
+        if self._look_at <= time.monotonic():
+            self._look_now()
+        if len(self._received) <= self._answered:
+            return None
+        return list(self._received.values())[self._answered]
 
     @property
     def ever_first(self) -> int | None:
         """The signal number of the first request, answered or not; None if there was none."""
-        return self._received[0] if self._received else None
+        return next(iter(list(self._received.values())), None)
 
     def answer(self) -> None:
         """Count the requests so far as answered: the run has ended by them."""
@@ -66,6 +81,8 @@ class Interrupts:
     @property
     def count(self) -> int:
         """The number of requests so far."""
+        if self._look_at <= time.monotonic():
+            self._look_now()
         return len(self._received)
 
     def running_seconds(self) -> float:
@@ -89,16 +106,61 @@ class Interrupts:
                 pass
 
     def deliver(self, signum: int) -> None:
-        """Record a request."""
-        self._received.append(signum)
+        """Ask every run that has this to end; the first signal number decides its exit code.
+
+        Each call counts as one signal does to the command. Once this is closed it does nothing.
+        """
+        self.take(object(), signum)
+
+    def take(self, request: object, signum: int) -> None:
+        """Record a request, once; also within a signal handler, so without a lock."""
+        self._received.setdefault(request, signum)
         self._is_news = True
         self.wake()
+        for run in self._runs:
+            run.take(request, signum)
         self.on_request()
 
     def wake(self) -> None:
         """Make the descriptor readable."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"!")
+        if self._writer >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._writer, b"!")
+
+    @contextlib.contextmanager
+    def of_one_run(self) -> Iterator[Interrupts]:
+        """Yield the requests to end one run: what is delivered here, and what asks for it alone."""
+        with Interrupts() as run:
+            with self._guard:
+                self._runs = (*self._runs, run)
+            try:
+                for request, signum in list(self._received.items())[self._answered :]:
+                    run.take(request, signum)
+                yield run
+            finally:
+                with self._guard:
+                    self._runs = tuple(one for one in self._runs if one is not run)
+
+    # -- what has to be looked for ----------------------------------------------------------
+
+    def look_for(self, look: Callable[[], Sequence[int]]) -> None:
+        """Have `look` called every `LOOK_SECONDS`; it returns the signals that are asked for."""
+        self._look, self._look_at = look, time.monotonic() + LOOK_SECONDS
+
+    def until(self, deadline: float) -> float:
+        """Return until when to wait for the descriptor: `deadline`, or the next look before it."""
+        return min(deadline, self._look_at)
+
+    def _look_now(self) -> None:
+        if not self._guard.acquire(blocking=False):
+            return  # another thread does, or the one that a signal handler has interrupted
+        try:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            asked = self._look()
+        finally:
+            self._guard.release()
+        for signum in asked:
+            self.deliver(signum)
 
     def stop_here(self) -> None:
         """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
@@ -124,9 +186,20 @@ class Interrupts:
                 self.stop_here()
 
     def close(self) -> None:
-        """Close the descriptors."""
-        os.close(self._reader)
-        os.close(self._writer)
+        """Close the descriptors, once nothing waits for them."""
+        reader, self._reader = self._reader, -1
+        writer, self._writer = self._writer, -1
+        for descriptor in (reader, writer):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:

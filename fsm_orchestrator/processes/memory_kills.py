@@ -10,6 +10,7 @@ import signal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.endings import Exited, ProcessEnd, Signaled
 
 _KEY: Final = b"oom_kill"
@@ -83,4 +84,6 @@ def _count(path: str) -> int | None:
 def is_kill(end: ProcessEnd) -> bool:
     """Return whether a process got SIGKILL from somebody; a shell's exit code tells of its last."""
     killed = signal.SIGKILL
-    return (isinstance(end, Signaled) and end.signum == killed) or end == Exited(128 + killed)
+    if isinstance(end, Signaled):
+        return end.signum == killed
+    return end == Exited(SIGNAL_BASE + killed)

@@ -320,7 +320,7 @@ class ProcessRunner:
         watched = [child.end_descriptor, self._interrupts.fileno()]
         if child.loss_descriptor is not None:
             watched.append(child.loss_descriptor)
-        ready = readable(watched, deadline)
+        ready = readable(watched, self._interrupts.until(deadline))
         if self._interrupts.fileno() in ready:
             self._interrupts.drain()
         return child.end_descriptor in ready or child.loss_descriptor in ready

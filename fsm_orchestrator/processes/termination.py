@@ -63,7 +63,7 @@ def _is_lost(
         watched.append(child.loss_descriptor)
     if not readable([child.end_descriptor], 0.0):
         watched.append(child.end_descriptor)
-    ready = wait_for_end_of(others, watched, deadline)
+    ready = wait_for_end_of(others, watched, interrupts.until(deadline))
     if interrupts.fileno() in ready:
         interrupts.drain()
     return child.loss_descriptor in ready

@@ -44,6 +44,11 @@ class GapCause(StrEnum):
     LOST = "lost"
     ACCEPTED = "accepted"
 
+    @property
+    def loses_lines(self) -> bool:
+        """Whether whole lines may be missing, or be others than the run has written."""
+        return self is not GapCause.TORN
+
 
 class Gap(NamedTuple):
     """A place where the chain does not go on from the line that was written last.

@@ -37,12 +37,14 @@ from fsm_orchestrator.secrets.state_key import Mac
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.config.notice import Notice
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.budget import RunBudget
     from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.model.trust import Doubt
 else:
     RunBudget = lazily("fsm_orchestrator.model.budget", "RunBudget")
+    Notice = lazily("fsm_orchestrator.config.notice", "Notice")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
     Doubt = lazily("fsm_orchestrator.model.trust", "Doubt")
@@ -111,6 +113,9 @@ class Checkpoint(StrictModel):
     )
     skip_stages: tuple[StateName, ...] = left_out(
         (), "Stages that were to be passed over: the run may be closed without them."
+    )
+    notify: tuple[Notice, ...] = left_out(
+        (), "Who is told of the ends of the run, and how; left out where nobody is."
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."

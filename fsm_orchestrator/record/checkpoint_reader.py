@@ -111,11 +111,13 @@ def where_is(checkpoint: Checkpoint, directory: Path) -> Whereabouts:
 
 
 def _relocation(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:
-    if checkpoint.home.directory == str(output_of(directory)):
+    output = output_of(directory)
+    if checkpoint.home.directory == str(output) == str(directory):
         return None
-    from fsm_orchestrator.record.relocation import relocation_of  # noqa: PLC0415 - rare
+    from fsm_orchestrator.record.relocation import archived, relocation_of  # noqa: PLC0415 - rare
 
-    return relocation_of(checkpoint, directory, where)
+    moved = relocation_of(checkpoint, directory, where)
+    return moved if output == directory else archived(checkpoint, directory, moved)
 
 
 def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:
@@ -125,7 +127,7 @@ def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:
     except FileNotFoundError:
         raise CheckpointError(
             f"there is nothing to resume: {copyable(path)} does not exist",
-            remedy="check the directory, or start a run without --resume",
+            remedy=_remedy_of_none(output_directory),
         ) from None
     except OSError as error:
         raise CheckpointError(
@@ -140,6 +142,17 @@ def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:
             " is archived)",
         )
     return checkpoint.model_copy(update={"earlier": earlier}), rebuilt, data
+
+
+def _remedy_of_none(output_directory: Path) -> str:
+    """Return what to do where there is no checkpoint: finish what was begun, if it was."""
+    from fsm_orchestrator.disk.restoring import half_restored, restore_command  # noqa: PLC0415 - rare
+
+    name = half_restored(output_directory)
+    if name is None:
+        return "check the directory, or start a run without --resume"
+    command = restore_command(output_directory, name)
+    return f"putting back the archived run {name} was cut short: `{command}` finishes it"
 
 
 def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:
@@ -174,16 +187,29 @@ def parse(data: bytes, name: str) -> Checkpoint:
     Raises:
         CheckpointError: it cannot be used.
     """
+    return _proved(shaped(data, name), name)
+
+
+def shaped(data: bytes, name: str) -> Checkpoint:
+    """Read a checkpoint from its bytes, whatever it says; `name` is the file's in messages.
+
+    Raises:
+        CheckpointError: it has not the shape of one.
+    """
     if not data.strip():
         raise _unreadable(data, name, "it is empty")
     _check_envelope(data, name)
     try:
-        checkpoint = Checkpoint.model_validate_json(data)
+        return Checkpoint.model_validate_json(data)
     except ValidationError as error:
         from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
         _refuse(name, problems(error)[0].text)
-    return _proved(checkpoint, name)
+
+
+def contradiction_in(checkpoint: Checkpoint) -> str | None:
+    """Return what no run leaves of a record's history, with its field; None where it is a walk."""
+    return history_check.problem_of(checkpoint)
 
 
 def _proved(checkpoint: Checkpoint, name: str) -> Checkpoint:

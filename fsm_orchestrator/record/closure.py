@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.config.stage_record import settings_of
@@ -81,6 +82,19 @@ class WorkVerdict(NamedTuple):
 
     artifacts: ArtifactsVerdict
     changed: tuple[ChangedArtifact, ...]
+
+    def below(self, directory: Path) -> WorkVerdict:
+        """Return the verdict on what lies, or would lie, below a directory."""
+
+        def inside(one: ArtifactProblem | ChangedArtifact) -> bool:
+            return Path(one.path).is_relative_to(directory)
+
+        found = self.artifacts
+        problems = {
+            name: tuple(filter(inside, getattr(found, name)))
+            for name in ("missing", "malformed", "stale")
+        }
+        return WorkVerdict(found._replace(**problems), tuple(filter(inside, self.changed)))
 
     @property
     def is_intact(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -120,6 +121,34 @@ def note_report(output_directory: Path, left: Left, report: bytes) -> None:
         file.note(report=sha256_of(report), events=left.events, is_unsure=True)
 
 
+def note_again(output_directory: Path, run_id: str) -> None:
+    """Note again what an earlier run has left in a directory: it is put back there.
+
+    Nothing is noted of one of which nothing is known: its record proves itself, or does not.
+
+    Raises:
+        OSError: it cannot be noted.
+    """
+    known = [one for one in lines_of(output_directory) if one.run_id == run_id]
+    if not known:
+        return
+    place = str(os.stat(output_directory).st_ino)
+    descriptor = _open(file_of(output_directory))
+    try:
+        lines = (one._replace(place=place) for one in counting(known))
+        files.write_all(descriptor, b"".join(map(_line, lines)))
+    finally:
+        os.close(descriptor)
+
+
+def counting(lines: Sequence[Left]) -> Sequence[Left]:
+    """Return those of the lines of a directory, oldest first, that its record has to be one of."""
+    count = 1 if lines[-1].is_sealed else 2
+    while count < len(lines) and lines[-count + 1].is_unsure:
+        count += 1
+    return lines[-count:]
+
+
 def _open(path: Path) -> int:
     """Open a file of lines for appending; a long one is begun again, old ones are forgotten."""
     files.make_directory(path.parent, mode=0o700, is_durable=False)
@@ -143,9 +172,12 @@ def _open(path: Path) -> int:
 
 
 def _still_counting(lines: list[Left]) -> list[Left]:
-    """Return the latest lines, and before them the last one of each earlier run."""
-    earlier = {one.run_id: one for one in lines[:-KEPT_LINES]}
-    return [*[*earlier.values()][-RUNS_KEPT:], *lines[-KEPT_LINES:]]
+    """Return the latest lines, and before them those of each earlier run that count."""
+    earlier: dict[str, list[Left]] = {}
+    for one in lines[:-KEPT_LINES]:
+        earlier.setdefault(one.run_id, []).append(one)
+    kept = [one for of_run in [*earlier.values()][-RUNS_KEPT:] for one in counting(of_run)]
+    return [*kept, *lines[-KEPT_LINES:]]
 
 
 def _forget_old(folder: Path) -> None:

@@ -74,10 +74,8 @@ def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
         here = [one for one in lines if one.run_id == checkpoint.run_id]
     if not here:
         return ()
-    count = 1 if here[-1].is_sealed else 2
-    while count < len(here) and here[-count + 1].is_unsure:
-        count += 1
-    return tuple(one for one in here[-count:] if one.run_id == here[-1].run_id)
+    counting = left_file.counting(here)
+    return tuple(one for one in counting if one.run_id == here[-1].run_id)
 
 
 def checked(saved: SavedRun, directory: Path, key: RecordKey | None) -> Finding:

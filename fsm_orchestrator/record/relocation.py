@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.disk.taken_along import artifacts_named
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -176,6 +177,16 @@ def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -
     if base is not None and not was_left and _came_along(checkpoint, before, base):
         pairs.append((before, base))
     return Relocation(tuple(pairs))
+
+
+def archived(checkpoint: Checkpoint, directory: Path, moved: Relocation | None) -> Relocation:
+    """Return where the paths of an archived record are: its artifacts in OUT came along.
+
+    `moved` is how the paths of its output directory have changed; None if they have not.
+    """
+    home = Path(checkpoint.home.directory)
+    along = tuple((home / one, directory / one) for one in artifacts_named(directory))
+    return Relocation((*along, *(() if moved is None else moved.pairs)))
 
 
 def _base(home: Home, output: Path) -> Path | None:

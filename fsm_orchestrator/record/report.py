@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.gates.judging import is_awaited
 from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
@@ -31,7 +32,6 @@ from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
     ExecutionMode,
-    ExitCode,
     Operation,
     Outcome,
     Trigger,
@@ -271,7 +271,7 @@ class Report(StrictModel):
     @property
     def was_asked_to_end(self) -> bool:
         """Whether a signal ended the invocation: the exit code is 128 and its number."""
-        return (self.exit_code or 0) > ExitCode.TIMEOUT
+        return (self.exit_code or 0) > SIGNAL_BASE
 
     @property
     def is_nothing_kept(self) -> bool:

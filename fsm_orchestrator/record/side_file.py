@@ -119,6 +119,23 @@ def checked(directory: Path, earlier: Earlier | None) -> Checked:
     return Checked(earlier.model_copy(update={"file": known}))
 
 
+def problem_in(lines: Iterable[bytes], earlier: Earlier) -> str | None:
+    """Return what is wrong with the lines of the whole file, for a person; None if nothing is."""
+    mark, last, count, size_bytes, digest = earlier.file, b"", 0, 0, ""
+    for line in lines:
+        last, count, size_bytes = line, count + 1, size_bytes + len(line)
+        digest = hashlib.sha256(digest.encode() + line.rstrip(b"\n")).hexdigest()
+    if (count, size_bytes, digest) != (mark.lines, mark.size_bytes, mark.sha256):
+        return "it is not the file that the checkpoint marks"
+    try:
+        moved = MovedInvocation.model_validate_json(last)
+    except declared.ValidationError:
+        return "its last line is no invocation"
+    if moved.totals != earlier.totals:
+        return "its last line comes to something else than the checkpoint says"
+    return None
+
+
 def _seen(mark: SideMark, status: os.stat_result) -> str | None:
     """Return what will tell an untouched file by; None where its times cannot.
 

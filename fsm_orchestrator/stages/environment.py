@@ -10,6 +10,7 @@ from typing import Final
 
 from fsm_orchestrator.config.given_types import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE, TRACE_STATE_VARIABLE
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
@@ -32,6 +33,8 @@ def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str
     both = {**_inherited(settings.env_inherit), **given}
     if settings.confine is not None:
         both.pop(AGENT_VARIABLE, None)
+    if TRACE_PARENT_VARIABLE in ours:
+        both.pop(TRACE_STATE_VARIABLE, None)  # it belongs to another parent
     return {
         **both,
         "PWD": _name_of(settings.cwd),

@@ -46,6 +46,32 @@ class GrowingLog:
         self._held_from = 0
         self._line = bytearray()
 
+    @classmethod
+    def of_end(cls, descriptor: int, bytes_max: int, masker: Masker, errors: str) -> GrowingLog:
+        """Return a log from a line on within its last bytes; no value is cut in two there.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        begin = os.fstat(descriptor).st_size - bytes_max
+        if begin <= 0:
+            return cls(errors=errors)
+        cut = begin + os.pread(descriptor, LINE_BYTES_MAX, begin).find(b"\n") + 1
+        around = masker.longest_bytes + UTF8_BYTES_MAX
+        at = max(0, cut - around)
+        data = os.pread(descriptor, cut + around - at, at)
+        for piece, is_value in masker.pieces(data.decode(errors="surrogateescape")):
+            end = at + len(piece.encode(errors="surrogateescape"))
+            if is_value and at < cut < end:
+                cut = end
+            at = end
+        return cls(cut, errors)
+
+    @property
+    def offset(self) -> int:
+        """How far it has been read."""
+        return self._offset
+
     def chunk(self, descriptor: int) -> bytes:
         """Read the next bytes; none when all that was printed has been read.
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.model.ending_words import problem_of
 from fsm_orchestrator.model.endings import (
@@ -249,6 +251,7 @@ class _One:
         ours = {
             **self._asked.our_variables,
             NUMBER_VARIABLE: str(self._number),
+            **_traced(self._asked.environment, self._number),
             **({} if cage is None else {"TMPDIR": cage.temporary}),
         }
         return Command(
@@ -285,6 +288,19 @@ class _One:
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
         """Look at nothing: what it printed is what there is to say of it."""
+
+
+def _traced(environment: Mapping[str, str], number: int) -> dict[str, str]:
+    """Return what tells a verification its own span; nothing where the attempt was told none."""
+    parent = environment.get(TRACE_PARENT_VARIABLE)
+    if parent is None:
+        return {}
+    from fsm_orchestrator.model.trace import parent_in, span_of_verification  # noqa: PLC0415 - few are traced
+
+    trace = parent_in({TRACE_PARENT_VARIABLE: parent})
+    if trace is None or trace.parent_id is None:
+        return {}
+    return {TRACE_PARENT_VARIABLE: trace.parent_of(span_of_verification(trace.parent_id, number))}
 
 
 def _settings_of(settings: StageSettings) -> StageSettings:

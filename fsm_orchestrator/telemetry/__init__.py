@@ -1,4 +1,6 @@
-"""Show a finished invocation to OpenTelemetry: ids, spans, metrics, the sending process.
+"""Show a finished invocation to OpenTelemetry: traces, metrics and logs, made from its events.
 
+Face: `handing` (after a run), `delivery` (by hand, and what came of it).
+Only `otlp` loads the SDK, in a process that has nothing else to do. Nothing here decides anything.
 May import: `explanation` and below.
 """

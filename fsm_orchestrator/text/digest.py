@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ _OWN: Final = ("_sha2", "_sha256", "hashlib")
 """Where Python has its own: from 3.12, before that, and in a build without."""
 
 
+@cache  # a name that is not found is looked for in every directory, each time anew
 def _sha256() -> Any:
     for name in _OWN[:-1]:
         try:

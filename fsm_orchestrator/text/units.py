@@ -151,3 +151,11 @@ def span_words(milliseconds: int) -> str:
     if hours:
         return f"{hours}h{minutes:02d}m"
     return f"{minutes}m{seconds:02d}s".removesuffix("00s")
+
+
+def size_words(count: int) -> str:
+    """Return `740 bytes`, `1.2 kB`, `14 MB`: rounded, for what was measured."""
+    for unit in ("TB", "GB", "MB", "kB"):
+        if (whole := count / _SIZES[unit.lower()]) >= 1:
+            return f"{whole:.1f} {unit}" if whole < 10 else f"{whole:.0f} {unit}"  # noqa: PLR2004
+    return "1 byte" if count == 1 else f"{count} bytes"

@@ -1,4 +1,5 @@
-"""Show runs in a browser: a local page that only reads.
+"""Show runs in a browser: a local page that only reads, for those who know its address.
 
-May import: `rendering`, `inspection` and below.
+Face: `server`.
+May import: `rendering`, `explanation`, `inspection` and below.
 """

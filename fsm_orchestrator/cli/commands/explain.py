@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from fsm_orchestrator.cli.screen import (
     shortened,
     shown,
 )
+from fsm_orchestrator.constants import SENT_FILE
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Cause, Explanation, NextStep
 from fsm_orchestrator.explanation.facts import FactForm, FactName
@@ -49,6 +51,16 @@ def explain_command(parameters: Mapping[str, Any]) -> int:
     typed = parameters["output_directory"]
     view = inspect_run(output_directory_of(typed), parameters["run_id"])
     explanation = explain(view, shown_path(typed))
+    if view.checkpoint is not None and view.checkpoint.notify:
+        from fsm_orchestrator.cli.untold import untold_sentences
+
+        warnings = (*explanation.warnings, *untold_sentences(view))
+        explanation = explanation.model_copy(update={"warnings": warnings})
+    if os.path.lexists(view.directory / SENT_FILE):
+        from fsm_orchestrator.cli.untaken import untaken_sentences
+
+        warnings = (*explanation.warnings, *untaken_sentences(view, shown_path(typed)))
+        explanation = explanation.model_copy(update={"warnings": warnings})
     out = console.stdout()
     if parameters["as_json"]:
         out.write(escaped(explanation.model_dump_json(indent=2)) + "\n")

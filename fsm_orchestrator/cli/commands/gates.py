@@ -10,6 +10,7 @@ from fsm_orchestrator.cli.gate_screen import INTERVAL_MS, gate_lines, screen_of,
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.sources.base import AskedToEndError
@@ -43,7 +44,7 @@ def gates_command(parameters: Mapping[str, Any]) -> int:
             else:
                 found = asking.ask()
         except AskedToEndError:
-            return 128 + (interrupts.first or 0)
+            return SIGNAL_BASE + (interrupts.first or 0)
     has_passed = all(one.decision.passed for one in found)
     if as_json:
         document = {

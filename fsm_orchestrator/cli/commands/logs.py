@@ -10,20 +10,22 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.style import Tone, paint
-from fsm_orchestrator.constants import CHECKPOINT_FILE, LOGS_DIRECTORY
 from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     inspect_run,
     output_directory_of,
     run_directory,
 )
-from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines, printed_since
-from fsm_orchestrator.inspection.quoting import secrets_of_record
-from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
+from fsm_orchestrator.inspection.logs import (
+    in_order_of_work,
+    last_lines,
+    name_of,
+    printed_since,
+    secrets_to_mask,
+)
 from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
-from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.text.search import LineSearch, SearchError
 from fsm_orchestrator.text.terminal import coloured_line, shown_line, without_colours
@@ -122,7 +124,7 @@ class _ShownLogs:
         self._open: Path | None = None
         """The log whose line has not ended where the output ends."""
         self._console = console.stdout()
-        self._known = self._known_now()
+        self._known = secrets_to_mask(self._directory)
 
     @property
     def is_unread(self) -> bool:
@@ -137,14 +139,16 @@ class _ShownLogs:
             wanted = printed_since(wanted, self._since)
         if not wanted:
             return
-        self._known = self._known_now().and_before(self._known)  # forgotten once it is done
+        self._known = secrets_to_mask(self._directory).and_before(
+            self._known
+        )  # forgotten once it is done
         masker = self._known.masker
-        width = max(len(_name(log)) for log in wanted)
+        width = max(len(name_of(log)) for log in wanted)
         for log in in_order_of_work(wanted):
             is_new = log.path not in self._readers
             reader = self._readers.setdefault(log.path, LogReader(log))
             mark = "!" if log.is_stderr else "|"
-            begin = self._coloured(f"{_name(log):<{width}} {mark}", log.stage) + " "
+            begin = self._coloured(f"{name_of(log):<{width}} {mark}", log.stage) + " "
             found = self._found(reader.new_pieces(masker, is_over=is_over))
             for piece in last_lines(found, self._lines if is_new else None):
                 self._console.send(self._shown(log.path, begin, *piece))
@@ -196,44 +200,9 @@ class _ShownLogs:
         self._open = None if is_end else path
         return console.inert(f"{text}\n" if is_end else text).encode(errors="surrogateescape")
 
-    def _known_now(self) -> KnownSecrets:
-        """Return the values to mask.
-
-        Raises:
-            CheckpointError: the checkpoint, which names them, cannot be understood.
-            UsageError: a secret is not known here, so that it could not be masked.
-        """
-        secrets = known_secrets(self._directory)
-        if secrets is NONE_KNOWN:  # but its events may know
-            secrets = secrets_of_record(self._directory)
-        if secrets is NONE_KNOWN:
-            raise CheckpointError(
-                "cannot show what the stages printed:"
-                f" {copyable(self._directory / CHECKPOINT_FILE)} cannot"
-                " be understood, so the values to mask are not known",
-                remedy=f"read the files in {copyable(self._directory / LOGS_DIRECTORY)}; they"
-                " are not masked",
-            )
-        if secrets.unknown:
-            names = ", ".join(secrets.unknown)
-            raise UsageError(
-                f"cannot show what the stages printed: the secret {names} is not set in the"
-                " environment, so it could not be masked",
-                remedy=f"set {names}, or read the files in"
-                f" {copyable(self._directory / LOGS_DIRECTORY)}; they"
-                " are not masked",
-            )
-        return secrets
-
     def _is_wanted(self, log: StageLog) -> bool:
         return (
             self._stage in {None, log.stage}
             and self._attempt in {None, log.attempt}
             and self._verification in {None, log.verification}
         )
-
-
-def _name(log: StageLog) -> str:
-    """Return how the lines of an attempt begin: the stage, and the number of a later attempt."""
-    name = log.stage if log.attempt == 1 else f"{log.stage}.{log.attempt}"
-    return f"{name}.verify.{log.verification}" if log.verification else name

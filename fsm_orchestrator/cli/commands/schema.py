@@ -26,6 +26,9 @@ _OF: Final[Mapping[SchemaName, str]] = {
     SchemaName.APPROVAL_REQUEST: "approvals/GATE.N.request.json: what people approve",
     SchemaName.APPROVAL_DECISION: "what a person signs: approval, denial, withdrawal",
     SchemaName.GATE_SIGNAL: "a statement's predicate: a gate's signal, with grounds",
+    SchemaName.VERIFICATION: "verify-bundle --json: what each link of a bundle comes to",
+    SchemaName.RUN_STATEMENT: "statement.json of a bundle: what a run was, and its members",
+    SchemaName.COMPARISON: "compare --json: what differs between two runs",
     SchemaName.FLEET: "fleet.json: what came of each run of a fleet",
     SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy is told",
 }

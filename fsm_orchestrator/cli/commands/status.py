@@ -22,7 +22,7 @@ from fsm_orchestrator.cli.summary import (
     starter_rows,
     summary_of,
 )
-from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.constants import REPORT_FILE, SENT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
@@ -83,6 +83,8 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
+        if untold := _untold(view):
+            document["untold"] = list(untold)
         out.write(json_text(document) + "\n")
     elif view.is_archived:
         out.show(_archived_text(view, width))
@@ -135,7 +137,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         ]
         if view.standing is Standing.SUSPENDED:
             rows.insert(1, ("go on", " ".join(continuing(view.holder))))
-        if view.holder.held_by is HeldBy.COMMAND:
+        if view.holder.held_by is HeldBy.COMMAND or view.holder.hears is not None:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
@@ -168,8 +170,27 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
-    told = [one for one in (*notes, place, view.trouble) if one is not None]
+    others = (*notes, *_untold(view), *_untaken(view, typed), place, view.trouble)
+    told = [one for one in others if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
+
+
+def _untold(view: InspectedRun) -> Sequence[str]:
+    """Return who could not be told of the end of the run."""
+    if view.checkpoint is None or not view.checkpoint.notify:
+        return ()
+    from fsm_orchestrator.cli.untold import untold_sentences
+
+    return untold_sentences(view)
+
+
+def _untaken(view: InspectedRun, typed: str) -> Sequence[str]:
+    """Return what OpenTelemetry has not taken of the run."""
+    if not os.path.lexists(view.directory / SENT_FILE):
+        return ()
+    from fsm_orchestrator.cli.untaken import untaken_sentences
+
+    return untaken_sentences(view, shown_path(typed))
 
 
 def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:

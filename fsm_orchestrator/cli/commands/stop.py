@@ -13,7 +13,7 @@ from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.inspection.run_directories import is_run_directory
 from fsm_orchestrator.inspection.stopping import stop_run
 from fsm_orchestrator.text.hidden import copyable, printable
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import ExitCode, HeldBy
 
 WAIT_MS: Final = 60_000
 
@@ -32,6 +32,8 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
         text = f"no run was at work in {copyable(typed)}"
         if holder is not None:
             text = f"stopped: process {holder.pid} released {copyable(typed)}"
+            if holder.held_by is HeldBy.LIBRARY:
+                text = f"{text}, and goes on with what else it does"
         console.stdout().write(printable(text) + "\n")
     status_command({"output_directories": (typed,), "run_id": None, "as_json": as_json})
     return ExitCode.DONE

@@ -67,7 +67,7 @@ class CommandGroup(click.Group):
         for group, names in COMMAND_GROUPS.items():
             shown = (*names, *others) if group == "Machine" else names
             with formatter.section(group):
-                formatter.write_dl([(f"{name:10}", COMMANDS[name]) for name in shown])
+                formatter.write_dl([(f"{name:13}", COMMANDS[name]) for name in shown])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Offer commands; once something is typed, also what may follow an omitted `run`."""

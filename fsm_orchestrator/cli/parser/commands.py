@@ -40,16 +40,29 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     """Return the command of that name, for what a lifecycle declares; None without such a name."""
     if name not in COMMANDS:
         return None
+    help_text = HELP.get(name, "")
     parameters = _PARAMETERS.get(name)
     if name in COMMAND_GROUPS["Answer"]:
         from fsm_orchestrator.cli.parser import answering
 
         parameters = answering.PARAMETERS[name]
+    elif name in COMMAND_GROUPS["Prove"]:
+        from fsm_orchestrator.cli.parser import proving
+
+        parameters = proving.PARAMETERS[name]
+    elif not help_text:
+        from fsm_orchestrator.cli.parser import keeping
+
+        if name == "archive":
+            return keeping.archive_group()
+        parameters, help_text = keeping.PARAMETERS[name], keeping.HELP[name]
     elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 
         if name == "config":
             return designing.config_group()
+        if name == "telemetry":
+            return designing.telemetry_group()
         parameters = designing.PARAMETERS[name]
     if name in SHORT_HELP:
         return LongCommand(
@@ -64,7 +77,7 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     kind = ManyAfterFrom if name == "init" else SectionedCommand
     return kind(
         name,
-        help=HELP[name],
+        help=help_text,
         short_help=COMMANDS[name],
         params=parameters(declared),
         callback=calls(name, f"{name}_command"),
@@ -231,12 +244,19 @@ def _watch(_declared: Declared) -> list[click.Parameter]:
     return lists_of_runs.watch_parameters()
 
 
+def _serve(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import lists_of_runs
+
+    return lists_of_runs.serve_parameters()
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "fleet": _fleet,
     "status": _status,
     "watch": _watch,
+    "serve": _serve,
     "explain": lambda _: [
         place(),
         earlier_run(),

@@ -23,6 +23,7 @@ from fsm_orchestrator.cli.parser.parameters import (
 from fsm_orchestrator.cli.parser.parts import (
     argument,
     calls,
+    earlier_run,
     in_full_option,
     json_option,
     output_directory,
@@ -60,6 +61,30 @@ def config_group() -> click.Group:
     )
     commands = [check, show]
     return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
+
+
+def telemetry_group() -> click.Group:
+    """Return the group `telemetry` with its command."""
+    export = SectionedCommand(
+        "export",
+        help="Send what was done in OUT to OpenTelemetry: every invocation that has ended and was"
+        " not taken before.\n\nExits with 0 if all of it was taken, else with 1.\n\n\b\nExample:\n "
+        " fsm-orchestrator telemetry export ./out",
+        params=[
+            output_directory(),
+            Section(
+                "Selection",
+                "--again",
+                is_flag=True,
+                help="Send again what was taken before. Sums count it twice.",
+            ),
+            earlier_run(),
+            json_option(),
+        ],
+        callback=calls("telemetry", "export_command"),
+    )
+    help_text, short = HELP["telemetry"], COMMANDS["telemetry"]
+    return click.Group("telemetry", [export], help=help_text, short_help=short)
 
 
 def _diagram(_declared: Declared) -> list[click.Parameter]:

@@ -8,15 +8,17 @@ from typing import Any
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import Directory, EarlierRun, Once, Section
+from fsm_orchestrator.cli.parser.parameters import Directory, EarlierRun, Once, Section, Whole
+from fsm_orchestrator.model.option_kinds import ARCHIVED_KEPT
 
 
 def calls(module: str, function: str) -> Callable[..., int]:
     """Return a callback that loads the command's module when it is called."""
 
     def callback(**parameters: Any) -> int:
-        command = getattr(import_module(f"fsm_orchestrator.cli.commands.{module}"), function)
-        return int(command(parameters))
+        name = module.replace("-", "_")
+        found = import_module(f"fsm_orchestrator.cli.commands.{name}")
+        return int(getattr(found, function.replace("-", "_"))(parameters))
 
     return callback
 
@@ -65,6 +67,17 @@ def json_option() -> click.Option:
 def in_full_option(help_text: str) -> click.Option:
     """Return the option for the whole of what is shown in brief without it."""
     return Section("Output", ("--all", "in_full"), is_flag=True, help=help_text)
+
+
+def keep_archived_option(section: str) -> click.Option:
+    """Return the option for how many archived runs an invocation leaves."""
+    return Once(
+        section,
+        "--keep-archived",
+        type=Whole(ARCHIVED_KEPT),
+        help="How many archived runs to leave in OUT when this one has ended: the oldest are"
+        " removed (default: none is).",
+    )
 
 
 def earlier_run() -> click.Option:

@@ -26,6 +26,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     one_of,
     parameter_type,
 )
+from fsm_orchestrator.cli.parser.parts import keep_archived_option
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
@@ -75,6 +76,13 @@ def output_options() -> list[click.Parameter]:
             "--log-output",
             is_flag=True,
             help="Log each line that a stage prints as an event.",
+        ),
+        Section(
+            section,
+            "--telemetry",
+            is_flag=True,
+            help="Show what was done to OpenTelemetry once it has ended: at"
+            " OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4318.",
         ),
         Section(
             section,
@@ -285,6 +293,7 @@ def _run_control_options() -> list[click.Parameter]:
             help="If a stage exits and leaves processes running: warn (the default) or fail the"
             " stage. The processes are ended either way.",
         ),
+        keep_archived_option(section),
         Once(
             section,
             "--config",

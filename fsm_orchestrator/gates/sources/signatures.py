@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, Self
 
@@ -23,6 +24,8 @@ from fsm_orchestrator.text.phrases import listed
 NAMESPACE: Final = "fsm-orchestrator.evidence"
 """Another than that of approvals: a key that signs evidence can approve nothing."""
 KEY_BYTES_MAX: Final = 1024**2
+_SSH_TIME: Final = "%Y%m%d%H%M%S"
+"""How ssh-keygen takes a time, in the zone that it is in."""
 _PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 _Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$")]
 
@@ -98,12 +101,17 @@ def without_tool(error: ToolError, tool: str) -> RefusedError:
 
 
 class SshTerms(NamedTuple):
-    """Whose SSH signatures count, and for what."""
+    """Whose SSH signatures count, and for what.
+
+    Attributes:
+        at: the time as of which keys are valid; None for now.
+    """
 
     allowed_signers: str
     principals: tuple[str, ...]
     revoked: str | None
     namespace: str
+    at: datetime | None = None
 
 
 class SshSignature:
@@ -125,13 +133,17 @@ class SshSignature:
             raise RefusedError(EvidenceProblem.UNSIGNED, said)
         for path in filter(None, (self._allowed, self._by.revoked)):
             readable(path)
-        if self._ask("check-novalidate") != 0:
+        if not self.is_whole():
             said = "its signature is not one of these bytes, or for another purpose"
             raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
         found = self._signer_by(self._allowed, self._by.revoked)
         if found is None:
             raise self._why_not()
         return found
+
+    def is_whole(self) -> bool:
+        """Say whether it is a signature of these bytes for this purpose, by whatever key."""
+        return self._ask("check-novalidate") == 0
 
     def is_of(self, principal: str) -> bool:
         """Say whether it is a principal's, whenever the key may have been valid."""
@@ -177,8 +189,12 @@ class SshSignature:
 
     def _ask(self, what: str, *words: str) -> int:
         last = ("-n", self._by.namespace, "-s", self._signature)
-        command = ("ssh-keygen", "-Y", what, *words, *last)
-        return run_tool(command, given=self._raw).code
+        at = self._by.at
+        if at is None or what != "verify":
+            return run_tool(("ssh-keygen", "-Y", what, *words, *last), given=self._raw).code
+        as_of = f"-Overify-time={at.astimezone(UTC):{_SSH_TIME}}"
+        command = ("ssh-keygen", "-Y", what, as_of, *words, *last)
+        return run_tool(command, given=self._raw, env={**os.environ, "TZ": "UTC"}).code
 
 
 def _without(option: str, allowed: bytes) -> bytes:

@@ -7,6 +7,8 @@ nothing of runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +23,13 @@ SHOWN_CHARACTERS_MAX: Final = 4_000
 """A longer text is cut: an argument may have a hundred thousand characters."""
 
 
-def page_environment() -> Environment:
-    """Return the environment that fills the templates.
+def _none(_name: str) -> None:
+    """Know no template."""
+
+
+@cache  # a process that shows many pages compiles their templates once
+def page_environment(others: Callable[[str], str | None] = _none) -> Environment:
+    """Return the environment that fills the templates; `others` are looked for first, by name.
 
     Raises:
         UsageError: Jinja2 is not installed.
@@ -38,7 +45,7 @@ def page_environment() -> Environment:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
-        loader=jinja2.FunctionLoader(_template),
+        loader=jinja2.FunctionLoader(lambda name: others(name) or template_text(name)),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -67,7 +74,8 @@ def marked(text: str) -> Markup:
     )
 
 
-def _template(name: str) -> str:
+def template_text(name: str) -> str:
+    """Return the text of a template, or of the style sheet `page.css`."""
     package = resources.files("fsm_orchestrator.rendering.html")
     found = package / name if name.endswith(".css") else package / "templates" / name
     return found.read_text(encoding="utf-8")

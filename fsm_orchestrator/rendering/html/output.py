@@ -16,6 +16,7 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.rendering.html.colours import Span, plain_of, spans_of
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
 
@@ -99,11 +100,15 @@ class Outputs:
         return plain_of(self._spans(text))
 
     def _spans(self, text: str) -> tuple[Span, ...]:
-        """Return the spans of what was masked; a value that only colours had parted is masked."""
-        spans = spans_of(text)
-        plain = plain_of(spans)
-        masked = self._masker.masked_end(plain)
-        return spans if masked == plain else (Span(masked),)
+        return masked_spans(text, self._masker)
+
+
+def masked_spans(text: str, masker: Masker) -> tuple[Span, ...]:
+    """Return the spans of what was masked; a value that only colours had parted is masked."""
+    spans = spans_of(text)
+    plain = plain_of(spans)
+    masked = masker.masked_end(plain)
+    return spans if masked == plain else (Span(masked),)
 
 
 def _shown(tail: Tail) -> tuple[str, bool]:

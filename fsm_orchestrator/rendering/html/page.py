@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, __version__
@@ -25,6 +25,7 @@ from fsm_orchestrator.rendering.html.last_words import last_words_of
 from fsm_orchestrator.rendering.html.looks import OUTCOMES, look_of_gate
 from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
+from fsm_orchestrator.rendering.html.seal import Seal
 from fsm_orchestrator.rendering.html.stages import stages_of, unreached_in
 from fsm_orchestrator.rendering.html.timeline import timeline_of
 from fsm_orchestrator.text.amounts import grouped
@@ -42,46 +43,55 @@ _SHOWN_ELSEWHERE: Final = (FactName.STDERR, FactName.STDOUT)
 """Facts that the top of the page and the stage itself show."""
 
 
-def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
+def page_of(
+    view: InspectedRun, shown: str, clock: Clock | None = None, seal: Seal | None = None
+) -> str:
     """Return the page of a run. `shown` is OUT as it is to stand in commands and paths.
 
-    With a fixed clock the page says nothing of the machine and the hour it was made on.
+    With a fixed clock the page says nothing of the machine and the hour it was made on. The page of
+    a run that was read from a bundle has a seal: what was verified of it.
 
     Raises:
         UsageError: Jinja2 is not installed.
     """
-    template = page_environment().get_template("page.html")
+    values = {**values_of(view, shown, clock), "seal": seal}
+    return page_environment().get_template("page.html").render(values)
+
+
+def values_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> dict[str, Any]:
+    """Return what the template of the page is filled with."""
     explanation = explain(view, shown)
     stages = stages_of(view, explanation)
     unreached = unreached_in(stages)
-    return template.render(
-        policy=POLICY,
-        explanation=explanation,
-        report=view.report,
-        is_archived=view.is_archived,
-        headline=headline_of(view, explanation),
-        command=shell_words(explanation.next_step.words or ()),
-        reverify=shell_words(explanation.next_step.reverify or ()),
-        path=path_of(view),
-        timeline=timeline_of(view),
-        grouped=grouped,
-        time_lines=_time_lines(explanation),
-        gate_row=gate_row,
-        evidence_words=evidence_words,
-        look_of_gate=look_of_gate,
-        outcomes=OUTCOMES,
-        giver_of=giver_of,
-        starter_of=starter_of,
-        revision_of=revision_of,
-        origin_line=origin_line,
-        stages=[one for one in stages if one not in unreached],
-        unreached=unreached,
-        last_words=last_words_of(stages),
-        shown_elsewhere=_SHOWN_ELSEWHERE,
-        history=history_of(view),
-        containment=_CONTAINMENT[view.report.containment],
-        origin=_origin(clock or SystemClock(), view),
-    )
+    return {
+        "policy": POLICY,
+        "explanation": explanation,
+        "report": view.report,
+        "is_archived": view.is_archived and view.bundle is None,
+        "seal": None,
+        "headline": headline_of(view, explanation),
+        "command": shell_words(explanation.next_step.words or ()),
+        "reverify": shell_words(explanation.next_step.reverify or ()),
+        "path": path_of(view),
+        "timeline": timeline_of(view),
+        "grouped": grouped,
+        "time_lines": _time_lines(explanation),
+        "gate_row": gate_row,
+        "evidence_words": evidence_words,
+        "look_of_gate": look_of_gate,
+        "outcomes": OUTCOMES,
+        "giver_of": giver_of,
+        "starter_of": starter_of,
+        "revision_of": revision_of,
+        "origin_line": origin_line,
+        "stages": [one for one in stages if one not in unreached],
+        "unreached": unreached,
+        "last_words": last_words_of(stages),
+        "shown_elsewhere": _SHOWN_ELSEWHERE,
+        "history": history_of(view),
+        "containment": _CONTAINMENT[view.report.containment],
+        "origin": _origin(clock or SystemClock(), view),
+    }
 
 
 def _time_lines(explanation: Explanation) -> tuple[str, ...]:

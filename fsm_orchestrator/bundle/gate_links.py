@@ -1,0 +1,371 @@
+"""The links of the gates: evidence, what people were asked to approve, and whether they have.
+
+Judged by the functions that judged it first, as of the end of the run; whose keys are whose, the
+files of the verifier say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from fsm_orchestrator.approvals.judging import Requests, Vote, judged
+from fsm_orchestrator.approvals.request import (
+    ApprovalPredicate,
+    NotARequestError,
+    RequestedFile,
+    StoredRequest,
+    predicate_of,
+)
+from fsm_orchestrator.approvals.store import Kept, StoredFile, kept_in
+from fsm_orchestrator.approvals.verifying import Signers
+from fsm_orchestrator.approvals.votes import votes_of
+from fsm_orchestrator.bundle.archive_links import Notes
+from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Requirement
+from fsm_orchestrator.bundle.members import MemberKind, kind_of
+from fsm_orchestrator.bundle.opened import MemberFacts
+from fsm_orchestrator.bundle.verified import Break
+from fsm_orchestrator.constants import APPROVALS_DIRECTORY
+from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
+from fsm_orchestrator.gates.sources.command import CommandSource, Reads
+from fsm_orchestrator.gates.sources.envelope import RefusedError
+from fsm_orchestrator.gates.sources.statement import About, StatementSource, StatementTerms
+from fsm_orchestrator.gates.sources.statement import judged as judged_statement
+from fsm_orchestrator.gates.subject import unnamed
+from fsm_orchestrator.model.approval import ApprovalState
+from fsm_orchestrator.model.evidence import (
+    EvidenceProblem,
+    SourceKind,
+    SubjectEntry,
+)
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.work import work_for
+from fsm_orchestrator.text.instants import instant
+from fsm_orchestrator.text.phrases import counted, listed
+from fsm_orchestrator.vocabulary import StateKind, Trigger
+
+_SHOWN_SUBJECTS: Final = 100
+"""How many of the things that evidence names a record has."""
+
+
+def _record(known: Known) -> Checkpoint:
+    if known.retelling is None:
+        raise AssertionError("chain")
+    return known.retelling.onward
+
+
+def _decisions(known: Known) -> tuple[GateDecision, ...]:
+    """Return the decisions in force."""
+    record = _record(known)
+    return record.decisions_in_force(record.outcome)
+
+
+def _judged_at(known: Known) -> datetime:
+    """Return the time as of which the gates were judged last: the end of a run that is done."""
+    record = _record(known)
+    passed = [one.at for one in record.transitions if one.trigger is Trigger.GATES_PASSED]
+    at = known.judged_at if record.is_done or not passed else passed[-1]
+    return instant(at or "")
+
+
+def evidence(known: Known) -> Notes:
+    """Verify that the evidence of each gate is there, and judge once more what it is about."""
+    decisions = _decisions(known)
+    found = [one for one in decisions if one.evidence is not None and one.passed]
+    named = _named_files(known, MemberKind.EVIDENCE)
+    _check_bytes(known, named)
+    for member in known.bundle.of_kind(MemberKind.EVIDENCE):
+        if member.name not in named:
+            known.not_verified.append(f"{member.name}: no decision names it")
+    typed = [one.gate for one in decisions if one.passed and one.evidence is None]
+    if typed:
+        known.not_verified.append(
+            f"{listed(typed)}: passed by what a person typed, which nothing proves"
+        )
+    if Requirement.EVIDENCE in known.wanted.requires:
+        _require_evidence(decisions)
+    if not found:
+        raise NotApplicableError("no gate was passed by evidence")
+    notes = [note for one in found if one.evidence is not None for note in _about(known, one)]
+    return (f"{counted(len(found), 'gate')} passed by evidence", *notes)
+
+
+def _require_evidence(decisions: tuple[GateDecision, ...]) -> None:
+    by_gate = {one.gate: one for one in decisions}
+    for gate in MANDATORY_RULES:
+        one = by_gate.get(gate)
+        if one is None or not one.passed or one.evidence is None:
+            raise BrokenError(Break.REQUIRED, f"the gate {gate} has not passed by evidence")
+
+
+def _named_files(known: Known, kind: MemberKind) -> dict[str, str]:
+    """Return the files of a kind that decisions name, with the digests that these have."""
+    if known.retelling is None:
+        raise AssertionError("chain")
+    named = dict(known.retelling.evidence)
+    for one in (each.evidence for each in _decisions(known)):
+        if one is not None and one.file is not None and one.statement_sha256 is not None:
+            named[one.file] = one.statement_sha256
+    return {name: sha256 for name, sha256 in named.items() if kind_of(name) is kind}
+
+
+def _check_bytes(known: Known, named: dict[str, str]) -> None:
+    """Hold files against the digests by which decisions name them."""
+    for name, sha256 in named.items():
+        member = known.bundle.members.get(name)
+        if member is None:
+            raise BrokenError(Break.MISSING, "a decision names it", member=name)
+        if member.sha256 != sha256:
+            said = f"it has the sha256 {member.sha256}, and a decision names {sha256}"
+            raise BrokenError(Break.OTHER_BYTES, said, member=name)
+
+
+def _about(known: Known, decision: GateDecision) -> Iterator[str]:
+    """Verify that evidence which passed a gate is about this run.
+
+    Yields:
+        what a reader should know of it.
+    """
+    record, one = _record(known), decision.evidence
+    if one is None or one.source is SourceKind.APPROVAL:
+        return
+    subject = () if record.subject is None else record.subject.entries
+    wanted = (*subject, *_work_before(record, decision.gate))
+    missing = unnamed(wanted, one.subject)
+    if one.subject and missing and len(one.subject) < _SHOWN_SUBJECTS:
+        said = f"{decision.gate}: it does not name {missing[0].name}"
+        raise BrokenError(EvidenceProblem.WRONG_SUBJECT, said, member=one.file)
+    if not one.subject:
+        yield f"{decision.gate}: its evidence names nothing that it is about"
+    source = record.sources.get(decision.gate)
+    if isinstance(source, StatementSource) or (
+        isinstance(source, CommandSource) and source.reads is not Reads.EXIT_CODE
+    ):
+        _judge_again(known, decision, source)
+    if one.signer is not None:
+        yield (
+            f"{decision.gate}: that {one.signer} has signed its evidence, the run has verified:"
+            " this did not"
+        )
+
+
+def _work_before(record: Checkpoint, gate: str) -> tuple[SubjectEntry, ...]:
+    """Return the artifacts that the evidence of a gate had to name when it was asked first."""
+    lifecycle = record.lifecycle
+    states = [
+        one.name
+        for one in lifecycle.state
+        if one.kind is StateKind.GATE and gate in lifecycle.judged_in(one)
+    ]
+    before = {
+        one.path
+        for completion in record.completed
+        for one in completion.artifacts
+        if any(lifecycle.comes_before(completion.stage, state) for state in states)
+    }
+    entries = work_for(record, gate, str, lambda: ())
+    return tuple(one for one in entries if one.name in before)
+
+
+def _judge_again(known: Known, decision: GateDecision, terms: StatementTerms) -> None:
+    """Judge the bytes of a statement by the function that has judged them first."""
+    record, one = _record(known), decision.evidence
+    if one is None or one.file is None:
+        return
+    made_at = one.issued_at if one.is_issued_by_file else None
+    about = About(
+        rule=record.lifecycle.gates[decision.gate],
+        subject=record.subject,
+        work=_work_before(record, decision.gate),
+        now=_judged_at(known),
+        made_at=None if made_at is None else instant(made_at),
+    )
+    raw = known.bundle.whole(one.file)
+    found = judged_statement(raw, terms, about, one.model_copy(update={"problem": None}))
+    if found.problem is not None:
+        said = f"{decision.gate}: {found.detail}"
+        raise BrokenError(found.problem, said, member=one.file)
+    if found.subject != one.subject:
+        said = f"{decision.gate}: it names other things than the decision says"
+        raise BrokenError(EvidenceProblem.WRONG_SUBJECT, said, member=one.file)
+
+
+def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
+    """Return the gates that people have opened."""
+    return [
+        (one, one.evidence.approval)
+        for one in _decisions(known)
+        if one.passed and one.evidence is not None and one.evidence.approval is not None
+    ]
+
+
+def requests(known: Known) -> Notes:
+    """Verify that what people were asked to approve is what the record says was run."""
+    asked = _asked(known)
+    _check_bytes(known, _named_files(known, MemberKind.APPROVAL))
+    if not asked:
+        raise NotApplicableError("no gate was opened by people")
+    for decision, state in asked:
+        request = _request(known, state)
+        for name, is_so in _bindings(known, decision, state, request.predicate):
+            if not is_so:
+                said = f"{decision.gate}: {name} is not what the record has"
+                raise BrokenError(Break.OTHER_THING, said, member=request.file)
+    return (f"{counted(len(asked), 'gate')} opened by people",)
+
+
+def _request(known: Known, state: ApprovalState) -> StoredRequest:
+    """Return the request by which a gate was opened."""
+    name = state.request
+    raw = None if name is None else known.bundle.data_of(name)
+    if name is None or raw is None:
+        raise BrokenError(Break.MISSING, "a decision names it", member=name)
+    try:
+        found = StoredRequest(0, name, raw, predicate_of(raw))
+    except NotARequestError as error:
+        raise BrokenError(Break.UNREADABLE, str(error), member=name) from None
+    if found.sha256 != state.request_sha256:
+        said = f"it has the sha256 {found.sha256}, and the decision names {state.request_sha256}"
+        raise BrokenError(Break.OTHER_BYTES, said, member=name)
+    return found
+
+
+def _bindings(
+    known: Known, decision: GateDecision, state: ApprovalState, asked: ApprovalPredicate
+) -> Iterator[tuple[str, bool]]:
+    """Yield everything that a request names, and whether the record has the same."""
+    record = _record(known)
+    runs = {record.run_id, *(one.run_id for one in record.home.copied_from)}
+    named = () if decision.evidence is None else decision.evidence.subject
+    yield "the run", asked.runId in runs
+    yield "the gate", asked.gate == decision.gate
+    yield "the gate state", asked.state == state.state and asked.state in record.lifecycle.states
+    yield "the cycle", asked.cycle == state.cycle
+    yield "the lifecycle", asked.lifecycle.sha256 == record.lifecycle_sha256
+    yield "the subject", asked.subject == (() if record.subject is None else record.subject.entries)
+    yield "what the decision names", not named or asked.named == named
+    for command in asked.commands:
+        settings = record.stages.get(command.stage)
+        words = None if settings is None else (settings.command, *settings.args)
+        yield f"the command of {command.stage}", command.argv == words
+        names = () if settings is None else tuple(sorted(settings.variable_names))
+        yield f"the environment of {command.stage}", command.environment == names
+        for file in command.files:
+            yield f"{file.path}, run by {command.stage},", _ran(record, command.stage, file)
+    for artifact in asked.artifacts:
+        yield f"the artifact {artifact.path}", _was_left(record, artifact)
+
+
+def _ran(record: Checkpoint, stage: str, file: RequestedFile) -> bool:
+    """Return whether a file that was approved is the one that a stage has run, if it has any."""
+    attempts = record.attempts_of(stage)
+    path = os.path.join(record.home.directory, file.path)
+    ran = [one.sha256 for one in attempts[-1].program if one.path == path] if attempts else []
+    return all(one in {None, file.sha256} for one in ran)
+
+
+def _was_left(record: Checkpoint, artifact: RequestedFile) -> bool:
+    """Return whether an artifact that was approved is one that a stage has left."""
+    path = os.path.join(record.home.directory, artifact.path)
+    left = [
+        one.sha256
+        for execution in record.executions
+        for one in execution.artifacts
+        if one.path == path
+    ]
+    return not left or artifact.sha256 in left
+
+
+def approvals(known: Known) -> Notes:
+    """Verify the signatures of the people who have opened a gate, as of the end of the run."""
+    asked = _asked(known)
+    is_required = Requirement.APPROVALS in known.wanted.requires
+    if not asked:
+        if is_required:
+            raise BrokenError(Break.REQUIRED, "no gate was opened by people")
+        raise NotApplicableError("no gate was opened by people")
+    notes: list[str] = []
+    for decision, state in asked:
+        notes += _approved(known, decision, state, is_required=is_required)
+    return (f"judged as of {_judged_at(known):%Y-%m-%d %H:%M:%S} UTC", *notes)
+
+
+def _approved(
+    known: Known, decision: GateDecision, state: ApprovalState, *, is_required: bool
+) -> Iterator[str]:
+    source = _record(known).sources.get(decision.gate)
+    if not isinstance(source, ApprovalSource):
+        said = f"{decision.gate}: the record has no terms by which people could open it"
+        raise BrokenError(Break.MISSING, said)
+    given = source.approval
+    if not given.unsigned and known.wanted.allowed_signers is None:
+        if is_required:
+            raise BrokenError(
+                Break.REQUIRED, "whose keys are whose is not known: --allowed-signers"
+            )
+        known.not_verified.append(f"{decision.gate}: who has approved, without --allowed-signers")
+        raise NotApplicableError("without --allowed-signers nobody knows whose keys are whose")
+    if given.unsigned and is_required:
+        said = f"{decision.gate}: approvals without a signature count, and prove nothing"
+        raise BrokenError(EvidenceProblem.UNSIGNED, said)
+    request = _request(known, state)
+    files = _kept(known, decision.gate, {one.file for one in state.answers})
+    others = tuple(one for one in files.requests if one.file != request.file)
+    found = Requests(request, request.predicate, others, files.used)
+    now = _judged_at(known)
+    try:
+        terms = _terms(known, given)
+        signers = None if given.unsigned else Signers(terms, now)
+        votes = votes_of(files, found, terms, signers)
+    except RefusedError as refused:
+        raise BrokenError(refused.problem, str(refused), member=request.file) from None
+    result = judged(found, votes, terms, now)
+    if result.problem is not None:
+        said = f"{decision.gate}: {result.detail}"
+        raise BrokenError(result.problem, said, member=request.file)
+    _same_votes(decision, state, votes, request)
+    if given.unsigned:
+        said = f"{decision.gate}: approvals are unsigned, and prove nothing"
+        known.not_verified.append(said)
+    yield f"{decision.gate}: {result.detail}"
+
+
+def _terms(known: Known, given: ApprovalTerms) -> ApprovalTerms:
+    """Return the terms of the run, with the files of the verifier."""
+    if given.unsigned:
+        return given
+    files = {
+        "allowed_signers": known.wanted.allowed_signers,
+        "revoked_keys": known.wanted.revoked_keys,
+    }
+    return given.model_copy(update=files)
+
+
+def _kept(known: Known, gate: str, answers: set[str]) -> Kept:
+    """Return what there is of a gate; of what people have said, what was there when it opened."""
+    found = kept_in(map(_stored, known.bundle.of_kind(MemberKind.APPROVAL)), gate)
+    then = tuple(one for one in found.sayings if one.file in answers)
+    if len(then) < len(answers):
+        missing = answers.difference(one.file for one in then)
+        raise BrokenError(Break.MISSING, "a decision names it", member=min(missing))
+    return found._replace(sayings=then)
+
+
+def _stored(member: MemberFacts) -> StoredFile:
+    name = member.name.removeprefix(f"{APPROVALS_DIRECTORY}/")
+    return StoredFile(name, lambda _: member.data or b"", str)
+
+
+def _same_votes(
+    decision: GateDecision, state: ApprovalState, votes: tuple[Vote, ...], request: StoredRequest
+) -> None:
+    """Hold the keys that count now against those of the decision."""
+    counted_then = {one.key for one in state.answers if one.counts and one.key is not None}
+    keys = {one.answer.key for one in votes if one.answer.problem is None}
+    if not counted_then <= keys:
+        said = f"{decision.gate}: other keys had been counted when it opened"
+        raise BrokenError(Break.OTHER_THING, said, member=request.file)

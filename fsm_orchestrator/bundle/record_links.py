@@ -1,0 +1,303 @@
+"""The links of the record: checkpoint, lifecycle, history, chain, report, and what follows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsm_orchestrator.bundle.archive_links import Notes
+from fsm_orchestrator.bundle.building import (
+    Contents,
+    config_bytes,
+    lifecycle_bytes,
+    predicate_of,
+    relation_bytes,
+    subject_of,
+    summary_of,
+)
+from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError
+from fsm_orchestrator.bundle.members import (
+    CONFIG_MEMBER,
+    LIFECYCLE_MEMBER,
+    RELATION_MEMBER,
+    STATEMENT_MEMBER,
+    SUMMARY_MEMBER,
+    MemberKind,
+)
+from fsm_orchestrator.bundle.opened import ChangedMeanwhileError
+from fsm_orchestrator.bundle.statement import ArtifactSummary, ChainSummary, statement_bytes
+from fsm_orchestrator.bundle.summary import summary_bytes
+from fsm_orchestrator.bundle.verified import Break
+from fsm_orchestrator.constants import (
+    CHECKPOINT_FILE,
+    EVENTS_FILE,
+    INVOCATIONS_FILE,
+    REPORT_FILE,
+)
+from fsm_orchestrator.disk.digests import Listed, list_digest
+from fsm_orchestrator.disk.peek import has_too_many_values
+from fsm_orchestrator.errors import CheckpointError
+from fsm_orchestrator.lifecycle.verification import verify
+from fsm_orchestrator.model.declared import ValidationError
+from fsm_orchestrator.record import report_check, side_file
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.checkpoint_reader import contradiction_in, shaped
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.retelling import LineProblem, NotFollowedError, Retelling
+from fsm_orchestrator.text.phrases import counted
+
+_NEWLINE: Final = b"\n"
+_NO_MACS: Final = "the MACs of checkpoint and events: their key stays on the machine of the run"
+
+
+def checkpoint(known: Known) -> Notes:
+    """Verify that the checkpoint has the shape of one."""
+    raw = known.data(CHECKPOINT_FILE)
+    if has_too_many_values(raw):
+        said = "it has more values than any record"
+        raise BrokenError(Break.UNREADABLE, said, member=CHECKPOINT_FILE)
+    try:
+        found = shaped(raw, CHECKPOINT_FILE)
+    except CheckpointError as error:
+        raise BrokenError(Break.UNREADABLE, str(error), member=CHECKPOINT_FILE) from None
+    known.checkpoint = found
+    known.not_verified.append(_NO_MACS)
+    return ()
+
+
+def _old_invocations(known: Known, found: Checkpoint) -> None:
+    """Hold what the checkpoint keeps of old invocations against their file."""
+    is_there = INVOCATIONS_FILE in known.bundle.members
+    if found.earlier is None:
+        if is_there:
+            said = "the checkpoint knows of no old invocations"
+            raise BrokenError(Break.UNLISTED, said, member=INVOCATIONS_FILE)
+        return
+    if not is_there:
+        said = "the checkpoint says that its old invocations are there"
+        raise BrokenError(Break.MISSING, said, member=INVOCATIONS_FILE)
+    problem = side_file.problem_in(known.bundle.lines(INVOCATIONS_FILE), found.earlier)
+    if problem is not None:
+        raise BrokenError(Break.OTHER_BYTES, problem, member=INVOCATIONS_FILE)
+
+
+def lifecycle(known: Known) -> Notes:
+    """Prove the lifecycle anew, and that the members which spell it out say the same."""
+    record = _checkpoint(known)
+    findings = verify(record.lifecycle)
+    if findings:
+        raise BrokenError(Break.NOT_PROVED, str(findings[0]), member=CHECKPOINT_FILE)
+    if record.lifecycle_sha256 != record.lifecycle.sha256:
+        said = "its digest is not that of the lifecycle in the checkpoint"
+        raise BrokenError(Break.OTHER_BYTES, said, member=CHECKPOINT_FILE)
+    for name, made in (
+        (LIFECYCLE_MEMBER, lifecycle_bytes(record)),
+        (RELATION_MEMBER, relation_bytes(record)),
+    ):
+        if known.data(name) != made:
+            said = "it is not the lifecycle in the checkpoint"
+            raise BrokenError(Break.NOT_DERIVED, said, member=name)
+    return (record.lifecycle.name,)
+
+
+def history(known: Known) -> Notes:
+    """Make the record again from its start, as a walk over the lifecycle."""
+    problem = contradiction_in(_checkpoint(known))
+    if problem is not None:
+        raise BrokenError(Break.NO_WALK, problem, member=CHECKPOINT_FILE)
+    return ()
+
+
+def chain(known: Known) -> Notes:
+    """Follow the events from the first to the last, and hold their end against the statement."""
+    record, said = _checkpoint(known), _said(known)
+    found = Retelling(record)
+    torn_bytes = 0
+    try:
+        for text in known.bundle.lines(EVENTS_FILE):
+            if not text.endswith(_NEWLINE):
+                torn_bytes = len(text)
+                break
+            found.follow(text[:-1])
+    except NotFollowedError as error:
+        line = found.line
+        raise BrokenError(error.problem, str(error), member=EVENTS_FILE, line=line) from None
+    except ChangedMeanwhileError:
+        why = "the file was changed while it was read"
+        raise BrokenError(Break.OTHER_BYTES, why, member=EVENTS_FILE) from None
+    if torn_bytes and found.onward.invocation.finished_at is not None:
+        why = "its last line is cut, and the run had ended"
+        raise BrokenError(LineProblem.NOT_A_LINE, why, member=EVENTS_FILE, line=found.line + 1)
+    end = ChainSummary(lastSeq=found.last_seq, head=found.head) if found.last_seq else None
+    if end != said:
+        why = f"the statement says that it ends with event {said.lastSeq}, {said.head}"
+        line = max(found.line, 1)
+        raise BrokenError(LineProblem.NOT_CHAINED, why, member=EVENTS_FILE, line=line)
+    known.retelling = found
+    known.judged_at = found.onward.invocation.finished_at or found.last_at
+    return (f"{counted(found.line, 'event')}", *_notes_on(known, found, torn_bytes))
+
+
+def _notes_on(known: Known, found: Retelling, torn_bytes: int) -> Notes:
+    notes = []
+    for gap in found.gaps:
+        if not gap.cause.loses_lines:
+            notes.append(
+                f"event {gap.seq}: a torn line of {counted(gap.cut_bytes, 'byte')} was cut off"
+            )
+            continue
+        said = (
+            f"event {gap.seq} is a gap ({gap.cause.value}): what was before it, up to event"
+            f" {gap.last_seq}, is as the checkpoint tells it"
+        )
+        notes.append(said)
+        known.not_verified.append(said)
+    if torn_bytes:
+        notes.append(f"behind them are {counted(torn_bytes, 'byte')} of a torn line")
+    return tuple(notes)
+
+
+def record(known: Known) -> Notes:
+    """Tell the checkpoint by the events alone, and compare."""
+    found = _retelling(known)
+    _old_invocations(known, found.onward)
+    different = found.difference()
+    if different is None:
+        return ()
+    lost = [one for one in found.gaps if one.cause.loses_lines]
+    if found.told is None and lost:
+        raise NotApplicableError(
+            f"the events before event {lost[-1].seq} are lost: the checkpoint alone has the record"
+        )
+    said = f"{different.field}: {different.detail}"
+    raise BrokenError(Break.NOT_DERIVED, said, member=CHECKPOINT_FILE)
+
+
+def report(known: Known) -> Notes:
+    """Make the report that the events tell, and compare."""
+    raw = known.data(REPORT_FILE)
+    if has_too_many_values(raw):
+        said = "it has more values than any report"
+        raise BrokenError(Break.UNREADABLE, said, member=REPORT_FILE)
+    try:
+        written = Report.model_validate_json(raw)
+    except ValidationError:
+        said = "it is not a report of this program"
+        raise BrokenError(Break.UNREADABLE, said, member=REPORT_FILE) from None
+    if written.to_json() != raw:
+        said = "it is not written as a run writes it"
+        raise BrokenError(Break.UNREADABLE, said, member=REPORT_FILE)
+    found = _retelling(known)
+    # Where the record cannot be told by the events, the link before says so.
+    told = _told(found)
+    ended = found.ended
+    is_closed = ended is not None and ended.closure_ready and told.invocation.exit_code == 0
+    checked = report_check.checked(written, told, lambda: is_closed)
+    if checked.contradicted:
+        said = f"it says otherwise: {', '.join(checked.contradicted)}"
+        raise BrokenError(Break.NOT_DERIVED, said, member=REPORT_FILE)
+    has_failed = any(one.operation is not None for one in written.stage_executions)
+    is_behind = checked.report is not written
+    if written.closure_ready is not is_closed and not (has_failed or is_behind):
+        said = "closure_ready: the events say otherwise"
+        raise BrokenError(Break.NOT_DERIVED, said, member=REPORT_FILE)
+    known.report = checked.report
+    if is_behind:
+        return ("it is behind the events, for the run was killed: what follows goes by them",)
+    return ()
+
+
+def _told(found: Retelling) -> Checkpoint:
+    """Return the record by the events, with what a checkpoint has of its own file."""
+    own = found.onward
+    if found.told is None:
+        return own
+    return found.told.model_copy(
+        update={
+            "last_event_seq": own.last_event_seq,
+            "last_event_sha256": own.last_event_sha256,
+            "open_attempts": own.open_attempts,
+        }
+    )
+
+
+def derived(known: Known) -> Notes:
+    """Make the statement, the VSA and the config from the record, and compare bytes."""
+    onward, written, said = _retelling(known).onward, known.report, known.statement
+    if written is None or said is None:
+        raise AssertionError("report")
+    predicate = said.predicate
+    contents = Contents(
+        predicate.members,
+        predicate.logs,
+        {(one.stage, one.path): one.contents for one in predicate.artifacts},
+    )
+    made = predicate_of(onward, written, predicate.chain, contents)
+    own = tuple(one for one in predicate.members if one.name == REPORT_FILE)
+    subject = subject_of(onward, own)
+    for name, data in (
+        (STATEMENT_MEMBER, statement_bytes(subject, made)),
+        (SUMMARY_MEMBER, summary_bytes(subject, summary_of(onward, written))),
+        (CONFIG_MEMBER, config_bytes(onward)),
+    ):
+        if known.data(name) != data:
+            why = "it is not what the record says"
+            raise BrokenError(Break.NOT_DERIVED, why, member=name)
+    return ()
+
+
+def artifacts(known: Known) -> Notes:
+    """Hold the artifacts that are in the archive against what their stages left."""
+    if known.statement is None:
+        raise AssertionError("statement")
+    listed = known.statement.predicate.artifacts
+    if not listed:
+        raise NotApplicableError("the run has left no artifact that was expected")
+    there = [one for one in listed if one.contents]
+    named = {each.member for one in there for each in one.contents}
+    for member in known.bundle.of_kind(MemberKind.ARTIFACT):
+        if member.name not in named:
+            said = "it is a file of no artifact"
+            raise BrokenError(Break.UNLISTED, said, member=member.name)
+    for one in there:
+        _artifact(known, one)
+    if not there:
+        said = f"{counted(len(listed), 'artifact')} by digest alone, not in the bundle"
+        known.not_verified.append(f"what the artifacts hold: {said}")
+        raise NotApplicableError(said)
+    return (f"{counted(len(there), 'artifact')} in the bundle",)
+
+
+def _artifact(known: Known, one: ArtifactSummary) -> None:
+    for each in one.contents:
+        member = known.bundle.members.get(each.member)
+        if member is None:
+            raise BrokenError(Break.MISSING, "it is not in the archive", member=each.member)
+        if (member.sha256, member.size_bytes) != (each.sha256, each.sizeBytes):
+            said = f"it is not the file {each.path or one.path} that the statement names"
+            raise BrokenError(Break.OTHER_BYTES, said, member=each.member)
+    found = [Listed(each.path, each.sha256, each.sizeBytes) for each in one.contents]
+    if one.files is None:
+        is_right = [each.path for each in found] == [""] and found[0].sha256 == one.sha256
+    else:
+        is_right = len(found) == one.files and list_digest(found) == one.sha256
+    if not is_right:
+        said = f"the artifact {one.path} of {one.stage} was another when its stage had left it"
+        raise BrokenError(Break.OTHER_BYTES, said, member=one.contents[0].member)
+
+
+def _checkpoint(known: Known) -> Checkpoint:
+    if known.checkpoint is None:
+        raise AssertionError("checkpoint")
+    return known.checkpoint
+
+
+def _retelling(known: Known) -> Retelling:
+    if known.retelling is None:
+        raise AssertionError("chain")
+    return known.retelling
+
+
+def _said(known: Known) -> ChainSummary:
+    if known.statement is None:
+        raise AssertionError("statement")
+    return known.statement.predicate.chain

@@ -1,0 +1,92 @@
+"""The SLSA Verification Summary Attestation (VSA) beside the statement.
+
+For consumers that know only those: whether the run may be closed, and about which digests. It is a
+member like others, listed in the statement.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from fsm_orchestrator.bundle.statement import STATEMENT_TYPE, document_bytes
+from fsm_orchestrator.model.base import Many, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field
+from fsm_orchestrator.model.evidence import SubjectEntry
+
+SUMMARY_TYPE: Final = "https://slsa.dev/verification_summary/v1"
+VERIFIER: Final = "urn:fsm-orchestrator"
+LEVEL_PASSED: Final = "FSM_ORCHESTRATOR_CLOSURE_READY"
+LEVEL_FAILED: Final = "FAILED"
+
+
+class VerificationResult(StrEnum):
+    """What the verification of the subjects came to."""
+
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+
+
+class Verifier(StrictModel):
+    """Who verified."""
+
+    id: Literal["urn:fsm-orchestrator"] = Field(description="This program.")
+    version: dict[str, str] = Field(
+        description="The version of the program whose invocation ended last, by its name."
+    )
+
+
+class Resource(StrictModel):
+    """Something that counted, by its digest."""
+
+    uri: str = Field(description="Its name.")
+    digest: dict[str, Sha256] = Field(description="SHA-256 of it, in hexadecimal.")
+
+
+class SummaryPredicate(BaseModel):
+    """What was verified, by what, and what it came to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    verifier: Verifier = Field(description="Who verified.")
+    timeVerified: Timestamp | None = Field(
+        description="When the run's latest invocation ended; null where it was killed."
+    )
+    resourceUri: str = Field(description="The run.")
+    policy: Resource = Field(description="The lifecycle, by the digest of its relation.")
+    inputAttestations: Annotated[tuple[Resource, ...], Many] = Field(
+        description="The evidence and the approvals that its gates went by."
+    )
+    verificationResult: VerificationResult = Field(
+        description="PASSED only if the run may be closed."
+    )
+    verifiedLevels: tuple[str, ...] = Field(
+        description="FSM_ORCHESTRATOR_CLOSURE_READY, or FAILED."
+    )
+
+
+class SummaryStatement(BaseModel):
+    """A VSA: an in-toto Statement v1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(
+        alias="_type", description="The type of an in-toto statement."
+    )
+    subject: Annotated[tuple[SubjectEntry, ...], Many, Field(min_length=1)] = Field(
+        description="As the statement of the run has them."
+    )
+    predicateType: Literal["https://slsa.dev/verification_summary/v1"] = Field(
+        description="The type of the predicate."
+    )
+    predicate: SummaryPredicate = Field(description="What was verified.")
+
+
+def summary_bytes(subject: tuple[SubjectEntry, ...], predicate: SummaryPredicate) -> bytes:
+    """Return the bytes of a VSA."""
+    return document_bytes(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [one.model_dump(mode="json") for one in subject],
+            "predicateType": SUMMARY_TYPE,
+            "predicate": predicate.model_dump(mode="json"),
+        }
+    )

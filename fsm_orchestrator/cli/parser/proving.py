@@ -1,0 +1,123 @@
+"""The parameters of the commands that prove to others what a run did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import click
+
+from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Section
+from fsm_orchestrator.cli.parser.parts import (
+    argument,
+    earlier_run,
+    in_full_option,
+    json_option,
+    output_directory,
+)
+from fsm_orchestrator.lifecycle.source import Declared
+
+
+def _bundle(_declared: Declared) -> list[click.Parameter]:
+    """Return the parameters of `bundle`."""
+    contents, signing = "Contents", "Signing"
+    return [
+        output_directory(),
+        argument("file", FilePath("FILE")),
+        Section(
+            contents,
+            "--without-logs",
+            is_flag=True,
+            help="Leave out what stages and gates printed.",
+        ),
+        Section(
+            contents,
+            "--with-artifacts",
+            is_flag=True,
+            help="Put in the artifacts themselves (default: their digests).",
+        ),
+        Section(
+            signing,
+            ("--key", "keys"),
+            multiple=True,
+            type=FilePath("KEY"),
+            help="Sign with this key: an SSH key, or its .pub where an agent has it; or an ed25519"
+            " key in PEM, for DSSE and Sigstore. Repeatable.",
+        ),
+        Once(
+            "Run",
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="As for a run: the key that the record is proved by.",
+        ),
+        earlier_run(),
+        Section("Output", "--force", is_flag=True, help="Replace FILE if it is there."),
+        json_option(),
+    ]
+
+
+def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
+    """Return the parameters of `verify-bundle`."""
+    by = "By what"
+    return [
+        argument("file", FilePath("FILE")),
+        Once(
+            by,
+            "--allowed-signers",
+            type=FilePath("SIGNERS"),
+            help="Which SSH keys are whose, as ssh-keygen(1) has it: who has signed the bundle, and"
+            " who has approved.",
+        ),
+        Once(
+            by,
+            "--revoked-keys",
+            type=FilePath("KEYS"),
+            help="SSH keys that count no more: a list of them, or a KRL.",
+        ),
+        Section(
+            by,
+            ("--public-key", "public_keys"),
+            multiple=True,
+            type=FilePath("PEM"),
+            help="An ed25519 key in PEM that may have signed the bundle, as DSSE. Repeatable.",
+        ),
+        Once(
+            by,
+            "--expect-head",
+            type=NonEmpty("DIGEST"),
+            help="The digest that the chain of the run's events has to end with, from elsewhere:"
+            " events_head.sha256 of a report that you trust.",
+        ),
+        Section(
+            by,
+            ("--require", "required"),
+            multiple=True,
+            type=NonEmpty("WHAT"),
+            help="What has to be proved beside, with commas: signature (whose it is), approvals"
+            " (people have signed them), evidence (policy, ci and review passed by it).",
+        ),
+        Once(
+            "Output",
+            "--html",
+            type=FilePath("PAGE"),
+            help="Write the page of the run, with a seal of what was verified; - writes it to"
+            " stdout.",
+        ),
+        json_option(),
+    ]
+
+
+def _compare(_declared: Declared) -> list[click.Parameter]:
+    return [
+        argument("a", FilePath("A")),
+        argument("b", FilePath("B"), "[B]", required=False),
+        in_full_option("Show every difference, and what is the same."),
+        json_option(),
+    ]
+
+
+PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
+    "bundle": _bundle,
+    "verify-bundle": _verify_bundle,
+    "compare": _compare,
+}

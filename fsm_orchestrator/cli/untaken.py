@@ -1,0 +1,25 @@
+"""What a collector has not taken of a run, on screens. Loaded only where something was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fsm_orchestrator.cli.formatting import command_line
+from fsm_orchestrator.telemetry.note import read_notes
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.inspection.inspected_run import InspectedRun
+
+
+def untaken_sentences(view: InspectedRun, typed: str) -> Sequence[str]:
+    """Return what was not taken, and what sends it; nothing where all was, or nothing was sent."""
+    untaken = read_notes(view.directory, view.report.run_id).untaken
+    if not untaken:
+        return ()
+    earlier = ("--run-id", view.report.run_id) if view.is_archived else ()
+    command = command_line("telemetry", "export", typed, *earlier)
+    last = untaken[-1]
+    more = f" (nor {len(untaken) - 1} before it)" if len(untaken) > 1 else ""
+    what = f"invocation {last.invocation}{more} was not taken"
+    return (f"telemetry: {what}: {last.problem}; send it: {command}",)

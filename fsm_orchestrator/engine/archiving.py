@@ -1,0 +1,71 @@
+"""The earlier run in the directory of a new one goes to the archive, its artifacts with it.
+
+What the new run goes by is copied, and stays as well: inputs that it declares, programs, files of
+its gates, and artifacts of which it takes stale ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.disk.taken_along import Along, artifacts_named
+from fsm_orchestrator.text.hidden import copyable
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.disk.held import HeldDirectory
+    from fsm_orchestrator.preparation.preparation import Preparation
+
+
+def archived_before(
+    preparation: Preparation, home: HeldDirectory, earlier: tuple[Path, ...]
+) -> Preparation:
+    """Archive what an earlier run left, which is `earlier`; warn of artifacts that cannot be moved.
+
+    Raises:
+        OSError: a file of the run cannot be moved.
+    """
+    named = artifacts_named(home.path) if earlier else ()
+    along = _along(named, home.path, _gone_by(preparation)) if named else None
+    staying = archive.archive_run(home, earlier, along)
+    if not staying:
+        return preparation
+    warnings = preparation.masker.mask_all(
+        f"the artifact {copyable(home.path / one.path)} of the run before is not archived with it:"
+        f" {files.reason(one.why)}"
+        for one in staying
+    )
+    draft = preparation.checkpoint
+    known = draft.invocation.warnings
+    return preparation._replace(checkpoint=draft.with_invocation(warnings=(*known, *warnings)))
+
+
+def _along(named: Iterable[str], home: Path, gone_by: Iterable[str]) -> Along:
+    """Return how each artifact is taken along."""
+    needed = tuple(dict.fromkeys(gone_by))
+    copied = tuple(one for one in named if any(_is_needed(home / one, other) for other in needed))
+    return Along(tuple(one for one in named if one not in copied), copied)
+
+
+def _is_needed(path: Path, needed: str) -> bool:
+    other = Path(needed)
+    is_inside = path.is_relative_to(other) or other.is_relative_to(path)
+    return is_inside or fnmatch(str(path), needed)
+
+
+def _gone_by(preparation: Preparation) -> Iterator[str]:
+    """Yield the paths, and patterns of paths, that the new run goes by."""
+    for one in preparation.settings.values():
+        yield one.command
+        yield from one.inputs
+        yield from (first for first, *_ in one.verify)
+        yield from (each.json_schema for each in one.contracts if each.json_schema is not None)
+        if one.allow_stale:
+            yield from one.artifact_paths
+    for source in preparation.checkpoint.sources.values():
+        yield from (*source.files, *source.authorities)
+    given = preparation.config.subject
+    yield from () if given is None else given.files

@@ -1,0 +1,52 @@
+"""Which end an invocation came to, and whether somebody has been told of just that before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_never
+
+from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.json_output import json_value
+from fsm_orchestrator.vocabulary import StageStatus, Standing, ToldEnd
+
+
+def end_of(report: Report, directory: Path) -> ToldEnd:
+    """Return the end of the invocation that a report tells of, each by one word alone."""
+    if report.was_asked_to_end:
+        return ToldEnd.INTERRUPTED
+    match standing_of(report, directory, None):
+        case Standing.DONE:
+            return ToldEnd.DONE
+        case Standing.NOT_CLOSABLE:
+            return ToldEnd.NOT_CLOSABLE
+        case Standing.WAITING:
+            return ToldEnd.WAITING
+        case Standing.BLOCKED:
+            return ToldEnd.BLOCKED
+        case Standing.FAILED:
+            return ToldEnd.FAILED
+        case Standing.TIMEOUT:
+            return ToldEnd.TIMEOUT
+        case Standing.INTERRUPTED | Standing.WORKING | Standing.SUSPENDED:
+            return ToldEnd.INTERRUPTED
+        case other:
+            assert_never(other)
+
+
+def standing_digest(report: Report, end: ToldEnd) -> str:
+    """Return what is equal for two ends after which a run stands as before.
+
+    That is so where nothing was run between them, and the same gates refuse for the same reasons
+    or the same requests wait for the same people.
+    """
+    attempts = [
+        (one.stage, one.attempt)
+        for invocation in (*report.earlier_invocations, report.latest)
+        for one in invocation.stage_executions
+        if one.status is not StageStatus.SKIPPED
+    ]
+    awaited = [(one.gate, one.request, one.given, one.needed) for one in report.waiting_for]
+    said = (end, report.current_state, report.blocked_reason_codes, awaited, attempts[-1:])
+    return sha256_of(json_value(said).encode())[:32]

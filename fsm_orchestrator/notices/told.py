@@ -1,0 +1,105 @@
+"""What was told of the ends of a run, and what could not be: a line for each way and end.
+
+The file lies beside the record and is none of it: an ended run's record is not changed. Nothing
+is decided by it but whether somebody is told again; who forges a line silences a notice, and
+nothing else. It goes to the archive with its run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+from fsm_orchestrator.constants import NOTICES_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.model.base import Count, Ordinal, RunId, SchemaVersion, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field, ValidationError
+from fsm_orchestrator.vocabulary import ToldEnd
+
+SIZE_BYTES_MAX: Final = 256 * 1024
+"""The size beyond which a file is begun again with its last lines."""
+KEPT_BYTES: Final = 64 * 1024
+
+
+class Told(StrictModel):
+    """One end of a run, told in one way, or not told."""
+
+    schema_version: SchemaVersion = Field(description="Version of this format.")
+    run_id: RunId = Field(description="Identifies the run.")
+    invocation: Ordinal = Field(description="Number of the invocation that had ended.")
+    at: Timestamp = Field(description="When telling was over, in UTC.")
+    event: ToldEnd = Field(description="The end that was told.")
+    standing: Annotated[str, Field(max_length=64)] = Field(
+        description="Equal for two ends after which the run stands as before."
+    )
+    name: Annotated[str, Field(max_length=64)] = Field(description="Tells this way from others.")
+    to: Annotated[str, Field(max_length=4096)] = Field(description="The way, for people.")
+    tries: Count = Field(description="How often it was tried.")
+    problem: Annotated[str, Field(max_length=1000)] | None = Field(
+        description="Why it could not be delivered; null where it was."
+    )
+
+    @property
+    def sentence(self) -> str:
+        """Who was not told, and why, for a person."""
+        times = "" if self.tries <= 1 else f" ({self.tries} tries)"
+        return f"{self.event.value} was not told: {self.to}: {self.problem}{times}"
+
+
+def told_of(directory: Path, run_id: str) -> tuple[Told, ...]:
+    """Return what was told of a run whose files are in `directory`, oldest first."""
+    try:
+        data = files.read_bounded(directory / NOTICES_FILE, SIZE_BYTES_MAX * 2)
+    except OSError:
+        return ()
+    lines = (_parsed(line) for line in data.split(b"\n"))
+    return tuple(one for one in lines if one is not None and one.run_id == run_id)
+
+
+def untold_of(directory: Path, run_id: str) -> tuple[Told, ...]:
+    """Return what could not be delivered of the end that was told last, one for each way."""
+    known = told_of(directory, run_id)
+    latest = {one.name: one for one in known if one.invocation == known[-1].invocation}
+    return tuple(one for one in latest.values() if one.problem is not None)
+
+
+def note(directory: Path, lines: tuple[Told, ...]) -> OSError | None:
+    """Add lines to the file; return why that cannot be done, None where it was."""
+    path = directory / NOTICES_FILE
+    data = b"".join(one.model_dump_json().encode() + b"\n" for one in lines)
+    try:
+        _make_room(path)
+        descriptor = files.open_append(path, mode=0o600)
+        try:
+            size_bytes = os.fstat(descriptor).st_size
+            if size_bytes and os.pread(descriptor, 1, size_bytes - 1) != b"\n":
+                data = b"\n" + data  # a torn line
+            files.write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return error
+    return None
+
+
+def _make_room(path: Path) -> None:
+    """Begin a long file again with its last lines."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.lstat(path).st_size <= SIZE_BYTES_MAX:
+            return
+        data = files.read_bounded(path, SIZE_BYTES_MAX * 2)
+        kept = data[-KEPT_BYTES:]
+        files.replace_file(path, kept[kept.find(b"\n") + 1 :], mode=0o600)
+
+
+def _parsed(line: bytes) -> Told | None:
+    """Return what a line says; None if it is none of ours, or torn."""
+    if not line:
+        return None
+    with contextlib.suppress(ValidationError, ValueError, RecursionError):
+        json.loads(line)
+        return Told.model_validate_json(line)
+    return None

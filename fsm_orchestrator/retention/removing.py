@@ -1,0 +1,82 @@
+"""Removes archived runs, each as a whole: renamed first, and what is so called is removed later.
+
+A kill at any moment leaves a run whole under its name, or gone; the next removal finishes what is
+left of it. No link is followed, and nothing on another file system is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.disk.held import HeldDirectory
+
+REMOVING: Final = ".removing."
+"""What the directory of an archived run is called, before its name, while it is removed. No run is
+called so: an id begins with a letter or a digit."""
+_OWNERS_ALL: Final = 0o700
+
+
+def give_up(output: HeldDirectory, name: str) -> None:
+    """Let an archived run be gone: what is left of it has a name that no run has.
+
+    Raises:
+        OSError: it cannot be renamed, and is whole.
+    """
+    with files.below(output, ARCHIVE_DIRECTORY, may_make=False) as archive:
+        new, number = f"{REMOVING}{name}", 1
+        while os.path.lexists(archive.path / new):
+            number += 1
+            new = f"{REMOVING}{name}.{number}"
+        both = {"src_dir_fd": archive.descriptor, "dst_dir_fd": archive.descriptor}
+        files.perform(SystemCall.RENAME, os.rename, name, new, **both)
+        files.sync(archive.descriptor)
+
+
+def remove_given_up(output: HeldDirectory) -> tuple[OSError, ...]:
+    """Remove what is left of runs that are given up; return why some cannot be removed."""
+    return tuple(_removed(output))
+
+
+def _removed(output: HeldDirectory) -> Iterator[OSError]:
+    try:
+        with files.below(output, ARCHIVE_DIRECTORY, may_make=False) as archive:
+            device = archive.identity.device
+            for name in sorted(os.listdir(archive.descriptor)):
+                if name.startswith(REMOVING):
+                    try:
+                        _remove(name, archive.descriptor, device)
+                    except OSError as error:
+                        yield error
+            files.sync(archive.descriptor)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield error
+
+
+def _remove(name: str, above: int, device: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        status = os.stat(name, dir_fd=above, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            files.perform(SystemCall.UNLINK, os.unlink, name, dir_fd=above)
+            return
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        if status.st_mode & _OWNERS_ALL != _OWNERS_ALL:  # a stage may have shut it
+            os.chmod(name, _OWNERS_ALL, dir_fd=above)
+        descriptor = os.open(name, flags, dir_fd=above)
+        try:
+            if os.fstat(descriptor).st_dev != device:
+                raise OSError(errno.EXDEV, "something is mounted there", name)
+            for one in os.listdir(descriptor):
+                _remove(one, descriptor, device)
+        finally:
+            os.close(descriptor)
+        os.rmdir(name, dir_fd=above)

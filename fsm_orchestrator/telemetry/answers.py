@@ -1,0 +1,86 @@
+"""What a collector answers: whether it has taken all that was sent, and why not, in words.
+
+Loaded with the SDK alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import requests
+
+BATCH: Final = 512
+"""How many spans or records go into one request."""
+
+
+_OK, _REDIRECTED = 200, 300
+
+
+class NotTakenError(Exception):
+    """What is sent was not taken; the exporter does not try again by itself."""
+
+
+class Session(requests.Session):
+    """Passes requests on, and raises unless a collector has taken all that was in one."""
+
+    def __init__(self, answer: Callable[[bytes], int]) -> None:
+        super().__init__()
+        self._answer = answer
+        self.problem: str | None = None
+
+    def request(self, *words: Any, **options: Any) -> requests.Response:
+        """Send a request."""
+        self.problem = None
+        try:
+            response = super().request(*words, **options)
+        except requests.RequestException as error:
+            self.problem = _trouble(error)
+            raise NotTakenError(self.problem) from None
+        if not _OK <= response.status_code < _REDIRECTED:
+            reason = response.reason or ""
+            self.problem = f"the collector answered HTTP {response.status_code} {reason}".rstrip()
+        else:
+            self.problem = self._refused(response)
+        return response
+
+    def _refused(self, response: requests.Response) -> str | None:
+        try:
+            refused = self._answer(response.content)
+        except Exception:  # noqa: BLE001 - protobuf's own errors
+            return "what answered is no collector: its answer is not OTLP"
+        return f"the collector refused {refused} of them" if refused else None
+
+
+def _trouble(error: requests.RequestException) -> str:
+    """Say what kept a request from being answered; an address may hold a password."""
+    match error:
+        case requests.exceptions.SSLError():
+            return "no secure connection to the collector can be made"
+        case requests.exceptions.ConnectTimeout():
+            return "the collector cannot be reached in time"
+        case requests.exceptions.Timeout():
+            return "the collector did not answer in time"
+        case requests.exceptions.ConnectionError():
+            return "there is no connection to the collector"
+        case _:
+            return f"the collector's address cannot be used ({type(error).__name__})"
+
+
+def ship(session: Session, batches: Iterator[Any], export: Callable[[Any], Any]) -> None:
+    """Export one batch after another.
+
+    Raises:
+        NotTakenError: one was not taken, and none after it was sent.
+    """
+    for batch in batches:
+        session.problem = "nothing was sent"
+        export(batch)
+        if session.problem is not None:
+            raise NotTakenError(session.problem)
+
+
+def batches(all_of_them: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield what is sent in parts of which each fits into a request."""
+    for first in range(0, len(all_of_them), BATCH):
+        yield all_of_them[first : first + BATCH]

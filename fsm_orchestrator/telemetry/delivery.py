@@ -1,0 +1,167 @@
+"""The delivery of a run: which of its invocations are sent, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.constants import SCHEMA_VERSION
+from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.preparation.tracing import NOT_INSTALLED, is_installed
+from fsm_orchestrator.telemetry.invocation_spans import spans_of
+from fsm_orchestrator.telemetry.lines import lines_of
+from fsm_orchestrator.telemetry.measures import measures_of
+from fsm_orchestrator.telemetry.note import Note, Noted, now, read_notes, write_note
+from fsm_orchestrator.telemetry.parcel import Parcel, Sent
+from fsm_orchestrator.telemetry.reading import Told, invocations_in
+
+PROTOCOL_VARIABLE: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
+PROTOCOL: Final = "http/protobuf"
+SECONDS_MAX: Final = 15.0
+"""How long the sending of one invocation may take; then it counts as not taken."""
+
+
+class Delivered(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        notes: of each invocation that was sent, in order, what came of that.
+        taken_before: the numbers of those that were taken before, and were not sent again.
+        is_at_work: whether one is at work, which is not sent before it has ended.
+        has_no_times: whether there are some whose clock stood still, which are never sent.
+    """
+
+    notes: tuple[Note, ...]
+    taken_before: tuple[int, ...]
+    is_at_work: bool
+    has_no_times: bool
+
+    @property
+    def problem(self) -> str | None:
+        """Why something was not taken; None where all was."""
+        return next((one.problem for one in self.notes if one.problem is not None), None)
+
+
+class Due(NamedTuple):
+    """Which invocations are to be sent, beside those that were to be and were not taken.
+
+    Attributes:
+        is_all: whether those are sent again that were taken.
+        is_by_hand: whether a person asks: then all that were not taken are sent. Else it is the
+            last one, and those before it that were killed, which nobody could send.
+    """
+
+    is_all: bool = False
+    is_by_hand: bool = True
+
+    def holds(self, told: Told, noted: Noted) -> bool:
+        """Answer whether one is due."""
+        if self.is_all or self.is_by_hand:
+            return self.is_all or not noted.is_taken(told.number)
+        is_owed = told.is_last or told.ended is None or told.number in noted.by_number
+        return is_owed and not noted.is_taken(told.number)
+
+
+def deliver(view: InspectedRun, due: Due, problem: str | None = None) -> Delivered:
+    """Send what is due of a run, and note beside its logs what came of it.
+
+    Where something was not taken, now or before that (`problem`), nothing more is tried.
+
+    Raises:
+        OSError: its events cannot be read.
+    """
+    directory, run_id = view.directory, view.report.run_id
+    noted = read_notes(directory, run_id)
+    found = invocations_in(directory, lambda number: due.is_all or not noted.is_taken(number))
+    over = [one for one in found if _is_over(one, view, due)]
+    notes: list[Note] = []
+    for before, told in zip([None, *over], over, strict=False):
+        if told.has_times and due.holds(told, noted):
+            sent = _sent(told, before, view) if problem is None else Sent(problem)
+            problem = sent.problem
+            notes.append(_note_of(told, sent))
+            write_note(directory, notes[-1])
+    numbers = {one.invocation for one in notes}
+    return Delivered(
+        notes=tuple(notes),
+        taken_before=tuple(
+            one.number for one in over if one.number not in numbers and noted.is_taken(one.number)
+        ),
+        is_at_work=len(over) < len(found),
+        has_no_times=not all(one.has_times for one in over),
+    )
+
+
+def _is_over(told: Told, view: InspectedRun, due: Due) -> bool:
+    """Answer whether nothing more of an invocation is to come.
+
+    Of the last one, without an end, it is asked once its events have been read: whoever writes
+    them holds the directory before that.
+    """
+    if told.ended is not None or not told.is_last:
+        return True
+    return due.is_by_hand and (view.is_archived or holder_of(view.directory) is None)
+
+
+def _note_of(told: Told, sent: Sent) -> Note:
+    return Note(
+        schema_version=SCHEMA_VERSION,
+        at=now(),
+        run_id=told.started.run_id,
+        invocation=told.number,
+        problem=sent.problem,
+        spans=sent.spans,
+        metrics=sent.measures,
+        logs=sent.lines,
+    )
+
+
+def _sent(told: Told, before: Told | None, view: InspectedRun) -> Sent:
+    """Send an invocation, within the time that there is."""
+    why_not = cannot_send()
+    if why_not is not None:
+        return Sent(why_not)
+    from fsm_orchestrator.telemetry.otlp import send  # noqa: PLC0415 - loads the SDK
+
+    checkpoint = view.checkpoint
+    parcel = Parcel(
+        version=told.started.version,
+        began=told.began,
+        over=told.over,
+        instance=f"{told.started.run_id}.{told.number}",
+        spans=spans_of(told, before, None if checkpoint is None else checkpoint.lifecycle),
+        measures=measures_of(told, view.report.budget if told.is_last else None),
+        lines=lines_of(told),
+    )
+    handler = signal.signal(signal.SIGALRM, _give_up)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_MAX)
+    try:
+        return send(parcel)
+    except _TimeIsUp:
+        return Sent(f"the collector had not taken it after {SECONDS_MAX:.0f} seconds")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def cannot_send() -> str | None:
+    """Say why nothing can be sent from here; None where it can."""
+    if not is_installed():
+        return NOT_INSTALLED
+    protocol = os.environ.get(PROTOCOL_VARIABLE, "").strip() or PROTOCOL
+    if protocol != PROTOCOL:
+        return (
+            f"{PROTOCOL_VARIABLE} asks for another protocol than {PROTOCOL}, the only one that is"
+            " spoken here: unset it, and name the collector's port for HTTP (4318)"
+        )
+    return None
+
+
+class _TimeIsUp(BaseException):
+    """What nobody between here and the collector takes for an error of their own."""
+
+
+def _give_up(*_: object) -> None:
+    raise _TimeIsUp

@@ -1,0 +1,99 @@
+"""What came of sending the invocations of a run: lines of a file beside its logs.
+
+Not of the record: it says nothing about the run, and is there only where something was to be sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.constants import LOGS_DIRECTORY, SCHEMA_VERSION, SENT_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model import declared
+from fsm_orchestrator.model.base import Count, Ordinal, RunId, SchemaVersion, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field
+
+FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+class Note(StrictModel):
+    """What came of sending one invocation."""
+
+    schema_version: SchemaVersion = Field(description="Version of this format.")
+    at: Timestamp = Field(description="When it was sent, in UTC.")
+    run_id: RunId = Field(description="The run.")
+    invocation: Ordinal = Field(description="Number of the invocation.")
+    problem: str | None = Field(description="Why it was not taken; null where it was.")
+    spans: Count = Field(description="How many spans were taken.")
+    metrics: Count = Field(description="How many metrics were taken.")
+    logs: Count = Field(description="How many log records were taken.")
+
+
+class Noted(NamedTuple):
+    """What is known of the invocations of a run: the last note of each, by its number."""
+
+    by_number: dict[int, Note]
+
+    def is_taken(self, number: int) -> bool:
+        """Answer whether an invocation was taken; once is enough."""
+        note = self.by_number.get(number)
+        return note is not None and note.problem is None
+
+    @property
+    def untaken(self) -> tuple[Note, ...]:
+        """Those that were not taken, in order."""
+        return tuple(one for _, one in sorted(self.by_number.items()) if one.problem is not None)
+
+
+def now() -> str:
+    """Return the time, as notes have it."""
+    return timestamp(SystemClock().now())
+
+
+def untaken(run_id: str, invocation: int, problem: str) -> Note:
+    """Return the note of an invocation of which nothing was taken."""
+    return Note(
+        schema_version=SCHEMA_VERSION,
+        at=now(),
+        run_id=run_id,
+        invocation=invocation,
+        problem=problem,
+        spans=0,
+        metrics=0,
+        logs=0,
+    )
+
+
+def write_note(directory: Path, note: Note) -> None:
+    """Add a note to the file of the run in a directory; where that cannot be, there is none."""
+    with contextlib.suppress(OSError):
+        held = HeldDirectory(directory, files.open_directory(directory))
+        try:
+            with files.below(held, LOGS_DIRECTORY) as logs:
+                path = directory / SENT_FILE
+                descriptor = files.open_append(path, mode=0o600, within=logs)
+                try:
+                    files.write_all(descriptor, note.model_dump_json().encode() + b"\n")
+                finally:
+                    os.close(descriptor)
+        finally:
+            os.close(held.descriptor)
+
+
+def read_notes(directory: Path, run_id: str) -> Noted:
+    """Read the notes of a run; of an invocation that was taken once, that one."""
+    by_number: dict[int, Note] = {}
+    with contextlib.suppress(OSError):
+        path = directory / SENT_FILE
+        for line in files.read_bounded(path, FILE_BYTES_MAX).splitlines():
+            with contextlib.suppress(declared.ValidationError):
+                note = Note.model_validate_json(line)
+                known = by_number.get(note.invocation)
+                if note.run_id == run_id and (known is None or known.problem is not None):
+                    by_number[note.invocation] = note
+    return Noted(by_number)

@@ -1,0 +1,197 @@
+"""The invocations of a run, as its events tell them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from fsm_orchestrator.constants import EVENTS_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.model.declared import ValidationError
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.trace import Trace, own_trace, span_of_invocation
+from fsm_orchestrator.record.events import (
+    AttemptInterrupted,
+    EventLine,
+    RunEnded,
+    RunStarted,
+    parse_event,
+)
+from fsm_orchestrator.record.failure_events import RunCrashed
+from fsm_orchestrator.vocabulary import EventName, Outcome
+
+EVENTS_MAX: Final = 20_000
+"""How many events of an invocation are looked at; what a stage printed is never among them."""
+LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KEPT_FOR_THE_RECORD: Final = frozenset(
+    {
+        EventName.STAGE_OUTPUT,
+        EventName.RECORD_BEGUN,
+        EventName.RECORD_KEPT,
+        EventName.CHAIN_GAP,
+        EventName.ATTEMPT_BEGUN,
+        EventName.INVOCATIONS_MOVED,
+        EventName.REPORT_UNPLACED,
+    }
+)
+
+_HEADERS: Final = frozenset({EventName.RUN_STARTED, EventName.RUN_ENDED, EventName.RUN_CRASHED})
+
+
+class _Head(msgspec.Struct):
+    """What a line is about."""
+
+    event: str
+    at: str = ""
+    invocation: Any = None
+
+
+@dataclass
+class Told:
+    """An invocation, as its events tell it.
+
+    Attributes:
+        started: its beginning.
+        lines: what else was logged of it, in order; not for one that is not asked for.
+        ended: its end; None where there was none, or not yet.
+        interrupted: its attempts whose end a later invocation found, by stage and number.
+        last_at: when the last event of it was logged.
+        is_last: whether none has begun after it.
+        left_out: how many of its events are not in `lines`.
+    """
+
+    started: RunStarted
+    lines: list[EventLine] = field(default_factory=list)
+    ended: RunEnded | RunCrashed | None = None
+    interrupted: dict[tuple[str, int], StageExecution] = field(default_factory=dict)
+    last_at: str = ""
+    is_last: bool = False
+    left_out: int = 0
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self.started.invocation
+
+    @property
+    def trace(self) -> Trace:
+        """The trace that it belongs to."""
+        origin = self.started.origin
+        told = None if origin is None else origin.trace
+        return own_trace(self.started.run_id) if told is None else told
+
+    @property
+    def span(self) -> str:
+        """The id of its span."""
+        return span_of_invocation(self.started.run_id, self.number)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended by it; None where it never did."""
+        if self.ended is None:
+            return None
+        return self.ended.outcome if isinstance(self.ended, RunEnded) else Outcome.FAILED
+
+    @property
+    def gates_awaited(self) -> tuple[str, ...]:
+        """The gates that it ended by waiting for."""
+        ended = self.ended
+        awaited = ended.waiting_for if isinstance(ended, RunEnded) else None
+        return tuple(one.gate for one in awaited or ())
+
+    @property
+    def began(self) -> int:
+        """When it began, in nanoseconds."""
+        return nanoseconds(self.started.started_at)
+
+    @property
+    def over(self) -> int:
+        """When it ended, as far as that is known, in nanoseconds."""
+        if self.ended is not None:
+            return max(self.began, nanoseconds(self.ended.finished_at))
+        ends = [
+            nanoseconds(one.started_at) + one.duration_ms * 1_000_000
+            for one in self.interrupted.values()
+        ]
+        return max(self.began, nanoseconds(self.last_at), *ends)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether its clock went: with `--fixed-clock` it stood still."""
+        return self.started.origin is not None
+
+
+def nanoseconds(timestamp: str) -> int:
+    """Return a time of a record in nanoseconds since 1970."""
+    since = datetime.fromisoformat(timestamp) - _EPOCH
+    return since // timedelta(microseconds=1) * 1000
+
+
+def invocations_in(directory: Path, is_wanted: Callable[[int], bool]) -> list[Told]:
+    """Read the invocations of the run in a directory; of those that are not wanted the ends alone.
+
+    What is no event of this version's is passed over.
+
+    Raises:
+        OSError: the events cannot be read.
+    """
+    told: list[Told] = []
+    by_number: dict[int, Told] = {}
+    for line in _lines(directory / EVENTS_FILE):
+        try:
+            head = _DECODER.decode(line)
+        except msgspec.MsgspecError:
+            continue
+        here = told[-1] if told else None
+        if here is not None and head.event != EventName.RUN_STARTED:
+            here.last_at = max(here.last_at, head.at)
+        if head.event in _KEPT_FOR_THE_RECORD:
+            continue
+        is_header = head.event in _HEADERS
+        is_found = head.event == EventName.ATTEMPT_INTERRUPTED
+        if not (is_header or is_found or (here is not None and is_wanted(here.number))):
+            continue
+        if here is not None and not is_header and len(here.lines) >= EVENTS_MAX:
+            here.left_out += 1
+            continue
+        try:
+            event = parse_event(line)
+        except (ValidationError, ValueError):
+            continue
+        if isinstance(event, RunStarted):
+            new = Told(started=event, last_at=event.at)
+            told.append(new)
+            by_number[event.invocation] = new
+        elif here is not None:
+            _add(here, event, by_number)
+    if told:
+        told[-1].is_last = True
+    return told
+
+
+def _add(here: Told, event: EventLine, by_number: dict[int, Told]) -> None:
+    here.lines.append(event)
+    if isinstance(event, RunEnded | RunCrashed):
+        here.ended = event
+    elif isinstance(event, AttemptInterrupted) and event.execution is not None:
+        whose = by_number.get(event.invocation or 0)
+        if whose is not None:
+            whose.interrupted[(event.stage, event.attempt)] = event.execution
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of the events."""
+    with os.fdopen(files.open_regular(path), "rb") as file:
+        while line := file.readline(LINE_BYTES_MAX):
+            if line.endswith(b"\n"):
+                yield line
+
+
+_DECODER: Final = msgspec.json.Decoder(_Head)

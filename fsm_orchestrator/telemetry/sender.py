@@ -1,0 +1,79 @@
+"""The process that sends what runs have left, one after another, and ends when no more comes.
+
+It is told on stdin, a socket: when nothing comes for a while it closes that for more, sends what
+was on the way, and ends. Whoever tells it hears at once that nobody listens, and starts another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.inspection.inspected_run import inspect_run
+from fsm_orchestrator.processes.undumpable import close_to_others
+from fsm_orchestrator.telemetry.delivery import Due, deliver
+from fsm_orchestrator.telemetry.orders import Order, order_in
+
+IDLE_SECONDS: Final = 1.0
+REST_SECONDS: Final = 30.0
+"""How long it does not try again after something was not taken: what comes meanwhile is noted as
+not taken, so that runs do not pile up before a collector that is silent."""
+_READ_BYTES: Final = 65_536
+
+
+def main() -> None:
+    """Send what is told of on stdin, until no more comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    close_to_others()
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    os.chdir("/")
+    with socket.socket(fileno=0) as line:
+        problem, tries_at = None, 0.0
+        for order in _orders(line):
+            found = _carried_out(order, problem if time.monotonic() < tries_at else None)
+            if found is not None and found != problem:
+                tries_at = time.monotonic() + REST_SECONDS
+            problem = found
+
+
+def _orders(line: socket.socket) -> Iterator[Order]:
+    """Yield what is told, until nothing comes for a while or nobody is left to tell."""
+    unread = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(line, selectors.EVENT_READ)
+        while True:
+            if not selector.select(IDLE_SECONDS):
+                line.shutdown(socket.SHUT_RD)  # what is on the way can still be read
+            data = line.recv(_READ_BYTES)
+            if not data:
+                return
+            *lines, unread = (unread + data).split(b"\n")
+            for one in lines:
+                with contextlib.suppress(msgspec.MsgspecError):
+                    yield order_in(one)
+
+
+def _carried_out(order: Order, problem: str | None) -> str | None:
+    """Send a run, unless there is a problem; return why it was not taken, or None if it was."""
+    output = Path(order.output_directory)
+    with contextlib.suppress(OrchestratorError, OSError):
+        view = inspect_run(output)
+        if order.run_id is not None and view.report.run_id != order.run_id:
+            view = inspect_run(output, order.run_id)
+        return deliver(view, Due(is_by_hand=False), problem).problem
+    return problem
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What the page of one run is told: what its stages print, and that it is not as it was drawn."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.vocabulary import Standing
+from fsm_orchestrator.web.board import LOOK_SECONDS, Board
+from fsm_orchestrator.web.events import BEAT, BEAT_SECONDS, Messages, message
+from fsm_orchestrator.web.run_log import RunLog
+
+Value = TypeVar("Value")
+
+LOG_AGAIN_SECONDS: Final = 5.0
+"""How long after it was refused the log is asked for again."""
+_HELD: Final = frozenset({Standing.WORKING.value, Standing.SUSPENDED.value})
+
+
+class InThread(Protocol):
+    """Whoever does what takes a while, elsewhere than in the loop."""
+
+    async def __call__(self, work: Callable[[], Value]) -> Value:
+        """Return what came of it."""
+
+
+def stamp_of(directory: Path) -> tuple[object, ...]:
+    """Return what changes when there is something else to be drawn of a run."""
+    return tuple(_file_stamp(directory / name) for name in (REPORT_FILE, CHECKPOINT_FILE))
+
+
+async def run_messages(
+    board: Board, key: str, place: Callable[[], Path | None], in_thread: InThread
+) -> Messages:
+    """Yield what a page of a run is told, until the board is closed or there is no such run."""
+    if await board.known(key) is None:
+        yield message("gone", {})
+        return
+    with board.watching():
+        output, told = Output(), object()
+        sent_at = time.monotonic()
+        while not board.is_closed:
+            row, directory = board.rows.get(key), place()
+            if row is None or directory is None:
+                yield message("gone", {})
+                return
+            is_over = row["look"] not in _HELD
+            for one in await in_thread(lambda: output.news(directory, is_over=is_over)):  # noqa: B023 - awaited here
+                yield one
+                sent_at = time.monotonic()
+            now = (row["run_id"], row["look"], stamp_of(directory))
+            if now != told:
+                told, sent_at = now, time.monotonic()
+                yield message("standing", {"run_id": row["run_id"], "look": row["look"]})
+            elif time.monotonic() - sent_at > BEAT_SECONDS:
+                sent_at = time.monotonic()
+                yield BEAT
+            await board.pause(LOOK_SECONDS)
+
+
+class Output:
+    """The log of a run, or that it must not be shown."""
+
+    def __init__(self) -> None:
+        self._log: RunLog | None = None
+        self._refused_at = 0.0
+        self._refusal: Mapping[str, Any] | None = None
+
+    def news(self, directory: Path, *, is_over: bool) -> list[bytes]:
+        """Return what is to be sent of it."""
+        if self._refusal and time.monotonic() - self._refused_at < LOG_AGAIN_SECONDS:
+            return []
+        try:
+            if self._log is None:
+                self._log = RunLog(directory)
+            lines = self._log.news(is_over=is_over)
+        except OrchestratorError as error:
+            self._log, self._refused_at = None, time.monotonic()
+            refusal = {"said": str(error), "remedy": error.remedy}
+            is_same, self._refusal = refusal == self._refusal, refusal
+            return [] if is_same else [message("refused", refusal)]
+        again = [message("shown", {})] if self._refusal else []
+        self._refusal = None
+        return [*again, message("lines", lines)] if lines else again
+
+
+def _file_stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_size, found.st_mtime_ns)

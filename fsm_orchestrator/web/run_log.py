@@ -1,0 +1,151 @@
+"""The log of one run as a page shows it: the end of what was printed, and what is added.
+
+All of it is text, masked as `logs` masks it. What is sent at once is bounded: of a stage that
+prints faster, lines are left out, and their bytes are counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.inspection.logs import in_order_of_work, name_of, secrets_to_mask
+from fsm_orchestrator.rendering.html.colours import Span
+from fsm_orchestrator.rendering.html.output import masked_spans
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
+from fsm_orchestrator.stages.output_lines import GrowingLog, Piece
+from fsm_orchestrator.text.hidden import HIDDEN, spelled
+
+LOGS_MAX: Final = 12
+"""How many logs are shown from the beginning: those that were printed to last."""
+END_BYTES: Final = 64 * 1024
+"""How much of the end of each."""
+LOOK_BYTES_MAX: Final = 256 * 1024
+"""How much is read of one log at one look."""
+LINES_MAX: Final = 2_000
+"""How many lines are sent at once: a page keeps no more."""
+
+
+class RunLog:
+    """What is shown of the logs of the run in a directory, and how far."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known = secrets_to_mask(directory)
+        self._readers: dict[Path, _Reader] = {}
+        self._is_first = True
+
+    def news(self, *, is_over: bool) -> list[dict[str, Any]]:
+        """Return the lines that were added since the last call.
+
+        A line without its end comes only when `is_over`.
+
+        Raises:
+            CheckpointError, UsageError: the values to mask are not known.
+        """
+        logs = (*logs_of(self._directory), *verification_logs_of(self._directory))
+        changed = [log for log in logs if self._has_changed(log, is_over=is_over)]
+        if not changed:
+            self._is_first = False
+            return []
+        self._known = secrets_to_mask(self._directory).and_before(self._known)
+        masker, found = self._known.masker, list[dict[str, Any]]()
+        ordered = in_order_of_work(changed)
+        if self._is_first:
+            left_out, ordered = ordered[:-LOGS_MAX], ordered[-LOGS_MAX:]
+            found += self._passed_over(left_out)
+        self._is_first = False
+        for log in ordered:
+            found += self._readers[log.path].lines(masker, is_over=is_over)
+        if len(found) > LINES_MAX:
+            found = [_note(f"{len(found) - LINES_MAX} lines left out"), *found[-LINES_MAX:]]
+        return found
+
+    def _has_changed(self, log: StageLog, *, is_over: bool) -> bool:
+        reader = self._readers.setdefault(log.path, _Reader(log))
+        return reader.has_changed(is_over=is_over)
+
+    def _passed_over(self, logs: list[StageLog]) -> Iterator[dict[str, Any]]:
+        if logs:
+            yield _note(f"{len(logs)} earlier logs are not shown here; `logs` prints them all")
+
+
+class _Reader:
+    """One log, from near its end on."""
+
+    def __init__(self, log: StageLog) -> None:
+        self._log = log
+        self._name = name_of(log)
+        self._seen = (0, 0, 0)
+        self._growing: GrowingLog | None = None
+        self._has_rest = False
+        """Whether a line may have been read whose end has not."""
+
+    def has_changed(self, *, is_over: bool) -> bool:
+        """Return whether there is more to be shown than at the last call."""
+        try:
+            found = os.lstat(self._log.path)
+        except OSError:
+            return False
+        before, self._seen = self._seen, (found.st_ino, found.st_size, found.st_mtime_ns)
+        if before[0] != found.st_ino or before[1] > found.st_size:
+            self._growing = None  # of another run in the same place, or cut short
+        is_other = self._seen != before and found.st_size > 0
+        return is_other or (is_over and self._has_rest)
+
+    def lines(self, masker: Masker, *, is_over: bool) -> Iterator[dict[str, Any]]:
+        """Yield the lines that were added; where they are too many, those at the end."""
+        try:
+            descriptor = files.open_regular(self._log.path)
+        except OSError:
+            return
+        try:
+            yield from self._read(descriptor, masker)
+            if is_over and self._growing is not None:
+                for piece in self._growing.last_pieces(masker):
+                    yield self._shown(piece, masker)
+            self._has_rest = not is_over
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+    def _read(self, descriptor: int, masker: Masker) -> Iterator[dict[str, Any]]:
+        size = os.fstat(descriptor).st_size
+        before = 0 if self._growing is None else self._growing.offset
+        if self._growing is None or size - before > LOOK_BYTES_MAX:
+            self._growing = GrowingLog.of_end(descriptor, END_BYTES, masker, "surrogateescape")
+            left_out = self._growing.offset - before
+            if left_out > 0:
+                yield self._line([[f"… {left_out:,} bytes left out", "note", ""]])
+        while self._growing.offset < size and (data := self._growing.chunk(descriptor)):
+            for piece in self._growing.pieces(data, masker):
+                yield self._shown(piece, masker)
+
+    def _shown(self, piece: Piece, masker: Masker) -> dict[str, Any]:
+        text, is_end = piece
+        spans = masked_spans(text.removesuffix("\r") if is_end else text, masker)
+        return self._line([part for span in spans for part in _parts(span)])
+
+    def _line(self, parts: list[list[str]]) -> dict[str, Any]:
+        return {"name": self._name, "err": self._log.is_stderr, "parts": parts}
+
+
+def _note(said: str) -> dict[str, Any]:
+    return {"name": "", "err": False, "parts": [[said, "note", ""]]}
+
+
+def _parts(span: Span) -> Iterator[list[str]]:
+    """Yield a span as text, classes and style; what cannot be seen in it spelled out."""
+    start = 0
+    for match in HIDDEN.finditer(span.text):
+        if match.start() > start:
+            yield [span.text[start : match.start()], span.classes, span.style]
+        yield [spelled(match[0]), "odd", ""]
+        start = match.end()
+    if start < len(span.text):
+        yield [span.text[start:], span.classes, span.style]

@@ -1,0 +1,88 @@
+"""The public names, frozen: what this test lists is what programs may rely on.
+
+A name that is added, removed, or called otherwise changes a line here, and a row of docs/python.md.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import fsm_orchestrator
+from fsm_orchestrator import Interrupts, KeeperPool, RunOverview
+
+GUIDE: Final = Path(__file__).parents[2] / "docs" / "python.md"
+WORK: Final = "interrupts: Interrupts | None = None, listener: Listener | None = None, keepers: "
+RUNS: Final = f"(config: RunConfig, *, {WORK}KeeperPool | None = None) -> Report"
+HANDLES: Final = RUNS.replace("*, ", "*, install_signal_handlers: bool = False, ")
+FUNCTIONS: Final = {
+    "diff": (
+        "(old: Lifecycle, new: Lifecycle, renamed: Mapping[str, str] = mappingproxy({}))"
+        " -> LifecycleDiff"
+    ),
+    "list_runs": "(*directories: str | os.PathLike[str]) -> tuple[RunOverview, ...]",
+    "load_lifecycle": "(path: str | os.PathLike[str]) -> Lifecycle",
+    "load_report": "(path: str | os.PathLike[str]) -> Report",
+    "resume": HANDLES,
+    "resume_async": RUNS,
+    "run": HANDLES,
+    "run_async": RUNS,
+    "verify": "(lifecycle: Lifecycle) -> tuple[Finding, ...]",
+}
+TYPES: Final = frozenset(
+    {
+        *("Interrupts", "KeeperPool", "Lifecycle", "Listener", "Outcome", "Report", "RunConfig"),
+        *("RunOverview", "StageGiven", "Standing"),
+    }
+)
+ERRORS: Final = frozenset(
+    {
+        *("BusyError", "CheckpointError", "InternalError", "LifecycleError", "OperationError"),
+        *("OrchestratorError", "RecordingError", "ReportError", "UsageError"),
+    }
+)
+
+
+def test_public_names_are_exactly_these() -> None:
+    """In the list of the package, in what `dir` and `import *` see, and each can be had."""
+    names = {*FUNCTIONS, *TYPES, *ERRORS, "__version__"}
+    assert fsm_orchestrator.__all__ == sorted(fsm_orchestrator.__all__)
+    assert set(fsm_orchestrator.__all__) == names
+    assert names <= set(dir(fsm_orchestrator))
+    with pytest.raises(AttributeError, match="no attribute 'walk'"):
+        fsm_orchestrator.walk  # noqa: B018  # the access is the test
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_functions_are_called_like_this(name: str) -> None:
+    """Their parameters, defaults and results are promised as well."""
+    signature = str(inspect.signature(getattr(fsm_orchestrator, name)))
+    assert signature.replace("'", "") == FUNCTIONS[name]
+
+
+def test_what_a_service_holds_has_these_members() -> None:
+    """What is called, and what is read, of the objects that a program keeps."""
+    for kind, promised in (
+        (Interrupts, {"deliver", "first", "close"}),
+        (KeeperPool, {"close"}),
+        (RunOverview, {"output_directory", "name", "run_id", "standing", "reason", "since"}),
+    ):
+        assert promised <= set(dir(kind))
+
+
+def test_every_public_name_is_described() -> None:
+    """By itself, in the docstring of the package, and in a table of the guide, which has no other.
+
+    The alias of a type has no docstring of its own.
+    """
+    names = set(fsm_orchestrator.__all__) - {"__version__"}
+    undescribed = {one for one in names if not getattr(fsm_orchestrator, one).__doc__}
+    assert undescribed == {"Listener"}
+    said = set(re.findall(r"\w+", fsm_orchestrator.__doc__ or ""))
+    assert names - said == set()
+    first_cells = re.findall(r"^\| (`.*?) \|", GUIDE.read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", "".join(first_cells))) == names

@@ -1,0 +1,305 @@
+"""What makes no bundle, how that is said, and that nothing is left half."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fsm_orchestrator.bundle import making
+from fsm_orchestrator.bundle.making import Asked, make
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import BusyError, CommandError, Holder, UsageError
+from fsm_orchestrator.secrets.state_key import own_key
+from tests.bundle.bundle_cases import bundle, bundled, members
+from tests.bundle.conftest import Runs
+from tests.command.supervision_cases import working
+from tests.support.command import (
+    CHECKPOINT,
+    COMMAND,
+    EVENTS,
+    REPORT,
+    environment,
+    orchestrate,
+    shell,
+)
+from tests.support.outcome_runs import OUTCOMES
+
+
+def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Return what changes a text in a file of a run."""
+
+    def change(out: Path) -> None:
+        text = (out / name).read_text()
+        assert old in text
+        (out / name).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def without(name: str) -> Callable[[Path], None]:
+    """Return what removes a file of a run."""
+    return lambda out: (out / name).unlink()
+
+
+def _cut(path: Path, lines: int) -> None:
+    """Take away the last lines of a file, as a power cut may."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-lines]))
+
+
+class Case(NamedTuple):
+    """Something that is wrong with a run, and what is said of it."""
+
+    change: Callable[[Path], None]
+    code: int
+    said: str
+
+
+WRONG = {
+    "an event was changed": Case(
+        replaced(EVENTS, '"level": "debug"', '"level": "error"'),
+        *(1, "orchestrator_events.jsonl was changed (line 2 does not go on"),
+    ),
+    "the events are gone": Case(without(EVENTS), 1, f"cannot read {{out}}/{EVENTS}"),
+    "the last events are gone": Case(
+        lambda out: _cut(out / EVENTS, 3),
+        *(
+            1,
+            "the last 3 events of the run are not in {out}/orchestrator_events.jsonl: a power cut",
+        ),
+    ),
+    "all events are gone": Case(lambda out: _cut(out / EVENTS, 99), 1, "of the run are not in"),
+    "the checkpoint was changed": Case(
+        replaced(CHECKPOINT, '"started_in":"', '"started_in":"/x'),
+        *(1, "orchestrator_checkpoint.json was changed"),
+    ),
+    "the checkpoint is gone": Case(without(CHECKPOINT), 2, "there is no run in {out}"),
+    "the report was changed": Case(
+        replaced(REPORT, '"passed": false', '"passed": true'),
+        *(1, "contradicts the checkpoint beside it: gate_decisions"),
+    ),
+    "the report is gone": Case(without(REPORT), 1, "no run has left a report in {out}"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_record_that_was_changed_makes_no_bundle(runs: Runs, tmp_path: Path, name: str) -> None:
+    """Each file of the record: what is wrong, where, and nothing is written."""
+    case = WRONG[name]
+    shutil.copytree(runs("waiting"), tmp_path / "copy")
+    out = tmp_path / "copy" / "out"
+    case.change(out)
+    ended = bundle(tmp_path / "copy", tmp_path / "b")
+    assert (ended.code, ended.stdout) == (case.code, ""), ended
+    assert case.said.format(out=out) in ended.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_report_that_was_changed_where_it_was_left_is_refused(tmp_path: Path) -> None:
+    """There the private state knows it, whatever it says."""
+    out = OUTCOMES["waiting"].make(tmp_path)
+    replaced(REPORT, '"exit_code": 3', '"exit_code": 3 ')(out)
+    ended = bundle(tmp_path, tmp_path / "b")
+    assert ended.code == 1
+    assert "orchestrator_run_report.json was changed" in ended.stderr
+
+
+def test_a_run_at_work_makes_no_bundle(tmp_path: Path) -> None:
+    """It says who is at work; an archived run of the same directory makes one meanwhile."""
+    out = OUTCOMES["waiting"].make(tmp_path)
+    run_id = str(orchestrate("report", "./out", cwd=tmp_path).stdout).partition('"run_id": "')[2]
+    run_id = run_id.partition('"')[0]
+    with working(tmp_path, *shell("manager", "echo here; exec sleep 60")) as process:
+        ended = bundle(tmp_path, tmp_path / "b")
+        assert ended.code == 75
+        assert f"{out} is held by another orchestrator: process {process.pid}" in ended.stderr
+        bundled(tmp_path, tmp_path / "archived", "--run-id", run_id)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_file_is_not_overwritten_unless_told_to(runs: Runs, tmp_path: Path) -> None:
+    """What is in the way stays as it is; --force replaces it, privately."""
+    path = tmp_path / "b"
+    path.write_text("mine")
+    ended = bundle(runs("waiting"), path)
+    assert (ended.code, path.read_text()) == (2, "mine")
+    assert f"{path} is there already\n  name a new file, or give --force" in ended.stderr
+    assert bundle(runs("waiting"), path, "--force").code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert members(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("fifo", "is a fifo, not a regular file"),
+        ("none/b", "cannot write {0}/none/b: no such file or directory"),
+        ("-", "a bundle is written to a file"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_refused(
+    runs: Runs, tmp_path: Path, place: str, said: str
+) -> None:
+    """A FIFO with --force too, and stdout: a bundle is no text."""
+    os.mkfifo(tmp_path / "fifo")
+    path = "-" if place == "-" else tmp_path / place
+    ended = orchestrate("bundle", "./out", path, "--force", cwd=runs("waiting"))
+    assert ended.code in {1, 2}
+    assert said.format(tmp_path) in ended.stderr
+    assert [*tmp_path.iterdir()] == [tmp_path / "fifo"]
+
+
+def test_a_directory_gets_a_file_of_the_runs_name(runs: Runs, tmp_path: Path) -> None:
+    """`bundle OUT .` names it by the run."""
+    assert bundle(runs("fixed clock"), tmp_path).code == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["fixed.fsmbundle"]
+
+
+# -- in the middle ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def out(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A run whose private state is this process's, to be bundled in it into `made`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(runs("done") / "state"))
+    (tmp_path / "made").mkdir()
+    yield runs("done") / "out"
+    assert [*(tmp_path / "made").iterdir()] == []
+
+
+def made_in(tmp_path: Path, out: Path, **asked: Any) -> None:
+    """Make a bundle in this process."""
+    make(out, tmp_path / "made" / "b", Asked(record_key=own_key(out), **asked))
+
+
+@pytest.mark.parametrize("after", [0, 3, 20])
+def test_a_full_disk_leaves_nothing(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Whenever there is no more room, it is said, and what was written is gone."""
+    count, write = 0, files.write_all
+
+    def full(descriptor: int, data: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(descriptor, data)
+
+    monkeypatch.setattr(files, "write_all", full)
+    with pytest.raises(CommandError, match="made/b: no space left on device"):
+        made_in(tmp_path, out)
+
+
+def test_an_interrupt_leaves_nothing(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of the archive."""
+
+    def interrupted(_descriptor: int, _data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made_in(tmp_path, out)
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])
+def test_a_file_that_changes_meanwhile_makes_no_bundle(
+    runs: Runs, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """It is read twice, and has to be the same; what is only appended to a log does not count."""
+    del out
+    shutil.copytree(runs("done"), tmp_path / "copy")
+    log = tmp_path / "copy" / "out" / "logs" / "manager.1.stdout.log"
+
+    def meanwhile(*_args: object) -> tuple[()]:
+        match change:
+            case "longer":
+                log.write_text("planned\nmore\n")
+            case "shorter":
+                log.write_text("plan")
+            case "other":
+                log.write_text("PLANNED\n")
+            case _:
+                log.unlink()
+        return ()
+
+    monkeypatch.setattr(making, "signatures_by", meanwhile)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "copy" / "state"))
+    if change == "longer":
+        made_in(tmp_path, tmp_path / "copy" / "out")
+        assert members(tmp_path / "made" / "b")[f"logs/{log.name}"] == b"planned\n"
+        (tmp_path / "made" / "b").unlink()
+        return
+    said = f"cannot read {log}" if change == "gone" else f"{log} was changed while it was read"
+    with pytest.raises(CommandError, match=said):
+        made_in(tmp_path, tmp_path / "copy" / "out")
+
+
+def test_a_run_that_begins_meanwhile_makes_no_bundle(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory must be free at the end as well."""
+    holders = iter([None, Holder(1, "host", "now", "run")])
+    monkeypatch.setattr(making, "holder_of", lambda _: next(holders))
+    with pytest.raises(BusyError):
+        made_in(tmp_path, out)
+
+
+def test_a_file_that_comes_meanwhile_is_not_overwritten(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked again just before the bundle gets its name."""
+
+    def meanwhile(*_args: object) -> tuple[()]:
+        (tmp_path / "made" / "b").write_text("mine")
+        return ()
+
+    monkeypatch.setattr(making, "signatures_by", meanwhile)
+    with pytest.raises(UsageError):
+        made_in(tmp_path, out)
+    assert (tmp_path / "made" / "b").read_text() == "mine"
+    (tmp_path / "made" / "b").unlink()
+
+
+def test_the_real_program_leaves_nothing_behind_where_no_file_may_be_so_large(
+    runs: Runs, tmp_path: Path
+) -> None:
+    """A limit of the system (ulimit -f) is said as such."""
+    words = shlex.join([*COMMAND, "bundle", "./out", str(tmp_path / "b")])
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 8; exec {words}"],
+        cwd=runs("done"),
+        env=environment(XDG_STATE_HOME=str(runs("done") / "state")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1, ended
+    assert f"cannot write {tmp_path}/b: file too large" in ended.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_nobody_has_to_read_what_it_says(runs: Runs, tmp_path: Path) -> None:
+    """`| head -0`: the bundle is there, whole."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [*COMMAND, "bundle", "./out", str(tmp_path / "b")],
+        cwd=runs("done"),
+        env=environment(XDG_STATE_HOME=str(runs("done") / "state")),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert b"Traceback" not in ended.stderr
+    assert members(tmp_path / "b")

@@ -1,0 +1,29 @@
+"""A collector that every test of the room sends to, and an environment that says nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.collector import Collector, collecting
+
+
+@pytest.fixture(autouse=True)
+def silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take what the session may be told of OpenTelemetry away; private state lies with the run."""
+    for name in os.environ:
+        if name.startswith("OTEL_") or name in {"TRACEPARENT", "TRACESTATE", "BAGGAGE"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def collector(silence: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Run a collector, and have this process and all that it starts send there."""
+    del silence
+    with collecting() as running:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.url)
+        yield running

@@ -1,0 +1,274 @@
+"""The spans of a run: one trace, their parents and links, what they say, and their times."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator import RunConfig, StageGiven, resume
+from fsm_orchestrator.telemetry.delivery import Due
+from fsm_orchestrator.telemetry.reading import nanoseconds
+from tests.support.collector import Collector, values
+from tests.support.command import EVENTS, ORCHESTRATOR_PID, PASSING, orchestrate, shell
+from tests.telemetry.telemetry_cases import (
+    CALLER,
+    GATES,
+    PARENT,
+    TRACE,
+    facts,
+    ids,
+    made,
+    parents,
+    sent,
+    told,
+    tree,
+)
+
+ERROR = 2
+
+
+def test_run_without_a_caller_has_a_trace_of_its_own(tmp_path: Path, collector: Collector) -> None:
+    """All that was done is below the invocation, which has nothing above it."""
+    report = made(tmp_path, telemetry=False)
+    assert sent(tmp_path).problem is None
+    assert parents(collector) == {
+        "RUN governed_run": {"-"},
+        **{key: {"RUN governed_run"} for key in ("gate policy", "gate ci", "gate review")},
+        **{key: {"RUN governed_run"} for key in ("manager", "executor")},
+    }
+    spans = tree(collector)
+    assert len({one.trace_id for one in collector.spans}) == 1
+    (root,) = spans["RUN governed_run"]
+    assert (root.parent_span_id, root.kind, root.status.code) == (b"", 2, 0)
+    assert root.start_time_unix_nano == nanoseconds(report.started_at)
+    assert root.end_time_unix_nano == nanoseconds(report.finished_at or "")
+    assert {key: value for key, value in facts(root).items() if key.startswith("cicd")} == {
+        "cicd.pipeline.name": "governed_run",
+        "cicd.pipeline.action.name": "RUN",
+        "cicd.pipeline.run.id": report.run_id,
+        "cicd.pipeline.result": "success",
+    }
+    (manager,) = spans["manager"]
+    said, execution = facts(manager), report.stage_executions[0]
+    assert manager.start_time_unix_nano == nanoseconds(execution.started_at)
+    assert said["cicd.pipeline.task.run.id"] == execution.idempotency_key
+    assert (said["cicd.pipeline.task.run.result"], said["process.exit.code"]) == ("success", 0)
+    assert (said["process.executable.path"], said["process.args_count"]) == ("/bin/sh", 4)
+    (gate,) = spans["gate ci"]
+    assert (facts(gate)["fsm.gate.status"], facts(gate)["fsm.gate.passed"]) == ("success", True)
+    for one in collector.spans:
+        assert root.start_time_unix_nano <= one.start_time_unix_nano <= one.end_time_unix_nano
+
+
+def test_caller_is_the_parent_and_a_resume_goes_on_in_its_trace(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage is told the very span that is sent of it; a resume by hand links to what was."""
+    monkeypatch.setenv("TRACEPARENT", PARENT)
+    monkeypatch.setenv("TRACESTATE", "a=b,c=d")
+    assert made(tmp_path, {"manager": "true", "executor": "exit 3"}).exit_code == 1
+    monkeypatch.delenv("TRACEPARENT")
+    monkeypatch.delenv("TRACESTATE")
+    stages = {"executor": StageGiven(args=("-c", 'echo "$TRACEPARENT" >> told.again', "executor"))}
+    again = RunConfig(output_directory=tmp_path / "out", telemetry=True, stages=stages)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")  # by itself nothing comes
+    assert resume(again).exit_code == 0
+    monkeypatch.delenv("OTEL_TRACES_EXPORTER")
+    sent(tmp_path, Due(is_all=True))
+    spans = tree(collector)
+    first, second = spans["RUN governed_run"]
+    assert {one.trace_id.hex() for one in collector.spans} == {TRACE}
+    assert (first.parent_span_id.hex(), second.parent_span_id) == (CALLER, b"")
+    assert first.trace_state == "a=b,c=d"
+    ((link,), attributes) = second.links, values(second.links[0].attributes)
+    assert (link.span_id, attributes) == (first.span_id, {"fsm.link": "earlier_invocation"})
+    by_stage = {"manager": spans["manager"], "executor": spans["executor"][:1]}
+    by_stage["again"] = spans["executor"][1:]
+    for stage, found in by_stage.items():
+        assert [ids(one) for one in told(tmp_path, stage)] == [
+            (one.trace_id.hex(), one.span_id.hex()) for one in found
+        ]
+    failed = spans["executor"][0]
+    assert (failed.status.code, failed.status.message) == (ERROR, "exited with code 3")
+    assert facts(failed)["error.type"] == "exited"
+    assert (first.status.code, facts(first)["error.type"]) == (ERROR, "exited")
+    skipped = [one for one in second.events if one.name == "fsm.stage.skipped"]
+    assert [values(one.attributes)["cicd.pipeline.task.name"] for one in skipped] == ["manager"]
+
+
+def test_retries_verifications_and_the_last_stage(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt, each wait and each verification has a span, which its process was told."""
+    monkeypatch.setenv("TRACEPARENT", PARENT)
+    text = (Path(__file__).parents[2] / "states" / "governed_run.toml").read_text()
+    done = '[[state]]\nname = "done"'
+    cleanup = '[[state]]\nname = "cleanup"\nkind = "stage"\nfinally = true\n\n'
+    (tmp_path / "tidy.toml").write_text(text.replace(done, cleanup + done))
+    verify = ("/bin/sh", "-c", 'echo "$TRACEPARENT" >> told.verify')
+    report = made(
+        tmp_path,
+        {"manager": "test $ORCHESTRATOR_ATTEMPT = 2", "executor": "sleep 60 &", "cleanup": "true"},
+        lifecycle=str(tmp_path / "tidy.toml"),
+        settings={
+            "manager": {"retry": {"max_attempts": 2, "backoff_ms": 30, "exit_codes": [1]}},
+            "executor": {"verify": (verify, ("true",))},
+        },
+    )
+    assert report.exit_code == 0
+    sent(tmp_path)
+    spans, above = tree(collector), parents(collector)
+    assert above["verify executor"] == {"executor"}
+    assert above["wait for retry"] == above["cleanup"] == {"RUN governed_run"}
+    failed, good = spans["manager"]
+    assert [facts(one)["fsm.attempt"] for one in (failed, good)] == [1, 2]
+    assert good.links[0].span_id == failed.span_id
+    assert facts(good)["fsm.flaky"] is True
+    (wait,) = spans["wait for retry"]
+    assert failed.end_time_unix_nano <= wait.start_time_unix_nano
+    assert wait.end_time_unix_nano - wait.start_time_unix_nano >= 30_000_000
+    assert facts(wait)["fsm.wait_ms"] == 30
+    first, second = spans["verify executor"]
+    assert ids(told(tmp_path, "verify")[0])[1] == first.span_id.hex()
+    assert [facts(one)["fsm.verification"] for one in (first, second)] == [1, 2]
+    assert facts(spans["cleanup"][0])["fsm.finally"] is True
+    (executor,) = spans["executor"]
+    assert facts(executor)["fsm.leaked_processes"] == 1
+    assert "fsm.process.leaked" in [one.name for one in executor.events]
+
+
+def test_groups_and_rounds_of_rework_stand_around_their_stages(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """A stage that is sent back to runs within the round, its first attempt beside it."""
+    again = "test $(wc -l < told.executor) = 3 || exit 10"
+    made(
+        tmp_path,
+        {"manager": "true", "executor": "true", "reviewer": again},
+        lifecycle="reviewed_run",
+    )
+    sent(tmp_path)
+    spans, above = tree(collector), parents(collector)
+    first, second = spans["rework executor"]
+    assert [facts(one)["fsm.cycle"] for one in (first, second)] == [2, 3]
+    assert first.end_time_unix_nano == second.start_time_unix_nano
+    assert [one.parent_span_id for one in spans["executor"]] == [
+        spans["RUN reviewed_run"][0].span_id,
+        first.span_id,
+        second.span_id,
+    ]
+    assert [facts(one)["fsm.cycle"] for one in spans["executor"]] == [1, 2, 3]
+    asked = spans["reviewer"][0]
+    assert (asked.status.code, facts(asked)["fsm.ending"]) == (0, "rework_requested")
+    assert above["rework executor"] == {"RUN reviewed_run"}
+    rounds = collector.metrics["fsm.stage.rework"].sum.data_points
+    assert [one.as_int for one in rounds] == [2]
+
+
+def test_stages_of_a_group_are_within_it(tmp_path: Path, collector: Collector) -> None:
+    """They run side by side, from its beginning to its end; what a failure ended is cancelled."""
+    checks = {"lint": "sleep 60", "unit_tests": "exit 4", "scan": "sleep 60"}
+    made(tmp_path, {"executor": "true", **checks}, lifecycle="checked_run")
+    sent(tmp_path)
+    spans, above = tree(collector), parents(collector)
+    (group,) = spans["group checks"]
+    assert all(above[stage] == {"group checks"} for stage in checks)
+    assert above["executor"] == above["group checks"] == {"RUN checked_run"}
+    for stage in checks:
+        (one,) = spans[stage]
+        assert group.start_time_unix_nano <= one.start_time_unix_nano
+        assert one.end_time_unix_nano <= group.end_time_unix_nano
+    results = {one: facts(spans[one][0])["cicd.pipeline.task.run.result"] for one in checks}
+    assert results == {"lint": "cancellation", "unit_tests": "failure", "scan": "cancellation"}
+
+
+def test_wait_for_people_is_seen_and_a_blocked_run_is_no_failure(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """It is skipped, by the conventions; the time until it goes on is a span of its own."""
+    assert made(tmp_path, gates={**GATES, "review": "missing"}).exit_code == 3
+    assert resume(
+        RunConfig(output_directory=tmp_path / "out", gates={"review": "approved"})
+    ).closure_ready
+    sent(tmp_path)
+    spans = tree(collector)
+    first, second = spans["RUN governed_run"]
+    assert (first.status.code, facts(first)["cicd.pipeline.result"]) == (0, "skip")
+    assert facts(first)["error.type"] == "GATE_REVIEW_NOT_APPROVED"
+    assert facts(first)["fsm.gates"] == ["review"]
+    (wait,) = spans["wait for signals"]
+    assert (wait.parent_span_id, facts(wait)["fsm.gates"]) == (first.span_id, ["review"])
+    assert wait.start_time_unix_nano == first.end_time_unix_nano
+    assert wait.end_time_unix_nano == second.start_time_unix_nano
+    missing, approved = spans["gate review"]
+    assert (missing.status.code, facts(missing)["fsm.gate.passed"]) == (0, False)
+    assert facts(approved)["fsm.gate.passed"] is True
+
+
+def test_gate_that_refuses_has_failed(tmp_path: Path, collector: Collector) -> None:
+    """What somebody can still give has not: that was refused outright."""
+    made(tmp_path, gates={**GATES, "policy": "deny"})
+    sent(tmp_path)
+    (gate,) = tree(collector)["gate policy"]
+    reason = "GATE_POLICY_DENIED_OR_UNKNOWN"
+    assert (gate.status.code, gate.status.message) == (ERROR, reason)
+    assert facts(gate)["fsm.gate.reason_code"] == reason
+
+
+def test_gate_that_is_asked_again_waits_within_its_span(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """Each wait of a source is a span of its own, below the gate's, and no longer than that."""
+    made(tmp_path)
+    path = tmp_path / "out" / EVENTS
+    lines = path.read_bytes().splitlines()
+    at = next(
+        n for n, line in enumerate(lines) if b'"gate":"ci"' in line and b"gate.decided" in line
+    )
+    more = {"event": "gate.waiting", "level": "info", "gate": "ci", "problem": "not_found"}
+    decided = json.loads(lines[at])
+    kept = {key: decided[key] for key in ("schema_version", "seq", "at", "run_id", "state")}
+    lines.insert(at, json.dumps({**kept, **more, "detail": "a secret", "wait_ms": 5000}).encode())
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    sent(tmp_path)
+    spans = tree(collector)
+    (gate,), (wait,) = spans["gate ci"], spans["wait for gate"]
+    assert (wait.parent_span_id, facts(wait)["fsm.wait_ms"]) == (gate.span_id, 5000)
+    assert gate.start_time_unix_nano <= wait.start_time_unix_nano
+    assert wait.start_time_unix_nano == wait.end_time_unix_nano == gate.end_time_unix_nano
+    assert "secret" not in str(collector.requests)
+
+
+def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collector) -> None:
+    """Its spans have the ids that its stages were told, and end where it was seen last."""
+    once = f"test $ORCHESTRATOR_ATTEMPT = 2 || kill -9 {ORCHESTRATOR_PID}"
+    kill = f'echo "$TRACEPARENT" > told; {once}'
+    run = ("./out", *PASSING, *shell("manager", kill), "--executor-bin", "true")
+    assert orchestrate(*run, cwd=tmp_path, env={"TRACEPARENT": PARENT}).code == -signal.SIGKILL
+    first_told = ids((tmp_path / "told").read_text().strip())
+    sent(tmp_path, Due(is_by_hand=False))
+    assert collector.requests == []  # it may go on, as far as anybody knows
+    assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
+    made_of_both = sent(tmp_path, Due(is_by_hand=False))
+    assert [(one.invocation, one.problem) for one in made_of_both.notes] == [(1, None), (2, None)]
+    spans = tree(collector)
+    lost, good = spans["manager"]
+    assert (lost.trace_id.hex(), lost.span_id.hex()) == first_told
+    first, second = spans["RUN governed_run"]
+    assert (first.status.code, first.status.message) == (ERROR, "killed")
+    assert (facts(first)["cicd.pipeline.result"], facts(second)["cicd.pipeline.result"]) == (
+        "error",
+        "success",
+    )
+    assert second.links[0].span_id == first.span_id
+    assert first.parent_span_id.hex() == CALLER
+    assert lost.status.code == ERROR
+    assert facts(lost)["cicd.pipeline.task.run.result"] == "cancellation"
+    assert lost.end_time_unix_nano <= first.end_time_unix_nano <= second.start_time_unix_nano
+    assert {one.trace_id.hex() for one in collector.spans} == {TRACE}
+    assert good.parent_span_id == second.span_id
+    assert sent(tmp_path).notes == ()
+    assert sent(tmp_path).taken_before == (1, 2)
