@@ -266,6 +266,8 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
         trouble = _events_trouble(directory, saved.checkpoint) or _rebuilding_trouble(
             directory, saved, is_archived=is_archived
         )
+    if holder is None and not is_archived:
+        trouble = archive.half_archived(output, report.run_id) or trouble
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
     return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)

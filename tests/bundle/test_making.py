@@ -14,6 +14,7 @@ import pytest
 from fsm_orchestrator.bundle.members import FIXED, OPTIONAL
 from fsm_orchestrator.bundle.statement import RunStatement
 from fsm_orchestrator.bundle.summary import SummaryStatement
+from fsm_orchestrator.constants import IGNORE_FILE, LOCK_FILE
 from tests.bundle.bundle_cases import bundle, bundled, members, predicate_in, sha256
 from tests.bundle.conftest import Runs
 from tests.support.command import (
@@ -37,7 +38,7 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     found = bundled(folder, tmp_path / "b")
     assert tree_of(folder / "out") == before
 
-    left = {name: data for name, data in before.items() if name != "orchestrator.lock"}
+    left = {name: data for name, data in before.items() if name not in {LOCK_FILE, IGNORE_FILE}}
     assert {name: found[name] for name in left} == left
     assert found.keys() - left.keys() == FIXED.keys() - left.keys() - OPTIONAL
     said = predicate_in(found)

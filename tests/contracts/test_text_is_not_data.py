@@ -67,6 +67,8 @@ FILES: Final = {
     "text/json_output.py": "escapes for terminals",
     "text/search.py": "what stages print",
     "text/toml.py": "TOML files of a person",
+    "web/guard.py": "requests of a browser",
+    "web/run_log.py": "what stages print",
 }
 """Files that do nothing but read or escape foreign text, and which."""
 
@@ -143,6 +145,11 @@ ALLOWED: Final = {
     ("config/templates.py", "_pieces"): "texts in a config file",
     ("model/stage_options.py", "stage_of_option"): "an option in an argument",
     ("disk/belongings.py", "_is_of_ours"): "what somebody's file begins with",
+    ("model/trace.py", "parent_in"): "a variable of the environment",
+    ("model/trace.py", "state_in"): "a variable of the environment",
+    ("telemetry/note.py", "read_notes"): "the lines of a file",
+    ("telemetry/reading.py", "_lines"): "the lines of a file",
+    ("telemetry/sender.py", "_orders"): "the lines of a socket",
     ("disk/stale.py", "remove_stale"): "names in a directory",
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
