@@ -41,6 +41,7 @@ def settled(text: str) -> str:
     text = TIME.sub("2026-11-22T10:21:16.150Z", text)
     text = re.sub(r"\b(process|pid)( +)\d+( on \S+?(?=,))?", r"\1\g<2>4711", text)
     text = re.sub(r"\b\d+ MiB of memory", "10 MiB of memory", text)
+    text = re.sub(r"\b\d+(\.\d)? kB\b", "36 kB", text)
     text = re.sub(r"wrote (\S+): \d+ bytes", r"wrote \1: 40000 bytes", text)
     return TOOK.sub("3 ms", text)
 
