@@ -185,6 +185,8 @@ ALLOWED: Final = {
     ("cli/formatting.py", "shown_path"): "a path that an operator named",
     ("cli/main.py", "run_command_line"): "click's messages",
     ("cli/parser/app.py", "CommandGroup.shell_complete"): "a word that is being typed",
+    ("cli/parser/lists_of_runs.py", "Standings.convert"): "a list that was typed",
+    ("cli/parser/lists_of_runs.py", "Standings.shell_complete"): "a word that is being typed",
     ("cli/parser/bare_words.py", "as_options"): "arguments of the command line",
     ("cli/parser/bare_words.py", "refuse_bare_word"): "arguments of the command line",
     ("engine/foreign.py", "<module>"): "names of modules",
