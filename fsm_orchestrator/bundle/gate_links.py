@@ -27,6 +27,7 @@ from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError
 from fsm_orchestrator.bundle.members import MemberKind, kind_of
 from fsm_orchestrator.bundle.opened import MemberFacts
 from fsm_orchestrator.bundle.verified import Break
+from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
 from fsm_orchestrator.gates.sources.command import CommandSource, Reads
@@ -291,7 +292,7 @@ def approvals(known: Known) -> Notes:
     notes: list[str] = []
     for decision, state in asked:
         notes += _approved(known, decision, state, is_required=is_required)
-    return (f"judged as of {_judged_at(known):%Y-%m-%d %H:%M:%S} UTC", *notes)
+    return (*notes, f"judged as of {timestamp(_judged_at(known))}")
 
 
 def _approved(

@@ -83,7 +83,11 @@ def script(name: str) -> str:
 
 
 def _environment() -> Environment:
-    return page_environment(lambda name: _text(name) if name in _TEMPLATES else None)
+    return page_environment(_own)
+
+
+def _own(name: str) -> str | None:
+    return _text(name) if name in _TEMPLATES else None
 
 
 def _text(name: str) -> str:
