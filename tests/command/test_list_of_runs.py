@@ -155,6 +155,7 @@ def test_monitor_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> No
         ([run(1), run(2, Standing.FAILED)], frozenset({Standing.BLOCKED}), ExitCode.DONE),
         ([run(1), run(2, Standing.FAILED)], frozenset(), ExitCode.DONE),
         ([run(1, None)], failed, ExitCode.FAILED),
+        ([run(1, trouble="the checkpoint is believed")], frozenset(), ExitCode.FAILED),
         ([], failed, ExitCode.DONE),
     ]
     for runs, failing, code in cases:
