@@ -173,8 +173,7 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     """Return what has become of a run since it was done; nothing of one that is not.
 
     An archived run is judged by the artifacts that were archived with it: later runs may have made
-    others of those that lie elsewhere. Where `may_go_on` says no, the artifacts count as they were
-    recorded.
+    others elsewhere. Where `may_go_on` says no, artifacts count as they were recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
     if view.saved is None or not is_done:
