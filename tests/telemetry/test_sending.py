@@ -22,7 +22,7 @@ from fsm_orchestrator import RunConfig, resume
 from fsm_orchestrator.preparation.tracing import NOT_INSTALLED
 from fsm_orchestrator.telemetry import delivery, handing, orders, sender
 from tests.support.collector import Collector, values
-from tests.support.command import EVENTS, PASSING, orchestrate
+from tests.support.command import EVENTS, PASSING, orchestrate, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.telemetry.telemetry_cases import PARENT, facts, made, sent, told, tree
 
@@ -291,3 +291,15 @@ def test_new_run_takes_the_place_of_one_that_was_sent(tmp_path: Path, collector:
     again = orchestrate(*words, cwd=tmp_path, env=env)
     document = json.loads(again.stdout)
     assert (document["endpoint"], document["invocations"][0]["problem"]) == (collector.url, None)
+
+
+def test_two_that_send_the_same_run_send_it_once(tmp_path: Path, collector: Collector) -> None:
+    """The second waits for the first: sums would count twice what is sent twice."""
+    made(tmp_path)
+    collector.delay_seconds = 0.2
+    with start("telemetry", "export", "./out", cwd=tmp_path) as first:
+        wait_until(lambda: collector.requests)
+        second = orchestrate("telemetry", "export", "./out", cwd=tmp_path)
+        assert first.wait(PATIENCE_SECONDS) == 0
+    assert "taken before: invocation 1" in second.stdout
+    assert len(collector.requests) == 3
