@@ -51,6 +51,24 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
     return frozenset(name for name in names if name[:1] != ".")
 
 
+def is_half_archived(output_directory: Path, run_id: str) -> bool:
+    """Return whether moving the run that is in a directory to its archive was cut short."""
+    return os.path.isdir(output_directory / ARCHIVE_DIRECTORY / run_id)
+
+
+def half_archived(output_directory: Path, run_id: str) -> str | None:
+    """Return what is wrong where that is so, and what repairs it; else None."""
+    if not is_half_archived(output_directory, run_id):
+        return None
+    from fsm_orchestrator.disk.restoring import restore_command  # noqa: PLC0415 - rare
+
+    command = restore_command(output_directory, run_id)
+    return (
+        f"moving the run {run_id} to the archive was cut short: `{command}` takes it back, and a"
+        " new run goes on with it"
+    )
+
+
 def archive_run(
     output: HeldDirectory, found: tuple[Path, ...], along: Along | None = None
 ) -> tuple[Staying, ...]:

@@ -142,12 +142,3 @@ def _do(
         deed(name, source, destination)
         files.sync(destination.descriptor)
         files.sync(source.descriptor)
-
-
-def remove_emptied(artifacts: Iterable[str], directory: Path) -> None:
-    """Remove the directories in which artifacts were, as far as nothing else is in them."""
-    above = {parent for one in artifacts for parent in PurePosixPath(one).parents}
-    for one in sorted(above, key=lambda place: len(place.parts), reverse=True):
-        if one.parts:
-            with contextlib.suppress(OSError):
-                os.rmdir(directory / one)

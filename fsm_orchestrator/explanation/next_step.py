@@ -83,6 +83,8 @@ def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
     """Return what to do next about a run. `shown` is OUT as it is to stand in a command."""
     if view.is_archived:
         gone = "a later run has taken its place: it can be read, not resumed"
+        if view.bundle is not None:
+            gone = "this is told by a bundle: what can be done, the machine of the run can say"
         return NextStep(remedies=(gone,), who="nobody", words=None, would=())
     offer = offer_of(view, shown, now)
     refusal = () if offer.refusal is None else (offer.refusal,)

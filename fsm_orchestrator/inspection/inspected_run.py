@@ -60,6 +60,8 @@ class InspectedRun:
         trouble: what is wrong with its files, as a sentence; None when nothing is.
         holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
+        bundle: the bundle that it was read from, as it may be shown; None for one in a directory.
+            It is archived then: nothing on this machine is its.
     """
 
     directory: Path
@@ -68,6 +70,7 @@ class InspectedRun:
     trouble: str | None
     holder: Holder | None
     is_archived: bool
+    bundle: str | None = None
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -263,6 +266,8 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
         trouble = _events_trouble(directory, saved.checkpoint) or _rebuilding_trouble(
             directory, saved, is_archived=is_archived
         )
+    if holder is None and not is_archived:
+        trouble = archive.half_archived(output, report.run_id) or trouble
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
     return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)

@@ -20,8 +20,8 @@ FOLLOWED = [
     *(
         DOCS / f"{name}.md"
         for name in (
-            *("agents", "ci", "fleet", "glossary", "performance", "python"),
-            "verification",
+            *("agents", "ci", "fleet", "glossary", "notifications", "performance", "python"),
+            *("serve", "verification"),
         )
     ),
 ]

@@ -22,18 +22,11 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, described, span_ms, suggestion
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExitCode, Standing
+from fsm_orchestrator.vocabulary import WORST_FIRST, ExitCode, Standing
 
 DIRECTORY: Final = "./fleet"
 LISTED_MAX: Final = 5
-_ORDER: Final = (
-    Standing.FAILED,
-    Standing.TIMEOUT,
-    Standing.NOT_CLOSABLE,
-    Standing.BLOCKED,
-    Standing.WAITING,
-    Standing.INTERRUPTED,
-)
+_ORDER: Final = tuple(one for one in WORST_FIRST if not one.is_held and one is not Standing.DONE)
 """Where the runs stand that are named, the worst first."""
 
 
