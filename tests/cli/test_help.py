@@ -106,7 +106,7 @@ def test_commands_stand_in_groups(tmp_path: Path) -> None:
     headings = ("Run:", "Look:", "Design:", "Machine:")
     places = [shown.index(f"\n{one}") for one in headings]
     assert places == sorted(places)
-    listed = re.findall(r"^  ([a-z]+) ", shown[places[0] :], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+) ", shown[places[0] :], re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
 
 
