@@ -24,9 +24,10 @@ from fsm_orchestrator.approvals.verifying import Signers
 from fsm_orchestrator.approvals.votes import votes_of
 from fsm_orchestrator.bundle.archive_links import Notes
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Requirement
-from fsm_orchestrator.bundle.members import MemberKind
+from fsm_orchestrator.bundle.members import MemberKind, kind_of
 from fsm_orchestrator.bundle.opened import MemberFacts
 from fsm_orchestrator.bundle.verified import Break
+from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
 from fsm_orchestrator.gates.sources.command import CommandSource, Reads
@@ -37,7 +38,6 @@ from fsm_orchestrator.gates.subject import unnamed
 from fsm_orchestrator.model.approval import ApprovalState
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
-    EvidenceRecord,
     SourceKind,
     SubjectEntry,
 )
@@ -77,9 +77,11 @@ def evidence(known: Known) -> Notes:
     """Verify that the evidence of each gate is there, and judge once more what it is about."""
     decisions = _decisions(known)
     found = [one for one in decisions if one.evidence is not None and one.passed]
-    for one in decisions:
-        if one.evidence is not None:
-            _evidence_bytes(known, one.evidence)
+    named = _named_files(known, MemberKind.EVIDENCE)
+    _check_bytes(known, named)
+    for member in known.bundle.of_kind(MemberKind.EVIDENCE):
+        if member.name not in named:
+            known.not_verified.append(f"{member.name}: no decision names it")
     typed = [one.gate for one in decisions if one.passed and one.evidence is None]
     if typed:
         known.not_verified.append(
@@ -101,16 +103,26 @@ def _require_evidence(decisions: tuple[GateDecision, ...]) -> None:
             raise BrokenError(Break.REQUIRED, f"the gate {gate} has not passed by evidence")
 
 
-def _evidence_bytes(known: Known, one: EvidenceRecord) -> None:
-    """Hold what was kept of a gate's evidence against the digest in the decision."""
-    if one.file is None or one.source is SourceKind.APPROVAL:
-        return
-    member = known.bundle.members.get(one.file)
-    if member is None:
-        raise BrokenError(Break.MISSING, "a decision names it", member=one.file)
-    if member.sha256 != one.statement_sha256:
-        said = f"it has the sha256 {member.sha256}, and the decision names {one.statement_sha256}"
-        raise BrokenError(Break.OTHER_BYTES, said, member=one.file)
+def _named_files(known: Known, kind: MemberKind) -> dict[str, str]:
+    """Return the files of a kind that decisions name, with the digests that these have."""
+    if known.retelling is None:
+        raise AssertionError("chain")
+    named = dict(known.retelling.evidence)
+    for one in (each.evidence for each in _decisions(known)):
+        if one is not None and one.file is not None and one.statement_sha256 is not None:
+            named[one.file] = one.statement_sha256
+    return {name: sha256 for name, sha256 in named.items() if kind_of(name) is kind}
+
+
+def _check_bytes(known: Known, named: dict[str, str]) -> None:
+    """Hold files against the digests by which decisions name them."""
+    for name, sha256 in named.items():
+        member = known.bundle.members.get(name)
+        if member is None:
+            raise BrokenError(Break.MISSING, "a decision names it", member=name)
+        if member.sha256 != sha256:
+            said = f"it has the sha256 {member.sha256}, and a decision names {sha256}"
+            raise BrokenError(Break.OTHER_BYTES, said, member=name)
 
 
 def _about(known: Known, decision: GateDecision) -> Iterator[str]:
@@ -195,6 +207,7 @@ def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
 def requests(known: Known) -> Notes:
     """Verify that what people were asked to approve is what the record says was run."""
     asked = _asked(known)
+    _check_bytes(known, _named_files(known, MemberKind.APPROVAL))
     if not asked:
         raise NotApplicableError("no gate was opened by people")
     for decision, state in asked:
@@ -279,7 +292,7 @@ def approvals(known: Known) -> Notes:
     notes: list[str] = []
     for decision, state in asked:
         notes += _approved(known, decision, state, is_required=is_required)
-    return (f"judged as of {_judged_at(known):%Y-%m-%d %H:%M:%S} UTC", *notes)
+    return (*notes, f"judged as of {timestamp(_judged_at(known))}")
 
 
 def _approved(

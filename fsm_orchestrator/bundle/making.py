@@ -60,7 +60,6 @@ from fsm_orchestrator.record.chain import Chain
 from fsm_orchestrator.record.chain_walk import walk
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
-from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.record.record_check import checked
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_report
@@ -68,6 +67,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.secrets.state_key import RecordKey
 from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import counted
 
 _MODE: Final = 0o600
 
@@ -166,9 +166,7 @@ def _refuse_place(path: Path, *, may_replace: bool) -> None:
 
 
 def _refuse_held(directory: Path) -> None:
-    """Refuse a run that is at work; an archived one has no orchestrator."""
-    if output_of(directory) != directory:
-        return
+    """Refuse a run that is at work; nobody holds the directory of an archived one."""
     holder = holder_of(directory)
     if holder is not None:
         raise BusyError(copyable(directory), holder)
@@ -218,10 +216,12 @@ def _chain(directory: Path, kept: Checkpoint) -> ChainSummary:
         found = walk(descriptor, Chain(genesis_of(kept)), ())
     finally:
         os.close(descriptor)
-    if found.last_seq == 0:
+    lost = max(kept.last_event_seq, 1) - found.last_seq
+    if lost > 0:
         raise CheckpointError(
-            f"{copyable(path)} has no event",
-            remedy="put it back: without its events a run cannot be proved",
+            f"the last {counted(lost, 'event')} of the run {'is' if lost == 1 else 'are'} not in"
+            f" {copyable(path)}: a power cut may have taken them",
+            remedy="resume the run: that says so in its events, and all else can be proved",
         )
     return ChainSummary(lastSeq=found.last_seq, head=found.head)
 

@@ -126,6 +126,13 @@ class Console:
         return self._is_broken
 
     @property
+    def is_gone(self) -> bool:
+        """True once the reader of a pipe has gone away, though nothing was written since."""
+        poll = select.poll()
+        poll.register(self._descriptor, 0)
+        return self._is_broken or bool(poll.poll(0))
+
+    @property
     def is_terminal(self) -> bool:
         """True if it is a terminal."""
         try:

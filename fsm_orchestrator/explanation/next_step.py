@@ -96,8 +96,10 @@ def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
 
 def _restoring(view: InspectedRun, shown: str) -> NextStep:
     """Return how to go on with an archived run, if it can be: it has to be put back first."""
-    if view.saved is None:
+    if view.saved is None or view.bundle is not None:
         gone = "a later run has taken its place: it can be read, not resumed"
+        if view.bundle is not None:
+            gone = "this is told by a bundle: what can be done, the machine of the run can say"
         return NextStep(remedies=(gone,), who="nobody", words=None, would=())
     return NextStep(
         remedies=("a later run has taken its place: put it back to go on with it",),

@@ -42,7 +42,7 @@ async def run_messages(
         yield message("gone", {})
         return
     with board.watching():
-        output, told = _Output(), object()
+        output, told = Output(), object()
         sent_at = time.monotonic()
         while not board.is_closed:
             row, directory = board.rows.get(key), place()
@@ -63,7 +63,7 @@ async def run_messages(
             await board.pause(LOOK_SECONDS)
 
 
-class _Output:
+class Output:
     """The log of a run, or that it must not be shown."""
 
     def __init__(self) -> None:

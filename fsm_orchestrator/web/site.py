@@ -65,7 +65,7 @@ class Site:
 
     def board(self, pool: Executor) -> Board:
         """Return the board that all watchers are told by."""
-        return Board(self._rows.look, _now, pool)
+        return Board(lambda: self._rows.look(pool), _now, pool)
 
     def app(self, board: Board, pool: Executor) -> App:
         """Return what answers requests, within a loop."""

@@ -49,6 +49,11 @@ def without(name: str) -> Callable[[Path], None]:
     return lambda out: (out / name).unlink()
 
 
+def _cut(path: Path, lines: int) -> None:
+    """Take away the last lines of a file, as a power cut may."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-lines]))
+
+
 class Case(NamedTuple):
     """Something that is wrong with a run, and what is said of it."""
 
@@ -63,6 +68,14 @@ WRONG = {
         *(1, "orchestrator_events.jsonl was changed (line 2 does not go on"),
     ),
     "the events are gone": Case(without(EVENTS), 1, f"cannot read {{out}}/{EVENTS}"),
+    "the last events are gone": Case(
+        lambda out: _cut(out / EVENTS, 3),
+        *(
+            1,
+            "the last 3 events of the run are not in {out}/orchestrator_events.jsonl: a power cut",
+        ),
+    ),
+    "all events are gone": Case(lambda out: _cut(out / EVENTS, 99), 1, "of the run are not in"),
     "the checkpoint was changed": Case(
         replaced(CHECKPOINT, '"started_in":"', '"started_in":"/x'),
         *(1, "orchestrator_checkpoint.json was changed"),

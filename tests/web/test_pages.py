@@ -168,7 +168,7 @@ def test_page_of_a_run_follows_it(browser: Chromium, server: Served, folder: Pat
         )
     browser.wait("document.querySelector('h1').innerText === 'Done'")
     assert browser.value("window.mark") == "mine"
-    assert browser.value("document.title").startswith("done: run ")
+    assert browser.value("document.title") == "done: followed"
     assert browser.value("document.querySelectorAll('.line').length") == 91
     _assert_quiet(browser, server)
 

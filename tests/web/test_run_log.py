@@ -11,6 +11,7 @@ import pytest
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_lines import GrowingLog
+from fsm_orchestrator.web import run_events
 from fsm_orchestrator.web.run_log import END_BYTES, LINES_MAX, LOGS_MAX, LOOK_BYTES_MAX, RunLog
 from tests.support.command import PASSING, orchestrate, stages
 
@@ -144,3 +145,26 @@ def test_output_is_not_shown_where_it_cannot_be_masked(
     with pytest.raises(OrchestratorError, match="cannot show what the stages printed") as refused:
         RunLog(run)
     assert isinstance(refused.value, UsageError) == (what == "secret")
+
+
+def test_page_is_told_that_output_is_not_shown_and_when_it_is(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with what to do; it is tried again, and then shown from its end."""
+    monkeypatch.setattr(run_events, "LOG_AGAIN_SECONDS", 0.0)
+    _log(run).write_text("a line\n")
+    checkpoint = (run / "orchestrator_checkpoint.json").read_bytes()
+    events = (run / "orchestrator_events.jsonl").read_bytes()
+    for name in ("orchestrator_checkpoint.json", "orchestrator_events.jsonl"):
+        (run / name).write_text("{")
+    output = run_events.Output()
+    (refused,) = output.news(run, is_over=True)
+    assert refused.startswith(b'event: refused\ndata: {"said":"cannot show what the stages printed')
+    assert b"they are not masked" in refused
+    assert output.news(run, is_over=True) == []
+    (run / "orchestrator_checkpoint.json").write_bytes(checkpoint)
+    (run / "orchestrator_events.jsonl").write_bytes(events)
+    shown, lines = output.news(run, is_over=True)
+    assert shown == b"event: shown\ndata: {}\n\n"
+    assert b'"parts":[["a line","",""]]' in lines
+    assert output.news(run, is_over=True) == []

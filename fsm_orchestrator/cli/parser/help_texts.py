@@ -79,15 +79,40 @@ Examples:
 Exit codes, the worst of all runs in this order:
   70 internal error   1 failed   124 timed out   3 blocked   0 all done
 """,
-    "status": """Show where the run in OUT stands, and what to type next.
+    "status": """Show where the run in OUT stands, and what to type next; of many runs, a list.
 
-Without OUT, the current directory. For several OUT, and for a directory that holds output
-directories, prints one line per run: its outcome or state, for how long, the attempt at work, what
-keeps it from closing, and the last line printed. With --run-id, shows how an archived run ended.
+Without OUT, the current directory. For several OUT, for a directory that holds output directories,
+and with any option for a list: how many runs stand where, then a line for each, the worst first:
+where it stands, for how long, how long it took, and why: the error, what it waits for, what is at
+work. With --run-id, shows how an archived run ended.
+
+\b
+Exit codes:
+  0 every run that is listed could be read, and none stands where --fail-if says
+  1 one could not be read, or stands there
+
+\b
+Examples:
+  fsm-orchestrator status ./out
+  fsm-orchestrator status ./runs --state failed,timeout --since 24h
+  fsm-orchestrator status ./runs --json --fail-if failed,timeout,blocked
+""",
+    "watch": """Watch the runs in DIR, those first that need a person.
+
+Without DIR, the current directory. Shows on a terminal, redrawn in place: runs that wait or are
+blocked, since when, and the next command; those that failed, and why; those at work, how long of
+what they may take, and their last line; and how many are done. Elsewhere, with TERM=dumb, in CI
+and with --plain, prints a line for each change. Reads only. Looks again twice a second, and less
+often where that would take much of a processor; a run that comes or goes is noticed.
+
+\b
+Exit codes:
+  130 ended by Ctrl-C; by another signal 128 and its number
+  0 nobody reads any more
 
 \b
 Example:
-  fsm-orchestrator status ./out
+  fsm-orchestrator watch ./runs --state waiting,blocked,failed
 """,
     "gates": """Ask the sources of all gates, as a run would, and show what they say.
 
@@ -215,14 +240,15 @@ Example:
 """,
     "compare": """Show what differs between two runs, what is worst first: "it worked yesterday".
 
-A and B are output directories, or of an archived run OUT/archive/RUN_ID. Without B, the run in A
-is compared with the one that was archived there last. Paths in and below the directories are
-compared as if both runs had the same; durations are shown where one is twice the other.
+A and B are output directories, OUT/archive/RUN_ID of an archived run, or bundles. Without B, the
+run in A is compared with the one that was archived there last. Paths in and below the directories
+are compared as if both runs had the same; durations are shown where one is twice the other.
 
 \b
 Examples:
   fsm-orchestrator compare ./monday ./tuesday
   fsm-orchestrator compare ./out
+  fsm-orchestrator compare yesterday.fsmbundle ./out
 
 \b
 Exit codes:

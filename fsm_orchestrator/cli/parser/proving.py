@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import Directory, FilePath, NonEmpty, Once, Section
+from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Section
 from fsm_orchestrator.cli.parser.parts import (
     argument,
     earlier_run,
@@ -109,8 +109,8 @@ def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
 
 def _compare(_declared: Declared) -> list[click.Parameter]:
     return [
-        argument("a", Directory("A")),
-        argument("b", Directory("B"), "[B]", required=False),
+        argument("a", FilePath("A")),
+        argument("b", FilePath("B"), "[B]", required=False),
         in_full_option("Show every difference, and what is the same."),
         json_option(),
     ]
