@@ -307,8 +307,8 @@ CASES: Final = {
     #
     # What each of the 8 syncs buys is said in docs/durability.md: the directory above OUT, OUT, the
     # events before the first stage, between the stages and at the end, and at the end checkpoint,
-    # report and OUT. A new OUT gets a .gitignore, unsynced. Four transitions are four renames of the checkpoint and four of the report;
-    # for each stage the checkpoint says the pid as well, to outlive a kill. Processes: the keeper
+    # report and OUT. A new OUT gets a .gitignore, unsynced. Four transitions are four renames of the
+    # checkpoint and four of the report; for each stage the checkpoint says the pid as well, to outlive a kill. Processes: the keeper
     # and two stages. Each checkpoint says where the settings came from, and each signal by whom and
     # when it was given; the events begin with the whole record, from which a lost checkpoint is
     # made again. Ten opens look whether checkpoint and report are what was left in them, before
