@@ -307,14 +307,15 @@ CASES: Final = {
     #
     # What each of the 8 syncs buys is said in docs/durability.md: the directory above OUT, OUT, the
     # events before the first stage, between the stages and at the end, and at the end checkpoint,
-    # report and OUT. A new OUT gets a .gitignore, unsynced. Four transitions are four renames of the
-    # checkpoint and four of the report; for each stage the checkpoint says the pid as well, to outlive a kill. Processes: the keeper
-    # and two stages. Each checkpoint says where the settings came from, and each signal by whom and
-    # when it was given; the events begin with the whole record, from which a lost checkpoint is
-    # made again. Ten opens look whether checkpoint and report are what was left in them, before
-    # they are replaced. What was left is noted in the private state before each of them takes its
-    # place: a file in a directory there, seven short writes and no sync; the key of it is read. In
-    # each event stands the digest of the one before it.
+    # report and OUT. A new OUT gets a .gitignore, unsynced. Four transitions are four renames of
+    # the checkpoint and four of the report; for each stage the checkpoint says the pid as well, to
+    # outlive a kill. Processes: the keeper and two stages. Each checkpoint says where the settings
+    # came from, and each signal by whom and when it was given; the events begin with the whole
+    # record, from which a lost checkpoint is made again. Ten opens look whether checkpoint and
+    # report are what was left in them, before they are replaced. What was left is noted in the
+    # private state before each of them takes its place: a file in a directory there, seven short
+    # writes and no sync; the key of it is read. In each event stands the digest of the one before
+    # it.
     "run": Case(
         RUN,
         Cost(8, 10, 18, 19, 3, 25, 32, 3, 93_800),
