@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
 from fsm_orchestrator.explanation.next_command import explaining
 from fsm_orchestrator.inspection.many_runs import Changes
 from fsm_orchestrator.inspection.overview import RunOverview
-from fsm_orchestrator.inspection.selecting import by_need, key_of
+from fsm_orchestrator.inspection.selecting import by_need, key_of, standing_words
 from fsm_orchestrator.model.listing import Order
 from fsm_orchestrator.text.cells import cut
 from fsm_orchestrator.text.hidden import copyable
@@ -99,7 +100,7 @@ class NeedFrame:
             if len(block) > space:
                 block = block[:1]
             if not block:
-                return [*found, _more(left, "that need a person", width)]
+                return [*found, _more(left, _needy_words(self._needy[index:]), width)]
             found += block
         return found
 
@@ -131,6 +132,12 @@ class NeedFrame:
         if len(lines) > _COMMAND_LINES_MAX:
             lines = command_lines(explaining(shown_path(run.output_directory)), _INDENT, width)
         return [cut(line, width, ellipsis()) for line in lines]
+
+
+def _needy_words(runs: Sequence[RunOverview]) -> str:
+    counts = Counter(one.standing for one in runs)
+    told = [f"{count:,} {standing_words(one)}" for one, count in counts.items()]
+    return f"that need a person: {', '.join(told)}"
 
 
 def _head(
