@@ -9,7 +9,7 @@ from typing import Final
 from fsm_orchestrator.cli.formatting import command_lines, shown_path
 from fsm_orchestrator.cli.run_list import Asked
 from fsm_orchestrator.cli.run_table import Table, row_of
-from fsm_orchestrator.cli.run_words import age_words, counts_lines
+from fsm_orchestrator.cli.run_words import age_words, counts_lines, in_one_line
 from fsm_orchestrator.cli.screen import Line, painted, shortened
 from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
 from fsm_orchestrator.explanation.next_command import explaining
@@ -145,7 +145,7 @@ def _head(
 ) -> list[str]:
     standings = [one.standing for one in runs]
     where = "" if parent is None else f" in {copyable(parent)}"
-    lines = [Line(shortened(one, width - lead_cells()), Mark.BAD) for one in troubles]
+    lines = [Line(shortened(in_one_line(one), width - lead_cells()), Mark.BAD) for one in troubles]
     return [*counts_lines(standings, len(standings), where, width), *painted(lines), ""]
 
 
