@@ -86,7 +86,7 @@ def test_run_is_followed_to_its_end(watched: Served, moving: Path) -> None:
     with watched.events() as events:
         with at_work(moving) as words:
             seen = _until_row(events, "working", look="working", at_work=True)
-            assert seen["at_work"][0]["limit"] == "30s"
+            assert seen["at_work"][0]["limit"] == "10m"
             assert seen["at_work"][0]["stage"] == "manager"
             assert seen["at_work"][0]["doing"] == "running"
             words.write_text("the first line\n")
