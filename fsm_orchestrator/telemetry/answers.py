@@ -14,6 +14,9 @@ BATCH: Final = 512
 """How many spans or records go into one request."""
 
 
+_OK, _REDIRECTED = 200, 300
+
+
 class NotTakenError(Exception):
     """What is sent was not taken; the exporter does not try again by itself."""
 
@@ -26,15 +29,15 @@ class Session(requests.Session):
         self._answer = answer
         self.problem: str | None = None
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def request(self, *words: Any, **options: Any) -> requests.Response:
         """Send a request."""
         self.problem = None
         try:
-            response = super().send(request, **options)
+            response = super().request(*words, **options)
         except requests.RequestException as error:
             self.problem = _trouble(error)
             raise NotTakenError(self.problem) from None
-        if not response.ok or response.is_redirect:
+        if not _OK <= response.status_code < _REDIRECTED:
             reason = response.reason or ""
             self.problem = f"the collector answered HTTP {response.status_code} {reason}".rstrip()
         else:

@@ -1,4 +1,4 @@
-"""A bundle with everything in it, and ways to change one: byte by byte, or with its digests anew."""
+"""A bundle with everything in it, and ways to change one: by bytes, or with its digests anew."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def make_whole(folder: Path) -> Whole:
     digest = hashlib.sha256((folder / "given").read_bytes()).hexdigest()
     tested = statement({"sha256": digest}, TEST_RESULT, {"result": "PASSED", "passedTests": ["a"]})
     write(folder / "ci.json", tested)
-    project(folder, more='[subject]\nfiles = ["given"]\n')
+    plan = "echo I plan; echo the plan > plan.md"
+    project(folder, plan=plan, more='[subject]\nfiles = ["given"]\n')
     config = (folder / "run.toml").read_text().replace('ci = "success"\n', "")
     (folder / "run.toml").write_text(config + '[gate.ci]\nstatement = "ci.json"\n')
     key, own = make_key(folder, "bob"), make_key(folder, "maker")
@@ -204,7 +205,7 @@ def with_other(document: Any, at: Path_) -> Any:
     """Return a document in which one value is another of its kind."""
     if not at:
         return other_than(document)
-    copy = dict(document) if isinstance(document, dict) else [*document]
+    copy: Any = dict(document) if isinstance(document, dict) else [*document]
     copy[at[0]] = with_other(document[at[0]], at[1:])
     return copy
 

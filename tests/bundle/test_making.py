@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,19 @@ import pytest
 from fsm_orchestrator.bundle.members import FIXED, OPTIONAL
 from fsm_orchestrator.bundle.statement import RunStatement
 from fsm_orchestrator.bundle.summary import SummaryStatement
+from fsm_orchestrator.constants import IGNORE_FILE, LOCK_FILE
 from tests.bundle.bundle_cases import bundle, bundled, members, predicate_in, sha256
 from tests.bundle.conftest import Runs
-from tests.support.command import EVENTS, PASSING, REPORT, orchestrate, report_of, shell, tree_of
+from tests.support.command import (
+    EVENTS,
+    INVOCATIONS,
+    PASSING,
+    REPORT,
+    orchestrate,
+    report_of,
+    shell,
+    tree_of,
+)
 from tests.support.outcome_runs import OUTCOMES
 
 
@@ -25,7 +38,7 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     found = bundled(folder, tmp_path / "b")
     assert tree_of(folder / "out") == before
 
-    left = {name: data for name, data in before.items() if name != "orchestrator.lock"}
+    left = {name: data for name, data in before.items() if name not in {LOCK_FILE, IGNORE_FILE}}
     assert {name: found[name] for name in left} == left
     assert found.keys() - left.keys() == FIXED.keys() - left.keys() - OPTIONAL
     said = predicate_in(found)
@@ -44,6 +57,9 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     summary = SummaryStatement.model_validate_json(found["vsa.json"])
     passed = summary.predicate.verificationResult.value
     assert passed == ("PASSED" if run.closure_ready else "FAILED")
+    ended_at = said["outcome"]["finishedAt"]
+    assert json.loads(found["vsa.json"])["predicate"].get("timeVerified") == ended_at
+    assert (ended_at is None) is (run.codes[-1] < 0)
     assert (
         json.loads(found["vsa.json"])["subject"] == json.loads(found["statement.json"])["subject"]
     )
@@ -134,6 +150,41 @@ def test_an_archived_run_is_bundled_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
 
 
+def test_a_torn_last_line_is_taken_as_it_is(runs: Runs, tmp_path: Path) -> None:
+    """A kill may leave one: it is no event, and the chain ends before it."""
+    shutil.copytree(runs("killed"), tmp_path / "copy")
+    path = tmp_path / "copy" / "out" / EVENTS
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"seq": 99, "at": "20')
+    found = bundled(tmp_path / "copy", tmp_path / "b")
+    assert found[EVENTS] == path.read_bytes()
+    lines = whole.splitlines()
+    chain = {"lastSeq": len(lines), "head": sha256(lines[-1])}
+    assert predicate_in(found)["chain"] == chain
+
+
+def test_many_invocations_are_bundled_with_the_old_ones(tmp_path: Path) -> None:
+    """The file of old invocations is a member, up to where it is the run's."""
+    state = str(tmp_path / "state")
+    words = f"""
+import os
+os.environ["XDG_STATE_HOME"] = {state!r}
+from fsm_orchestrator import RunConfig, StageGiven, resume, run
+given = dict(output_directory="out", gates={{"policy": "allow", "ci": "success"}})
+run(RunConfig(**given))
+for number in range(34):
+    status = ("missing", "changes_requested")[number % 2]
+    resume(RunConfig(output_directory="out", gates={{"review": status}}))
+"""
+    subprocess.run([sys.executable, "-c", words], cwd=tmp_path, check=True)
+    side = tmp_path / "out" / INVOCATIONS
+    data = side.read_bytes()
+    side.write_bytes(data + b'{"invocation":')
+    found = bundled(tmp_path, tmp_path / "b")
+    assert found[INVOCATIONS] == data
+    assert predicate_in(found)["invocations"][0]["number"] > 1
+
+
 def test_logs_are_left_out_where_they_are_not_wanted(runs: Runs, tmp_path: Path) -> None:
     """The statement says so."""
     found = bundled(runs("done"), tmp_path / "b", "--without-logs")
@@ -168,6 +219,7 @@ def test_values_of_variables_are_in_no_member(secretive: Path, tmp_path: Path) -
     assert said["stages"][0]["environment"] == ["MODE", "TOKEN"]
     config = json.loads(found["config.json"])["stages"]["manager"]
     assert (config["env_keys"], config["secret_keys"]) == (["MODE"], ["TOKEN"])
+    assert not {"env_digests", "secret_digests", "hidden"} & config.keys()
     for data in found.values():
         assert b"open-sesame" not in data
         assert b"value-of-a-setting" not in data

@@ -20,6 +20,8 @@ OPENS: Final = frozenset(
 ALLOWED: Final = {
     "approvals/signing.py": "its own scratch files",
     "approvals/verifying.py": "its own scratch files",
+    "bundle/signature_links.py": "its own scratch files",
+    "cli/bundle_page.py": "its own scratch files",
     "cli/commands/completion.py": "scripts of this package",
     "cli/commands/init.py": "files of this package",
     "cli/console.py": "the terminal",
@@ -34,6 +36,9 @@ ALLOWED: Final = {
     "gates/sources/signatures.py": "its own scratch files",
     "inspection/watching.py": "/proc",
     "lifecycle/source.py": "lifecycles of this package",
+    "notices/webhook.py": "no file: an address, over the network",
+    "retention/contents.py": "/proc",
+    "retention/removing.py": "directories by name alone, below one that is locked",
     "processes/ancestry.py": "/proc",
     "processes/executable_file.py": "programs, looked at before: regular files",
     "processes/freezing.py": "/proc",

@@ -74,6 +74,7 @@ def test_page_without_jinja_names_the_extra(
     """Without Jinja2 there is no page, and the error says what to install."""
     view = inspect_run(run(tmp_path, *stages()))
     monkeypatch.setitem(sys.modules, "jinja2", None)
+    page_environment.cache_clear()  # another test of this process may have made a page
     with pytest.raises(UsageError) as raised:
         page_of(view, "out")
     assert raised.value.remedy == "pip install 'fsm-orchestrator[html]'"

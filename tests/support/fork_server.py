@@ -1,8 +1,8 @@
 """Fork commands from a process that has loaded the package: nine tenths of a short command's time.
 
 Each command begins with `__main__`, in a process of its own that has its own directory,
-environment, umask and output, and ends as any other process does. Its keepers are forked likewise,
-see `forked_keeper`.
+environment, umask and output, and ends as any other process does. Its keeper is executed, as ever:
+that is a small interpreter, and to fork a large process costs more.
 
 A request is its length in eight bytes, which bring the descriptors of stdout, of stderr, and of
 the socket for the answers, then marshalled data. The answers, in eight bytes each, are the
@@ -28,14 +28,16 @@ import socket
 import sys
 import time
 import typing
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from importlib import resources
 from typing import Any, Final
 
 from tests.support.start import start_now
 
 PACKAGE: Final = "fsm_orchestrator"
 NUMBER_BYTES: Final = 8
+MACHINE: Final = "FORKED_ON_MACHINE"
+"""The variable by which a command is given another machine; it does not see it."""
 
 
 def encoded(number: int) -> bytes:
@@ -69,7 +71,8 @@ def load() -> None:
             importlib.import_module(module.name)
     del sys.modules[main]
     complete_models()
-    load_keeper()
+    complete_patterns()
+    complete_pages()
     gc.collect()
     gc.freeze()
 
@@ -84,10 +87,29 @@ def complete_models() -> None:
         models += model.__subclasses__()
         parsed.parser_of(model)
         parsed.serializer_of(model)
-        accepting._plan_of(model, from_json=False)
+        for from_json in (False, True):
+            accepting._plan_of(model, from_json)
         for declaration in model.model_fields.values():
             for lazy in lazy_types(declaration.annotation, lazily.Lazily):
                 lazily._adapter_of(lazy)
+
+
+def complete_patterns() -> None:
+    """Compile the patterns that are compiled when they are first used."""
+    from fsm_orchestrator.text.late_pattern import _Late  # noqa: PLC0415
+
+    for one in gc.get_objects():
+        if isinstance(one, _Late):
+            _ = one._compiled
+
+
+def complete_pages() -> None:
+    """Compile the templates of the page."""
+    from fsm_orchestrator.rendering.html.environment import page_environment  # noqa: PLC0415
+
+    environment = page_environment()
+    for template in resources.files(f"{PACKAGE}.rendering.html").joinpath("templates").iterdir():
+        environment.get_template(template.name)
 
 
 def lazy_types(annotation: Any, kind: type) -> Iterator[Any]:
@@ -95,66 +117,6 @@ def lazy_types(annotation: Any, kind: type) -> Iterator[Any]:
     yield from (one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, kind))
     for part in typing.get_args(annotation):
         yield from lazy_types(part, kind)
-
-
-def load_keeper() -> None:
-    """Load what a keeper's own process loads, under the names that it has there."""
-    from fsm_orchestrator.processes import keeper_client  # noqa: PLC0415
-
-    sys.path.append(keeper_client._directory())
-    for name in ("keeper", "ctypes"):
-        importlib.import_module(name)
-    sys.path.pop()
-    os.posix_spawn = forking(keeper_client._BOOT, os.posix_spawn)
-
-
-def forking(boot: str, execute: Callable[..., int]) -> Callable[..., int]:
-    """Return an `os.posix_spawn` that forks the keeper, whose code `boot` is."""
-
-    def spawn(path: str, argv: Sequence[str], env: Mapping[str, str], **how: Any) -> int:
-        if boot not in argv:
-            return execute(path, argv, env, **how)
-        before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: none is missed
-            child = os.fork()
-        if child:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            return child
-        try:
-            os.posix_spawn = execute
-            sys.argv = ["-c", *argv[argv.index(boot) + 1 :]]
-            become_new(**how)
-            exec(boot, {})  # noqa: S102 - as the interpreter would, had it been executed
-        finally:
-            os._exit(1)
-
-    return spawn
-
-
-def become_new(
-    *,
-    file_actions: Sequence[tuple[Any, ...]],
-    setsid: bool,
-    setsigmask: Iterable[int],
-    setsigdef: Iterable[int],
-) -> None:
-    """Make this process, which was forked, as posix_spawn(3) would have made it."""
-    gc.disable()  # what the parent left to be closed has numbers that are used anew here
-    signal.set_wakeup_fd(-1)
-    for signum in signal.valid_signals():
-        if callable(signal.getsignal(signum)) or signum in setsigdef:
-            signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, setsigmask)
-    if setsid:
-        os.setsid()
-    for action, *given in file_actions:
-        if action == os.POSIX_SPAWN_OPEN:
-            target, *place = given
-            source = os.open(*place)
-        else:
-            source, target = given
-        os.dup2(source, target)
 
 
 def receive(door: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -181,9 +143,19 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    if machine := os.environ.pop(MACHINE, None):
+        move_to(machine)
     time.tzset()
     sys.path[0] = os.getcwd()
     sys.argv = [PACKAGE, *request["arguments"]]
+
+
+def move_to(machine: str) -> None:
+    """Let this process be on a machine of that name, which has booted by itself."""
+    from fsm_orchestrator.processes import table  # noqa: PLC0415 - is loaded
+
+    named = os.uname_result(("Linux", machine, *os.uname()[2:]))
+    os.uname, table.boot = lambda: named, lambda: f"{machine}-boot"
 
 
 def serve(door: socket.socket, shells: socket.socket, start: dict[str, Any]) -> bool:

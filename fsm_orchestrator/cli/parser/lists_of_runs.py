@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import Directory, NonEmpty, Once, Section, Since, Word
+from fsm_orchestrator.cli.parser.parameters import (
+    Directory,
+    NonEmpty,
+    Once,
+    Section,
+    Since,
+    Whole,
+    Word,
+)
 from fsm_orchestrator.cli.parser.parts import argument, earlier_run, json_option
-from fsm_orchestrator.vocabulary import UNREADABLE, WORST_FIRST, Order
+from fsm_orchestrator.model.listing import UNREADABLE, WORST_FIRST, Order
+from fsm_orchestrator.model.option_kinds import Bounds
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -95,6 +104,17 @@ def watch_parameters() -> list[click.Parameter]:
             help="Print a line for each change, also on a terminal.",
         ),
     ]
+
+
+def serve_parameters() -> list[click.Parameter]:
+    """Return the parameters of `serve`."""
+    port = Once(
+        "Listening",
+        "--port",
+        type=Whole(Bounds(0, 65_535, "the number of a port,")),
+        help="Listen at this port of 127.0.0.1 (default 0: any that is free).",
+    )
+    return [argument("directory", Directory("DIR"), "[DIR]", required=False, default="."), port]
 
 
 def _selection() -> list[click.Parameter]:

@@ -8,6 +8,7 @@ nothing of runs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ def _none(_name: str) -> None:
     """Know no template."""
 
 
+@cache  # a process that shows many pages compiles their templates once
 def page_environment(others: Callable[[str], str | None] = _none) -> Environment:
     """Return the environment that fills the templates; `others` are looked for first, by name.
 
