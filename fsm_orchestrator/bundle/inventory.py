@@ -12,7 +12,12 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.bundle.members import kind_of
 from fsm_orchestrator.bundle.sources import Look, Source, from_file
-from fsm_orchestrator.constants import APPROVALS_DIRECTORY, EVIDENCE_DIRECTORY, LOGS_DIRECTORY
+from fsm_orchestrator.constants import (
+    APPROVALS_DIRECTORY,
+    EVIDENCE_DIRECTORY,
+    LOGS_DIRECTORY,
+    SENT_FILE,
+)
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, TamperedError
 from fsm_orchestrator.model.invocation import GateDecision
@@ -82,7 +87,7 @@ def _entries(directory: Path, place: str) -> Iterator[tuple[str, Path, bool]]:
         raise CommandError(f"there are more than {_FILES_MAX} files in {copyable(path)}")
     for name in names:
         entry, member = path / name, f"{place}/{name}"
-        if _COPY.fullmatch(member) is not None:
+        if member == SENT_FILE or _COPY.fullmatch(member) is not None:
             continue
         is_file = entry.is_file() and not entry.is_symlink()
         yield member, entry, is_file and kind_of(member) is not None
