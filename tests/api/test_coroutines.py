@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,9 +105,11 @@ def test_runs_at_once_leave_no_thread_and_no_process(tmp_path: Path) -> None:
 class SlowToHear(asyncio.SelectorEventLoop):
     """A loop that keeps the threads for a moment that call into it."""
 
-    def call_soon_threadsafe(self, *given: Any, **named: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         """Do so, and hold the caller."""
-        handle = super().call_soon_threadsafe(*given, **named)
+        handle = super().call_soon_threadsafe(callback, *args, context=context)
         time.sleep(0.05)
         return handle
 
