@@ -105,7 +105,7 @@ def test_runs_at_once_leave_no_thread_and_no_process(tmp_path: Path) -> None:
 class SlowToHear(asyncio.SelectorEventLoop):
     """A loop that keeps the threads for a moment that call into it."""
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.Handle:
         """Do so, and hold the caller."""
