@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from enum import IntEnum, StrEnum
-from typing import Final
 
 
 class StateKind(StrEnum):
@@ -76,52 +75,6 @@ class Standing(StrEnum):
     def words(self) -> str:
         """The standing as people read it, on every screen and page."""
         return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
-
-
-class ToldEnd(StrEnum):
-    """An end of an invocation that people can be told of, by the word of where the run stands."""
-
-    DONE = "done"
-    NOT_CLOSABLE = "not_closable"
-    WAITING = "waiting"
-    BLOCKED = "blocked"
-    FAILED = "failed"
-    TIMEOUT = "timeout"
-    INTERRUPTED = "interrupted"
-    """A signal, or the program that called, has ended it; the report says failed."""
-
-
-class NoticeFormat(StrEnum):
-    """The body that a webhook is sent."""
-
-    JSON = "json"
-    SLACK = "slack"
-
-
-WORST_FIRST: Final = (
-    Standing.FAILED,
-    Standing.TIMEOUT,
-    Standing.NOT_CLOSABLE,
-    Standing.BLOCKED,
-    Standing.WAITING,
-    Standing.INTERRUPTED,
-    Standing.SUSPENDED,
-    Standing.WORKING,
-    Standing.DONE,
-)
-"""The standings in the order in which lists and counts name them."""
-UNREADABLE: Final = "unreadable"
-"""What stands for the standing of a run that cannot be read, in lists and in options."""
-
-
-class Order(StrEnum):
-    """The order of a list of runs."""
-
-    WORST = "worst"
-    NAME = "name"
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    LONGEST = "longest"
 
 
 class GatesGuard(StrEnum):

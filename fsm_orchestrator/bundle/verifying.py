@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.bundle import archive_links, gate_links, record_links, signature_links
+from fsm_orchestrator.bundle import (
+    approval_links,
+    archive_links,
+    evidence_links,
+    record_links,
+    signature_links,
+)
 from fsm_orchestrator.bundle.archive_links import Notes
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Wanted
 from fsm_orchestrator.bundle.members import MemberKind
@@ -40,9 +46,9 @@ _VERIFY: Final[Mapping[Link, Callable[[Known], Notes]]] = {
     Link.REPORT: record_links.report,
     Link.DERIVED: record_links.derived,
     Link.ARTIFACTS: record_links.artifacts,
-    Link.EVIDENCE: gate_links.evidence,
-    Link.REQUESTS: gate_links.requests,
-    Link.APPROVALS: gate_links.approvals,
+    Link.EVIDENCE: evidence_links.evidence,
+    Link.REQUESTS: approval_links.requests,
+    Link.APPROVALS: approval_links.approvals,
     Link.SIGNATURES: signature_links.signatures,
     Link.HEAD: signature_links.head,
 }

@@ -14,6 +14,7 @@ from fsm_orchestrator.bundle.verified import Verification
 from fsm_orchestrator.cli.console import Console
 from fsm_orchestrator.cli.written import Document, write_document
 from fsm_orchestrator.constants import LOGS_DIRECTORY
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
@@ -56,10 +57,9 @@ def _unpack_end(bundle: OpenedBundle, log: MemberFacts, directory: Path) -> None
     The reader lets in no name that leads anywhere else.
     """
     path = directory / log.name
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    descriptor = files.make_new(path, mode=0o600)
     try:
-        os.ftruncate(descriptor, log.size_bytes)
-        at = max(0, log.size_bytes - TAIL_BYTES)
-        os.pwrite(descriptor, bundle.end_of(log.name, TAIL_BYTES), at)
+        os.lseek(descriptor, max(0, log.size_bytes - TAIL_BYTES), os.SEEK_SET)
+        files.write_all(descriptor, bundle.end_of(log.name, TAIL_BYTES))
     finally:
         os.close(descriptor)
