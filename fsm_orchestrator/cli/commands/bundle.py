@@ -151,7 +151,7 @@ def _warnings(made: Made) -> Iterator[str]:
     if made.ignored:
         names = ", ".join(map(copyable, made.ignored[:3]))
         more = f", and {len(made.ignored) - 3} more" if len(made.ignored) > 3 else ""  # noqa: PLR2004
-        yield f"not the run's, and left out: {names}{more}"
+        yield f"left out, for the record knows nothing of it: {names}{more}"
 
 
 def _document(made: Made) -> dict[str, Any]:
