@@ -234,7 +234,7 @@ def test_an_artifact_with_a_secret_is_not_given_away(
     assert ended.code == code, ended.stderr
     assert (tmp_path / "b").exists() is (code == 0)
     if code:
-        assert f"{secretive}/a holds the value of a secret of the run" in ended.stderr
+        assert f"{secretive}/a holds the value of TOKEN, a secret of the run" in ended.stderr
 
 
 def test_files_of_others_are_left_out_and_named(runs: Runs, tmp_path: Path) -> None:
