@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from enum import IntEnum, StrEnum
-from typing import Final
 
 
 class StateKind(StrEnum):
@@ -96,32 +95,6 @@ class NoticeFormat(StrEnum):
 
     JSON = "json"
     SLACK = "slack"
-
-
-WORST_FIRST: Final = (
-    Standing.FAILED,
-    Standing.TIMEOUT,
-    Standing.NOT_CLOSABLE,
-    Standing.BLOCKED,
-    Standing.WAITING,
-    Standing.INTERRUPTED,
-    Standing.SUSPENDED,
-    Standing.WORKING,
-    Standing.DONE,
-)
-"""The standings in the order in which lists and counts name them."""
-UNREADABLE: Final = "unreadable"
-"""What stands for the standing of a run that cannot be read, in lists and in options."""
-
-
-class Order(StrEnum):
-    """The order of a list of runs."""
-
-    WORST = "worst"
-    NAME = "name"
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    LONGEST = "longest"
 
 
 class GatesGuard(StrEnum):

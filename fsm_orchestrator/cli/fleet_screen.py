@@ -16,11 +16,11 @@ from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.errors import OutputError
 from fsm_orchestrator.fleet.observing import FleetObserver, FleetView, Working
 from fsm_orchestrator.fleet.report import Course, FleetEntry
+from fsm_orchestrator.model.listing import WORST_FIRST
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import WORST_FIRST
 
 LOOK_SECONDS: Final = 0.1
 NAME_CELLS_MAX: Final = 30

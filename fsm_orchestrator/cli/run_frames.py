@@ -15,9 +15,10 @@ from fsm_orchestrator.explanation.next_command import explaining
 from fsm_orchestrator.inspection.many_runs import Changes
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.selecting import by_need, key_of
+from fsm_orchestrator.model.listing import Order
 from fsm_orchestrator.text.cells import cut
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Order, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 _ENDS: Final = Line("Ctrl-C ends", is_dim=True)
 _INDENT: Final = "    "
@@ -82,29 +83,32 @@ class NeedFrame:
         done = [*painted(self._done_lines(width))]
         room = max(height - len(head) - len(done) - 1, 1)
         for_working = min(len(self._working), max(1, room // 3))
-        needy = self._needy_lines(width, room - for_working)
-        working = self._working_lines(width, room - len(needy))
+        shown = [*self._needy[:room], *self._working[:room]]
+        lines = dict(zip(map(id, shown), self._table(shown, width), strict=True))
+        needy = self._needy_lines(lines, width, room - for_working)
+        working = self._working_lines(lines, width, room - len(needy))
         return [*head, *needy, *working, *done, *painted([_ENDS])][:height]
 
-    def _needy_lines(self, width: int, room: int) -> list[str]:
-        shown = self._needy[: max(room, 0)]
-        lines: list[str] = []
-        for index, (run, line) in enumerate(zip(shown, self._table(shown, width), strict=True)):
-            block = [line, *self._command(run, width)]
-            left = len(self._needy) - index - 1
-            if len(lines) + len(block) > room - bool(left):
-                block = [line]
-            if len(lines) + len(block) > room - bool(left):
-                return [*lines, _more(left + 1, "that need a person", width)]
-            lines += block
-        return lines
+    def _needy_lines(self, lines: Mapping[int, str], width: int, room: int) -> list[str]:
+        """Return those that need a person, each above its command; `lines` are those of runs."""
+        found: list[str] = []
+        for index, run in enumerate(self._needy):
+            left = len(self._needy) - index
+            space = room - len(found) - (left > 1)
+            block = [lines[id(run)], *self._command(run, width)] if space > 1 else []
+            if len(block) > space > 0:
+                block = block[:1]
+            if not block:
+                return [*found, _more(left, "that need a person", width)]
+            found += block
+        return found
 
-    def _working_lines(self, width: int, room: int) -> list[str]:
+    def _working_lines(self, lines: Mapping[int, str], width: int, room: int) -> list[str]:
         kept = self._working if len(self._working) <= room else self._working[: max(room - 1, 0)]
-        lines = self._table(kept, width)
-        if len(kept) < len(self._working) and room:
-            lines.append(_more(len(self._working) - len(kept), "at work", width))
-        return lines
+        found = [lines[id(run)] for run in kept]
+        if len(kept) < len(self._working) and room > 0:
+            found.append(_more(len(self._working) - len(kept), "at work", width))
+        return found
 
     def _table(self, runs: Sequence[RunOverview], width: int) -> list[str]:
         return _table(runs, self._asked.name_of, width, in_brief=True)

@@ -24,9 +24,10 @@ from fsm_orchestrator.inspection.selecting import (
     counted_worst_first,
     key_of,
 )
+from fsm_orchestrator.model.listing import UNREADABLE, Order
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
-from fsm_orchestrator.vocabulary import UNREADABLE, ExitCode, Order, Standing
+from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 BATCH_RUNS: Final = 1000
 _BEGIN: Final = '{\n  "runs": [\n'
@@ -102,8 +103,9 @@ def _write_json(found: _Found, asked: Asked) -> None:
         UNREADABLE if standing is None else standing.value: count
         for standing, count in counted_worst_first(found.counts.elements())
     }
-    text = json_text({"counts": counts, "total": found.total}).removeprefix("{\n")
-    out.write(f"{_BEGIN}  ],\n{text}\n" if lead == _BEGIN else f"\n  ],\n{text}\n")
+    out.write(lead if lead == _BEGIN else "\n")
+    told = json_text(counts).replace("\n", "\n  ")
+    out.write(f'  ],\n  "counts": {told},\n  "total": {found.total}\n}}\n')
 
 
 def _in_order(found: _Found, order: Order | None) -> Iterable[RunOverview]:

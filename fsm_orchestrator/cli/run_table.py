@@ -18,6 +18,8 @@ _HEAD: Final = ("run", "stands", "for", "took", "reason or last words")
 _TOLD_CELLS_MIN: Final = 30
 """What is to be left for reasons."""
 _STANDING_CELLS: Final = 20
+_NARROW: Final = ((0, NAME_CELLS_MIN), (1, 12), (0, 12), (1, 8))
+"""How wide columns are where there is hardly any room, one step after the other."""
 _GAP: Final = "  "
 
 
@@ -76,8 +78,9 @@ class Table:
             self._widths[1] = min(self._widths[1], _STANDING_CELLS)
         if self._left < _TOLD_CELLS_MIN:
             self._has_took = False
-        if self._left < _TOLD_CELLS_MIN:
-            self._widths[0] = min(self._widths[0], NAME_CELLS_MIN)
+        for column, width in _NARROW:
+            if self._left < _TOLD_CELLS_MIN:
+                self._widths[column] = min(self._widths[column], width)
 
     @property
     def _left(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
@@ -28,11 +28,15 @@ _OURS: Final = frozenset(
 
 
 def artifacts_named(directory: Path) -> tuple[str, ...]:
-    """Return the artifacts in its output directory that the run in `directory` names, relative.
+    """Return the artifacts in its output directory that the run in `directory` names."""
+    return artifacts_in(peek.document(directory / CHECKPOINT_FILE))
+
+
+def artifacts_in(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the artifacts in its output directory that a checkpoint names, relative to that.
 
     Whether they are there is another matter. What lies in a directory that is one is not listed.
     """
-    record = peek.document(directory / CHECKPOINT_FILE)
     home = _table(record.get("home")).get("directory")
     if not isinstance(home, str) or not os.path.isabs(home):
         return ()
@@ -44,7 +48,7 @@ def artifacts_named(directory: Path) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _paths(record: Any) -> Iterator[object]:
+def _paths(record: Mapping[str, Any]) -> Iterator[object]:
     """Yield what a checkpoint has where paths of artifacts are."""
     earlier = _table(record.get("earlier"))
     made = [*_tables(record.get("completions")), *_tables(earlier.get("completions"))]

@@ -204,8 +204,7 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
     earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
-    before_it = earlier[-1].origin if earlier else None
-    origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
+    origin = origin_of(preparation.config.directory, preparation.clock, masker, earlier)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 

@@ -61,7 +61,6 @@ class InspectedRun:
         holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
         bundle: the bundle that it was read from, as it may be shown; None for one in a directory.
-            It is archived then: nothing on this machine is its.
     """
 
     directory: Path

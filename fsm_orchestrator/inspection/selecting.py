@@ -10,8 +10,9 @@ from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.model.listing import UNREADABLE, WORST_FIRST, Order
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import UNREADABLE, WORST_FIRST, Order, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 NEEDING_PEOPLE: Final = (
     Standing.WAITING,

@@ -14,11 +14,12 @@ from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.selecting import NEEDING_PEOPLE
+from fsm_orchestrator.model.listing import UNREADABLE
 from fsm_orchestrator.rendering.html.environment import page_environment, template_text
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look, Tone
 from fsm_orchestrator.rendering.html.page import values_of
 from fsm_orchestrator.text.hidden import copyable, shell_line
-from fsm_orchestrator.vocabulary import UNREADABLE, Standing
+from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.rows import Group
 
 if TYPE_CHECKING:
@@ -82,7 +83,11 @@ def script(name: str) -> str:
 
 
 def _environment() -> Environment:
-    return page_environment(lambda name: _text(name) if name in _TEMPLATES else None)
+    return page_environment(_own)
+
+
+def _own(name: str) -> str | None:
+    return _text(name) if name in _TEMPLATES else None
 
 
 def _text(name: str) -> str:

@@ -20,11 +20,12 @@ from fsm_orchestrator.inspection.at_work import StageAtWork
 from fsm_orchestrator.inspection.many_runs import ManyRuns, Place
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.selecting import by_need
+from fsm_orchestrator.model.listing import UNREADABLE
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import printable, shell_words
 from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import UNREADABLE, Standing
+from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.board import Listing
 
 ROWS_MAX: Final = 2_000

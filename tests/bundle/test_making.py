@@ -57,6 +57,9 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     summary = SummaryStatement.model_validate_json(found["vsa.json"])
     passed = summary.predicate.verificationResult.value
     assert passed == ("PASSED" if run.closure_ready else "FAILED")
+    ended_at = said["outcome"]["finishedAt"]
+    assert json.loads(found["vsa.json"])["predicate"].get("timeVerified") == ended_at
+    assert (ended_at is None) is (run.codes[-1] < 0)
     assert (
         json.loads(found["vsa.json"])["subject"] == json.loads(found["statement.json"])["subject"]
     )
@@ -216,6 +219,7 @@ def test_values_of_variables_are_in_no_member(secretive: Path, tmp_path: Path) -
     assert said["stages"][0]["environment"] == ["MODE", "TOKEN"]
     config = json.loads(found["config.json"])["stages"]["manager"]
     assert (config["env_keys"], config["secret_keys"]) == (["MODE"], ["TOKEN"])
+    assert not {"env_digests", "secret_digests", "hidden"} & config.keys()
     for data in found.values():
         assert b"open-sesame" not in data
         assert b"value-of-a-setting" not in data

@@ -10,10 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend
+from jsonschema.exceptions import best_match
 
 from fsm_orchestrator.schemas import SchemaName, schema_text
 
@@ -27,78 +26,25 @@ POSTMORTEMS = "*.postmortem.json"
 """Those files in `logs/` that are the program's own; the others are what stages printed."""
 Stamp = tuple[int, int, int]
 """What tells one content of a file from another: inode, time of change, size."""
-KNOWN_MAX = 100_000
-"""How many values are known to be good, before they are forgotten."""
-_known: set[tuple[int, str]] = set()
-
-
-def _properties(
-    validator: Any, properties: Mapping[str, Any], instance: Any, _schema: object
-) -> Iterator[ValidationError]:
-    """Judge the values of properties; one that has been found good once is good again.
-
-    Runs differ in little, and to judge all of one takes as long as to make it.
-    """
-    if len(_known) > KNOWN_MAX:
-        _known.clear()
-    for name, judged_by in properties.items() if isinstance(instance, dict) else ():
-        if name not in instance:
-            continue
-        seen = (id(judged_by), json.dumps(instance[name]))
-        if seen not in _known:
-            errors = [*validator.descend(instance[name], judged_by, path=name, schema_path=name)]
-            if not errors:
-                _known.add(seen)
-            yield from errors
-
-
-_Judge: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"properties": _properties}
-)
-
-
-def _judge_of(schema: Mapping[str, Any]) -> Validator:
-    """Return the judge by a schema, whose definitions are judged by the same."""
-    for definition in schema["$defs"].values():
-        definition.pop("$schema", None)
-    judge: Validator = _Judge(schema)
-    return judge
 
 
 @cache
-def validator_of(name: SchemaName) -> Validator:
+def validator_of(name: SchemaName) -> jsonschema_rs.Draft202012Validator:
     """Return the validator of a schema, made once a process."""
-    return _judge_of(json.loads(schema_text(name)))
-
-
-@cache
-def _validators_of_events() -> Mapping[str, Validator]:
-    """Return a validator for each kind of event: none is of a kind other than that it names.
-
-    To try all kinds for every line takes most of the time of all checks.
-    """
-    schema = json.loads(schema_text(SchemaName.EVENT))
-    found = {}
-    for kind in schema["oneOf"]:
-        definition = schema["$defs"][kind["$ref"].removeprefix("#/$defs/")]
-        assert "event" in definition["required"]
-        found[definition["properties"]["event"]["const"]] = _judge_of({**schema, "oneOf": [kind]})
-    assert len(found) == len(schema["oneOf"])
-    return found
+    return jsonschema_rs.validator_for(json.loads(schema_text(name)))
 
 
 def is_valid(name: SchemaName, document: Any) -> bool:
     """Return whether a document is as the schema says."""
-    validator = None
-    if name is SchemaName.EVENT and isinstance(document, dict):
-        validator = _validators_of_events().get(document.get("event", ""))
-    return bool((validator or validator_of(name)).is_valid(document))
+    return validator_of(name).is_valid(document)
 
 
 def assert_valid(name: SchemaName, document: Any, where: str) -> None:
     """Assert that a document is as the schema says; `where` is what the message calls it."""
     if not is_valid(name, document):
-        error = best_match(validator_of(name).iter_errors(document))
+        judge = Draft202012Validator(json.loads(schema_text(name)))  # which tells the nearest
+        error = best_match(judge.iter_errors(document))
+        assert error is not None, where
         raise AssertionError(f"{where}: {error.json_path}: {error.message}")
 
 

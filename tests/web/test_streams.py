@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.text.hidden import printable
 from tests.support.command import orchestrate, stages
 from tests.support.patience import Deadline, wait_until
 from tests.web.runs import EVIL_SHOWN, at_work, make_runs
@@ -120,6 +122,34 @@ def test_run_that_is_gone_is_gone(watched: Served, moving: Path) -> None:
             assert key in _until(events, "runs")["gone"]
             assert _until(of_run, "gone") == {}
     assert watched.ask(f"run/{key}/").status == 404
+
+
+def test_odd_names_are_shown_and_asked_for(watched: Served, moving: Path) -> None:
+    """Whatever a directory is called, its run has a page, and its name is told harmlessly."""
+    orchestrate("./runs/plain", "--policy-status", "deny", *stages(), cwd=moving)
+    at = os.fsencode(moving / "runs")
+    before = b"plain"
+    names = (
+        b'a b\'s "q" <b>',
+        b"esc\x1b[31m",
+        "turned\u202e".encode(),
+        b"bad\xff",
+        b"#a?b&c",
+        b"%2e%2e",
+    )
+    with watched.events() as events:
+        for name in names:
+            os.rename(os.path.join(at, before), os.path.join(at, name))
+            before, shown = name, printable(os.fsdecode(name))
+            row = next(
+                row
+                for _, document in events
+                for row in document.get("rows", ())
+                if row["name"] == shown
+            )
+            page = watched.ask(f"run/{row['key']}/")
+            assert (page.status, b"\x1b" in page.body) == (200, False)
+    os.rename(os.path.join(at, before), os.fsencode(moving / "odd"))
 
 
 def test_output_is_told_as_it_is_printed(server: Served) -> None:

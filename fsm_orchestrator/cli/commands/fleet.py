@@ -18,11 +18,12 @@ from fsm_orchestrator.fleet.definition import Fleet, read_fleet
 from fsm_orchestrator.fleet.fleet import FleetOptions, run_fleet
 from fsm_orchestrator.fleet.report import FLEET_FILE, Course, FleetEntry, FleetReport
 from fsm_orchestrator.fleet.standing import Retries
+from fsm_orchestrator.model.listing import WORST_FIRST
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, described, span_ms, suggestion
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import WORST_FIRST, ExitCode, Standing
+from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 DIRECTORY: Final = "./fleet"
 LISTED_MAX: Final = 5

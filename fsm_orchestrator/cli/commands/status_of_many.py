@@ -17,8 +17,9 @@ from fsm_orchestrator.inspection.many_runs import ManyRuns
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.run_directories import is_run_directory, runs_in
 from fsm_orchestrator.inspection.selecting import Selection
+from fsm_orchestrator.model.listing import UNREADABLE, Order
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import UNREADABLE, Order, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 COLLECT_AFTER: Final = 10_000
 """As for `gc.set_threshold`: what was read of thousands of runs is not to wait for the end."""

@@ -16,8 +16,8 @@ from fsm_orchestrator.cli.parser.parameters import (
     Word,
 )
 from fsm_orchestrator.cli.parser.parts import argument, earlier_run, json_option
+from fsm_orchestrator.model.listing import UNREADABLE, WORST_FIRST, Order
 from fsm_orchestrator.model.option_kinds import Bounds
-from fsm_orchestrator.vocabulary import UNREADABLE, WORST_FIRST, Order
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
