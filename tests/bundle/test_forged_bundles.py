@@ -34,6 +34,7 @@ from tests.bundle.proof_cases import (
     edited,
     first_broken,
     listing_anew,
+    made_up,
     regions,
     scalars,
     unsigned,
@@ -333,18 +334,37 @@ def test_what_only_a_signature_proves_is_told(whole: Whole) -> None:
 def test_whole_history_made_up_is_never_verified(whole: Whole) -> None:
     """Whoever writes all of it anew is consistent; the head is not the one that is known."""
     head = verified(whole.path.read_bytes(), whole.wanted).head
-    kept = unsigned(members(whole.path))
-    other = kept[EVENTS].replace(b'"user": "', b'"user": "x')
-    lines = other.splitlines()
-    made_up = {
-        name: data.replace(b'"user":"', b'"user":"x').replace(b'"user": "', b'"user": "x')
-        for name, data in kept.items()
-    }
-    made_up[EVENTS] = chained_anew(lines)
-    data = archive_of(listing_anew(made_up))
-    assert verified(data).verdict is not Verdict.VERIFIED
+    found = members(whole.path)
+    data = archive_of(made_up(found, {"I plan": "I scan"}))
+    assert verified(data).verdict is Verdict.CONSISTENT, verified(data).broken
     known = verified(data, Wanted(expected_head=head))
-    assert known.verdict is Verdict.BROKEN
+    assert known.first_broken is Link.HEAD
+
+
+def test_evidence_of_something_else_is_judged_anew(whole: Whole) -> None:
+    """Record and evidence agree, and the evidence is about another subject than the run."""
+    found = members(whole.path)
+    name = next(one for one in found if one.startswith("evidence/ci.2"))
+    subject = json.loads(found[name])["subject"][0]["digest"]["sha256"]
+    other = found[name].replace(subject.encode(), b"0" * 64)
+    lies = {hashlib.sha256(found[name]).hexdigest(): hashlib.sha256(other).hexdigest()}
+    for each in [one for one in found if one.startswith("evidence/ci.")]:
+        found[each] = other
+    check = first_broken(archive_of(made_up(found, lies)))
+    assert check is not None
+    assert (check.link, check.problem) == (Link.EVIDENCE, EvidenceProblem.WRONG_SUBJECT)
+
+
+def test_approval_of_something_else_is_no_approval(whole: Whole) -> None:
+    """The record says that another command was approved: it is not the one that was run."""
+    found = members(whole.path)
+    name = next(one for one in found if one.endswith(".1.request.json"))
+    other = found[name].replace(b'"apply.sh"', b'"other.sh"')
+    digest = hashlib.sha256(found[name]).hexdigest()
+    lies = {digest: hashlib.sha256(other).hexdigest()}
+    check = first_broken(archive_of(made_up({**found, name: other}, lies)), whole.wanted)
+    assert check is not None
+    assert (check.link, check.member) == (Link.REQUESTS, name)
 
 
 # -- each value -----------------------------------------------------------------------------------
