@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import time
 import tracemalloc
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from fsm_orchestrator.bundle.verified import Check, CheckState, Link, Proof, Ver
 from fsm_orchestrator.bundle.verifying import verification_of
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.record import moving_out
+from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.approvals.approval_cases import line, make_key
 from tests.bundle.bundle_cases import bundle, members
@@ -170,11 +173,17 @@ def test_unknown_approver_is_no_approver(whole: Whole) -> None:
 def test_keys_are_judged_as_of_the_end_of_the_run(whole: Whole) -> None:
     """A key that has expired since counts; one that had expired before, or came later, does not."""
     data = whole.path.read_bytes()
-    for options, is_good in (
-        ('valid-before="20990101"', True),
-        ('valid-after="20990101"', False),
-        ('valid-before="20200101"', False),
+    ended = instant(report_of(whole.folder / "out")["finished_at"])
+    soon, before = (ended + timedelta(seconds=each) for each in (2, -2))
+    while datetime.now(UTC) <= soon:
+        time.sleep(0.1)
+    for option, at, is_good in (
+        ("valid-before", soon, True),
+        ("valid-before", before, False),
+        ("valid-after", before, True),
+        ("valid-after", soon, False),
     ):
+        options = f'{option}="{at.astimezone():%Y%m%d%H%M%S}"'
         found = verified(data, keys_of(whole, *signer_lines(whole, options)))
         assert (found.verdict is Verdict.VERIFIED) is is_good, options
 
