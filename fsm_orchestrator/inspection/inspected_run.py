@@ -176,7 +176,7 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
-    if view.saved is None or not is_done:
+    if view.saved is None or not is_done or view.bundle is not None:
         return StateNow()
     checkpoint, kept = view.saved.checkpoint, kept_settings(view.saved)
     try:

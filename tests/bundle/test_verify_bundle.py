@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -42,6 +44,7 @@ from tests.support.command import (
     REPORT,
     accepting,
     after_a_power_cut,
+    environment,
     orchestrate,
     read_json,
     report_of,
@@ -109,6 +112,35 @@ def test_nothing_of_the_machine_is_needed(whole: Whole, tmp_path: Path) -> None:
     assert "policy: passed by what a person typed, which nothing proves" in page
     assert str(there / "whole.fsmbundle") in page
     assert "fsm-orchestrator-" not in page
+
+
+WATCHED: Final = """\
+import sys
+from fsm_orchestrator.cli.main import run_command_line
+
+def watch(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(sys.argv[1]):
+        print("looked at", arguments[0], file=sys.stderr)
+
+sys.addaudithook(watch)
+sys.exit(run_command_line(sys.argv[2:]))
+"""
+
+
+def test_no_path_of_a_bundle_is_followed(whole: Whole, tmp_path: Path) -> None:
+    """What the record names is there still, on this very machine, and is not even looked at."""
+    shutil.copy(whole.path, tmp_path / "b")
+    words = (str(whole.folder), "verify-bundle", "b", "--html", "page.html")
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *words],
+        cwd=tmp_path,
+        env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "page.html").exists()
 
 
 def test_signed_bundle_says_by_whom_and_who_approved(whole: Whole) -> None:
