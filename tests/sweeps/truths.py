@@ -130,7 +130,7 @@ def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = Fa
     earlier = {
         str(Path(name).relative_to(out)): content
         for name, content in before.tree
-        if Path(name).is_relative_to(out) and content is not None and not name.endswith(".lock")
+        if Path(name).is_relative_to(out) and content is not None and not name.endswith((".lock", ".gitignore"))
     }
     checkpoint = json.loads(earlier[CHECKPOINT] or b"")
     if checkpoint["run_id"] != EARLIER:
