@@ -8,7 +8,7 @@ from typing import Final
 from fsm_orchestrator.cli.console import has_unicode
 from fsm_orchestrator.cli.screen import mark_of
 from fsm_orchestrator.cli.style import Mark, ellipsis, paint, shown_cells
-from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.inspection.at_work import Doing, StageAtWork
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.selecting import (
@@ -18,7 +18,7 @@ from fsm_orchestrator.inspection.selecting import (
 )
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import printable
-from fsm_orchestrator.text.phrases import span_ms
+from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
 
@@ -102,7 +102,7 @@ def stage_words(one: StageAtWork) -> str:
 
 def age_ms(since: str) -> int:
     """Return how many milliseconds ago a recorded time is."""
-    return span_ms(since, timestamp(SystemClock().now()))
+    return max(0, round((SystemClock().now() - instant(since)).total_seconds() * _SECOND_MS))
 
 
 def _whole(milliseconds: int) -> str:
