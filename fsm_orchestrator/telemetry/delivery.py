@@ -117,6 +117,7 @@ def _note_of(told: Told, sent: Sent) -> Note:
         at=now(),
         run_id=told.started.run_id,
         invocation=told.number,
+        trace_id=told.trace.trace_id,
         problem=sent.problem,
         spans=sent.spans,
         metrics=sent.measures,

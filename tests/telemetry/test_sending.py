@@ -244,6 +244,12 @@ def test_signals_that_are_not_wanted_are_left_out(
     made(tmp_path)
     assert told(tmp_path, "manager")[0].endswith("-00")
     assert sent(tmp_path).problem is None
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    monkeypatch.setenv("TRACEPARENT", PARENT)
+    (tmp_path / "off").mkdir()
+    made(tmp_path / "off")
+    assert [one.spans for one in sent(tmp_path / "off").notes] == [0]
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
     monkeypatch.delenv("TRACEPARENT")
     assert resume(RunConfig(output_directory=tmp_path / "out")).exit_code == 0
     assert [one.spans for one in sent(tmp_path).notes] == [0]  # it goes on in that trace
