@@ -22,6 +22,7 @@ from fsm_orchestrator.model.base import Count, Ordinal, RunId, SchemaVersion, St
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.trace import TraceId, own_trace
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.telemetry.parcel import Sent
 
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 _LOOK_SECONDS: Final = 0.05
@@ -50,6 +51,11 @@ class Noted(NamedTuple):
         """Answer whether an invocation was taken; once is enough."""
         note = self.by_number.get(number)
         return note is not None and note.problem is None
+
+    def part_of(self, number: int) -> Sent:
+        """Return what was taken of an invocation that was not taken as a whole."""
+        note = self.by_number.get(number)
+        return Sent(None) if note is None else Sent(None, note.spans, note.metrics, note.logs)
 
     @property
     def untaken(self) -> tuple[Note, ...]:
