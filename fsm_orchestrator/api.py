@@ -45,6 +45,7 @@ def run(
     Its effects on the calling process are these: on Linux it starts one child, the keeper, which
     starts the stages, ends and reaps all that comes of them, and is gone when this returns;
     elsewhere each stage is a child in a session of its own. It opens files and closes them again.
+    With `config.telemetry` it starts one more, which sends what was done, and ends by itself.
     It prints nothing, never exits, changes neither the working directory nor the environment,
     makes the calling process no subreaper, and leaves its logging alone. Where there is no keeper
     SIGCHLD must not be ignored, or the exit codes of the stages are lost (the stage then counts as

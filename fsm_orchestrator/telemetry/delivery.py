@@ -77,26 +77,27 @@ def deliver(view: InspectedRun, due: Due, problem: str | None = None) -> Deliver
 
 
 def _deliver(view: InspectedRun, due: Due, problem: str | None) -> Delivered:
-    directory, run_id = view.directory, view.report.run_id
-    noted = read_notes(directory, run_id)
-    found = invocations_in(directory, lambda number: due.is_all or not noted.is_taken(number))
-    over = [one for one in found if _is_over(one, view, due)]
+    directory = view.directory
+    noted = read_notes(directory, view.report.run_id)
     notes: list[Note] = []
-    for before, told in zip([None, *over], over, strict=False):
-        if told.has_times and due.holds(told, noted):
+    taken_before: list[int] = []
+    is_at_work = has_no_times = False
+    before: Told | None = None
+    for told in invocations_in(directory, lambda one: due.holds(one, noted)):
+        if not _is_over(told, view, due):
+            is_at_work = True
+        elif not told.has_times:
+            has_no_times = True
+        elif due.holds(told, noted):
             sent = _sent(told, before, view) if problem is None else Sent(problem)
             problem = sent.problem
             notes.append(_note_of(told, sent))
             write_note(directory, notes[-1])
-    numbers = {one.invocation for one in notes}
-    return Delivered(
-        notes=tuple(notes),
-        taken_before=tuple(
-            one.number for one in over if one.number not in numbers and noted.is_taken(one.number)
-        ),
-        is_at_work=len(over) < len(found),
-        has_no_times=not all(one.has_times for one in over),
-    )
+        elif noted.is_taken(told.number):
+            taken_before.append(told.number)
+        told.lines = []
+        before = told
+    return Delivered(tuple(notes), tuple(taken_before), is_at_work, has_no_times)
 
 
 def _is_over(told: Told, view: InspectedRun, due: Due) -> bool:

@@ -94,8 +94,15 @@ class _Sender:
             if self._line is line:
                 self._line = None
 
+    def forget(self) -> None:
+        """Begin anew in a process that was forked: what was started is its parent's."""
+        if self._line is not None:
+            self._line.close()
+        self._line, self._process, self._lock = None, None, threading.Lock()
+
 
 _SENDING: Final = _Sender()
+os.register_at_fork(after_in_child=_SENDING.forget)
 
 
 def hand_over(config: RunConfig, report: Report | None) -> None:

@@ -80,6 +80,7 @@ ALLOWED: Final = {
     ("approvals/answering.py", "said_in"): "an SSH signature",
     ("bundle/headers.py", "extended_in"): "a header of an archive",
     ("bundle/inventory.py", "_entries"): "names in a directory",
+    ("bundle/inventory.py", "_Known.has"): "names in a directory",
     ("bundle/signatures.py", "named"): "names in an archive",
     ("bundle/members.py", "kind_of"): "names in an archive",
     ("approvals/signing.py", "usable_keys"): "what ssh-add prints",

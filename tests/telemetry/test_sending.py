@@ -282,6 +282,8 @@ def test_new_run_takes_the_place_of_one_that_was_sent(tmp_path: Path, collector:
     """What came of sending the earlier one goes to the archive with it, be it all there is."""
     first = made(tmp_path, gates={})
     sent(tmp_path)
+    bundled = orchestrate("bundle", "./out", "./run.fsmbundle", cwd=tmp_path)
+    assert (bundled.code, "telemetry" in bundled.stdout) == (0, False)
     made(tmp_path)
     assert notes_of(tmp_path / "out") == []
     archived = tmp_path / "out" / "archive" / first.run_id

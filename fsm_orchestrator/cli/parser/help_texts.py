@@ -33,7 +33,6 @@ Exit codes:
   124 timeout  70 internal error, a bug
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
-    **PROVING_HELP,
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
 --help-all explains each option; `init` writes a file: --config run.toml.
 
