@@ -6,8 +6,12 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +23,7 @@ from fsm_orchestrator.bundle.verified import Check, CheckState, Link, Proof, Ver
 from fsm_orchestrator.bundle.verifying import verification_of
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.record import moving_out
+from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.approvals.approval_cases import line, make_key
 from tests.bundle.bundle_cases import bundle, members
@@ -39,6 +44,7 @@ from tests.support.command import (
     REPORT,
     accepting,
     after_a_power_cut,
+    environment,
     orchestrate,
     read_json,
     report_of,
@@ -108,6 +114,35 @@ def test_nothing_of_the_machine_is_needed(whole: Whole, tmp_path: Path) -> None:
     assert "fsm-orchestrator-" not in page
 
 
+WATCHED: Final = """\
+import sys
+from fsm_orchestrator.cli.main import run_command_line
+
+def watch(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(sys.argv[1]):
+        print("looked at", arguments[0], file=sys.stderr)
+
+sys.addaudithook(watch)
+sys.exit(run_command_line(sys.argv[2:]))
+"""
+
+
+def test_no_path_of_a_bundle_is_followed(whole: Whole, tmp_path: Path) -> None:
+    """What the record names is there still, on this very machine, and is not even looked at."""
+    shutil.copy(whole.path, tmp_path / "b")
+    words = (str(whole.folder), "verify-bundle", "b", "--html", "page.html")
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *words],
+        cwd=tmp_path,
+        env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "page.html").exists()
+
+
 def test_signed_bundle_says_by_whom_and_who_approved(whole: Whole) -> None:
     """Every link but the head holds; keys were judged as of the end of the run."""
     found = verified(whole.path.read_bytes(), whole.wanted)
@@ -170,11 +205,17 @@ def test_unknown_approver_is_no_approver(whole: Whole) -> None:
 def test_keys_are_judged_as_of_the_end_of_the_run(whole: Whole) -> None:
     """A key that has expired since counts; one that had expired before, or came later, does not."""
     data = whole.path.read_bytes()
-    for options, is_good in (
-        ('valid-before="20990101"', True),
-        ('valid-after="20990101"', False),
-        ('valid-before="20200101"', False),
+    ended = instant(report_of(whole.folder / "out")["finished_at"])
+    soon, before = (ended + timedelta(seconds=each) for each in (2, -2))
+    while datetime.now(UTC) <= soon + timedelta(seconds=1):  # ssh-keygen counts seconds
+        time.sleep(0.1)
+    for option, at, is_good in (
+        ("valid-before", soon, True),
+        ("valid-before", before, False),
+        ("valid-after", before, True),
+        ("valid-after", soon, False),
     ):
+        options = f'{option}="{at.astimezone():%Y%m%d%H%M%S}"'
         found = verified(data, keys_of(whole, *signer_lines(whole, options)))
         assert (found.verdict is Verdict.VERIFIED) is is_good, options
 
