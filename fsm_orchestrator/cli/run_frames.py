@@ -95,8 +95,8 @@ class NeedFrame:
         for index, run in enumerate(self._needy):
             left = len(self._needy) - index
             space = room - len(found) - (left > 1)
-            block = [lines[id(run)], *self._command(run, width)] if space > 1 else []
-            if len(block) > space > 0:
+            block = [lines[id(run)], *self._command(run, width)] if space > 0 else []
+            if len(block) > space:
                 block = block[:1]
             if not block:
                 return [*found, _more(left, "that need a person", width)]

@@ -17,13 +17,14 @@ from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     IGNORE_FILE,
     LOCK_FILE,
+    STOP_FILE,
 )
 from fsm_orchestrator.disk import files, moving, peek
 from fsm_orchestrator.disk.belongings import RUN_DIRECTORIES, RUN_FILES
 from fsm_orchestrator.disk.held import HeldDirectory
 
 _OURS: Final = frozenset(
-    {*RUN_FILES, *RUN_DIRECTORIES, ARCHIVE_DIRECTORY, LOCK_FILE, IGNORE_FILE, os.curdir}
+    {*RUN_FILES, *RUN_DIRECTORIES, ARCHIVE_DIRECTORY, LOCK_FILE, STOP_FILE, IGNORE_FILE, os.curdir}
 )
 
 

@@ -61,6 +61,7 @@ class InspectedRun:
         holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
         bundle: the bundle that it was read from, as it may be shown; None for one in a directory.
+            It is archived then: nothing on this machine is its.
     """
 
     directory: Path
@@ -171,12 +172,11 @@ class StateNow(NamedTuple):
 def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     """Return what has become of a run since it was done; nothing of one that is not.
 
-    An archived run is judged by the artifacts that were archived with it: later runs may have made
-    others of those that lie elsewhere. Where `may_go_on` says no, the artifacts count as they were
-    recorded.
+    An archived run is judged by the artifacts that were archived with it, one in a bundle by none.
+    Where `may_go_on` says no, the artifacts count as they were recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
-    if view.saved is None or not is_done or view.bundle is not None:
+    if view.saved is None or view.bundle is not None or not is_done:
         return StateNow()
     checkpoint, kept = view.saved.checkpoint, kept_settings(view.saved)
     try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import NOTICES_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.notices.body import bytes_of, notice_of
 from fsm_orchestrator.notices.command import run_command
 from fsm_orchestrator.notices.ends import end_of, standing_digest
@@ -135,8 +136,7 @@ def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) ->
                     if interrupts.first is not None:
                         results[number] = Delivery(0, GIVEN_UP)
                         continue
-                    body = bytes_of(notice, one.format)
-                    results[number] = run_command(one, notice, body, runner)
+                    results[number] = _run(one, notice, runner)
             finally:
                 runner.close(is_recorded=True)
         for number, thread in threads.items():
@@ -147,6 +147,13 @@ def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) ->
         is_asked = interrupts.first is not None
     late = Delivery(1, GIVEN_UP if is_asked else "it did not answer in time")
     return [results.get(number, late) for number in range(len(due))]
+
+
+def _run(given: NoticeGiven, notice: Notice, runner: ProcessRunner) -> Delivery:
+    try:
+        return run_command(given, notice, bytes_of(notice, given.format), runner)
+    except (OSError, OrchestratorError) as error:
+        return Delivery(0, f"it cannot be started: {error}")
 
 
 def _started(

@@ -17,7 +17,7 @@ from fsm_orchestrator.constants import NOTICES_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.model.base import Count, Ordinal, RunId, SchemaVersion, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field, ValidationError
-from fsm_orchestrator.vocabulary import ToldEnd
+from fsm_orchestrator.model.told_ends import ToldEnd
 
 SIZE_BYTES_MAX: Final = 256 * 1024
 """The size beyond which a file is begun again with its last lines."""

@@ -13,7 +13,7 @@ from fsm_orchestrator.preparation.tracing import NOT_INSTALLED, is_installed
 from fsm_orchestrator.telemetry.invocation_spans import spans_of
 from fsm_orchestrator.telemetry.lines import lines_of
 from fsm_orchestrator.telemetry.measures import measures_of
-from fsm_orchestrator.telemetry.note import Note, Noted, now, read_notes, write_note
+from fsm_orchestrator.telemetry.note import Note, Noted, alone, now, read_notes, write_note
 from fsm_orchestrator.telemetry.parcel import Parcel, Sent
 from fsm_orchestrator.telemetry.reading import Told, invocations_in
 
@@ -72,6 +72,11 @@ def deliver(view: InspectedRun, due: Due, problem: str | None = None) -> Deliver
     Raises:
         OSError: its events cannot be read.
     """
+    with alone(view.directory, SECONDS_MAX):
+        return _deliver(view, due, problem)
+
+
+def _deliver(view: InspectedRun, due: Due, problem: str | None) -> Delivered:
     directory, run_id = view.directory, view.report.run_id
     noted = read_notes(directory, run_id)
     found = invocations_in(directory, lambda number: due.is_all or not noted.is_taken(number))

@@ -6,7 +6,10 @@ Not of the record: it says nothing about the run, and is there only where someth
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +22,7 @@ from fsm_orchestrator.model.base import Count, Ordinal, RunId, SchemaVersion, St
 from fsm_orchestrator.model.declared import Field
 
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+_LOOK_SECONDS: Final = 0.05
 
 
 class Note(StrictModel):
@@ -67,6 +71,33 @@ def untaken(run_id: str, invocation: int, problem: str) -> Note:
         metrics=0,
         logs=0,
     )
+
+
+@contextlib.contextmanager
+def alone(directory: Path, seconds: float) -> Iterator[None]:
+    """Keep others from sending the same run meanwhile, as far as its directory lets us.
+
+    Whoever sends it already is waited for, but no longer than that may take.
+    """
+    descriptor = None
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(OSError):
+        descriptor = files.open_append(directory / SENT_FILE, mode=0o600)
+        while not _is_locked(descriptor) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_note(directory: Path, note: Note) -> None:

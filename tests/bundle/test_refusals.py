@@ -17,6 +17,8 @@ from fsm_orchestrator.bundle import making
 from fsm_orchestrator.bundle.making import Asked, make
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, UsageError
+from fsm_orchestrator.record.checkpoint_reader import load_saved
+from fsm_orchestrator.record.record_check import Finding
 from fsm_orchestrator.secrets.state_key import own_key
 from tests.bundle.bundle_cases import bundle, bundled, members
 from tests.bundle.conftest import Runs
@@ -79,6 +81,10 @@ WRONG = {
     "the checkpoint was changed": Case(
         replaced(CHECKPOINT, '"started_in":"', '"started_in":"/x'),
         *(1, "orchestrator_checkpoint.json was changed"),
+    ),
+    "the checkpoint is torn": Case(
+        lambda out: os.truncate(out / CHECKPOINT, 5000),
+        *(1, "{out}/orchestrator_checkpoint.json is torn, and its run is told by the events"),
     ),
     "the checkpoint is gone": Case(without(CHECKPOINT), 2, "there is no run in {out}"),
     "the report was changed": Case(
@@ -242,6 +248,17 @@ def test_a_file_that_changes_meanwhile_makes_no_bundle(
     said = f"cannot read {log}" if change == "gone" else f"{log} was changed while it was read"
     with pytest.raises(CommandError, match=said):
         made_in(tmp_path, tmp_path / "copy" / "out")
+
+
+def test_a_run_that_was_resumed_meanwhile_makes_no_bundle(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint that is taken is the one that all was derived from."""
+    load = load_saved
+    monkeypatch.setattr(making, "load_saved", lambda one: load(one)._replace(data=b"another"))
+    monkeypatch.setattr(making, "checked", lambda *_: Finding())
+    with pytest.raises(CommandError, match=r"checkpoint\.json was changed while it was read"):
+        made_in(tmp_path, out)
 
 
 def test_a_run_that_begins_meanwhile_makes_no_bundle(

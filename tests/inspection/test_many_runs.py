@@ -132,6 +132,8 @@ def test_run_at_work_is_followed(
         assert (stage_now.doing, stage_now.limit_ms) == (Doing.RUNNING, 50_000)
         assert row.holder is not None
         assert row.holder.pid == process.pid
+        wait_until(lambda: '"pid":null' not in (tmp_path / "out" / CHECKPOINT).read_text())
+        many.look()
         read.clear()
         (tmp_path / "more").write_text("")
         wait_until(lambda: any(one.last_line == "more" for one in many.look().rows))

@@ -29,7 +29,7 @@ Stamp = tuple[int, int, int]
 
 
 @cache
-def validator_of(name: SchemaName) -> jsonschema_rs.Draft202012Validator:
+def validator_of(name: SchemaName) -> jsonschema_rs.Validator:
     """Return the validator of a schema, made once a process."""
     return jsonschema_rs.validator_for(json.loads(schema_text(name)))
 

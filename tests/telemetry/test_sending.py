@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from fsm_orchestrator import RunConfig
+from fsm_orchestrator import RunConfig, resume
 from fsm_orchestrator.preparation.tracing import NOT_INSTALLED
 from fsm_orchestrator.telemetry import delivery, handing, orders, sender
 from tests.support.collector import Collector, values
-from tests.support.command import EVENTS, PASSING, orchestrate
+from tests.support.command import EVENTS, PASSING, orchestrate, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.telemetry.telemetry_cases import PARENT, facts, made, sent, told, tree
 
@@ -244,6 +244,9 @@ def test_signals_that_are_not_wanted_are_left_out(
     made(tmp_path)
     assert told(tmp_path, "manager")[0].endswith("-00")
     assert sent(tmp_path).problem is None
+    monkeypatch.delenv("TRACEPARENT")
+    assert resume(RunConfig(output_directory=tmp_path / "out")).exit_code == 0
+    assert [one.spans for one in sent(tmp_path).notes] == [0]  # it goes on in that trace
     assert {path for path, _, _ in collector.requests} == {"/v1/metrics"}
 
 
@@ -276,8 +279,8 @@ def test_run_is_what_it_is_where_nothing_can_be_started(
 
 
 def test_new_run_takes_the_place_of_one_that_was_sent(tmp_path: Path, collector: Collector) -> None:
-    """What came of sending the earlier one goes to the archive with it."""
-    first = made(tmp_path)
+    """What came of sending the earlier one goes to the archive with it, be it all there is."""
+    first = made(tmp_path, gates={})
     sent(tmp_path)
     made(tmp_path)
     assert notes_of(tmp_path / "out") == []
@@ -288,3 +291,15 @@ def test_new_run_takes_the_place_of_one_that_was_sent(tmp_path: Path, collector:
     again = orchestrate(*words, cwd=tmp_path, env=env)
     document = json.loads(again.stdout)
     assert (document["endpoint"], document["invocations"][0]["problem"]) == (collector.url, None)
+
+
+def test_two_that_send_the_same_run_send_it_once(tmp_path: Path, collector: Collector) -> None:
+    """The second waits for the first: sums would count twice what is sent twice."""
+    made(tmp_path)
+    collector.delay_seconds = 0.2
+    with start("telemetry", "export", "./out", cwd=tmp_path) as first:
+        wait_until(lambda: collector.requests)
+        second = orchestrate("telemetry", "export", "./out", cwd=tmp_path)
+        assert first.wait(PATIENCE_SECONDS) == 0
+    assert "taken before: invocation 1" in second.stdout
+    assert len(collector.requests) == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -79,14 +79,19 @@ def started_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     asked = {"telemetry": bool(variables.pop("IS_SHOWN", ""))}
-    settings = {"manager": {"env_inherit": variables.get("INHERIT", "all")}}
-    stages = {"manager": "env > env", "executor": "true"}
+    inherit = variables.get("INHERIT", "all")
+    settings: dict[str, Any] = {"manager": {"env_inherit": inherit}}
+    if inherit == "confined":
+        confine = {"write": (str(folder / "made"),), "require": False}
+        settings = {"manager": {"env_inherit": "minimal", "confine": confine}}
+    (folder / "made").mkdir()
+    stages = {"manager": "env > made/env", "executor": "true"}
     return made(folder, stages, settings=settings, **asked)
 
 
 def variables_in(folder: Path) -> dict[str, str]:
     """What the manager of a run was told of its trace."""
-    pairs = (line.split("=", 1) for line in (folder / "env").read_text().splitlines())
+    pairs = (line.split("=", 1) for line in (folder / "made" / "env").read_text().splitlines())
     names = {"TRACEPARENT", "TRACESTATE", "BAGGAGE"}
     return {name: value for name, value in (one for one in pairs if len(one) == 2) if name in names}
 
@@ -101,7 +106,7 @@ def test_plain_run_tells_its_stages_nothing(
     assert report.warnings == ()
 
 
-@pytest.mark.parametrize("inherit", ["all", "minimal"])
+@pytest.mark.parametrize("inherit", ["all", "minimal", "confined"])
 def test_caller_s_trace_reaches_the_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inherit: str
 ) -> None:

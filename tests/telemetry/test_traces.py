@@ -270,5 +270,5 @@ def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collec
     assert lost.end_time_unix_nano <= first.end_time_unix_nano <= second.start_time_unix_nano
     assert {one.trace_id.hex() for one in collector.spans} == {TRACE}
     assert good.parent_span_id == second.span_id
-    assert sent(tmp_path).notes == ()
+    assert sent(tmp_path).notes == sent(tmp_path, Due(is_by_hand=False)).notes == ()
     assert sent(tmp_path).taken_before == (1, 2)

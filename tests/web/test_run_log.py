@@ -54,25 +54,26 @@ def test_lines_are_masked_wherever_they_are_cut(run: Path) -> None:
     assert log.news(is_over=True) == []
 
 
-@pytest.mark.parametrize("at", range(-len(SECRET) - 2, 3))
-def test_end_of_a_log_begins_within_no_value(tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize("secret", [SECRET, "s3cr3t\nof-two-lines"], ids=["a word", "two lines"])
+def test_end_of_a_log_begins_within_no_value(tmp_path: Path, secret: str) -> None:
     """Wherever the end begins in a value, nothing of that is shown; a whole one is masked."""
-    masker, size = Masker([SECRET]), 4096
-    before = b"x" * 1000
-    after = b"y" * (size + at)
-    path = tmp_path / "log"
-    path.write_bytes(before + SECRET.encode() + after + b"\nlast " + SECRET.encode() + b"\n")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        end = GrowingLog.of_end(descriptor, size, masker, "surrogateescape")
-        texts = list[str]()
-        while data := end.chunk(descriptor):
-            texts += [text for text, _ in end.pieces(data, masker)]
-    finally:
-        os.close(descriptor)
-    shown = "".join(texts)
-    assert not any(SECRET[i : i + 3] in shown for i in range(len(SECRET) - 2))
-    assert texts[-1] == "last ***"
+    masker, size, path = Masker([secret]), 20_000, tmp_path / "log"
+    last = f"\nlast {secret}\n"
+    for into in range(-2, len(secret) + 3):
+        after = "y" * (size - len(secret) - len(last) + into)
+        path.write_text("x" * 1000 + secret + after + last)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            end = GrowingLog.of_end(descriptor, size, masker, "surrogateescape")
+            begun, texts = end.offset, list[str]()
+            while data := end.chunk(descriptor):
+                texts += [text for text, _ in end.pieces(data, masker)]
+        finally:
+            os.close(descriptor)
+        shown = "".join(texts)
+        assert not any(secret[i : i + 3] in shown for i in range(len(secret) - 2)), into
+        assert texts[-1] == "last ***"
+        assert begun <= 1000 or begun >= 1000 + len(secret)
 
 
 def test_flood_is_cut_and_said_to_be(run: Path) -> None:

@@ -106,7 +106,11 @@ def _archived_text(view: InspectedRun, width: int) -> str:
     if report.terminal_state is None:
         path = copyable(str(view.directory / REPORT_FILE))
         return f"{headline(report)}; archived\n  report  {path}\n"
-    return summary_of(report, view.directory, None, Shape(str(view.directory), width))
+    now = state_now(view)
+    if now.wrong:
+        report = report.model_copy(update={"closure_ready": False})
+    shape = Shape(str(view.directory), width, now_wrong=now.wrong)
+    return summary_of(report, view.directory, None, shape)
 
 
 def _archived_line(run_ids: list[str]) -> str:
@@ -168,7 +172,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         about = about_lines(report)
         by = starter_lines(_starter(view))
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
-    notes = [f"note: {one}" for one in _changed_files(view)]
+    notes = [f"note: {one}" for one in (*_changed_files(view), *_untold(view))]
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
     others = (*notes, *_untold(view), *_untaken(view, typed), place, view.trouble)
     told = [one for one in others if one is not None]

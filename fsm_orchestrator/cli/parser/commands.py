@@ -49,8 +49,8 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     elif name in COMMAND_GROUPS["Prove"]:
         from fsm_orchestrator.cli.parser import proving
 
-        parameters = proving.PARAMETERS[name]
-    elif not help_text:
+        parameters, help_text = proving.PARAMETERS[name], proving.HELP[name]
+    elif name in {*COMMAND_GROUPS["Keep"], "notify"}:
         from fsm_orchestrator.cli.parser import keeping
 
         if name == "archive":

@@ -21,7 +21,7 @@ from fsm_orchestrator.cli.parser.parts import argument, calls, json_option, outp
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import ARCHIVED_KEPT, MILLISECONDS
-from fsm_orchestrator.vocabulary import ToldEnd
+from fsm_orchestrator.model.told_ends import ToldEnd
 
 _AGE: Final = MILLISECONDS._replace(most=MILLISECONDS.most * 1000)
 """More than a lifetime: runs are kept longer than any stage may run."""
