@@ -94,8 +94,15 @@ class _Sender:
             if self._line is line:
                 self._line = None
 
+    def forget(self) -> None:
+        """Begin anew in a process that was forked: what was started is its parent's."""
+        if self._line is not None:
+            self._line.close()
+        self._line, self._process, self._lock = None, None, threading.Lock()
+
 
 _SENDING: Final = _Sender()
+os.register_at_fork(after_in_child=_SENDING.forget)
 
 
 def hand_over(config: RunConfig, report: Report | None) -> None:
@@ -120,7 +127,7 @@ def _note(output: Path, report: Report | None, problem: str) -> None:
     from fsm_orchestrator.telemetry.note import untaken, write_note  # noqa: PLC0415 - rare
 
     if report is not None:
-        write_note(output, untaken(report.run_id, report.latest_number, problem))
+        write_note(output, untaken(report, problem))
 
 
 def _is_told(line: socket.socket, order: Order) -> bool:
