@@ -95,7 +95,7 @@ class Made(NamedTuple):
         sha256: of its file.
         report: the one that it goes by.
         doubt: why it is not known whether the record is the one that was left; None where it is.
-        ignored: what lies among the run's files and is not of it.
+        ignored: what lies among the run's files, and its record knows nothing of.
     """
 
     path: Path

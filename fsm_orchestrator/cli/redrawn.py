@@ -35,12 +35,17 @@ class Redrawn:
         self._looked_at = time.monotonic()
 
     def draw(self, lines: Sequence[str], settled: Sequence[str] = ()) -> None:
-        """Replace what is drawn, where it is not the same; `settled` lines stay above it."""
+        """Replace what is drawn, where it is not the same; `settled` lines stay above it.
+
+        From the background only those are written: the rest belongs to whoever is in front.
+        """
         now, size = time.monotonic(), self._out.size
         if size != self._size or now - self._looked_at > AWAY_SECONDS:
             self._is_placed = False  # the terminal has taken the cursor along with its line
         self._size, self._looked_at = size, now
-        drawn = tuple(lines)
+        drawn = tuple(lines) if self._out.is_in_front else ()
+        if not drawn and not self._drawn and not settled:
+            return
         if self._is_placed and drawn == self._drawn and not settled:
             return
         before = TO_PLACE if self._is_placed else f"\r{ERASE_BELOW if self._drawn else ''}"

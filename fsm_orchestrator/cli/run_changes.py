@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from fsm_orchestrator.cli.run_words import counts_lines, mark_of_run
+from fsm_orchestrator.cli.run_words import counts_lines, in_one_line, mark_of_run
 from fsm_orchestrator.cli.screen import Line, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.clock import SystemClock, timestamp
@@ -43,7 +43,11 @@ class ChangeLines:
             counts = counts_lines([one.standing for one in rows.values()], len(rows), "", None)
             text, stood = f"{at}  {counts[0]}\n", self._done_of(rows)
         troubles, self._troubles = self._troubles, changes.troubles
-        lines = [Line(f"{at}  {one}", Mark.BAD) for one in changes.troubles if one not in troubles]
+        lines = [
+            Line(f"{at}  {in_one_line(one)}", Mark.BAD)
+            for one in changes.troubles
+            if one not in troubles
+        ]
         lines += (Line(f"{at}  {copyable(one)}: gone") for one in stood if one not in rows)
         return text + shown([*lines, *self._changed(at, rows, stood)])
 
@@ -59,7 +63,7 @@ class ChangeLines:
             if row.at_work:
                 told = ", ".join(f"{one.stage} {one.attempt}" for one in row.at_work)
             else:
-                told = row.trouble or row.reason
+                told = in_one_line(row.trouble or row.reason)
             said = ": ".join(filter(None, (copyable(row.output_directory), words, told)))
             yield Line(f"{at}  {said}", mark_of_run(row.standing))
 

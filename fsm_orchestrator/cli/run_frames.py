@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from fsm_orchestrator.cli.formatting import command_lines, shown_path
 from fsm_orchestrator.cli.run_list import Asked
 from fsm_orchestrator.cli.run_table import Table, row_of
-from fsm_orchestrator.cli.run_words import age_words, counts_lines
+from fsm_orchestrator.cli.run_words import age_words, counts_lines, in_one_line
 from fsm_orchestrator.cli.screen import Line, painted, shortened
 from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
 from fsm_orchestrator.explanation.next_command import explaining
 from fsm_orchestrator.inspection.many_runs import Changes
 from fsm_orchestrator.inspection.overview import RunOverview
-from fsm_orchestrator.inspection.selecting import by_need, key_of
+from fsm_orchestrator.inspection.selecting import by_need, key_of, standing_words
 from fsm_orchestrator.model.listing import Order
 from fsm_orchestrator.text.cells import cut
 from fsm_orchestrator.text.hidden import copyable
@@ -99,7 +100,7 @@ class NeedFrame:
             if len(block) > space:
                 block = block[:1]
             if not block:
-                return [*found, _more(left, "that need a person", width)]
+                return [*found, _more(left, _needy_words(self._needy[index:]), width)]
             found += block
         return found
 
@@ -133,12 +134,18 @@ class NeedFrame:
         return [cut(line, width, ellipsis()) for line in lines]
 
 
+def _needy_words(runs: Sequence[RunOverview]) -> str:
+    counts = Counter(one.standing for one in runs)
+    told = [f"{count:,} {standing_words(one)}" for one, count in counts.items()]
+    return f"that need a person: {', '.join(told)}"
+
+
 def _head(
     runs: Iterable[RunOverview], parent: str | None, troubles: Sequence[str], width: int
 ) -> list[str]:
     standings = [one.standing for one in runs]
     where = "" if parent is None else f" in {copyable(parent)}"
-    lines = [Line(shortened(one, width - lead_cells()), Mark.BAD) for one in troubles]
+    lines = [Line(shortened(in_one_line(one), width - lead_cells()), Mark.BAD) for one in troubles]
     return [*counts_lines(standings, len(standings), where, width), *painted(lines), ""]
 
 

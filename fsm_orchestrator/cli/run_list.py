@@ -39,8 +39,7 @@ class Asked(NamedTuple):
 
     Attributes:
         order: None for the order of the kind of list: the worst first for people.
-        failing: where no run may stand, or the list exits with 1; None among them is those that
-            cannot be read, which are never allowed.
+        failing: where no run may stand, or the list exits with 1. So it does if one cannot be read.
         parent: the one directory that they are all in, as it was typed; None for several.
         is_history: whether they are the run in that directory, and those in its archive.
     """
@@ -61,17 +60,12 @@ class Asked(NamedTuple):
         return run.output_directory if self.parent is None else run.name
 
 
-def code_of(found: Iterable[Standing | None], asked: Asked) -> ExitCode:
-    """Return FAILED if a run cannot be read, or stands where none is to stand."""
-    bad = asked.failing | {None}
-    return ExitCode.FAILED if any(one in bad for one in found) else ExitCode.DONE
-
-
 def write_list(runs: Iterable[RunOverview], asked: Asked, *, as_json: bool) -> ExitCode:
     """Write where runs stand, those that are asked for; return what that comes to."""
     found = _Found(runs, asked)
     (_write_json if as_json else _write_lines)(found, asked)
-    return code_of(found.counts, asked)
+    is_bad = found.is_troubled or any(one in asked.failing for one in found.counts)
+    return ExitCode.FAILED if is_bad else ExitCode.DONE
 
 
 class _Found:
@@ -82,12 +76,14 @@ class _Found:
         self._takes = asked.selection.takes
         self.counts: Counter[Standing | None] = Counter()
         self.total = 0
+        self.is_troubled = False
 
     def __iter__(self) -> Iterator[RunOverview]:
         for run in self._runs:
             self.total += 1
             if self._takes(run):
                 self.counts[run.standing] += 1
+                self.is_troubled |= run.trouble is not None
                 yield run
 
 

@@ -11,7 +11,7 @@ from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.selecting import standing_words
 from fsm_orchestrator.text.cells import cells, cut, cut_in_middle, padded
-from fsm_orchestrator.text.hidden import copyable, printable
+from fsm_orchestrator.text.hidden import copyable
 
 NAME_CELLS_MIN: Final = 20
 _HEAD: Final = ("run", "stands", "for", "took", "reason or last words")
@@ -47,7 +47,7 @@ def row_of(run: RunOverview, shown: str, width: int | None) -> Row:
         standing_words(run.standing),
         age_words(run),
         took_words(run),
-        printable(told_words(run))[:width],
+        told_words(run)[:width],
     )
 
 

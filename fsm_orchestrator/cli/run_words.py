@@ -16,6 +16,7 @@ from fsm_orchestrator.inspection.selecting import (
     standing_words,
     took_seconds,
 )
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
@@ -23,6 +24,7 @@ from fsm_orchestrator.vocabulary import Standing
 NOT_KNOWN: Final = "-"
 _GAP: Final = "  "
 _SECOND_MS: Final = 1000
+_SPACES: Final = {ord(one): " " for one in "\t\n"}
 
 
 def mark_of_run(standing: Standing | None) -> Mark:
@@ -73,9 +75,14 @@ def took_words(run: RunOverview) -> str:
 def told_words(run: RunOverview) -> str:
     """Return why a run stands where it does, what is at work in it, and its last words."""
     if run.trouble is not None or not run.at_work:
-        return run.told
+        return in_one_line(run.told)
     at_work = ", ".join(map(stage_words, run.at_work))
-    return ": ".join(filter(None, (at_work, run.reason, run.last_line)))
+    return in_one_line(": ".join(filter(None, (at_work, run.reason, run.last_line))))
+
+
+def in_one_line(text: str) -> str:
+    """Return text that stays in its line and its columns, and does nothing to a terminal."""
+    return printable(text.translate(_SPACES))
 
 
 def stage_words(one: StageAtWork) -> str:

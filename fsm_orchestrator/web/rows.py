@@ -33,8 +33,6 @@ ROWS_MAX: Final = 2_000
 OFFERS_SECONDS_MAX: Final = 0.1
 """The time that is taken for next commands between two looks, unless one takes longer."""
 KEY_LENGTH: Final = 16
-
-
 _NOT_ENDED: Final = {Standing.WAITING, Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED}
 """Where a run stands for a time, and not since an end."""
 
@@ -97,8 +95,8 @@ class Rows:
             "has_ended": run.standing is not None and run.standing not in _NOT_ENDED,
             "took": _took(run),
             "at_work": [_at_work(one) for one in run.at_work],
-            "reason": printable(run.trouble or run.reason),
-            "line": printable(run.last_line),
+            "told": printable(run.told),
+            "is_printed": not (run.trouble or run.reason),
             "command": list(command),
         }
         return _Made(run, command, row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -49,11 +50,11 @@ async def run_messages(
             if row is None or directory is None:
                 yield message("gone", {})
                 return
-            is_over = row["look"] not in _HELD
-            for one in await in_thread(lambda: output.news(directory, is_over=is_over)):  # noqa: B023 - awaited here
+            news = partial(output.news, directory, is_over=row["look"] not in _HELD)
+            for one in await in_thread(news):
                 yield one
                 sent_at = time.monotonic()
-            now = (row["run_id"], row["look"], stamp_of(directory))
+            now = (row["run_id"], row["look"], await in_thread(partial(stamp_of, directory)))
             if now != told:
                 told, sent_at = now, time.monotonic()
                 yield message("standing", {"run_id": row["run_id"], "look": row["look"]})

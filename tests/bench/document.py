@@ -47,8 +47,8 @@ class Samples:
 
 def block(samples: Samples) -> str:
     """Return the tables, between their marks."""
-    parts = (_cold(samples), _warm(samples), _peers(samples), _machine(samples))
-    return "\n\n".join((BEGIN, *("\n".join(part) for part in parts), END))
+    parts = (_cold, _warm, _peers, _fleet, _machine)
+    return "\n\n".join((BEGIN, *("\n".join(part(samples)) for part in parts), END))
 
 
 def replaced(text: str, samples: Samples) -> str:
@@ -99,6 +99,17 @@ def _peers(samples: Samples) -> Iterator[str]:
         found = [samples.row("peers", label, f"{one} ") for one in _PEERS]
         ours = next((f"{one.ours:.0f}" for one in found if one is not None), _NONE)
         yield f"| {' | '.join((str(threads), ours, *map(_rate, found)))} |"
+
+
+def _fleet(samples: Samples) -> Iterator[str]:
+    beside = "at a time as many as there are cores"
+    yield from _head(beside, "runs of a fleet a second", "the other a second, and times it")
+    for name, floor_is in (
+        ("its processes, spawned bare", "the same processes"),
+        ("its runs, by the threads of one process", "the same runs"),
+    ):
+        found = samples.row("fleet", "runs of a fleet", floor_is)
+        yield f"| {name} | {f'{found.ours:.0f}' if found else _NONE} | {_rate(found)} |"
 
 
 def _machine(samples: Samples) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Final
 from tests.bench.figure import Figure
 from tests.bench.figures_command import command_figure, help_figure
 from tests.bench.figures_confined import confined_figure
+from tests.bench.figures_fleet import fleet_figure
 from tests.bench.figures_many import resume_history_figure, status_many_figure
 from tests.bench.figures_output import output_figure
 from tests.bench.figures_parts import parts_figure
@@ -22,6 +23,7 @@ FIGURES: Final = (
     Figure("runs", runs_figure, share=0.1),
     Figure("parts", parts_figure, share=0.05),
     Figure("threads", threads_figure),
+    Figure("fleet", fleet_figure, share=0.08),
     Figure("transition", transition_figure),
     Figure("records", records_figure, share=0.02),
     Figure("latency", latency_figure),

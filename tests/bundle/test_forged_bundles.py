@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from fsm_orchestrator.approvals.request import predicate_of, request_bytes
 from fsm_orchestrator.bundle.archive_reader import ArchiveProblem
 from fsm_orchestrator.bundle.known import Wanted
 from fsm_orchestrator.bundle.members import MemberKind, artifact_member, kind_of
@@ -34,6 +35,7 @@ from tests.bundle.proof_cases import (
     edited,
     first_broken,
     listing_anew,
+    made_up,
     regions,
     scalars,
     unsigned,
@@ -333,18 +335,44 @@ def test_what_only_a_signature_proves_is_told(whole: Whole) -> None:
 def test_whole_history_made_up_is_never_verified(whole: Whole) -> None:
     """Whoever writes all of it anew is consistent; the head is not the one that is known."""
     head = verified(whole.path.read_bytes(), whole.wanted).head
-    kept = unsigned(members(whole.path))
-    other = kept[EVENTS].replace(b'"user": "', b'"user": "x')
-    lines = other.splitlines()
-    made_up = {
-        name: data.replace(b'"user":"', b'"user":"x').replace(b'"user": "', b'"user": "x')
-        for name, data in kept.items()
-    }
-    made_up[EVENTS] = chained_anew(lines)
-    data = archive_of(listing_anew(made_up))
-    assert verified(data).verdict is not Verdict.VERIFIED
+    found = members(whole.path)
+    data = archive_of(made_up(found, {"I plan": "I scan"}))
+    assert verified(data).verdict is Verdict.CONSISTENT, verified(data).broken
     known = verified(data, Wanted(expected_head=head))
-    assert known.verdict is Verdict.BROKEN
+    assert known.first_broken is Link.HEAD
+
+
+def test_evidence_of_something_else_is_judged_anew(whole: Whole) -> None:
+    """Record and evidence agree, and the evidence is about another subject than the run."""
+    found = members(whole.path)
+    name = next(one for one in found if one.startswith("evidence/ci.2"))
+    subject = json.loads(found[name])["subject"][0]["digest"]["sha256"]
+    other = found[name].replace(subject.encode(), b"0" * 64)
+    lies = {hashlib.sha256(found[name]).hexdigest(): hashlib.sha256(other).hexdigest()}
+    for each in [one for one in found if one.startswith("evidence/ci.")]:
+        found[each] = other
+    check = first_broken(archive_of(made_up(found, lies)))
+    assert check is not None
+    assert (check.link, check.problem) == (Link.EVIDENCE, EvidenceProblem.WRONG_SUBJECT)
+
+
+def test_approval_of_something_else_is_no_approval(whole: Whole) -> None:
+    """Record and request agree on what was approved: it is not the command that was run."""
+    found = members(whole.path)
+    name = next(one for one in found if one.endswith(".1.request.json"))
+    asked = predicate_of(found[name])
+    (command,) = asked.commands
+    changed_command = command.model_copy(update={"argv": ("sh", "other.sh")})
+    other = request_bytes(asked.model_copy(update={"commands": (changed_command,)}))
+    lies = {
+        hashlib.sha256(found[name]).hexdigest(): hashlib.sha256(other).hexdigest(),
+        command.sha256: changed_command.sha256,
+    }
+    data = archive_of(made_up({**found, name: other}, lies))
+    check = first_broken(data, whole.wanted)
+    assert check is not None
+    assert (check.link, check.problem) == (Link.REQUESTS, Break.OTHER_THING)
+    assert "the command of executor" in check.detail
 
 
 # -- each value -----------------------------------------------------------------------------------
@@ -385,3 +413,32 @@ def test_no_value_can_be_changed(whole: Whole) -> None:
         check = first_broken(with_value(found, name, number, at))
         assert check is not None, (name, number, at)
         assert check.state is CheckState.FAILED
+
+
+# -- bounds ---------------------------------------------------------------------------------------
+
+
+def test_signatures_are_bounded(whole: Whole) -> None:
+    """A bundle that is all signatures starts no process for them."""
+    found = members(whole.path)
+    found |= {f"signatures/statement.{number:016x}.sig": b"x" for number in range(101)}
+    check = first_broken(archive_of(found), whole.wanted)
+    assert check is not None
+    assert (check.link, check.problem) == (Link.SIGNATURES, ArchiveProblem.TOO_MANY)
+
+
+@pytest.mark.parametrize(
+    ("part", "link"),
+    [(".1.request.json", Link.REQUESTS), ("evidence/ci.2", Link.EVIDENCE)],
+)
+def test_values_of_what_is_read_are_bounded(whole: Whole, part: str, link: Link) -> None:
+    """A document of a million values, by which the record goes, is not read as JSON."""
+    found = members(whole.path)
+    name = next(one for one in found if part in one)
+    large = b"[" + b"1," * 600_000 + b"1]"
+    lies = {hashlib.sha256(found[name]).hexdigest(): hashlib.sha256(large).hexdigest()}
+    same = [one for one in found if found[one] == found[name]]
+    data = archive_of(made_up({**found, **dict.fromkeys(same, large)}, lies))
+    check = first_broken(data, whole.wanted)
+    assert check is not None
+    assert (check.link, check.problem, check.member) == (link, Break.UNREADABLE, name)

@@ -234,19 +234,39 @@ def test_an_artifact_with_a_secret_is_not_given_away(
     assert ended.code == code, ended.stderr
     assert (tmp_path / "b").exists() is (code == 0)
     if code:
-        assert f"{secretive}/a holds the value of a secret of the run" in ended.stderr
+        assert f"{secretive}/a holds the value of TOKEN, a secret of the run" in ended.stderr
 
 
-def test_files_of_others_are_left_out_and_named(tmp_path: Path) -> None:
-    """Links, FIFOs and foreign names among the run's files are not followed and not taken."""
-    out = OUTCOMES["waiting"].make(tmp_path)
+def test_files_of_others_are_left_out_and_named(runs: Runs, tmp_path: Path) -> None:
+    """Links, FIFOs, and what the record knows nothing of: a stage may have put it there."""
+    shutil.copytree(runs("waiting"), tmp_path / "copy")
+    out = tmp_path / "copy" / "out"
     (out / "evidence").mkdir()
     (out / "logs").mkdir()
     (out / "evidence" / "policy.1.json").symlink_to("/etc/passwd")
-    os.mkfifo(out / "logs" / "manager.9.stdout.log")
-    (out / "logs" / "notes.txt").write_text("mine")
-    ended = bundle(tmp_path, tmp_path / "b")
-    assert ended.code == 0, ended.stderr
-    line = "evidence/policy.1.json, logs/manager.9.stdout.log, logs/notes.txt"
-    assert f"! not the run's, and left out: {line}" in " ".join(ended.stdout.split())
-    assert not {one.strip() for one in line.split(",")} & members(tmp_path / "b").keys()
+    os.mkfifo(out / "logs" / "gate.ci.1.stdout.log")
+    left = ("logs/notes.txt", "logs/manager.1.stdout.log", "evidence/other.1.json")
+    for name in (*left, "evidence/ci.1.json"):
+        (out / name).write_text("mine")
+    document = json.loads(bundle(tmp_path / "copy", tmp_path / "b", "--json").stdout)
+    assert set(document["ignored"]) == {
+        *("evidence/policy.1.json", "logs/gate.ci.1.stdout.log"),
+        *left,
+    }
+    found = members(tmp_path / "b")
+    assert not found.keys() & set(document["ignored"])
+    assert found["evidence/ci.1.json"] == b"mine"
+    shown = bundle(tmp_path / "copy", tmp_path / "b", "--force").stdout
+    assert "! left out, for the record knows nothing of it: evidence/other.1.json," in shown
+    assert "and 2 more" in " ".join(shown.split())
+
+
+def test_logs_of_attempts_alone_are_taken(runs: Runs, tmp_path: Path) -> None:
+    """Of each stage as many as the record has."""
+    shutil.copytree(runs("retries"), tmp_path / "copy")
+    logs = tmp_path / "copy" / "out" / "logs"
+    own = sorted(f"logs/{one.name}" for one in logs.iterdir())
+    for name in ("manager.3", "executor.2", "other.1"):
+        (logs / f"{name}.stdout.log").write_text("made up")
+    found = bundled(tmp_path / "copy", tmp_path / "b")
+    assert [name for name in found if name.startswith("logs/")] == own

@@ -6,7 +6,9 @@ import errno
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import pytest
 
 from fsm_orchestrator.bundle import making
 from fsm_orchestrator.bundle.making import Asked, make
+from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, UsageError
 from fsm_orchestrator.record.checkpoint_reader import load_saved
@@ -33,6 +36,7 @@ from tests.support.command import (
     shell,
 )
 from tests.support.outcome_runs import OUTCOMES
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -215,6 +219,22 @@ def test_an_interrupt_leaves_nothing(
     monkeypatch.setattr(files, "write_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
         made_in(tmp_path, out)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_asks_to_end_leaves_nothing(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int
+) -> None:
+    """Of the command: a job that is called off leaves no half of a bundle, and says by what."""
+
+    def asked(_descriptor: int, _data: bytes) -> None:
+        os.kill(os.getpid(), signum)
+        time.sleep(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(files, "write_all", asked)
+    code = run_command_line(["bundle", str(out), str(tmp_path / "made" / "b")])
+    assert code == 128 + signum
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])

@@ -125,8 +125,7 @@ def test_json_is_as_published(cwd: Path) -> None:
         assert (ended.code, document["is_same"]) == (code, code == 0)
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+@pytest.mark.parametrize(("columns", "locale"), [(80, "C.UTF-8"), (120, "C")])
 def test_screen_fits(cwd: Path, columns: int, locale: str) -> None:
     """No line is wider than the terminal but one that is a single word; ASCII where need be."""
     lines = seen("compare", "mon", "tue", cwd=cwd, columns=columns, LC_ALL=locale)

@@ -58,7 +58,8 @@ LOOKS: Final[Sequence[tuple[str, ...]]] = (
 REFUSALS: Final[Sequence[tuple[str, ...]]] = (
     ("run", OUT, "--run-id", ODD),
     ("run", f"{OUT}/nix", "--resume"),
-    *((command, f"{OUT}/nix") for command in ("status", "explain", "logs", "report", "stop")),
+    *((command, f"{OUT}/nix") for command in ("status", "watch", "explain", "logs", "report")),
+    ("stop", f"{OUT}/nix"),
     ("wait", OUT),
     ("wait", f"{OUT}/nix"),
     ("status", OUT, "--run-id", ODD),

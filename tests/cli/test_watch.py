@@ -224,3 +224,17 @@ def test_directory_that_is_not_there_is_refused(cwd: Path) -> None:
     ended = orchestrate("watch", "nowhere", cwd=cwd)
     assert (ended.code, ended.stdout) == (2, "")
     assert "nowhere does not exist" in ended.stderr
+
+
+def test_watch_in_the_background_leaves_the_screen_to_others(cwd: Path) -> None:
+    """It draws nothing there, whatever else is typed meanwhile; brought to the front it does."""
+    script = (
+        f"set -m; {' '.join(COMMAND)} watch runs & sleep 2; echo typed; sleep 1; fg > /dev/null"
+    )
+    with Terminal("-c", script, cwd=cwd, command=("bash",)) as terminal:
+        terminal.until_shown("typed")
+        assert terminal.shown == ["typed"]
+        terminal.until_shown("Ctrl-C ends")
+        terminal.type("\x03")
+        terminal.end()
+        assert terminal.shown == ["typed"]

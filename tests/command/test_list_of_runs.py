@@ -15,14 +15,17 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator.cli import console, run_list
+from fsm_orchestrator.cli.run_changes import ChangeLines
 from fsm_orchestrator.cli.run_list import BATCH_RUNS, Asked, write_list
 from fsm_orchestrator.cli.style import plain
+from fsm_orchestrator.inspection.many_runs import Changes
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.run_directories import run_directories
 from fsm_orchestrator.inspection.selecting import Selection
 from fsm_orchestrator.model.listing import Order
 from fsm_orchestrator.stages.output_files import latest_logs
 from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.text.hidden import HIDDEN
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 from tests.support.command import (
     CHECKPOINT,
@@ -155,6 +158,7 @@ def test_monitor_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> No
         ([run(1), run(2, Standing.FAILED)], frozenset({Standing.BLOCKED}), ExitCode.DONE),
         ([run(1), run(2, Standing.FAILED)], frozenset(), ExitCode.DONE),
         ([run(1, None)], failed, ExitCode.FAILED),
+        ([run(1, trouble="the checkpoint is believed")], frozenset(), ExitCode.FAILED),
         ([], failed, ExitCode.DONE),
     ]
     for runs, failing, code in cases:
@@ -185,6 +189,25 @@ def test_columns_use_the_width(width: int, monkeypatch: pytest.MonkeyPatch) -> N
     whole = Reader()
     listed(monkeypatch, whole, runs)
     assert reason.strip() in "".join(whole.pieces)
+
+
+def test_hostile_words_stay_in_their_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line breaks, tabs, controls and wide characters move nothing, in a name or in a reason."""
+    words = "a\nb\tc\x1b[2J\u202e" + "漢" * 60
+    runs = [
+        run(1, Standing.FAILED, reason=words),
+        run(2, Standing.WORKING, last_line=words),
+        RunOverview(f"runs/{words}", trouble=words),
+    ]
+    reader = Reader(width=80)
+    listed(monkeypatch, reader, runs)
+    lines = "".join(reader.pieces).splitlines()
+    assert len(lines) == 5
+    assert max(map(cells, lines)) <= 80
+    assert HIDDEN.search("".join(lines)) is None
+    plain_lines = ChangeLines().text_of({one.name: one for one in runs}, Changes((), (), (words,)))
+    assert len(plain_lines.splitlines()) == 5
+    assert HIDDEN.search(plain(plain_lines).replace("\n", "")) is None
 
 
 def test_nothing_more_is_looked_at_once_the_reader_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

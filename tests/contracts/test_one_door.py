@@ -21,7 +21,6 @@ ALLOWED: Final = {
     "approvals/signing.py": "its own scratch files",
     "approvals/verifying.py": "its own scratch files",
     "bundle/signature_links.py": "its own scratch files",
-    "cli/bundle_page.py": "its own scratch files",
     "cli/commands/completion.py": "scripts of this package",
     "cli/commands/init.py": "files of this package",
     "cli/console.py": "the terminal",

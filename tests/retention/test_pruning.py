@@ -13,6 +13,7 @@ import pytest
 
 from fsm_orchestrator import RunConfig, load_report, run
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.retention import contents as contents_of_runs
 from fsm_orchestrator.retention.archived import archived_runs, size_of
 from fsm_orchestrator.retention.pruning import Bounds, before_now, output_directories, prune
 from tests.retention.conftest import contents
@@ -113,6 +114,21 @@ def test_what_is_not_a_runs_own_stays_and_its_run_with_it(out: Path, tmp_path: P
     assert "notes.txt is not the run's" in (left["r2"] or "")
     assert (elsewhere / "precious").read_text() == "mine"
     assert sorted(os.listdir(place)) == ["link", "linked", "mine", "odd", "r2"]
+
+
+def test_run_with_something_mounted_in_it_is_left(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's list is read: a mount of the same file system is told by nothing else."""
+    listed = out.parent / "mountinfo"
+    place = f"{os.path.realpath(out)}/archive/r1/manager/a dir".replace(" ", "\\040")
+    listed.write_text(f"29 1 8:1 / / rw - ext4 /dev/sda1 rw\n41 29 8:1 /x {place} rw - ext4 x rw\n")
+    monkeypatch.setattr(contents_of_runs, "_MOUNTS", listed)
+    done = prune((out,), Bounds(0, None), is_dry_run=False)
+    left = {one.run.name: one.left for one in done.runs}
+    assert left["r2"] is None
+    assert "something is mounted at " in (left["r1"] or "")
+    assert names(out) == ["r1"]
 
 
 def test_every_kill_leaves_each_run_whole_or_gone(out: Path) -> None:

@@ -67,8 +67,8 @@ def test_all_runs_are_told_at_first(server: Served) -> None:
     assert [*rows] == ["waiting", "failed", "done"]
     assert [row["key"] for row in document["rows"]] == document["order"]
     assert [rows[one]["group"] for one in rows] == ["person", "look", "done"]
-    assert rows["failed"]["reason"] == f"manager: exited with code 4: {EVIL_SHOWN}"
-    assert rows["waiting"]["reason"] == "waits for ci and review"
+    assert rows["failed"]["told"] == f"manager: exited with code 4: {EVIL_SHOWN}"
+    assert rows["waiting"]["told"] == "waits for ci and review"
     command = rows["waiting"]["command"]
     assert command[0] == "fsm-orchestrator"
     assert command[1].endswith("/runs/waiting")
@@ -86,14 +86,14 @@ def test_run_is_followed_to_its_end(watched: Served, moving: Path) -> None:
     with watched.events() as events:
         with at_work(moving) as words:
             seen = _until_row(events, "working", look="working", at_work=True)
-            assert seen["at_work"][0]["limit"] == "30s"
+            assert seen["at_work"][0]["limit"] == "10m"
             assert seen["at_work"][0]["stage"] == "manager"
             assert seen["at_work"][0]["doing"] == "running"
             words.write_text("the first line\n")
-            _until_row(events, "working", line="the first line")
+            _until_row(events, "working", told="the first line")
             with words.open("a") as file:
                 file.write("the second line\n")
-            _until_row(events, "working", line="the second line")
+            _until_row(events, "working", told="the second line")
         done = _until_row(events, "working", look="done")
     assert done["group"] == "done"
 

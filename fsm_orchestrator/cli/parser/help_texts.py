@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fsm_orchestrator.cli.parser.proving_texts import PROVING_HELP
 from fsm_orchestrator.vocabulary import SchemaName
 
 GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
@@ -33,7 +32,6 @@ Exit codes:
   124 timeout  70 internal error, a bug
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
-    **PROVING_HELP,
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
 --help-all explains each option; `init` writes a file: --config run.toml.
 
@@ -49,7 +47,6 @@ Example:
 }
 """What `--help` says of the commands with more options than a screen holds; `HELP` is for all."""
 HELP: Final[Mapping[str, str]] = {
-    **PROVING_HELP,
     "run": f"""Run the stages of a lifecycle behind their gates, or resume a run.
 
 OUT holds the run: report, checkpoint, events, logs. It is created if needed; an earlier run in it

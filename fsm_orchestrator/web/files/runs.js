@@ -35,8 +35,8 @@ function fill(element, data, before) {
   const link = element.querySelector(".name");
   say(link, data.name);
   if (before === undefined) link.href = `run/${data.key}/`;
-  say(element.querySelector(".why"), data.reason || data.line);
-  element.querySelector(".why").classList.toggle("printed", !data.reason && data.line !== "");
+  say(element.querySelector(".why"), data.told);
+  element.querySelector(".why").classList.toggle("printed", data.is_printed);
   const next = element.querySelector(".next");
   next.hidden = data.command.length === 0;
   if (before === undefined || before.command.join(" ") !== data.command.join(" ")) {
