@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fsm_orchestrator.cli.parser.proving_texts import PROVING_HELP
 from fsm_orchestrator.vocabulary import SchemaName
 
 GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
@@ -48,7 +47,6 @@ Example:
 }
 """What `--help` says of the commands with more options than a screen holds; `HELP` is for all."""
 HELP: Final[Mapping[str, str]] = {
-    **PROVING_HELP,
     "run": f"""Run the stages of a lifecycle behind their gates, or resume a run.
 
 OUT holds the run: report, checkpoint, events, logs. It is created if needed; an earlier run in it
