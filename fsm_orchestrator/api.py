@@ -45,6 +45,7 @@ def run(
     Its effects on the calling process are these: on Linux it starts one child, the keeper, which
     starts the stages, ends and reaps all that comes of them, and is gone when this returns;
     elsewhere each stage is a child in a session of its own. It opens files and closes them again.
+    With `config.telemetry` it starts one more, which sends what was done, and ends by itself.
     It prints nothing, never exits, changes neither the working directory nor the environment,
     makes the calling process no subreaper, and leaves its logging alone. Where there is no keeper
     SIGCHLD must not be ignored, or the exit codes of the stages are lost (the stage then counts as
@@ -53,7 +54,8 @@ def run(
     Args:
         config: what to run, and where.
         install_signal_handlers: end the run on SIGINT, SIGTERM, SIGHUP and SIGQUIT, as the command
-            does; in the main thread only. The handlers that were there are put back.
+            does; in the main thread only. The handlers that were there are put back. Such a signal
+            is delivered to `interrupts` where they are given, so to all runs that have them.
         interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`. One may be
             given to any number of runs, which then end together.
         listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
@@ -74,7 +76,8 @@ def run(
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
         if install_signal_handlers:
-            stack.enter_context(own.installed())
+            deliver = None if interrupts is None else interrupts.deliver
+            stack.enter_context(own.installed(deliver))
         quiet = None if listener is None else QuietListener(listener)
         caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
         return run_invocation(config, followed(caller))

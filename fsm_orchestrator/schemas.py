@@ -10,16 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
-
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core.core_schema import (
-    DictSchema,
-    LiteralSchema,
-    ModelSchema,
-    TaggedUnionSchema,
-    WithDefaultSchema,
-)
+from typing import Any, Final
 
 from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
@@ -35,6 +26,7 @@ from fsm_orchestrator.lifecycle.file_schema import allow_short_form
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
+from fsm_orchestrator.model.schema_generators import Generator, Schema, WrittenGenerator
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
 from fsm_orchestrator.notices.body import Notice
@@ -49,70 +41,7 @@ from fsm_orchestrator.vocabulary import Outcome, SchemaName
 
 __all__ = ["SchemaName", "schema_text"]
 
-Schema: TypeAlias = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-
-class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, without titles that repeat the key and without keywords of OpenAPI.
-
-    A key that may be left out is never null: TOML has no null, and an event leaves out what it does
-    not have.
-    """
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        """Return False: a title would repeat the key."""
-        del schema
-        return False
-
-    def tagged_union_schema(self, schema: TaggedUnionSchema) -> Schema:
-        """Return a plain `oneOf`."""
-        document = super().tagged_union_schema(schema)
-        document.pop("discriminator", None)
-        return document
-
-    def literal_schema(self, schema: LiteralSchema) -> Schema:
-        """Return a single value as `const` alone; the lowest pydantic supported adds an `enum`."""
-        document = super().literal_schema(schema)
-        if "const" in document:
-            document.pop("enum", None)
-        return document
-
-    def dict_schema(self, schema: DictSchema) -> Schema:
-        """Refuse keys that do not match, which `patternProperties` would not do."""
-        return {
-            "type": "object",
-            "propertyNames": self.generate_inner(schema["keys_schema"]),
-            "additionalProperties": self.generate_inner(schema["values_schema"]),
-        }
-
-    def default_schema(self, schema: WithDefaultSchema) -> Schema:
-        """Return the schema of the key where it is there, with a default that is not null."""
-        inner = schema["schema"]
-        if schema.get("default", ...) is None and inner["type"] == "nullable":
-            return self.generate_inner(inner["schema"])
-        return super().default_schema(schema)
-
-
-class _WrittenGenerator(_Generator):
-    """For files that only the program writes: a key is there, null if it must be, or left out."""
-
-    def model_schema(self, schema: ModelSchema) -> Schema:
-        """Ask for every key but those that are left out where they say nothing."""
-        document = super().model_schema(schema)
-        left_out = getattr(schema["cls"], "__left_out__", {})
-        if left_out and "required" in document:
-            document["required"] = [key for key in document["required"] if key not in left_out]
-        return document
-
-    def field_is_required(self, field: Any, total: bool) -> bool:
-        """Return True: every key is written."""
-        del field, total
-        return True
-
-    def default_schema(self, schema: WithDefaultSchema) -> Schema:
-        """Return the schema of the key alone: it is always there, so its default says nothing."""
-        return self.generate_inner(schema["schema"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +60,9 @@ def schema_text(name: SchemaName) -> str:
     shape = _SHAPES[name]
     adapter = adapter_of(shape.model)
     if shape.is_written_whole:
-        made = adapter.json_schema(mode="serialization", schema_generator=_WrittenGenerator)
+        made = adapter.json_schema(mode="serialization", schema_generator=WrittenGenerator)
     else:
-        made = adapter.json_schema(mode="validation", schema_generator=_Generator)
+        made = adapter.json_schema(mode="validation", schema_generator=Generator)
     shape.complete(made)
     envelope = {
         "$schema": DIALECT,

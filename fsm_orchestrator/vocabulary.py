@@ -77,26 +77,6 @@ class Standing(StrEnum):
         return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
 
 
-class ToldEnd(StrEnum):
-    """An end of an invocation that people can be told of, by the word of where the run stands."""
-
-    DONE = "done"
-    NOT_CLOSABLE = "not_closable"
-    WAITING = "waiting"
-    BLOCKED = "blocked"
-    FAILED = "failed"
-    TIMEOUT = "timeout"
-    INTERRUPTED = "interrupted"
-    """A signal, or the program that called, has ended it; the report says failed."""
-
-
-class NoticeFormat(StrEnum):
-    """The body that a webhook is sent."""
-
-    JSON = "json"
-    SLACK = "slack"
-
-
 class GatesGuard(StrEnum):
     """The part of a lifecycle behind its gates, from most to least."""
 

@@ -1,6 +1,7 @@
 """What a run has left beside its record: evidence, approvals and logs, by the names of members.
 
-Only regular files with a name of ours are taken; what else lies there is counted, and said.
+Only regular files are taken, of gates and attempts that the record knows; what else lies there is
+named: a stage may have put it there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.bundle.members import kind_of
 from fsm_orchestrator.bundle.sources import Look, Source, from_file
-from fsm_orchestrator.constants import APPROVALS_DIRECTORY, EVIDENCE_DIRECTORY, LOGS_DIRECTORY
+from fsm_orchestrator.constants import (
+    APPROVALS_DIRECTORY,
+    EVIDENCE_DIRECTORY,
+    LOGS_DIRECTORY,
+    SENT_FILE,
+)
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, TamperedError
 from fsm_orchestrator.model.invocation import GateDecision
@@ -22,6 +28,10 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 
 _FILES_MAX: Final = 150_000
 """How many files of a run are taken: fewer than a bundle may have members."""
+_WHOSE: Final = late_pattern(
+    r"(?P<place>[a-z]+)/(?P<of_gate>gate\.)?(?P<name>[a-z][a-z0-9_]*)\.(?P<number>[1-9][0-9]*)\..+"
+)
+"""Of which gate, or which attempt of a stage, a file is."""
 _COPY: Final = late_pattern(
     rf"{APPROVALS_DIRECTORY}/[a-z][a-z0-9_]*\.[1-9][0-9]*\.artifact\.[1-9][0-9]*\.txt"
 )
@@ -34,7 +44,7 @@ class Inventory(NamedTuple):
 
     Attributes:
         sources: those that are taken.
-        ignored: the names of those that are none of a run's, or no files.
+        ignored: the names of those that the record does not know, or that are no files.
     """
 
     sources: tuple[Source, ...]
@@ -51,8 +61,9 @@ def inventory_of(directory: Path, checkpoint: Checkpoint, look: Look, *, logs: b
     wanted = [EVIDENCE_DIRECTORY, APPROVALS_DIRECTORY, *([LOGS_DIRECTORY] if logs else [])]
     sources: list[Source] = []
     ignored: list[str] = []
-    for name, path, is_ours in (one for place in wanted for one in _entries(directory, place)):
-        if not is_ours:
+    known = _Known(checkpoint)
+    for name, path, is_file in (one for place in wanted for one in _entries(directory, place)):
+        if not (is_file and known.has(name)):
             ignored.append(name)
             continue
         try:
@@ -67,7 +78,7 @@ def inventory_of(directory: Path, checkpoint: Checkpoint, look: Look, *, logs: b
 
 
 def _entries(directory: Path, place: str) -> Iterator[tuple[str, Path, bool]]:
-    """Yield name and path of everything in a directory, and whether it is a file of a run's."""
+    """Yield name and path of everything in a directory, and whether it is a regular file."""
     path = directory / place
     if path.is_symlink():
         yield place, path, False
@@ -82,10 +93,27 @@ def _entries(directory: Path, place: str) -> Iterator[tuple[str, Path, bool]]:
         raise CommandError(f"there are more than {_FILES_MAX} files in {copyable(path)}")
     for name in names:
         entry, member = path / name, f"{place}/{name}"
-        if _COPY.fullmatch(member) is not None:
+        if member == SENT_FILE or _COPY.fullmatch(member) is not None:
             continue
-        is_file = entry.is_file() and not entry.is_symlink()
-        yield member, entry, is_file and kind_of(member) is not None
+        yield member, entry, entry.is_file() and not entry.is_symlink()
+
+
+class _Known:
+    """The gates of a run, and the attempts of its stages."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        lifecycle = checkpoint.lifecycle
+        self._gates = lifecycle.gates.keys()
+        self._attempts = {one: checkpoint.next_attempt(one) - 1 for one in lifecycle.stages}
+
+    def has(self, member: str) -> bool:
+        """Return whether a file of this name can be the run's."""
+        found = _WHOSE.fullmatch(member)
+        if found is None or kind_of(member) is None:
+            return False
+        if found["place"] != LOGS_DIRECTORY or found["of_gate"] is not None:
+            return found["name"] in self._gates
+        return int(found["number"]) <= self._attempts.get(found["name"], 0)
 
 
 def _refuse_others(directory: Path, found: dict[str, str], checkpoint: Checkpoint) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -37,6 +37,7 @@ from fsm_orchestrator.bundle.members import (
     STATEMENT_MEMBER,
     SUMMARY_MEMBER,
 )
+from fsm_orchestrator.bundle.secret_watch import secret_watch
 from fsm_orchestrator.bundle.signing import PemKey, Signature, SshKey, signatures_by
 from fsm_orchestrator.bundle.sources import Source, from_file, held, unseen
 from fsm_orchestrator.bundle.statement import ChainSummary, LogsKept, RunPredicate, statement_bytes
@@ -60,14 +61,14 @@ from fsm_orchestrator.record.chain import Chain
 from fsm_orchestrator.record.chain_walk import walk
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
-from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.record.record_check import checked
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_report
-from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.secrets.state_key import RecordKey
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import counted
 
 _MODE: Final = 0o600
 
@@ -94,7 +95,7 @@ class Made(NamedTuple):
         sha256: of its file.
         report: the one that it goes by.
         doubt: why it is not known whether the record is the one that was left; None where it is.
-        ignored: what lies among the run's files and is not of it.
+        ignored: what lies among the run's files, and its record knows nothing of.
     """
 
     path: Path
@@ -129,14 +130,14 @@ def make(directory: Path, path: Path, asked: Asked) -> Made:
     _refuse_place(path, may_replace=asked.may_replace)
     _refuse_held(directory)
     record = _record(directory, asked.record_key)
-    look = _Watch(Masker(one for each in known_secrets(directory).secrets.values() for one in each))
+    look = secret_watch(known_secrets(directory))
     logs = _logs(record.kept, wanted=asked.with_logs)
     whole = Whole((), {})
     if asked.with_artifacts:
         whole = whole_artifacts(record.kept, record.saved.checkpoint, look)
     beside = inventory_of(directory, record.kept, look, logs=logs is LogsKept.WHOLE)
     chain = _chain(directory, record.kept)
-    own = _own(directory, record.kept)
+    own = _own(directory, record)
     subject = subject_of(record.kept, tuple(one.listed for one in own))
     summary = held(SUMMARY_MEMBER, summary_bytes(subject, summary_of(record.kept, record.report)))
     listed = _sorted((*own, summary, *beside.sources, *whole.sources))
@@ -166,9 +167,7 @@ def _refuse_place(path: Path, *, may_replace: bool) -> None:
 
 
 def _refuse_held(directory: Path) -> None:
-    """Refuse a run that is at work; an archived one has no orchestrator."""
-    if output_of(directory) != directory:
-        return
+    """Refuse a run that is at work; nobody holds the directory of an archived one."""
     holder = holder_of(directory)
     if holder is not None:
         raise BusyError(copyable(directory), holder)
@@ -184,6 +183,11 @@ def _record(directory: Path, key: RecordKey | None) -> _Record:
             f"the record in {copyable(directory)} is not the one that was left: {changes}",
             remedy="find out who did that and put back what was there; a bundle proves nothing of"
             " another record",
+        )
+    if saved.rebuilt is not None and saved.rebuilt.is_torn:
+        raise CheckpointError(
+            saved.rebuilt.finding(directory / CHECKPOINT_FILE),
+            remedy="resume the run: that makes the file again",
         )
     report = report_check.checked(
         read_report(directory / REPORT_FILE), kept, are_artifacts_intact=lambda: False
@@ -218,16 +222,19 @@ def _chain(directory: Path, kept: Checkpoint) -> ChainSummary:
         found = walk(descriptor, Chain(genesis_of(kept)), ())
     finally:
         os.close(descriptor)
-    if found.last_seq == 0:
+    lost = max(kept.last_event_seq, 1) - found.last_seq
+    if lost > 0:
         raise CheckpointError(
-            f"{copyable(path)} has no event",
-            remedy="put it back: without its events a run cannot be proved",
+            f"the last {counted(lost, 'event')} of the run {'is' if lost == 1 else 'are'} not in"
+            f" {copyable(path)}: a power cut may have taken them",
+            remedy="resume the run: that says so in its events, and all else can be proved",
         )
     return ChainSummary(lastSeq=found.last_seq, head=found.head)
 
 
-def _own(directory: Path, kept: Checkpoint) -> tuple[Source, ...]:
+def _own(directory: Path, record: _Record) -> tuple[Source, ...]:
     """Return what the program itself has kept of a run, and what follows from that."""
+    kept = record.kept
     try:
         found = [
             from_file(one, directory / one, unseen)
@@ -242,6 +249,9 @@ def _own(directory: Path, kept: Checkpoint) -> tuple[Source, ...]:
             f"cannot read the record in {copyable(directory)}: {files.reason(error)}",
             remedy="make it readable",
         ) from None
+    is_same = sha256_of(record.saved.data) in {one.sha256 for one in found}
+    if not is_same:  # somebody has resumed it since it was read
+        raise _changed(directory / CHECKPOINT_FILE)
     return (
         *found,
         held(LIFECYCLE_MEMBER, lifecycle_bytes(kept)),
@@ -252,36 +262,6 @@ def _own(directory: Path, kept: Checkpoint) -> tuple[Source, ...]:
 
 def _sorted(members: Iterable[Source]) -> tuple[Source, ...]:
     return tuple(sorted(members, key=lambda one: one.name))
-
-
-class _Watch:
-    """Looks for the values of declared secrets, as far as they are known here.
-
-    A bundle is given away, and files are in it as they are: nothing in them is masked.
-    """
-
-    def __init__(self, masker: Masker) -> None:
-        self._masker = masker
-
-    def __call__(self, path: Path) -> Callable[[bytes], None]:
-        """Return what looks at the pieces of a file; it raises CommandError at a secret."""
-        masker, rest = self._masker, b""
-
-        def look(piece: bytes) -> None:
-            nonlocal rest
-            if not masker.knows_any:
-                return
-            seen = rest + piece
-            if masker.hides(seen.decode(errors="replace")):
-                raise CommandError(
-                    f"{copyable(path)} holds the value of a secret of the run, and a bundle is"
-                    " given away",
-                    remedy="leave out --with-artifacts if it is an artifact; else change the"
-                    " secret, for what holds it can be read by others",
-                )
-            rest = seen[-masker.longest_bytes :]
-
-        return look
 
 
 def _written(
@@ -335,8 +315,12 @@ def _write(members: tuple[Source, ...], output: _Output, directory: Path) -> Non
         with contextlib.suppress(OtherSizeError):
             sha256 = writer.add(one.name, one.size_bytes, one.chunks())
         if sha256 != one.sha256:
-            raise CommandError(
-                f"{copyable(one.path or directory)} was changed while it was read",
-                remedy="make the bundle when nobody writes there",
-            )
+            raise _changed(one.path or directory)
     writer.end()
+
+
+def _changed(path: Path) -> CommandError:
+    return CommandError(
+        f"{copyable(path)} was changed while it was read",
+        remedy="make the bundle when nobody writes there",
+    )

@@ -118,6 +118,13 @@ class OpenedBundle:
         if digest.hexdigest() != member.sha256:
             raise ChangedMeanwhileError
 
+    def end_of(self, name: str, size_bytes: int) -> bytes:
+        """Return the last bytes of a member, as they are in the file now."""
+        member = self.members[name]
+        taken = min(size_bytes, member.size_bytes)
+        self._stream.seek(member.begins + member.size_bytes - taken)
+        return self._stream.read(taken)
+
     def whole(self, name: str) -> bytes:
         """Return all of a member that is not held, of a kind that is not large.
 

@@ -195,11 +195,13 @@ def report(known: Known) -> Notes:
     if checked.contradicted:
         said = f"it says otherwise: {', '.join(checked.contradicted)}"
         raise BrokenError(Break.NOT_DERIVED, said, member=REPORT_FILE)
-    if written.closure_ready and not is_closed:
-        said = "closure_ready: the events do not say that the run may be closed"
+    has_failed = any(one.operation is not None for one in written.stage_executions)
+    is_behind = checked.report is not written
+    if written.closure_ready is not is_closed and not (has_failed or is_behind):
+        said = "closure_ready: the events say otherwise"
         raise BrokenError(Break.NOT_DERIVED, said, member=REPORT_FILE)
     known.report = checked.report
-    if checked.report is not written:
+    if is_behind:
         return ("it is behind the events, for the run was killed: what follows goes by them",)
     return ()
 
@@ -274,9 +276,11 @@ def _artifact(known: Known, one: ArtifactSummary) -> None:
             said = f"it is not the file {each.path or one.path} that the statement names"
             raise BrokenError(Break.OTHER_BYTES, said, member=each.member)
     found = [Listed(each.path, each.sha256, each.sizeBytes) for each in one.contents]
-    is_file = one.files is None
-    digest = found[0].sha256 if is_file and len(found) == 1 else list_digest(found)
-    if digest != one.sha256:
+    if one.files is None:
+        is_right = [each.path for each in found] == [""] and found[0].sha256 == one.sha256
+    else:
+        is_right = len(found) == one.files and list_digest(found) == one.sha256
+    if not is_right:
         said = f"the artifact {one.path} of {one.stage} was another when its stage had left it"
         raise BrokenError(Break.OTHER_BYTES, said, member=one.contents[0].member)
 

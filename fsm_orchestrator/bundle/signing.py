@@ -100,6 +100,7 @@ def key_at(path: str) -> SshKey | PemKey:
 
 def _pem_key(path: str, data: bytes) -> PemKey:
     try:
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - an extra
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra
         from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
     except ImportError:
@@ -109,9 +110,7 @@ def _pem_key(path: str, data: bytes) -> PemKey:
         ) from None
     try:
         key = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError):
-        key = None
-    except Exception:  # noqa: BLE001 - an algorithm that is not supported has an error of its own
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise UsageError(

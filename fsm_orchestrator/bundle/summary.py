@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from fsm_orchestrator.bundle.statement import STATEMENT_TYPE, document_bytes
 from fsm_orchestrator.model.base import Many, Sha256, StrictModel, Timestamp
-from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, left_out
 from fsm_orchestrator.model.evidence import SubjectEntry
 
 SUMMARY_TYPE: Final = "https://slsa.dev/verification_summary/v1"
@@ -47,8 +47,8 @@ class SummaryPredicate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     verifier: Verifier = Field(description="Who verified.")
-    timeVerified: Timestamp | None = Field(
-        description="When the run's latest invocation ended; null where it was killed."
+    timeVerified: Timestamp | None = left_out(
+        None, "When the run's latest invocation ended; left out where it was killed."
     )
     resourceUri: str = Field(description="The run.")
     policy: Resource = Field(description="The lifecycle, by the digest of its relation.")

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.bundle import archive_links, gate_links, record_links, signature_links
+from fsm_orchestrator.bundle import (
+    approval_links,
+    archive_links,
+    evidence_links,
+    record_links,
+    signature_links,
+)
 from fsm_orchestrator.bundle.archive_links import Notes
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Wanted
 from fsm_orchestrator.bundle.members import MemberKind
@@ -40,12 +46,17 @@ _VERIFY: Final[Mapping[Link, Callable[[Known], Notes]]] = {
     Link.REPORT: record_links.report,
     Link.DERIVED: record_links.derived,
     Link.ARTIFACTS: record_links.artifacts,
-    Link.EVIDENCE: gate_links.evidence,
-    Link.REQUESTS: gate_links.requests,
-    Link.APPROVALS: gate_links.approvals,
+    Link.EVIDENCE: evidence_links.evidence,
+    Link.REQUESTS: approval_links.requests,
+    Link.APPROVALS: approval_links.approvals,
     Link.SIGNATURES: signature_links.signatures,
     Link.HEAD: signature_links.head,
 }
+_STUMBLED: Final = (
+    *(LookupError, ValueError, TypeError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
+"""What reading something impossible comes to. It is what somebody else has made, and no bug."""
 _RECORD: Final = frozenset({Link.CHECKPOINT, Link.LIFECYCLE, Link.HISTORY, Link.CHAIN})
 _NEEDS: Final[Mapping[Link, frozenset[Link]]] = {
     Link.ARCHIVE: frozenset(),
@@ -54,7 +65,7 @@ _NEEDS: Final[Mapping[Link, frozenset[Link]]] = {
     Link.CHECKPOINT: frozenset({Link.MEMBERS}),
     Link.LIFECYCLE: frozenset({Link.CHECKPOINT}),
     Link.HISTORY: frozenset({Link.LIFECYCLE}),
-    Link.CHAIN: frozenset({Link.CHECKPOINT}),
+    Link.CHAIN: frozenset({Link.HISTORY}),
     Link.RECORD: _RECORD,
     Link.REPORT: _RECORD,
     Link.DERIVED: frozenset({Link.REPORT}),
@@ -96,6 +107,11 @@ def _checked(link: Link, known: Known) -> Check:
                 "at_byte": error.at_byte,
             }
         )
+    except _STUMBLED:
+        # The links that read a record do so by functions that trust it to be one of ours.
+        said = "it says what no run can say, and cannot be followed"
+        failed = _check(link, CheckState.FAILED, said)
+        return failed.model_copy(update={"problem": Break.UNREADABLE})
     except ChangedMeanwhileError:
         said = "the file was changed while it was read"
         failed = _check(link, CheckState.FAILED, said)

@@ -88,6 +88,14 @@ def never_waiting(descriptor: int) -> int:
         return descriptor
 
 
+def is_in_front(descriptor: int) -> bool:
+    """Return whether this process may redraw: from the background it writes into what others do."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:  # not the terminal that controls this process: nobody else's either
+        return True
+
+
 def is_on_github() -> bool:
     """Return whether GitHub Actions runs this."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
@@ -124,6 +132,18 @@ class Console:
     def is_broken(self) -> bool:
         """True once the reader has gone away or has stalled for too long."""
         return self._is_broken
+
+    @property
+    def is_in_front(self) -> bool:
+        """True unless it is a terminal that this process only writes on from the background."""
+        return is_in_front(self._descriptor)
+
+    @property
+    def is_gone(self) -> bool:
+        """True once the reader of a pipe has gone away, though nothing was written since."""
+        poll = select.poll()
+        poll.register(self._descriptor, 0)
+        return self._is_broken or bool(poll.poll(0))
 
     @property
     def is_terminal(self) -> bool:

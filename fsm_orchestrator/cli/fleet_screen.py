@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Final
 
 from fsm_orchestrator.cli.console import Console, has_unicode
 from fsm_orchestrator.cli.formatting import columns
-from fsm_orchestrator.cli.live import ERASE_BELOW, KEEP_PLACE, TO_PLACE
 from fsm_orchestrator.cli.live_lines import SPINNER, SPINNER_ASCII, TURNS_A_SECOND, elapsed_words
-from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
+from fsm_orchestrator.cli.redrawn import Redrawn
+from fsm_orchestrator.cli.screen import Line, mark_of, painted, shortened, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
+from fsm_orchestrator.errors import OutputError
 from fsm_orchestrator.fleet.observing import FleetObserver, FleetView, Working
 from fsm_orchestrator.fleet.report import Course, FleetEntry
+from fsm_orchestrator.model.listing import WORST_FIRST
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Standing
 
 LOOK_SECONDS: Final = 0.1
 NAME_CELLS_MAX: Final = 30
-_STANDINGS: Final = (
-    Standing.FAILED,
-    Standing.TIMEOUT,
-    Standing.BLOCKED,
-    Standing.WAITING,
-    Standing.NOT_CLOSABLE,
-    Standing.INTERRUPTED,
-    Standing.DONE,
-)
+_STANDINGS: Final = tuple(one for one in WORST_FIRST if not one.is_held)
 """Where a run that is not at work can stand, in the order in which they are counted."""
 _COURSES: Final = {
     Course.REFUSED: "refused",
@@ -107,7 +101,7 @@ class _Table:
 
     def __init__(self, out: Console) -> None:
         self._out = out
-        self._is_placed = False
+        self._redrawn = Redrawn(out)
         self._settled: list[Line] = []
         self._drawn_at = 0.0
 
@@ -137,11 +131,8 @@ class _Table:
             line._replace(text=shortened(line.text, width - (lead_cells() if line.mark else 0)))
             for line in lines
         ]
-        before = f"{TO_PLACE if self._is_placed else ''}\r{ERASE_BELOW}"
-        up = f"\r\x1b[{len(lines)}A{KEEP_PLACE}" if lines else ""
-        painted = self._out.encoded_show(shown(settled) + shown(fitting))
-        self._is_placed = bool(lines)
-        self._out.send(before.encode() + painted + up.encode())
+        with contextlib.suppress(OutputError):  # it is a message: the fleet goes on
+            self._redrawn.draw([*painted(fitting)], [*painted(settled)])
 
     def _lines(self, view: FleetView, now: float) -> Iterator[Line]:
         yield Line(f"{counts_words(view)}{_left_words(view)}")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from fsm_orchestrator.cli.console import is_in_front
 from fsm_orchestrator.cli.live_lines import Screen, frame, settled_lines
 from fsm_orchestrator.cli.log_stream import LogStream
 from fsm_orchestrator.cli.run_view import RunView
@@ -54,7 +55,7 @@ class Live:
         self._take_settled()
         if not self._stream.is_idle:
             return
-        lines = frame(self._view, now, screen) if self._is_in_front() else []
+        lines = frame(self._view, now, screen) if is_in_front(self._descriptor) else []
         if not self._settled and self._is_placed and lines == self._drawn:
             return
         self._write(lines)
@@ -108,13 +109,6 @@ class Live:
         except OSError:
             return Screen(80, 24)
         return Screen(size.columns or 80, size.lines or 24)
-
-    def _is_in_front(self) -> bool:
-        """Whether this process may redraw: one in the background writes into what others do."""
-        try:
-            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
-        except OSError:  # not the terminal that controls this process: nobody else's either
-            return True
 
 
 def _gap_line(count: int) -> str:

@@ -1,108 +1,134 @@
-"""The list of many runs: a line for each, written as they are looked at.
+"""The list of many runs: counts, then a line for each, the worst first.
 
-So many runs may be listed that neither their lines are kept until the last is known, nor the
-reader waits for it: a batch is aligned and written at a time, and no narrower than those before.
+The worst can only be first once all were looked at: of each no more is kept meanwhile than what its
+line says, as bytes. JSON in the order in which runs were named is written as they are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import Final
+import marshal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import age, columns
-from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
-from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
-from fsm_orchestrator.inspection.looking import overview_of
+from fsm_orchestrator.cli.run_table import Row, Table, row_of
+from fsm_orchestrator.cli.run_words import counts_lines
+from fsm_orchestrator.cli.screen import shown
+from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.inspection.overview import RunOverview
-from fsm_orchestrator.text.cells import cut_in_middle
+from fsm_orchestrator.inspection.selecting import (
+    Key,
+    Selection,
+    counted_worst_first,
+    key_of,
+)
+from fsm_orchestrator.model.listing import UNREADABLE, Order
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 BATCH_RUNS: Final = 1000
-LINE_WIDTH_MIN: Final = 20
-PATH_WIDTH_MAX: Final = 4096
+_BEGIN: Final = '{\n  "runs": [\n'
 _INDENT: Final = " " * 4
 
 
-def write_list(named: Iterable[tuple[str, Path]], *, as_json: bool) -> ExitCode:
-    """Write where runs stand; return DONE when all can be read, FAILED when not.
+class Asked(NamedTuple):
+    """What was asked of a list of runs.
 
-    `named` are their directories, each behind what it is shown as. Once nobody reads any more,
-    no more are looked at.
+    Attributes:
+        order: None for the order of the kind of list: the worst first for people.
+        failing: where no run may stand, or the list exits with 1. So it does if one cannot be read.
+        parent: the one directory that they are all in, as it was typed; None for several.
+        is_history: whether they are the run in that directory, and those in its archive.
     """
-    code = ExitCode.DONE
 
-    def looked_at() -> Iterator[RunOverview]:
-        nonlocal code
-        for name, directory in named:
-            run = overview_of(directory, name)
-            if run.trouble is not None:
-                code = ExitCode.FAILED
-            yield run
+    selection: Selection = Selection()
+    order: Order | None = None
+    failing: frozenset[Standing | None] = frozenset()
+    parent: str | None = None
+    is_history: bool = False
 
-    (_write_json if as_json else _write_lines)(looked_at())
-    return code
+    def name_of(self, run: RunOverview) -> str:
+        """Return what a run is called in the list: its name, or its whole path as it was typed.
+
+        Those of one directory are told apart by their ids.
+        """
+        if self.is_history:
+            return run.run_id or run.name
+        return run.output_directory if self.parent is None else run.name
 
 
-def _write_json(runs: Iterator[RunOverview]) -> None:
-    out, lead = console.stdout(), '{\n  "runs": [\n'
-    for run in runs:
+def write_list(runs: Iterable[RunOverview], asked: Asked, *, as_json: bool) -> ExitCode:
+    """Write where runs stand, those that are asked for; return what that comes to."""
+    found = _Found(runs, asked)
+    (_write_json if as_json else _write_lines)(found, asked)
+    is_bad = found.is_troubled or any(one in asked.failing for one in found.counts)
+    return ExitCode.FAILED if is_bad else ExitCode.DONE
+
+
+class _Found:
+    """The runs that are asked for, counted as they are looked at."""
+
+    def __init__(self, runs: Iterable[RunOverview], asked: Asked) -> None:
+        self._runs = runs
+        self._takes = asked.selection.takes
+        self.counts: Counter[Standing | None] = Counter()
+        self.total = 0
+        self.is_troubled = False
+
+    def __iter__(self) -> Iterator[RunOverview]:
+        for run in self._runs:
+            self.total += 1
+            if self._takes(run):
+                self.counts[run.standing] += 1
+                self.is_troubled |= run.trouble is not None
+                yield run
+
+
+def _write_json(found: _Found, asked: Asked) -> None:
+    out, lead = console.stdout(), _BEGIN
+    for run in _in_order(found, asked.order):
         text = json_text(run.to_document())
         out.write(lead + _INDENT + text.replace("\n", f"\n{_INDENT}"))
         lead = ",\n"
         if out.is_broken:
             return
-    out.write("\n  ]\n}\n")
+    counts = {
+        UNREADABLE if standing is None else standing.value: count
+        for standing, count in counted_worst_first(found.counts.elements())
+    }
+    out.write(lead if lead == _BEGIN else "\n")
+    told = json_text(counts).replace("\n", "\n  ")
+    out.write(f'  ],\n  "counts": {told},\n  "total": {found.total}\n}}\n')
 
 
-def _write_lines(runs: Iterator[RunOverview]) -> None:
+def _in_order(found: _Found, order: Order | None) -> Iterable[RunOverview]:
+    if order is None:
+        return found
+    return sorted(found, key=lambda run: key_of(run, order))
+
+
+def _write_lines(found: _Found, asked: Asked) -> None:
     out = console.stdout()
-    table = _Table(out.width if out.is_terminal else None)
-    while not out.is_broken and (batch := list(islice(runs, BATCH_RUNS))):
-        out.show(table.text_of(batch))
-
-
-class _Table:
-    """The lines so far; none is wider than `width`, and what is cut ends in an ellipsis.
-
-    Of what does not fit the end of a reason or of the last words is left out, and of a long path
-    its middle.
-    """
-
-    def __init__(self, width: int | None) -> None:
-        self._width = width
-        self._path_width = PATH_WIDTH_MAX if width is None else max(width // 3, LINE_WIDTH_MIN)
-        self._ellipsis = ellipsis()
-        self._widths: list[int] = []
-
-    def text_of(self, runs: Sequence[RunOverview]) -> str:
-        """Return the lines of more runs as painted text, under the head if they are the first."""
-        rows = [self._row(one) for one in runs]
-        marks: list[Mark | None] = [
-            Mark.BAD if one.standing is None else mark_of(one.standing) for one in runs
-        ]
-        if not self._widths:
-            rows.insert(0, ("run in", "stands", "for", "stage", "reason or last words"))
-            marks.insert(0, None)
-        lines = columns(rows, indent="", widths=self._widths)
-        return shown(map(self._line, marks, lines))
-
-    def _line(self, mark: Mark | None, text: str) -> Line:
-        lead, line = lead_cells(), text
-        if self._width is not None:
-            line = shortened(text, max(self._width, LINE_WIDTH_MIN) - lead)
-        return Line(f"{'':<{lead}}{line}" if mark is None else line, mark, is_dim=mark is None)
-
-    def _row(self, run: RunOverview) -> tuple[str, ...]:
-        standing = "unreadable" if run.standing is None else run.standing.words
-        if run.standing is not None and run.standing.is_held:
-            standing = f"{standing}: {run.current_state or '-'}"
-        stage = "-" if run.stage is None else f"{run.stage} {run.attempt}"
-        reason = run.told
-        since = "-" if run.since is None else age(run.since)
-        path = cut_in_middle(copyable(run.output_directory), self._path_width, self._ellipsis)
-        return path, standing, since, stage, reason
+    width = out.width if out.is_terminal else None
+    table, waiting = Table(width), list[tuple[Key, Mark, bytes]]()
+    order = asked.order or Order.WORST
+    for run in found:
+        row = row_of(run, asked.name_of(run), width)
+        table.note(row)
+        waiting.append((key_of(run, order), row.mark, marshal.dumps(row.texts)))
+    waiting.sort(key=itemgetter(0))
+    table.fit()
+    where = "" if asked.parent is None else f" in {copyable(asked.parent)}"
+    counts = counts_lines(found.counts.elements(), found.total, where, width)
+    out.show("".join(f"{line}\n" for line in counts))
+    if waiting:
+        out.show(shown([table.head()]))
+    for start in range(0, len(waiting), BATCH_RUNS):
+        if out.is_broken:
+            return
+        batch = waiting[start : start + BATCH_RUNS]
+        rows = (Row(mark, *marshal.loads(texts)) for _, mark, texts in batch)  # noqa: S302 - ours
+        out.show(shown(map(table.line, rows)))

@@ -6,7 +6,7 @@ a terminal is spelled out before a colour is added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.cli.console import Console
@@ -30,13 +30,19 @@ class Line(NamedTuple):
 
 def shown(lines: Iterable[Line]) -> str:
     """Return lines as painted text; the texts of marked lines begin below one another."""
-    painted = []
+    return "".join(f"{line}\n" for line in painted(lines))
+
+
+def painted(lines: Iterable[Line]) -> Iterator[str]:
+    """Yield the same line by line, without line breaks."""
+    leads = dict[Mark, str]()
     for line in lines:
         text = paint(line.text, Tone.DIM) if line.is_dim else printable(line.text)
         if line.mark is not None:
-            text = f"{lead(line.mark)}{text}"
-        painted.append(f"{text}\n")
-    return "".join(painted)
+            if line.mark not in leads:
+                leads[line.mark] = lead(line.mark)
+            text = f"{leads[line.mark]}{text}"
+        yield text
 
 
 def prose_width(console: Console) -> int:

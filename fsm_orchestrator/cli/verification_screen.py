@@ -9,13 +9,13 @@ from fsm_orchestrator.bundle.verified import (
     Check,
     CheckState,
     Link,
-    Proof,
     Verdict,
     Verification,
 )
 from fsm_orchestrator.cli.formatting import sentences
 from fsm_orchestrator.cli.screen import Line
 from fsm_orchestrator.cli.style import Mark, lead_cells
+from fsm_orchestrator.explanation.verified_words import check_words, verdict_words
 from fsm_orchestrator.text.hidden import copyable
 
 _LABEL_CELLS: Final = max(len(one) for one in Link)
@@ -30,16 +30,12 @@ _VERDICTS: Final = {
     Verdict.CONSISTENT: Mark.WAITING,
     Verdict.BROKEN: Mark.BAD,
 }
-_BY: Final = {
-    Proof.SIGNATURE: "by a signature",
-    Proof.EXPECTED_HEAD: "by the head that was expected",
-}
 
 
 def verification_lines(found: Verification, typed: str, width: int) -> Iterator[Line]:
     """Yield the verdict, every link, and what was not verified."""
     mark = _VERDICTS[found.verdict]
-    yield from _marked(mark, f"{copyable(typed)}: {verdict_words(found)}", width)
+    yield from _marked(mark, f"{copyable(typed)}: {found.verdict}{verdict_words(found)}", width)
     if found.run_id is not None:
         ended = "has no end" if found.terminal_state is None else found.terminal_state.value
         closing = ", ready to close" if found.closure_ready else ""
@@ -58,40 +54,12 @@ def verification_lines(found: Verification, typed: str, width: int) -> Iterator[
             yield from _marked(Mark.WAITING, one, width)
 
 
-def verdict_words(found: Verification) -> str:
-    """Return what it comes to, as a sentence."""
-    match found.verdict:
-        case Verdict.VERIFIED:
-            return f"verified, {' and '.join(_BY[one] for one in found.by)}"
-        case Verdict.CONSISTENT:
-            return "consistent, unsigned: nothing contradicts itself, and nothing shows who made it"
-        case Verdict.BROKEN:
-            return f"broken at {found.first_broken}"
-
-
-def place_words(check: Check) -> str:
-    """Return where something was found: `line 7 of NAME: `; empty where that is no one place."""
-    if check.member is None:
-        return ""
-    name = copyable(check.member)
-    return f"{name}: " if check.line is None else f"line {check.line} of {name}: "
-
-
 def _check_lines(check: Check, width: int) -> Iterator[Line]:
     label = f"{check.link:<{_LABEL_CELLS}}  "
     below = " " * (lead_cells() + len(label))
     room = width - lead_cells()
-    match check.state:
-        case CheckState.PASSED:
-            said = check.link.claim
-            if check.notes:
-                said += f": {'; '.join(check.notes)}"
-        case CheckState.FAILED:
-            said = f"{place_words(check)}{check.detail}"
-        case CheckState.NOT_APPLICABLE | CheckState.NOT_REACHED:
-            said = check.detail
     is_dim = check.state in {CheckState.NOT_APPLICABLE, CheckState.NOT_REACHED}
-    first, *rest = sentences(said, room, indent=label, hanging=below)
+    first, *rest = sentences(check_words(check), room, indent=label, hanging=below)
     yield Line(first, _MARKS[check.state], is_dim)
     for line in rest:
         yield Line(line, is_dim=is_dim)

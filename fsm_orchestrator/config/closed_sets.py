@@ -11,16 +11,15 @@ from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.option_kinds import RetrySignal
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.told_ends import NoticeFormat, ToldEnd
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import (
     Backoff,
     LogFormat,
     LogLevel,
-    NoticeFormat,
     OnChangedStage,
     OnLeak,
     RelativeTo,
-    ToldEnd,
 )
 
 if TYPE_CHECKING:

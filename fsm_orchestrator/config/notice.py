@@ -15,8 +15,8 @@ from fsm_orchestrator.model.declared import (
     field_validator,
     model_validator,
 )
+from fsm_orchestrator.model.told_ends import NoticeFormat, ToldEnd
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import NoticeFormat, ToldEnd
 
 NOTICE_TIMEOUT_MS: Final = 10_000
 NOTICE_TIMEOUT_MS_MAX: Final = 60_000

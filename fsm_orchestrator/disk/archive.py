@@ -51,14 +51,36 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
     return frozenset(name for name in names if name[:1] != ".")
 
 
+def is_half_archived(output_directory: Path, run_id: str) -> bool:
+    """Return whether moving the run that is in a directory to its archive was cut short."""
+    return os.path.isdir(output_directory / ARCHIVE_DIRECTORY / run_id)
+
+
+def half_archived(output_directory: Path, run_id: str) -> str | None:
+    """Return what is wrong where that is so, and what repairs it; else None."""
+    if not is_half_archived(output_directory, run_id):
+        return None
+    from fsm_orchestrator.disk.restoring import restore_command  # noqa: PLC0415 - rare
+
+    command = restore_command(output_directory, run_id)
+    return (
+        f"moving the run {run_id} to the archive was cut short: `{command}` takes it back, and a"
+        " new run goes on with it"
+    )
+
+
 def archive_run(
-    output: HeldDirectory, found: tuple[Path, ...], along: Along | None = None
+    output: HeldDirectory,
+    found: tuple[Path, ...],
+    along: Along | None = None,
+    run_id: str | None = None,
 ) -> tuple[Staying, ...]:
     """Move everything an earlier run left, which is `present_files`, to `archive/<run_id>/`.
 
     Its artifacts in the directory, which are `along`, go first, the checkpoint last, once the
     others are durable: after a kill or a power cut in the middle the next start goes on, and what
     belongs together comes to lie together. An artifact that cannot be moved stays, and is returned.
+    `run_id` is the run's, where the caller has read it.
 
     Raises:
         OSError: a file of the run could not be moved; nothing was overwritten.
@@ -69,7 +91,7 @@ def archive_run(
     if not found:
         return ()
     directory = output.path / ARCHIVE_DIRECTORY
-    run_id = earlier_run_id(output.path)
+    run_id = run_id or earlier_run_id(output.path)
     begun = () if run_id is None else _fitting(directory / run_id, found)
     name = run_id if begun and run_id else _free_name(directory, run_id or UNREADABLE_RUN)
     staying = () if along is None else _take_along(along, output, name)

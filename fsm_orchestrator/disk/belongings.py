@@ -5,6 +5,7 @@ What no run of ours made is never moved and never written over: a new run is ref
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     EVENTS_FILE,
     EVIDENCE_DIRECTORY,
+    IGNORE_FILE,
     INVOCATIONS_FILE,
     LOCK_FILE,
     LOGS_DIRECTORY,
@@ -25,7 +27,8 @@ from fsm_orchestrator.constants import (
     STATE_NAME_PATTERN,
     TAMPERED_DIRECTORY,
 )
-from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk import files, peek
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.kinds import kind_of
 from fsm_orchestrator.text.late_pattern import late_pattern
 
@@ -110,6 +113,19 @@ def foreign_names(output: Path) -> tuple[str, ...]:
         if os.path.lexists(place) and _is_foreign(place, pattern, is_ours=is_ours):
             found.append(name)
     return tuple(found)
+
+
+def shield_from_git(made: HeldDirectory) -> None:
+    """Keep what is in a directory that a run has made out of the work tree of git around it.
+
+    Nothing depends on it. One that is there is somebody's own.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = files.make_new(made.path / IGNORE_FILE, within=made)
+        try:
+            files.write_all(descriptor, b"*\n")
+        finally:
+            os.close(descriptor)
 
 
 def _is_of_ours(name: str, text: str) -> bool:

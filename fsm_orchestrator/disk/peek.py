@@ -100,7 +100,12 @@ def document(path: Path) -> Mapping[str, Any]:
 
 def run_id(path: Path) -> str | None:
     """Return the run id that a report or checkpoint names; None if it names no legal one."""
-    found = document(path).get("run_id")
+    return run_id_in(document(path))
+
+
+def run_id_in(record: Mapping[str, Any]) -> str | None:
+    """Return the same of one that was read."""
+    found = record.get("run_id")
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 

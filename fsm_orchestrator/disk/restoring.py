@@ -17,8 +17,9 @@ from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.belongings import RUN_DIRECTORIES, RUN_FILES
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.disk.taken_along import artifacts_named, move_along, remove_emptied
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.disk.taken_along import artifacts_named, move_along
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.text.hidden import copyable, shell_line
 
 RESTORING: Final = ".restoring."
 """What the directory of an archived run is called, before its name, while it is put back. No run
@@ -36,6 +37,20 @@ def half_restored(output_directory: Path) -> str | None:
         return None
     begun = sorted(name for name in names if name.startswith(RESTORING))
     return begun[0].removeprefix(RESTORING) if begun else None
+
+
+def refuse_half_restored(output_directory: Path) -> None:
+    """Refuse to go on with a run of which a part alone is in its place.
+
+    Raises:
+        UsageError: somebody has begun to put it back, and that was cut short.
+    """
+    name = half_restored(output_directory)
+    if name is not None:
+        raise UsageError(
+            f"putting the archived run {name} back into {copyable(output_directory)} was cut short",
+            remedy=f"`{restore_command(output_directory, name)}` finishes it",
+        )
 
 
 def restore_command(output_directory: Path, name: str) -> str:
@@ -64,9 +79,26 @@ def put_back(output: HeldDirectory, name: str, note: Callable[[], None]) -> tupl
             note()
             _move(CHECKPOINT_FILE, source, output)
             files.sync(output.descriptor)
-            remove_emptied(artifacts, source.path)
         _let_go(name, archive)
     return tuple(one for one in artifacts if os.path.lexists(output.path / one))
+
+
+def fetch_back(output: HeldDirectory, run_id: str) -> None:
+    """Move back what is in the archive already of the run whose checkpoint is in the directory.
+
+    Raises:
+        OSError: something cannot be moved.
+    """
+    artifacts = artifacts_named(output.path)
+    with files.below(output, ARCHIVE_DIRECTORY, may_make=False) as archive:
+        with files.below(archive, run_id, may_make=False) as source:
+            for one in _BEFORE:
+                _move(one, source, output)
+            for staying in move_along(artifacts, source, output):
+                raise staying.why
+            files.sync(output.descriptor)
+        _remove_emptied(archive.path / run_id)
+        files.sync(archive.descriptor)
 
 
 def take_back(output: HeldDirectory, name: str) -> None:
@@ -113,9 +145,9 @@ def _rename(old: str, new: str, archive: HeldDirectory) -> None:
 
 def _let_go(name: str, archive: HeldDirectory) -> None:
     """Remove the emptied directory of a run; one that others have put something into stays."""
-    try:
-        os.rmdir(RESTORING + name, dir_fd=archive.descriptor)
-    except OSError:
+    emptied = archive.path / f"{RESTORING}{name}"
+    _remove_emptied(emptied)
+    if os.path.lexists(emptied):
         rest, number = f"{name}.rest", 1
         while os.path.lexists(archive.path / rest):
             number += 1
@@ -123,3 +155,10 @@ def _let_go(name: str, archive: HeldDirectory) -> None:
         with contextlib.suppress(OSError):
             _rename(RESTORING + name, rest, archive)
     files.sync(archive.descriptor)
+
+
+def _remove_emptied(directory: Path) -> None:
+    """Remove a directory and those in it, as far as nothing else is there."""
+    for place, _, _ in os.walk(directory, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(place)

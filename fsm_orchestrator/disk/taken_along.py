@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
@@ -17,22 +17,27 @@ from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     IGNORE_FILE,
     LOCK_FILE,
+    STOP_FILE,
 )
 from fsm_orchestrator.disk import files, moving, peek
 from fsm_orchestrator.disk.belongings import RUN_DIRECTORIES, RUN_FILES
 from fsm_orchestrator.disk.held import HeldDirectory
 
 _OURS: Final = frozenset(
-    {*RUN_FILES, *RUN_DIRECTORIES, ARCHIVE_DIRECTORY, LOCK_FILE, IGNORE_FILE, os.curdir}
+    {*RUN_FILES, *RUN_DIRECTORIES, ARCHIVE_DIRECTORY, LOCK_FILE, STOP_FILE, IGNORE_FILE, os.curdir}
 )
 
 
 def artifacts_named(directory: Path) -> tuple[str, ...]:
-    """Return the artifacts in its output directory that the run in `directory` names, relative.
+    """Return the artifacts in its output directory that the run in `directory` names."""
+    return artifacts_in(peek.document(directory / CHECKPOINT_FILE))
+
+
+def artifacts_in(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the artifacts in its output directory that a checkpoint names, relative to that.
 
     Whether they are there is another matter. What lies in a directory that is one is not listed.
     """
-    record = peek.document(directory / CHECKPOINT_FILE)
     home = _table(record.get("home")).get("directory")
     if not isinstance(home, str) or not os.path.isabs(home):
         return ()
@@ -44,7 +49,7 @@ def artifacts_named(directory: Path) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _paths(record: Any) -> Iterator[object]:
+def _paths(record: Mapping[str, Any]) -> Iterator[object]:
     """Yield what a checkpoint has where paths of artifacts are."""
     earlier = _table(record.get("earlier"))
     made = [*_tables(record.get("completions")), *_tables(earlier.get("completions"))]
@@ -142,12 +147,3 @@ def _do(
         deed(name, source, destination)
         files.sync(destination.descriptor)
         files.sync(source.descriptor)
-
-
-def remove_emptied(artifacts: Iterable[str], directory: Path) -> None:
-    """Remove the directories in which artifacts were, as far as nothing else is in them."""
-    above = {parent for one in artifacts for parent in PurePosixPath(one).parents}
-    for one in sorted(above, key=lambda place: len(place.parts), reverse=True):
-        if one.parts:
-            with contextlib.suppress(OSError):
-                os.rmdir(directory / one)

@@ -11,8 +11,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsm_orchestrator.disk import archive, files
-from fsm_orchestrator.disk.taken_along import Along, artifacts_named
+from fsm_orchestrator.constants import CHECKPOINT_FILE
+from fsm_orchestrator.disk import archive, files, peek
+from fsm_orchestrator.disk.taken_along import Along, artifacts_in
 from fsm_orchestrator.text.hidden import copyable
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def archived_before(
     Raises:
         OSError: a file of the run cannot be moved.
     """
-    named = artifacts_named(home.path) if earlier else ()
+    record = peek.document(home.path / CHECKPOINT_FILE) if earlier else {}
+    named = artifacts_in(record)
     along = _along(named, home.path, _gone_by(preparation)) if named else None
-    staying = archive.archive_run(home, earlier, along)
+    staying = archive.archive_run(home, earlier, along, peek.run_id_in(record))
     if not staying:
         return preparation
     warnings = preparation.masker.mask_all(

@@ -58,7 +58,7 @@ class Driver:
         self._interrupts = interrupts
         self._context = RunContext(preparation, home, log, event_file, caller, leaving)
         self._allowance = self._context.allowance
-        self._recorder = self._context.recorder
+        self._recorder, self._tell_kept = self._context.recorder, event_file.tell_kept
         self._gates = EnterGate(self._context, interrupts, runner)
         self._beginnings = Beginnings(
             self._context, interrupts, runner, self._gates.why_not, caller.keepers
@@ -195,6 +195,7 @@ class Driver:
             self._recorder.keep(
                 partial(self._log_step, record, attempts, ended),
                 is_durable=not self._is_settled_by_the_next(fact.trigger, dest),
+                is_told=False,
                 last_look=partial(self._last_look, fact.trigger, outcome),
             )
         except BaseException:
@@ -202,6 +203,7 @@ class Driver:
             raise
         if ended is Outcome.DONE:
             self._context.forget_secrets()
+        self._tell_kept()
 
     @property
     def _is_finishing(self) -> bool:

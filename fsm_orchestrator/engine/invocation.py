@@ -17,7 +17,6 @@ from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
     EVIDENCE_DIRECTORY,
-    IGNORE_FILE,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
@@ -151,7 +150,7 @@ def _drive(
         )
         require_room(caller.interrupts.fileno(), max(1, at_once))
         if lock.is_named:
-            _shield_from_git(lock)
+            belongings.shield_from_git(lock)
         else:
             _sync_above(output)
         caller = _hearing(caller, lock)
@@ -205,23 +204,9 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
     earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
-    before_it = earlier[-1].origin if earlier else None
-    origin = origin_of(preparation.config.directory, preparation.clock, masker, before_it)
+    origin = origin_of(preparation.config.directory, preparation.clock, masker, earlier)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
-
-
-def _shield_from_git(made: OutputLock) -> None:
-    """Keep what is in a directory that this run has made out of a work tree around it.
-
-    Nothing depends on it, and one that is there is somebody's own.
-    """
-    with contextlib.suppress(OSError):
-        descriptor = files.make_new(made.path / IGNORE_FILE, within=made)
-        try:
-            files.write_all(descriptor, b"*\n")
-        finally:
-            os.close(descriptor)
 
 
 def _remove_stale(home: OutputLock) -> None:

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 def explain(view: InspectedRun, shown: str) -> Explanation:
     """Explain why a run stands where it does. `shown` is OUT as commands and paths name it."""
     report = view.report
-    directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
+    is_below = view.is_archived and view.bundle is None
+    directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if is_below else shown
     attempt_facts, now = AttemptFacts(view, directory), state_now(view)
     return Explanation(
-        output_directory=str(view.directory),
+        output_directory=view.bundle or str(view.directory),
         run_id=report.run_id,
         lifecycle=None if report.lifecycle is None else report.lifecycle.name,
         subject=report.subject,

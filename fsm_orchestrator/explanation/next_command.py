@@ -7,7 +7,8 @@ from pathlib import Path
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.next_step import offer_of
-from fsm_orchestrator.inspection.inspected_run import inspect_run
+from fsm_orchestrator.inspection.inspected_run import continuing, inspect_run
+from fsm_orchestrator.vocabulary import Standing
 
 
 def next_command(directory: Path, shown: str) -> tuple[str, ...]:
@@ -17,7 +18,15 @@ def next_command(directory: Path, shown: str) -> tuple[str, ...]:
     takes some milliseconds: a screen asks only of the runs that it shows.
     """
     try:
-        words = offer_of(inspect_run(directory), shown).words
+        view = inspect_run(directory)
+        if view.standing is Standing.SUSPENDED and view.holder is not None:
+            return continuing(view.holder)
+        words = offer_of(view, shown).words
     except OrchestratorError:
         words = None
-    return words or (PRODUCT, "explain", shown)
+    return words or explaining(shown)
+
+
+def explaining(shown: str) -> tuple[str, ...]:
+    """Return the command that explains a run."""
+    return (PRODUCT, "explain", shown)

@@ -82,8 +82,7 @@ class Offer(NamedTuple):
 def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
     """Return what to do next about a run. `shown` is OUT as it is to stand in a command."""
     if view.is_archived:
-        gone = "a later run has taken its place: it can be read, not resumed"
-        return NextStep(remedies=(gone,), who="nobody", words=None, would=())
+        return _restoring(view, shown)
     offer = offer_of(view, shown, now)
     refusal = () if offer.refusal is None else (offer.refusal,)
     return NextStep(
@@ -92,6 +91,21 @@ def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
         words=offer.words,
         would=offer.would,
         reverify=offer.reverify,
+    )
+
+
+def _restoring(view: InspectedRun, shown: str) -> NextStep:
+    """Return how to go on with an archived run, if it can be: it has to be put back first."""
+    if view.saved is None or view.bundle is not None:
+        gone = "a later run has taken its place: it can be read, not resumed"
+        if view.bundle is not None:
+            gone = "this is told by a bundle: what can be done, the machine of the run can say"
+        return NextStep(remedies=(gone,), who="nobody", words=None, would=())
+    return NextStep(
+        remedies=("a later run has taken its place: put it back to go on with it",),
+        who="anyone who may write to the output directory",
+        words=(PRODUCT, "restore", shown, view.directory.name),
+        would=("archive the run that is there", "put this one in its place"),
     )
 
 

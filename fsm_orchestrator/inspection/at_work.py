@@ -6,7 +6,6 @@ An event is believed no further than a screen needs: a stage can write into the 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from itertools import islice
@@ -16,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from fsm_orchestrator.constants import EVENTS_FILE, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.record.events_mark import document_of, lines_backwards
+from fsm_orchestrator.text.instants import is_instant
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import EventName
 
@@ -25,7 +25,6 @@ _COUNT_MAX: Final = 2**53
 _ENTERING: Final = (EventName.TRANSITION, EventName.RUN_STARTED)
 """The events behind which nothing of an earlier state is at work."""
 _STAGE: Final = late_pattern(STATE_NAME_PATTERN)
-_TIME: Final = late_pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 class Doing(StrEnum):
@@ -84,9 +83,7 @@ def _since_the_last_state(descriptor: int) -> list[dict[str, Any]]:
 
 def _note(event: Mapping[str, Any], found: dict[str, StageAtWork]) -> None:
     stage, at = event.get("stage"), event["at"]
-    if not (isinstance(stage, str) and isinstance(at, str)):
-        return
-    if not (_STAGE.fullmatch(stage) and _TIME.fullmatch(at)):
+    if not (isinstance(stage, str) and _STAGE.fullmatch(stage) and is_instant(at)):
         return
     attempt = _count(event.get("attempt")) or 1
     match event["event"]:

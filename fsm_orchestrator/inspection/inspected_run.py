@@ -60,6 +60,8 @@ class InspectedRun:
         trouble: what is wrong with its files, as a sentence; None when nothing is.
         holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
+        bundle: the bundle that it was read from, as it may be shown; None for one in a directory.
+            It is archived then: nothing on this machine is its.
     """
 
     directory: Path
@@ -68,6 +70,7 @@ class InspectedRun:
     trouble: str | None
     holder: Holder | None
     is_archived: bool
+    bundle: str | None = None
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -169,12 +172,11 @@ class StateNow(NamedTuple):
 def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     """Return what has become of a run since it was done; nothing of one that is not.
 
-    An archived run is judged by the artifacts that were archived with it: later runs may have made
-    others of those that lie elsewhere. Where `may_go_on` says no, the artifacts count as they were
-    recorded.
+    An archived run is judged by the artifacts that were archived with it, one in a bundle by none.
+    Where `may_go_on` says no, the artifacts count as they were recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
-    if view.saved is None or not is_done:
+    if view.saved is None or view.bundle is not None or not is_done:
         return StateNow()
     checkpoint, kept = view.saved.checkpoint, kept_settings(view.saved)
     try:
@@ -263,6 +265,8 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
         trouble = _events_trouble(directory, saved.checkpoint) or _rebuilding_trouble(
             directory, saved, is_archived=is_archived
         )
+    if holder is None and not is_archived:
+        trouble = archive.half_archived(output, report.run_id) or trouble
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
     return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)

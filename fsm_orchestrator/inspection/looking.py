@@ -8,12 +8,12 @@ resumed, is for `status OUT` and `explain`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.constants import LOCK_FILE, REPORT_FILE
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, LOCK_FILE, REPORT_FILE
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder, OrchestratorError, ReportError
 from fsm_orchestrator.inspection.at_work import stages_at_work
@@ -22,6 +22,7 @@ from fsm_orchestrator.inspection.blame import last_words_of
 from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
+    InspectedRun,
     inspect_run,
     standing_of,
 )
@@ -33,6 +34,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import LatestLog, latest_logs
 from fsm_orchestrator.stages.output_tail import last_line
+from fsm_orchestrator.text.instants import is_instant
 from fsm_orchestrator.vocabulary import Standing
 
 LINE_CHARACTERS_MAX: Final = 500
@@ -69,8 +71,19 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
     return look_at(directory, shown).overview
 
 
+def overview_of_archived(output: Path, run_id: str, shown: str) -> RunOverview:
+    """Read the run of that name in the archive of an output directory; else the same."""
+    directory = output / ARCHIVE_DIRECTORY / run_id
+    return _looked_at(directory, shown, lambda: inspect_run(output, run_id)).overview
+
+
 def look_at(directory: Path, shown: str) -> Looked:
     """Do the same, for those who look again at what its stages print."""
+    return _looked_at(directory, shown, lambda: inspect_run(directory))
+
+
+def _looked_at(directory: Path, shown: str, inspected: Callable[[], InspectedRun]) -> Looked:
+    """Look at a run; `inspected` looks at it whole, and raises what that raises."""
     holder: Holder | None = None
     try:
         has_no_holder = _names_no_holder(directory)
@@ -88,7 +101,7 @@ def look_at(directory: Path, shown: str) -> Looked:
     seen = _Seen(directory, shown, holder, report, members)
     if holder is None and not is_believed(directory, report, members):
         try:
-            view = inspect_run(directory)
+            view = inspected()
         except OrchestratorError as error:
             return Looked(RunOverview(shown, trouble=str(error)))
         seen = seen._replace(report=view.report, trouble=view.trouble, died=view.cut_short_words)
@@ -152,8 +165,8 @@ def _only_begun(directory: Path, shown: str, holder: Holder | None) -> RunOvervi
         shown,
         run_id=held.run_id,
         standing=standing,
-        since=held.since,
-        started_at=held.since,
+        since=_time(held.since),
+        started_at=_time(held.since),
         holder=held,
     )
 
@@ -174,9 +187,9 @@ def _looked(seen: _Seen) -> Looked:
         standing=standing,
         reason=seen.died if died else reason_of(report, standing),
         current_state=report.current_state,
-        since=report.transitions[-1].at if report.transitions else report.started_at,
-        started_at=report.started_at,
-        finished_at=report.finished_at,
+        since=_time(report.transitions[-1].at if report.transitions else report.started_at),
+        started_at=_time(report.started_at),
+        finished_at=_time(report.finished_at),
         stage=stage,
         attempt=attempt,
         at_work=() if died else at_work,
@@ -190,6 +203,11 @@ def _looked(seen: _Seen) -> Looked:
         return Looked(overview)
     looked = Looked(overview, _masker_of(directory, report, seen.members))
     return looked.with_words(latest_logs(directory))
+
+
+def _time(text: str | None) -> str | None:
+    """Return a time of a record; None for one that looks like a time, and is none."""
+    return text if is_instant(text) else None
 
 
 def _tells_last_line(report: Report, standing: Standing) -> bool:

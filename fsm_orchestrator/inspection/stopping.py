@@ -109,10 +109,13 @@ def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_o
                 readable(watched, min(deadline, time.monotonic() + LOOK_SECONDS))
                 asked.put_again_if_gone()
     except OSError as error:
+        remedy = "make that directory writable, or end the run in that program by `deliver`"
+        if isinstance(error, PermissionError):
+            remedy = "run `stop` as the user whose run it is"
         raise CommandError(
             f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library, and is to"
             f" be asked by a file there: {files.reason(error)}",
-            remedy="run `stop` as the user whose run it is",
+            remedy=remedy,
         ) from error
 
 

@@ -21,12 +21,13 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field, left_out
+from fsm_orchestrator.model.told_ends import NoticeFormat, ToldEnd
 from fsm_orchestrator.model.waiting import WaitingFor
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.json_output import escaped, json_value
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import NoticeFormat, StageStatus, Standing, ToldEnd
+from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import assert_never
 
 from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.model.told_ends import ToldEnd
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.json_output import json_value
-from fsm_orchestrator.vocabulary import StageStatus, Standing, ToldEnd
+from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 
 def end_of(report: Report, directory: Path) -> ToldEnd:

@@ -16,10 +16,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import NOTICES_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.notices.body import bytes_of, notice_of
 from fsm_orchestrator.notices.command import run_command
 from fsm_orchestrator.notices.ends import end_of, standing_digest
-from fsm_orchestrator.notices.told import Told, note, told_of
+from fsm_orchestrator.notices.told import (
+    PROBLEM_CHARACTERS_MAX,
+    WAY_CHARACTERS_MAX,
+    Told,
+    note,
+    told_of,
+)
 from fsm_orchestrator.notices.webhook import Delivery, deliver
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -98,9 +105,9 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
             event=end,
             standing=standing,
             name=one.name,
-            to=ended.masker.mask(one.words),
+            to=ended.masker.mask(one.words)[:WAY_CHARACTERS_MAX],
             tries=delivery.tries,
-            problem=None if delivery.problem is None else ended.masker.mask(delivery.problem),
+            problem=_shown(delivery.problem, ended.masker),
         )
         for one, delivery in zip(due, deliveries, strict=True)
     )
@@ -109,6 +116,10 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     if failure is not None:
         untold.append(f"{NOTICES_FILE} cannot be written: {files.reason(failure)}")
     return tuple(untold)
+
+
+def _shown(problem: str | None, masker: Masker) -> str | None:
+    return None if problem is None else masker.mask(problem)[:PROBLEM_CHARACTERS_MAX]
 
 
 def _has_been_told(last: Told | None, standing: str) -> bool:
@@ -135,8 +146,7 @@ def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) ->
                     if interrupts.first is not None:
                         results[number] = Delivery(0, GIVEN_UP)
                         continue
-                    body = bytes_of(notice, one.format)
-                    results[number] = run_command(one, notice, body, runner)
+                    results[number] = _run(one, notice, runner)
             finally:
                 runner.close(is_recorded=True)
         for number, thread in threads.items():
@@ -147,6 +157,13 @@ def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) ->
         is_asked = interrupts.first is not None
     late = Delivery(1, GIVEN_UP if is_asked else "it did not answer in time")
     return [results.get(number, late) for number in range(len(due))]
+
+
+def _run(given: NoticeGiven, notice: Notice, runner: ProcessRunner) -> Delivery:
+    try:
+        return run_command(given, notice, bytes_of(notice, given.format), runner)
+    except (OSError, OrchestratorError) as error:
+        return Delivery(0, f"it cannot be started: {error}")
 
 
 def _started(

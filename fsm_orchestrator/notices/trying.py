@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, __version__
+from fsm_orchestrator.model.told_ends import ToldEnd
 from fsm_orchestrator.notices.body import Notice
 from fsm_orchestrator.notices.telling import deliver_all
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import ToldEnd
 
 if TYPE_CHECKING:
     from fsm_orchestrator.config.notice import Notice as NoticeGiven

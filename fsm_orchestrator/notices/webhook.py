@@ -13,11 +13,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from fsm_orchestrator.clock import wall_seconds
 from fsm_orchestrator.config.notice import problem_with_url
 from fsm_orchestrator.constants import PRODUCT, __version__
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import printable
 
 if TYPE_CHECKING:
@@ -68,17 +70,26 @@ def deliver(
         url, secret = _url_of(given), _secret_of(given)
     except _UnusableError as error:
         return Delivery(0, str(error))
+    masker = _masker(url, secret)
     problem = ""
     for number in range(1, TRIES_MAX + 1):
-        answer = _posted(url, _request(url, body, delivery_id, secret), deadline)
+        answer = _posted(_request(url, body, delivery_id, secret), deadline)
         if answer.problem is None:
             return Delivery(number, None)
-        problem = answer.problem
+        problem = masker.mask(answer.problem)
         pause = max(answer.wait_seconds, PAUSES_SECONDS[min(number, len(PAUSES_SECONDS)) - 1])
         is_last = number == TRIES_MAX or time.monotonic() + pause >= deadline
         if not answer.may_help_again or is_last or stopping.wait(pause):
             return Delivery(number, problem)
     return Delivery(TRIES_MAX, problem)
+
+
+def _masker(url: str, secret: bytes | None) -> Masker:
+    """Return what hides a URL and a secret in an answer: a receiver may repeat them."""
+    hidden = [url, urlsplit(url).path]
+    if secret is not None:
+        hidden.append(secret.decode(errors="replace"))
+    return Masker(hidden)
 
 
 def signature_of(secret: bytes, seconds: int, body: bytes) -> str:
@@ -110,7 +121,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Return None: the answer is taken as it is."""
 
 
-def _posted(url: str, request: urllib.request.Request, deadline: float) -> _Answer:
+def _posted(request: urllib.request.Request, deadline: float) -> _Answer:
     """Try once. What another machine answers is data, and little of it is shown."""
     left = max(0.001, deadline - time.monotonic())
     opener = urllib.request.build_opener(_NoRedirect)
@@ -124,7 +135,7 @@ def _posted(url: str, request: urllib.request.Request, deadline: float) -> _Answ
     except urllib.error.URLError as error:
         why = error.reason
         said = why.strerror or type(why).__name__ if isinstance(why, OSError) else "cannot connect"
-        return _Answer(said.replace(url, "the URL"), may_help_again=True)
+        return _Answer(said, may_help_again=True)
     except TimeoutError:
         return _Answer("no answer in time", may_help_again=True)
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -21,6 +21,7 @@ from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.work import first_reached
+from fsm_orchestrator.text.phrases import described
 
 
 def subject_of(config: RunConfig) -> Subject | None:
@@ -56,12 +57,19 @@ def sources_in_force(config: RunConfig, kept: Mapping[str, SourceModel]) -> dict
     """Return the source of each gate: the one given now, else the kept one.
 
     Raises:
-        UsageError: people are asked to approve, and nobody could say who has asked.
+        UsageError: people are asked to approve, and nobody could say who has asked, or a template
+            did, which would be nobody's name: whoever has asked could approve.
     """
     found = {**kept, **config.sources}
     for gate, given in found.items():
         if not isinstance(given, ApprovalSource):
             continue
+        if config.requester is not None and "{" in config.requester:
+            raise UsageError(
+                f"who asks is named {described(config.requester)}: `requester` has no templates",
+                remedy=f"give --requester PRINCIPAL, or set `requester` in [gate.{gate}.approval],"
+                " which has them",
+            )
         source = given if config.requester is None else given.asked_by(config.requester)
         found[gate] = source
         if source.approval.lacks_requester:

@@ -127,8 +127,10 @@ def _was_never_recorded(output: Path) -> bool:
     """Answer whether no checkpoint was ever written for a run that is to be resumed."""
     if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False
+    from fsm_orchestrator.disk.restoring import refuse_half_restored  # noqa: PLC0415 - rare
     from fsm_orchestrator.preparation.never_recorded import is_nothing_kept  # noqa: PLC0415 - rare
 
+    refuse_half_restored(output)
     return is_nothing_kept(output)
 
 

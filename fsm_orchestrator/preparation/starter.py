@@ -12,11 +12,14 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE
 from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.disk.where import nearest_with
-from fsm_orchestrator.model.invocation import InvocationOrigin, SignalGiven
+from fsm_orchestrator.model.invocation import InvocationOrigin, InvocationRecord, SignalGiven
 from fsm_orchestrator.secrets.masking import Masker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fsm_orchestrator.disk.checkout import CheckedOut
+    from fsm_orchestrator.model.trace import Trace
 
 
 def signal_given(
@@ -33,12 +36,12 @@ def signal_given(
 
 
 def origin_of(
-    directory: str, clock: Clock, masker: Masker, before: InvocationOrigin | None = None
+    directory: str, clock: Clock, masker: Masker, earlier: Sequence[InvocationRecord] = ()
 ) -> InvocationOrigin | None:
     """Return who starts an invocation in a directory, and what git has checked out there.
 
-    None with a fixed clock, so that equal runs have equal records. `before` is that of the
-    invocation before it, in whose trace it is unless it is told another.
+    None with a fixed clock, so that equal runs have equal records. It is in the trace of the last
+    of the `earlier` invocations unless it is told another.
     """
     if clock.is_fixed:
         return None
@@ -50,11 +53,11 @@ def origin_of(
         found = checked_out(above)
     problem = RevisionProblem.NO_REPOSITORY if found is None else found.problem
     branch = None if found is None else found.branch
-    earlier, trace = None if before is None else before.trace, None
-    if earlier is not None or os.environ.get(TRACE_PARENT_VARIABLE):
+    before, trace = _trace_of(earlier[-1:]), None
+    if before is not None or os.environ.get(TRACE_PARENT_VARIABLE):
         from fsm_orchestrator.preparation.tracing import trace_now  # noqa: PLC0415 - few are traced
 
-        trace = trace_now(earlier, masker)
+        trace = trace_now(before, masker)
     return InvocationOrigin(
         user=user,
         uid=uid,
@@ -64,6 +67,12 @@ def origin_of(
         displayed_problem=problem,
         trace=trace,
     )
+
+
+def _trace_of(invocations: Sequence[InvocationRecord]) -> Trace | None:
+    """Return the trace that the first of them is known to belong to; None where there is none."""
+    origin = invocations[0].origin if invocations else None
+    return None if origin is None else origin.trace
 
 
 def _person(masker: Masker) -> tuple[str | None, int, str]:

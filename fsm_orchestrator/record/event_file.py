@@ -123,25 +123,33 @@ class EventFile:
 
     def when_kept(self, tell: Callable[[], None]) -> None:
         """Call `tell` once what was written before is in the file."""
+        self._waiting.append(tell)
         if self._held is None:
-            tell()
-        else:
-            self._waiting.append(tell)
+            self.tell_kept()
+
+    def tell_kept(self) -> None:
+        """Tell of what is in the file by now; where a telling raises, the rest waits for the next.
+
+        Whoever is told may raise anything through it: what was held back is kept all the same.
+        """
+        while self._waiting:
+            self._waiting.pop(0)()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold back what is written, until `append_held`; if anything is raised, take it back."""
-        before = self.last_seq, self.head
+        """Hold back what is written, until `append_held`; if anything is raised, take it back.
+
+        It is told of by `tell_kept`.
+        """
+        before, waiting = (self.last_seq, self.head), [*self._waiting]
         self._held, self._kept_bytes = [], None
         try:
             yield
         except BaseException:
-            self._held, self._waiting = None, []
+            self._held, self._waiting = None, waiting
             self._take_back(*before)
             raise
-        waiting, self._held, self._waiting = self._waiting, None, []
-        for tell in waiting:
-            tell()
+        self._held = None
 
     def append_held(self, *, is_durable: bool) -> None:
         """Append what is held back; `is_durable`: and make it so, with all that was before it.

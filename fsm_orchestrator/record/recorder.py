@@ -133,6 +133,7 @@ class Recorder:
         *,
         outcome: Outcome | None = None,
         is_durable: bool = True,
+        is_told: bool = True,
         last_look: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep a step of the run: what `emit` logs of it is durable first, then both files say it.
@@ -144,6 +145,7 @@ class Recorder:
             emit: logs the step, the line that makes it count last.
             outcome: as in `build_report`.
             is_durable: whether to wait until the step is; else it is with the next one.
+            is_told: whether to tell the listener; what that raises undoes nothing.
             last_look: called when nothing is left to do but to keep it; if it raises, nothing has
                 happened.
 
@@ -161,6 +163,8 @@ class Recorder:
             self.draft = before
             self.leaving.note_failure(self._on_disk)
             raise
+        if is_told:
+            self._events.tell_kept()
 
     def _replace_both(
         self, told: Report, *, is_durable: bool, last_look: Callable[[], None]

@@ -6,7 +6,7 @@ Pure; a line at a time.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -15,17 +15,31 @@ from pydantic import ValidationError
 from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.record.chain import genesis
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.events import EventLine, RunEnded, parse_event
+from fsm_orchestrator.record.events import (
+    EventLine,
+    RunEnded,
+    StageEnded,
+    StageSkipped,
+    parse_event,
+)
 from fsm_orchestrator.record.events_mark import LINE_BYTES_MAX
+from fsm_orchestrator.record.failure_events import RunRefused
+from fsm_orchestrator.record.gate_events import GateDecided
 from fsm_orchestrator.record.rebuilding import TOLD
-from fsm_orchestrator.record.record_events import ChainGap
+from fsm_orchestrator.record.record_events import AttemptBegun, ChainGap
 from fsm_orchestrator.record.redo import ContradictionError, Redo
 from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.vocabulary import Outcome
 
 OF_THE_MACHINE: Final = frozenset(
     {"last_event_seq", "last_event_sha256", "events", "open_attempts", "mac"}
 )
 """What a checkpoint has of the file itself, and of processes: no event says it."""
+
+GAPS_MAX: Final = 1_000
+"""How many gaps a chain may have, one for each crash: what is mostly gaps proves nothing."""
+_IMPOSSIBLE: Final = (ContradictionError, LookupError)
+"""What events come to that name a stage or a state which their record does not have."""
 
 
 class LineProblem(StrEnum):
@@ -52,6 +66,20 @@ class Difference(NamedTuple):
     detail: str
 
 
+class _Mark(NamedTuple):
+    """A line that the checkpoint names.
+
+    Attributes:
+        field: where.
+        size_bytes: how many bytes there are up to its end; None where that is not said.
+    """
+
+    field: str
+    seq: int
+    sha256: str
+    size_bytes: int | None = None
+
+
 class Retelling:
     """The record as far as it has been told.
 
@@ -61,11 +89,13 @@ class Retelling:
         head: the digest of its line.
         last_at: when it was logged.
         gaps: where the chain did not go on from the line that was written last.
-        digests: of the lines of the events that were asked for, by number.
+        ends: of the lines that the checkpoint names, by the number of the event: their digests,
+            and how many bytes there are up to their ends.
         ended: the last line that says that an invocation ended.
+        evidence: the digests of the files that decisions name, by their names.
     """
 
-    def __init__(self, checkpoint: Checkpoint, wanted: Collection[int] = ()) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         self.line = 0
         self.last_seq = 0
         self.head = self._genesis = genesis(
@@ -73,10 +103,16 @@ class Retelling:
         )
         self.last_at = ""
         self.gaps: list[ChainGap] = []
-        self.digests: dict[int, str] = {}
+        self.ends: dict[int, tuple[str, int]] = {}
+        self._size_bytes = 0
         self.ended: RunEnded | None = None
+        self.evidence: dict[str, str] = {}
         self._checkpoint = checkpoint
-        self._wanted = {checkpoint.last_event_seq, *wanted}
+        self._run_ids = {
+            checkpoint.run_id,
+            *(one.run_id for one in checkpoint.home.copied_from),
+        }
+        self._wanted = {checkpoint.last_event_seq}
         if checkpoint.events is not None:
             self._wanted.add(checkpoint.events.last_seq)
         self._told = Redo(None)
@@ -90,15 +126,23 @@ class Retelling:
             NotFollowedError: it is no line of a log, or not the next of this one.
         """
         self.line += 1
+        self._size_bytes += len(text) + 1
         event = _event_in(text)
         self._check_place(event)
+        self._check_itself(event)
         self.head, self.last_seq, self.last_at = sha256_of(text), event.seq, event.at
         if event.seq in self._wanted:
-            self.digests[event.seq] = self.head
+            self.ends[event.seq] = self.head, self._size_bytes
         if isinstance(event, ChainGap):
             self.gaps.append(event)
+            if len(self.gaps) > GAPS_MAX:
+                raise NotFollowedError(LineProblem.NOT_CHAINED, "it is one gap too many")
         if isinstance(event, RunEnded):
             self.ended = event
+        if isinstance(event, GateDecided) and event.decision.evidence is not None:
+            said = event.decision.evidence
+            if said.file is not None and said.statement_sha256 is not None:
+                self.evidence[said.file] = said.statement_sha256
         if event.event in TOLD:
             self._tell(event)
 
@@ -119,18 +163,39 @@ class Retelling:
         if event.seq != wanted:
             self._told.forget()
 
+    def _check_itself(self, event: EventLine) -> None:
+        """Refuse a line that contradicts itself, or is of another run."""
+        if event.run_id not in self._run_ids and not isinstance(event, RunRefused):
+            why = f"it is of the run {event.run_id}"
+            raise NotFollowedError(LineProblem.CONTRADICTS, why)
+        match event:
+            case StageEnded() | StageSkipped():
+                inside = event.execution.stage, event.execution.attempt
+            case AttemptBegun():
+                inside = event.record.stage, event.record.attempt
+            case RunEnded(closure_ready=True):
+                if event.outcome is not Outcome.DONE or event.exit_code:
+                    why = "it says that a run may be closed which is not done"
+                    raise NotFollowedError(LineProblem.CONTRADICTS, why)
+                return
+            case _:
+                return
+        if inside != (event.stage, event.attempt):
+            why = f"it is of attempt {event.attempt} of {event.stage}, and says {inside[0]}"
+            raise NotFollowedError(LineProblem.CONTRADICTS, f"{why} {inside[1]}")
+
     def _tell(self, event: EventLine) -> None:
         try:
             self._told.follow(event, self.head)
-        except ContradictionError as error:
+        except _IMPOSSIBLE as error:
             self._told.forget()
-            self._contradiction = self._contradiction or f"event {event.seq}: {error}"
+            self._contradiction = self._contradiction or f"event {event.seq}: {_why(error)}"
         if event.seq <= self._checkpoint.last_event_seq:
             return
         try:
             self._onward.follow(event, self.head)
-        except ContradictionError as error:
-            raise NotFollowedError(LineProblem.CONTRADICTS, str(error)) from error
+        except _IMPOSSIBLE as error:
+            raise NotFollowedError(LineProblem.CONTRADICTS, _why(error)) from error
 
     @property
     def onward(self) -> Checkpoint:
@@ -144,9 +209,11 @@ class Retelling:
 
     def difference(self) -> Difference | None:
         """Return the first thing in which the checkpoint is not what the events say."""
-        for what, seq, sha256 in self._marks():
-            if self.digests.get(seq) != sha256:
-                return Difference(what, f"event {seq} is not the one that it was written after")
+        for one in self._marks():
+            sha256, size_bytes = self.ends.get(one.seq, ("", 0))
+            if sha256 != one.sha256 or one.size_bytes not in {None, size_bytes}:
+                said = f"event {one.seq} is not the one that it was written after"
+                return Difference(one.field, said)
         if self.told is None:
             why = self._contradiction or "no line has the whole record"
             return Difference("invocations", f"it cannot be told by the events: {why}")
@@ -154,22 +221,28 @@ class Retelling:
         field = next((one for one in (*known, *told) if told.get(one) != known.get(one)), None)
         return None if field is None else Difference(field, "the events say otherwise")
 
-    def _marks(self) -> list[tuple[str, int, str]]:
-        """Return the lines that the checkpoint names by their digests."""
-        checkpoint, found = self._checkpoint, []
+    def _marks(self) -> Iterator[_Mark]:
+        """Yield the lines that the checkpoint names by their digests, and that can be there."""
+        checkpoint, mark = self._checkpoint, self._checkpoint.events
         if checkpoint.last_event_sha256 is not None and checkpoint.last_event_seq:
-            last = checkpoint.last_event_seq, checkpoint.last_event_sha256
-            found.append(("last_event_sha256", *last))
-        if checkpoint.events is not None:
-            mark = checkpoint.events
-            found.append(("events.last_line_sha256", mark.last_seq, mark.last_line_sha256))
-        return [one for one in found if not self._is_lost(one[1])]
+            yield from self._there(
+                _Mark("last_event_sha256", checkpoint.last_event_seq, checkpoint.last_event_sha256)
+            )
+        if mark is not None:
+            yield from self._there(
+                _Mark("events", mark.last_seq, mark.last_line_sha256, mark.size_bytes)
+            )
 
-    def _is_lost(self, seq: int) -> bool:
-        """Return whether an event is among those that a gap says are lost."""
-        return any(gap.cause.loses_lines and seq <= gap.last_seq for gap in self.gaps) and (
-            seq not in self.digests
-        )
+    def _there(self, mark: _Mark) -> Iterator[_Mark]:
+        """Yield a mark, unless a gap says that the line is lost."""
+        is_lost = any(one.cause.loses_lines and mark.seq <= one.last_seq for one in self.gaps)
+        if not is_lost or mark.seq in self.ends:
+            yield mark
+
+
+def _why(error: Exception) -> str:
+    is_told = isinstance(error, ContradictionError)
+    return str(error) if is_told else "it names what the record does not have"
 
 
 def _event_in(text: bytes) -> EventLine:

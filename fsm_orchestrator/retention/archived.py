@@ -10,7 +10,7 @@ from pathlib import Path
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.inspection.looking import overview_of
+from fsm_orchestrator.inspection.looking import overview_of_archived
 from fsm_orchestrator.model.base import Count, RunId, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.vocabulary import Standing
@@ -45,7 +45,7 @@ def archived_runs(output: Path) -> tuple[ArchivedRun, ...]:
 def archived_run(output: Path, name: str) -> ArchivedRun:
     """Return what is known of one of them. Never raises for what is there."""
     directory = output / ARCHIVE_DIRECTORY / name
-    known = overview_of(directory, name)
+    known = overview_of_archived(output, name, name)
     return ArchivedRun(
         name=name,
         run_id=known.run_id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, DEFAULT_KILL_GRACE_MS
@@ -57,6 +58,9 @@ def restore(output: Path, name: str) -> Restored:
             if half == name:
                 directory = output / ARCHIVE_DIRECTORY / f"{restoring.RESTORING}{name}"
                 saved, archived = load_saved(directory), None
+            elif _is_half_archived(output, name):
+                restoring.fetch_back(home, name)
+                return Restored(name, None, artifacts_named(output), 0)
             else:
                 restoring.sweep(home)
                 saved = _restorable(output, name)
@@ -66,6 +70,11 @@ def restore(output: Path, name: str) -> Restored:
     finally:
         home.release()
     return Restored(run_id, archived, came, _elsewhere(saved, output))
+
+
+def _is_half_archived(output: Path, name: str) -> bool:
+    is_there = name == archive.earlier_run_id(output)
+    return is_there and archive.is_half_archived(output, name)
 
 
 def _restorable(output: Path, name: str) -> SavedRun:
@@ -102,6 +111,7 @@ def _make_way(home: OutputLock, directory: Path) -> str | None:
     in_the_way = [
         *foreign,
         *(one for one in coming if one not in own and os.path.lexists(output / one)),
+        *(one for one in _above(coming) if not _is_open(output / one)),
     ]
     if in_the_way:
         named = ", ".join(copyable(output / one) for one in in_the_way)
@@ -115,6 +125,17 @@ def _make_way(home: OutputLock, directory: Path) -> str | None:
     for staying in archive.archive_run(home, found, Along(own, ())):
         raise staying.why
     return run_id
+
+
+def _above(artifacts: Iterable[str]) -> Iterator[str]:
+    """Yield the directories in which artifacts are, each once."""
+    found = {parent for one in artifacts for parent in PurePosixPath(one).parents if parent.parts}
+    yield from sorted(map(str, found))
+
+
+def _is_open(place: Path) -> bool:
+    """Return whether something can be put into a directory of that name, or one can be made."""
+    return not os.path.lexists(place) or (os.path.isdir(place) and not os.path.islink(place))
 
 
 def _end_leftovers(output: Path) -> None:

@@ -6,12 +6,16 @@ Loaded with the SDK alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import requests
 
 BATCH: Final = 512
 """How many spans or records go into one request."""
+
+
+_OK, _REDIRECTED = 200, 300
 
 
 class NotTakenError(Exception):
@@ -26,17 +30,16 @@ class Session(requests.Session):
         self._answer = answer
         self.problem: str | None = None
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def request(self, *words: Any, **options: Any) -> requests.Response:
         """Send a request."""
         self.problem = None
         try:
-            response = super().send(request, **options)
+            response = super().request(*words, **options)
         except requests.RequestException as error:
             self.problem = _trouble(error)
             raise NotTakenError(self.problem) from None
-        if not response.ok or response.is_redirect:
-            reason = response.reason or ""
-            self.problem = f"the collector answered HTTP {response.status_code} {reason}".rstrip()
+        if not _OK <= response.status_code < _REDIRECTED:
+            self.problem = f"the collector answered HTTP {_status(response.status_code)}"
         else:
             self.problem = self._refused(response)
         return response
@@ -47,6 +50,14 @@ class Session(requests.Session):
         except Exception:  # noqa: BLE001 - protobuf's own errors
             return "what answered is no collector: its answer is not OTLP"
         return f"the collector refused {refused} of them" if refused else None
+
+
+def _status(code: int) -> str:
+    """Return a status in our words: the collector's own could be anything."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
 
 
 def _trouble(error: requests.RequestException) -> str:

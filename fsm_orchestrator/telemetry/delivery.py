@@ -13,7 +13,7 @@ from fsm_orchestrator.preparation.tracing import NOT_INSTALLED, is_installed
 from fsm_orchestrator.telemetry.invocation_spans import spans_of
 from fsm_orchestrator.telemetry.lines import lines_of
 from fsm_orchestrator.telemetry.measures import measures_of
-from fsm_orchestrator.telemetry.note import Note, Noted, now, read_notes, write_note
+from fsm_orchestrator.telemetry.note import Note, Noted, alone, now, read_notes, write_note
 from fsm_orchestrator.telemetry.parcel import Parcel, Sent
 from fsm_orchestrator.telemetry.reading import Told, invocations_in
 
@@ -72,26 +72,33 @@ def deliver(view: InspectedRun, due: Due, problem: str | None = None) -> Deliver
     Raises:
         OSError: its events cannot be read.
     """
-    directory, run_id = view.directory, view.report.run_id
-    noted = read_notes(directory, run_id)
-    found = invocations_in(directory, lambda number: due.is_all or not noted.is_taken(number))
-    over = [one for one in found if _is_over(one, view, due)]
+    with alone(view.directory, SECONDS_MAX):
+        return _deliver(view, due, problem)
+
+
+def _deliver(view: InspectedRun, due: Due, problem: str | None) -> Delivered:
+    directory = view.directory
+    noted = read_notes(directory, view.report.run_id)
     notes: list[Note] = []
-    for before, told in zip([None, *over], over, strict=False):
-        if told.has_times and due.holds(told, noted):
-            sent = _sent(told, before, view) if problem is None else Sent(problem)
+    taken_before: list[int] = []
+    is_at_work = has_no_times = False
+    before: Told | None = None
+    for told in invocations_in(directory, lambda one: due.holds(one, noted)):
+        if not _is_over(told, view, due):
+            is_at_work = True
+        elif not told.has_times:
+            has_no_times = True
+        elif due.holds(told, noted):
+            part = Sent(None) if due.is_all else noted.part_of(told.number)
+            sent = _sent(told, before, view, part) if problem is None else Sent(problem)
             problem = sent.problem
-            notes.append(_note_of(told, sent))
+            notes.append(_note_of(told, sent.with_part(part)))
             write_note(directory, notes[-1])
-    numbers = {one.invocation for one in notes}
-    return Delivered(
-        notes=tuple(notes),
-        taken_before=tuple(
-            one.number for one in over if one.number not in numbers and noted.is_taken(one.number)
-        ),
-        is_at_work=len(over) < len(found),
-        has_no_times=not all(one.has_times for one in over),
-    )
+        elif noted.is_taken(told.number):
+            taken_before.append(told.number)
+        told.lines = []
+        before = told
+    return Delivered(tuple(notes), tuple(taken_before), is_at_work, has_no_times)
 
 
 def _is_over(told: Told, view: InspectedRun, due: Due) -> bool:
@@ -111,6 +118,7 @@ def _note_of(told: Told, sent: Sent) -> Note:
         at=now(),
         run_id=told.started.run_id,
         invocation=told.number,
+        trace_id=told.trace.trace_id,
         problem=sent.problem,
         spans=sent.spans,
         metrics=sent.measures,
@@ -118,21 +126,22 @@ def _note_of(told: Told, sent: Sent) -> Note:
     )
 
 
-def _sent(told: Told, before: Told | None, view: InspectedRun) -> Sent:
-    """Send an invocation, within the time that there is."""
+def _sent(told: Told, before: Told | None, view: InspectedRun, part: Sent) -> Sent:
+    """Send an invocation, within the time that there is, less the `part` that was taken before."""
     why_not = cannot_send()
     if why_not is not None:
         return Sent(why_not)
     from fsm_orchestrator.telemetry.otlp import send  # noqa: PLC0415 - loads the SDK
 
-    checkpoint = view.checkpoint
+    lifecycle = None if view.checkpoint is None else view.checkpoint.lifecycle
+    budget = view.report.budget if told.is_last else None
     parcel = Parcel(
         version=told.started.version,
         began=told.began,
         over=told.over,
         instance=f"{told.started.run_id}.{told.number}",
-        spans=spans_of(told, before, None if checkpoint is None else checkpoint.lifecycle),
-        measures=measures_of(told, view.report.budget if told.is_last else None),
+        spans=() if part.spans else spans_of(told, before, lifecycle),
+        measures=() if part.measures else measures_of(told, budget),
         lines=lines_of(told),
     )
     handler = signal.signal(signal.SIGALRM, _give_up)

@@ -31,6 +31,10 @@ _LAST_PROCESS_SECONDS: Final = 1.0
 """How long the first process of a container waits: with it all others of that are gone."""
 
 
+class _BehindError(Exception):
+    """Too many runs wait to be sent."""
+
+
 class _Sender:
     """The line to the process that sends; without one until there is something to send."""
 
@@ -43,14 +47,12 @@ class _Sender:
         """Give it an order, and start it if there is none.
 
         Raises:
-            OSError: it cannot be started, or is so far behind that it takes no more.
+            OSError: it cannot be started.
+            _BehindError: it is so far behind that it takes no more.
         """
         with self._lock:
-            if self._line is not None:
-                with contextlib.suppress(BrokenPipeError, ConnectionError):
-                    self._line.sendall(line_of(order))
-                    return
-            self._start().sendall(line_of(order))
+            if self._line is None or not _is_told(self._line, order):
+                self._start().sendall(line_of(order))
 
     def wait(self, seconds: float) -> None:
         """Wait until it has done what it was told, but no longer than that."""
@@ -92,8 +94,15 @@ class _Sender:
             if self._line is line:
                 self._line = None
 
+    def forget(self) -> None:
+        """Begin anew in a process that was forked: what was started is its parent's."""
+        if self._line is not None:
+            self._line.close()
+        self._line, self._process, self._lock = None, None, threading.Lock()
+
 
 _SENDING: Final = _Sender()
+os.register_at_fork(after_in_child=_SENDING.forget)
 
 
 def hand_over(config: RunConfig, report: Report | None) -> None:
@@ -108,17 +117,32 @@ def hand_over(config: RunConfig, report: Report | None) -> None:
         _SENDING.hand(Order(str(output), None if report is None else report.run_id))
         if os.getpid() == 1:
             _SENDING.wait(_LAST_PROCESS_SECONDS)
+    except _BehindError:
+        _note(output, report, "too many runs were waiting to be sent")
     except (OSError, RuntimeError) as error:
-        if report is not None:
-            _note(output, report, error)
+        _note(output, report, f"no process could be started to send it: {error}")
 
 
-def _note(output: Path, report: Report, error: Exception) -> None:
+def _note(output: Path, report: Report | None, problem: str) -> None:
     from fsm_orchestrator.telemetry.note import untaken, write_note  # noqa: PLC0415 - rare
 
-    is_behind = isinstance(error, BlockingIOError)
-    why = "too many runs were waiting to be sent" if is_behind else "no process could be started"
-    write_note(output, untaken(report.run_id, report.latest_number, f"{why}: {error}"))
+    if report is not None:
+        write_note(output, untaken(report, problem))
+
+
+def _is_told(line: socket.socket, order: Order) -> bool:
+    """Tell an order; False where nobody listens any more.
+
+    Raises:
+        _BehindError: nobody listens yet, to so much.
+    """
+    try:
+        line.sendall(line_of(order))
+    except BlockingIOError as error:
+        raise _BehindError from error
+    except ConnectionError:
+        return False
+    return True
 
 
 def _in_a_thread(do: Callable[[], None]) -> None:

@@ -5,13 +5,13 @@ Nothing that a stage printed, and no argument of a command, is among the attribu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from fsm_orchestrator.gates.judging import is_awaited
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.trace import span_below, span_of_attempt, span_of_verification
-from fsm_orchestrator.model.verification import Verification
+from fsm_orchestrator.model.trace import span_below, span_of_attempt
 from fsm_orchestrator.record.budget_events import BudgetSpent
 from fsm_orchestrator.record.events import (
     ClosureRefused,
@@ -30,30 +30,25 @@ from fsm_orchestrator.record.judging_events import (
     VerificationEnded,
     VerificationStarted,
 )
+from fsm_orchestrator.telemetry.attempt_spans import MARKS_MAX, Attempt
 from fsm_orchestrator.telemetry.facts import (
-    facts_of_attempt,
     facts_of_invocation,
-    facts_of_process,
     wait_between,
 )
-from fsm_orchestrator.telemetry.names import PREFIX, Key, Link, Result, SpanKind, WaitFor
+from fsm_orchestrator.telemetry.names import PREFIX, Key, Link, SpanKind, WaitFor
 from fsm_orchestrator.telemetry.reading import Told, nanoseconds
 from fsm_orchestrator.telemetry.results import (
-    KILLED,
     error_of,
     error_of_run,
     is_bad,
     result_of_attempt,
     result_of_run,
-    words_of,
 )
 from fsm_orchestrator.telemetry.spans import Linked, Mark, Span, Value
 from fsm_orchestrator.telemetry.walk import Around, Walk
 from fsm_orchestrator.vocabulary import Ending, Outcome
 
 SPANS_MAX: Final = 5_000
-MARKS_MAX: Final = 100
-"""How many moments a span has at most."""
 _MILLISECOND: Final = 1_000_000
 
 
@@ -62,26 +57,12 @@ def spans_of(told: Told, before: Told | None, lifecycle: Lifecycle | None) -> li
     return _Spans(told, lifecycle).made(before)
 
 
-class _Attempt:
-    """An attempt that began in the invocation."""
-
-    def __init__(self, started: StageStarted, at: int, parent_id: str, span_id: str) -> None:
-        self.started = started
-        self.began = at
-        self.parent_id = parent_id
-        self.span_id = span_id
-        self.marks: list[Mark] = []
-        self.execution: StageExecution | None = None
-        self.over: int | None = None
-        self.verifying: VerificationStarted | None = None
-
-
 class _Spans:
     def __init__(self, told: Told, lifecycle: Lifecycle | None) -> None:
         self._told = told
         self._lifecycle = lifecycle
         self._walk = Walk(told.span, lifecycle, told.began)
-        self._attempts: dict[tuple[str, int], _Attempt] = {}
+        self._attempts: dict[tuple[str, int], Attempt] = {}
         self._made: list[Span] = []
         self._marks: list[Mark] = []
         self._decided: dict[str, int] = {}
@@ -99,7 +80,7 @@ class _Spans:
         for stage in tuple(self._retries):
             self._end_retry(stage, over)
         for attempt in self._attempts.values():
-            self._made.append(self._attempt_span(attempt))
+            self._made += self._attempt_spans(attempt)
         self._made += map(self._around_span, self._walk.end(over))
         if before is not None and before.ended is not None and before.gates_awaited:
             self._made.append(wait_between(before, self._told))
@@ -206,7 +187,7 @@ class _Spans:
         self._end_retry(event.stage, at)
         told, key = self._told, (event.stage, event.attempt)
         span_id = span_of_attempt(event.run_id, told.number, *key)
-        self._attempts[key] = _Attempt(event, at, self._walk.here, span_id)
+        self._attempts[key] = Attempt(event, at, self._walk.here, span_id)
 
     def _end_retry(self, stage: str, at: int) -> None:
         event, began, parent = self._retries.pop(stage, (None, 0, ""))
@@ -230,26 +211,9 @@ class _Spans:
         attempt = self._attempts.get((event.stage, event.attempt))
         if attempt is not None:
             attempt.verifying = None
-            began = nanoseconds(event.record.started_at)
-            self._add_verification(attempt, event.verification, event.record, (began, at))
-
-    def _add_verification(
-        self, attempt: _Attempt, number: int, record: Verification | None, when: tuple[int, int]
-    ) -> None:
-        attributes: dict[str, Value] = {
-            Key.TASK_NAME: attempt.started.stage,
-            Key.ATTEMPT: attempt.started.attempt,
-            Key.VERIFICATION: number,
-        }
-        error: str | None = KILLED
-        if record is not None:
-            attributes |= facts_of_process(record.command, len(record.args), record.exit_code)
-            error = None if record.is_good else words_of(record)
-        if error is not None:
-            attributes[Key.ERROR_TYPE] = KILLED if record is None else error_of(record)
-        span_id = span_of_verification(attempt.span_id, number)
-        name = f"{SpanKind.VERIFICATION} {attempt.started.stage}"
-        self._add(span_id, attempt.span_id, name, when, attributes, error)
+            when = nanoseconds(event.record.started_at), at
+            trace = self._told.trace
+            self._made.append(attempt.verified(trace, event.verification, event.record, when))
 
     def _add(
         self,
@@ -266,43 +230,17 @@ class _Spans:
 
     # -- what they come to ------------------------------------------------------------------
 
-    def _attempt_span(self, attempt: _Attempt) -> Span:
-        key = (attempt.started.stage, attempt.started.attempt)
-        execution = attempt.execution or self._told.interrupted.get(key)
-        over = self._told.over if attempt.over is None else attempt.over
+    def _attempt_spans(self, attempt: Attempt) -> Iterator[Span]:
+        """Yield the span of an attempt, and that of the verification that it was cut short in."""
+        told, key = self._told, (attempt.started.stage, attempt.started.attempt)
+        execution = attempt.execution or told.interrupted.get(key)
+        over = told.over if attempt.over is None else attempt.over
         if attempt.verifying is not None:
-            began = nanoseconds(attempt.verifying.at)
-            number = attempt.verifying.verification
-            self._add_verification(attempt, number, None, (began, over))
-        attributes: dict[str, Value] = {
-            Key.TASK_NAME: attempt.started.stage,
-            Key.ATTEMPT: attempt.started.attempt,
-            **facts_of_process(attempt.started.command, len(attempt.started.args), None),
-        }
-        if attempt.started.stage == (self._lifecycle and self._lifecycle.finally_stage):
-            attributes[Key.FINALLY] = True
-        began, error = attempt.began, None
-        if execution is None:
-            attributes |= {Key.TASK_RUN_RESULT: Result.ERROR, Key.ERROR_TYPE: KILLED}
-            error = KILLED
-        else:
-            began = min(began, nanoseconds(execution.started_at))
-            attributes |= facts_of_attempt(execution)
-            if is_bad(result_of_attempt(execution)):
-                attributes[Key.ERROR_TYPE] = error_of(execution)
-                error = words_of(execution)
-        return Span(
-            trace=self._told.trace,
-            span_id=attempt.span_id,
-            parent_id=attempt.parent_id,
-            name=attempt.started.stage,
-            began=began,
-            over=max(began, over),
-            attributes=attributes,
-            error=error,
-            marks=tuple(attempt.marks[:MARKS_MAX]),
-            links=self._earlier_attempt(*key),
-        )
+            when = nanoseconds(attempt.verifying.at), over
+            yield attempt.verified(told.trace, attempt.verifying.verification, None, when)
+        is_last = self._lifecycle is not None and key[0] == self._lifecycle.finally_stage
+        span = attempt.span(told.trace, execution, over, is_finally=is_last)
+        yield span._replace(links=self._earlier_attempt(*key))
 
     def _earlier_attempt(self, stage: str, number: int) -> tuple[Linked, ...]:
         earlier = self._attempts.get((stage, number - 1))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ from fsm_orchestrator.vocabulary import EventName, Outcome
 
 EVENTS_MAX: Final = 20_000
 """How many events of an invocation are looked at; what a stage printed is never among them."""
-LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+LINE_BYTES_MAX: Final = 8 * 1024 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_FOR_THE_RECORD: Final = frozenset(
     {
@@ -42,7 +42,7 @@ _KEPT_FOR_THE_RECORD: Final = frozenset(
     }
 )
 
-_HEADERS: Final = frozenset({EventName.RUN_STARTED, EventName.RUN_ENDED, EventName.RUN_CRASHED})
+_ENDS: Final = frozenset({EventName.RUN_ENDED, EventName.RUN_CRASHED})
 
 
 class _Head(msgspec.Struct):
@@ -50,7 +50,6 @@ class _Head(msgspec.Struct):
 
     event: str
     at: str = ""
-    invocation: Any = None
 
 
 @dataclass
@@ -134,56 +133,75 @@ def nanoseconds(timestamp: str) -> int:
     return since // timedelta(microseconds=1) * 1000
 
 
-def invocations_in(directory: Path, is_wanted: Callable[[int], bool]) -> list[Told]:
-    """Read the invocations of the run in a directory; of those that are not wanted the ends alone.
+def invocations_in(directory: Path, is_due: Callable[[Told], bool]) -> Iterator[Told]:
+    """Yield the invocations of the run in a directory; of those that are not due the ends alone.
 
-    What is no event of this version's is passed over.
+    Each comes once the one after it has been read, which may tell of its attempts. What is no event
+    of this version's is passed over.
 
     Raises:
         OSError: the events cannot be read.
     """
-    told: list[Told] = []
-    by_number: dict[int, Told] = {}
+    before: Told | None = None
+    here: Told | None = None
+    kept: list[bytes] = []
     for line in _lines(directory / EVENTS_FILE):
         try:
             head = _DECODER.decode(line)
         except msgspec.MsgspecError:
             continue
-        here = told[-1] if told else None
-        if here is not None and head.event != EventName.RUN_STARTED:
-            here.last_at = max(here.last_at, head.at)
-        if head.event in _KEPT_FOR_THE_RECORD:
-            continue
-        is_header = head.event in _HEADERS
-        is_found = head.event == EventName.ATTEMPT_INTERRUPTED
-        if not (is_header or is_found or (here is not None and is_wanted(here.number))):
-            continue
-        if here is not None and not is_header and len(here.lines) >= EVENTS_MAX:
-            here.left_out += 1
-            continue
-        try:
-            event = parse_event(line)
-        except (ValidationError, ValueError):
-            continue
-        if isinstance(event, RunStarted):
-            new = Told(started=event, last_at=event.at)
-            told.append(new)
-            by_number[event.invocation] = new
+        if head.event == EventName.RUN_STARTED:
+            event = _event_in(line)
+            if isinstance(event, RunStarted):
+                if here is not None:
+                    _fill(here, kept, is_due)
+                if before is not None:
+                    yield before
+                before, here, kept = here, Told(started=event, last_at=event.at), []
         elif here is not None:
-            _add(here, event, by_number)
-    if told:
-        told[-1].is_last = True
-    return told
+            here.last_at = max(here.last_at, head.at)
+            _keep(here, before, head, line, kept)
+    if before is not None:
+        yield before
+    if here is not None:
+        here.is_last = True
+        _fill(here, kept, is_due)
+        yield here
 
 
-def _add(here: Told, event: EventLine, by_number: dict[int, Told]) -> None:
-    here.lines.append(event)
-    if isinstance(event, RunEnded | RunCrashed):
-        here.ended = event
-    elif isinstance(event, AttemptInterrupted) and event.execution is not None:
-        whose = by_number.get(event.invocation or 0)
-        if whose is not None:
-            whose.interrupted[(event.stage, event.attempt)] = event.execution
+def _keep(here: Told, before: Told | None, head: _Head, line: bytes, kept: list[bytes]) -> None:
+    """Keep a line for when it is known whether the invocation is due."""
+    if head.event in _KEPT_FOR_THE_RECORD:
+        return
+    if head.event in _ENDS:
+        event = _event_in(line)
+        if isinstance(event, RunEnded | RunCrashed):
+            here.ended = event
+    elif head.event == EventName.ATTEMPT_INTERRUPTED and before is not None:
+        match _event_in(line):
+            case AttemptInterrupted(
+                invocation=before.number, execution=StageExecution() as execution
+            ):
+                before.interrupted[(execution.stage, execution.attempt)] = execution
+            case _:
+                pass  # of another run, which was here before
+    if len(kept) < EVENTS_MAX or head.event in _ENDS:
+        kept.append(line)
+    else:
+        here.left_out += 1
+
+
+def _fill(here: Told, kept: list[bytes], is_due: Callable[[Told], bool]) -> None:
+    """Read what was kept of an invocation, if that is due."""
+    if is_due(here):
+        here.lines = [event for line in kept if (event := _event_in(line)) is not None]
+
+
+def _event_in(line: bytes) -> EventLine | None:
+    try:
+        return parse_event(line)
+    except (ValidationError, ValueError):
+        return None
 
 
 def _lines(path: Path) -> Iterator[bytes]:

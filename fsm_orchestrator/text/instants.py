@@ -22,3 +22,11 @@ def instant(text: str) -> datetime:
         return at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise NotAnInstantError(f"no time like 2026-01-31T09:00:00Z: {error}") from None
+
+
+def is_instant(value: object) -> bool:
+    """Return whether a value is such a time."""
+    try:
+        return isinstance(value, str) and instant(value) is not None
+    except NotAnInstantError:
+        return False

@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.selecting import NEEDING_PEOPLE
+from fsm_orchestrator.model.listing import UNREADABLE
 from fsm_orchestrator.rendering.html.environment import page_environment, template_text
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look, Tone
 from fsm_orchestrator.rendering.html.page import values_of
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.web.rows import UNREADABLE, Group
+from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.vocabulary import Standing
+from fsm_orchestrator.web.rows import Group
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +29,13 @@ if TYPE_CHECKING:
 
 _TEMPLATES: Final = ("runs.html", "run.html", "trouble.html")
 SCRIPTS: Final = ("live.js", "runs.js", "run.js")
+_UNREADABLE: Final = Look(UNREADABLE, Tone.BAD, "cross")
 _LOOKS: Final[Mapping[str, Look]] = {
-    **{one.value: look for one, look in STANDINGS.items()},
-    UNREADABLE: Look("unreadable", Tone.BAD, "cross"),
+    **{one.value: STANDINGS[one] for one in NEEDING_PEOPLE},
+    UNREADABLE: _UNREADABLE,
+    **{one.value: STANDINGS[one] for one in (Standing.WORKING, Standing.DONE)},
 }
+"""The look of each standing, in the order in which the page has them."""
 _TITLES: Final[Mapping[Group, str]] = {
     Group.PERSON: "Waits for a person",
     Group.LOOK: "Needs a look",
@@ -39,11 +46,14 @@ _TITLES: Final[Mapping[Group, str]] = {
 
 def list_page(directory: Path) -> str:
     """Return the page of all runs below a directory."""
-    return (
-        _environment()
-        .get_template("runs.html")
-        .render(directory=copyable(directory), looks=_LOOKS, titles=_TITLES)
-    )
+    values = {
+        "directory": copyable(directory),
+        "looks": _LOOKS,
+        "titles": _TITLES,
+        "status": shell_line((PRODUCT, "status", str(directory))),
+        "begin": shell_line((PRODUCT, "run", str(directory / "first"), "--config", "run.toml")),
+    }
+    return _environment().get_template("runs.html").render(values)
 
 
 def run_page(view: InspectedRun, name: str) -> str:
@@ -58,7 +68,7 @@ def trouble_page(name: str, error: OrchestratorError) -> str:
     return (
         _environment()
         .get_template("trouble.html")
-        .render(name=name, said=str(error), remedy=error.remedy, look=_LOOKS[UNREADABLE])
+        .render(name=name, said=str(error), remedy=error.remedy, look=_UNREADABLE)
     )
 
 

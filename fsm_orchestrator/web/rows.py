@@ -1,8 +1,8 @@
 """The rows of the page: each run in a few words, those that need a person first.
 
 Every text is made to be shown as it is: hidden characters are spelled out, and what stages printed
-is masked already. The next command of a run is tried as `explain` tries it: only of those that may
-have one, a few at a look, and kept until the run changes.
+is masked already. The next command of a run is tried as `explain` tries it, beside the looks: only
+of those that may have one, a few at a time, and kept until the run changes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,8 +19,11 @@ from fsm_orchestrator.explanation.next_command import next_command
 from fsm_orchestrator.inspection.at_work import StageAtWork
 from fsm_orchestrator.inspection.many_runs import ManyRuns, Place
 from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.inspection.selecting import by_need
+from fsm_orchestrator.model.listing import UNREADABLE
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import printable, shell_words
+from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.board import Listing
@@ -27,9 +31,10 @@ from fsm_orchestrator.web.board import Listing
 ROWS_MAX: Final = 2_000
 """How many runs a page shows; of more, the last in the order are only counted."""
 OFFERS_SECONDS_MAX: Final = 0.1
-"""The time that one look takes for next commands."""
+"""The time that is taken for next commands between two looks, unless one takes longer."""
 KEY_LENGTH: Final = 16
-UNREADABLE: Final = "unreadable"
+_NOT_ENDED: Final = {Standing.WAITING, Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED}
+"""Where a run stands for a time, and not since an end."""
 
 
 class Group(StrEnum):
@@ -48,15 +53,18 @@ class Rows:
 
     def __init__(self, directory: Path) -> None:
         self._runs = ManyRuns([Place(str(directory), directory)])
-        self._offers: dict[str, tuple[RunOverview, tuple[str, ...]]] = {}
+        self._offers: _Offers = {}
+        self._offering: Future[_Offers] | None = None
         self._made: dict[str, _Made] = {}
 
-    def look(self) -> Listing:
-        """Look again. Never raises for what is there."""
+    def look(self, pool: Executor) -> Listing:
+        """Look again. Never raises for what is there; next commands are found in `pool`."""
         troubles = self._runs.look().troubles
-        runs = sorted(self._runs.rows.values(), key=_place)
+        runs = by_need(self._runs.rows.values())
         shown = runs[:ROWS_MAX]
-        self._try_offers(shown)
+        if self._offering is None or self._offering.done():
+            self._offers = {} if self._offering is None else self._offering.result()
+            self._offering = pool.submit(_offers_of, shown, self._offers)
         self._made = {one.output_directory: self._made_of(one) for one in shown}
         about = {
             "counts": Counter(_look_of(one) for one in runs),
@@ -72,7 +80,8 @@ class Rows:
 
     def _made_of(self, run: RunOverview) -> _Made:
         """Return the row of a run: the very one of before where it has not changed."""
-        command = self._offers.get(run.output_directory, _NO_OFFER)[1]
+        offer = self._offers.get(run.output_directory)
+        command = () if offer is None or offer.run is not run else offer.words
         made = self._made.get(run.output_directory)
         if made is not None and made.run is run and made.command == command:
             return made
@@ -83,28 +92,14 @@ class Rows:
             "look": _look_of(run),
             "group": _group_of(run),
             "since": run.since,
-            "has_ended": _group_of(run) in {Group.LOOK, Group.DONE},
+            "has_ended": run.standing is not None and run.standing not in _NOT_ENDED,
+            "took": _took(run),
             "at_work": [_at_work(one) for one in run.at_work],
-            "reason": printable(run.trouble or run.reason),
-            "line": printable(run.last_line),
+            "told": printable(run.told),
+            "is_printed": not (run.trouble or run.reason),
             "command": list(command),
         }
         return _Made(run, command, row)
-
-    def _try_offers(self, runs: Sequence[RunOverview]) -> None:
-        """Find next commands that are not known yet, for as long as there is time."""
-        until = time.monotonic() + OFFERS_SECONDS_MAX
-        known, self._offers = self._offers, {}
-        for run in runs:
-            if _group_of(run) not in {Group.PERSON, Group.LOOK}:
-                continue
-            offer = known.get(run.output_directory)
-            if offer is None or offer[0] is not run:
-                if time.monotonic() >= until:
-                    continue
-                words = next_command(self._runs.path_of(run.output_directory), run.output_directory)
-                offer = (run, tuple(shell_words(words)))
-            self._offers[run.output_directory] = offer
 
 
 class _Made(NamedTuple):
@@ -115,7 +110,32 @@ class _Made(NamedTuple):
     row: Mapping[str, Any]
 
 
-_NO_OFFER: Final = (None, ())
+class _Offer(NamedTuple):
+    """The next command of a run as it was then."""
+
+    run: RunOverview
+    words: tuple[str, ...]
+
+
+_Offers = Mapping[str, _Offer]
+
+
+def _offers_of(runs: Sequence[RunOverview], known: _Offers) -> _Offers:
+    """Return the next commands that are known, and as many more as there is time for.
+
+    One may take long: what completed stages have left is looked at as a resume would.
+    """
+    until = time.monotonic() + OFFERS_SECONDS_MAX
+    offers = dict[str, _Offer]()
+    for run in runs:
+        if _group_of(run) not in {Group.PERSON, Group.LOOK}:
+            continue
+        offer, shown = known.get(run.output_directory), run.output_directory
+        if offer is not None and offer.run is run:
+            offers[shown] = offer
+        elif time.monotonic() < until:
+            offers[shown] = _Offer(run, tuple(shell_words(next_command(Path(shown), shown))))
+    return offers
 
 
 def _key_of(directory: str) -> str:
@@ -127,21 +147,24 @@ def _look_of(run: RunOverview) -> str:
 
 
 def _stage_words(stage: str, attempt: int) -> str:
-    return stage if attempt < 2 else f"{stage}, attempt {attempt}"  # noqa: PLR2004 - the first is not told
+    return stage if attempt == 1 else f"{stage}, attempt {attempt}"
+
+
+def _took(run: RunOverview) -> str:
+    """Return how long the latest invocation of a run that is done has taken."""
+    if run.standing is not Standing.DONE or run.started_at is None or run.finished_at is None:
+        return ""
+    return span_words(span_ms(run.started_at, run.finished_at))
 
 
 def _at_work(one: StageAtWork) -> dict[str, Any]:
     return {
         "stage": _stage_words(one.stage, one.attempt),
         "since": one.since,
+        "limit_ms": one.limit_ms,
         "limit": "" if one.limit_ms is None else span_words(one.limit_ms),
         "doing": one.doing.value,
     }
-
-
-def _place(run: RunOverview) -> tuple[int, str, str]:
-    """Return where a run stands in the order: by group, who is there longest first."""
-    return (list(Group).index(_group_of(run)), run.since or "", run.output_directory)
 
 
 def _group_of(run: RunOverview) -> Group:

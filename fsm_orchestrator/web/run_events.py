@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -42,18 +43,18 @@ async def run_messages(
         yield message("gone", {})
         return
     with board.watching():
-        output, told = _Output(), object()
+        output, told = Output(), object()
         sent_at = time.monotonic()
         while not board.is_closed:
             row, directory = board.rows.get(key), place()
             if row is None or directory is None:
                 yield message("gone", {})
                 return
-            is_over = row["look"] not in _HELD
-            for one in await in_thread(lambda: output.news(directory, is_over=is_over)):  # noqa: B023 - awaited here
+            news = partial(output.news, directory, is_over=row["look"] not in _HELD)
+            for one in await in_thread(news):
                 yield one
                 sent_at = time.monotonic()
-            now = (row["run_id"], row["look"], stamp_of(directory))
+            now = (row["run_id"], row["look"], await in_thread(partial(stamp_of, directory)))
             if now != told:
                 told, sent_at = now, time.monotonic()
                 yield message("standing", {"run_id": row["run_id"], "look": row["look"]})
@@ -63,7 +64,7 @@ async def run_messages(
             await board.pause(LOOK_SECONDS)
 
 
-class _Output:
+class Output:
     """The log of a run, or that it must not be shown."""
 
     def __init__(self) -> None:

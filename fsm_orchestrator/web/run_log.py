@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.inspection.logs import in_order_of_work, name_of, secrets_to_mask
@@ -53,7 +53,7 @@ class RunLog:
             self._is_first = False
             return []
         self._known = secrets_to_mask(self._directory).and_before(self._known)
-        masker, found = self._known.masker, list[dict[str, Any]]()
+        masker, found = self._known.masker, list[_Line]()
         ordered = in_order_of_work(changed)
         if self._is_first:
             left_out, ordered = ordered[:-LOGS_MAX], ordered[-LOGS_MAX:]
@@ -63,15 +63,32 @@ class RunLog:
             found += self._readers[log.path].lines(masker, is_over=is_over)
         if len(found) > LINES_MAX:
             found = [_note(f"{len(found) - LINES_MAX} lines left out"), *found[-LINES_MAX:]]
-        return found
+        return [one.shown(masker) for one in found]
 
     def _has_changed(self, log: StageLog, *, is_over: bool) -> bool:
         reader = self._readers.setdefault(log.path, _Reader(log))
         return reader.has_changed(is_over=is_over)
 
-    def _passed_over(self, logs: list[StageLog]) -> Iterator[dict[str, Any]]:
+    def _passed_over(self, logs: list[StageLog]) -> Iterator[_Line]:
         if logs:
             yield _note(f"{len(logs)} earlier logs are not shown here; `logs` prints them all")
+
+
+class _Line(NamedTuple):
+    """A line to be shown, masked; or a word about lines that are not."""
+
+    name: str
+    is_stderr: bool
+    text: str
+    is_note: bool = False
+
+    def shown(self, masker: Masker) -> dict[str, Any]:
+        """Return it as the page takes it: its texts in order, each with classes and a style."""
+        if self.is_note:
+            parts = [[self.text, "note", ""]]
+        else:
+            parts = [part for span in masked_spans(self.text, masker) for part in _parts(span)]
+        return {"name": self.name, "err": self.is_stderr, "parts": parts}
 
 
 class _Reader:
@@ -97,7 +114,7 @@ class _Reader:
         is_other = self._seen != before and found.st_size > 0
         return is_other or (is_over and self._has_rest)
 
-    def lines(self, masker: Masker, *, is_over: bool) -> Iterator[dict[str, Any]]:
+    def lines(self, masker: Masker, *, is_over: bool) -> Iterator[_Line]:
         """Yield the lines that were added; where they are too many, those at the end."""
         try:
             descriptor = files.open_regular(self._log.path)
@@ -107,36 +124,34 @@ class _Reader:
             yield from self._read(descriptor, masker)
             if is_over and self._growing is not None:
                 for piece in self._growing.last_pieces(masker):
-                    yield self._shown(piece, masker)
+                    yield self._line(piece)
             self._has_rest = not is_over
         except OSError:
             return
         finally:
             os.close(descriptor)
 
-    def _read(self, descriptor: int, masker: Masker) -> Iterator[dict[str, Any]]:
+    def _read(self, descriptor: int, masker: Masker) -> Iterator[_Line]:
         size = os.fstat(descriptor).st_size
         before = 0 if self._growing is None else self._growing.offset
         if self._growing is None or size - before > LOOK_BYTES_MAX:
             self._growing = GrowingLog.of_end(descriptor, END_BYTES, masker, "surrogateescape")
             left_out = self._growing.offset - before
             if left_out > 0:
-                yield self._line([[f"… {left_out:,} bytes left out", "note", ""]])
+                said = f"… {left_out:,} bytes left out"
+                yield _Line(self._name, self._log.is_stderr, said, is_note=True)
         while self._growing.offset < size and (data := self._growing.chunk(descriptor)):
             for piece in self._growing.pieces(data, masker):
-                yield self._shown(piece, masker)
+                yield self._line(piece)
 
-    def _shown(self, piece: Piece, masker: Masker) -> dict[str, Any]:
+    def _line(self, piece: Piece) -> _Line:
         text, is_end = piece
-        spans = masked_spans(text.removesuffix("\r") if is_end else text, masker)
-        return self._line([part for span in spans for part in _parts(span)])
-
-    def _line(self, parts: list[list[str]]) -> dict[str, Any]:
-        return {"name": self._name, "err": self._log.is_stderr, "parts": parts}
+        text = text.removesuffix("\r") if is_end else text
+        return _Line(self._name, self._log.is_stderr, text)
 
 
-def _note(said: str) -> dict[str, Any]:
-    return {"name": "", "err": False, "parts": [[said, "note", ""]]}
+def _note(said: str) -> _Line:
+    return _Line("", is_stderr=False, text=said, is_note=True)
 
 
 def _parts(span: Span) -> Iterator[list[str]]:

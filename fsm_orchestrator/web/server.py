@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import h11
 from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fsm_orchestrator.web.board import Board
 from fsm_orchestrator.web.guard import App, Guard, new_secret
@@ -25,8 +27,11 @@ Say = Callable[[str], None]
 CONNECTIONS_MAX: Final = 256
 REQUEST_BYTES_MAX: Final = 16 * 1024
 GRACE_SECONDS: Final = 2
-THREADS: Final = 4
-"""How many threads read files, for all requests together."""
+THREADS: Final = 6
+"""How many threads read files: for looks, next commands and pages, each of which may take long, and
+for what is printed."""
+ASK_SECONDS_MAX: Final = 10.0
+"""The time that whoever has connected has to ask for something."""
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,20 +51,23 @@ async def _served(
         on_bug("".join(traceback.format_exception(error)))
 
     secret, board = new_secret(), site.board(pool)
-    server = _Server(_config(Guard(site.app(board, pool), secret, on_error)), board)
+    server = _Server(config_of(Guard(site.app(board, pool), secret, on_error)), board)
     host, port = listener.getsockname()
     on_address(f"http://{host}:{port}/{secret}/")
     looking = asyncio.create_task(board.run())
     looking.add_done_callback(lambda _: server.let_end())
     await server.serve([listener])
-    await looking
+    if looking.done():
+        looking.result()  # raises the bug that has ended it
+    looking.cancel()  # a file system that does not answer keeps nobody here
     return server.asked_by
 
 
-def _config(app: App) -> Config:
+def config_of(app: App) -> Config:
+    """Return how the server is to answer: as little as it takes, and nothing of it logged."""
     return Config(
         app,
-        http="h11",
+        http=_Asking,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -73,6 +81,19 @@ def _config(app: App) -> Config:
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
     )
+
+
+class _Asking(H11Protocol):
+    """Closes a connection on which nothing is asked for: there are only so many."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self.loop.call_later(ASK_SECONDS_MAX, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.transport.close()
 
 
 class _Server(Server):

@@ -65,7 +65,7 @@ class Site:
 
     def board(self, pool: Executor) -> Board:
         """Return the board that all watchers are told by."""
-        return Board(self._rows.look, _now, pool)
+        return Board(lambda: self._rows.look(pool), _now, pool)
 
     def app(self, board: Board, pool: Executor) -> App:
         """Return what answers requests, within a loop."""
@@ -145,9 +145,9 @@ class _Stream:
 
 
 def _fixed(name: str, text: str, kind: str, policy: str = NOTHING) -> Route:
-    """Return what is the same for every request."""
+    """Return what is the same for every request; no coroutine would be run in a thread."""
 
-    def answered(_request: Request) -> Response:
+    async def answered(_request: Request) -> Response:
         return _response(text, HTTPStatus.OK, kind, policy)
 
     return Route(f"/{name}", answered)

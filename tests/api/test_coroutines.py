@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,6 +100,30 @@ def test_runs_at_once_leave_no_thread_and_no_process(tmp_path: Path) -> None:
     assert [one.exit_code for one in reports] == [0, 0, 0, 0, 1, 0]
     assert set(heard) == {"this one"}
     assert left() == before
+
+
+class SlowToHear(asyncio.SelectorEventLoop):
+    """A loop that keeps the threads for a moment that call into it."""
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        """Do so, and hold the caller."""
+        handle = super().call_soon_threadsafe(callback, *args, context=context)
+        time.sleep(0.05)
+        return handle
+
+
+def test_thread_has_ended_when_the_report_is_there(tmp_path: Path) -> None:
+    """Not only soon after."""
+
+    async def main() -> int:
+        await run_async(config(tmp_path, "exit 0"))
+        return threading.active_count()
+
+    before = threading.active_count()
+    with asyncio.Runner(loop_factory=SlowToHear) as runner:
+        assert runner.run(main()) == before
 
 
 def test_cancelled_task_ends_when_its_run_is_on_record(tmp_path: Path) -> None:

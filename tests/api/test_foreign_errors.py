@@ -189,3 +189,47 @@ def test_ctrl_c_that_meets_the_listener_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(config(tmp_path, "exit 0"), listener=listener)
     assert_recorded(tmp_path, KeyboardInterrupt(), 130)
+
+
+class LeavesError(BaseException):
+    """What no program expects."""
+
+
+def test_what_was_kept_stays_kept_wherever_a_listener_leaves(tmp_path: Path) -> None:
+    """At each event in turn: the record is whole, says one thing, and what was done is not redone.
+
+    A stage that was told of as complete is never run again, and a run that is done stays done.
+    """
+    counts = 'echo x >>"$0.$ORCHESTRATOR_STAGE"'
+    told: list[Mapping[str, Any]] = []
+
+    def asked(number: int) -> RunConfig:
+        words = ("-c", counts, str(tmp_path / str(number)))
+        stage = StageGiven(bin="/bin/sh", args=words)
+        return RunConfig(
+            output_directory=tmp_path / f"out-{number}",
+            gates=GATES,
+            stages={"manager": stage, "executor": stage},
+        )
+
+    run(asked(0), listener=told.append)
+    for number in range(1, 1 + len(told)):
+        seen = 0
+
+        def listener(_: Mapping[str, Any], at: int = number) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == at:
+                raise LeavesError
+
+        with pytest.raises(LeavesError):
+            run(asked(number), listener=listener)
+        until, out = told[:number], tmp_path / f"out-{number}"
+        steps = [one["transition"]["trigger"] for one in until if one["event"] == "transition"]
+        report, complete = load_report(out), [one for one in steps if one == "stage_succeeded"]
+        assert report.terminal_state == ("done" if len(complete) == 2 else "failed")
+        ends = [one["outcome"] for one in events_of(out) if one["event"] == "run.ended"]
+        assert ends == [report.terminal_state]
+        assert resume(RunConfig(output_directory=out)).exit_code == 0
+        for stage in ("manager", "executor")[: len(complete)]:
+            assert (tmp_path / f"{number}.{stage}").read_text() == "x\n", until[-1]

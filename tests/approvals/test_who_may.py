@@ -14,9 +14,11 @@ from fsm_orchestrator.approvals.request import ApprovalPredicate, request_bytes
 from fsm_orchestrator.approvals.said import spoken
 from fsm_orchestrator.model.approval import Said
 from tests.approvals.approval_cases import (
+    begin,
     judged,
     line,
     look,
+    project,
     requests,
     say,
     sign_plainly,
@@ -281,3 +283,19 @@ def test_request_that_holds_longer_than_it_may_is_none_of_ours(waiting: Path, ke
     say(waiting, keys["bob"])
     assert look(waiting).look.current is None
     assert judged(waiting)[0] == "stale"
+
+
+def test_template_is_nobodys_name(tmp_path: Path) -> None:
+    """A run is not begun whose requester could approve because nobody knows the name."""
+    named = 'allowed_signers = "signers"\nrequester = "{env:WHO}"'
+    project(tmp_path, named, more='requester = "{env:WHO}"')
+    refused = begin(tmp_path, env={"WHO": "ann@example.org"})
+    assert refused.code == 2
+    assert "who asks is named '{env:WHO}': `requester` has no templates" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    project(tmp_path, named)
+    (tmp_path / "signers").touch()
+    assert begin(tmp_path, env={"WHO": "ann@example.org"}).code == 3
+    (request,) = requests(tmp_path)
+    asked = json.loads(request.read_text())["predicate"]["requester"]
+    assert asked["principal"] == "ann@example.org"

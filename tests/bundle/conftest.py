@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bundle.proof_cases import Whole, make_whole
 from tests.support.outcome_runs import OUTCOMES
 
 Runs = Callable[[str], Path]
@@ -24,3 +25,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         return made[outcome]
 
     return folder_of
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A run with evidence, approvals and artifacts, and its bundle, signed."""
+    return make_whole(tmp_path_factory.mktemp("whole"))

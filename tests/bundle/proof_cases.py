@@ -1,4 +1,4 @@
-"""A bundle with everything in it, and ways to change one: byte by byte, or with its digests anew."""
+"""A bundle with everything in it, and ways to change one: by bytes, or with its digests anew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsm_orchestrator.bundle.verifying import checks_of, verification_of
 from tests.approvals.approval_cases import approve, begin, go_on, line, make_key, project
 from tests.bundle.bundle_cases import bundle, members
 from tests.gates.evidence_cases import TEST_RESULT, statement, write
-from tests.support.command import EVENTS
+from tests.support.command import CHECKPOINT, EVENTS, REPORT
 
 STATEMENT: Final = "statement.json"
 APPROVER: Final = "bob@example.org"
@@ -48,7 +48,8 @@ def make_whole(folder: Path) -> Whole:
     digest = hashlib.sha256((folder / "given").read_bytes()).hexdigest()
     tested = statement({"sha256": digest}, TEST_RESULT, {"result": "PASSED", "passedTests": ["a"]})
     write(folder / "ci.json", tested)
-    project(folder, more='[subject]\nfiles = ["given"]\n')
+    plan = "echo I plan; echo the plan > plan.md"
+    project(folder, plan=plan, more='[subject]\nfiles = ["given"]\n')
     config = (folder / "run.toml").read_text().replace('ci = "success"\n', "")
     (folder / "run.toml").write_text(config + '[gate.ci]\nstatement = "ci.json"\n')
     key, own = make_key(folder, "bob"), make_key(folder, "maker")
@@ -63,6 +64,19 @@ def make_whole(folder: Path) -> Whole:
     made = bundle(folder, path, "--with-artifacts", "--key", str(own))
     assert made.code == 0, made.stderr
     return Whole(folder, path, signers, Wanted(allowed_signers=str(signers)))
+
+
+def made(folder: Path, path: Path, *options: str) -> bytes:
+    """Bundle the run in a folder."""
+    ended = bundle(folder, path, *options)
+    assert ended.code == 0, ended.stderr
+    return path.read_bytes()
+
+
+def members_of_done(folder: Path, at: Path) -> dict[str, bytes]:
+    """Return the members of the bundle of the done run in a folder; it is written in `at`."""
+    made(folder, at / "done")
+    return members(at / "done")
 
 
 def verified(data: bytes, wanted: Wanted = Wanted()) -> Verification:  # noqa: B008 - never changed
@@ -185,6 +199,30 @@ def chained_anew(lines: list[bytes]) -> bytes:
     return b"".join(one + b"\n" for one in chained)
 
 
+def made_up(found: Mapping[str, bytes], lies: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the members of a run that was made up: texts are others everywhere, and all agree.
+
+    Events are chained anew, and checkpoint, report and statement know the new end of the chain.
+    """
+    new = {}
+    for name, data in unsigned(found).items():
+        new[name] = data
+        for text, lie in lies.items():
+            new[name] = new[name].replace(text.encode(), lie.encode())
+    new[EVENTS] = chained_anew(new[EVENTS].splitlines())
+    lines = {json.loads(one)["seq"]: one for one in new[EVENTS].splitlines()}
+    checkpoint, report = json.loads(new[CHECKPOINT]), json.loads(new[REPORT])
+    head = hashlib.sha256(lines[checkpoint["last_event_seq"]]).hexdigest()
+    mark = checkpoint["events"]
+    mark["last_line_sha256"] = hashlib.sha256(lines[mark["last_seq"]]).hexdigest()
+    mark["size_bytes"] = sum(len(one) + 1 for seq, one in lines.items() if seq <= mark["last_seq"])
+    checkpoint.update(last_event_sha256=head, mac=None)
+    report["events_head"]["sha256"] = head
+    new[CHECKPOINT] = json.dumps(checkpoint, ensure_ascii=False).encode() + b"\n"
+    new[REPORT] = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
+    return listing_anew(new)
+
+
 Path_ = tuple[str | int, ...]
 
 
@@ -204,7 +242,7 @@ def with_other(document: Any, at: Path_) -> Any:
     """Return a document in which one value is another of its kind."""
     if not at:
         return other_than(document)
-    copy = dict(document) if isinstance(document, dict) else [*document]
+    copy: Any = dict(document) if isinstance(document, dict) else [*document]
     copy[at[0]] = with_other(document[at[0]], at[1:])
     return copy
 

@@ -21,7 +21,7 @@ from fsm_orchestrator.bundle.members import MemberKind, artifact_member, kind_of
 LONG_NAME = f"approvals/{'g' * 64}.123.request.json.{'a' * 16}.sig"
 MEMBERS: dict[str, bytes] = {
     LONG_NAME: b"who",
-    artifact_member("0" * 64): b"\0\xff" * 5000,
+    artifact_member("0" * 64): b"\0\xff" * 300,
     "logs/manager.1.stdout.log": b"",
     "orchestrator_events.jsonl": b"x" * headers.BLOCK_BYTES,
     "statement.json": b"{}\n",

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.disk.digests import Listed, list_digest
-from tests.approvals.approval_cases import ASKED, approve, begin, go_on, line, make_key, project
+from tests.approvals.approval_cases import (
+    ASKED,
+    approve,
+    begin,
+    go_on,
+    line,
+    make_key,
+    project,
+    request_sha256,
+)
 from tests.bundle.bundle_cases import bundle, bundled, predicate_in, sha256
 from tests.support.command import COMMAND, PASSING, environment, orchestrate, shell
 
@@ -118,12 +127,16 @@ def test_artifacts_that_are_not_what_was_left_make_no_bundle(
 
 @pytest.fixture(scope="session")
 def approved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that a person has approved."""
+    """A run that one person has denied, and withdrawn that, and another approved."""
     folder = project(tmp_path_factory.mktemp("approved"))
     keys = {name: make_key(folder, name) for name in ("bob", "cat")}
     signers = (line(keys[name], f"{name}@example.org") for name in keys)
     (folder / "signers").write_text("".join(signers))
     assert begin(folder).code == 3
+    named = ("--key", keys["cat"], "--reason", "not yet", "--digest", request_sha256(folder))
+    for word in ("deny", "withdraw"):
+        ended = orchestrate(word, "./out", *named, cwd=folder)
+        assert ended.code == 0, ended.stderr
     assert approve(folder, keys["bob"]).code == 0
     ended = go_on(folder)
     assert ended.code == 0, ended.stderr
@@ -145,13 +158,16 @@ def test_approvals_are_there_with_their_signatures(approved: Path, tmp_path: Pat
     asked = gate["approval"]
     assert sha256(found[asked["member"]]) == asked["sha256"]
     assert (asked["needed"], asked["given"]) == (1, 1)
-    (answer,) = asked["answers"]
-    assert (answer["said"], answer["principal"], answer["counts"]) == (
-        *("approve", "bob@example.org"),
-        True,
-    )
-    assert answer["key"].startswith("SHA256:")
-    assert json.loads(found[answer["member"]])["signature"].startswith("-----BEGIN SSH SIGNATURE")
+    answers = {one["said"]: one for one in asked["answers"]}
+    assert {said: (one["principal"], one["counts"]) for said, one in answers.items()} == {
+        "deny": ("cat@example.org", False),
+        "withdraw": ("cat@example.org", True),
+        "approve": ("bob@example.org", True),
+    }
+    for answer in answers.values():
+        assert answer["key"].startswith("SHA256:")
+        signature = json.loads(found[answer["member"]])["signature"]
+        assert signature.startswith("-----BEGIN SSH SIGNATURE")
     named = json.loads(found["vsa.json"])["predicate"]["inputAttestations"]
     assert {"uri": asked["member"], "digest": {"sha256": asked["sha256"]}} in named
 

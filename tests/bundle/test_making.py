@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,19 @@ import pytest
 from fsm_orchestrator.bundle.members import FIXED, OPTIONAL
 from fsm_orchestrator.bundle.statement import RunStatement
 from fsm_orchestrator.bundle.summary import SummaryStatement
+from fsm_orchestrator.constants import IGNORE_FILE, LOCK_FILE
 from tests.bundle.bundle_cases import bundle, bundled, members, predicate_in, sha256
 from tests.bundle.conftest import Runs
-from tests.support.command import EVENTS, PASSING, REPORT, orchestrate, report_of, shell, tree_of
+from tests.support.command import (
+    EVENTS,
+    INVOCATIONS,
+    PASSING,
+    REPORT,
+    orchestrate,
+    report_of,
+    shell,
+    tree_of,
+)
 from tests.support.outcome_runs import OUTCOMES
 
 
@@ -25,7 +38,7 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     found = bundled(folder, tmp_path / "b")
     assert tree_of(folder / "out") == before
 
-    left = {name: data for name, data in before.items() if name != "orchestrator.lock"}
+    left = {name: data for name, data in before.items() if name not in {LOCK_FILE, IGNORE_FILE}}
     assert {name: found[name] for name in left} == left
     assert found.keys() - left.keys() == FIXED.keys() - left.keys() - OPTIONAL
     said = predicate_in(found)
@@ -44,6 +57,9 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     summary = SummaryStatement.model_validate_json(found["vsa.json"])
     passed = summary.predicate.verificationResult.value
     assert passed == ("PASSED" if run.closure_ready else "FAILED")
+    ended_at = said["outcome"]["finishedAt"]
+    assert json.loads(found["vsa.json"])["predicate"].get("timeVerified") == ended_at
+    assert (ended_at is None) is (run.codes[-1] < 0)
     assert (
         json.loads(found["vsa.json"])["subject"] == json.loads(found["statement.json"])["subject"]
     )
@@ -134,6 +150,41 @@ def test_an_archived_run_is_bundled_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
 
 
+def test_a_torn_last_line_is_taken_as_it_is(runs: Runs, tmp_path: Path) -> None:
+    """A kill may leave one: it is no event, and the chain ends before it."""
+    shutil.copytree(runs("killed"), tmp_path / "copy")
+    path = tmp_path / "copy" / "out" / EVENTS
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"seq": 99, "at": "20')
+    found = bundled(tmp_path / "copy", tmp_path / "b")
+    assert found[EVENTS] == path.read_bytes()
+    lines = whole.splitlines()
+    chain = {"lastSeq": len(lines), "head": sha256(lines[-1])}
+    assert predicate_in(found)["chain"] == chain
+
+
+def test_many_invocations_are_bundled_with_the_old_ones(tmp_path: Path) -> None:
+    """The file of old invocations is a member, up to where it is the run's."""
+    state = str(tmp_path / "state")
+    words = f"""
+import os
+os.environ["XDG_STATE_HOME"] = {state!r}
+from fsm_orchestrator import RunConfig, StageGiven, resume, run
+given = dict(output_directory="out", gates={{"policy": "allow", "ci": "success"}})
+run(RunConfig(**given))
+for number in range(34):
+    status = ("missing", "changes_requested")[number % 2]
+    resume(RunConfig(output_directory="out", gates={{"review": status}}))
+"""
+    subprocess.run([sys.executable, "-c", words], cwd=tmp_path, check=True)
+    side = tmp_path / "out" / INVOCATIONS
+    data = side.read_bytes()
+    side.write_bytes(data + b'{"invocation":')
+    found = bundled(tmp_path, tmp_path / "b")
+    assert found[INVOCATIONS] == data
+    assert predicate_in(found)["invocations"][0]["number"] > 1
+
+
 def test_logs_are_left_out_where_they_are_not_wanted(runs: Runs, tmp_path: Path) -> None:
     """The statement says so."""
     found = bundled(runs("done"), tmp_path / "b", "--without-logs")
@@ -168,6 +219,7 @@ def test_values_of_variables_are_in_no_member(secretive: Path, tmp_path: Path) -
     assert said["stages"][0]["environment"] == ["MODE", "TOKEN"]
     config = json.loads(found["config.json"])["stages"]["manager"]
     assert (config["env_keys"], config["secret_keys"]) == (["MODE"], ["TOKEN"])
+    assert not {"env_digests", "secret_digests", "hidden"} & config.keys()
     for data in found.values():
         assert b"open-sesame" not in data
         assert b"value-of-a-setting" not in data
@@ -182,19 +234,39 @@ def test_an_artifact_with_a_secret_is_not_given_away(
     assert ended.code == code, ended.stderr
     assert (tmp_path / "b").exists() is (code == 0)
     if code:
-        assert f"{secretive}/a holds the value of a secret of the run" in ended.stderr
+        assert f"{secretive}/a holds the value of TOKEN, a secret of the run" in ended.stderr
 
 
-def test_files_of_others_are_left_out_and_named(tmp_path: Path) -> None:
-    """Links, FIFOs and foreign names among the run's files are not followed and not taken."""
-    out = OUTCOMES["waiting"].make(tmp_path)
+def test_files_of_others_are_left_out_and_named(runs: Runs, tmp_path: Path) -> None:
+    """Links, FIFOs, and what the record knows nothing of: a stage may have put it there."""
+    shutil.copytree(runs("waiting"), tmp_path / "copy")
+    out = tmp_path / "copy" / "out"
     (out / "evidence").mkdir()
     (out / "logs").mkdir()
     (out / "evidence" / "policy.1.json").symlink_to("/etc/passwd")
-    os.mkfifo(out / "logs" / "manager.9.stdout.log")
-    (out / "logs" / "notes.txt").write_text("mine")
-    ended = bundle(tmp_path, tmp_path / "b")
-    assert ended.code == 0, ended.stderr
-    line = "evidence/policy.1.json, logs/manager.9.stdout.log, logs/notes.txt"
-    assert f"! not the run's, and left out: {line}" in " ".join(ended.stdout.split())
-    assert not {one.strip() for one in line.split(",")} & members(tmp_path / "b").keys()
+    os.mkfifo(out / "logs" / "gate.ci.1.stdout.log")
+    left = ("logs/notes.txt", "logs/manager.1.stdout.log", "evidence/other.1.json")
+    for name in (*left, "evidence/ci.1.json"):
+        (out / name).write_text("mine")
+    document = json.loads(bundle(tmp_path / "copy", tmp_path / "b", "--json").stdout)
+    assert set(document["ignored"]) == {
+        *("evidence/policy.1.json", "logs/gate.ci.1.stdout.log"),
+        *left,
+    }
+    found = members(tmp_path / "b")
+    assert not found.keys() & set(document["ignored"])
+    assert found["evidence/ci.1.json"] == b"mine"
+    shown = bundle(tmp_path / "copy", tmp_path / "b", "--force").stdout
+    assert "! left out, for the record knows nothing of it: evidence/other.1.json," in shown
+    assert "and 2 more" in " ".join(shown.split())
+
+
+def test_logs_of_attempts_alone_are_taken(runs: Runs, tmp_path: Path) -> None:
+    """Of each stage as many as the record has."""
+    shutil.copytree(runs("retries"), tmp_path / "copy")
+    logs = tmp_path / "copy" / "out" / "logs"
+    own = sorted(f"logs/{one.name}" for one in logs.iterdir())
+    for name in ("manager.3", "executor.2", "other.1"):
+        (logs / f"{name}.stdout.log").write_text("made up")
+    found = bundled(tmp_path / "copy", tmp_path / "b")
+    assert [name for name in found if name.startswith("logs/")] == own

@@ -6,7 +6,9 @@ import errno
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +17,11 @@ import pytest
 
 from fsm_orchestrator.bundle import making
 from fsm_orchestrator.bundle.making import Asked, make
+from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, UsageError
+from fsm_orchestrator.record.checkpoint_reader import load_saved
+from fsm_orchestrator.record.record_check import Finding
 from fsm_orchestrator.secrets.state_key import own_key
 from tests.bundle.bundle_cases import bundle, bundled, members
 from tests.bundle.conftest import Runs
@@ -31,6 +36,7 @@ from tests.support.command import (
     shell,
 )
 from tests.support.outcome_runs import OUTCOMES
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -49,6 +55,11 @@ def without(name: str) -> Callable[[Path], None]:
     return lambda out: (out / name).unlink()
 
 
+def _cut(path: Path, lines: int) -> None:
+    """Take away the last lines of a file, as a power cut may."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-lines]))
+
+
 class Case(NamedTuple):
     """Something that is wrong with a run, and what is said of it."""
 
@@ -63,9 +74,21 @@ WRONG = {
         *(1, "orchestrator_events.jsonl was changed (line 2 does not go on"),
     ),
     "the events are gone": Case(without(EVENTS), 1, f"cannot read {{out}}/{EVENTS}"),
+    "the last events are gone": Case(
+        lambda out: _cut(out / EVENTS, 3),
+        *(
+            1,
+            "the last 3 events of the run are not in {out}/orchestrator_events.jsonl: a power cut",
+        ),
+    ),
+    "all events are gone": Case(lambda out: _cut(out / EVENTS, 99), 1, "of the run are not in"),
     "the checkpoint was changed": Case(
         replaced(CHECKPOINT, '"started_in":"', '"started_in":"/x'),
         *(1, "orchestrator_checkpoint.json was changed"),
+    ),
+    "the checkpoint is torn": Case(
+        lambda out: os.truncate(out / CHECKPOINT, 5000),
+        *(1, "{out}/orchestrator_checkpoint.json is torn, and its run is told by the events"),
     ),
     "the checkpoint is gone": Case(without(CHECKPOINT), 2, "there is no run in {out}"),
     "the report was changed": Case(
@@ -198,6 +221,22 @@ def test_an_interrupt_leaves_nothing(
         made_in(tmp_path, out)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_asks_to_end_leaves_nothing(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int
+) -> None:
+    """Of the command: a job that is called off leaves no half of a bundle, and says by what."""
+
+    def asked(_descriptor: int, _data: bytes) -> None:
+        os.kill(os.getpid(), signum)
+        time.sleep(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(files, "write_all", asked)
+    code = run_command_line(["bundle", str(out), str(tmp_path / "made" / "b")])
+    assert code == 128 + signum
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 @pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])
 def test_a_file_that_changes_meanwhile_makes_no_bundle(
     runs: Runs, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
@@ -229,6 +268,17 @@ def test_a_file_that_changes_meanwhile_makes_no_bundle(
     said = f"cannot read {log}" if change == "gone" else f"{log} was changed while it was read"
     with pytest.raises(CommandError, match=said):
         made_in(tmp_path, tmp_path / "copy" / "out")
+
+
+def test_a_run_that_was_resumed_meanwhile_makes_no_bundle(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint that is taken is the one that all was derived from."""
+    load = load_saved
+    monkeypatch.setattr(making, "load_saved", lambda one: load(one)._replace(data=b"another"))
+    monkeypatch.setattr(making, "checked", lambda *_: Finding())
+    with pytest.raises(CommandError, match=r"checkpoint\.json was changed while it was read"):
+        made_in(tmp_path, out)
 
 
 def test_a_run_that_begins_meanwhile_makes_no_bundle(

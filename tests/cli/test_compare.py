@@ -103,6 +103,18 @@ def test_archived_run_is_compared_by_its_path_or_as_the_one_before(cwd: Path) ->
     assert told["executor", "command"][1] == ["/bin/sh", "-c", "exit 0"]
 
 
+def test_bundle_is_compared_like_the_run_that_it_is_of(cwd: Path, tmp_path: Path) -> None:
+    """Nothing differs between a run and its bundle; one that was cut is no run."""
+    path = tmp_path / "mon.fsmbundle"
+    assert orchestrate("bundle", "mon", str(path), cwd=cwd).code == 0
+    assert compared("mon", str(path), cwd=cwd).code == 0
+    assert compared(str(path), "tue", cwd=cwd).code == 1
+    path.write_bytes(path.read_bytes()[:-1])
+    ended = compared(str(path), "tue", cwd=cwd)
+    assert ended.code == 2
+    assert "broken at archive" in ended.stderr
+
+
 def test_json_is_as_published(cwd: Path) -> None:
     """The schema holds for it, and it says the same as the exit code."""
     validator = validator_of(SchemaName.COMPARISON)
@@ -113,8 +125,7 @@ def test_json_is_as_published(cwd: Path) -> None:
         assert (ended.code, document["is_same"]) == (code, code == 0)
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+@pytest.mark.parametrize(("columns", "locale"), [(80, "C.UTF-8"), (120, "C")])
 def test_screen_fits(cwd: Path, columns: int, locale: str) -> None:
     """No line is wider than the terminal but one that is a single word; ASCII where need be."""
     lines = seen("compare", "mon", "tue", cwd=cwd, columns=columns, LC_ALL=locale)

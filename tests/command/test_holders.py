@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,20 @@ def test_program_that_uses_the_library_says_what_it_hears(
     assert ended.code == 0, ended.stderr
     printed, _ = host.communicate(timeout=PATIENCE_SECONDS)
     assert (host.returncode, printed) == (0, "failed and the host works on\n")
+
+
+def test_program_that_is_suspended_is_not_let_go_on(
+    tmp_path: Path, host: subprocess.Popen[str]
+) -> None:
+    """It is no business of `stop`, which says how; once it goes on, it hears."""
+    host.send_signal(signal.SIGSTOP)
+    ended = orchestrate("stop", "out", "--wait-ms", "300", cwd=tmp_path)
+    assert ended.code == 1
+    assert "which is suspended" in ended.stderr
+    assert f"kill -CONT {host.pid}" in ended.stderr
+    host.send_signal(signal.SIGCONT)
+    assert orchestrate("stop", "out", cwd=tmp_path).code == 0
+    host.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_command_says_that_it_is_one_and_is_stopped(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`status` of very many runs: written as they are looked at, no more kept than a batch of them."""
+"""`status` of very many runs: counted, sorted, narrowed, and no more kept than their lines."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from fsm_orchestrator.cli import console, run_list
-from fsm_orchestrator.cli.run_list import BATCH_RUNS, write_list
+from fsm_orchestrator.cli.run_changes import ChangeLines
+from fsm_orchestrator.cli.run_list import BATCH_RUNS, Asked, write_list
 from fsm_orchestrator.cli.style import plain
+from fsm_orchestrator.inspection.many_runs import Changes
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.run_directories import run_directories
+from fsm_orchestrator.inspection.selecting import Selection
+from fsm_orchestrator.model.listing import Order
 from fsm_orchestrator.stages.output_files import latest_logs
+from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.text.hidden import HIDDEN
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 from tests.support.command import (
     CHECKPOINT,
@@ -35,13 +43,13 @@ BATCH: Final = 3
 
 
 class Reader:
-    """A stream of the result that is no terminal; its reader goes away after some writes."""
+    """A stream of the result; its reader goes away after some writes."""
 
-    def __init__(self, writes_max: int = 1000) -> None:
+    def __init__(self, writes_max: int = 1000, width: int | None = None) -> None:
         self.pieces: list[str] = []
         self.writes_max = writes_max
-        self.is_terminal = False
-        self.width = 80
+        self.is_terminal = width is not None
+        self.width = width or 80
 
     @property
     def is_broken(self) -> bool:
@@ -57,81 +65,182 @@ class Reader:
         self.write(text)
 
 
-@pytest.fixture
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that are looked at, by name: the 5th stands in a long state, the 8th is broken."""
-    names: list[str] = []
-
-    def look(_directory: Path, name: str) -> RunOverview:
-        names.append(name)
-        trouble = "cannot be read" if name == "run-8" else None
-        standing = None if trouble else Standing.FAILED if name == "run-5" else Standing.DONE
-        stage = "a_stage_with_a_long_name" if name == "run-5" else "fix"
-        return RunOverview(
-            output_directory=name, standing=standing, stage=stage, attempt=1, trouble=trouble
-        )
-
-    monkeypatch.setattr(run_list, "overview_of", look)
-    monkeypatch.setattr(run_list, "BATCH_RUNS", BATCH)
-    return names
+def run(number: int, standing: Standing | None = Standing.DONE, **more: Any) -> RunOverview:
+    """A run of a list."""
+    at = f"2026-01-01T00:00:{number % 60:02}.000Z"
+    trouble = "cannot be read" if standing is None else None
+    known: dict[str, Any] = {"since": at, "started_at": at, "finished_at": at, "trouble": trouble}
+    return RunOverview(f"runs/run-{number}", standing=standing, **known | more)
 
 
-def written(
-    monkeypatch: pytest.MonkeyPatch, reader: Reader, number: int, *, as_json: bool = False
+def listed(
+    monkeypatch: pytest.MonkeyPatch,
+    reader: Reader,
+    runs: Iterable[RunOverview],
+    asked: Asked | None = None,
+    *,
+    as_json: bool = False,
 ) -> ExitCode:
-    """Write the list of so many runs; what it comes to."""
+    """Write the list; what it comes to."""
     monkeypatch.setattr(console, "stdout", lambda: reader)
-    named = ((f"run-{one}", Path(f"run-{one}")) for one in range(1, number + 1))
-    return write_list(named, as_json=as_json)
+    monkeypatch.setattr(run_list, "BATCH_RUNS", BATCH)
+    return write_list(runs, Asked(parent="runs") if asked is None else asked, as_json=as_json)
 
 
-def test_batch_is_written_before_the_next_is_looked_at(
-    looked_at: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Under one head; columns and marks never move back to the left."""
-    seen: list[int] = []
-
-    class Noting(Reader):
-        def show(self, text: str) -> None:
-            seen.append(len(looked_at))
-            self.write(text)
-
-    reader = Noting()
-    assert written(monkeypatch, reader, 10) is ExitCode.FAILED
-    assert seen == [3, 6, 9, 10]
-    lines = "".join(reader.pieces).splitlines()
-    assert len(lines) == 11
-    assert lines[0].split()[:2] == ["run", "in"]
-    starts = [line.index("fix") for line in lines if "fix" in line]
-    assert starts == sorted(starts)
-    reasons = [line.index("cannot") for line in lines if "cannot" in line]
-    long_one = next(line for line in lines if "a_stage" in line)
-    assert reasons[0] > long_one.index("a_stage_with_a_long_name") + len("a_stage_with_a_long_name")
-
-
-def test_nothing_more_is_looked_at_once_the_reader_is_gone(
-    looked_at: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it has read was all that it asked for."""
-    assert written(monkeypatch, Reader(writes_max=1), 1000) is ExitCode.DONE
-    assert len(looked_at) == BATCH
-    looked_at.clear()
-    assert written(monkeypatch, Reader(writes_max=2), 1000, as_json=True) is ExitCode.DONE
-    assert len(looked_at) == 2
-
-
-@pytest.mark.parametrize("number", [1, 2, 7])
-def test_json_is_one_document_however_many_runs(
-    number: int, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Indented as everywhere, and each run is written when it is known."""
+def test_worst_is_first_under_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest before older ones that stand alike; in batches under one head, in line."""
+    stand = [Standing.DONE, Standing.WORKING, Standing.FAILED, None, Standing.BLOCKED]
+    runs = [run(one, stand[one % 5]) for one in range(1, 11)]
     reader = Reader()
-    assert written(monkeypatch, reader, number, as_json=True) is ExitCode.DONE
+    assert listed(monkeypatch, reader, runs) is ExitCode.FAILED
+    counts, *lines = "".join(reader.pieces).splitlines()
+    assert counts == (
+        "10 runs in runs:  ✗ 2 unreadable  ✗ 2 failed  ! 2 blocked  → 2 working  ✓ 2 done"
+    )
+    names = [line.split()[1] for line in lines[1:]]
+    assert names == [f"run-{one}" for one in (8, 3, 7, 2, 9, 4, 6, 1, 10, 5)]
+    assert len({line.index(word) for line in lines[3:] for word in (line.split()[2],)}) == 1
+    assert len(reader.pieces) == 2 + 4
+
+
+ENDS: Final = {1: "00:02", 2: "59:00", 3: "00:20"}
+ORDERS: Final = {
+    Order.NAME: ["run-1", "run-2", "run-3"],
+    Order.NEWEST: ["run-3", "run-2", "run-1"],
+    Order.OLDEST: ["run-1", "run-2", "run-3"],
+    Order.LONGEST: ["run-2", "run-3", "run-1"],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_list_is_sorted_as_asked(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, by since when they stand there, by how long they took; as text and as JSON."""
+    ends = {one: f"2026-01-01T00:{minute}.000Z" for one, minute in ENDS.items()}
+    runs = [run(one, finished_at=ends[one]) for one in (2, 3, 1)]
+    reader, as_json = Reader(), Reader()
+    asked = Asked(order=order, parent="runs")
+    assert listed(monkeypatch, reader, runs, asked) is ExitCode.DONE
+    listed(monkeypatch, as_json, runs, asked, as_json=True)
+    assert [line.split()[1] for line in "".join(reader.pieces).splitlines()[2:]] == ORDERS[order]
+    told = json.loads("".join(as_json.pieces))["runs"]
+    assert [one["name"] for one in told] == ORDERS[order]
+
+
+def test_only_what_is_asked_for_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By standing, by since when, by name; what is at work is never too old."""
+    runs = [run(1), run(2, Standing.FAILED), run(30, Standing.FAILED), run(4, Standing.WORKING)]
+    since = datetime.fromisoformat("2026-01-01T00:00:20Z")
+    cases = {
+        Selection(): [2, 30, 4, 1],
+        Selection(frozenset({Standing.FAILED})): [2, 30],
+        Selection(frozenset({Standing.FAILED, Standing.DONE}), since): [30],
+        Selection(since=since): [30, 4],
+        Selection(names=("run-[0-9]",)): [2, 4, 1],
+        Selection(names=("*-1", "*-4")): [4, 1],
+        Selection(frozenset({None})): [],
+    }
+    for selection, expected in cases.items():
+        reader = Reader()
+        listed(monkeypatch, reader, runs, Asked(selection))
+        head, *lines = "".join(reader.pieces).splitlines()
+        names = [line.split()[1].removeprefix("runs/run-") for line in lines[1:]]
+        assert sorted(map(int, names)) == sorted(expected)
+        number = len(expected)
+        assert head.startswith(f"{number} of 4 runs" if number < 4 else "4 runs:")
+
+
+def test_monitor_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 where a run that is listed stands as it must not; what cannot be read never may."""
+    failed = frozenset({Standing.FAILED})
+    cases = [
+        ([run(1)], failed, ExitCode.DONE),
+        ([run(1), run(2, Standing.FAILED)], failed, ExitCode.FAILED),
+        ([run(1), run(2, Standing.FAILED)], frozenset({Standing.BLOCKED}), ExitCode.DONE),
+        ([run(1), run(2, Standing.FAILED)], frozenset(), ExitCode.DONE),
+        ([run(1, None)], failed, ExitCode.FAILED),
+        ([run(1, trouble="the checkpoint is believed")], frozenset(), ExitCode.FAILED),
+        ([], failed, ExitCode.DONE),
+    ]
+    for runs, failing, code in cases:
+        for as_json in (False, True):
+            asked = Asked(failing=failing)
+            assert listed(monkeypatch, Reader(), runs, asked, as_json=as_json) is code
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_columns_use_the_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is longer; what there is of a reason is as long as there is room for."""
+    reason = "manager: " + "cannot reach the database at all " * 5
+    runs = [
+        run(1, Standing.FAILED, reason=reason),
+        run(2, Standing.NOT_CLOSABLE, reason=reason),
+        run(3),
+        RunOverview(f"runs/{'a-name-that-goes-on-' * 4}", standing=Standing.DONE),
+    ]
+    reader = Reader(width=width)
+    listed(monkeypatch, reader, runs)
+    lines = "".join(reader.pieces).splitlines()
+    assert max(map(cells, lines)) <= width
+    failed = next(line for line in lines if "run-1" in line)
+    assert failed.endswith("…")
+    assert len(failed) > width - 15
+    if width > 40:
+        assert len(failed.partition("manager:")[2]) >= 6
+    whole = Reader()
+    listed(monkeypatch, whole, runs)
+    assert reason.strip() in "".join(whole.pieces)
+
+
+def test_hostile_words_stay_in_their_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line breaks, tabs, controls and wide characters move nothing, in a name or in a reason."""
+    words = "a\nb\tc\x1b[2J\u202e" + "漢" * 60
+    runs = [
+        run(1, Standing.FAILED, reason=words),
+        run(2, Standing.WORKING, last_line=words),
+        RunOverview(f"runs/{words}", trouble=words),
+    ]
+    reader = Reader(width=80)
+    listed(monkeypatch, reader, runs)
+    lines = "".join(reader.pieces).splitlines()
+    assert len(lines) == 5
+    assert max(map(cells, lines)) <= 80
+    assert HIDDEN.search("".join(lines)) is None
+    plain_lines = ChangeLines().text_of({one.name: one for one in runs}, Changes((), (), (words,)))
+    assert len(plain_lines.splitlines()) == 5
+    assert HIDDEN.search(plain(plain_lines).replace("\n", "")) is None
+
+
+def test_nothing_more_is_looked_at_once_the_reader_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has read was all that it asked for."""
+    looked_at: list[int] = []
+
+    def runs() -> Iterator[RunOverview]:
+        for one in range(1000):
+            looked_at.append(one)
+            yield run(one)
+
+    listed(monkeypatch, Reader(writes_max=2), runs(), as_json=True)
+    assert len(looked_at) == 2
+    reader = Reader(writes_max=4)
+    listed(monkeypatch, reader, runs())
+    assert len(reader.pieces) == 4
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 7])
+def test_json_is_one_document_however_many_runs(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Indented as everywhere, and each run is written when it is known; the counts at the end."""
+    reader = Reader()
+    runs = [run(one) for one in range(number)]
+    assert listed(monkeypatch, reader, runs, as_json=True) is ExitCode.DONE
     text = "".join(reader.pieces)
     document = json.loads(text)
-    assert [one["output_directory"] for one in document["runs"]] == looked_at
-    assert text == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    assert len(reader.pieces) == number + 1
+    assert [one["name"] for one in document["runs"]] == [one.name for one in runs]
+    assert (document["total"], document["counts"]) == (number, {"done": number} if number else {})
+    if number:
+        assert text == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    assert len(reader.pieces) == number + 2
 
 
 # Real runs
@@ -189,13 +298,13 @@ def test_cost_grows_no_faster_than_the_runs_and_memory_hardly(
 
 
 def test_first_line_may_be_all_that_is_read(more: Path) -> None:
-    """`| head -1` gets its line, and the command ends well."""
+    """`| head -1` gets the counts, and the command ends well."""
     process = subprocess.Popen(
         [*COMMAND, "status", str(more)], stdout=subprocess.PIPE, env=environment()
     )
     assert process.stdout is not None
     with process.stdout as pipe:
-        assert pipe.readline().split()[:2] == [b"run", b"in"]
+        assert pipe.readline().split()[1:3] == [b"runs", b"in"]
     assert process.wait(PATIENCE_SECONDS) == 0
 
 
@@ -211,7 +320,7 @@ def test_what_lies_beside_runs_costs_them_nothing(tmp_path: Path, original: Path
     names = [one.name for one in run_directories(runs)]
     assert names == ["linked", "run-00000", "run-00001"]
     ended = orchestrate("status", "runs", cwd=tmp_path)
-    assert (ended.code, len(ended.stdout.splitlines())) == (0, 4)
+    assert (ended.code, len(ended.stdout.splitlines())) == (0, 5)
 
 
 @pytest.mark.unprivileged
@@ -226,8 +335,8 @@ def test_directory_that_cannot_be_read_costs_a_line(tmp_path: Path, original: Pa
         for shut in (tmp_path / "shut", runs / "own"):
             shut.chmod(0o755)
     lines = ended.stdout.splitlines()
-    assert (ended.code, len(lines)) == (1, 5)
-    assert ["permission denied" in line for line in lines[1:]] == [True, True, False, False]
+    assert (ended.code, len(lines)) == (1, 6)
+    assert ["permission denied" in line for line in lines[2:]] == [True, True, False, False]
 
 
 def test_logs_of_old_attempts_are_names_only(tmp_path: Path) -> None:

@@ -150,14 +150,19 @@ def test_stages_see_which_run_they_belong_to(tmp_path: Path) -> None:
 
 
 def test_ci_like_rerun_does_not_trust_old_artifacts(tmp_path: Path) -> None:
-    """Artifacts of an earlier run do not satisfy a new one whose manager wrote none."""
+    """Artifacts of an earlier run do not satisfy a new one whose manager wrote none.
+
+    Those in OUT are in the archive by then, with their run.
+    """
     make_stand_ins(tmp_path)
     assert typed(CI_LIKE, tmp_path).code == 0
     make_program(tmp_path / "target/release/auto_manager_ai", "#!/bin/sh\nexit 0\n")
     assert typed(CI_LIKE, tmp_path).code == 1
     report = assert_required_artifacts(tmp_path / "out")
     assert report["terminal_state"] == "failed"
-    assert len(report["stage_executions"][0]["stale_artifacts"]) == 2
+    assert len(report["stage_executions"][0]["missing_artifacts"]) == 2
+    (archived,) = (tmp_path / "out" / "archive").iterdir()
+    assert len(list((archived / "manager").iterdir())) == 2
     assert calls(tmp_path) == ["manager", "executor"]
 
 

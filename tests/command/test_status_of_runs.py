@@ -33,26 +33,29 @@ def three_runs(cwd: Path) -> None:
 
 
 def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
-    """Each run has one line: outcome, stage, attempt, the reason; nothing is changed."""
+    """Under the counts each run has one line, with the reason; nothing is changed."""
     three_runs(tmp_path)
     before = tree_of(tmp_path)
     ended = orchestrate("status", "runs", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     assert tree_of(tmp_path) == before
-    _, done, blocked, failed = ended.stdout.splitlines()
-    assert re.fullmatch(r"✓ runs/a-done +done +\S+ +executor 1", done)
-    assert re.match(r"! runs/b-blocked +waiting +\S+ +- +waits for policy, ci and review", blocked)
+    counts, _, failed, blocked, done = ended.stdout.splitlines()
+    assert counts == "3 runs in runs:  ✗ 1 failed  ! 1 waiting  ✓ 1 done"
     assert re.fullmatch(
-        r"✗ runs/c-failed +failed +\S+ +manager 1 +manager: exited with code 1: broken", failed
+        r"✗ c-failed +failed +\S+ +\S+ +manager: exited with code 1: broken", failed
     )
+    assert re.fullmatch(r"! b-blocked +waiting +\S+ +\S+ +waits for policy, ci and review", blocked)
+    assert re.fullmatch(r"✓ a-done +done +\S+ +\S+", done)
 
 
-def test_status_of_several_directories_keeps_their_order(tmp_path: Path) -> None:
-    """Runs that are named one by one come in the order in which they were named."""
+def test_several_directories_are_one_list(tmp_path: Path) -> None:
+    """Runs that are named one by one are shown as they were named, the worst first."""
     three_runs(tmp_path)
-    names = ["runs/c-failed", "runs/a-done"]
+    names = ["runs/a-done", "runs/c-failed"]
     ended = orchestrate("status", *names, cwd=tmp_path)
-    assert [line.split()[1] for line in ended.stdout.splitlines()[1:]] == names
+    assert [line.split()[1] for line in ended.stdout.splitlines()[2:]] == names[::-1]
+    told = json.loads(orchestrate("status", *names, "--json", cwd=tmp_path).stdout)
+    assert [one["output_directory"] for one in told["runs"]] == names
 
 
 def test_status_of_many_as_json(tmp_path: Path) -> None:
@@ -74,10 +77,10 @@ def test_run_that_cannot_be_read_is_told_among_the_others(tmp_path: Path) -> Non
     (tmp_path / "runs" / "a-done" / REPORT).write_text("{")
     ended = orchestrate("status", "runs", cwd=tmp_path)
     assert ended.code == 1
-    _, spoilt, blocked, _ = ended.stdout.splitlines()
-    assert re.match(r"✗ runs/a-done +unreadable ", spoilt)
+    _, _, spoilt, failed, _ = ended.stdout.splitlines()
+    assert re.match(r"✗ a-done +unreadable ", spoilt)
     assert "cannot read" in spoilt
-    assert " waiting " in blocked
+    assert " failed " in failed
 
 
 def test_killed_and_working_runs_are_told_apart(tmp_path: Path) -> None:
@@ -88,9 +91,9 @@ def test_killed_and_working_runs_are_told_apart(tmp_path: Path) -> None:
         ended = orchestrate("status", "out", "copy", cwd=tmp_path)
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE_SECONDS)
-    _, first, second = ended.stdout.splitlines()
-    assert re.search(r"working: manager .* manager 1 +go$", first)
-    assert " interrupted " in second
+    _, _, first, second = ended.stdout.splitlines()
+    assert re.search(r"copy +interrupted .* which was elsewhere then: go$", first)
+    assert re.search(r"out +working .* manager 1, \d+s of 30s: go$", second)
 
 
 def test_every_screen_names_a_standing_alike(tmp_path: Path) -> None:
@@ -102,7 +105,7 @@ def test_every_screen_names_a_standing_alike(tmp_path: Path) -> None:
     words = "done, but not ready to close"
     assert f"{words}: " in orchestrate("status", "out", cwd=tmp_path).stdout.splitlines()[0]
     assert orchestrate("explain", "out", cwd=tmp_path).stdout.startswith(f"! {words}: ")
-    several = orchestrate("status", "out", "out", cwd=tmp_path).stdout.splitlines()[1:]
+    several = orchestrate("status", "out", "out", cwd=tmp_path).stdout.splitlines()[2:]
     assert [re.split("  +", line)[1] for line in several] == [words, words]
     page = orchestrate("report", "out", "--html", "-", cwd=tmp_path).stdout
     assert re.search(rf"<h1>.*{words.capitalize()}</h1>", page)

@@ -19,9 +19,11 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator import Interrupts, Report, RunConfig, StageGiven, run
-from fsm_orchestrator.disk import stop_request
+from fsm_orchestrator.disk import files, stop_request
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.engine.stop_hearing import StopHearing
+from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.inspection.stopping import stop_run
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.command import COMMAND, events_of, orchestrate, read_json
@@ -302,6 +304,35 @@ def test_another_users_request_is_not_believed(
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
         assert hearing.look() == ()
     assert "another user's" in (hearing.doubt() or "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away, as root alone may")
+def test_root_asks_as_the_user_whose_run_it_is(home: HeldDirectory) -> None:
+    """Whom alone that run believes; what it asks of its own runs stays its own."""
+    hearing = StopHearing(home)
+    os.chown(home.path / LOCK, 4711, 4712)
+    with stop_request.asking(home.path, hearing.hears, times=1):
+        status = (home.path / STOP).stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4711, 4712, 0o600)
+
+
+def test_directory_that_takes_no_request_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to do about it; the run goes on."""
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with working(tmp_path, script=WAITS) as one:
+        monkeypatch.setattr(files, "make_new", full)
+        with pytest.raises(CommandError, match=r"asked by a file there: no space left") as refusal:
+            stop_run(tmp_path / "out", wait_ms=1000, at_once=False)
+        assert "make that directory writable" in refusal.value.remedy
+        monkeypatch.undo()
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        (tmp_path / "go").touch()
+        assert one.ended().exit_code == 0
 
 
 FORGES: Final = """

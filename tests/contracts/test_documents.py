@@ -20,8 +20,8 @@ FOLLOWED = [
     *(
         DOCS / f"{name}.md"
         for name in (
-            *("agents", "ci", "fleet", "glossary", "performance", "python"),
-            "verification",
+            *("agents", "ci", "fleet", "glossary", "notifications", "performance", "python"),
+            *("serve", "verification"),
         )
     ),
 ]
@@ -91,8 +91,19 @@ def test_settings_files_pass_the_check(page: Path, tmp_path: Path) -> None:
 def test_every_job_types_what_the_page_has_tried() -> None:
     """Each script that the job of docs/ci.md starts is started in the session of the page."""
     page = (DOCS / "ci.md").read_text()
-    (job,) = [found["text"] for found in BLOCK.finditer(page) if found["kind"] == "yaml"]
+    job = next(found["text"] for found in BLOCK.finditer(page) if found["kind"] == "yaml")
     run = re.findall(r"^ *(?:- )?run: (.*)$", job, re.MULTILINE)
     ours = [line for line in run if line.startswith("ci/")]
     assert ours
     assert [one for one in ours if not re.search(rf"^(\$ |  ){one}$", page, re.MULTILINE)] == []
+
+
+def test_parts_of_files_are_theirs() -> None:
+    """What docs/ci.md shows of an example's file is in it, as it stands."""
+    blocks = BLOCK.finditer((DOCS / "ci.md").read_text())
+    shown = [(one["note"], one["text"]) for one in blocks if one["note"]]
+    parts = {note: text for note, text in shown if note.startswith("part of: ")}
+    assert len(parts) >= 5
+    for note, text in parts.items():
+        file = ROOT / "examples" / "ci" / note.removeprefix("part of: ")
+        assert text in file.read_text(), f"{file} has no longer what docs/ci.md shows of it"

@@ -20,6 +20,7 @@ OPENS: Final = frozenset(
 ALLOWED: Final = {
     "approvals/signing.py": "its own scratch files",
     "approvals/verifying.py": "its own scratch files",
+    "bundle/signature_links.py": "its own scratch files",
     "cli/commands/completion.py": "scripts of this package",
     "cli/commands/init.py": "files of this package",
     "cli/console.py": "the terminal",
@@ -34,6 +35,9 @@ ALLOWED: Final = {
     "gates/sources/signatures.py": "its own scratch files",
     "inspection/watching.py": "/proc",
     "lifecycle/source.py": "lifecycles of this package",
+    "notices/webhook.py": "no file: an address, over the network",
+    "retention/contents.py": "/proc",
+    "retention/removing.py": "directories by name alone, below one that is locked",
     "processes/ancestry.py": "/proc",
     "processes/executable_file.py": "programs, looked at before: regular files",
     "processes/freezing.py": "/proc",
@@ -53,6 +57,7 @@ ALLOWED: Final = {
     "selftest/checks.py": "its own scratch files",
     "selftest/freshness.py": "its own scratch files",
     "selftest/sweep.py": "its own scratch files",
+    "web/pages.py": "templates and scripts of this package",
     "stages/artifacts.py": "artifacts, looked at before: regular files, links to them too",
 }
 

@@ -53,6 +53,7 @@ def test_table_of_the_guide_loads(tmp_path: Path) -> None:
 INSIDE: Final = "tests/command/test_from_inside.py::"
 PLANTED: Final = "tests/command/test_planted_code.py::"
 CAGE: Final = "tests/processes/test_cage.py::"
+STOP: Final = "tests/command/test_stop_in_a_program.py"
 SHOWN_BY: Final = {
     "outlive its run": ["tests/processes/test_containment.py"],
     "signal or kill the keeper": [
@@ -62,6 +63,9 @@ SHOWN_BY: Final = {
     "trace the keeper": ["tests/processes/test_shut_processes.py::test_their_insides_are_closed"],
     "read the environment": ["tests/processes/test_shut_processes.py", CAGE],
     "replace the lock file": ["tests/command/test_lock_file.py"],
+    "ask for the end of its run": [
+        f"{STOP}::test_stage_that_asks_for_the_end_of_its_run_is_not_believed"
+    ],
     "change checkpoint or report": [
         "tests/command/test_tampering.py::test_what_a_stage_writes_is_not_believed"
     ],

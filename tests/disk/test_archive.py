@@ -37,6 +37,7 @@ def earlier_run(tmp_path: Path) -> dict[str, bytes]:
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
     held = tree_of(tmp_path / "out")
     held.pop("orchestrator.lock")
+    assert held.pop(".gitignore") == b"*\n"
     assert {REPORT, CHECKPOINT, EVENTS} < held.keys()
     assert len(held) == 9
     return held

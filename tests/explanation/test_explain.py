@@ -144,12 +144,12 @@ def test_refused_resume_is_explained_from_its_report(tmp_path: Path) -> None:
 
 
 def test_earlier_run_is_explained_and_not_resumed(tmp_path: Path) -> None:
-    """An archived run says why it ended, with its own files, and that it cannot go on."""
+    """An archived run says why it ended, with its own files, and that it has to be put back."""
     begun(*PASSING, *stages("echo why >&2; exit 9"), "--run-id", "first", code=1)(tmp_path)
     begun(*PASSING, *stages(), "--run-id", "second", code=0)(tmp_path)
     screen, explanation = explained(tmp_path, "--run-id", "first")
     assert explanation.run_id == "first"
-    assert explanation.next_step.words is None
+    assert explanation.next_step.words == ("fsm-orchestrator", "restore", "out", "first")
     assert "out/archive/first/logs/manager.1.stderr.log" in screen
     assert "| why" in screen
     assert orchestrate("explain", "out", "--run-id", "third", cwd=tmp_path).code == 2

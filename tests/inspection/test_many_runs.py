@@ -132,6 +132,8 @@ def test_run_at_work_is_followed(
         assert (stage_now.doing, stage_now.limit_ms) == (Doing.RUNNING, 50_000)
         assert row.holder is not None
         assert row.holder.pid == process.pid
+        wait_until(lambda: '"pid":null' not in (tmp_path / "out" / CHECKPOINT).read_text())
+        many.look()
         read.clear()
         (tmp_path / "more").write_text("")
         wait_until(lambda: any(one.last_line == "more" for one in many.look().rows))
@@ -139,6 +141,9 @@ def test_run_at_work_is_followed(
         os.kill(process.pid, signal.SIGSTOP)
         wait_until(lambda: many.look().rows)
         assert many.rows[f"{tmp_path.name}/out"].standing is Standing.SUSPENDED
+        os.kill(process.pid, signal.SIGCONT)
+        wait_until(lambda: many.look().rows)
+        assert many.rows[f"{tmp_path.name}/out"].standing is Standing.WORKING
         os.kill(process.pid, signal.SIGKILL)
         process.wait(PATIENCE_SECONDS)
         wait_until(lambda: many.look().rows)
@@ -224,7 +229,8 @@ def test_events_are_believed_no_further_than_needed(tmp_path: Path) -> None:
         {**base, "event": []},
         {**good, "stage": "../x"},
         {**good, "stage": "\x1b[2J"},
-        {**good, "at": "now"},
+        {**good, "stage": "e", "at": "now"},
+        {**good, "stage": "f", "at": "2026-99-99T99:99:99.999Z"},
         {**good, "stage": "b", "timeout_ms": True, "attempt": "x"},
         {**good, "event": "stage.retrying", "stage": "c", "wait_ms": 10**40},
         {**good, "event": "verification.started", "stage": "d"},

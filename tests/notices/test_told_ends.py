@@ -17,6 +17,8 @@ import pytest
 
 from fsm_orchestrator import Interrupts, Report, RunConfig, StageGiven, UsageError, resume, run
 from fsm_orchestrator.constants import NOTICES_FILE
+from fsm_orchestrator.engine.enter_stage import EnterStage
+from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.notices.told import SIZE_BYTES_MAX, told_of, untold_of
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.support.patience import wait_until
@@ -158,10 +160,10 @@ def test_interruption_is_told_and_a_second_request_ends_the_telling() -> None:
 
 def test_same_standing_is_told_once_and_another_again(receiver: Receiver) -> None:
     """A resume that leaves a run as it was tells nobody; what could not be told is told then."""
-    url = receiver.answer("/once", 503, 503, 503, 503, 200)
+    url = receiver.answer("/once", 404)
     report = refused(
         told_by("echo x >> told.count", "waiting"),
-        {"on": ["waiting"], "webhook": url, "timeout": 1},
+        {"on": ["waiting"], "webhook": url},
     )
     kept = RunConfig(output_directory="out", resume=True)
     assert len(untold_of(Path("out"), report.run_id)) == 1
@@ -277,6 +279,37 @@ def test_what_cannot_be_delivered_is_a_warning(
     assert problem in line.problem
     assert len(posts_to(receiver, path)) == posts
     assert not posts_to(receiver, "/elsewhere")
+
+
+def test_what_a_receiver_repeats_shows_neither_url_nor_secret(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer is data: it is cut, nothing in it drives a terminal, and what lets in is hidden."""
+    monkeypatch.setenv("KEY", "k3y-of-the-hook")
+    path = "/services/T0/B0/a-token-like-that"
+    said = f"no {path} with k3y-of-the-hook \x1b[31m {'x' * 500}"
+    monkeypatch.setenv("URL", receiver.answer(path, 404, said=said))
+    notice = {"on": ["waiting"], "webhook_env": "URL", "secret_env": "KEY"}
+    (line,) = untold_of(Path("out"), refused(notice).run_id)
+    assert line.problem is not None
+    assert line.problem.startswith("HTTP 404: no *** with *** ")
+    assert "\x1b" not in line.problem
+    assert len(line.problem) < 100
+
+
+def test_internal_error_is_told_as_the_failure_that_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is raised all the same, once people are told."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(EnterStage, "_begin", broken)
+    stages = {"manager": shell("exit 0"), "executor": shell("exit 0")}
+    notify = [told_by(KEEP_BODY, "failed")]
+    asked = {"output_directory": "out", "gates": PASSED, "notify": notify, "stages": stages}
+    with pytest.raises(InternalError):
+        run(RunConfig.model_validate(asked))
+    assert told("told.failed.json")["exit_code"] == 70
 
 
 def test_command_is_ended_with_all_that_it_started() -> None:

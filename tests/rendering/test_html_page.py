@@ -69,12 +69,12 @@ def test_working_run_is_shown_at_work(tmp_path: Path) -> None:
 
 
 def test_archived_run_has_its_own_page(tmp_path: Path) -> None:
-    """The page of an archived run tells that run, and that it cannot be resumed."""
+    """The page of an archived run tells that run, and how it is put back."""
     run(tmp_path, "--run-id", "first", *stages("echo one >&2; exit 3"), code=1)
     out = run(tmp_path, "--run-id", "second", *stages())
     page = page_at(out, "first")
     assert next(page.all("title")).text == "failed: run first"
-    assert not list(page.all("pre", "command"))
+    assert words(next(page.all("pre", "command"))) == "fsm-orchestrator restore out first"
     assert "Archived: a later run has taken its place." in words(page)
     assert "one" in [words(one) for one in page.all("pre", "output")]
 

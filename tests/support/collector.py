@@ -15,8 +15,6 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 
-from tests.support.patience import PATIENCE_SECONDS
-
 _KINDS: Final[dict[str, Any]] = {
     "/v1/traces": (traces.ExportTraceServiceRequest, traces.ExportTraceServiceResponse),
     "/v1/metrics": (metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse),
@@ -32,12 +30,14 @@ class Collector:
         status: the status of every answer.
         answer: the body of every answer; None for what the protocol has.
         delay_seconds: how long every answer takes.
+        refused_paths: what is answered with 400, whatever `status` says.
     """
 
     url: str = ""
     status: int = 200
     answer: bytes | None = None
     delay_seconds: float = 0.0
+    refused_paths: set[str] = field(default_factory=set)
     requests: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -76,13 +76,6 @@ class Collector:
             for metric in scope.metrics
         }
 
-    def wait_for(self, path: str, count: int = 1) -> None:
-        """Wait until so many requests have come to a path."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while sum(one == path for one, _, _ in self.requests) < count:
-            assert time.monotonic() < deadline, f"nothing came to {path}"
-            time.sleep(0.01)
-
 
 def values(attributes: Any) -> dict[str, Any]:
     """Return attributes by their keys."""
@@ -107,15 +100,16 @@ def collecting() -> Iterator[Collector]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             request, answer = _KINDS[self.path]
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            collector.requests.append((self.path, request.FromString(body), headers))
             time.sleep(collector.delay_seconds)
             said = answer().SerializeToString() if collector.answer is None else collector.answer
-            self.send_response(collector.status)
+            is_refused = self.path in collector.refused_paths
+            self.send_response(400 if is_refused else collector.status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
-            headers = {key.lower(): value for key, value in self.headers.items()}
-            collector.requests.append((self.path, request.FromString(body), headers))
 
         def log_message(self, *_: Any) -> None:
             pass

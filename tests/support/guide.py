@@ -41,6 +41,7 @@ def settled(text: str) -> str:
     text = TIME.sub("2026-11-22T10:21:16.150Z", text)
     text = re.sub(r"\b(process|pid)( +)\d+( on \S+?(?=,))?", r"\1\g<2>4711", text)
     text = re.sub(r"\b\d+ MiB of memory", "10 MiB of memory", text)
+    text = re.sub(r"\b\d+(\.\d)? kB\b", "36 kB", text)
     text = re.sub(r"wrote (\S+): \d+ bytes", r"wrote \1: 40000 bytes", text)
     return TOOK.sub("3 ms", text)
 
@@ -79,15 +80,18 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
     return "".join(seen)
 
 
-def follow(guide: Path) -> None:
-    """Do every command and every edit of a document, in its order, in a directory of their own."""
+def follow(guide: Path, varying: re.Pattern[str] | None = None) -> None:
+    """Do every command and every edit of a document, in its order, in a directory of their own.
+
+    `varying` is what else differs in the outputs of this document from run to run.
+    """
     with tempfile.TemporaryDirectory() as above:  # a short name: screens are cut at their width
         directory = Path(above, "work").resolve()
         directory.mkdir()
-        _follow(guide, directory)
+        _follow(guide, directory, varying)
 
 
-def _follow(guide: Path, directory: Path) -> None:
+def _follow(guide: Path, directory: Path, varying: re.Pattern[str] | None) -> None:
     text, rewritten, last_output, printed = guide.read_text(), "", 0, None
     _python_command(directory.parent)
     for found in BLOCK.finditer(text):
@@ -107,7 +111,10 @@ def _follow(guide: Path, directory: Path) -> None:
         elif kind == "python":
             printed = output_of(block, directory)
         if now is not None:
-            is_same = comparable(settled(now)) == comparable(settled(block))
+            shown, said = now, block
+            if varying is not None:
+                shown, said = varying.sub("-", shown), varying.sub("-", said)
+            is_same = comparable(settled(shown)) == comparable(settled(said))
             rewritten += text[last_output : found.start("text")] + (block if is_same else now)
             last_output = found.end("text")
             assert is_same or "REWRITE_GOLDEN" in os.environ, f"seen now:\n{now}"

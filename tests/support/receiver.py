@@ -36,10 +36,15 @@ class Receiver:
         self.answers: dict[str, list[tuple[int, dict[str, str], bytes, float]]] = {}
 
     def answer(
-        self, path: str, *statuses: int, headers: dict[str, str] | None = None, wait: float = 0.0
+        self,
+        path: str,
+        *statuses: int,
+        headers: dict[str, str] | None = None,
+        wait: float = 0.0,
+        said: str = "said",
     ) -> str:
         """Have a path answer with these statuses; return its URL."""
-        self.answers[path] = [(one, headers or {}, b"said", wait) for one in statuses]
+        self.answers[path] = [(one, headers or {}, said.encode(), wait) for one in statuses]
         return self.url + path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -79,14 +79,19 @@ def started_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     asked = {"telemetry": bool(variables.pop("IS_SHOWN", ""))}
-    settings = {"manager": {"env_inherit": variables.get("INHERIT", "all")}}
-    stages = {"manager": "env > env", "executor": "true"}
+    inherit = variables.get("INHERIT", "all")
+    settings: dict[str, Any] = {"manager": {"env_inherit": inherit}}
+    if inherit == "confined":
+        confine = {"write": (str(folder / "made"),), "require": False}
+        settings = {"manager": {"env_inherit": "minimal", "confine": confine}}
+    (folder / "made").mkdir()
+    stages = {"manager": "env > made/env", "executor": "true"}
     return made(folder, stages, settings=settings, **asked)
 
 
 def variables_in(folder: Path) -> dict[str, str]:
     """What the manager of a run was told of its trace."""
-    pairs = (line.split("=", 1) for line in (folder / "env").read_text().splitlines())
+    pairs = (line.split("=", 1) for line in (folder / "made" / "env").read_text().splitlines())
     names = {"TRACEPARENT", "TRACESTATE", "BAGGAGE"}
     return {name: value for name, value in (one for one in pairs if len(one) == 2) if name in names}
 
@@ -101,7 +106,7 @@ def test_plain_run_tells_its_stages_nothing(
     assert report.warnings == ()
 
 
-@pytest.mark.parametrize("inherit", ["all", "minimal"])
+@pytest.mark.parametrize("inherit", ["all", "minimal", "confined"])
 def test_caller_s_trace_reaches_the_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inherit: str
 ) -> None:
@@ -177,10 +182,10 @@ def test_invocations_that_differ_by_their_trace_alone_are_folded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that asks again and again is one entry of the record, whoever traces it."""
-    gates = {"policy": "allow", "ci": "success"}
-    for number in range(1, 5):
+    made(tmp_path, gates={"policy": "allow", "ci": "success"})
+    for number in range(2, 5):
         monkeypatch.setenv("TRACEPARENT", f"00-{TRACE}-{number:016x}-01")
-        made(tmp_path, gates=gates, resume=number > 1)
+        assert resume(RunConfig(output_directory=tmp_path / "out")).exit_code == 3
     _, folded, last = checkpoint_of(tmp_path / "out")["invocations"]
     assert (folded["number"], folded["repeats"]["count"], last["number"]) == (2, 1, 4)
     assert last["origin"]["trace"]["parent_id"] == f"{4:016x}"

@@ -242,6 +242,28 @@ def test_gate_that_is_asked_again_waits_within_its_span(
     assert "secret" not in str(collector.requests)
 
 
+@pytest.mark.usefixtures("collector")
+def test_what_nobody_asked_for_is_sent_by_hand_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself goes the last invocation, and what was tried before; by hand all of them."""
+    made(tmp_path, gates={})
+    again = RunConfig(output_directory=tmp_path / "out", gates={"policy": "allow"})
+    resume(again)
+    notes = sent(tmp_path, Due(is_by_hand=False)).notes
+    assert [one.invocation for one in notes] == [2]
+    with monkeypatch.context() as patched:
+        patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        resume(again.model_copy(update={"gates": {"ci": "success"}}))
+        sent(tmp_path, Due(is_by_hand=False))
+    resume(again.model_copy(update={"gates": {"review": "approved"}}))
+    notes = sent(tmp_path, Due(is_by_hand=False)).notes
+    assert [(one.invocation, one.problem) for one in notes] == [(3, None), (4, None)]
+    by_hand = sent(tmp_path)
+    assert [one.invocation for one in by_hand.notes] == [1]
+    assert by_hand.taken_before == (2, 3, 4)
+
+
 def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collector) -> None:
     """Its spans have the ids that its stages were told, and end where it was seen last."""
     once = f"test $ORCHESTRATOR_ATTEMPT = 2 || kill -9 {ORCHESTRATOR_PID}"
@@ -270,5 +292,5 @@ def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collec
     assert lost.end_time_unix_nano <= first.end_time_unix_nano <= second.start_time_unix_nano
     assert {one.trace_id.hex() for one in collector.spans} == {TRACE}
     assert good.parent_span_id == second.span_id
-    assert sent(tmp_path).notes == ()
+    assert sent(tmp_path).notes == sent(tmp_path, Due(is_by_hand=False)).notes == ()
     assert sent(tmp_path).taken_before == (1, 2)

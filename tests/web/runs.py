@@ -42,7 +42,8 @@ def at_work(folder: Path, name: str = "working") -> Iterator[Path]:
     script = (
         f"tail -n +1 -f {words} & while ! test -e {end}; do sleep 0.05; done; sleep 0.3; kill $!"
     )
-    run = start(f"./runs/{name}", *PASSING, *stages(script), cwd=folder)
+    options = (*PASSING, *stages(script), "--timeout-ms", "600000")
+    run = start(f"./runs/{name}", *options, cwd=folder)
     try:
         yield words
     finally:

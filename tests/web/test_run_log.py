@@ -11,6 +11,7 @@ import pytest
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_lines import GrowingLog
+from fsm_orchestrator.web import run_events
 from fsm_orchestrator.web.run_log import END_BYTES, LINES_MAX, LOGS_MAX, LOOK_BYTES_MAX, RunLog
 from tests.support.command import PASSING, orchestrate, stages
 
@@ -53,25 +54,26 @@ def test_lines_are_masked_wherever_they_are_cut(run: Path) -> None:
     assert log.news(is_over=True) == []
 
 
-@pytest.mark.parametrize("at", range(-len(SECRET) - 2, 3))
-def test_end_of_a_log_begins_within_no_value(tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize("secret", [SECRET, "s3cr3t\nof-two-lines"], ids=["a word", "two lines"])
+def test_end_of_a_log_begins_within_no_value(tmp_path: Path, secret: str) -> None:
     """Wherever the end begins in a value, nothing of that is shown; a whole one is masked."""
-    masker, size = Masker([SECRET]), 4096
-    before = b"x" * 1000
-    after = b"y" * (size + at)
-    path = tmp_path / "log"
-    path.write_bytes(before + SECRET.encode() + after + b"\nlast " + SECRET.encode() + b"\n")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        end = GrowingLog.of_end(descriptor, size, masker, "surrogateescape")
-        texts = list[str]()
-        while data := end.chunk(descriptor):
-            texts += [text for text, _ in end.pieces(data, masker)]
-    finally:
-        os.close(descriptor)
-    shown = "".join(texts)
-    assert not any(SECRET[i : i + 3] in shown for i in range(len(SECRET) - 2))
-    assert texts[-1] == "last ***"
+    masker, size, path = Masker([secret]), 20_000, tmp_path / "log"
+    last = f"\nlast {secret}\n"
+    for into in range(-2, len(secret) + 3):
+        after = "y" * (size - len(secret) - len(last) + into)
+        path.write_text("x" * 1000 + secret + after + last)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            end = GrowingLog.of_end(descriptor, size, masker, "surrogateescape")
+            begun, texts = end.offset, list[str]()
+            while data := end.chunk(descriptor):
+                texts += [text for text, _ in end.pieces(data, masker)]
+        finally:
+            os.close(descriptor)
+        shown = "".join(texts)
+        assert not any(secret[i : i + 3] in shown for i in range(len(secret) - 2)), into
+        assert texts[-1] == "last ***"
+        assert begun <= 1000 or begun >= 1000 + len(secret)
 
 
 def test_flood_is_cut_and_said_to_be(run: Path) -> None:
@@ -144,3 +146,26 @@ def test_output_is_not_shown_where_it_cannot_be_masked(
     with pytest.raises(OrchestratorError, match="cannot show what the stages printed") as refused:
         RunLog(run)
     assert isinstance(refused.value, UsageError) == (what == "secret")
+
+
+def test_page_is_told_that_output_is_not_shown_and_when_it_is(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with what to do; it is tried again, and then shown from its end."""
+    monkeypatch.setattr(run_events, "LOG_AGAIN_SECONDS", 0.0)
+    _log(run).write_text("a line\n")
+    checkpoint = (run / "orchestrator_checkpoint.json").read_bytes()
+    events = (run / "orchestrator_events.jsonl").read_bytes()
+    for name in ("orchestrator_checkpoint.json", "orchestrator_events.jsonl"):
+        (run / name).write_text("{")
+    output = run_events.Output()
+    (refused,) = output.news(run, is_over=True)
+    assert refused.startswith(b'event: refused\ndata: {"said":"cannot show what the stages printed')
+    assert b"they are not masked" in refused
+    assert output.news(run, is_over=True) == []
+    (run / "orchestrator_checkpoint.json").write_bytes(checkpoint)
+    (run / "orchestrator_events.jsonl").write_bytes(events)
+    shown, lines = output.news(run, is_over=True)
+    assert shown == b"event: shown\ndata: {}\n\n"
+    assert b'"parts":[["a line","",""]]' in lines
+    assert output.news(run, is_over=True) == []

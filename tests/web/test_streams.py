@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.text.hidden import printable
 from tests.support.command import orchestrate, stages
 from tests.support.patience import Deadline, wait_until
 from tests.web.runs import EVIL_SHOWN, at_work, make_runs
@@ -58,13 +60,15 @@ def test_all_runs_are_told_at_first(server: Served) -> None:
     """Each with its standing, its reason and its next command; what needs a person first."""
     with server.events() as events:
         name, document = next(events)
+        rows = _rows(document)
+        while not rows["waiting"]["command"]:  # it is found beside the looks
+            rows |= _rows(_until(events, "runs"))
     assert (name, document["all"]) == ("runs", True)
-    rows = _rows(document)
     assert [*rows] == ["waiting", "failed", "done"]
     assert [row["key"] for row in document["rows"]] == document["order"]
     assert [rows[one]["group"] for one in rows] == ["person", "look", "done"]
-    assert rows["failed"]["reason"] == f"manager: exited with code 4: {EVIL_SHOWN}"
-    assert rows["waiting"]["reason"] == "waits for ci and review"
+    assert rows["failed"]["told"] == f"manager: exited with code 4: {EVIL_SHOWN}"
+    assert rows["waiting"]["told"] == "waits for ci and review"
     command = rows["waiting"]["command"]
     assert command[0] == "fsm-orchestrator"
     assert command[1].endswith("/runs/waiting")
@@ -82,14 +86,14 @@ def test_run_is_followed_to_its_end(watched: Served, moving: Path) -> None:
     with watched.events() as events:
         with at_work(moving) as words:
             seen = _until_row(events, "working", look="working", at_work=True)
-            assert seen["at_work"][0]["limit"] == "30s"
+            assert seen["at_work"][0]["limit"] == "10m"
             assert seen["at_work"][0]["stage"] == "manager"
             assert seen["at_work"][0]["doing"] == "running"
             words.write_text("the first line\n")
-            _until_row(events, "working", line="the first line")
+            _until_row(events, "working", told="the first line")
             with words.open("a") as file:
                 file.write("the second line\n")
-            _until_row(events, "working", line="the second line")
+            _until_row(events, "working", told="the second line")
         done = _until_row(events, "working", look="done")
     assert done["group"] == "done"
 
@@ -118,6 +122,34 @@ def test_run_that_is_gone_is_gone(watched: Served, moving: Path) -> None:
             assert key in _until(events, "runs")["gone"]
             assert _until(of_run, "gone") == {}
     assert watched.ask(f"run/{key}/").status == 404
+
+
+def test_odd_names_are_shown_and_asked_for(watched: Served, moving: Path) -> None:
+    """Whatever a directory is called, its run has a page, and its name is told harmlessly."""
+    orchestrate("./runs/plain", "--policy-status", "deny", *stages(), cwd=moving)
+    at = os.fsencode(moving / "runs")
+    before = b"plain"
+    names = (
+        b'a b\'s "q" <b>',
+        b"esc\x1b[31m",
+        "turned\u202e".encode(),
+        b"bad\xff",
+        b"#a?b&c",
+        b"%2e%2e",
+    )
+    with watched.events() as events:
+        for name in names:
+            os.rename(os.path.join(at, before), os.path.join(at, name))
+            before, shown = name, printable(os.fsdecode(name))
+            row = next(
+                row
+                for _, document in events
+                for row in document.get("rows", ())
+                if row["name"] == shown
+            )
+            page = watched.ask(f"run/{row['key']}/")
+            assert (page.status, b"\x1b" in page.body) == (200, False)
+    os.rename(os.path.join(at, before), os.fsencode(moving / "odd"))
 
 
 def test_output_is_told_as_it_is_printed(server: Served) -> None:

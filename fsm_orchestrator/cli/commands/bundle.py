@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -15,7 +17,7 @@ from fsm_orchestrator.bundle.statement import LogsKept
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.screen import Line, labelled, labelled_command, prose_width, shown
 from fsm_orchestrator.cli.style import Mark
-from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT
+from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SIGNAL_BASE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import UsageError
@@ -25,6 +27,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     standing_of,
 )
 from fsm_orchestrator.preparation.believing import key_for
+from fsm_orchestrator.processes.interrupts import ENDING_SIGNALS
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import counted
@@ -46,13 +49,42 @@ def bundle_command(parameters: Mapping[str, Any]) -> int:
         record_key=key_for(output, None if key_file is None else absolute(key_file)),
         may_replace=parameters["force"],
     )
-    made = make(directory, absolute(typed), asked)
+    try:
+        with _ends_tidily():
+            made = make(directory, absolute(typed), asked)
+    except _AskedToEnd as request:
+        return SIGNAL_BASE + request.signum
     out = console.stdout()
     if parameters["as_json"]:
         out.write(json_text(_document(made)) + "\n")
     else:
         out.show(shown(_lines(made, typed, prose_width(out))))
     return ExitCode.DONE
+
+
+class _AskedToEnd(BaseException):
+    """A signal has come that asks to end."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+@contextlib.contextmanager
+def _ends_tidily() -> Iterator[None]:
+    """Let other requests to end be as Ctrl-C is: what was written so far is removed."""
+
+    def end(signum: int, _frame: object) -> None:
+        raise _AskedToEnd(signum)
+
+    asking = [one for one in ENDING_SIGNALS if signal.getsignal(one) is signal.SIG_DFL]
+    try:
+        for one in asking:
+            signal.signal(one, end)
+        yield
+    finally:
+        for one in asking:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _file(typed: str, directory: Path) -> str:
@@ -119,7 +151,7 @@ def _warnings(made: Made) -> Iterator[str]:
     if made.ignored:
         names = ", ".join(map(copyable, made.ignored[:3]))
         more = f", and {len(made.ignored) - 3} more" if len(made.ignored) > 3 else ""  # noqa: PLR2004
-        yield f"not the run's, and left out: {names}{more}"
+        yield f"left out, for the record knows nothing of it: {names}{more}"
 
 
 def _document(made: Made) -> dict[str, Any]:

@@ -11,10 +11,15 @@ from fsm_orchestrator.cli.comparison_screen import comparison_lines
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import ReportError, UsageError
 from fsm_orchestrator.explanation.compared_facts import Looked
 from fsm_orchestrator.explanation.comparing import compare
-from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
+from fsm_orchestrator.inspection.inspected_run import (
+    inspect_run,
+    output_directory_of,
+    standing_of,
+)
 from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
@@ -61,11 +66,13 @@ def _before(typed: str) -> str:
 
 
 def _looked(typed: str) -> Looked:
-    """Look at the run that was typed: its directory, also one in an archive.
+    """Look at the run that was typed: its directory, also one in an archive, or its bundle.
 
     Raises:
         UsageError: there is none, or its checkpoint cannot be used.
     """
+    if os.path.isfile(typed):
+        return _looked_into(typed)
     directory = output_directory_of(typed)
     output = output_of(directory)
     try:
@@ -76,6 +83,24 @@ def _looked(typed: str) -> Looked:
         raise _not_compared(typed, str(view.trouble))
     trouble = None if view.holder is not None else view.trouble
     return Looked(str(view.directory), view.saved.as_kept, view.standing, trouble)
+
+
+def _looked_into(typed: str) -> Looked:
+    """Look at the run in a bundle, which has to be consistent."""
+    from fsm_orchestrator.bundle.known import Wanted
+    from fsm_orchestrator.bundle.opened import OpenedBundle, open_file
+    from fsm_orchestrator.bundle.verifying import verification_of
+
+    path = absolute(typed)
+    with open_file(path) as stream:
+        found, known = verification_of(OpenedBundle(stream, str(path)), Wanted())
+    if found.first_broken is not None or known.retelling is None or known.report is None:
+        raise UsageError(
+            f"cannot compare {copyable(typed)}: it is no bundle, or broken at {found.first_broken}",
+            remedy="see what is wrong with it: verify-bundle",
+        )
+    standing = standing_of(known.report, path, None)
+    return Looked(str(path), known.retelling.onward, standing)
 
 
 def _not_compared(typed: str, why: str) -> UsageError:

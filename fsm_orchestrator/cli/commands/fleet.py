@@ -18,6 +18,7 @@ from fsm_orchestrator.fleet.definition import Fleet, read_fleet
 from fsm_orchestrator.fleet.fleet import FleetOptions, run_fleet
 from fsm_orchestrator.fleet.report import FLEET_FILE, Course, FleetEntry, FleetReport
 from fsm_orchestrator.fleet.standing import Retries
+from fsm_orchestrator.model.listing import WORST_FIRST
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, described, span_ms, suggestion
@@ -26,14 +27,7 @@ from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 DIRECTORY: Final = "./fleet"
 LISTED_MAX: Final = 5
-_ORDER: Final = (
-    Standing.FAILED,
-    Standing.TIMEOUT,
-    Standing.NOT_CLOSABLE,
-    Standing.BLOCKED,
-    Standing.WAITING,
-    Standing.INTERRUPTED,
-)
+_ORDER: Final = tuple(one for one in WORST_FIRST if not one.is_held and one is not Standing.DONE)
 """Where the runs stand that are named, the worst first."""
 
 

@@ -16,13 +16,14 @@ from fsm_orchestrator.config.notice import Notice
 from fsm_orchestrator.disk.where import absolute, base_of, current_directory
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.told_ends import ToldEnd
 from fsm_orchestrator.notices.trying import Tried, try_all
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
-from fsm_orchestrator.vocabulary import ExitCode, HeldBy, ToldEnd
+from fsm_orchestrator.vocabulary import ExitCode, HeldBy
 
 
 def notify_command(parameters: Mapping[str, Any]) -> int:

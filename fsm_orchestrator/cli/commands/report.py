@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.screen import prose_width, shown
-from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.kinds import refuse_odd_place
-from fsm_orchestrator.disk.where import absolute
-from fsm_orchestrator.errors import CommandError, UsageError
+from fsm_orchestrator.cli.written import Document, write_document
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     InspectedRun,
     inspect_run,
     output_directory_of,
 )
-from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExitCode
 
 
@@ -40,9 +36,8 @@ def report_command(parameters: Mapping[str, Any]) -> int:
     output = output_directory_of(typed)
     if asked:
         (form,) = asked
-        return _written(
-            _FORMS[form](inspect_run(output, run_id), shown_path(typed)), parameters[form]
-        )
+        document = _FORMS[form](inspect_run(output, run_id), shown_path(typed))
+        return write_document(document, parameters[form])
     view, out = inspect_run(output, run_id), console.stdout()
     if parameters["as_json"] or not out.is_terminal:
         out.write(view.report.to_json().decode())
@@ -54,56 +49,27 @@ def report_command(parameters: Mapping[str, Any]) -> int:
     return _told(view)
 
 
-class _Document(NamedTuple):
-    """What is written of a run; `about` says what is good about it."""
-
-    text: str
-    about: str = ""
-    is_page: bool = False
-
-
-def _page(view: InspectedRun, typed: str) -> _Document:
+def _page(view: InspectedRun, typed: str) -> Document:
     from fsm_orchestrator.rendering.html.page import page_of
 
-    return _Document(page_of(view, typed), ", self-contained", is_page=True)
+    return Document(page_of(view, typed), ", self-contained", is_page=True)
 
 
-def _junit(view: InspectedRun, _typed: str) -> _Document:
+def _junit(view: InspectedRun, _typed: str) -> Document:
     from fsm_orchestrator.rendering.ci.junit import junit_xml
 
-    return _Document(junit_xml(view))
+    return Document(junit_xml(view))
 
 
-def _markdown(view: InspectedRun, typed: str) -> _Document:
+def _markdown(view: InspectedRun, typed: str) -> Document:
     from fsm_orchestrator.rendering.ci.markdown import markdown_of
 
-    return _Document(markdown_of(view, typed))
+    return Document(markdown_of(view, typed))
 
 
-_FORMS: Final[Mapping[str, Callable[[InspectedRun, str], _Document]]] = {
+_FORMS: Final[Mapping[str, Callable[[InspectedRun, str], Document]]] = {
     "html": _page,
     "junit": _junit,
     "markdown": _markdown,
 }
 """The forms that are written to a file, by the option that asks for them."""
-
-
-def _written(document: _Document, named: str) -> int:
-    """Write a document to the file named, or to stdout."""
-    out = console.stdout()
-    if named == "-":
-        out.write(document.text)
-        return ExitCode.DONE
-    content = document.text.encode()
-    try:
-        refuse_odd_place(absolute(named))
-        files.replace_file(absolute(named), content, mode=0o600)
-    except OSError as error:
-        raise CommandError(
-            f"cannot write {copyable(named)}: {files.reason(error)}",
-            remedy="name a file in a directory that you may write to",
-        ) from error
-    out.write(f"wrote {copyable(named)}: {len(content)} bytes{document.about}\n")
-    if document.is_page and out.is_terminal:
-        out.write(f"  open  {copyable(f'file://{quote(str(absolute(named)))}')}\n")
-    return ExitCode.DONE

@@ -33,7 +33,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     output_directory_of,
     state_now,
 )
-from fsm_orchestrator.inspection.run_directories import runs_below, runs_in
+from fsm_orchestrator.inspection.run_directories import runs_below
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -43,20 +43,25 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.open_attempt import AttemptRecord
 
 ARCHIVED_SHOWN_MAX: Final = 3
+LIST_OPTIONS: Final = ("states", "since", "names", "sort", "fail_if", "watch", "history")
+"""The parameters that ask for a list, even of one run."""
 
 
 def status_command(parameters: Mapping[str, Any]) -> int:
-    """Print where runs stand; return 0 when all can be read, 1 when not."""
+    """Print where runs stand; return 0 when all can be read, 1 when not, or as was asked."""
     typed = parameters["output_directories"] or (os.curdir,)
     run_id, as_json = parameters["run_id"], parameters["as_json"]
     outputs = [output_directory_of(one) for one in typed]
     if run_id is not None and len(typed) > 1:
         raise UsageError("--run-id names a run in one OUT, and several were given")
-    if len(typed) == 1 and (run_id is not None or not any(runs_below(outputs[0]))):
+    is_list = len(typed) > 1 or any(map(parameters.get, LIST_OPTIONS))
+    if run_id is not None and is_list:
+        raise UsageError("--run-id shows one run, and the other options are for a list of runs")
+    if not is_list and (run_id is not None or not any(runs_below(outputs[0]))):
         return _one(typed[0], outputs[0], run_id, as_json=as_json)
-    from fsm_orchestrator.cli.run_list import write_list
+    from fsm_orchestrator.cli.commands.status_of_many import status_of_many
 
-    return write_list(runs_in(zip(typed, outputs, strict=True)), as_json=as_json)
+    return status_of_many(parameters, typed, outputs)
 
 
 def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
@@ -101,7 +106,11 @@ def _archived_text(view: InspectedRun, width: int) -> str:
     if report.terminal_state is None:
         path = copyable(str(view.directory / REPORT_FILE))
         return f"{headline(report)}; archived\n  report  {path}\n"
-    return summary_of(report, view.directory, None, Shape(str(view.directory), width))
+    now = state_now(view)
+    if now.wrong:
+        report = report.model_copy(update={"closure_ready": False})
+    shape = Shape(str(view.directory), width, now_wrong=now.wrong)
+    return summary_of(report, view.directory, None, shape)
 
 
 def _archived_line(run_ids: list[str]) -> str:
@@ -163,7 +172,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         about = about_lines(report)
         by = starter_lines(_starter(view))
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
-    notes = [f"note: {one}" for one in _changed_files(view)]
+    notes = [f"note: {one}" for one in (*_changed_files(view), *_untold(view))]
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
     others = (*notes, *_untold(view), *_untaken(view, typed), place, view.trouble)
     told = [one for one in others if one is not None]

@@ -37,15 +37,16 @@ def verify_bundle_command(parameters: Mapping[str, Any]) -> int:
     path = absolute(typed)
     with open_file(path) as stream:
         found, known = verification_of(OpenedBundle(stream, str(path)), wanted)
+        out = console.stdout() if parameters["html"] != "-" else console.stderr()
+        if parameters["as_json"]:
+            out.write(json_text(found.model_dump(mode="json")) + "\n")
+        else:
+            out.show(shown(verification_lines(found, typed, prose_width(out))))
         if parameters["html"] is not None:
             from fsm_orchestrator.cli.bundle_page import write_page
 
-            write_page(found, known, typed, parameters["html"])
-    out = console.stdout() if parameters["html"] != "-" else console.stderr()
-    if parameters["as_json"]:
-        out.write(json_text(found.model_dump(mode="json")) + "\n")
-    else:
-        out.show(shown(verification_lines(found, typed, prose_width(out))))
+            told = console.stderr() if parameters["as_json"] else out
+            write_page(found, known, typed, parameters["html"], told)
     return ExitCode.FAILED if found.verdict is Verdict.BROKEN else ExitCode.DONE
 
 

@@ -28,6 +28,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     "lifecycles": "lifecycle",
     "list": "status",
     "ls": "status",
+    "monitor": "watch DIR",
     "new": "init DIR",
     "output": "logs OUT",
     "prove": "verify LIFECYCLE",
@@ -42,6 +43,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     "start": "run OUT",
     "stats": "status",
     "tail": "logs OUT --follow",
+    "top": "watch DIR",
     "validate": "verify LIFECYCLE",
     "why": "explain OUT",
 }

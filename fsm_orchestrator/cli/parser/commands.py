@@ -49,8 +49,8 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     elif name in COMMAND_GROUPS["Prove"]:
         from fsm_orchestrator.cli.parser import proving
 
-        parameters = proving.PARAMETERS[name]
-    elif not help_text:
+        parameters, help_text = proving.PARAMETERS[name], proving.HELP[name]
+    elif name in {*COMMAND_GROUPS["Keep"], "notify"}:
         from fsm_orchestrator.cli.parser import keeping
 
         if name == "archive":
@@ -232,26 +232,31 @@ def _fleet(_declared: Declared) -> list[click.Parameter]:
     return many_runs.parameters()
 
 
+def _status(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import lists_of_runs
+
+    return lists_of_runs.status_parameters()
+
+
+def _watch(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import lists_of_runs
+
+    return lists_of_runs.watch_parameters()
+
+
 def _serve(_declared: Declared) -> list[click.Parameter]:
-    port = Once(
-        "Listening",
-        "--port",
-        type=Whole(Bounds(0, 65_535, "the number of a port,")),
-        help="Listen at this port of 127.0.0.1 (default 0: any that is free).",
-    )
-    return [argument("directory", Directory("DIR"), "[DIR]", required=False, default="."), port]
+    from fsm_orchestrator.cli.parser import lists_of_runs
+
+    return lists_of_runs.serve_parameters()
 
 
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "fleet": _fleet,
+    "status": _status,
+    "watch": _watch,
     "serve": _serve,
-    "status": lambda _: [
-        argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
-        earlier_run(),
-        json_option(),
-    ],
     "explain": lambda _: [
         place(),
         earlier_run(),

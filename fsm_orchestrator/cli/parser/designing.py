@@ -67,6 +67,7 @@ def telemetry_group() -> click.Group:
     """Return the group `telemetry` with its command."""
     export = SectionedCommand(
         "export",
+        short_help="Send what was done in OUT and was not taken before.",
         help="Send what was done in OUT to OpenTelemetry: every invocation that has ended and was"
         " not taken before.\n\nExits with 0 if all of it was taken, else with 1.\n\n\b\nExample:\n "
         " fsm-orchestrator telemetry export ./out",

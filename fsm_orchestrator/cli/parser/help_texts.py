@@ -79,15 +79,40 @@ Examples:
 Exit codes, the worst of all runs in this order:
   70 internal error   1 failed   124 timed out   3 blocked   0 all done
 """,
-    "status": """Show where the run in OUT stands, and what to type next.
+    "status": """Show where the run in OUT stands, and what to type next; of many runs, a list.
 
-Without OUT, the current directory. For several OUT, and for a directory that holds output
-directories, prints one line per run: its outcome or state, for how long, the attempt at work, what
-keeps it from closing, and the last line printed. With --run-id, shows how an archived run ended.
+Without OUT, the current directory. For several OUT, for a directory that holds output directories,
+and with any option for a list: how many runs stand where, then a line for each, the worst first:
+where it stands, for how long, how long it took, and why: the error, what it waits for, what is at
+work. With --run-id, shows how an archived run ended.
+
+\b
+Exit codes:
+  0 every run that is listed could be read, and none stands where --fail-if says
+  1 one could not be read, or stands there
+
+\b
+Examples:
+  fsm-orchestrator status ./out
+  fsm-orchestrator status ./runs --state failed,timeout --since 24h
+  fsm-orchestrator status ./runs --json --fail-if failed,timeout,blocked
+""",
+    "watch": """Watch the runs in DIR, those first that need a person.
+
+Without DIR, the current directory. Shows on a terminal, redrawn in place: runs that wait or are
+blocked, since when, and the next command; those that failed, and why; those at work, how long of
+what they may take, and their last line; and how many are done. Elsewhere, with TERM=dumb, in CI
+and with --plain, prints a line for each change. Reads only. Looks again twice a second, and less
+often where that would take much of a processor; a run that comes or goes is noticed.
+
+\b
+Exit codes:
+  130 ended by Ctrl-C; by another signal 128 and its number
+  0 nobody reads any more
 
 \b
 Example:
-  fsm-orchestrator status ./out
+  fsm-orchestrator watch ./runs --state waiting,blocked,failed
 """,
     "gates": """Ask the sources of all gates, as a run would, and show what they say.
 
@@ -212,58 +237,6 @@ A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 \b
 Example:
   fsm-orchestrator report ./out --html page.html
-""",
-    "compare": """Show what differs between two runs, what is worst first: "it worked yesterday".
-
-A and B are output directories, or of an archived run OUT/archive/RUN_ID. Without B, the run in A
-is compared with the one that was archived there last. Paths in and below the directories are
-compared as if both runs had the same; durations are shown where one is twice the other.
-
-\b
-Examples:
-  fsm-orchestrator compare ./monday ./tuesday
-  fsm-orchestrator compare ./out
-
-\b
-Exit codes:
-  0 the same, but for how long it took   1 they differ
-  2 one of them is no run, or cannot be read
-""",
-    "bundle": """Write FILE, from which others can prove what the run in OUT did, offline.
-
-FILE is a tar archive of the report, checkpoint, events, lifecycle, settings, evidence, approvals
-and logs, with a statement that lists them by digest and says how the run ended. The same run gives
-the same bytes. The values of variables are not in it; logs are left out where the run has secrets,
-for stages may have printed them. A run that has not ended yet is refused only while it is at work.
-If FILE is a directory, writes RUN_ID.fsmbundle in it.
-
-\b
-Examples:
-  fsm-orchestrator bundle ./out run.fsmbundle --key ~/.ssh/id_ed25519
-  fsm-orchestrator bundle ./out . --with-artifacts
-
-\b
-Exit codes:
-  0 written   1 the record cannot be used, or is not the one that was left
-  2 usage error, or FILE is there already   75 a run is at work in OUT
-""",
-    "verify-bundle": """Verify what a bundle proves of a run, link by link, offline.
-
-Needs nothing of the machine that the run was on, and follows no path and runs nothing of FILE.
-Says `verified` only with a signature that SIGNERS or PEM know, or where the chain of events ends
-with DIGEST; else `consistent, unsigned`; or names the first link that is broken, where, and what
-that means. Keys, approvals and their ends are judged as of the end of the run.
-
-\b
-Examples:
-  fsm-orchestrator verify-bundle run.fsmbundle --allowed-signers signers
-  fsm-orchestrator verify-bundle run.fsmbundle --require signature,approvals \\
-    --allowed-signers signers --html run.html
-
-\b
-Exit codes:
-  0 verified, or consistent and unsigned   1 a link is broken, or lacks what --require asks for
-  2 FILE, or a file of keys, cannot be read
 """,
     "init": """Write what a first run needs to DIR, and print what to type next.
 

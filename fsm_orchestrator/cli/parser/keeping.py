@@ -21,12 +21,17 @@ from fsm_orchestrator.cli.parser.parts import argument, calls, json_option, outp
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import ARCHIVED_KEPT, MILLISECONDS
-from fsm_orchestrator.vocabulary import ToldEnd
+from fsm_orchestrator.model.told_ends import ToldEnd
 
 _AGE: Final = MILLISECONDS._replace(most=MILLISECONDS.most * 1000)
 """More than a lifetime: runs are kept longer than any stage may run."""
 HELP: Final[Mapping[str, str]] = {
-    "archive": "List the runs that later ones in the same directory have moved to its archive.",
+    "archive": """List the runs that later ones in the same directory have moved to its archive.
+
+\b
+Example:
+  fsm-orchestrator archive list ./out
+""",
     "restore": """Put an archived run back into OUT, to be looked at or resumed.
 
 The run that is in OUT is archived first. Artifacts in OUT go with their runs; artifacts elsewhere
@@ -74,8 +79,8 @@ def archive_group() -> click.Group:
     """Return the group `archive` with its command."""
     listing = SectionedCommand(
         "list",
-        help="List the archived runs of OUT, the latest first: how they stood, since when, their"
-        " size.\n\n\b\nExample:\n  fsm-orchestrator archive list ./out",
+        help="List the archived runs of OUT, the latest first.\n\nShows how they stood, since when,"
+        " and their size.\n\n\b\nExample:\n  fsm-orchestrator archive list ./out",
         params=[output_directory(), json_option()],
         callback=calls("archive", "list_command"),
     )

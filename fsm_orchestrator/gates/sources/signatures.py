@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, Self
 
@@ -25,7 +25,7 @@ NAMESPACE: Final = "fsm-orchestrator.evidence"
 """Another than that of approvals: a key that signs evidence can approve nothing."""
 KEY_BYTES_MAX: Final = 1024**2
 _SSH_TIME: Final = "%Y%m%d%H%M%S"
-"""How ssh-keygen takes a time, in the zone that it is in."""
+"""How ssh-keygen takes a time: in the zone that it is in, as it takes those in its files."""
 _PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 _Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$")]
 
@@ -192,9 +192,8 @@ class SshSignature:
         at = self._by.at
         if at is None or what != "verify":
             return run_tool(("ssh-keygen", "-Y", what, *words, *last), given=self._raw).code
-        as_of = f"-Overify-time={at.astimezone(UTC):{_SSH_TIME}}"
-        command = ("ssh-keygen", "-Y", what, as_of, *words, *last)
-        return run_tool(command, given=self._raw, env={**os.environ, "TZ": "UTC"}).code
+        as_of = f"-Overify-time={at.astimezone():{_SSH_TIME}}"
+        return run_tool(("ssh-keygen", "-Y", what, as_of, *words, *last), given=self._raw).code
 
 
 def _without(option: str, allowed: bytes) -> bytes:

@@ -25,6 +25,7 @@ from fsm_orchestrator.rendering.html.last_words import last_words_of
 from fsm_orchestrator.rendering.html.looks import OUTCOMES, look_of_gate
 from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
+from fsm_orchestrator.rendering.html.seal import Seal
 from fsm_orchestrator.rendering.html.stages import stages_of, unreached_in
 from fsm_orchestrator.rendering.html.timeline import timeline_of
 from fsm_orchestrator.text.amounts import grouped
@@ -42,15 +43,19 @@ _SHOWN_ELSEWHERE: Final = (FactName.STDERR, FactName.STDOUT)
 """Facts that the top of the page and the stage itself show."""
 
 
-def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
+def page_of(
+    view: InspectedRun, shown: str, clock: Clock | None = None, seal: Seal | None = None
+) -> str:
     """Return the page of a run. `shown` is OUT as it is to stand in commands and paths.
 
-    With a fixed clock the page says nothing of the machine and the hour it was made on.
+    With a fixed clock the page says nothing of the machine and the hour it was made on. The page of
+    a run that was read from a bundle has a seal: what was verified of it.
 
     Raises:
         UsageError: Jinja2 is not installed.
     """
-    return page_environment().get_template("page.html").render(values_of(view, shown, clock))
+    values = {**values_of(view, shown, clock), "seal": seal}
+    return page_environment().get_template("page.html").render(values)
 
 
 def values_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> dict[str, Any]:
@@ -62,7 +67,8 @@ def values_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> dic
         "policy": POLICY,
         "explanation": explanation,
         "report": view.report,
-        "is_archived": view.is_archived,
+        "is_archived": view.is_archived and view.bundle is None,
+        "seal": None,
         "headline": headline_of(view, explanation),
         "command": shell_words(explanation.next_step.words or ()),
         "reverify": shell_words(explanation.next_step.reverify or ()),

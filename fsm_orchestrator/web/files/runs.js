@@ -35,8 +35,8 @@ function fill(element, data, before) {
   const link = element.querySelector(".name");
   say(link, data.name);
   if (before === undefined) link.href = `run/${data.key}/`;
-  say(element.querySelector(".why"), data.reason || data.line);
-  element.querySelector(".why").classList.toggle("printed", !data.reason && data.line !== "");
+  say(element.querySelector(".why"), data.told);
+  element.querySelector(".why").classList.toggle("printed", data.is_printed);
   const next = element.querySelector(".next");
   next.hidden = data.command.length === 0;
   if (before === undefined || before.command.join(" ") !== data.command.join(" ")) {
@@ -57,13 +57,17 @@ function commandWord(text, index) {
 function tick(element, data) {
   const since = data.since === null ? "" : words(secondsSince(data.since));
   say(element.querySelector(".age"), since && (data.has_ended ? `${since} ago` : `for ${since}`));
-  say(element.querySelector(".work"), data.at_work.map(working).join("; "));
+  const took = data.took && `took ${data.took}`;
+  say(element.querySelector(".work"), data.at_work.map(working).join("; ") || took);
 }
 
 function working(one) {
-  const what = one.doing === "running" ? one.stage : `${one.stage}, ${one.doing}`;
-  const limit = one.limit ? ` of ${one.limit}` : "";
-  return `${what} ${words(secondsSince(one.since))}${limit}`;
+  const seconds = secondsSince(one.since);
+  if (one.doing === "retrying") {
+    return `${one.stage} failed, again in ${words((one.limit_ms ?? 0) / 1000 - seconds)}`;
+  }
+  const what = one.doing === "verifying" ? `${one.stage}, verifying` : one.stage;
+  return `${what} ${words(seconds)}${one.limit ? ` of ${one.limit}` : ""}`;
 }
 
 function isShown(data) {

@@ -1,4 +1,4 @@
-"""The links of the gates: evidence, what people were asked to approve, and whether they have.
+"""The links of the approvals: what people were asked to approve, and whether they have.
 
 Judged by the functions that judged it first, as of the end of the run; whose keys are whose, the
 files of the verifier say.
@@ -6,13 +6,14 @@ files of the verifier say.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
 
 from fsm_orchestrator.approvals.judging import Requests, Vote, judged
 from fsm_orchestrator.approvals.request import (
+    REQUEST_BYTES_MAX,
     ApprovalPredicate,
     NotARequestError,
     RequestedFile,
@@ -23,171 +24,40 @@ from fsm_orchestrator.approvals.store import Kept, StoredFile, kept_in
 from fsm_orchestrator.approvals.verifying import Signers
 from fsm_orchestrator.approvals.votes import votes_of
 from fsm_orchestrator.bundle.archive_links import Notes
+from fsm_orchestrator.bundle.archive_reader import ArchiveProblem
+from fsm_orchestrator.bundle.decided import (
+    check_bytes,
+    decisions_of,
+    judged_at,
+    named_files,
+    record_of,
+)
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Requirement
 from fsm_orchestrator.bundle.members import MemberKind
 from fsm_orchestrator.bundle.opened import MemberFacts
 from fsm_orchestrator.bundle.verified import Break
+from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
+from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
-from fsm_orchestrator.gates.sources.command import CommandSource, Reads
 from fsm_orchestrator.gates.sources.envelope import RefusedError
-from fsm_orchestrator.gates.sources.statement import About, StatementSource, StatementTerms
-from fsm_orchestrator.gates.sources.statement import judged as judged_statement
-from fsm_orchestrator.gates.subject import unnamed
 from fsm_orchestrator.model.approval import ApprovalState
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
-    EvidenceRecord,
-    SourceKind,
-    SubjectEntry,
 )
-from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.work import work_for
-from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.text.phrases import counted, listed
-from fsm_orchestrator.vocabulary import StateKind, Trigger
+from fsm_orchestrator.text.phrases import counted
 
-_SHOWN_SUBJECTS: Final = 100
-"""How many of the things that evidence names a record has."""
-
-
-def _record(known: Known) -> Checkpoint:
-    if known.retelling is None:
-        raise AssertionError("chain")
-    return known.retelling.onward
-
-
-def _decisions(known: Known) -> tuple[GateDecision, ...]:
-    """Return the decisions in force."""
-    record = _record(known)
-    return record.decisions_in_force(record.outcome)
-
-
-def _judged_at(known: Known) -> datetime:
-    """Return the time as of which the gates were judged last: the end of a run that is done."""
-    record = _record(known)
-    passed = [one.at for one in record.transitions if one.trigger is Trigger.GATES_PASSED]
-    at = known.judged_at if record.is_done or not passed else passed[-1]
-    return instant(at or "")
-
-
-def evidence(known: Known) -> Notes:
-    """Verify that the evidence of each gate is there, and judge once more what it is about."""
-    decisions = _decisions(known)
-    found = [one for one in decisions if one.evidence is not None and one.passed]
-    for one in decisions:
-        if one.evidence is not None:
-            _evidence_bytes(known, one.evidence)
-    typed = [one.gate for one in decisions if one.passed and one.evidence is None]
-    if typed:
-        known.not_verified.append(
-            f"{listed(typed)}: passed by what a person typed, which nothing proves"
-        )
-    if Requirement.EVIDENCE in known.wanted.requires:
-        _require_evidence(decisions)
-    if not found:
-        raise NotApplicableError("no gate was passed by evidence")
-    notes = [note for one in found if one.evidence is not None for note in _about(known, one)]
-    return (f"{counted(len(found), 'gate')} passed by evidence", *notes)
-
-
-def _require_evidence(decisions: tuple[GateDecision, ...]) -> None:
-    by_gate = {one.gate: one for one in decisions}
-    for gate in MANDATORY_RULES:
-        one = by_gate.get(gate)
-        if one is None or not one.passed or one.evidence is None:
-            raise BrokenError(Break.REQUIRED, f"the gate {gate} has not passed by evidence")
-
-
-def _evidence_bytes(known: Known, one: EvidenceRecord) -> None:
-    """Hold what was kept of a gate's evidence against the digest in the decision."""
-    if one.file is None or one.source is SourceKind.APPROVAL:
-        return
-    member = known.bundle.members.get(one.file)
-    if member is None:
-        raise BrokenError(Break.MISSING, "a decision names it", member=one.file)
-    if member.sha256 != one.statement_sha256:
-        said = f"it has the sha256 {member.sha256}, and the decision names {one.statement_sha256}"
-        raise BrokenError(Break.OTHER_BYTES, said, member=one.file)
-
-
-def _about(known: Known, decision: GateDecision) -> Iterator[str]:
-    """Verify that evidence which passed a gate is about this run.
-
-    Yields:
-        what a reader should know of it.
-    """
-    record, one = _record(known), decision.evidence
-    if one is None or one.source is SourceKind.APPROVAL:
-        return
-    subject = () if record.subject is None else record.subject.entries
-    wanted = (*subject, *_work_before(record, decision.gate))
-    missing = unnamed(wanted, one.subject)
-    if one.subject and missing and len(one.subject) < _SHOWN_SUBJECTS:
-        said = f"{decision.gate}: it does not name {missing[0].name}"
-        raise BrokenError(EvidenceProblem.WRONG_SUBJECT, said, member=one.file)
-    if not one.subject:
-        yield f"{decision.gate}: its evidence names nothing that it is about"
-    source = record.sources.get(decision.gate)
-    if isinstance(source, StatementSource) or (
-        isinstance(source, CommandSource) and source.reads is not Reads.EXIT_CODE
-    ):
-        _judge_again(known, decision, source)
-    if one.signer is not None:
-        yield (
-            f"{decision.gate}: that {one.signer} has signed its evidence, the run has verified:"
-            " this did not"
-        )
-
-
-def _work_before(record: Checkpoint, gate: str) -> tuple[SubjectEntry, ...]:
-    """Return the artifacts that the evidence of a gate had to name when it was asked first."""
-    lifecycle = record.lifecycle
-    states = [
-        one.name
-        for one in lifecycle.state
-        if one.kind is StateKind.GATE and gate in lifecycle.judged_in(one)
-    ]
-    before = {
-        one.path
-        for completion in record.completed
-        for one in completion.artifacts
-        if any(lifecycle.comes_before(completion.stage, state) for state in states)
-    }
-    entries = work_for(record, gate, str, lambda: ())
-    return tuple(one for one in entries if one.name in before)
-
-
-def _judge_again(known: Known, decision: GateDecision, terms: StatementTerms) -> None:
-    """Judge the bytes of a statement by the function that has judged them first."""
-    record, one = _record(known), decision.evidence
-    if one is None or one.file is None:
-        return
-    made_at = one.issued_at if one.is_issued_by_file else None
-    about = About(
-        rule=record.lifecycle.gates[decision.gate],
-        subject=record.subject,
-        work=_work_before(record, decision.gate),
-        now=_judged_at(known),
-        made_at=None if made_at is None else instant(made_at),
-    )
-    raw = known.bundle.whole(one.file)
-    found = judged_statement(raw, terms, about, one.model_copy(update={"problem": None}))
-    if found.problem is not None:
-        said = f"{decision.gate}: {found.detail}"
-        raise BrokenError(found.problem, said, member=one.file)
-    if found.subject != one.subject:
-        said = f"{decision.gate}: it names other things than the decision says"
-        raise BrokenError(EvidenceProblem.WRONG_SUBJECT, said, member=one.file)
+ANSWERS_MAX: Final = 1_000
+"""How many answers of a gate are looked at: each takes several processes to verify."""
 
 
 def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
     """Return the gates that people have opened."""
     return [
         (one, one.evidence.approval)
-        for one in _decisions(known)
+        for one in decisions_of(known)
         if one.passed and one.evidence is not None and one.evidence.approval is not None
     ]
 
@@ -195,6 +65,7 @@ def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
 def requests(known: Known) -> Notes:
     """Verify that what people were asked to approve is what the record says was run."""
     asked = _asked(known)
+    check_bytes(known, named_files(known, MemberKind.APPROVAL))
     if not asked:
         raise NotApplicableError("no gate was opened by people")
     for decision, state in asked:
@@ -209,12 +80,13 @@ def requests(known: Known) -> Notes:
 def _request(known: Known, state: ApprovalState) -> StoredRequest:
     """Return the request by which a gate was opened."""
     name = state.request
-    raw = None if name is None else known.bundle.data_of(name)
-    if name is None or raw is None:
+    member = None if name is None else known.bundle.members.get(name)
+    if name is None or member is None:
         raise BrokenError(Break.MISSING, "a decision names it", member=name)
     try:
+        raw = _bounded(member, REQUEST_BYTES_MAX)
         found = StoredRequest(0, name, raw, predicate_of(raw))
-    except NotARequestError as error:
+    except (NotARequestError, OSError) as error:
         raise BrokenError(Break.UNREADABLE, str(error), member=name) from None
     if found.sha256 != state.request_sha256:
         said = f"it has the sha256 {found.sha256}, and the decision names {state.request_sha256}"
@@ -226,7 +98,7 @@ def _bindings(
     known: Known, decision: GateDecision, state: ApprovalState, asked: ApprovalPredicate
 ) -> Iterator[tuple[str, bool]]:
     """Yield everything that a request names, and whether the record has the same."""
-    record = _record(known)
+    record = record_of(known)
     runs = {record.run_id, *(one.run_id for one in record.home.copied_from)}
     named = () if decision.evidence is None else decision.evidence.subject
     yield "the run", asked.runId in runs
@@ -279,13 +151,13 @@ def approvals(known: Known) -> Notes:
     notes: list[str] = []
     for decision, state in asked:
         notes += _approved(known, decision, state, is_required=is_required)
-    return (f"judged as of {_judged_at(known):%Y-%m-%d %H:%M:%S} UTC", *notes)
+    return (*notes, f"judged as of {timestamp(judged_at(known))}")
 
 
 def _approved(
     known: Known, decision: GateDecision, state: ApprovalState, *, is_required: bool
 ) -> Iterator[str]:
-    source = _record(known).sources.get(decision.gate)
+    source = record_of(known).sources.get(decision.gate)
     if not isinstance(source, ApprovalSource):
         said = f"{decision.gate}: the record has no terms by which people could open it"
         raise BrokenError(Break.MISSING, said)
@@ -301,10 +173,13 @@ def _approved(
         said = f"{decision.gate}: approvals without a signature count, and prove nothing"
         raise BrokenError(EvidenceProblem.UNSIGNED, said)
     request = _request(known, state)
+    if len(state.answers) > ANSWERS_MAX:
+        said = f"{decision.gate}: {len(state.answers)} answers, more than a gate gets"
+        raise BrokenError(ArchiveProblem.TOO_MANY, said, member=request.file)
     files = _kept(known, decision.gate, {one.file for one in state.answers})
     others = tuple(one for one in files.requests if one.file != request.file)
     found = Requests(request, request.predicate, others, files.used)
-    now = _judged_at(known)
+    now = judged_at(known)
     try:
         terms = _terms(known, given)
         signers = None if given.unsigned else Signers(terms, now)
@@ -345,7 +220,19 @@ def _kept(known: Known, gate: str, answers: set[str]) -> Kept:
 
 def _stored(member: MemberFacts) -> StoredFile:
     name = member.name.removeprefix(f"{APPROVALS_DIRECTORY}/")
-    return StoredFile(name, lambda _: member.data or b"", str)
+    return StoredFile(name, lambda most: _bounded(member, most), str)
+
+
+def _bounded(member: MemberFacts, most_bytes: int) -> bytes:
+    """Return a member of the approvals, unless it is larger than the store takes.
+
+    Raises:
+        OSError: it is.
+    """
+    data = member.data or b""
+    if len(data) > most_bytes or has_too_many_values(data):
+        raise OSError(errno.EFBIG, "larger than any of a run's", member.name)
+    return data
 
 
 def _same_votes(

@@ -1,0 +1,68 @@
+"""Lines at the end of a terminal that are drawn again and again in place.
+
+As for a run at work (`cli/live.py`): the cursor waits in the first cell of them, whose place the
+terminal keeps, it is never hidden, and no mode of the terminal is changed. So nothing has to be put
+back, not even after SIGKILL.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from fsm_orchestrator.cli.console import Console
+from fsm_orchestrator.cli.live import (
+    AWAY_SECONDS,
+    ERASE_BELOW,
+    ERASE_REST,
+    KEEP_PLACE,
+    TO_PLACE,
+)
+
+_LINE_END: Final = f"{ERASE_REST}\r\n".encode()
+"""What was behind the end of a line goes away."""
+
+
+class Redrawn:
+    """Painted lines on a terminal, each of which fits in a line of it."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._drawn: tuple[str, ...] = ()
+        self._size = (0, 0)
+        self._is_placed = False
+        self._looked_at = time.monotonic()
+
+    def draw(self, lines: Sequence[str], settled: Sequence[str] = ()) -> None:
+        """Replace what is drawn, where it is not the same; `settled` lines stay above it.
+
+        From the background only those are written: the rest belongs to whoever is in front.
+        """
+        now, size = time.monotonic(), self._out.size
+        if size != self._size or now - self._looked_at > AWAY_SECONDS:
+            self._is_placed = False  # the terminal has taken the cursor along with its line
+        self._size, self._looked_at = size, now
+        drawn = tuple(lines) if self._out.is_in_front else ()
+        if not drawn and not self._drawn and not settled:
+            return
+        if self._is_placed and drawn == self._drawn and not settled:
+            return
+        before = TO_PLACE if self._is_placed else f"\r{ERASE_BELOW if self._drawn else ''}"
+        text = "".join(f"{line}\n" for line in (*settled, *drawn))
+        up = f"\r\x1b[{len(drawn)}A{KEEP_PLACE}" if drawn else ""
+        self._is_placed, self._drawn = bool(drawn), drawn
+        self._out.send(
+            before.encode()
+            + self._out.encoded_show(text).replace(b"\n", _LINE_END)
+            + f"{ERASE_BELOW}{up}".encode()
+        )
+
+    def clear(self) -> None:
+        """Take away what is drawn."""
+        if self._drawn:
+            self.draw(())
+
+    def moved(self) -> None:
+        """Draw anew from where the cursor is: others have written meanwhile."""
+        self._is_placed, self._drawn = False, ()
