@@ -74,25 +74,23 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
 def overview_of_archived(output: Path, run_id: str, shown: str) -> RunOverview:
     """Read the run of that name in the archive of an output directory; else the same."""
     directory = output / ARCHIVE_DIRECTORY / run_id
-    return _looked_at(directory, shown, lambda: inspect_run(output, run_id), is_archived=True)[0]
+    return _looked_at(directory, shown, lambda: inspect_run(output, run_id)).overview
 
 
 def look_at(directory: Path, shown: str) -> Looked:
     """Do the same, for those who look again at what its stages print."""
-    return _looked_at(directory, shown, lambda: inspect_run(directory), is_archived=False)
+    return _looked_at(directory, shown, lambda: inspect_run(directory))
 
 
-def _looked_at(
-    directory: Path, shown: str, inspected: Callable[[], InspectedRun], *, is_archived: bool
-) -> Looked:
+def _looked_at(directory: Path, shown: str, inspected: Callable[[], InspectedRun]) -> Looked:
     """Look at a run; `inspected` looks at it whole, and raises what that raises."""
     holder: Holder | None = None
     try:
-        has_no_holder = is_archived or _names_no_holder(directory)
+        has_no_holder = _names_no_holder(directory)
         if not has_no_holder:
             holder = holder_of(directory)
         report = _report_of(directory, is_held=holder is not None)
-        if has_no_holder and not is_archived and (report is None or report.terminal_state is None):
+        if has_no_holder and (report is None or report.terminal_state is None):
             holder = holder_of(directory)
             report = _report_of(directory, is_held=holder is not None)
     except OrchestratorError as error:

@@ -110,6 +110,9 @@ def test_only_what_has_changed_is_read_again(runs: Path, looks: Iterator[list[st
     assert [one.name for one in changes.rows] == ["another", "failed"]
     assert changes.gone == ("runs/done",)
     assert many.path_of("runs/failed") == runs / FAILED
+    read.clear()
+    answers = iter([False, True])
+    assert len(at(runs).look(lambda: next(answers)).rows) == len(read) == 1
     shutil.rmtree(runs)
     changes = many.look()
     assert len(changes.gone) == 7
@@ -141,6 +144,9 @@ def test_run_at_work_is_followed(
         os.kill(process.pid, signal.SIGSTOP)
         wait_until(lambda: many.look().rows)
         assert many.rows[f"{tmp_path.name}/out"].standing is Standing.SUSPENDED
+        os.kill(process.pid, signal.SIGCONT)
+        wait_until(lambda: many.look().rows)
+        assert many.rows[f"{tmp_path.name}/out"].standing is Standing.WORKING
         os.kill(process.pid, signal.SIGKILL)
         process.wait(PATIENCE_SECONDS)
         wait_until(lambda: many.look().rows)
@@ -226,7 +232,8 @@ def test_events_are_believed_no_further_than_needed(tmp_path: Path) -> None:
         {**base, "event": []},
         {**good, "stage": "../x"},
         {**good, "stage": "\x1b[2J"},
-        {**good, "at": "now"},
+        {**good, "stage": "e", "at": "now"},
+        {**good, "stage": "f", "at": "2026-99-99T99:99:99.999Z"},
         {**good, "stage": "b", "timeout_ms": True, "attempt": "x"},
         {**good, "event": "stage.retrying", "stage": "c", "wait_ms": 10**40},
         {**good, "event": "verification.started", "stage": "d"},
