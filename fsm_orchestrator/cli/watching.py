@@ -59,7 +59,9 @@ def watch(many: ManyRuns, frame: Frame, selection: Selection, *, is_plain: bool)
 
 def _watch(many: ManyRuns, screen: _Screen, interrupts: Interrupts, out: Console) -> None:
     while not (out.is_gone or _is_over(interrupts)):
-        changes = many.look()
+        changes = many.look(lambda: _is_over(interrupts))
+        if _is_over(interrupts):
+            return
         screen.note(many.rows, changes)
         until = time.monotonic() + many.rest_seconds
         while not _is_over(interrupts) and time.monotonic() < until:

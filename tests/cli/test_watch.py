@@ -116,7 +116,7 @@ def test_window_of_any_size_holds_it(cwd: Path) -> None:
     """What does not fit is counted; a window that is made smaller, or larger, is used as it is."""
     for number in range(30):
         shutil.copytree(cwd / "runs" / "c-failed", cwd / "runs" / f"e-{number}")
-    with watched("runs", cwd=cwd, columns=120, lines=40) as terminal:
+    with watched(str(cwd / "runs"), cwd=cwd, columns=120, lines=40) as terminal:
         assert len(terminal.shown) == 39
         for columns, lines in ((80, 10), (40, 8), (120, 30)):
             terminal.resize(columns, lines)
