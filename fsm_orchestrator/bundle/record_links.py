@@ -26,7 +26,12 @@ from fsm_orchestrator.bundle.members import (
     MemberKind,
 )
 from fsm_orchestrator.bundle.opened import ChangedMeanwhileError
-from fsm_orchestrator.bundle.statement import ArtifactSummary, ChainSummary, statement_bytes
+from fsm_orchestrator.bundle.statement import (
+    ArtifactSummary,
+    ChainSummary,
+    LogsKept,
+    statement_bytes,
+)
 from fsm_orchestrator.bundle.summary import summary_bytes
 from fsm_orchestrator.bundle.verified import Break
 from fsm_orchestrator.constants import (
@@ -257,7 +262,21 @@ def derived(known: Known) -> Notes:
         if known.data(name) != data:
             why = "it is not what the record says"
             raise BrokenError(Break.NOT_DERIVED, why, member=name)
+    _logs(known, onward, predicate.logs)
     return ()
+
+
+def _logs(known: Known, record: Checkpoint, said: LogsKept) -> None:
+    """Hold what the statement says of the logs against those that are there, and the secrets."""
+    has_logs = any(known.bundle.of_kind(MemberKind.LOG))
+    is_so = {
+        LogsKept.WHOLE: not record.secret_keys,
+        LogsKept.LEFT_OUT: not has_logs,
+        LogsKept.WITHHELD: bool(record.secret_keys) and not has_logs,
+    }
+    if not is_so[said]:
+        why = f"the logs are not {said.value.replace('_', ' ')}, as it says"
+        raise BrokenError(Break.NOT_DERIVED, why, member=STATEMENT_MEMBER)
 
 
 def artifacts(known: Known) -> Notes:
