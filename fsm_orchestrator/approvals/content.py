@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsm_orchestrator.approvals.binding import confined_to, held_to, inside
 from fsm_orchestrator.approvals.request import (
     ApprovalPredicate,
     RequestedCommand,
@@ -26,11 +26,9 @@ from fsm_orchestrator.disk.file_digest import digest_and_size
 from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import StateKind, Trigger
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
 
 
@@ -133,10 +131,10 @@ class Asking:
             stage=stage,
             argv=(record.command, *record.args),
             masked=bool(record.hidden),
-            directory=self._inside(record.cwd),
+            directory=inside(record.cwd, self.output),
             environment=tuple(sorted(record.variable_names)),
-            confinement=None if known.confine is None else self._confined_to(known.confine),
-            held_to=self._held_to(record) if known.must_earn else None,
+            confinement=None if known.confine is None else confined_to(known.confine, self.output),
+            held_to=held_to(record, self.output) if known.must_earn else None,
             files=tuple(map(self._file, dict.fromkeys(one.path for one in files_of(known, made)))),
         )
 
@@ -158,41 +156,7 @@ class Asking:
         return RequestedFile(path=self._named(path), sha256=sha256, size=size)
 
     def _named(self, path: str) -> str:
-        return self.mask(self._inside(path))
-
-    def _inside(self, path: str) -> str:
-        """Return a path as it is named: relative to the output directory, where it is in that."""
-        found = Path(path)
-        if not found.is_relative_to(self.output):
-            return path
-        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
-
-        return f"{found.relative_to(self.output)}{os.sep if is_directory(path) else ''}"
-
-    def _confined_to(self, confine: Confine) -> str:
-        """Return the digest of what a stage is confined to."""
-        lists = {name: getattr(confine, name) for name in ("write", "read")}
-        named = {
-            name: tuple(map(self._inside, paths))
-            for name, paths in lists.items()
-            if paths is not None
-        }
-        return sha256_of(confine.model_copy(update=named).model_dump_json().encode())
-
-    def _held_to(self, record: StageRecord) -> str:
-        """Return the digest of what a stage has to leave, leave alone and go by."""
-        contracts = [one.model_dump(mode="json") for one in record.contracts]
-        for one in contracts:
-            schema = one["json_schema"]
-            one["path"] = self._inside(one["path"])
-            one["json_schema"] = None if schema is None else self._inside(schema)
-        said = {
-            "contracts": contracts,
-            "protect": [self._inside(one) for one in record.protect],
-            "inputs": [self._inside(one) for one in record.inputs],
-            "input_program": record.input_program,
-        }
-        return sha256_of(json.dumps(said, sort_keys=True).encode())
+        return self.mask(inside(path, self.output))
 
 
 def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.approvals.binding import confined_to, held_to, inside
+from fsm_orchestrator.approvals.content import released_stages
 from fsm_orchestrator.approvals.judging import Requests, Vote, judged
 from fsm_orchestrator.approvals.request import (
     REQUEST_BYTES_MAX,
@@ -37,6 +40,7 @@ from fsm_orchestrator.bundle.members import MemberKind
 from fsm_orchestrator.bundle.opened import MemberFacts
 from fsm_orchestrator.bundle.verified import Break
 from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
@@ -107,17 +111,38 @@ def _bindings(
     yield "the cycle", asked.cycle == state.cycle
     yield "the lifecycle", asked.lifecycle.sha256 == record.lifecycle_sha256
     yield "the subject", asked.subject == (() if record.subject is None else record.subject.entries)
-    yield "what the decision names", not named or asked.named == named
-    for command in asked.commands:
-        settings = record.stages.get(command.stage)
-        words = None if settings is None else (settings.command, *settings.args)
-        yield f"the command of {command.stage}", command.argv == words
-        names = () if settings is None else tuple(sorted(settings.variable_names))
-        yield f"the environment of {command.stage}", command.environment == names
-        for file in command.files:
-            yield f"{file.path}, run by {command.stage},", _ran(record, command.stage, file)
+    yield from _commands(record, decision.gate, state, asked)
     for artifact in asked.artifacts:
         yield f"the artifact {artifact.path}", _was_left(record, artifact)
+    yield "what the decision names", not named or asked.named == named
+
+
+def _commands(
+    record: Checkpoint, gate: str, state: ApprovalState, asked: ApprovalPredicate
+) -> Iterator[tuple[str, bool]]:
+    """Yield every stage that the gate releases, with what a request says of its command."""
+    output = Path(record.home.directory)
+    named = {command.stage for command in asked.commands}
+    for stage in released_stages(record.lifecycle, record.lifecycle.states[state.state], gate):
+        if stage in record.stages:
+            yield f"{stage}, which it releases,", stage in named
+    for command in asked.commands:
+        stage, settings = command.stage, record.stages.get(command.stage)
+        if settings is None:
+            yield f"the stage {stage}", False
+            continue
+        words = (settings.command, *settings.args)
+        yield f"the command of {stage}", command.argv == words
+        variables = tuple(sorted(settings.variable_names))
+        yield f"the environment of {stage}", command.environment == variables
+        yield f"the directory of {stage}", command.directory == inside(settings.cwd, output)
+        known = settings_of(stage, settings, {})
+        cage = None if known.confine is None else confined_to(known.confine, output)
+        yield f"what confines {stage}", command.confinement == cage
+        terms = held_to(settings, output) if known.must_earn else None
+        yield f"what {stage} is held to", command.held_to == terms
+        for file in command.files:
+            yield f"{file.path}, run by {stage},", _ran(record, stage, file)
 
 
 def _ran(record: Checkpoint, stage: str, file: RequestedFile) -> bool:
