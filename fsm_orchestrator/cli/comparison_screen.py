@@ -71,7 +71,7 @@ def comparison_lines(
     """Yield the verdict, the two runs, what differs by group, and what is the same."""
     yield from _verdict(found, width)
     yield Line("")
-    yield from _runs(found, typed)
+    yield from _runs(found, typed, width)
     for group in _GROUPS:
         differing = [one for aspect in group.aspects for one in found.differences_in(aspect)]
         if differing:
@@ -110,16 +110,28 @@ def _verdict(found: Comparison, width: int) -> Iterator[Line]:
     yield from map(Line, rest)
 
 
-def _runs(found: Comparison, typed: Sequence[str]) -> Iterator[Line]:
+def _runs(found: Comparison, typed: Sequence[str], width: int) -> Iterator[Line]:
     runs = list(zip("AB", (found.a, found.b), typed, strict=True))
     rows = [
         (name, copyable(path), run.run_id, run.standing.words, _when(run))
         for name, run, path in runs
     ]
-    yield from map(Line, columns(rows))
+    lines = [*columns(rows)]
+    if any(cells(one) > width for one in lines):
+        lines = [*columns(row for one in rows for row in _stacked(*one))]
+    yield from map(Line, lines)
     for name, run, _ in runs:
         if run.trouble is not None:
             yield Line(f"{name}: {run.trouble}", Mark.WAITING)
+
+
+def _stacked(
+    name: str, path: str, run_id: str, standing: str, when: str
+) -> Iterator[tuple[str, str]]:
+    """Yield what is said of a run below each other, where the screen is narrow."""
+    yield name, path
+    yield "", run_id
+    yield "", f"{standing}, {when}"
 
 
 def _when(run: ComparedRun) -> str:

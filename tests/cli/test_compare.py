@@ -45,6 +45,17 @@ def compared(*words: str, cwd: Path) -> Ended:
     return ended
 
 
+def test_long_paths_stay_on_the_screen(cwd: Path) -> None:
+    """What is said of each run is stacked where a line of it all is wider than the screen."""
+    long = "./" * 20 + "again/archive/first"
+    ended = compared("again", long, cwd=cwd)
+    lines = ended.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert (lines[2], lines[5]) == ("  A  again", f"  B  {long}")
+    assert (lines[3].strip(), lines[6].strip()) == ("second", "first")
+    assert re.match(r"     (done|failed), .* ago, took ", lines[7])
+
+
 def test_screen_says_what_differs_the_worst_first(cwd: Path) -> None:
     """Verdict, runs, groups, and what is the same on one line."""
     ended = compared("mon", "tue", cwd=cwd)
