@@ -96,6 +96,7 @@ class Made(NamedTuple):
         report: the one that it goes by.
         doubt: why it is not known whether the record is the one that was left; None where it is.
         ignored: what lies among the run's files, and its record knows nothing of.
+        accepted: how the record was changed when somebody went on from it all the same.
     """
 
     path: Path
@@ -106,6 +107,7 @@ class Made(NamedTuple):
     signatures: tuple[Signature, ...]
     doubt: DoubtCause | None
     ignored: tuple[str, ...]
+    accepted: tuple[str, ...]
 
 
 class _Record(NamedTuple):
@@ -148,7 +150,9 @@ def make(directory: Path, path: Path, asked: Asked) -> Made:
     signed = (held(one.member, one.data) for one in signatures)
     members = _sorted((*listed, statement, *signed))
     written = _written(members, path, directory, may_replace=asked.may_replace)
-    return Made(path, *written, predicate, record.report, signatures, record.doubt, beside.ignored)
+    found = (path, *written, predicate, record.report, signatures, record.doubt, beside.ignored)
+    taken = (one.accepted for one in record.kept.invocations)
+    return Made(*found, tuple(one.words for one in taken if one is not None and one.changes))
 
 
 def _refuse_place(path: Path, *, may_replace: bool) -> None:

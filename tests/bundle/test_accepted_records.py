@@ -65,7 +65,10 @@ def test_who_accepted_a_record_is_told(
     assert ended.code == 1, ended.stderr
     at = report_of(out)["started_at"]
     path = tmp_path / "it.fsmbundle"
-    assert bundle(tmp_path, path, **env).code == 0
+    ended = bundle(tmp_path, path, **env)
+    assert ended.code == 0, ended.stderr
+    is_warned = "somebody went on from a record" in " ".join(ended.stdout.split())
+    assert is_warned is (change is not _nothing)
     found = verified(path.read_bytes())
     assert found.first_broken is link
     assert found.verdict is (Verdict.CONSISTENT if link is None else Verdict.BROKEN)

@@ -15,8 +15,9 @@ from fsm_orchestrator.bundle.signatures import Form, Signed, named
 from fsm_orchestrator.bundle.signing import Signature, key_at
 from fsm_orchestrator.bundle.statement import LogsKept
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import sentences
 from fsm_orchestrator.cli.screen import Line, labelled, labelled_command, prose_width, shown
-from fsm_orchestrator.cli.style import Mark
+from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SIGNAL_BASE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.where import absolute
@@ -112,7 +113,9 @@ def _lines(made: Made, typed: str, width: int) -> Iterator[Line]:
     ):
         yield from map(Line, labelled(label, text, width))
     for warning in _warnings(made):
-        yield Line(warning, Mark.WAITING)
+        first, *rest = sentences(warning, width - lead_cells(), indent="", hanging="  ")
+        yield Line(first, Mark.WAITING)
+        yield from map(Line, rest)
     yield Line("")
     yield from map(Line, labelled_command("check", (PRODUCT, "verify-bundle", typed), width))
 
@@ -147,6 +150,11 @@ def _warnings(made: Made) -> Iterator[str]:
         yield (
             "it is not known whether the record is the one that was left:"
             f" {made.doubt.words}; its chain holds"
+        )
+    for one in made.accepted:
+        yield (
+            f"somebody went on from a record that was not the one that was left: {one}; whoever"
+            " verifies it is told, and what the events do not tell is broken"
         )
     if made.ignored:
         names = ", ".join(map(copyable, made.ignored[:3]))
