@@ -36,8 +36,8 @@ class Row(NamedTuple):
     """Whether `told` says why it cannot be read: a path, and then the reason."""
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """What is in the columns."""
+    def texts(self) -> tuple[str | bool, ...]:
+        """What is in the columns, and what that is."""
         return self[1:]
 
 
