@@ -54,7 +54,8 @@ def run(
     Args:
         config: what to run, and where.
         install_signal_handlers: end the run on SIGINT, SIGTERM, SIGHUP and SIGQUIT, as the command
-            does; in the main thread only. The handlers that were there are put back.
+            does; in the main thread only. The handlers that were there are put back. Such a signal
+            is delivered to `interrupts` where they are given, so to all runs that have them.
         interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`. One may be
             given to any number of runs, which then end together.
         listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
@@ -75,7 +76,8 @@ def run(
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
         if install_signal_handlers:
-            stack.enter_context(own.installed())
+            deliver = None if interrupts is None else interrupts.deliver
+            stack.enter_context(own.installed(deliver))
         quiet = None if listener is None else QuietListener(listener)
         caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
         return run_invocation(config, followed(caller))

@@ -6,11 +6,14 @@ files of the verifier say.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
+from typing import Final
 
 from fsm_orchestrator.approvals.judging import Requests, Vote, judged
 from fsm_orchestrator.approvals.request import (
+    REQUEST_BYTES_MAX,
     ApprovalPredicate,
     NotARequestError,
     RequestedFile,
@@ -21,6 +24,7 @@ from fsm_orchestrator.approvals.store import Kept, StoredFile, kept_in
 from fsm_orchestrator.approvals.verifying import Signers
 from fsm_orchestrator.approvals.votes import votes_of
 from fsm_orchestrator.bundle.archive_links import Notes
+from fsm_orchestrator.bundle.archive_reader import ArchiveProblem
 from fsm_orchestrator.bundle.decided import (
     check_bytes,
     decisions_of,
@@ -34,6 +38,7 @@ from fsm_orchestrator.bundle.opened import MemberFacts
 from fsm_orchestrator.bundle.verified import Break
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
+from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.gates.sources.approval import ApprovalSource, ApprovalTerms
 from fsm_orchestrator.gates.sources.envelope import RefusedError
 from fsm_orchestrator.model.approval import ApprovalState
@@ -43,6 +48,9 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.phrases import counted
+
+ANSWERS_MAX: Final = 1_000
+"""How many answers of a gate are looked at: each takes several processes to verify."""
 
 
 def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
@@ -72,12 +80,13 @@ def requests(known: Known) -> Notes:
 def _request(known: Known, state: ApprovalState) -> StoredRequest:
     """Return the request by which a gate was opened."""
     name = state.request
-    raw = None if name is None else known.bundle.data_of(name)
-    if name is None or raw is None:
+    member = None if name is None else known.bundle.members.get(name)
+    if name is None or member is None:
         raise BrokenError(Break.MISSING, "a decision names it", member=name)
     try:
+        raw = _bounded(member, REQUEST_BYTES_MAX)
         found = StoredRequest(0, name, raw, predicate_of(raw))
-    except NotARequestError as error:
+    except (NotARequestError, OSError) as error:
         raise BrokenError(Break.UNREADABLE, str(error), member=name) from None
     if found.sha256 != state.request_sha256:
         said = f"it has the sha256 {found.sha256}, and the decision names {state.request_sha256}"
@@ -164,6 +173,9 @@ def _approved(
         said = f"{decision.gate}: approvals without a signature count, and prove nothing"
         raise BrokenError(EvidenceProblem.UNSIGNED, said)
     request = _request(known, state)
+    if len(state.answers) > ANSWERS_MAX:
+        said = f"{decision.gate}: {len(state.answers)} answers, more than a gate gets"
+        raise BrokenError(ArchiveProblem.TOO_MANY, said, member=request.file)
     files = _kept(known, decision.gate, {one.file for one in state.answers})
     others = tuple(one for one in files.requests if one.file != request.file)
     found = Requests(request, request.predicate, others, files.used)
@@ -208,7 +220,19 @@ def _kept(known: Known, gate: str, answers: set[str]) -> Kept:
 
 def _stored(member: MemberFacts) -> StoredFile:
     name = member.name.removeprefix(f"{APPROVALS_DIRECTORY}/")
-    return StoredFile(name, lambda _: member.data or b"", str)
+    return StoredFile(name, lambda most: _bounded(member, most), str)
+
+
+def _bounded(member: MemberFacts, most_bytes: int) -> bytes:
+    """Return a member of the approvals, unless it is larger than the store takes.
+
+    Raises:
+        OSError: it is.
+    """
+    data = member.data or b""
+    if len(data) > most_bytes or has_too_many_values(data):
+        raise OSError(errno.EFBIG, "larger than any of a run's", member.name)
+    return data
 
 
 def _same_votes(

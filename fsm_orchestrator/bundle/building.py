@@ -238,7 +238,7 @@ def _approval(one: ApprovalState) -> ApprovalSummary:
 
 def _stage(checkpoint: Checkpoint, stage: str) -> StageSummary:
     """Return what was last done about a stage; of one at work, what was asked for it."""
-    record, begun = checkpoint.stages.get(stage), checkpoint.open_attempt_of(stage)
+    begun = checkpoint.open_attempt_of(stage)
     ended = checkpoint.attempts_of(stage)
     count = checkpoint.next_attempt(stage) - 1
     if begun is None and ended:
@@ -260,8 +260,7 @@ def _stage(checkpoint: Checkpoint, stage: str) -> StageSummary:
                 VerificationSummary(command=x.words, passed=x.is_good) for x in last.verifications
             ),
         )
-    names = () if record is None else (*record.env_digests, *record.secret_digests)
-    is_known = begun is not None and record is not None
+    asked = None if begun is None else checkpoint.stages.get(stage)
     return StageSummary(
         stage=stage,
         attempts=count,
@@ -269,9 +268,9 @@ def _stage(checkpoint: Checkpoint, stage: str) -> StageSummary:
         status=None,
         ending=None,
         exitCode=None,
-        command=(record.command, *record.args) if is_known and record is not None else (),
-        directory=record.cwd if is_known and record is not None else None,
-        environment=names if is_known else (),
+        command=() if asked is None else (asked.command, *asked.args),
+        directory=None if asked is None else asked.cwd,
+        environment=() if asked is None else (*asked.env_digests, *asked.secret_digests),
         programs=(),
         startedAt=None if begun is None else begun.started_at,
         durationMs=0,

@@ -19,6 +19,7 @@ from fsm_orchestrator.bundle.decided import (
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Requirement
 from fsm_orchestrator.bundle.members import MemberKind
 from fsm_orchestrator.bundle.verified import Break
+from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.gates.sources.command import CommandSource, Reads
 from fsm_orchestrator.gates.sources.statement import About, StatementSource, StatementTerms
 from fsm_orchestrator.gates.sources.statement import judged as judged_statement
@@ -46,9 +47,12 @@ def evidence(known: Known) -> Notes:
     found = [one for one in decisions if one.evidence is not None and one.passed]
     named = named_files(known, MemberKind.EVIDENCE)
     check_bytes(known, named)
-    for member in known.bundle.of_kind(MemberKind.EVIDENCE):
-        if member.name not in named:
-            known.not_verified.append(f"{member.name}: no decision names it")
+    others = [one for one in known.bundle.of_kind(MemberKind.EVIDENCE) if one.name not in named]
+    if others:
+        more = counted(len(others), "piece")
+        known.not_verified.append(
+            f"{more} of evidence, {others[0].name} first: no decision names it"
+        )
     typed = [one.gate for one in decisions if one.passed and one.evidence is None]
     if typed:
         known.not_verified.append(
@@ -131,6 +135,9 @@ def _judge_again(known: Known, decision: GateDecision, terms: StatementTerms) ->
         made_at=None if made_at is None else instant(made_at),
     )
     raw = known.bundle.whole(one.file)
+    if has_too_many_values(raw):
+        said = f"{decision.gate}: it has more values than any evidence"
+        raise BrokenError(Break.UNREADABLE, said, member=one.file)
     found = judged_statement(raw, terms, about, one.model_copy(update={"problem": None}))
     if found.problem is not None:
         said = f"{decision.gate}: {found.detail}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.approvals.keys import (
     NotAKeyError,
@@ -16,6 +16,7 @@ from fsm_orchestrator.approvals.keys import (
     signing_key,
 )
 from fsm_orchestrator.bundle.archive_links import Notes
+from fsm_orchestrator.bundle.archive_reader import ArchiveProblem
 from fsm_orchestrator.bundle.known import BrokenError, Known, NotApplicableError, Requirement
 from fsm_orchestrator.bundle.members import STATEMENT_MEMBER, SUMMARY_MEMBER, MemberKind
 from fsm_orchestrator.bundle.opened import MemberFacts
@@ -31,6 +32,7 @@ from fsm_orchestrator.bundle.signatures import (
 )
 from fsm_orchestrator.bundle.verified import Break, FoundSignature
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.gates.sources.envelope import RefusedError, envelope_of, json_value
 from fsm_orchestrator.gates.sources.signatures import (
     KEY_BYTES_MAX,
@@ -44,6 +46,10 @@ from fsm_orchestrator.gates.sources.signatures import (
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.tool import ToolError
 from fsm_orchestrator.text.instants import instant
+
+SIGNATURES_MAX: Final = 100
+"""How many signatures a bundle may have: each takes several processes to verify."""
+_SSH_BYTES_MAX: Final = 64 * 1024
 
 
 class _Looked(NamedTuple):
@@ -104,7 +110,11 @@ def _without_signer(known: Known, looked: list[_Looked]) -> None:
 
 
 def _looked(known: Known) -> Iterator[_Looked]:
-    for member in known.bundle.of_kind(MemberKind.SIGNATURE):
+    found = [*known.bundle.of_kind(MemberKind.SIGNATURE)]
+    if len(found) > SIGNATURES_MAX:
+        said = f"it has {len(found)} signatures, more than anybody makes"
+        raise BrokenError(ArchiveProblem.TOO_MANY, said)
+    for member in found:
         name = named(member.name)
         if name is None:
             raise BrokenError(Break.UNLISTED, "it is no signature of a bundle", member=member.name)
@@ -123,6 +133,8 @@ def _ssh(known: Known, name: SignatureName, member: MemberFacts) -> _Looked:
     Raises:
         RefusedError: it is none of the statement, or its key counts no more.
     """
+    if member.size_bytes > _SSH_BYTES_MAX:
+        raise RefusedError(EvidenceProblem.BAD_SIGNATURE, "it is larger than any SSH signature")
     text = (member.data or b"").decode(errors="replace")
     try:
         key = signing_key(text)
@@ -175,6 +187,9 @@ def _envelope(known: Known, name: SignatureName, member: MemberFacts) -> _Looked
         RefusedError: it is none of the statement, or not written as a bundle writes it.
     """
     raw = member.data or b""
+    if has_too_many_values(raw):
+        said = "it has more values than any signature"
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said)
     document = json_value(raw)
     if name.form is Form.SIGSTORE:
         document = document.get("dsseEnvelope") if isinstance(document, dict) else None

@@ -15,17 +15,19 @@ from fsm_orchestrator.vocabulary import OnChangedStage
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
+    from fsm_orchestrator.processes.interrupts import Interrupts
+    from fsm_orchestrator.stages.artifacts import MayGoOn
 
 
 @contextlib.contextmanager
-def naming_next_command(config: RunConfig) -> Iterator[None]:
+def naming_next_command(config: RunConfig, interrupts: Interrupts | None = None) -> Iterator[None]:
     """Add to the refusal of a plain resume the command that would be accepted, if there is one."""
     try:
         yield
     except StateKeyError:
         raise
     except UsageError as error:
-        offer = _accepted(config) if _is_plain(config) else None
+        offer = _accepted(config, interrupts) if _is_plain(config) else None
         if offer is not None and offer.words is not None:
             caution = "" if offer.caution is None else f"first: {offer.caution}"
             key = config.state_key_file
@@ -35,17 +37,34 @@ def naming_next_command(config: RunConfig) -> Iterator[None]:
         raise
 
 
+def for_a_second(interrupts: Interrupts | None) -> MayGoOn:
+    """Return whether to go on judging for a command that is only offered.
+
+    It is tried for a second at most, and not after another request to end: the rest of what would
+    be judged counts as it was recorded.
+    """
+    from fsm_orchestrator.stages.judging import Judging
+
+    heard = 0 if interrupts is None else interrupts.count
+
+    def asked_to_end() -> int | None:
+        return None if interrupts is None or interrupts.count == heard else interrupts.first
+
+    return Judging(0, lambda *_: None, asked_to_end).may_go_on
+
+
 def _is_plain(config: RunConfig) -> bool:
     """Return whether it is the run that is refused, and nothing that was asked for besides."""
     asked = (config.stages, config.rerun, config.lifecycle, config.run_id, config.reverify)
     return config.resume and not any(asked) and config.on_changed_stage is OnChangedStage.REFUSE
 
 
-def _accepted(config: RunConfig) -> Offer | None:
+def _accepted(config: RunConfig, interrupts: Interrupts | None) -> Offer | None:
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_run
 
     try:
-        return offer_of(inspect_run(config.output_path), shown_path(config.output_directory))
+        view, shown = inspect_run(config.output_path), shown_path(config.output_directory)
+        return offer_of(view, shown, may_go_on=for_a_second(interrupts))
     except OrchestratorError:
         return None

@@ -11,7 +11,7 @@ from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.progress import Progress, progress_of
-from fsm_orchestrator.cli.refusal import naming_next_command
+from fsm_orchestrator.cli.refusal import for_a_second, naming_next_command
 from fsm_orchestrator.cli.request import Request
 from fsm_orchestrator.cli.summary import UNBOUNDED, WORDS_MAX, Shape, summary_of
 from fsm_orchestrator.config.run_config import RunConfig
@@ -38,7 +38,7 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
     untold: list[str] = []
     progress = progress_of(request.log_format, request.log_level, config.output_path, interrupts)
     try:
-        with contextlib.closing(progress), naming_next_command(config):
+        with contextlib.closing(progress), naming_next_command(config, interrupts):
             report = run_as_command(
                 config,
                 interrupts,
@@ -126,23 +126,17 @@ def _offer(
 ) -> tuple[Offer | None, Sequence[str]]:
     """Return what to type next, and what the stage that is to blame said to stdout alone.
 
-    A run that may be closed leaves nothing, and is not looked at. The command is tried for a second
-    at most, and not after another request to end: the rest of what would be judged counts as it was
-    recorded.
+    A run that may be closed leaves nothing, and is not looked at.
     """
     if report.closure_ready:
         return None, ()
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
     from fsm_orchestrator.inspection.quoting import words_in_stdout
-    from fsm_orchestrator.stages.judging import Judging
 
     view = inspect_ended(config.output_path, report)
     if view.saved is not None and view.saved.checkpoint.run_id != report.run_id:
         return None, ()  # another run has come to its place
-    heard = interrupts.count
-    trial = Judging(
-        0, lambda *_: None, lambda: None if interrupts.count == heard else interrupts.first
-    )
-    offer = offer_of(view, shown_path(config.output_directory), may_go_on=trial.may_go_on)
+    shown = shown_path(config.output_directory)
+    offer = offer_of(view, shown, may_go_on=for_a_second(interrupts))
     return offer, words_in_stdout(view, WORDS_MAX)

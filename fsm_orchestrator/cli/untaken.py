@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.cli.formatting import command_line
 from fsm_orchestrator.telemetry.note import read_notes
+from fsm_orchestrator.text.hidden import printable
 
 if TYPE_CHECKING:
     from fsm_orchestrator.inspection.inspected_run import InspectedRun
+
+
+PROBLEM_CHARACTERS_MAX: Final = 300
+"""What is read there, a stage may have written."""
 
 
 def untaken_sentences(view: InspectedRun, typed: str) -> Sequence[str]:
@@ -21,5 +26,6 @@ def untaken_sentences(view: InspectedRun, typed: str) -> Sequence[str]:
     command = command_line("telemetry", "export", typed, *earlier)
     last = untaken[-1]
     more = f" (nor {len(untaken) - 1} before it)" if len(untaken) > 1 else ""
+    problem = printable((last.problem or "")[:PROBLEM_CHARACTERS_MAX])
     what = f"invocation {last.invocation}{more} was not taken"
-    return (f"telemetry: {what}: {last.problem}; send it: {command}",)
+    return (f"telemetry: {what}: {problem}; send it: {command}",)

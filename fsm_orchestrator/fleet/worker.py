@@ -12,9 +12,9 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fsm_orchestrator.api import followed
 from fsm_orchestrator.config import config_file, config_reading
@@ -43,6 +43,8 @@ from fsm_orchestrator.processes.undumpable import close_to_others
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import EventName, ExitCode, HeldBy
 
+READ_BYTES: Final = 65_536
+
 
 def main() -> None:
     """Work at what is ordered until nothing more can be, or this process is asked to end."""
@@ -63,7 +65,7 @@ def _start_listening(orders: queue.SimpleQueue[Order | None], interrupts: Interr
     """Have orders read by a thread, which notices as well when there is no fleet any more."""
 
     def listen() -> None:
-        for line in sys.stdin.buffer:
+        for line in _lines(sys.stdin.fileno()):
             orders.put(order_in(line))
         orders.put(None)
         interrupts.deliver(signal.SIGTERM)
@@ -71,6 +73,14 @@ def _start_listening(orders: queue.SimpleQueue[Order | None], interrupts: Interr
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     threading.Thread(target=listen, name="orders", daemon=True).start()
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _lines(descriptor: int) -> Iterator[bytes]:
+    """Yield the lines; without a buffer, whose lock the end of this process could not take."""
+    rest = b""
+    while data := os.read(descriptor, READ_BYTES):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
 
 
 class _Worker:

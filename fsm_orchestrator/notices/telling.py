@@ -20,7 +20,13 @@ from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.notices.body import bytes_of, notice_of
 from fsm_orchestrator.notices.command import run_command
 from fsm_orchestrator.notices.ends import end_of, standing_digest
-from fsm_orchestrator.notices.told import Told, note, told_of
+from fsm_orchestrator.notices.told import (
+    PROBLEM_CHARACTERS_MAX,
+    WAY_CHARACTERS_MAX,
+    Told,
+    note,
+    told_of,
+)
 from fsm_orchestrator.notices.webhook import Delivery, deliver
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -99,9 +105,9 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
             event=end,
             standing=standing,
             name=one.name,
-            to=ended.masker.mask(one.words),
+            to=ended.masker.mask(one.words)[:WAY_CHARACTERS_MAX],
             tries=delivery.tries,
-            problem=None if delivery.problem is None else ended.masker.mask(delivery.problem),
+            problem=_shown(delivery.problem, ended.masker),
         )
         for one, delivery in zip(due, deliveries, strict=True)
     )
@@ -110,6 +116,10 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     if failure is not None:
         untold.append(f"{NOTICES_FILE} cannot be written: {files.reason(failure)}")
     return tuple(untold)
+
+
+def _shown(problem: str | None, masker: Masker) -> str | None:
+    return None if problem is None else masker.mask(problem)[:PROBLEM_CHARACTERS_MAX]
 
 
 def _has_been_told(last: Told | None, standing: str) -> bool:

@@ -22,6 +22,8 @@ from fsm_orchestrator.model.told_ends import ToldEnd
 SIZE_BYTES_MAX: Final = 256 * 1024
 """The size beyond which a file is begun again with its last lines."""
 KEPT_BYTES: Final = 64 * 1024
+WAY_CHARACTERS_MAX: Final = 500
+PROBLEM_CHARACTERS_MAX: Final = 500
 
 
 class Told(StrictModel):
@@ -36,9 +38,11 @@ class Told(StrictModel):
         description="Equal for two ends after which the run stands as before."
     )
     name: Annotated[str, Field(max_length=64)] = Field(description="Tells this way from others.")
-    to: Annotated[str, Field(max_length=4096)] = Field(description="The way, for people.")
+    to: Annotated[str, Field(max_length=WAY_CHARACTERS_MAX)] = Field(
+        description="The way, for people."
+    )
     tries: Count = Field(description="How often it was tried.")
-    problem: Annotated[str, Field(max_length=1000)] | None = Field(
+    problem: Annotated[str, Field(max_length=PROBLEM_CHARACTERS_MAX)] | None = Field(
         description="Why it could not be delivered; null where it was."
     )
 

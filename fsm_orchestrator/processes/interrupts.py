@@ -202,8 +202,10 @@ class Interrupts:
         self.close()
 
     @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self, deliver: Callable[[int], None] | None = None) -> Iterator[None]:
         """Handle the ending signals, and SIGTSTP, for a while. Main thread only.
+
+        They are delivered here, unless by `deliver`.
 
         A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
         through, here and in stages, or nobody could end either. SIGCHLD gets its default
@@ -214,7 +216,7 @@ class Interrupts:
         """
 
         def on_signal(signum: int, _frame: FrameType | None) -> None:
-            self.deliver(signum)
+            (deliver or self.deliver)(signum)
 
         def on_stop(_signum: int, _frame: FrameType | None) -> None:
             self.is_stop_due = True

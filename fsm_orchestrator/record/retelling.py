@@ -36,6 +36,8 @@ OF_THE_MACHINE: Final = frozenset(
 )
 """What a checkpoint has of the file itself, and of processes: no event says it."""
 
+GAPS_MAX: Final = 1_000
+"""How many gaps a chain may have, one for each crash: what is mostly gaps proves nothing."""
 _IMPOSSIBLE: Final = (ContradictionError, LookupError)
 """What events come to that name a stage or a state which their record does not have."""
 
@@ -133,6 +135,8 @@ class Retelling:
             self.ends[event.seq] = self.head, self._size_bytes
         if isinstance(event, ChainGap):
             self.gaps.append(event)
+            if len(self.gaps) > GAPS_MAX:
+                raise NotFollowedError(LineProblem.NOT_CHAINED, "it is one gap too many")
         if isinstance(event, RunEnded):
             self.ended = event
         if isinstance(event, GateDecided) and event.decision.evidence is not None:

@@ -6,6 +6,7 @@ Loaded with the SDK alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import requests
@@ -38,8 +39,7 @@ class Session(requests.Session):
             self.problem = _trouble(error)
             raise NotTakenError(self.problem) from None
         if not _OK <= response.status_code < _REDIRECTED:
-            reason = response.reason or ""
-            self.problem = f"the collector answered HTTP {response.status_code} {reason}".rstrip()
+            self.problem = f"the collector answered HTTP {_status(response.status_code)}"
         else:
             self.problem = self._refused(response)
         return response
@@ -50,6 +50,14 @@ class Session(requests.Session):
         except Exception:  # noqa: BLE001 - protobuf's own errors
             return "what answered is no collector: its answer is not OTLP"
         return f"the collector refused {refused} of them" if refused else None
+
+
+def _status(code: int) -> str:
+    """Return a status in our words: the collector's own could be anything."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
 
 
 def _trouble(error: requests.RequestException) -> str:

@@ -89,9 +89,10 @@ def _deliver(view: InspectedRun, due: Due, problem: str | None) -> Delivered:
         elif not told.has_times:
             has_no_times = True
         elif due.holds(told, noted):
-            sent = _sent(told, before, view) if problem is None else Sent(problem)
+            part = Sent(None) if due.is_all else noted.part_of(told.number)
+            sent = _sent(told, before, view, part) if problem is None else Sent(problem)
             problem = sent.problem
-            notes.append(_note_of(told, sent))
+            notes.append(_note_of(told, sent.with_part(part)))
             write_note(directory, notes[-1])
         elif noted.is_taken(told.number):
             taken_before.append(told.number)
@@ -117,6 +118,7 @@ def _note_of(told: Told, sent: Sent) -> Note:
         at=now(),
         run_id=told.started.run_id,
         invocation=told.number,
+        trace_id=told.trace.trace_id,
         problem=sent.problem,
         spans=sent.spans,
         metrics=sent.measures,
@@ -124,21 +126,22 @@ def _note_of(told: Told, sent: Sent) -> Note:
     )
 
 
-def _sent(told: Told, before: Told | None, view: InspectedRun) -> Sent:
-    """Send an invocation, within the time that there is."""
+def _sent(told: Told, before: Told | None, view: InspectedRun, part: Sent) -> Sent:
+    """Send an invocation, within the time that there is, less the `part` that was taken before."""
     why_not = cannot_send()
     if why_not is not None:
         return Sent(why_not)
     from fsm_orchestrator.telemetry.otlp import send  # noqa: PLC0415 - loads the SDK
 
-    checkpoint = view.checkpoint
+    lifecycle = None if view.checkpoint is None else view.checkpoint.lifecycle
+    budget = view.report.budget if told.is_last else None
     parcel = Parcel(
         version=told.started.version,
         began=told.began,
         over=told.over,
         instance=f"{told.started.run_id}.{told.number}",
-        spans=spans_of(told, before, None if checkpoint is None else checkpoint.lifecycle),
-        measures=measures_of(told, view.report.budget if told.is_last else None),
+        spans=() if part.spans else spans_of(told, before, lifecycle),
+        measures=() if part.measures else measures_of(told, budget),
         lines=lines_of(told),
     )
     handler = signal.signal(signal.SIGALRM, _give_up)

@@ -127,7 +127,7 @@ def _note(output: Path, report: Report | None, problem: str) -> None:
     from fsm_orchestrator.telemetry.note import untaken, write_note  # noqa: PLC0415 - rare
 
     if report is not None:
-        write_note(output, untaken(report.run_id, report.latest_number, problem))
+        write_note(output, untaken(report, problem))
 
 
 def _is_told(line: socket.socket, order: Order) -> bool:

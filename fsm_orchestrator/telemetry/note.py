@@ -20,6 +20,9 @@ from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.base import Count, Ordinal, RunId, SchemaVersion, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.trace import TraceId, own_trace
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.telemetry.parcel import Sent
 
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 _LOOK_SECONDS: Final = 0.05
@@ -32,6 +35,7 @@ class Note(StrictModel):
     at: Timestamp = Field(description="When it was sent, in UTC.")
     run_id: RunId = Field(description="The run.")
     invocation: Ordinal = Field(description="Number of the invocation.")
+    trace_id: TraceId = Field(description="Id of the trace that it belongs to, in hexadecimal.")
     problem: str | None = Field(description="Why it was not taken; null where it was.")
     spans: Count = Field(description="How many spans were taken.")
     metrics: Count = Field(description="How many metrics were taken.")
@@ -48,6 +52,11 @@ class Noted(NamedTuple):
         note = self.by_number.get(number)
         return note is not None and note.problem is None
 
+    def part_of(self, number: int) -> Sent:
+        """Return what was taken of an invocation that was not taken as a whole."""
+        note = self.by_number.get(number)
+        return Sent(None) if note is None else Sent(None, note.spans, note.metrics, note.logs)
+
     @property
     def untaken(self) -> tuple[Note, ...]:
         """Those that were not taken, in order."""
@@ -59,13 +68,16 @@ def now() -> str:
     return timestamp(SystemClock().now())
 
 
-def untaken(run_id: str, invocation: int, problem: str) -> Note:
+def untaken(report: Report, problem: str) -> Note:
     """Return the note of an invocation of which nothing was taken."""
+    told = None if report.origin is None else report.origin.trace
+    trace = own_trace(report.run_id) if told is None else told
     return Note(
         schema_version=SCHEMA_VERSION,
         at=now(),
-        run_id=run_id,
-        invocation=invocation,
+        run_id=report.run_id,
+        invocation=report.latest_number,
+        trace_id=trace.trace_id,
         problem=problem,
         spans=0,
         metrics=0,

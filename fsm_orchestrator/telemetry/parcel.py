@@ -18,6 +18,15 @@ class Sent(NamedTuple):
     measures: int = 0
     lines: int = 0
 
+    def with_part(self, part: Sent) -> Sent:
+        """Return all that was taken by now, where a part was taken before."""
+        return Sent(
+            self.problem,
+            self.spans or part.spans,
+            self.measures or part.measures,
+            self.lines or part.lines,
+        )
+
 
 class Parcel(NamedTuple):
     """What is to be sent of an invocation.

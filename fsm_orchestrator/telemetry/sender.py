@@ -54,7 +54,8 @@ def _orders(line: socket.socket) -> Iterator[Order]:
         selector.register(line, selectors.EVENT_READ)
         while True:
             if not selector.select(IDLE_SECONDS):
-                line.shutdown(socket.SHUT_RD)  # what is on the way can still be read
+                with contextlib.suppress(OSError):
+                    line.shutdown(socket.SHUT_RD)  # what is on the way can still be read
             data = line.recv(_READ_BYTES)
             if not data:
                 return

@@ -57,7 +57,9 @@ async def _served(
     looking = asyncio.create_task(board.run())
     looking.add_done_callback(lambda _: server.let_end())
     await server.serve([listener])
-    await looking
+    if looking.done():
+        looking.result()  # raises the bug that has ended it
+    looking.cancel()  # a file system that does not answer keeps nobody here
     return server.asked_by
 
 

@@ -102,6 +102,11 @@ def test_signal_handlers_are_installed_when_asked_and_put_back() -> None:
     report = run(config(executor="exec sleep 60"), install_signal_handlers=True, listener=interrupt)
     assert report.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
+    with Interrupts() as all_of_them:
+        asked: dict[str, Any] = {"install_signal_handlers": True, "interrupts": all_of_them}
+        report = run(config("a", executor="exec sleep 60"), listener=interrupt, **asked)
+        assert (report.exit_code, all_of_them.first) == (130, signal.SIGINT)
+        assert run(config("b", executor="exec sleep 60"), **asked).exit_code == 130
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,19 @@ def make_whole(folder: Path) -> Whole:
     return Whole(folder, path, signers, Wanted(allowed_signers=str(signers)))
 
 
+def made(folder: Path, path: Path, *options: str) -> bytes:
+    """Bundle the run in a folder."""
+    ended = bundle(folder, path, *options)
+    assert ended.code == 0, ended.stderr
+    return path.read_bytes()
+
+
+def members_of_done(folder: Path, at: Path) -> dict[str, bytes]:
+    """Return the members of the bundle of the done run in a folder; it is written in `at`."""
+    made(folder, at / "done")
+    return members(at / "done")
+
+
 def verified(data: bytes, wanted: Wanted = Wanted()) -> Verification:  # noqa: B008 - never changed
     """Verify all of a bundle."""
     found, _ = verification_of(OpenedBundle(io.BytesIO(data), "/the.fsmbundle"), wanted)

@@ -413,3 +413,32 @@ def test_no_value_can_be_changed(whole: Whole) -> None:
         check = first_broken(with_value(found, name, number, at))
         assert check is not None, (name, number, at)
         assert check.state is CheckState.FAILED
+
+
+# -- bounds ---------------------------------------------------------------------------------------
+
+
+def test_signatures_are_bounded(whole: Whole) -> None:
+    """A bundle that is all signatures starts no process for them."""
+    found = members(whole.path)
+    found |= {f"signatures/statement.{number:016x}.sig": b"x" for number in range(101)}
+    check = first_broken(archive_of(found), whole.wanted)
+    assert check is not None
+    assert (check.link, check.problem) == (Link.SIGNATURES, ArchiveProblem.TOO_MANY)
+
+
+@pytest.mark.parametrize(
+    ("part", "link"),
+    [(".1.request.json", Link.REQUESTS), ("evidence/ci.2", Link.EVIDENCE)],
+)
+def test_values_of_what_is_read_are_bounded(whole: Whole, part: str, link: Link) -> None:
+    """A document of a million values, by which the record goes, is not read as JSON."""
+    found = members(whole.path)
+    name = next(one for one in found if part in one)
+    large = b"[" + b"1," * 600_000 + b"1]"
+    lies = {hashlib.sha256(found[name]).hexdigest(): hashlib.sha256(large).hexdigest()}
+    same = [one for one in found if found[one] == found[name]]
+    data = archive_of(made_up({**found, **dict.fromkeys(same, large)}, lies))
+    check = first_broken(data, whole.wanted)
+    assert check is not None
+    assert (check.link, check.problem, check.member) == (link, Break.UNREADABLE, name)

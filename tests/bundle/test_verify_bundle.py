@@ -24,7 +24,6 @@ from fsm_orchestrator.bundle.verifying import verification_of
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.record import moving_out
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import SchemaName
 from tests.approvals.approval_cases import line, make_key
 from tests.bundle.bundle_cases import bundle, members
 from tests.bundle.conftest import Runs
@@ -34,6 +33,7 @@ from tests.bundle.proof_cases import (
     Whole,
     archive_of,
     listing_anew,
+    made,
     verified,
 )
 from tests.gates.evidence_cases import tool
@@ -52,7 +52,6 @@ from tests.support.command import (
 )
 from tests.support.long_history import failed_often
 from tests.support.outcome_runs import OUTCOMES
-from tests.support.schema_checks import validator_of
 
 ALWAYS: Final = {
     *(Link.ARCHIVE, Link.STATEMENT, Link.MEMBERS, Link.CHECKPOINT, Link.LIFECYCLE, Link.HISTORY),
@@ -68,13 +67,6 @@ def check_of(found: Verification, link: Link) -> Check:
 def passed(found: Verification) -> set[Link]:
     """Return the links that hold."""
     return {one.link for one in found.checks if one.state is CheckState.PASSED}
-
-
-def made(folder: Path, path: Path, *options: str) -> bytes:
-    """Bundle the run in a folder."""
-    ended = bundle(folder, path, *options)
-    assert ended.code == 0, ended.stderr
-    return path.read_bytes()
 
 
 @pytest.mark.parametrize("case", OUTCOMES)
@@ -348,92 +340,6 @@ def test_large_artifacts_stream_in_flat_memory(tmp_path: Path) -> None:
     assert found.verdict is Verdict.CONSISTENT, found.broken
     assert check_of(found, Link.ARTIFACTS).state is CheckState.PASSED
     assert peak_bytes < HELD_BYTES_MAX
-
-
-def test_hostile_text_drives_no_terminal(runs: Runs, tmp_path: Path) -> None:
-    """What a forged member says is shown with its control characters spelled out."""
-    found = members_of_done(runs, tmp_path)
-    document = json.loads(found[CHECKPOINT])
-    document["invocations"][0]["number"] = "\x1b[2J\u202e"
-    found[CHECKPOINT] = json.dumps(document).encode()
-    (tmp_path / "forged").write_bytes(archive_of(found))
-    ended = orchestrate("verify-bundle", "forged", cwd=tmp_path)
-    assert ended.code == 1
-    assert "Traceback" not in ended.stderr
-    assert "\x1b" not in ended.stdout
-    assert "\u202e" not in ended.stdout
-
-
-def members_of_done(runs: Runs, folder: Path) -> dict[str, bytes]:
-    """Return the members of the bundle of a done run."""
-    made(runs("done"), folder / "done")
-    return members(folder / "done")
-
-
-# -- the command ----------------------------------------------------------------------------------
-
-
-def test_json_is_as_published(whole: Whole) -> None:
-    """The schema holds for a verified, a consistent and a broken one, and the exit codes differ."""
-    validator = validator_of(SchemaName.VERIFICATION)
-    cut = whole.folder / "cut"
-    cut.write_bytes(whole.path.read_bytes()[:-1])
-    for words, code, verdict in (
-        ((whole.path, "--allowed-signers", "signers"), 0, "verified"),
-        ((whole.path,), 0, "consistent, unsigned"),
-        (("cut",), 1, "broken"),
-    ):
-        ended = orchestrate("verify-bundle", *words, "--json", cwd=whole.folder)
-        document = json.loads(ended.stdout)
-        validator.validate(document)
-        assert (ended.code, document["verdict"]) == (code, verdict)
-
-
-def test_broken_link_is_named_with_its_place_and_meaning(runs: Runs, tmp_path: Path) -> None:
-    """The link, the member, what is wrong and what follows; the links behind it are not reached."""
-    found = members_of_done(runs, tmp_path)
-    found[REPORT] = found[REPORT].replace(b'"done"', b'"fail"')
-    (tmp_path / "forged").write_bytes(archive_of(found))
-    ended = orchestrate("verify-bundle", "forged", cwd=tmp_path)
-    text = " ".join(ended.stdout.split())
-    assert ended.code == 1
-    assert text.startswith("✗ forged: broken at members ")
-    assert f"✗ members {REPORT}: it has the sha256 " in text
-    assert "so a file was changed, added or taken out after the bundle was made" in text
-    assert "- checkpoint it builds on a link that is broken" in text
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("none",), "cannot read "),
-        ((".",), "cannot read "),
-        (("b", "--allowed-signers", "none"), "cannot read "),
-        (("b", "--require", "signatures"), "nothing is called 'signatures'"),
-        (("b", "--expect-head", "xyz"), "not a SHA-256"),
-        (("b", "--json", "--html", "-"), "exclude each other"),
-        ((), "missing argument 'FILE'"),
-    ],
-)
-def test_usage_errors(runs: Runs, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    """Exit code 2, and what to do."""
-    made(runs("done"), tmp_path / "b")
-    ended = orchestrate("verify-bundle", *words, cwd=tmp_path)
-    assert (ended.code, ended.stdout) == (2, "")
-    assert said in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_page_of_a_broken_bundle(whole: Whole, tmp_path: Path) -> None:
-    """What can be followed has a page that says that it is broken; else there is none, exit 1."""
-    found = members(whole.path)
-    found["vsa.json"] = b"{}\n"
-    (tmp_path / "broken").write_bytes(archive_of(found))
-    ended = orchestrate("verify-bundle", "broken", "--html", "page.html", cwd=tmp_path)
-    assert ended.code == 1
-    assert not (tmp_path / "page.html").exists()
-    assert "broken at members" in ended.stdout
-    assert "its record cannot be followed" in ended.stderr
 
 
 def test_dsse_signature_is_verified_by_a_public_key(runs: Runs, tmp_path: Path) -> None:

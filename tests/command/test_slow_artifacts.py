@@ -208,4 +208,5 @@ def test_report_of_a_moved_run_stays_when_the_judging_is_ended(tmp_path: Path) -
     _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert "not judged to the end" in said
+    assert "next:" not in said  # the artifact would be read to its end to find one
     assert tree_of(tmp_path / "elsewhere") == before

@@ -171,6 +171,7 @@ ALLOWED: Final = {
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
     ("fleet/crew.py", "Worker.heard"): "the lines of a pipe",
+    ("fleet/worker.py", "_lines"): "the lines of a pipe",
     ("fleet/definition.py", "_json_lines"): "the lines of a file",
     ("fleet/definition.py", "_run_of"): "a name in a file",
     ("rendering/ci/github.py", "groups_of"): "what a stage prints",

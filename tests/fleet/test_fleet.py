@@ -286,6 +286,20 @@ def test_worker_that_is_killed_touches_one_run(tmp_path: Path) -> None:
     assert courses(tmp_path)["a"][0] == "resumed"
 
 
+def test_run_that_is_stopped_is_one_run(tmp_path: Path) -> None:
+    """The others of the fleet are done all the same, and its worker ends without a word."""
+    fleet_file(tmp_path, f"a\n{slow_until(tmp_path / 'go')}", "b", "c")
+    working = start("fleet", "runs.toml", "-j", "1", cwd=tmp_path)
+    wait_until(lambda: list((tmp_path / "fleet" / "a").glob("logs/executor*")))
+    assert orchestrate("stop", "fleet/a", cwd=tmp_path).code == 0
+    _, told = working.communicate(timeout=PATIENCE_SECONDS)
+    assert working.returncode == 1
+    stood = {name: one[1] for name, one in courses(tmp_path).items()}
+    assert stood == {"a": "failed", "b": "done", "c": "done"}
+    assert "Fatal Python error" not in told
+    assert "Traceback" not in told
+
+
 def completed_twice(output: Path) -> list[str]:
     """Return the stages of a run that succeeded more than once, by its record."""
     record = checkpoint_of(output)

@@ -30,12 +30,14 @@ class Collector:
         status: the status of every answer.
         answer: the body of every answer; None for what the protocol has.
         delay_seconds: how long every answer takes.
+        refused_paths: what is answered with 400, whatever `status` says.
     """
 
     url: str = ""
     status: int = 200
     answer: bytes | None = None
     delay_seconds: float = 0.0
+    refused_paths: set[str] = field(default_factory=set)
     requests: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -102,7 +104,8 @@ def collecting() -> Iterator[Collector]:
             collector.requests.append((self.path, request.FromString(body), headers))
             time.sleep(collector.delay_seconds)
             said = answer().SerializeToString() if collector.answer is None else collector.answer
-            self.send_response(collector.status)
+            is_refused = self.path in collector.refused_paths
+            self.send_response(400 if is_refused else collector.status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -119,6 +120,10 @@ def _attempts(kept: Checkpoint, directory: Path) -> Counter[str]:
     return found + Counter(one.stage for one in kept.open_attempts)
 
 
+STAYING: Final = (".lock", ".gitignore")
+"""What belongs to the output directory, whichever run is in it."""
+
+
 def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = False) -> None:
     """Assert that every file of an archived earlier run is in OUT or the archive, as it was.
 
@@ -130,7 +135,7 @@ def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = Fa
     earlier = {
         str(Path(name).relative_to(out)): content
         for name, content in before.tree
-        if Path(name).is_relative_to(out) and content is not None and not name.endswith(".lock")
+        if Path(name).is_relative_to(out) and content is not None and not name.endswith(STAYING)
     }
     checkpoint = json.loads(earlier[CHECKPOINT] or b"")
     if checkpoint["run_id"] != EARLIER:

@@ -185,6 +185,37 @@ def test_what_is_not_taken_is_said_and_sent_again_by_hand(
     assert sent(tmp_path).taken_before == (1,)
 
 
+def test_part_that_was_taken_is_not_sent_again(tmp_path: Path, collector: Collector) -> None:
+    """Sums would count twice that came once: only what is missing is sent the next time."""
+    made(tmp_path)
+    collector.refused_paths.add("/v1/logs")
+    for _ in range(2):
+        (note,) = sent(tmp_path).notes
+        assert note.problem == "logs: the collector answered HTTP 400 Bad Request"
+        assert (note.spans, note.metrics, note.logs) == (6, 4, 0)
+    collector.refused_paths.clear()
+    (note,) = sent(tmp_path).notes
+    assert (note.problem, note.spans, note.metrics, note.logs) == (None, 6, 4, 13)
+    paths = [path for path, _, _ in collector.requests]
+    assert paths == ["/v1/traces", "/v1/metrics", *["/v1/logs"] * 3]
+
+
+def test_words_that_a_stage_has_planted_drive_no_terminal(tmp_path: Path) -> None:
+    """What was noted is read from the directory of the run: whatever is there is only shown."""
+    made(tmp_path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        sent(tmp_path)
+    path = tmp_path / "out" / "logs" / "telemetry.jsonl"
+    text = path.read_text().replace("there is no", "\\u001b[31m\\nred" + "x" * 5000)
+    path.write_text(f"no json\n[]\n{text}")
+    for words in (("status", "./out"), ("explain", "./out", "--all")):
+        said = orchestrate(*words, cwd=tmp_path).stdout
+        assert "red" in said
+        assert "\x1b[31m" not in said
+        assert len(said) < 5000
+
+
 def test_nobody_waits_longer_than_there_is_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +275,12 @@ def test_signals_that_are_not_wanted_are_left_out(
     made(tmp_path)
     assert told(tmp_path, "manager")[0].endswith("-00")
     assert sent(tmp_path).problem is None
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    monkeypatch.setenv("TRACEPARENT", PARENT)
+    (tmp_path / "off").mkdir()
+    made(tmp_path / "off")
+    assert [one.spans for one in sent(tmp_path / "off").notes] == [0]
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
     monkeypatch.delenv("TRACEPARENT")
     assert resume(RunConfig(output_directory=tmp_path / "out")).exit_code == 0
     assert [one.spans for one in sent(tmp_path).notes] == [0]  # it goes on in that trace

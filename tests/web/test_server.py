@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import queue
+import signal
+import socket
+import threading
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from uvicorn.server import ServerState
 
 from fsm_orchestrator.web import server
+from fsm_orchestrator.web.board import Board, Listing
+from fsm_orchestrator.web.site import Site
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_connection_on_which_nothing_is_asked_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +54,47 @@ def test_connection_on_which_nothing_is_asked_is_closed(monkeypatch: pytest.Monk
     nothing, half, whole = asyncio.run(all_of_it())
     assert (nothing, half) == (b"", b"")
     assert whole.endswith(b"later")
+
+
+class _Stuck(Site):
+    """A site on a file system that does not answer."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
+        self.has_ended = False
+
+    def board(self, pool: Executor) -> Board:
+        return Board(self._look, lambda: "now", pool)
+
+    def _look(self) -> Listing:
+        self.has_begun.set()
+        self.may_end.wait(PATIENCE_SECONDS)
+        self.has_ended = True
+        return Listing({}, {})
+
+
+def test_look_that_does_not_end_keeps_nobody(tmp_path: Path) -> None:
+    """Ctrl-C ends the server while files are being waited for."""
+    site, told = _Stuck(tmp_path), queue.SimpleQueue[str]()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def watch_and_end() -> None:
+        path = told.get().partition("://")[2].partition("/")[2]
+        with socket.create_connection(listener.getsockname()) as connection:
+            request = f"GET /{path}events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            connection.sendall(request.encode())
+            if site.has_begun.wait(PATIENCE_SECONDS):
+                os.kill(os.getpid(), signal.SIGINT)
+                connection.recv(1)
+                connection.recv(65536)
+
+    watcher = threading.Thread(target=watch_and_end)
+    watcher.start()
+    try:
+        assert server.serve_site(site, listener, told.put, told.put) == signal.SIGINT
+        assert not site.has_ended
+    finally:
+        site.may_end.set()
+        watcher.join()
+        listener.close()

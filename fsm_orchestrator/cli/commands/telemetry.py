@@ -47,7 +47,8 @@ def export_command(parameters: Mapping[str, Any]) -> int:
 
 def _lines(view: InspectedRun, made: Delivered, width: int) -> Iterator[Line]:
     if made.notes:
-        yield Line(f"run {view.report.run_id}")
+        traces = listed(tuple(dict.fromkeys(one.trace_id for one in made.notes)))
+        yield from map(Line, sentences(f"run {view.report.run_id}, trace {traces}", width))
     for note in made.notes:
         mark = Mark.GOOD if note.problem is None else Mark.BAD
         first, *rest = sentences(_words(note), width - 4, indent="", hanging="  ")

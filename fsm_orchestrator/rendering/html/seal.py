@@ -37,6 +37,11 @@ class Seal(NamedTuple):
     said: str
     rows: tuple[SealRow, ...]
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing that the bundle says is proved."""
+        return self.found.verdict is Verdict.BROKEN
+
 
 def seal_of(found: Verification) -> Seal:
     """Return the seal of what the verification of a bundle came to."""
@@ -45,5 +50,5 @@ def seal_of(found: Verification) -> Seal:
 
 
 def _row(one: Check) -> SealRow:
-    so = "" if one.means is None else f" So {one.means}."
+    so = "" if one.means is None else f"; so {one.means}"
     return SealRow(one.link.value, _LOOKS[one.state], f"{check_words(one)}{so}")

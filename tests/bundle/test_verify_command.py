@@ -1,0 +1,120 @@
+"""`verify-bundle` as a person and as a program sees it: screen, JSON, page, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.vocabulary import SchemaName
+from tests.bundle.bundle_cases import members
+from tests.bundle.conftest import Runs
+from tests.bundle.proof_cases import (
+    Whole,
+    archive_of,
+    listing_anew,
+    made,
+    members_of_done,
+    unsigned,
+)
+from tests.cli.test_wide_screens import seen
+from tests.support.command import CHECKPOINT, REPORT, orchestrate
+from tests.support.schema_checks import validator_of
+
+
+@pytest.mark.parametrize(("columns", "locale"), [(80, "C.UTF-8"), (120, "C")])
+def test_screen_fits(whole: Whole, columns: int, locale: str) -> None:
+    """One screen, no line wider than the terminal; ASCII where need be."""
+    words = ("verify-bundle", whole.path.name, "--allowed-signers", "signers")
+    lines = seen(*words, cwd=whole.folder, columns=columns, LC_ALL=locale)
+    assert all(cells(line) <= columns for line in lines)
+    assert len(lines) <= 32
+    assert locale != "C" or all(line.isascii() for line in lines)
+    good = "ok" if locale == "C" else "✓"
+    assert lines[0].startswith(f"{good} {whole.path.name}: verified, by a signature")
+
+
+def test_json_is_as_published(whole: Whole) -> None:
+    """The schema holds for a verified, a consistent and a broken one, and the exit codes differ."""
+    validator = validator_of(SchemaName.VERIFICATION)
+    cut = whole.folder / "cut"
+    cut.write_bytes(whole.path.read_bytes()[:-1])
+    for words, code, verdict in (
+        ((whole.path, "--allowed-signers", "signers"), 0, "verified"),
+        ((whole.path,), 0, "consistent, unsigned"),
+        (("cut",), 1, "broken"),
+    ):
+        ended = orchestrate("verify-bundle", *words, "--json", cwd=whole.folder)
+        document = json.loads(ended.stdout)
+        validator.validate(document)
+        assert (ended.code, document["verdict"]) == (code, verdict)
+
+
+def test_broken_link_is_named_with_its_place_and_meaning(runs: Runs, tmp_path: Path) -> None:
+    """The link, the member, what is wrong and what follows; the links behind it are not reached."""
+    found = members_of_done(runs("done"), tmp_path)
+    found[REPORT] = found[REPORT].replace(b'"done"', b'"fail"')
+    (tmp_path / "forged").write_bytes(archive_of(found))
+    ended = orchestrate("verify-bundle", "forged", cwd=tmp_path)
+    text = " ".join(ended.stdout.split())
+    assert ended.code == 1
+    assert text.startswith("✗ forged: broken at members ")
+    assert f"✗ members {REPORT}: it has the sha256 " in text
+    assert "so a file was changed, added or taken out after the bundle was made" in text
+    assert "- checkpoint it builds on a link that is broken" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("none",), "cannot read "),
+        ((".",), "cannot read "),
+        (("b", "--allowed-signers", "none"), "cannot read "),
+        (("b", "--require", "signatures"), "nothing is called 'signatures'"),
+        (("b", "--expect-head", "xyz"), "not a SHA-256"),
+        (("b", "--json", "--html", "-"), "exclude each other"),
+        ((), "missing argument 'FILE'"),
+    ],
+)
+def test_usage_errors(runs: Runs, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    """Exit code 2, and what to do."""
+    made(runs("done"), tmp_path / "b")
+    ended = orchestrate("verify-bundle", *words, cwd=tmp_path)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_page_of_a_broken_bundle(whole: Whole, tmp_path: Path) -> None:
+    """Where the record can be followed a page says that it is broken; else there is none."""
+    found = unsigned(members(whole.path))
+    found["vsa.json"] = b"{}\n"
+    pages = {"followed": listing_anew(found), "not_followed": found}
+    for name, forged in pages.items():
+        (tmp_path / name).write_bytes(archive_of(forged))
+        ended = orchestrate("verify-bundle", name, "--html", f"{name}.html", cwd=tmp_path)
+        assert ended.code == 1
+        assert f"{name}: broken at " in ended.stdout
+        assert ("its record cannot be followed" in ended.stderr) is (name == "not_followed")
+    assert not (tmp_path / "not_followed.html").exists()
+    page = (tmp_path / "followed.html").read_text()
+    assert re.search(r"<h1>.*</svg>Broken bundle</h1>", page)
+    assert "Nothing on this page is proved" in page
+    assert "a supervisor may close it" not in page
+
+
+def test_hostile_text_drives_no_terminal(runs: Runs, tmp_path: Path) -> None:
+    """What a forged member says is shown with its control characters spelled out."""
+    found = members_of_done(runs("done"), tmp_path)
+    document = json.loads(found[CHECKPOINT])
+    document["invocations"][0]["number"] = "\x1b[2J\u202e"
+    found[CHECKPOINT] = json.dumps(document).encode()
+    (tmp_path / "forged").write_bytes(archive_of(found))
+    ended = orchestrate("verify-bundle", "forged", cwd=tmp_path)
+    assert ended.code == 1
+    assert "Traceback" not in ended.stderr
+    assert "\x1b" not in ended.stdout
+    assert "\u202e" not in ended.stdout
