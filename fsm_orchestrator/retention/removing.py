@@ -22,6 +22,9 @@ REMOVING: Final = ".removing."
 """What the directory of an archived run is called, before its name, while it is removed. No run is
 called so: an id begins with a letter or a digit."""
 _OWNERS_ALL: Final = 0o700
+_A_DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ANYTHING: Final[int | None] = getattr(os, "O_PATH", None)
+"""Opens what may not be read; None where the system has no such thing."""
 
 
 def give_up(output: HeldDirectory, name: str) -> None:
@@ -68,10 +71,9 @@ def _remove(name: str, above: int, device: int) -> None:
         if not stat.S_ISDIR(status.st_mode):
             files.perform(SystemCall.UNLINK, os.unlink, name, dir_fd=above)
             return
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         if status.st_mode & _OWNERS_ALL != _OWNERS_ALL:  # a stage may have shut it
-            os.chmod(name, _OWNERS_ALL, dir_fd=above)
-        descriptor = os.open(name, flags, dir_fd=above)
+            _unshut(name, above)
+        descriptor = os.open(name, _A_DIRECTORY | os.O_RDONLY, dir_fd=above)
         try:
             if os.fstat(descriptor).st_dev != device:
                 raise OSError(errno.EXDEV, "something is mounted there", name)
@@ -80,3 +82,16 @@ def _remove(name: str, above: int, device: int) -> None:
         finally:
             os.close(descriptor)
         os.rmdir(name, dir_fd=above)
+
+
+def _unshut(name: str, above: int) -> None:
+    """Give a directory back to its owner, itself and not what a link in its place leads to."""
+    if _ANYTHING is None:
+        return
+    descriptor = os.open(name, _A_DIRECTORY | _ANYTHING, dir_fd=above)
+    try:
+        os.chmod(f"/proc/self/fd/{descriptor}", _OWNERS_ALL)
+    except FileNotFoundError:  # no /proc: what is shut then stays, and is said
+        return
+    finally:
+        os.close(descriptor)

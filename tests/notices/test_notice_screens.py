@@ -49,7 +49,9 @@ def test_what_was_not_told_is_seen_where_one_looks(tmp_path: Path) -> None:
         "./out", "--resume", "--log-format", "text", cwd=tmp_path, env=env
     ).stderr.splitlines()
     assert text[-1] == f"! {UNTOLD}"
-    assert f"  note: {UNTOLD}\n" in orchestrate("status", "./out", cwd=tmp_path).stdout
+    shown = orchestrate("status", "./out", cwd=tmp_path).stdout
+    assert f"  note: {UNTOLD}\n" in shown
+    assert shown.count(UNTOLD) == 1
     status = json.loads(orchestrate("status", "./out", "--json", cwd=tmp_path).stdout)
     assert status["untold"] == [UNTOLD]
     assert status["report"]["warnings"] == []

@@ -159,6 +159,33 @@ def test_every_kill_leaves_each_run_whole_or_gone(out: Path) -> None:
     assert os.listdir(place) == []
 
 
+def test_link_put_in_a_shut_directorys_place_changes_nothing_elsewhere(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put there between the look and the removal, it is not followed; what it leads to stays."""
+    elsewhere, shut = tmp_path / "elsewhere", out / "archive" / ".removing.r1"
+    elsewhere.mkdir(mode=0o500)
+    os.rename(out / "archive" / "r1", shut)
+    os.chmod(shut / "logs", 0o500)
+    looked = os.stat
+
+    def look(path: Any, *given: Any, **options: Any) -> os.stat_result:
+        found = looked(path, *given, **options)
+        if path == "logs":
+            os.rename(shut / "logs", tmp_path / "taken")
+            (shut / "logs").symlink_to(elsewhere)
+        return found
+
+    monkeypatch.setattr(os, "stat", look)
+    prune((out,), Bounds(2, None), is_dry_run=False)
+    monkeypatch.undo()
+    assert elsewhere.stat().st_mode & 0o777 == 0o500
+    assert (shut / "logs").is_symlink()
+    prune((out,), Bounds(2, None), is_dry_run=False)
+    assert not shut.exists()
+    assert elsewhere.stat().st_mode & 0o777 == 0o500
+
+
 def test_directory_at_work_is_left_and_said(out: Path) -> None:
     """A run that holds it may archive meanwhile."""
     lock = OutputLock.acquire(out)
