@@ -20,11 +20,7 @@ it takes a twentieth of a start."""
 def start() -> None:
     """Run the command: the entry point."""
     _isolate()
-    import gc  # noqa: PLC0415 - after the above
-
-    gc.set_threshold(COLLECT_AFTER)
-    _leave_out_unused()
-    _leave_annotations_alone()
+    _make_lean()
     try:
         from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
     except ImportError as error:
@@ -33,6 +29,23 @@ def start() -> None:
         failure = not_loaded(error)
         sys.exit(f"fsm-orchestrator: {failure}\n  {failure.remedy}")
     main()
+
+
+def start_worker() -> None:
+    """Be a worker of a fleet, which has started this process as isolated as itself."""
+    _make_lean()
+    from fsm_orchestrator.fleet.worker import main  # noqa: PLC0415 - after the above
+
+    main()
+
+
+def _make_lean() -> None:
+    """Load and search for no more than a run needs."""
+    import gc  # noqa: PLC0415 - see _isolate
+
+    gc.set_threshold(COLLECT_AFTER)
+    _leave_out_unused()
+    _leave_annotations_alone()
 
 
 def _isolate() -> None:

@@ -71,7 +71,7 @@ class Known:
     """What has been read and found good, by the links so far.
 
     Attributes:
-        judged_at: the time of the run's end, as of which keys and approvals are judged.
+        judged_at: when the run came to its end, as of which keys and approvals are judged.
         signatures: what signs the bundle, as far as it was looked at.
         not_verified: what a reader might take for proved, and is not.
     """

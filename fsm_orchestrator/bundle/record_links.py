@@ -133,8 +133,14 @@ def chain(known: Known) -> Notes:
         line = max(found.line, 1)
         raise BrokenError(LineProblem.NOT_CHAINED, why, member=EVENTS_FILE, line=line)
     known.retelling = found
-    known.judged_at = found.onward.invocation.finished_at or found.last_at
+    known.judged_at = _end_of(found)
     return (f"{counted(found.line, 'event')}", *_notes_on(known, found, torn_bytes))
+
+
+def _end_of(found: Retelling) -> str:
+    """Return when the run came to its end; whoever looked at it later has judged nothing anew."""
+    taken = [one.at for one in found.onward.transitions]
+    return taken[-1] if taken else found.onward.invocation.finished_at or found.last_at
 
 
 def _notes_on(known: Known, found: Retelling, torn_bytes: int) -> Notes:

@@ -203,8 +203,8 @@ class Verification(StrictModel):
         description="The head of the chain of its events; null where that was not followed."
     )
     judged_at: Timestamp | None = Field(
-        description="The time of the run's end, by its record: signatures, keys and approvals were"
-        " judged as of then. Null where that could not be read."
+        description="When the run came to its end, by its record: its last transition. Signatures,"
+        " keys and approvals were judged as of then. Null where that could not be read."
     )
     signatures: Annotated[tuple[FoundSignature, ...], Many] = Field(
         description="The signatures in the bundle."

@@ -65,6 +65,8 @@ def _accepted(config: RunConfig, interrupts: Interrupts | None) -> Offer | None:
 
     try:
         view, shown = inspect_run(config.output_path), shown_path(config.output_directory)
-        return offer_of(view, shown, may_go_on=for_a_second(interrupts))
+        may_go_on = for_a_second(interrupts)
+        offer = offer_of(view, shown, may_go_on=may_go_on)
+        return offer if may_go_on("") else None  # what was not looked at to the end is not known
     except OrchestratorError:
         return None

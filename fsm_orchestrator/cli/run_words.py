@@ -7,8 +7,8 @@ from typing import Final
 
 from fsm_orchestrator.cli.console import has_unicode
 from fsm_orchestrator.cli.screen import mark_of
-from fsm_orchestrator.cli.style import Mark, paint, shown_cells
-from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.cli.style import Mark, ellipsis, paint, shown_cells
+from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.inspection.at_work import Doing, StageAtWork
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.inspection.selecting import (
@@ -16,8 +16,9 @@ from fsm_orchestrator.inspection.selecting import (
     standing_words,
     took_seconds,
 )
+from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import printable
-from fsm_orchestrator.text.phrases import span_ms
+from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
 
@@ -42,7 +43,10 @@ def counts_lines(
     found = counted_worst_first(standings)
     number = sum(count for _, count in found)
     head = f"{number:,} of {total:,} runs" if number != total else f"{total:,} runs"
-    lines = [f"{'1 run' if number == total == 1 else head}{where}{':' if found else ''}"]
+    head = f"{'1 run' if number == total == 1 else head}{where}"
+    if width is not None:
+        head = cut_in_middle(head, width - 1, ellipsis())
+    lines = [f"{head}:" if found else head]
     for part in (_count_words(standing, count) for standing, count in found):
         longer = f"{lines[-1]}{_GAP}{part}"
         if width is None or shown_cells(longer) <= width:
@@ -98,7 +102,7 @@ def stage_words(one: StageAtWork) -> str:
 
 def age_ms(since: str) -> int:
     """Return how many milliseconds ago a recorded time is."""
-    return span_ms(since, timestamp(SystemClock().now()))
+    return max(0, round((SystemClock().now() - instant(since)).total_seconds() * _SECOND_MS))
 
 
 def _whole(milliseconds: int) -> str:

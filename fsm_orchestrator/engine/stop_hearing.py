@@ -12,7 +12,7 @@ from fsm_orchestrator.disk import stop_request
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.stop_request import Doubt, StopRequest
 from fsm_orchestrator.processes.ancestry import is_of_a_stage
-from fsm_orchestrator.processes.lockers import lockers_of
+from fsm_orchestrator.processes.lockers import has_open, lockers_of
 from fsm_orchestrator.text.hidden import copyable
 
 SIGNALS: Final = signal.SIGTERM, signal.SIGINT
@@ -64,8 +64,9 @@ class StopHearing:
     def _asked_by(self, request: StopRequest) -> Sequence[signal.Signals]:
         if request.hears != self.hears or self._heard.get(request.key, 0) >= request.times:
             return ()
-        asking = lockers_of({request.inode})
-        if asking is not None:
+        locked = lockers_of({request.inode})
+        if locked is not None:
+            asking = [pid for pid in locked if has_open(pid, request.inode)]
             if not asking:  # who asked is gone, or in another container
                 return ()
             if any(is_of_a_stage(pid, os.getpid(), self.keeper_pids()) for pid in asking):

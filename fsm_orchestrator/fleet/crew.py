@@ -14,7 +14,9 @@ import msgspec
 
 from fsm_orchestrator.fleet.messages import Message, Order, line_of, message_in
 
-_COMMAND: Final = (sys.executable, "-P", "-m", "fsm_orchestrator.fleet.worker")
+_BOOT: Final = "from fsm_orchestrator import __main__; __main__.start_worker()"
+"""What the interpreter of a worker runs: it is made ready as that of a command is."""
+_COMMAND: Final = (sys.executable, "-P", "-c", _BOOT)
 """`-P`: whatever lies in the directory in which the fleet was started is no module of a worker."""
 _LINE_BYTES_MAX: Final = 1024 * 1024
 _READ_BYTES: Final = 65_536

@@ -146,7 +146,3 @@ def _ended(report: Report, directory: Path) -> Ended:
         standing=standing_of(report, directory, None).value,
         reason="; ".join((*report.blocked_reason_codes, *causes[-1:])),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE
 from fsm_orchestrator.disk import files, peek
 from fsm_orchestrator.record.events_mark import document_of, line_before
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import EventName, Outcome
+
+_ENDS: Final = frozenset(one.value for one in Outcome)
 
 
 def leading_members(directory: Path) -> Mapping[str, Any] | None:
@@ -48,8 +50,7 @@ def _may_be_contradicted(
         return report.run_id != here.run_id or outcome is not Outcome.FAILED
     if here != (report.run_id, report.current_state, report.lifecycle.sha256):
         return True
-    ends = {one.value for one in Outcome}
-    is_named = here.current_state == outcome if outcome else here.current_state not in ends
+    is_named = here.current_state == outcome if outcome else here.current_state not in _ENDS
     return not is_named or (report.closure_ready and outcome is not Outcome.DONE)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
@@ -59,6 +59,10 @@ class Changes(NamedTuple):
     troubles: tuple[str, ...]
 
 
+def _never() -> bool:
+    return False
+
+
 class ManyRuns:
     """The runs in some places. Only ever called by one thread at a time."""
 
@@ -86,8 +90,11 @@ class ManyRuns:
         """
         return Path(self._known[shown].directory)
 
-    def look(self) -> Changes:
-        """Look again, and return what has changed. Never raises for what is there."""
+    def look(self, is_over: Callable[[], bool] = _never) -> Changes:
+        """Look again, and return what has changed. Never raises for what is there.
+
+        Once `is_over` says so, the rest of the runs is as if it were gone: for who ends then.
+        """
         began = time.thread_time()
         before, self._known = self._known, {}
         troubles: list[str] = []
@@ -97,6 +104,8 @@ class ManyRuns:
 
             locks = kernel_locks() or {}
         for shown, directory in self._directories(troubles):
+            if is_over():
+                break
             stamp, lock = _stamp(directory)
             if stamp is None:
                 continue

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 LOCKS: Final = Path("/proc/locks")
+PROC: Final = Path("/proc")
 
 
 def kernel_locks() -> dict[int, set[int]] | None:
@@ -32,3 +34,25 @@ def lockers_of(inodes: Collection[int]) -> set[int] | None:
     if locks is None:
         return None
     return {pid for inode in inodes for pid in locks.get(inode, ())}
+
+
+def has_open(pid: int, inode: int) -> bool:
+    """Say whether a live process has a file open, whose lock is then its own.
+
+    The list names who took a lock, who may be gone by now and have left it to another process. True
+    of another user's, whose files may not be known.
+    """
+    place = PROC / str(pid) / "fd"
+    try:
+        return any(_inode_of(place / name) == inode for name in os.listdir(place))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None

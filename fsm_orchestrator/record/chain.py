@@ -91,7 +91,7 @@ def mac_member(mac: str) -> bytes:
 
 def digest_between(descriptor: int, start: int, end: int) -> str:
     """Return the digest of a part of an open file."""
-    digest = new_digest()
+    digest = new_digest(end - start)
     while start < end and (chunk := os.pread(descriptor, min(CHUNK_BYTES, end - start), start)):
         digest.update(chunk)
         start += len(chunk)

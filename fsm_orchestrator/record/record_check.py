@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.model.trust import ChangeKind, DoubtCause, RecordChange, RecordFile
 from fsm_orchestrator.processes.table import boot
 from fsm_orchestrator.record import left_file
@@ -31,6 +32,7 @@ from fsm_orchestrator.secrets.state_key import MacVerdict, RecordKey, verdict_of
 from fsm_orchestrator.text.digest import new_digest, sha256_of
 
 CHUNK_BYTES: Final = 1 << 20
+_TOO_LARGE: Final = "-"
 
 
 class Finding(NamedTuple):
@@ -196,7 +198,7 @@ class _Look:
             kind = self._checkpoint_change(reach)
             if kind is not None:
                 changes.append(_change(RecordFile.CHECKPOINT, kind))
-        report = _digest_of(self._directory / REPORT_FILE)
+        report = _digest_of(self._directory / REPORT_FILE, RECORD_BYTES_MAX)
         if reach.is_exact and report and not {"", report} & {one.report for one in lines}:
             changes.append(_change(RecordFile.REPORT, ChangeKind.EDITED))
         if not self._is_private_good({one.private for one in lines}):
@@ -289,14 +291,20 @@ def _found(file: RecordFile, change: ChangeKind, line: int | None = None) -> Fin
     return Finding((_change(file, change, line),))
 
 
-def _digest_of(path: Path) -> str:
-    """Return the digest of a file; "" where there is none that can be read."""
-    digest = new_digest()
+def _digest_of(path: Path, bytes_max: int | None = None) -> str:
+    """Return the digest of a file; "" where there is none that can be read.
+
+    Of one that is larger than may be, what is no digest: it is not read.
+    """
     try:
         descriptor = files.open_regular(path)
     except OSError:
         return ""
     try:
+        size_bytes = os.fstat(descriptor).st_size
+        if bytes_max is not None and size_bytes > bytes_max:
+            return _TOO_LARGE
+        digest = new_digest(size_bytes)
         while chunk := os.read(descriptor, CHUNK_BYTES):
             digest.update(chunk)
     except OSError:

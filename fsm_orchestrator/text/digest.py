@@ -1,4 +1,4 @@
-"""SHA-256 of what is small, without OpenSSL: loading it takes longer than to digest a megabyte."""
+"""SHA-256; of what is small without OpenSSL, which takes as long to load as a megabyte."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 
 _OWN: Final = ("_sha2", "_sha256", "hashlib")
 """Where Python has its own: from 3.12, before that, and in a build without."""
+LARGE_BYTES: Final = 8 * 1024**2
+"""Beyond this, the few milliseconds that OpenSSL takes to load are made up for."""
 
 
 @cache  # a name that is not found is looked for in every directory, each time anew
@@ -20,9 +22,12 @@ def _sha256() -> Any:
     return import_module(_OWN[-1]).sha256
 
 
-def new_digest() -> Any:
-    """Return a digest that bytes can be added to, as hashlib has it."""
-    return _sha256()()
+def new_digest(size_bytes: int = 0) -> Any:
+    """Return a digest that bytes can be added to, as hashlib has it.
+
+    By OpenSSL, where so many bytes as are to be added make up for loading it.
+    """
+    return import_module(_OWN[-1]).sha256() if size_bytes > LARGE_BYTES else _sha256()()
 
 
 def sha256_of(data: bytes) -> str:

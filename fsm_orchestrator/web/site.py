@@ -21,7 +21,7 @@ from starlette.routing import Route, Router
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.inspection.inspected_run import inspect_run
-from fsm_orchestrator.inspection.run_directories import is_run_directory, names_below
+from fsm_orchestrator.inspection.run_directories import names_below
 from fsm_orchestrator.web import pages
 from fsm_orchestrator.web.board import Board
 from fsm_orchestrator.web.events import Messages, send_events
@@ -59,8 +59,7 @@ class Site:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        if not is_run_directory(directory):
-            names_below(directory)
+        names_below(directory)  # one that may not be looked into is refused
         self._rows = Rows(directory)
 
     def board(self, pool: Executor) -> Board:

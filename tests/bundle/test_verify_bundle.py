@@ -143,7 +143,17 @@ def test_signed_bundle_says_by_whom_and_who_approved(whole: Whole) -> None:
     (signature,) = found.signatures
     assert signature.signer == MAKER
     assert f"review: approved by {APPROVER}" in check_of(found, Link.APPROVALS).notes
-    assert found.judged_at == report_of(whole.folder / "out")["finished_at"]
+    assert found.judged_at == report_of(whole.folder / "out")["transitions"][-1]["at"]
+
+
+def test_a_later_look_does_not_move_the_end(runs: Runs, tmp_path: Path) -> None:
+    """A run that was done and is visited again had its approvals judged when it was done."""
+    folder = runs("done, then resumed")
+    found = verified(made(folder, tmp_path / "b"))
+    report = report_of(folder / "out")
+    ends = [one["at"] for visit in report["earlier_invocations"] for one in visit["transitions"]]
+    assert report["transitions"] == []
+    assert found.judged_at == ends[-1] < report["finished_at"]
 
 
 def test_without_keys_nobody_is_named(whole: Whole) -> None:

@@ -116,7 +116,7 @@ def test_window_of_any_size_holds_it(cwd: Path) -> None:
     """What does not fit is counted; a window that is made smaller, or larger, is used as it is."""
     for number in range(30):
         shutil.copytree(cwd / "runs" / "c-failed", cwd / "runs" / f"e-{number}")
-    with watched("runs", cwd=cwd, columns=120, lines=40) as terminal:
+    with watched(str(cwd / "runs"), cwd=cwd, columns=120, lines=40) as terminal:
         assert len(terminal.shown) == 39
         for columns, lines in ((80, 10), (40, 8), (120, 30)):
             terminal.resize(columns, lines)
@@ -138,8 +138,7 @@ def test_terminal_that_was_another_s_meanwhile(cwd: Path) -> None:
         os.kill(terminal.process.pid, signal.SIGTSTP)
         _, status = os.waitpid(terminal.process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
-        terminal.read()
-        assert terminal.shown == []
+        terminal.until(lambda it: it.shown == [])
         os.kill(terminal.process.pid, signal.SIGCONT)
         terminal.until_shown("Ctrl-C ends")
 

@@ -6,10 +6,12 @@ The program is this test's process, which runs in threads.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +21,7 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator import Interrupts, Report, RunConfig, StageGiven, run
-from fsm_orchestrator.disk import files, stop_request
+from fsm_orchestrator.disk import stop_request
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.engine.stop_hearing import StopHearing
 from fsm_orchestrator.errors import CommandError
@@ -233,6 +235,24 @@ def test_only_a_request_for_this_invocation_is_heard(home: HeldDirectory) -> Non
     assert hearing.doubt() is None
 
 
+TAKES_AND_GOES: Final = "import fcntl, sys; fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX)"
+
+
+def test_lock_of_a_process_that_is_gone_is_nobodys(home: HeldDirectory) -> None:
+    """A stage could leave it to another process, and hide by that whose it is."""
+    hearing, file = StopHearing(home), home.path / STOP
+    with stop_request.asking(home.path, hearing.hears, times=1):
+        text = file.read_bytes()
+    private(file, text)
+    with file.open("rb") as stream:
+        number = stream.fileno()
+        words = [sys.executable, "-c", TAKES_AND_GOES, str(number)]
+        subprocess.run(words, pass_fds=(number,), check=True)
+        with file.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert hearing.look() == ()
+
+
 def private(file: Path, text: bytes) -> None:
     """Write what is private."""
     file.write_bytes(text)
@@ -321,16 +341,14 @@ def test_directory_that_takes_no_request_is_said(
 ) -> None:
     """With what to do about it; the run goes on."""
 
-    def full(*_: object, **__: object) -> int:
+    def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with working(tmp_path, script=WAITS) as one:
-        monkeypatch.setattr(files, "make_new", full)
+        monkeypatch.setattr(stop_request.Asked, "put", full)
         with pytest.raises(CommandError, match=r"asked by a file there: no space left") as refusal:
             stop_run(tmp_path / "out", wait_ms=1000, at_once=False)
         assert "make that directory writable" in refusal.value.remedy
-        monkeypatch.undo()
-        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         (tmp_path / "go").touch()
         assert one.ended().exit_code == 0
 

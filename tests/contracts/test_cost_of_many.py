@@ -67,8 +67,9 @@ print("[", ",".join(told), "]")
 """
 FLAT: Final = {
     # Runs apart; in one directory, where each archives the one before it; resumes of one run. Seven
-    # writes and as many opens are for the private state: what was left is noted and compared.
-    "apart": {"fsync": 5, "fdatasync": 3, "replace": 10, "mkdir": 3, "write": 31, "opened": 58},
+    # writes and as many opens are for the private state: what was left is noted and compared. Where
+    # the run has made its directory, one more of both is for the .gitignore in it.
+    "apart": {"fsync": 5, "fdatasync": 3, "replace": 10, "mkdir": 3, "write": 32, "opened": 59},
     "archived": {
         "fsync": 10,
         "fdatasync": 3,

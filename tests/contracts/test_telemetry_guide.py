@@ -60,6 +60,7 @@ def test_spans_and_bounds_are_those_of_the_guide() -> None:
         assert is_named or kind is SpanKind.ATTEMPT, kind
     for words in WaitFor:
         assert f"`{SpanKind.WAIT} {words}`" in table
+    text = " ".join(text.split())
     assert f"takes {delivery.SECONDS_MAX:.0f} seconds at most" in text
     assert f"for {sender.REST_SECONDS:.0f} seconds" in text
     assert sender.IDLE_SECONDS == 1

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import tomli_w
 
+from fsm_orchestrator.fleet.crew import _BOOT
 from fsm_orchestrator.fleet.definition import read_fleet
 from tests.support.command import checkpoint_of, orchestrate, report_of, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
@@ -270,6 +272,15 @@ def test_interrupted_fleet_goes_on(tmp_path: Path) -> None:
 def workers_of(pid: int) -> Iterator[int]:
     """Yield the children of a process."""
     yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def test_worker_loads_no_more_than_a_command_does() -> None:
+    """What libraries take for screens is kept from its process too."""
+    idle = "from fsm_orchestrator.fleet import worker; worker.main = lambda: None"
+    asked = f"{idle}; {_BOOT}; import structlog, sys; print(sys.modules['rich'])"
+    words = [sys.executable, "-P", "-c", asked]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert done.stdout == b"None\n"
 
 
 def test_worker_that_is_killed_touches_one_run(tmp_path: Path) -> None:

@@ -110,6 +110,9 @@ def test_only_what_has_changed_is_read_again(runs: Path, looks: Iterator[list[st
     assert [one.name for one in changes.rows] == ["another", "failed"]
     assert changes.gone == ("runs/done",)
     assert many.path_of("runs/failed") == runs / FAILED
+    read.clear()
+    answers = iter([False, True])
+    assert len(at(runs).look(lambda: next(answers)).rows) == len(read) == 1
     shutil.rmtree(runs)
     changes = many.look()
     assert len(changes.gone) == 7

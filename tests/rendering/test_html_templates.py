@@ -158,7 +158,7 @@ def test_page_is_imported_only_when_it_is_made(tmp_path: Path) -> None:
         "sys.exit(len(pages))"
     )
     page = ["report", "out", "--html", "page.html"]
-    for words_, expected in ((["report", "out"], 0), (["explain", "out"], 0), (page, 14)):
+    for words_, expected in ((["report", "out"], 0), (["explain", "out"], 0), (page, 15)):
         done = subprocess.run(
             [sys.executable, "-c", script, *words_],
             cwd=tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -294,3 +295,40 @@ def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collec
     assert good.parent_span_id == second.span_id
     assert sent(tmp_path).notes == sent(tmp_path, Due(is_by_hand=False)).notes == ()
     assert sent(tmp_path).taken_before == (1, 2)
+
+
+def test_interrupted_invocation_is_cancelled(tmp_path: Path, collector: Collector) -> None:
+    """Its stage was ended with it, by nobody's fault."""
+    asks = f"kill -TERM {ORCHESTRATOR_PID}; sleep 60"
+    run = ("./out", *PASSING, *shell("manager", asks), "--executor-bin", "true")
+    assert orchestrate(*run, cwd=tmp_path).code == 128 + signal.SIGTERM
+    sent(tmp_path)
+    spans = tree(collector)
+    for span, key in (
+        (spans["RUN governed_run"][0], "cicd.pipeline.result"),
+        (spans["manager"][0], "cicd.pipeline.task.run.result"),
+    ):
+        assert (span.status.code, facts(span)[key]) == (ERROR, "cancellation")
+        assert facts(span)["error.type"] == "interrupted"
+
+
+def test_copy_of_a_run_has_a_trace_of_its_own(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It links to the invocation that it goes on from, in the trace of the original."""
+    monkeypatch.setenv("TRACEPARENT", PARENT)
+    made(tmp_path, gates={"policy": "allow", "ci": "success"})
+    monkeypatch.delenv("TRACEPARENT")
+    (tmp_path / "copy").mkdir()
+    shutil.copytree(tmp_path / "out", tmp_path / "copy" / "out")
+    words = ("./copy/out", "--resume", "--as-copy", "--review-status", "approved")
+    ended = orchestrate(*words, cwd=tmp_path)
+    assert ended.code == 0, ended.stderr
+    sent(tmp_path / "copy")
+    original, copy = tree(collector)["RUN governed_run"]
+    assert original.trace_id.hex() == TRACE
+    assert copy.trace_id != original.trace_id
+    assert (copy.links[0].trace_id, copy.links[0].span_id) == (
+        original.trace_id,
+        original.span_id,
+    )

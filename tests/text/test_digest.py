@@ -19,3 +19,11 @@ def test_digest_is_sha256(
     monkeypatch.setattr(digest, "_OWN", places)
     monkeypatch.setattr(digest, "_sha256", cache(digest._sha256.__wrapped__))  # it is looked for
     assert digest.sha256_of(data) == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("size_bytes", [0, digest.LARGE_BYTES, digest.LARGE_BYTES + 1])
+def test_digest_of_what_is_large_is_the_same(size_bytes: int) -> None:
+    """Whoever makes it."""
+    made = digest.new_digest(size_bytes)
+    made.update(b"a")
+    assert made.hexdigest() == digest.sha256_of(b"a")

@@ -68,7 +68,8 @@ Examples:
 
 \b
 Exit codes:
-  0 verified, or consistent and unsigned   1 a link is broken, or lacks what --require asks for
+  0 verified, or consistent and unsigned
+  1 a link is broken, or what --require asks for is not there
   2 FILE, or a file of keys, cannot be read
 """,
 }
