@@ -184,6 +184,7 @@ def _approved(
         terms = _terms(known, given)
         signers = None if given.unsigned else Signers(terms, now)
         votes = votes_of(files, found, terms, signers)
+        _check_asked(votes)
     except RefusedError as refused:
         raise BrokenError(refused.problem, str(refused), member=request.file) from None
     result = judged(found, votes, terms, now)
@@ -195,6 +196,17 @@ def _approved(
         said = f"{decision.gate}: approvals are unsigned, and prove nothing"
         known.not_verified.append(said)
     yield f"{decision.gate}: {result.detail}"
+
+
+def _check_asked(votes: tuple[Vote, ...]) -> None:
+    """Refuse to count where nothing could say whose an answer is.
+
+    Raises:
+        RefusedError: it could not be asked.
+    """
+    for one in votes:
+        if one.answer.problem is EvidenceProblem.ENGINE_ERROR:
+            raise RefusedError(EvidenceProblem.ENGINE_ERROR, one.detail)
 
 
 def _terms(known: Known, given: ApprovalTerms) -> ApprovalTerms:

@@ -86,6 +86,10 @@ def members(known: Known) -> Notes:
             now = f"{there.sha256} in {counted(there.size_bytes, 'byte')}"
             said = f"it has the sha256 {now}, and the statement lists {was}"
             raise BrokenError(Break.OTHER_BYTES, said, member=each.name, at_byte=there.begins)
+    listing = [(one.name, one.kind) for one in found.values() if one.kind.is_listed]
+    if [(one.name, one.kind) for one in listed] != listing:
+        said = "its list has a member twice, out of order, or as one of another kind"
+        raise BrokenError(Break.OTHER_THING, said, member=STATEMENT_MEMBER)
     for artifact in known.bundle.of_kind(MemberKind.ARTIFACT):
         if artifact.name != artifact_member(artifact.sha256):
             said = f"it has the sha256 {artifact.sha256}"

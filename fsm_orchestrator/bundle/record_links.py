@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from fsm_orchestrator.bundle.accepted import acceptances, said_of
 from fsm_orchestrator.bundle.archive_links import Notes
 from fsm_orchestrator.bundle.building import (
     Contents,
@@ -24,7 +26,12 @@ from fsm_orchestrator.bundle.members import (
     MemberKind,
 )
 from fsm_orchestrator.bundle.opened import ChangedMeanwhileError
-from fsm_orchestrator.bundle.statement import ArtifactSummary, ChainSummary, statement_bytes
+from fsm_orchestrator.bundle.statement import (
+    ArtifactSummary,
+    ChainSummary,
+    LogsKept,
+    statement_bytes,
+)
 from fsm_orchestrator.bundle.summary import summary_bytes
 from fsm_orchestrator.bundle.verified import Break
 from fsm_orchestrator.constants import (
@@ -39,6 +46,7 @@ from fsm_orchestrator.errors import CheckpointError
 from fsm_orchestrator.lifecycle.verification import verify
 from fsm_orchestrator.model.declared import ValidationError
 from fsm_orchestrator.record import report_check, side_file
+from fsm_orchestrator.record.chain import GapCause
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import contradiction_in, shaped
 from fsm_orchestrator.record.report import Report
@@ -119,8 +127,8 @@ def chain(known: Known) -> Notes:
                 break
             found.follow(text[:-1])
     except NotFollowedError as error:
-        line = found.line
-        raise BrokenError(error.problem, str(error), member=EVENTS_FILE, line=line) from None
+        why, line = f"{error}{said_of(_accepted(known))}", found.line
+        raise BrokenError(error.problem, why, member=EVENTS_FILE, line=line) from None
     except ChangedMeanwhileError:
         why = "the file was changed while it was read"
         raise BrokenError(Break.OTHER_BYTES, why, member=EVENTS_FILE) from None
@@ -145,21 +153,27 @@ def _end_of(found: Retelling) -> str:
 
 def _notes_on(known: Known, found: Retelling, torn_bytes: int) -> Notes:
     notes = []
+    accepted = _accepted(known) if any(one.cause is GapCause.ACCEPTED for one in found.gaps) else {}
     for gap in found.gaps:
         if not gap.cause.loses_lines:
             notes.append(
                 f"event {gap.seq}: a torn line of {counted(gap.cut_bytes, 'byte')} was cut off"
             )
             continue
-        said = (
-            f"event {gap.seq} is a gap ({gap.cause.value}): what was before it, up to event"
-            f" {gap.last_seq}, is as the checkpoint tells it"
+        said = f"event {gap.seq} is a gap ({gap.cause.value}): " + accepted.get(
+            gap.seq,
+            f"what was before it, up to event {gap.last_seq}, is as the checkpoint tells it",
         )
         notes.append(said)
         known.not_verified.append(said)
     if torn_bytes:
         notes.append(f"behind them are {counted(torn_bytes, 'byte')} of a torn line")
     return tuple(notes)
+
+
+def _accepted(known: Known) -> Mapping[int, str]:
+    """Return what somebody has accepted as it was found, by the events, chained or not."""
+    return acceptances(known.bundle.lines(EVENTS_FILE))
 
 
 def record(known: Known) -> Notes:
@@ -174,7 +188,7 @@ def record(known: Known) -> Notes:
         raise NotApplicableError(
             f"the events before event {lost[-1].seq} are lost: the checkpoint alone has the record"
         )
-    said = f"{different.field}: {different.detail}"
+    said = f"{different.field}: {different.detail}{said_of(_accepted(known))}"
     raise BrokenError(Break.NOT_DERIVED, said, member=CHECKPOINT_FILE)
 
 
@@ -248,7 +262,21 @@ def derived(known: Known) -> Notes:
         if known.data(name) != data:
             why = "it is not what the record says"
             raise BrokenError(Break.NOT_DERIVED, why, member=name)
+    _logs(known, onward, predicate.logs)
     return ()
+
+
+def _logs(known: Known, record: Checkpoint, said: LogsKept) -> None:
+    """Hold what the statement says of the logs against those that are there, and the secrets."""
+    has_logs = any(known.bundle.of_kind(MemberKind.LOG))
+    is_so = {
+        LogsKept.WHOLE: not record.secret_keys,
+        LogsKept.LEFT_OUT: not has_logs,
+        LogsKept.WITHHELD: bool(record.secret_keys) and not has_logs,
+    }
+    if not is_so[said]:
+        why = f"the logs are not {said.value.replace('_', ' ')}, as it says"
+        raise BrokenError(Break.NOT_DERIVED, why, member=STATEMENT_MEMBER)
 
 
 def artifacts(known: Known) -> Notes:

@@ -30,6 +30,9 @@ from fsm_orchestrator.bundle.verified import (
     Verification,
 )
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION, __version__
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
@@ -79,15 +82,29 @@ _NEEDS: Final[Mapping[Link, frozenset[Link]]] = {
 """The links that a link builds on, and through them all that those build on."""
 
 
+class _NotAskedError(Exception):
+    """A tool, or a file of keys, says nothing: that breaks no bundle."""
+
+
 def checks_of(known: Known) -> Iterator[Check]:
-    """Yield the links in order, each verified when it is asked for."""
+    """Yield the links in order, each verified when it is asked for.
+
+    Raises:
+        UsageError: a tool, or a file of keys of the verifier, could not be asked, and nothing
+            before was broken.
+    """
     broken: set[Link] = set()
     for link in Link:
         if not broken.isdisjoint(_NEEDS[link]):
             broken.add(link)
             yield _check(link, CheckState.NOT_REACHED, "it builds on a link that is broken")
             continue
-        check = _checked(link, known)
+        try:
+            check = _checked(link, known)
+        except _NotAskedError as error:
+            if not broken:
+                raise _nothing_verified(known, error) from None
+            check = _check(link, CheckState.NOT_REACHED, str(error))
         if check.state is CheckState.FAILED:
             broken.add(link)
         yield check
@@ -99,6 +116,8 @@ def _checked(link: Link, known: Known) -> Check:
     except NotApplicableError as error:
         return _check(link, CheckState.NOT_APPLICABLE, str(error), error.notes)
     except BrokenError as error:
+        if error.problem is EvidenceProblem.ENGINE_ERROR:
+            raise _NotAskedError(str(error)) from None
         return _check(link, CheckState.FAILED, str(error)).model_copy(
             update={
                 "problem": error.problem,
@@ -119,6 +138,14 @@ def _checked(link: Link, known: Known) -> Check:
     return _check(link, CheckState.PASSED, "", notes)
 
 
+def _nothing_verified(known: Known, error: _NotAskedError) -> UsageError:
+    return UsageError(
+        f"cannot verify {copyable(known.bundle.path)}: {str(error)[:DETAIL_CHARACTERS_MAX]}",
+        remedy="nothing was verified: give files of keys that can be read, and install what reads"
+        " them",
+    )
+
+
 def _check(link: Link, state: CheckState, detail: str, notes: Notes = ()) -> Check:
     return Check(
         link=link,
@@ -134,7 +161,11 @@ def _check(link: Link, state: CheckState, detail: str, notes: Notes = ()) -> Che
 
 
 def verification_of(bundle: OpenedBundle, wanted: Wanted) -> tuple[Verification, Known]:
-    """Verify every link that can be; return what it comes to, and what was learned."""
+    """Verify every link that can be; return what it comes to, and what was learned.
+
+    Raises:
+        UsageError: as `checks_of`.
+    """
     known = Known(bundle, wanted)
     checks = tuple(checks_of(known))
     broken = next((one.link for one in checks if one.state is CheckState.FAILED), None)

@@ -37,9 +37,7 @@ def verification_lines(found: Verification, typed: str, width: int) -> Iterator[
     mark = _VERDICTS[found.verdict]
     yield from _marked(mark, f"{copyable(typed)}: {found.verdict}{verdict_words(found)}", width)
     if found.run_id is not None:
-        ended = "has no end" if found.terminal_state is None else found.terminal_state.value
-        closing = ", ready to close" if found.closure_ready else ""
-        said = f"run {found.run_id} ({found.lifecycle}): {ended}{closing}"
+        said = f"run {found.run_id} ({found.lifecycle}){_how_it_ended(found)}"
         yield from map(Line, sentences(said, width))
     if found.judged_at is not None:
         said = f"as of {found.judged_at}, the end of the run by its own record"
@@ -52,6 +50,14 @@ def verification_lines(found: Verification, typed: str, width: int) -> Iterator[
         yield Line("not verified")
         for one in found.not_verified:
             yield from _marked(Mark.WAITING, one, width)
+
+
+def _how_it_ended(found: Verification) -> str:
+    """Return how the run ended, as far as a report was found good that says so."""
+    if found.closure_ready is None:
+        return ""
+    ended = "has no end" if found.terminal_state is None else found.terminal_state.value
+    return f": {ended}{', ready to close' if found.closure_ready else ''}"
 
 
 def _check_lines(check: Check, width: int) -> Iterator[Line]:

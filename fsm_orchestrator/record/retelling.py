@@ -127,7 +127,7 @@ class Retelling:
         """
         self.line += 1
         self._size_bytes += len(text) + 1
-        event = _event_in(text)
+        event = event_in(text)
         self._check_place(event)
         self._check_itself(event)
         self.head, self.last_seq, self.last_at = sha256_of(text), event.seq, event.at
@@ -245,7 +245,12 @@ def _why(error: Exception) -> str:
     return str(error) if is_told else "it names what the record does not have"
 
 
-def _event_in(text: bytes) -> EventLine:
+def event_in(text: bytes) -> EventLine:
+    """Return the event of a line, which is without its newline.
+
+    Raises:
+        NotFollowedError: it is none of ours.
+    """
     if len(text) > LINE_BYTES_MAX or has_too_many_values(text):
         raise NotFollowedError(LineProblem.NOT_A_LINE, "it is larger than any event")
     try:

@@ -299,6 +299,27 @@ FORGED: Final[dict[str, tuple[Edit, Link, object]]] = {
 """What somebody changes who can make all digests anew, and the link that is broken by it."""
 
 
+LISTINGS: Final[dict[str, Callable[[Any], object]]] = {
+    "twice": lambda said: said["members"].append(said["members"][-1]),
+    "out of order": lambda said: said["members"].reverse(),
+    "as another kind": lambda said: said["members"][0].update(kind="log"),
+    "logs that are there are left out": lambda said: said.update(logs="left_out"),
+    "logs without a secret are withheld": lambda said: said.update(logs="withheld"),
+}
+"""How a statement lists otherwise what is there, and needs no digest changed."""
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_list_of_members_is_the_one_there_is(whole: Whole, name: str) -> None:
+    """Also under the head that is expected: that covers no statement."""
+    found = unsigned(members(whole.path))
+    edit = in_document(STATEMENT, lambda one: LISTINGS[name](one["predicate"]))
+    head = verified(archive_of(found)).head
+    check = first_broken(archive_of(edit(found)), Wanted(expected_head=head))
+    assert check is not None
+    assert (check.link, check.member) in {(Link.MEMBERS, STATEMENT), (Link.DERIVED, STATEMENT)}
+
+
 @pytest.mark.parametrize("name", FORGED)
 def test_forgery_is_named(whole: Whole, name: str) -> None:
     """The first broken link, and what is wrong with it."""

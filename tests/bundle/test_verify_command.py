@@ -21,6 +21,7 @@ from tests.bundle.proof_cases import (
     unsigned,
 )
 from tests.cli.test_wide_screens import seen
+from tests.gates.evidence_cases import tool
 from tests.support.command import CHECKPOINT, REPORT, orchestrate
 from tests.support.schema_checks import validator_of
 
@@ -86,6 +87,37 @@ def test_usage_errors(runs: Runs, tmp_path: Path, words: tuple[str, ...], said: 
     assert (ended.code, ended.stdout) == (2, "")
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("with_break", [False, True])
+def test_what_cannot_be_asked_breaks_no_bundle(
+    whole: Whole, tmp_path: Path, *, with_break: bool
+) -> None:
+    """Without ssh-keygen nobody is accused: nothing was verified, unless something is broken."""
+    found = members(whole.path)
+    if with_break:
+        found = listing_anew({**unsigned(found), "config.json": b"{}\n"})
+    (tmp_path / "b").write_bytes(archive_of(found))
+    (tmp_path / "bin").mkdir()
+    words = ("b", "--allowed-signers", str(whole.signers))
+    ended = orchestrate("verify-bundle", *words, cwd=tmp_path, env={"PATH": str(tmp_path / "bin")})
+    assert ended.code == (1 if with_break else 2)
+    assert "cannot run ssh-keygen" in " ".join((ended.stdout + ended.stderr).split())
+    assert "so nothing shows that the people" not in ended.stdout
+    assert ("broken at derived" in ended.stdout) is with_break
+
+
+def test_a_file_that_is_no_public_key_breaks_no_bundle(runs: Runs, tmp_path: Path) -> None:
+    """It is the verifier's own mistake: exit code 2."""
+    pytest.importorskip("cryptography")
+    for name, more in (("key", ()), ("key.pub", ("-pubout",))):
+        how = ("genpkey", "-algorithm", "ed25519") if not more else ("pkey", "-in", "key", *more)
+        tool(tmp_path, "openssl", *how, "-out", name)
+    made(runs("done"), tmp_path / "b", "--key", str(tmp_path / "key"))
+    for given, code in (("key.pub", 0), ("key", 2)):
+        ended = orchestrate("verify-bundle", "b", "--public-key", given, cwd=tmp_path)
+        assert ended.code == code, ended.stdout
+    assert "cannot verify " in ended.stderr
 
 
 def test_page_of_a_broken_bundle(whole: Whole, tmp_path: Path) -> None:
