@@ -32,29 +32,34 @@ class Row(NamedTuple):
     age: str
     took: str
     told: str
+    is_trouble: bool = False
+    """Whether `told` says why it cannot be read: a path, and then the reason."""
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """What is in the columns."""
+    def texts(self) -> tuple[str | bool, ...]:
+        """What is in the columns, and what that is."""
         return self[1:]
 
 
 def row_of(run: RunOverview, shown: str, width: int | None) -> Row:
     """Return the row of a run, which is called `shown` there; no more than is seen in `width`."""
+    is_trouble = run.trouble is not None
     return Row(
         mark_of_run(run.standing),
         copyable(shown),
         standing_words(run.standing),
         age_words(run),
         took_words(run),
-        told_words(run)[:width],
+        told_words(run)[: None if is_trouble else width],
+        is_trouble,
     )
 
 
 class Table:
     """The columns of a table, as wide as its rows take.
 
-    Of what does not fit in `width` the end of a reason is left out, and of a long name its middle.
+    Of what does not fit in `width` the end of a reason is left out, and the middle of a long name
+    and of what cannot be read.
     Where little is left for reasons, the columns before them give way.
     """
 
@@ -96,7 +101,14 @@ class Table:
         """Return the line of a row that was noted."""
         name = cut_in_middle(row.name, self._widths[0], self._ellipsis)
         standing = cut(row.standing, self._widths[1], self._ellipsis)
-        return Line(self._text((name, standing, *row[3:])), row.mark)
+        told = row.told
+        if self._room is not None:
+            room = max(self._left, 1)
+            is_trouble = row.is_trouble
+            told = (
+                cut_in_middle(told, room, self._ellipsis) if is_trouble else shortened(told, room)
+            )
+        return Line(self._text((name, standing, row.age, row.took, told)), row.mark)
 
     def _text(self, row: Sequence[str]) -> str:
         *before, told = row

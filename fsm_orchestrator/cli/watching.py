@@ -49,7 +49,8 @@ def watch(many: ManyRuns, frame: Frame, selection: Selection, *, is_plain: bool)
         if out.may_be_redrawn and not is_plain:
             screen = _Drawn(out, frame, selection)
         try:
-            _watch(many, screen, interrupts, out)
+            with interrupts.stop_deferred():
+                _watch(many, screen, interrupts, out)
             screen.close()
         except OutputError:
             if interrupts.first is None:
@@ -66,12 +67,11 @@ def _watch(many: ManyRuns, screen: _Screen, interrupts: Interrupts, out: Console
         until = time.monotonic() + many.rest_seconds
         while not _is_over(interrupts) and time.monotonic() < until:
             screen.show()
-            with interrupts.stop_deferred():
-                readable([interrupts.fileno()], min(until, time.monotonic() + DRAW_SECONDS))
-                if interrupts.is_stop_due:
-                    screen.close()
-                    interrupts.stop_here()
-                    interrupts.drain()
+            readable([interrupts.fileno()], min(until, time.monotonic() + DRAW_SECONDS))
+            if interrupts.is_stop_due:
+                screen.close()
+                interrupts.stop_here()
+                interrupts.drain()
 
 
 def _is_over(interrupts: Interrupts) -> bool:

@@ -258,6 +258,8 @@ def _problems(
     for problem in validation.problems(error):
         location = ("json" if part == "json_" else part for part in problem.location)
         path = place_written(tuple(location), document)
+        if problem.kind == "too_short" and value_at(document, path):
+            continue  # what is wrong with its items has lines of its own
         what = _what(problem, path, document)
         is_missing = problem.kind == "missing"
         place = path[:-1] if is_missing else path  # of what is missing, the table has a line
@@ -275,10 +277,15 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
             path, _known_keys(path, document), shown=".".join(map(str, path))
         )
     value = value_at(document, path)
+    if problem.kind == "too_short" and isinstance(value, list):
+        return f"key {_shown(path)}: needs at least one, and is an empty list"
+    if problem.kind in {"tuple_type", "list_type"} and "env" not in path and "secrets" not in path:
+        return f"key {_shown(path)}: should be a list, not {described(value)}"
     said = f"key {_shown(path)}: {validation.expectation(problem)}"
     if not {"env", "secrets", "webhook"}.isdisjoint(path):
         return said
-    if isinstance(value, dict) and ("artifact" in path or path == ("budget",)):
+    is_of_table = "artifact" in path or path == ("budget",) or path[:1] == ("notify",)
+    if isinstance(value, dict) and is_of_table:
         return said  # what is wrong is what stands in the table
     return f"{said}, not {described(value)}{word_hint(path, value)}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,7 @@ def original_of(home: Home, directory: Path, run_id: str) -> Path | None:
     """
     there, here = Path(home.directory), _identity(directory)
     beside = (one for above in _above(there, directory) for one in _directories_in(above))
-    for one in (there, *beside):
+    for one in chain((there,), beside):
         found = _identity(one)
         if found not in {None, here} and _is_of(one, found, home, run_id):
             return one

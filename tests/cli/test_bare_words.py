@@ -19,7 +19,7 @@ MEANT = {
     "statsu": "did you mean 'status'?",
     "Status": "did you mean 'status'?",
     "lgos": "did you mean 'logs'?",
-    "runn": "did you mean 'run'?",
+    "runn": "did you mean 'run' or 'prune'?",
     "hlep": "did you mean 'help'?",
     "out": "no command 'out'",
     "zzz": "no command 'zzz'",

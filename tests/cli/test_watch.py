@@ -138,8 +138,7 @@ def test_terminal_that_was_another_s_meanwhile(cwd: Path) -> None:
         os.kill(terminal.process.pid, signal.SIGTSTP)
         _, status = os.waitpid(terminal.process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
-        terminal.read()
-        assert terminal.shown == []
+        terminal.until(lambda it: it.shown == [])
         os.kill(terminal.process.pid, signal.SIGCONT)
         terminal.until_shown("Ctrl-C ends")
 

@@ -191,6 +191,24 @@ def test_columns_use_the_width(width: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert reason.strip() in "".join(whole.pieces)
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_reason_is_seen_behind_a_long_path(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read says why; of a long word in another reason its beginning is seen."""
+    path = f"/srv/{'a-directory-that-goes-on-' * 8}/report.json"
+    runs = [
+        run(1, None, trouble=f"cannot read {path}: permission denied"),
+        run(2, Standing.FAILED, reason=f"cannot start {path}"),
+    ]
+    reader = Reader(width=width)
+    listed(monkeypatch, reader, runs)
+    lines = "".join(reader.pieces).splitlines()
+    assert lines[2].endswith(": permission denied")
+    assert "cannot read" in lines[2]
+    assert lines[3].endswith("…")
+    assert "cannot start /srv/a-direct" in lines[3]
+    assert max(map(cells, lines)) <= width
+
+
 def test_hostile_words_stay_in_their_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Line breaks, tabs, controls and wide characters move nothing, in a name or in a reason."""
     words = "a\nb\tc\x1b[2J\u202e" + "漢" * 60

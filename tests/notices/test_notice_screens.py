@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -49,7 +51,9 @@ def test_what_was_not_told_is_seen_where_one_looks(tmp_path: Path) -> None:
         "./out", "--resume", "--log-format", "text", cwd=tmp_path, env=env
     ).stderr.splitlines()
     assert text[-1] == f"! {UNTOLD}"
-    assert f"  note: {UNTOLD}\n" in orchestrate("status", "./out", cwd=tmp_path).stdout
+    shown = orchestrate("status", "./out", cwd=tmp_path).stdout
+    assert f"  note: {UNTOLD}\n" in shown
+    assert shown.count(UNTOLD) == 1
     status = json.loads(orchestrate("status", "./out", "--json", cwd=tmp_path).stdout)
     assert status["untold"] == [UNTOLD]
     assert status["report"]["warnings"] == []
@@ -77,6 +81,28 @@ def test_typos_are_found_with_their_lines_and_no_url_is_shown(tmp_path: Path) ->
     assert "run.toml:3: unknown key 'notify.0.comand'; did you mean 'command'?" in said
     assert "run.toml:6: key 'notify.1.webhook': is a credential" in said
     assert "xyz" not in said
+    assert "at least" not in said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (
+            'on = []\ncommand = ["x"]',
+            "2: key 'notify.0.on': needs at least one, and is an empty list",
+        ),
+        ('on = "failed"\ncommand = ["x"]', "2: key 'notify.0.on': should be a list, not 'failed'"),
+        ('on = ["failed"]\ncommand = []', "3: key 'notify.0.command': needs at least one,"),
+        ('on = ["failed"]', "1: key 'notify.0': needs one of command, webhook, webhook_env and"),
+    ],
+)
+def test_refusal_is_plain_english(written: str, said: str, tmp_path: Path) -> None:
+    """It names neither Python's types nor a word that is right already."""
+    (tmp_path / "run.toml").write_text(f"[[notify]]\n{written}\n")
+    refused = orchestrate("config", "check", "run.toml", cwd=tmp_path).stderr
+    assert f"run.toml:{said}" in refused
+    assert "did you mean" not in refused
+    assert ", not a table" not in refused
 
 
 def test_printed_config_tells_the_same(tmp_path: Path) -> None:

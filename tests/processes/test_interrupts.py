@@ -232,7 +232,7 @@ def test_signal_ends_the_run_and_a_resume_completes_it(
     assert execution["exit_code"] is None
     assert report["transitions"][-1]["trigger"] == "run_aborted"
     assert {path.name for path in running.output.iterdir()} == {
-        *(REPORT, CHECKPOINT, EVENTS, "orchestrator.lock", "logs")
+        *(REPORT, CHECKPOINT, EVENTS, "orchestrator.lock", "logs", ".gitignore")
     }
     resumed = running.resume()
     assert (resumed["terminal_state"], resumed["closure_ready"]) == ("done", True)

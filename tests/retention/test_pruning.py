@@ -258,6 +258,9 @@ def test_commands_say_what_they_did(kept: Path, tmp_path: Path) -> None:
     code, text = typed("prune", "out")
     assert code == 2
     assert "give --keep N, --older-than DURATION, or both" in text
+    code, text = typed("prune", "out", "--older-than", "30")
+    assert code == 2
+    assert "'30' has no unit: write 30d, 12h or 90m" in text
     code, text = typed("prune", ".", "--keep", "1", "--dry-run")
     assert code == 0
     assert "1 archived run would be removed" in text

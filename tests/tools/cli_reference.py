@@ -18,6 +18,7 @@ import click
 from fsm_orchestrator.cli.parser import parameters as kinds
 from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
+from fsm_orchestrator.cli.parser.keeping import Age
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.lifecycle.source import Declared
@@ -188,6 +189,8 @@ def _value(parameter: click.Parameter) -> str:
     kind = parameter.type
     if isinstance(kind, click.Choice):
         return ", ".join(f"`{one}`" for one in kind.choices)
+    if isinstance(kind, Age):
+        return "`30d`, `12h`, `90m`: a number and its unit"
     if isinstance(kind, kinds.Whole):
         bounds = kind.bounds
         if bounds.measure is not None:

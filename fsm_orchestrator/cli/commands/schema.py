@@ -30,6 +30,7 @@ _OF: Final[Mapping[SchemaName, str]] = {
     SchemaName.RUN_STATEMENT: "statement.json of a bundle: what a run was, and its members",
     SchemaName.COMPARISON: "compare --json: what differs between two runs",
     SchemaName.FLEET: "fleet.json: what came of each run of a fleet",
+    SchemaName.NOTICE: "what a notice tells of the end of a run",
     SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy is told",
 }
 

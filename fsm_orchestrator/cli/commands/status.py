@@ -174,7 +174,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in (*_changed_files(view), *_untold(view))]
     place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
-    others = (*notes, *_untold(view), *_untaken(view, typed), place, view.trouble)
+    others = (*notes, *_untaken(view, typed), place, view.trouble)
     told = [one for one in others if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
 

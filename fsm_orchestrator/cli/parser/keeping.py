@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -22,9 +22,23 @@ from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import ARCHIVED_KEPT, MILLISECONDS
 from fsm_orchestrator.model.told_ends import ToldEnd
+from fsm_orchestrator.text.hidden import quoted
+from fsm_orchestrator.text.units import is_bare
 
 _AGE: Final = MILLISECONDS._replace(most=MILLISECONDS.most * 1000)
 """More than a lifetime: runs are kept longer than any stage may run."""
+
+
+class Age(Whole):
+    """How old what is removed must be. A number without a unit may be meant as days: refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the milliseconds, checked."""
+        if isinstance(value, str) and is_bare(value):
+            self.fail(f"{quoted(value)} has no unit: write 30d, 12h or 90m", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 HELP: Final[Mapping[str, str]] = {
     "archive": """List the runs that later ones in the same directory have moved to its archive.
 
@@ -104,7 +118,7 @@ def _prune(_declared: Declared) -> list[click.Parameter]:
         Once(
             section,
             "--older-than",
-            type=Whole(_AGE),
+            type=Age(_AGE),
             help="Keep those that ended less than this ago: 30d, 12h.",
         ),
         Section(

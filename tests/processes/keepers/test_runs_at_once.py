@@ -48,6 +48,7 @@ RUNS_EACH: Final = 5
 TELLS_RUN: Final = 'echo "$ORCHESTRATOR_RUN_ID in $ORCHESTRATOR_OUTPUT_DIR"'
 FILES: Final = {
     "orchestrator.lock",
+    ".gitignore",
     "orchestrator_checkpoint.json",
     "orchestrator_events.jsonl",
     "orchestrator_run_report.json",
