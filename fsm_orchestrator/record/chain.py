@@ -1,6 +1,6 @@
 """The chain that the events are: each line has the SHA-256 of the line before it.
 
-The first line has that of the run's id and its lifecycle's digest. A line also has a MAC, where
+The first line has that of the run's id and its lifecycle's digest, less limits. A line also has a MAC where
 there is a key: nobody else can go on with the chain.
 """
 

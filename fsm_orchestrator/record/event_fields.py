@@ -26,8 +26,8 @@ class Event(StrictModel):
         default=None,
         description=(
             "SHA-256 of the line before it, without its newline; of the first line: of the run's id"
-            " and the lifecycle's digest, a line feed between them. Left out on stderr where the"
-            " line could not be written."
+            " and the digest of its lifecycle without limits and retries, a line feed between them."
+            " Left out on stderr where the line could not be written."
         ),
     )
     mac: Mac | None = Field(
