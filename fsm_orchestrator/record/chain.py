@@ -1,7 +1,7 @@
 """The chain that the events are: each line has the SHA-256 of the line before it.
 
-The first line has that of the run's id and its lifecycle's digest, less limits. A line also has a MAC where
-there is a key: nobody else can go on with the chain.
+The first line has that of the run's id and its lifecycle's digest, less limits and retries. A line
+also has a MAC, where there is a key: nobody else can go on with the chain.
 """
 
 from __future__ import annotations
