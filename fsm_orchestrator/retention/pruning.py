@@ -20,11 +20,13 @@ from fsm_orchestrator.disk.belongings import is_of_a_run
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.errors import BusyError, OperationError
+from fsm_orchestrator.inspection.run_directories import ABSENT
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.retention.archived import ArchivedRun, archived_runs
 from fsm_orchestrator.retention.contents import why_not_whole
 from fsm_orchestrator.retention.removing import give_up, remove_given_up
+from fsm_orchestrator.text.hidden import copyable
 
 DEPTH_MAX: Final = 16
 """How deep output directories are looked for."""
@@ -80,8 +82,11 @@ def before_now(now: datetime, milliseconds: int | None) -> datetime | None:
         return datetime.min.replace(tzinfo=now.tzinfo)
 
 
-def output_directories(directory: Path) -> Iterator[Path]:
-    """Yield a directory, if it is one of runs, and those below it; no link is followed."""
+def output_directories(directory: Path, troubles: list[str]) -> Iterator[Path]:
+    """Yield a directory, if it is one of runs, and those below it; no link is followed.
+
+    Adds to `troubles` what cannot be looked into, as sentences.
+    """
     rest = [(directory, 0)]
     while rest:
         here, depth = rest.pop()
@@ -91,16 +96,20 @@ def output_directories(directory: Path) -> Iterator[Path]:
         try:
             with os.scandir(here) as entries:
                 below = sorted(one.path for one in entries if one.is_dir(follow_symlinks=False))
-        except OSError:
+        except OSError as error:
+            if error.errno not in ABSENT:  # or it has gone meanwhile
+                troubles.append(f"{copyable(here)} cannot be read: {files.reason(error)}")
             continue
         if depth < DEPTH_MAX:
             rest += [(Path(one), depth + 1) for one in reversed(below)]
 
 
-def prune(outputs: Sequence[Path], bounds: Bounds, *, is_dry_run: bool) -> Pruned:
-    """Prune the archives of output directories."""
+def prune(
+    outputs: Sequence[Path], bounds: Bounds, *, is_dry_run: bool, troubles: Sequence[str] = ()
+) -> Pruned:
+    """Prune the archives of output directories; `troubles` are those that were met before."""
     runs: list[PrunedRun] = []
-    troubles: list[str] = []
+    troubles = list(troubles)
     kept = 0
     for output in outputs:
         try:

@@ -200,8 +200,21 @@ def test_directories_below_are_found_and_no_link_is_followed(out: Path, tmp_path
     deep = tmp_path / "runs" / "a" / "b" / "deep"
     shutil.copytree(out, deep)
     (tmp_path / "runs" / "again").symlink_to(out)
-    assert list(output_directories(tmp_path / "runs")) == [deep, out]
-    assert list(output_directories(out)) == [out]
+    troubles: list[str] = []
+    assert list(output_directories(tmp_path / "runs", troubles)) == [deep, out]
+    assert list(output_directories(out, troubles)) == [out]
+    assert not troubles
+
+
+@pytest.mark.unprivileged
+def test_directory_that_cannot_be_read_is_said(out: Path, tmp_path: Path) -> None:
+    """What lies in it might be given up: that nothing of it was is no success."""
+    shut = out.parent / "shut"
+    shut.mkdir(mode=0)
+    done = orchestrate("prune", str(out.parent), "--keep", "100", cwd=tmp_path)
+    assert done.code == 1
+    assert "shut cannot be read: permission denied" in " ".join(done.stdout.split())
+    shut.chmod(0o700)
 
 
 def test_trimming_keeps_so_many_and_fails_nothing(

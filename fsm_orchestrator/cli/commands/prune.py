@@ -12,7 +12,7 @@ from fsm_orchestrator.cli.formatting import sentences
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.clock import SystemClock
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.retention.pruning import (
     Bounds,
@@ -38,13 +38,16 @@ def prune_command(parameters: Mapping[str, Any]) -> int:
         )
     place = output_directory_of(parameters["place"])
     bounds = Bounds(keep, before_now(SystemClock().now(), older_than))
-    outputs = tuple(output_directories(place))
+    troubles: list[str] = []
+    outputs = tuple(output_directories(place, troubles))
+    if not outputs and troubles:
+        raise CommandError(f"there is nothing to prune in sight: {'; '.join(troubles)}")
     if not outputs:
         raise UsageError(
             f"there is no run in or below {copyable(place)}",
             remedy="name an output directory, or one with output directories below it",
         )
-    done = prune(outputs, bounds, is_dry_run=parameters["dry_run"])
+    done = prune(outputs, bounds, is_dry_run=parameters["dry_run"], troubles=troubles)
     out = console.stdout()
     if parameters["as_json"]:
         out.write(escaped(done.model_dump_json(indent=2)) + "\n")
