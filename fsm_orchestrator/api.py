@@ -76,8 +76,7 @@ def run(
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
         if install_signal_handlers:
-            deliver = None if interrupts is None else interrupts.deliver
-            stack.enter_context(own.installed(deliver))
+            stack.enter_context(own.installed(interrupts))
         quiet = None if listener is None else QuietListener(listener)
         caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
         return run_invocation(config, followed(caller))

@@ -23,7 +23,7 @@ from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.endings import Exited, Interrupted, signal_name
+from fsm_orchestrator.model.endings import Exited, Interrupted, asked_words
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -140,7 +140,7 @@ class Driver:
             problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
             if problem is not None:
                 take_back_success(self._context, problem)
-            self._machine.fire(Fact(Trigger.RUN_ABORTED, _received(request.signum)))
+            self._machine.fire(Fact(Trigger.RUN_ABORTED, asked_words(request.signum)))
 
     def cut_short(self, error: BaseException) -> None:
         """Record that the calling program raised something through the run, which ends by it."""
@@ -255,7 +255,7 @@ class Driver:
             case StateKind.TERMINAL | StateKind.INITIAL:
                 return None
             case _ if self._interrupts.first is not None:
-                return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
+                return Fact(Trigger.RUN_ABORTED, asked_words(self._interrupts.first))
             case _ if self._allowance is not None and self._allowance.is_over:
                 return self._allowance.time_is_up()
             case StateKind.GATE:
@@ -287,7 +287,3 @@ class Driver:
             return Verdict(holds=True)
         times = counted(taken, "time")
         return Verdict(holds=False, why=f"{edge.dest} was sent back {times}, the maximum (at_most)")
-
-
-def _received(signum: int) -> str:
-    return f"received {signal_name(signum)}"

@@ -12,7 +12,7 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.endings import signal_name
+from fsm_orchestrator.model.endings import asked_words
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
@@ -102,7 +102,7 @@ class RunEnd:
             self._context.is_judging_given_up = True
             failure = self._context.add_own_failure(
                 Operation.CLOSURE_VERIFY,
-                f"received {signal_name(request.signum)} while the expected artifacts were judged",
+                f"{asked_words(request.signum)} while the expected artifacts were judged",
             )
             self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
             return ExitCode(SIGNAL_BASE + request.signum)

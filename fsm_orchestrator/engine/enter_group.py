@@ -212,7 +212,7 @@ class EnterGroup:
         while self._passed_on < self._interrupts.count:
             self._passed_on += 1
             for member in self._members:
-                member.interrupts.deliver(self._interrupts.first or signal.SIGTERM)
+                member.interrupts.signalled(self._interrupts.first or signal.SIGTERM)
 
     def _note_end(self, ended: _Member) -> None:
         """Raise what ended a member that could not go on; end the others where one failed."""

@@ -138,7 +138,7 @@ def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause
     report = view.report
     if report.was_asked_to_end:
         number = (report.exit_code or 0) - SIGNAL_BASE
-        yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
+        yield Cause(sentence=f"the run was asked to end, as by {signal_name(number)}", facts=())
     found = report.failures
     for execution in found:
         yield _failure(execution, attempt_facts)

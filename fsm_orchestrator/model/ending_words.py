@@ -68,7 +68,7 @@ def problem_of(result: StageResult) -> Problem | None:
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(by_then=by_then):
-            cause = why_interrupted(signal_name(result.signum), result.sibling)
+            cause = why_interrupted(result.signum, result.sibling)
             details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
@@ -129,7 +129,7 @@ def _problem_of_verified(result: VerificationResult) -> Problem:
             )
         case VerificationCutShort(command=command):
             return Problem(
-                cause=why_interrupted(result.signal, result.sibling),
+                cause=why_interrupted(result.signum, result.sibling),
                 details=(f"its verification `{command}` was running, or to come",),
             )
         case _:

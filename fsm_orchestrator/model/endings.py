@@ -324,6 +324,17 @@ def signal_name(signum: int) -> str:
         return f"signal {signum}"
 
 
+class AskedFor(int):
+    """A request to end that no signal has brought, by the number of the one it stands for."""
+
+
+def asked_words(signum: int) -> str:
+    """Return how a run was asked to end: by a signal, or as one would have."""
+    if isinstance(signum, AskedFor):
+        return f"was asked to end, as by {signal_name(signum)}"
+    return f"received {signal_name(signum)}"
+
+
 def signal_number(name: str) -> int | None:
     """Return the signal that `signal_name` names so; None if it names none."""
     return next((one for one in signal.valid_signals() if signal_name(one) == name), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from fsm_orchestrator.model.endings import asked_words
 from fsm_orchestrator.vocabulary import Trigger
 
 _FROM_WORST: Final = (
@@ -20,10 +21,10 @@ _FROM_WORST: Final = (
 """What several stages together come to: the first of these that one of them came to."""
 
 
-def why_interrupted(signal: str, sibling: str | None) -> str:
+def why_interrupted(signum: int, sibling: str | None) -> str:
     """Return why a stage was ended: by a request to the run, or because of one beside it."""
     if sibling is None:
-        return f"interrupted: the run received {signal}"
+        return f"interrupted: the run {asked_words(signum)}"
     return f"interrupted: {sibling}, which ran beside it, did not succeed"
 
 

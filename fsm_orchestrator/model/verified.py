@@ -25,12 +25,12 @@ class VerificationFailed(NamedTuple):
 
 
 class VerificationCutShort(NamedTuple):
-    """The run was asked to end, by a signal of that name, while the work was verified.
+    """The run was asked to end, as by that signal, while the work was verified.
 
     Or a stage did not succeed that ran beside it: `sibling`.
     """
 
-    signal: str
+    signum: int
     command: str
     sibling: str | None = None
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final, Self
 
+from fsm_orchestrator.model.endings import AskedFor
+
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """What people and service managers send; by any other signal that kills, the run is cut off."""
 
@@ -110,6 +112,10 @@ class Interrupts:
 
         Each call counts as one signal does to the command. Once this is closed it does nothing.
         """
+        self.take(object(), AskedFor(signum))
+
+    def signalled(self, signum: int) -> None:
+        """Ask the same as `deliver` does, because that signal has come."""
         self.take(object(), signum)
 
     def take(self, request: object, signum: int) -> None:
@@ -202,10 +208,10 @@ class Interrupts:
         self.close()
 
     @contextlib.contextmanager
-    def installed(self, deliver: Callable[[int], None] | None = None) -> Iterator[None]:
+    def installed(self, to: Interrupts | None = None) -> Iterator[None]:
         """Handle the ending signals, and SIGTSTP, for a while. Main thread only.
 
-        They are delivered here, unless by `deliver`.
+        They ask the runs that have this to end, or those that have `to`.
 
         A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
         through, here and in stages, or nobody could end either. SIGCHLD gets its default
@@ -216,7 +222,7 @@ class Interrupts:
         """
 
         def on_signal(signum: int, _frame: FrameType | None) -> None:
-            (deliver or self.deliver)(signum)
+            (to or self).signalled(signum)
 
         def on_stop(_signum: int, _frame: FrameType | None) -> None:
             self.is_stop_due = True

@@ -26,6 +26,7 @@ from fsm_orchestrator.model.endings import (
     Signaled,
     TimedOut,
     WentQuiet,
+    asked_words,
     kind_of,
     signal_name,
 )
@@ -137,12 +138,12 @@ def _changes(asked: Asked) -> tuple[Changed, ...]:
 
 
 def _cut(signum: int, shown: str, sibling: str | None = None) -> VerificationCutShort:
-    return VerificationCutShort(signal_name(signum), shown, sibling)
+    return VerificationCutShort(signum, shown, sibling)
 
 
 def _not_run(asked: Asked, number: int, words: tuple[str, ...], signum: int) -> Verification:
     """Return the record of a verification that was not started: the run is to end."""
-    cause = f"not started: the run received {signal_name(signum)}"
+    cause = f"not started: the run {asked_words(signum)}"
     logs = log_names(asked.record.stage, asked.record.attempt, number)
     return without_end(
         asked.masker.mask_all(words),

@@ -116,7 +116,7 @@ def test_run_that_is_asked_ends_and_the_others_go_on(tmp_path: Path) -> None:
         report = one.ended()
         assert (report.exit_code, report.terminal_state) == (143, "failed")
         assert report.stage_executions[0].status == "interrupted"
-        assert report.transitions[-1].cause.endswith("the run received SIGTERM")
+        assert report.transitions[-1].cause.endswith("the run was asked to end, as by SIGTERM")
         assert other.report is None
         assert other.interrupts.first is None
         (tmp_path / "two" / "go").touch()

@@ -152,7 +152,7 @@ CASES = {
     "asked to end": Case(
         asked_to_end,
         Standing.FAILED,
-        ("asked to end, by SIGTERM", "nothing is broken"),
+        ("asked to end, as by SIGTERM", "nothing is broken"),
         runs_then=("manager", "executor"),
     ),
     "program not there": Case(
