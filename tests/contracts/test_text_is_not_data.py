@@ -108,6 +108,7 @@ ALLOWED: Final = {
     ("approvals/keys.py", "_identified"): "an SSH key",
     ("approvals/keys.py", "allowed_lines"): "a file of SSH keys",
     ("approvals/store.py", "kept_in"): "names in a directory",
+    ("bundle/accepted.py", "_event"): "a line of a file, with its end",
     ("bundle/opened.py", "OpenedBundle.lines"): "lines of a file, read in pieces",
     ("bundle/record_links.py", "chain"): "lines of a file, each with its end",
     ("cli/commands/verify_bundle.py", "_wanted"): "a digest that an operator gave",
