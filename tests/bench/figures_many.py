@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from fsm_orchestrator import RunConfig, run
-from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.constants import INVOCATIONS_FILE, REPORT_FILE
 from tests.bench.figure import Bench, Row, Unit
 from tests.bench.measure import Launched, interleaved, launch, launch_any
-from tests.bench.runs_of_ours import PASSED, run_true, stage
+from tests.bench.runs_of_ours import run_true
+from tests.support.long_history import failed_often, left_so, with_history
 
 READ_ALL = f"""
 import json, pathlib, sys
@@ -53,46 +52,23 @@ def _copies(bench: Bench, parent: Path, number: int) -> None:
 
 
 def resume_history_figure(bench: Bench) -> Sequence[Row]:
-    """A resume of a run that was invoked often before."""
-    number = bench.times(100, quick=10)
-    false = shutil.which("false") or "/bin/false"
+    """A resume of a run that was invoked often before: those invocations have moved."""
+    number = bench.times(1000, quick=10)
     original = bench.fresh()
-    run(RunConfig(output_directory=original, gates=PASSED, stages={"executor": stage(false)}))
-    document = json.loads((original / CHECKPOINT_FILE).read_bytes())
+    failed_often(original)
 
     def resumed(earlier: int) -> Launched:
         output = bench.fresh()
-        shutil.copytree(original, output)
-        (output / CHECKPOINT_FILE).write_bytes(_with_history(document, earlier))
+        with_history(original, output, earlier)
+        left_so(output, Path(os.environ["XDG_STATE_HOME"]))
         done = launch((*bench.command, str(output), "--resume"), expected=1)
-        told = json.loads((output / REPORT_FILE).read_bytes())
-        if len(told["earlier_invocations"]) + told["invocations_moved"] != earlier:
+        if len((output / INVOCATIONS_FILE).read_bytes().splitlines()) <= earlier:
             raise RuntimeError("the history was not kept")
         return done
 
     own, floor = interleaved(bench.times(10, quick=1), lambda: resumed(number), lambda: resumed(1))
     label = f"resume after {number} invocations"
     return _time_and_memory(label, own, floor, "resume after 1 invocation")
-
-
-def _with_history(document: dict[str, Any], length: int) -> bytes:
-    """The checkpoint of a run that failed, was resumed, and failed each time."""
-    [first] = document["invocations"]
-    walk = first["transitions"]
-    [execution] = first["stage_executions"]
-    visits = [first]
-    for number in range(2, length + 1):
-        seq = (number - 1) * len(walk) + 1
-        steps = [{**step, "seq": seq + index} for index, step in enumerate(walk)]
-        steps[0] |= {"trigger": "resume", "source": "failed"}
-        again = {
-            "number": number,
-            "execution_mode": "resume",
-            "transitions": steps,
-            "stage_executions": [{**execution, "attempt": number}],
-        }
-        visits.append({**first, **again})
-    return json.dumps({**document, "invocations": visits}).encode()
 
 
 def _time_and_memory(
