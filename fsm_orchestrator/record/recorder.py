@@ -121,6 +121,7 @@ class Recorder:
             self.leaving.note(data)
             try:
                 self._anchor.look()  # at the last moment: the stage is at work already
+                self._anchor.left(self._checkpoint_path, None)  # unless all goes well, as below
                 staged.commit()
             finally:
                 staged.discard()

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, load_report, resume, run
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine import enter_gate
 from fsm_orchestrator.record import recorder
 from fsm_orchestrator.vocabulary import Gate
@@ -104,13 +105,22 @@ def test_error_raised_while_a_stage_runs_is_an_interruption(
     assert_recorded(tmp_path, error, code)
 
 
-@pytest.mark.parametrize("name", ["refresh", "keep", "_replace_both", "_append", "_commit"])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        *((recorder.Recorder, one) for one in ("refresh", "keep", "_replace_both")),
+        *((recorder.Recorder, one) for one in ("_append", "_commit")),
+        (files.StagedFile, "commit"),  # a file is in its place, and nobody has noted that yet
+    ],
+    ids=lambda one: getattr(one, "__name__", one),
+)
 def test_error_raised_at_any_step_of_recording_leaves_a_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:
     """Before or after a step was durable: the record is whole, and says that the run was ended."""
-    real, calls = getattr(recorder.Recorder, name), 0
-    for moment in range(1, 4):
+    real, calls = getattr(owner, name), 0
+    # The first file to take its place is OUT's .gitignore: there is no record yet.
+    for moment in range(2, 7) if owner is files.StagedFile else range(1, 4):
         directory = tmp_path / str(moment)
         directory.mkdir()
         calls = 0
@@ -124,7 +134,7 @@ def test_error_raised_at_any_step_of_recording_leaves_a_record(
             return result
 
         with monkeypatch.context() as patched:
-            patched.setattr(recorder.Recorder, name, broken)
+            patched.setattr(owner, name, broken)
             try:
                 run(config(directory, "exit 0"))
             except KeyboardInterrupt:
@@ -134,6 +144,7 @@ def test_error_raised_at_any_step_of_recording_leaves_a_record(
                     assert resume(RunConfig(output_directory=directory / "out")).exit_code == 0
                 else:
                     assert_recorded(directory, KeyboardInterrupt(), 130)
+                assert not (directory / "out" / "tampered").exists()
             else:
                 assert calls < moment
 
