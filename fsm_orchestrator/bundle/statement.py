@@ -307,10 +307,17 @@ class RunStatement(BaseModel):
 
 def statement_bytes(subject: tuple[SubjectEntry, ...], predicate: RunPredicate) -> bytes:
     """Return the bytes of a statement: what is signed."""
+    return in_toto_bytes(subject, RUN_TYPE, predicate)
+
+
+def in_toto_bytes(
+    subject: tuple[SubjectEntry, ...], predicate_type: str, predicate: BaseModel
+) -> bytes:
+    """Return the bytes of an in-toto Statement v1 with any predicate."""
     document = {
         "_type": STATEMENT_TYPE,
         "subject": [one.model_dump(mode="json") for one in subject],
-        "predicateType": RUN_TYPE,
+        "predicateType": predicate_type,
         "predicate": predicate.model_dump(mode="json"),
     }
     return document_bytes(document)

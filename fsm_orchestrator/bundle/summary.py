@@ -7,7 +7,7 @@ member like others, listed in the statement.
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from fsm_orchestrator.bundle.statement import STATEMENT_TYPE, document_bytes
+from fsm_orchestrator.bundle.statement import in_toto_bytes
 from fsm_orchestrator.model.base import Many, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, left_out
 from fsm_orchestrator.model.evidence import SubjectEntry
@@ -82,11 +82,4 @@ class SummaryStatement(BaseModel):
 
 def summary_bytes(subject: tuple[SubjectEntry, ...], predicate: SummaryPredicate) -> bytes:
     """Return the bytes of a VSA."""
-    return document_bytes(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [one.model_dump(mode="json") for one in subject],
-            "predicateType": SUMMARY_TYPE,
-            "predicate": predicate.model_dump(mode="json"),
-        }
-    )
+    return in_toto_bytes(subject, SUMMARY_TYPE, predicate)

@@ -152,12 +152,3 @@ class PlaceGiven(BaseModel):
         description="Whether a run whose directory came from elsewhere is continued under its own"
         " id.",
     )
-
-
-class ShownGiven(BaseModel):
-    """What is said of whom an invocation is shown to."""
-
-    telemetry: bool = Field(
-        default=False,
-        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
-    )

@@ -46,13 +46,7 @@ def copy(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
     source.confirm()
     if _status(name, destination) is not None:
         return  # a start that was cut short has copied it
-    temporary = files.temporary_name(name)
-    try:
-        _copy(name, source, temporary, destination)
-        _rename(temporary, destination, name, destination)
-    except BaseException:
-        _remove(temporary, destination)
-        raise
+    _copy_into_place(name, source, destination)
 
 
 def take_own_copy(name: str, directory: HeldDirectory) -> None:
@@ -87,6 +81,13 @@ def _rename(old: str, source: HeldDirectory, new: str, destination: HeldDirector
 
 
 def _move_as_copy(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+    _copy_into_place(name, source, destination)
+    files.sync(destination.descriptor)
+    _remove(name, source)
+
+
+def _copy_into_place(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+    """Copy under a temporary name, and let that take its place once all of it is there."""
     temporary = files.temporary_name(name)
     try:
         _copy(name, source, temporary, destination)
@@ -94,8 +95,6 @@ def _move_as_copy(name: str, source: HeldDirectory, destination: HeldDirectory) 
     except BaseException:
         _remove(temporary, destination)
         raise
-    files.sync(destination.descriptor)
-    _remove(name, source)
 
 
 def _copy(name: str, source: HeldDirectory, new: str, destination: HeldDirectory) -> None:
