@@ -12,7 +12,7 @@ import pytest
 from fsm_orchestrator.text.units import span_words
 from tests.support.chromium import Chromium, Proxy, chromium
 from tests.web.relay import Relay
-from tests.web.runs import EVIL_SHOWN, at_work, make_runs
+from tests.web.runs import EVIL_SHOWN, at_work
 from tests.web.served import Served, served
 
 WIDTHS: Final = (360, 800, 1600)
@@ -31,21 +31,6 @@ def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     asked = [one for one in proxy.asked if b"127.0.0.1" in one or b"localhost" in one]
     proxy.close()
     assert asked == []
-
-
-@pytest.fixture(name="folder", scope="module")
-def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs are, in `runs`."""
-    folder = tmp_path_factory.mktemp("pages")
-    make_runs(folder)
-    return folder
-
-
-@pytest.fixture(name="server", scope="module")
-def _server(folder: Path) -> Iterator[Served]:
-    """One server for all tests of this file but those that end it."""
-    with served("runs", cwd=folder) as server:
-        yield server
 
 
 def _row(name: str, what: str) -> str:

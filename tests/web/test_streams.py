@@ -14,23 +14,8 @@ import pytest
 from fsm_orchestrator.text.hidden import printable
 from tests.support.command import orchestrate, stages
 from tests.support.patience import Deadline, wait_until
-from tests.web.runs import EVIL_SHOWN, at_work, make_runs
+from tests.web.runs import EVIL_SHOWN, at_work
 from tests.web.served import Served, served
-
-
-@pytest.fixture(name="folder", scope="module")
-def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs of this file are, in `runs`."""
-    folder = tmp_path_factory.mktemp("streams")
-    make_runs(folder)
-    return folder
-
-
-@pytest.fixture(name="server", scope="module")
-def _server(folder: Path) -> Iterator[Served]:
-    """One server for those that do not end it."""
-    with served("runs", cwd=folder) as server:
-        yield server
 
 
 @pytest.fixture(name="moving", scope="module")
