@@ -22,6 +22,11 @@ Run:
     Interrupts, Listener    end a run from elsewhere; be called with every event
     KeeperPool              lends keepers to a program that makes many runs
 
+Under an engine that hands runs from one machine to another:
+    claim_epoch, Epoch      claim a run for one invocation: the latest claim alone counts
+    Lease                   ends a run when its engine is heard no more
+    StopReason              why a run was asked to end
+
 Look:
     load_report, Report     the record of a run
     Outcome                 how it ended: done, blocked, failed or timeout
@@ -35,7 +40,7 @@ Design:
 Errors:
     OrchestratorError       the base of all; its `remedy` says what to do
     UsageError, LifecycleError, BusyError, CheckpointError, ReportError, OperationError,
-    RecordingError, InternalError: see `fsm_orchestrator.errors`
+    RecordingError, InternalError, FencedError: see `fsm_orchestrator.errors`
 
 Each is described by `help()`, as `help(fsm_orchestrator.run)`. A name is loaded when it is first
 used: `--help` and `--version` need none of them.
@@ -51,9 +56,11 @@ if TYPE_CHECKING:
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
     from fsm_orchestrator.constants import __version__
     from fsm_orchestrator.coroutines import resume_async, run_async
+    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.errors import (
         BusyError,
         CheckpointError,
+        FencedError,
         InternalError,
         LifecycleError,
         OperationError,
@@ -69,16 +76,21 @@ if TYPE_CHECKING:
     from fsm_orchestrator.lifecycle.verification import verify
     from fsm_orchestrator.processes.interrupts import Interrupts
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.processes.lease import Lease
+    from fsm_orchestrator.record.claiming import claim_epoch
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.record.report import Report
-    from fsm_orchestrator.vocabulary import Outcome, Standing
+    from fsm_orchestrator.vocabulary import Outcome, Standing, StopReason
 
 __all__ = [
     "BusyError",
     "CheckpointError",
+    "Epoch",
+    "FencedError",
     "InternalError",
     "Interrupts",
     "KeeperPool",
+    "Lease",
     "Lifecycle",
     "LifecycleError",
     "Listener",
@@ -92,8 +104,10 @@ __all__ = [
     "RunOverview",
     "StageGiven",
     "Standing",
+    "StopReason",
     "UsageError",
     "__version__",
+    "claim_epoch",
     "diff",
     "list_runs",
     "load_lifecycle",
@@ -108,9 +122,12 @@ __all__ = [
 _HOMES: Final = {
     "BusyError": "errors",
     "CheckpointError": "errors",
+    "Epoch": "disk.epochs",
+    "FencedError": "errors",
     "InternalError": "errors",
     "Interrupts": "processes.interrupts",
     "KeeperPool": "processes.keeper_pool",
+    "Lease": "processes.lease",
     "Lifecycle": "lifecycle.model",
     "LifecycleError": "errors",
     "Listener": "record.event_log",
@@ -124,8 +141,10 @@ _HOMES: Final = {
     "RunOverview": "inspection.overview",
     "StageGiven": "config.run_config",
     "Standing": "vocabulary",
+    "StopReason": "vocabulary",
     "UsageError": "errors",
     "__version__": "constants",
+    "claim_epoch": "record.claiming",
     "diff": "lifecycle.diff",
     "list_runs": "api",
     "load_lifecycle": "lifecycle.reading",

@@ -20,22 +20,27 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.inspection.overview import RunOverview
     from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.processes.lease import Lease
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.meter import OnMetered
 
 
-def run(
+def run(  # noqa: PLR0913 - each is a means of its own
     config: RunConfig,
     *,
     install_signal_handlers: bool = False,
     interrupts: Interrupts | None = None,
     listener: Listener | None = None,
     keepers: KeeperPool | None = None,
+    lease: Lease | None = None,
+    epoch: Epoch | None = None,
+    task_queue: str | None = None,
 ) -> Report:
     """Run a lifecycle (or resume, if `config.resume`) to its end, and return the report.
 
@@ -62,6 +67,11 @@ def run(
             raises decides nothing: that is a warning of the run, and it is told nothing more.
         keepers: lends the run a keeper and takes it back, for a program that makes many runs. The
             pool's idle keepers are children of the process until the pool is closed.
+        lease: ends the run when it runs out, even while this process is stopped.
+        epoch: the claim under which the run is held; `config.output_directory` is then the run,
+            and the record is written into the epoch's own directory.
+        task_queue: the queue that this process serves. A stage of another queue is not begun: the
+            invocation ends before it, to go on there.
 
     Raises:
         UsageError: the request is wrong or refused; nothing was started, nothing written.
@@ -78,7 +88,9 @@ def run(
         if install_signal_handlers:
             stack.enter_context(own.installed(interrupts))
         quiet = None if listener is None else QuietListener(listener)
-        caller = Surroundings(own, quiet, keepers, HeldBy.LIBRARY)
+        caller = Surroundings(
+            own, quiet, keepers, HeldBy.LIBRARY, lease=lease, epoch=epoch, task_queue=task_queue
+        )
         return run_invocation(config, followed(caller))
 
 
@@ -140,13 +152,16 @@ def _follow(
         trim(preparation.config.output_path, keep)
 
 
-def resume(
+def resume(  # noqa: PLR0913 - as `run`
     config: RunConfig,
     *,
     install_signal_handlers: bool = False,
     interrupts: Interrupts | None = None,
     listener: Listener | None = None,
     keepers: KeeperPool | None = None,
+    lease: Lease | None = None,
+    epoch: Epoch | None = None,
+    task_queue: str | None = None,
 ) -> Report:
     """Continue the run in `config.output_directory`: `run` with `config.resume` set.
 
@@ -158,6 +173,9 @@ def resume(
         interrupts=interrupts,
         listener=listener,
         keepers=keepers,
+        lease=lease,
+        epoch=epoch,
+        task_queue=task_queue,
     )
 
 

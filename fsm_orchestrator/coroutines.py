@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fsm_orchestrator.config.run_config import RunConfig
+    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.processes.lease import Lease
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.record.report import Report
 
@@ -27,6 +29,9 @@ async def run_async(
     interrupts: Interrupts | None = None,
     listener: Listener | None = None,
     keepers: KeeperPool | None = None,
+    lease: Lease | None = None,
+    epoch: Epoch | None = None,
+    task_queue: str | None = None,
 ) -> Report:
     """Run a lifecycle to its end, as `run` does, in a thread of its own; return the report.
 
@@ -39,7 +44,16 @@ async def run_async(
     Arguments and errors are otherwise those of `run`.
     """
     return await _in_a_thread(
-        lambda own: run(config, interrupts=own, listener=listener, keepers=keepers), interrupts
+        lambda own: run(
+            config,
+            interrupts=own,
+            listener=listener,
+            keepers=keepers,
+            lease=lease,
+            epoch=epoch,
+            task_queue=task_queue,
+        ),
+        interrupts,
     )
 
 
@@ -49,10 +63,22 @@ async def resume_async(
     interrupts: Interrupts | None = None,
     listener: Listener | None = None,
     keepers: KeeperPool | None = None,
+    lease: Lease | None = None,
+    epoch: Epoch | None = None,
+    task_queue: str | None = None,
 ) -> Report:
     """Continue the run in `config.output_directory`, as `resume` does, and as `run_async` waits."""
     return await _in_a_thread(
-        lambda own: resume(config, interrupts=own, listener=listener, keepers=keepers), interrupts
+        lambda own: resume(
+            config,
+            interrupts=own,
+            listener=listener,
+            keepers=keepers,
+            lease=lease,
+            epoch=epoch,
+            task_queue=task_queue,
+        ),
+        interrupts,
     )
 
 

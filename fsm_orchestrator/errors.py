@@ -143,6 +143,12 @@ class BusyError(OrchestratorError):
         self.holder = holder
 
 
+class FencedError(OrchestratorError):
+    """A later epoch holds the run; nothing was touched."""
+
+    exit_code = ExitCode.BUSY
+
+
 class CommandError(OrchestratorError):
     """A command that inspects or ends a run could not do what it was asked."""
 

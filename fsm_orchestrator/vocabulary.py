@@ -205,6 +205,25 @@ class HeldBy(StrEnum):
     LIBRARY = "library"
 
 
+class StopReason(StrEnum):
+    """Why a run was asked to end before its own end, for programs."""
+
+    SIGNAL = "signal"
+    """A signal came: Ctrl-C, SIGTERM, …"""
+    REQUESTED = "requested"
+    """Somebody asked: `stop`, or the program that runs it."""
+    CANCELLED = "cancelled"
+    """The task or the workflow that it belongs to was cancelled."""
+    SHUTDOWN = "shutdown"
+    """Its worker ends; the run goes on elsewhere."""
+    LEASE_LOST = "lease_lost"
+    """Its lease ran out: somebody else may have the run by now."""
+    FENCED = "fenced"
+    """A later epoch holds the run."""
+    HANDED_OVER = "handed_over"
+    """Its next stage belongs to another task queue, and goes on there."""
+
+
 class Backoff(StrEnum):
     """The growth of the wait before a retry."""
 

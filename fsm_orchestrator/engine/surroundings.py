@@ -11,9 +11,11 @@ from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.engine.stop_hearing import StopHearing
     from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.processes.lease import Lease
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.record.report import Report
     from fsm_orchestrator.stages.judging import SlowArtifact
@@ -72,3 +74,9 @@ class Surroundings(NamedTuple):
     on_ended: Callable[[Preparation, Report | None], None] | None = None
     """Called when an invocation has ended, all is durable and the directory is free: with what it
     began with, and its report; None where that is on disk alone. It must not raise."""
+    lease: Lease | None = None
+    """Ends the run when it runs out."""
+    epoch: Epoch | None = None
+    """The claim under which the run is held; None in a plain output directory."""
+    task_queue: str | None = None
+    """The queue that the caller serves; a stage of another one is left to it."""

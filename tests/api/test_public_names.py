@@ -17,9 +17,13 @@ from fsm_orchestrator import Interrupts, KeeperPool, RunOverview
 
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "python.md"
 WORK: Final = "interrupts: Interrupts | None = None, listener: Listener | None = None, keepers: "
-RUNS: Final = f"(config: RunConfig, *, {WORK}KeeperPool | None = None) -> Report"
+HELD: Final = (
+    "lease: Lease | None = None, epoch: Epoch | None = None, task_queue: str | None = None"
+)
+RUNS: Final = f"(config: RunConfig, *, {WORK}KeeperPool | None = None, {HELD}) -> Report"
 HANDLES: Final = RUNS.replace("*, ", "*, install_signal_handlers: bool = False, ")
 FUNCTIONS: Final = {
+    "claim_epoch": "(run_directory: str | os.PathLike[str], number: int, attempt: int) -> Epoch",
     "diff": (
         "(old: Lifecycle, new: Lifecycle, renamed: Mapping[str, str] = mappingproxy({}))"
         " -> LifecycleDiff"
@@ -36,13 +40,13 @@ FUNCTIONS: Final = {
 TYPES: Final = frozenset(
     {
         *("Interrupts", "KeeperPool", "Lifecycle", "Listener", "Outcome", "Report", "RunConfig"),
-        *("RunOverview", "StageGiven", "Standing"),
+        *("Epoch", "Lease", "RunOverview", "StageGiven", "Standing", "StopReason"),
     }
 )
 ERRORS: Final = frozenset(
     {
-        *("BusyError", "CheckpointError", "InternalError", "LifecycleError", "OperationError"),
-        *("OrchestratorError", "RecordingError", "ReportError", "UsageError"),
+        *("BusyError", "CheckpointError", "FencedError", "InternalError", "LifecycleError"),
+        *("OperationError", "OrchestratorError", "RecordingError", "ReportError", "UsageError"),
     }
 )
 

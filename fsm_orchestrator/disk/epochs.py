@@ -1,0 +1,85 @@
+"""The epochs of a run under an engine: one record directory per claim, the highest name counts.
+
+    RUN/epochs/<number>.<attempt>/    the record of one invocation, published whole by one rename
+
+A run in a plain output directory has none.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.errors import FencedError
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.late_pattern import late_pattern
+
+EPOCHS_DIRECTORY: Final = "epochs"
+NUMBER_MAX: Final = 999_999
+_NAME: Final = late_pattern(r"[0-9]{6}\.[0-9]{6}")
+
+
+class Epoch(NamedTuple):
+    """One claim of a run: the number of the invocation, and the engine's attempt at it.
+
+    Attributes:
+        run_directory: absolute path of the run, the same in every epoch.
+        number: the number of the invocation, from 1.
+        attempt: the engine's attempt at it, from 1.
+    """
+
+    run_directory: Path
+    number: int
+    attempt: int
+
+    @property
+    def name(self) -> str:
+        """Its name, which sorts as epochs follow each other: `000002.000001`."""
+        return f"{self.number:06d}.{self.attempt:06d}"
+
+    @property
+    def directory(self) -> Path:
+        """The record directory that it alone writes to."""
+        return self.run_directory / EPOCHS_DIRECTORY / self.name
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether no later epoch holds the run, as far as can be seen from here."""
+        names = epochs_of(self.run_directory)
+        return bool(names) and names[-1] == self.name
+
+    def confirm(self) -> None:
+        """Make sure that no later epoch holds the run.
+
+        Raises:
+            FencedError: one does.
+        """
+        if not self.is_latest:
+            raise fenced(self)
+
+
+def epochs_of(run_directory: Path) -> list[str]:
+    """Return the names of the epochs of a run, oldest first; empty where it has none."""
+    try:
+        names = os.listdir(run_directory / EPOCHS_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def latest_record(run_directory: Path) -> Path:
+    """Return where the record of a run is: its latest epoch, or the directory itself."""
+    names = epochs_of(run_directory)
+    return run_directory / EPOCHS_DIRECTORY / names[-1] if names else run_directory
+
+
+def fenced(epoch: Epoch) -> FencedError:
+    """Return the error of an epoch that holds the run no more."""
+    names = epochs_of(epoch.run_directory)
+    later = names[-1] if names else "none"
+    return FencedError(
+        f"epoch {epoch.name} of {copyable(epoch.run_directory)} holds the run no more: the latest"
+        f" is {later}",
+        remedy="leave it to the worker that has the run now",
+    )
