@@ -317,7 +317,6 @@ class RunContext:
         `outcome` is what the report says; that report has been made, and its end is in the draft.
         """
         ended = self.recorder.draft.invocation
-        reach = ended.containment
         awaited: dict[str, Any] = self._unrun()
         if outcome is Outcome.BLOCKED:
             from fsm_orchestrator.record.waiting import refusing, waiting_for  # noqa: PLC0415 - not for a good run
@@ -333,7 +332,8 @@ class RunContext:
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
             **({} if ended.used is None else {"worked_ms": ended.used.worked_ms}),
-            **({} if reach is None else {"containment": reach.value}),
+            **({} if ended.containment is None else {"containment": ended.containment.value}),
+            **({} if ended.stop_reason is None else {"stop_reason": ended.stop_reason.value}),
             **awaited,
         )
 

@@ -18,7 +18,13 @@ from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    ExecutionMode,
+    GateSource,
+    StopReason,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import Used
@@ -168,6 +174,9 @@ class InvocationRecord(StrictModel):
         description=(
             "What the command exited with; null while it works, and for ever if it was killed."
         )
+    )
+    stop_reason: StopReason | None = left_out(
+        None, "Why it was asked to end; left out where nobody asked, or it had ended by then."
     )
     gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(

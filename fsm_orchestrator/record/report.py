@@ -34,6 +34,7 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Operation,
     Outcome,
+    StopReason,
     Trigger,
 )
 
@@ -114,6 +115,11 @@ class Report(StrictModel):
     )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
+    )
+    stop_reason: StopReason | None = left_out(
+        None,
+        "Why this invocation was asked to end; left out where nobody asked, or it had ended by"
+        " then.",
     )
     current_state: StateName | None = Field(
         description=(
@@ -270,8 +276,11 @@ class Report(StrictModel):
 
     @property
     def was_asked_to_end(self) -> bool:
-        """Whether a signal ended the invocation: the exit code is 128 and its number."""
-        return (self.exit_code or 0) > SIGNAL_BASE
+        """Whether a request ended the invocation: by a signal, the exit code is 128 and its number.
+
+        A record of an earlier version says it by the exit code alone.
+        """
+        return self.stop_reason is not None or (self.exit_code or 0) > SIGNAL_BASE
 
     @property
     def is_nothing_kept(self) -> bool:
