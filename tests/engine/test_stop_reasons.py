@@ -16,7 +16,7 @@ from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.record import recorder
 from fsm_orchestrator.record.events import parse_event
 from fsm_orchestrator.record.redo import Redo
-from fsm_orchestrator.stages import attempt
+from fsm_orchestrator.stages import attempt, attempt_record
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import Ending, Gate
 from tests.command.test_finally import TIDY
@@ -231,7 +231,7 @@ def test_reason_is_made_again_from_the_events(tmp_path: Path, interrupts: Interr
 
 def at_record(patched: pytest.MonkeyPatch, happen: Callable[[], None]) -> None:
     """Have something happen when the record of an attempt is made."""
-    real = attempt.record_of
+    real = attempt_record.record_of
 
     def first(*args: Any) -> Any:
         happen()
