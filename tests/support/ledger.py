@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from tests.support.patience import until
 
 _STAGE: Final = Path(__file__).with_name("proving_stage.py")
 
@@ -38,10 +41,10 @@ class Ledger:
         self.folder = folder
 
     def stage(
-        self, seconds: float, *flags: str, tick_ms: float = 20
+        self, its_end: float | Path, *flags: str, tick_ms: float = 20
     ) -> tuple[str, tuple[str, ...]]:
-        """Return program and arguments of a stage that works so long."""
-        words = ("-I", "-S", str(_STAGE), str(self.folder), str(seconds), str(tick_ms), *flags)
+        """Return program and arguments of a stage that works so long, or until a path is there."""
+        words = ("-I", "-S", str(_STAGE), str(self.folder), str(its_end), str(tick_ms), *flags)
         return sys.executable, words
 
     def attempts(self, run_id: str) -> Sequence[Attempt]:
@@ -65,9 +68,23 @@ class Ledger:
             )
         return sorted(found.values(), key=lambda one: one.began)
 
-    def is_at(self, run_id: str, stage: str) -> bool:
-        """Return whether a stage has begun."""
-        return any(one.stage == stage for one in self.attempts(run_id))
+    def has_begun(self, run_id: str, stage: str, times: int = 1) -> bool:
+        """Return whether a stage has begun so often."""
+        return sum(one.stage == stage for one in self.attempts(run_id)) >= times
+
+    async def until_begun(self, run_id: str, stage: str, times: int = 1) -> None:
+        """Wait until a stage has begun so often."""
+        said = f"{run_id}: {stage} has not begun {times} times"
+        await until(lambda: self.has_begun(run_id, stage, times), said)
+
+    def is_idle(self, run_id: str) -> bool:
+        """Return whether nothing of any attempt of a run is alive: its lock is free."""
+        with (self.folder / f"{run_id}.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
     def assert_one_at_a_time(self, run_id: str) -> None:
         """Make sure that no two attempts of a run were alive at once, by lock and by clock."""

@@ -1,10 +1,11 @@
 """A stage that proves that it is alone, and that nobody works twice for its run.
 
-    python -I -S proving_stage.py LEDGER SECONDS TICK_MS [FLAG...]
+    python -I -S proving_stage.py LEDGER SECONDS|PATH TICK_MS [FLAG...]
 
-It works for so long. All that it starts holds the lock of its run, LEDGER/<run>.lock, as long as it
-lives: whoever finds that held has met another attempt alive, writes so, and fails. What it does is
-a line of LEDGER/<run>.jsonl each: begin, ticks, end; `ledger.py` reads them. Flags:
+It works for so long, or until there is something at PATH. All that it starts holds the lock of its
+run, LEDGER/<run>.lock, as long as it lives: whoever finds that held has met another attempt alive,
+writes so, and fails. What it does is a line of LEDGER/<run>.jsonl each: begin, ticks, end;
+`ledger.py` reads them. Flags:
 
     family    have a grandchild in a session of its own that ignores SIGTERM and ticks as well
     lockless  take no lock: for a test in which two attempts are known to be alive for a moment
@@ -28,7 +29,7 @@ ENDED, MET_ANOTHER = 0, 99
 
 def main() -> int:
     """Work; the exit code."""
-    ledger, seconds, tick_ms, *flags = sys.argv[1:]
+    ledger, until, tick_ms, *flags = sys.argv[1:]
     run = os.environ["ORCHESTRATOR_RUN_ID"]
     lines = os.open(f"{ledger}/{run}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     lock = os.open(f"{ledger}/{run}.lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -39,10 +40,11 @@ def main() -> int:
             note(lines, "met")
             return MET_ANOTHER
     note(lines, "begin")
-    until, nap = time.monotonic() + float(seconds), float(tick_ms) / 1000
+    nap = float(tick_ms) / 1000
     finish = with_grandchild(lines, nap) if "family" in flags else int
-    while (now := time.monotonic()) < until:
-        time.sleep(min(nap, until - now))
+    began, path = time.monotonic(), until if until.startswith("/") else None
+    while not os.path.exists(path) if path else time.monotonic() < began + float(until):
+        time.sleep(nap)
         note(lines, "tick")
     finish()
     note(lines, "end")
@@ -60,7 +62,9 @@ def note(lines: int, what: str) -> None:
         "epoch": env.get("ORCHESTRATOR_EPOCH", ""),
         "pid": os.getpid(),
     }
-    os.write(lines, json.dumps(line).encode() + b"\n")
+    data = json.dumps(line).encode() + b"\n"
+    os.write(lines, data)
+    os.write(1, data)  # for the record of its attempt, and of no other
 
 
 def with_grandchild(lines: int, nap: float) -> Callable[[], object]:

@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psutil
@@ -16,7 +18,8 @@ from tests.support.command import COMMAND, environment
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.tethered import tethered
 
-READY: Final = "worker.ready"
+READY: Final = "server.connected"
+"""The event that says that a worker takes runs."""
 
 
 class Worker:
@@ -25,13 +28,31 @@ class Worker:
     Everything that it starts is below it until it is gone: keepers, and stages below them.
     """
 
-    def __init__(self, folder: Path, address: str, queue: str, *options: str, **env: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        queue: str,
+        *options: str,
+        command: Sequence[str] = COMMAND,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start nothing yet; `folder` is its host's own: private state and log."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._words = ("temporal", "worker", "--address", address, "--task-queue", queue, *options)
-        self._env = environment(XDG_STATE_HOME=str(folder / "state"), **env)
+        self._words = (
+            *command,
+            "temporal",
+            "worker",
+            "--address",
+            address,
+            "--task-queue",
+            queue,
+            *options,
+        )
+        self._env = environment(**{"XDG_STATE_HOME": str(folder / "state"), **env})
         self._process: subprocess.Popen[bytes] | None = None
+        self._logged_before = 0
 
     @property
     def pid(self) -> int:
@@ -54,9 +75,10 @@ class Worker:
     def start(self) -> None:
         """Start it; return at once."""
         assert not self.is_there
+        self._logged_before = len(self.log)
         with (self.folder / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                tethered(*COMMAND, *self._words),
+                tethered(*self._words),
                 cwd=self.folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -66,7 +88,10 @@ class Worker:
 
     def wait_until_ready(self) -> None:
         """Return once it takes runs."""
-        wait_until(lambda: READY in self.log or not self.is_there, "no worker is ready")
+        wait_until(
+            lambda: READY in self.log[self._logged_before :] or not self.is_there,
+            "no worker is ready",
+        )
         assert self.is_there, self.log
 
     def kill(self) -> None:
@@ -97,11 +122,16 @@ class Worker:
             frozen += fresh
         return frozen
 
-    def thaw_host(self, pids: Sequence[int]) -> None:
-        """Let all go on, the youngest first: the stages have the best of it."""
+    def thaw_host(self, pids: Sequence[int]) -> float:
+        """Let all go on, the youngest first: the stages have the best of it; return when that was.
+
+        It is in seconds of the monotonic clock.
+        """
+        thawed_at = time.monotonic()
         for pid in reversed(pids):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+        return thawed_at
 
     def processes(self) -> Sequence[int]:
         """Return the pids of the worker and of all below it, parents first."""

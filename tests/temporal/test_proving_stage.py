@@ -43,7 +43,7 @@ def test_attempt_that_meets_another_one_fails_and_is_told_of(tmp_path: Path) -> 
     """The lock is held by the first; what the second finds is in the ledger."""
     ledger = Ledger(tmp_path / "ledger")
     first = started(ledger, 1, 600)
-    wait_until(lambda: ledger.is_at(RUN, "manager"))
+    wait_until(lambda: ledger.has_begun(RUN, "manager"))
     assert started(ledger, 2, 0).wait() == MET_ANOTHER
     first.kill()
     first.wait()
@@ -69,7 +69,7 @@ def test_two_without_locks_are_seen_by_the_clock(tmp_path: Path) -> None:
     """What both wrote overlaps."""
     ledger = Ledger(tmp_path / "ledger")
     with started(ledger, 1, 600, "lockless") as first:
-        wait_until(lambda: ledger.is_at(RUN, "manager"))
+        wait_until(lambda: ledger.has_begun(RUN, "manager"))
         assert started(ledger, 2, 0, "lockless").wait() == ENDED
         last = ledger.attempts(RUN)[0].last
         wait_until(lambda: ledger.attempts(RUN)[0].last > last)
