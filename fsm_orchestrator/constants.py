@@ -40,6 +40,9 @@ TAMPERED_DIRECTORY: Final = "tampered"
 LOGS_DIRECTORY: Final = "logs"
 EVIDENCE_DIRECTORY: Final = "evidence"
 APPROVALS_DIRECTORY: Final = "approvals"
+EPOCHS_DIRECTORY: Final = "epochs"
+EPOCH_FILE: Final = "orchestrator_epoch.json"
+"""Who has claimed an epoch, and which one it was made from."""
 ARCHIVE_DIRECTORY: Final = "archive"
 NOTICES_FILE: Final = "orchestrator_notices.jsonl"
 NOTICES_MAX: Final = 8
@@ -55,6 +58,7 @@ compared by."""
 BAGGAGE_VARIABLE: Final = "BAGGAGE"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+TASK_QUEUE_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
 REASON_CODE_PATTERN: Final = r"GATE_[A-Z_]+"
 OWN_GATES_MAX: Final = 50

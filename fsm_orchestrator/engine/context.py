@@ -115,6 +115,8 @@ class RunContext:
 
             lost_events.log_gap(self, self._event_file)
         about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
+        if draft.invocation.epoch is not None:
+            about["epoch"] = draft.invocation.epoch
         self.log.emit(
             EventName.RUN_STARTED,
             execution_mode=draft.invocation.execution_mode.value,
@@ -326,14 +328,12 @@ class RunContext:
             awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
-            level="info" if ended.exit_code == ExitCode.DONE else "error",
+            level="info" if ended.exit_code == ExitCode.DONE or ended.next_task_queue else "error",
             outcome=outcome.value,
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
-            **({} if ended.used is None else {"worked_ms": ended.used.worked_ms}),
-            **({} if ended.containment is None else {"containment": ended.containment.value}),
-            **({} if ended.stop_reason is None else {"stop_reason": ended.stop_reason.value}),
+            **ended.told_at_end,
             **awaited,
         )
 

@@ -12,14 +12,22 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.endings import stop_reason_of
+from fsm_orchestrator.model.endings import AskedFor, stop_reason_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
+from fsm_orchestrator.vocabulary import (
+    EventName,
+    ExitCode,
+    Guard,
+    Operation,
+    Outcome,
+    StopReason,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.lost_home import LostHome
@@ -41,6 +49,8 @@ class RunEnd:
         self._kept: WorkVerdict | None = None
         self.is_put_right = False
         """Whether the run failed for what others changed: its record can be kept all the same."""
+        self.next_task_queue: str | None = None
+        """The task queue that the run is handed over to."""
 
     # -- closing ----------------------------------------------------------------------------
 
@@ -119,8 +129,9 @@ class RunEnd:
         request = self._decisive(outcome, trigger)
         if request is None:
             return self._context.ending(self._exit_code(outcome))
-        ended = self._context.ending(_code_of(request))
-        return {**ended, "stop_reason": stop_reason_of(request)}
+        ended = {**self._context.ending(_code_of(request)), "stop_reason": stop_reason_of(request)}
+        is_over = stop_reason_of(request) is not StopReason.HANDED_OVER
+        return ended if is_over else {**ended, "next_task_queue": self.next_task_queue}
 
     def code_by(self, request: int) -> ExitCode:
         """Record that a request decides how the invocation ends; return its exit code."""
@@ -129,9 +140,17 @@ class RunEnd:
 
     @property
     def goes_on_elsewhere(self) -> bool:
-        """Whether the run was asked to end because it is for another invocation to go on with."""
-        request = self._interrupts.ever_first
+        """Whether another invocation goes on with the run, which has not ended."""
+        request = self._request
         return request is not None and stop_reason_of(request).goes_on_elsewhere
+
+    @property
+    def _request(self) -> int | None:
+        """What the run was asked first, or that it is handed over, which came before that."""
+        asked = self._interrupts.ever_first
+        if self.next_task_queue is None or (asked is not None and stop_reason_of(asked).is_lost):
+            return asked
+        return AskedFor(signal.SIGTERM, StopReason.HANDED_OVER)
 
     def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
         refusal = closure.refused_execution(
@@ -146,7 +165,7 @@ class RunEnd:
         if not is_aborted or self._recorder.is_degraded:
             return None
         is_by_keyboard = self._is_by_keyboard and not self.goes_on_elsewhere
-        return signal.SIGINT if is_by_keyboard else self._interrupts.ever_first
+        return signal.SIGINT if is_by_keyboard else self._request
 
     def _exit_code(self, outcome: Outcome) -> ExitCode:
         match outcome:
@@ -160,6 +179,13 @@ class RunEnd:
                 return ExitCode.FAILED
             case _:
                 assert_never(outcome)
+
+    # -- handing over -----------------------------------------------------------------------
+
+    def hand_over(self, queue: str) -> Fact:
+        """Leave the stage that was entered, and the run, to a task queue; return the fact."""
+        self.next_task_queue = queue
+        return Fact(Trigger.RUN_ABORTED, f"hands over to task queue {queue}")
 
     # -- failing ----------------------------------------------------------------------------
 
@@ -200,6 +226,7 @@ class RunEnd:
 
         draft = self._recorder.draft
         self._context.is_judging_given_up = True
+        self.next_task_queue = None
         self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
         cause = f"the calling program raised {type(error).__name__}"
         problem = Problem(cause=f"interrupted: {cause}", details=())

@@ -113,11 +113,11 @@ class InspectedRun:
         if self.checkpoint is None or self.is_archived:
             return None
         home = self.checkpoint.home
-        if self.where is Whereabouts.HOME and not home.copied_from:
+        if self.where.is_home and not home.copied_from:
             return None
         from fsm_orchestrator.record import relocation  # noqa: PLC0415 - rare
 
-        if self.where is Whereabouts.HOME:
+        if self.where.is_home:
             return relocation.copy_sentence(home)
         return relocation.relocation_sentence(self.checkpoint, self.where)
 
@@ -152,7 +152,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.BLOCKED:
             return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
-            return Standing.FAILED
+            return Standing.INTERRUPTED if report.next_task_queue else Standing.FAILED
         case Outcome.TIMEOUT:
             return Standing.TIMEOUT
 

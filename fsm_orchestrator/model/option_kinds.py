@@ -92,6 +92,7 @@ class Kind(StrEnum):
     PORT = "PORT"
     NAME = "KEY"
     COMMAND = "COMMAND"
+    QUEUE = "QUEUE"
 
     @property
     def metavar(self) -> str:

@@ -28,7 +28,7 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.processes.contained import Collected, Contained, ProcessReport
+from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
@@ -39,6 +39,7 @@ from fsm_orchestrator.processes.observing import (
     Observer,
     OutputReader,
     OwnCode,
+    ProcessReport,
     Reading,
 )
 from fsm_orchestrator.processes.output_watch import OutputWatch, beyond_file_limit
