@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -38,7 +37,6 @@ from tests.support.patience import PATIENCE_SECONDS, slowness, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a lease is kept by Linux")
 GATES: Final = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 LONG_SECONDS: Final = PATIENCE_SECONDS * 2
-GROUP: Final = Path(__file__).parents[2] / "states" / "checked_run.toml"
 TICKS: Final = """
 import os, time
 if os.fork(): time.sleep(600)
@@ -50,13 +48,17 @@ with open("ticks", "w") as ticks:
 """
 """A stage whose detached grandchild writes down when it was alive, by the clock of a lease."""
 WORKER: Final = """
-import sys
+import os, sys, threading, time
 from fsm_orchestrator import Lease, RunConfig, run
 config = RunConfig.model_validate_json(sys.argv[1])
 with Lease(float(sys.argv[2])) as lease:
-    began = Lease.now()
-    lease.renew(began)
-    print(began + lease.seconds, flush=True)
+    def renew():
+        while not os.path.exists("ticks"):
+            asked_at = Lease.now()
+            lease.renew(asked_at)
+            time.sleep(0.01)
+        print(asked_at + lease.seconds, flush=True)
+    threading.Thread(target=renew).start()
     print(run(config, lease=lease).exit_code, flush=True)
 """
 
@@ -92,13 +94,12 @@ def ended_at_work(lease: Lease) -> Any:
 def test_stage_ends_on_time_while_its_orchestrator_is_stopped(tmp_path: Path) -> None:
     """To its last detached process; what the orchestrator says once it goes on is the truth."""
     asked = config(tmp_path, sys.executable, "-c", TICKS, kill_grace_ms=600_000)
-    words = [sys.executable, "-c", WORKER, asked.model_dump_json(), "1.5"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as worker:
+    words = [sys.executable, "-c", WORKER, asked.model_dump_json(), "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
         try:
             assert worker.stdout is not None
             until = float(worker.stdout.readline())
             ticks = tmp_path / "ticks"
-            wait_until(lambda: ticks.exists() and ticks.read_text())
             worker.send_signal(signal.SIGSTOP)
             wait_until(lambda: Lease.now() > until)
             late = 0.1 * slowness()
@@ -153,13 +154,13 @@ def test_stages_side_by_side_are_all_ended(tmp_path: Path) -> None:
     stays = "echo $$ >$0; exec sleep 600"
     stages = {
         name: StageGiven(bin="/bin/sh", args=("-c", stays, name), cwd=str(tmp_path))
-        for name in ("lint", "test")
+        for name in ("lint", "unit_tests", "scan")
     }
     stages["executor"] = StageGiven(bin="/bin/true")
     asked = RunConfig(
         output_directory=tmp_path / "out", lifecycle="checked_run", gates=GATES, stages=stages
     )
-    pids = [tmp_path / "lint", tmp_path / "test"]
+    pids = [tmp_path / one for one in ("lint", "unit_tests", "scan")]
     with Lease(LONG_SECONDS) as lease:
 
         def end() -> None:
@@ -171,8 +172,8 @@ def test_stages_side_by_side_are_all_ended(tmp_path: Path) -> None:
         report = run(asked, lease=lease)
         thread.join()
     assert report.stop_reason is StopReason.LEASE_LOST
-    endings = [one.ending for one in report.stage_executions]
-    assert endings == [Ending.LEASE_LOST, Ending.LEASE_LOST]
+    endings = [one.ending for one in report.stage_executions[1:]]
+    assert endings == [Ending.LEASE_LOST] * len(pids)
     for one in pids:
         pid = int(one.read_text())
         assert not Path(f"/proc/{pid}").exists() or is_zombie(pid)
@@ -180,12 +181,14 @@ def test_stages_side_by_side_are_all_ended(tmp_path: Path) -> None:
 
 def test_command_of_a_gate_is_ended_too(tmp_path: Path) -> None:
     """Whatever the run starts."""
-    command = ["/bin/sh", "-c", "echo $$ >asked; exec sleep 600"]
-    source = {"kind": "command", "command": command, "timeout_ms": 600_000}
-    asked = script(tmp_path, "exit 0").model_copy(update={"directory": str(tmp_path)})
-    document = json.loads(asked.model_dump_json(exclude_none=True))
-    document["gates"] = {"policy": "allow", "review": "approved"}
-    document["gate"] = {"ci": source}
+    command = ("/bin/sh", "-c", f"echo $$ >{tmp_path}/asked; exec sleep 600")
+    source = {"command": command, "timeout": "10m"}
+    asked = RunConfig(
+        output_directory=tmp_path / "out",
+        gates={Gate.POLICY: "allow", Gate.REVIEW: "approved"},
+        sources={"ci": source},
+        stages={"manager": StageGiven(bin="/bin/true"), "executor": StageGiven(bin="/bin/true")},
+    )
     with Lease(LONG_SECONDS) as lease:
 
         def end() -> None:
@@ -194,7 +197,7 @@ def test_command_of_a_gate_is_ended_too(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=end)
         thread.start()
-        report = run(RunConfig.model_validate_json(json.dumps(document)), lease=lease)
+        report = run(asked, lease=lease)
         thread.join()
     assert (report.exit_code, report.stop_reason) == (75, StopReason.LEASE_LOST)
 
