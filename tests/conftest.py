@@ -8,11 +8,11 @@ ignored; so the session begins by undoing it, in each worker too.
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final
@@ -26,10 +26,9 @@ PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 """What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
-FREEZE_EVERY: Final = 16
-"""After so many tests, or one that has loaded modules, what is there is left out of later searches
-for garbage too."""
-_ended = itertools.count(1)
+SEARCH_SECONDS_MAX: Final = 0.002
+"""A search for garbage that takes longer has met what has been loaded since the last long one: that
+is left out of later searches too."""
 
 
 def pytest_configure() -> None:
@@ -91,10 +90,10 @@ def own_leftovers() -> Iterator[None]:
     A process or file that nobody closed is reported when it is collected, as a failure of the test
     that runs at that moment.
     """
-    count = len(sys.modules)
     yield
+    began = time.thread_time()
     gc.collect()
-    if next(_ended) % FREEZE_EVERY == 0 or len(sys.modules) > count:
+    if time.thread_time() - began > SEARCH_SECONDS_MAX:
         gc.freeze()
 
 
