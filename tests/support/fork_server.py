@@ -14,6 +14,7 @@ than this server.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -78,6 +79,7 @@ def load() -> None:
     complete_models()
     complete_patterns()
     complete_pages()
+    complete_lifecycles()
     know_places()
     gc.collect()
     gc.freeze()
@@ -118,14 +120,29 @@ def complete_pages() -> None:
         environment.get_template(template.name)
 
 
+def complete_lifecycles() -> None:
+    """Read and prove the built-in lifecycles; a command finds them by their texts."""
+    from fsm_orchestrator.lifecycle import reading  # noqa: PLC0415
+
+    for name in reading.shipped_names():
+        lifecycle = reading.shipped(name)
+        for derived, how in vars(type(lifecycle)).items():
+            if isinstance(how, functools.cached_property):
+                getattr(lifecycle, derived)
+
+
 def know_places() -> None:
     """Look once for the places that modules come from.
 
-    Every command looks whether one of them is its directory. To touch so many objects is to copy
-    the pages that they lie on: a third of a short command's time.
+    Every command looks whether one of them is its directory, and every run keeps them. To touch so
+    many objects is to copy the pages that they lie on: a third of a short command's time.
     """
     from fsm_orchestrator.cli import isolation  # noqa: PLC0415
+    from fsm_orchestrator.disk import unchanged  # noqa: PLC0415
 
+    inside = unchanged._places_of
+    known = {id(module): (inside(module), module) for module in sys.modules.values()}
+    unchanged._places_of = lambda one: known[id(one)][0] if id(one) in known else inside(one)
     look = isolation._strays_in
     modules = [(name, getattr(one, "__spec__", None)) for name, one in sys.modules.items()]
     places = {
