@@ -38,6 +38,8 @@ FILES: Final = {
     "processes/held_code.py": "names of modules and their files",
     "disk/unchanged.py": "paths, and the lists that installers make of files",
     "cli/isolation.py": "the environment of the process",
+    "cli/named_tuples.py": "names of fields of a class",
+    "cli/spared.py": "names of modules",
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
     "cli/parser/prescan.py": "arguments of the command line",
