@@ -33,7 +33,7 @@ _CONSTRUCTORS: Final[tuple[Any, ...]] = (
     lambda _cls, a, b, c, d, e, f, g: _new(_cls, (a, b, c, d, e, f, g)),
     lambda _cls, a, b, c, d, e, f, g, h: _new(_cls, (a, b, c, d, e, f, g, h)),
 )
-"""For no field, one, two, and so on."""
+"""For no field, one, two, and so on; more are rare."""
 _OF_TYPING: Final = frozenset(
     {
         *("__new__", "__init__", "__slots__", "__getnewargs__", "__classcell__"),
@@ -54,7 +54,7 @@ def install() -> None:
         fields = tuple(namespace.get("__annotations__", ()))
         is_plain = (
             len(bases) == 1
-            and len(fields) < len(_CONSTRUCTORS)
+            and len(fields) <= len(_GETTERS)
             and _OF_TYPING.isdisjoint(namespace)
             and not any(field.startswith("_") for field in fields)
         )
@@ -87,7 +87,12 @@ def _class(
 def _constructor(
     name: str, fields: tuple[str, ...], defaults: dict[str, Any], namespace: dict[str, Any]
 ) -> FunctionType:
-    code = _CONSTRUCTORS[len(fields)].__code__.replace(
+    if len(fields) < len(_CONSTRUCTORS):
+        like = _CONSTRUCTORS[len(fields)]
+    else:
+        listed = ", ".join(fields)
+        like = eval(f"lambda _cls, {listed}: _new(_cls, ({listed}))")  # noqa: S307 - as typing does
+    code = like.__code__.replace(
         co_varnames=("_cls", *fields), co_name="__new__", co_qualname=f"{name}.__new__"
     )
     made = FunctionType(code, _SEEN, "__new__", tuple(defaults.values()))
@@ -96,7 +101,7 @@ def _constructor(
 
 
 _GETTERS: Final = tuple(
-    _tuplegetter(index, f"Alias for field number {index}") for index in range(len(_CONSTRUCTORS))
+    _tuplegetter(index, f"Alias for field number {index}") for index in range(64)
 )
 
 

@@ -197,6 +197,7 @@ ALLOWED: Final = {
     ("inspection/at_work.py", "_note"): "fields of events, which a stage may have written",
     ("processes/lockers.py", "kernel_locks"): "/proc/locks",
     ("record/side_file.py", "_chained"): "lines of a file",
+    ("lifecycle/judged.py", "judged_table"): "lines of a file that the build makes",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",
     ("lifecycle/source.py", "shipped_names"): "names of files",
