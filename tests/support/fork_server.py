@@ -61,9 +61,9 @@ def load() -> None:
 
     Loading a module looks at nothing that two commands could find different: a test shows it.
     """
-    from fsm_orchestrator.__main__ import _leave_out_unused  # noqa: PLC0415 - run again, by name
+    from fsm_orchestrator.cli import spared  # noqa: PLC0415
 
-    _leave_out_unused()
+    spared.install()
     from fsm_orchestrator import api  # noqa: PLC0415
     from fsm_orchestrator.cli.commands import run  # noqa: PLC0415
     from fsm_orchestrator.engine import driver  # noqa: PLC0415
@@ -75,7 +75,6 @@ def load() -> None:
     for module in pkgutil.walk_packages(fsm_orchestrator.__path__, f"{PACKAGE}."):
         if module.name != main and module.name not in SENDERS:
             importlib.import_module(module.name)
-    del sys.modules[main]
     complete_models()
     complete_patterns()
     complete_pages()
