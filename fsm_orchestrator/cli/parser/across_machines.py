@@ -16,6 +16,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     NonEmpty,
     Once,
     Section,
+    TaskQueueName,
     Whole,
     Word,
 )
@@ -149,7 +150,7 @@ def _worker() -> list[click.Parameter]:
         Once(
             section,
             "--task-queue",
-            type=NonEmpty("QUEUE"),
+            type=TaskQueueName(),
             help="The task queue to take runs from (default: fsm-orchestrator).",
         ),
         Once(
@@ -183,11 +184,12 @@ def _worker() -> list[click.Parameter]:
             type=FilePath("FILE"),
             help="Keep a file there that says how this worker is, as JSON; it is gone when it is.",
         ),
-        Section(
+        Once(
             "Output",
             "--log-format",
             type=Word(("text", "json")),
-            help="How its log on stderr is written: text (the default), or json.",
+            help="Format of its log on stderr: text (the default), or json, a line an event."
+            " FSM_ORCHESTRATOR_LOG_FORMAT sets it as well.",
         ),
         *server_options(),
     ]

@@ -7,9 +7,9 @@ from typing import Final
 import click
 
 from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Section, Whole
-from fsm_orchestrator.model.option_kinds import Bounds
+from fsm_orchestrator.model.option_kinds import MILLISECONDS
 
-_HEARTBEAT: Final = Bounds(1_000, 3_600_000, "a time of 1 s to 1 h")
+_HEARTBEAT: Final = MILLISECONDS._replace(least=1_000, most=3_600_000)
 ENGINE_KEYS: Final = (
     *("address", "namespace", "tls", "tls_ca_file", "tls_cert_file", "tls_key_file"),
     *("tls_server_name", "api_key_file", "heartbeat_ms"),
