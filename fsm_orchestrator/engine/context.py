@@ -333,7 +333,7 @@ class RunContext:
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
-            **ended.said_of_end,
+            **ended.told_at_end,
             **awaited,
         )
 

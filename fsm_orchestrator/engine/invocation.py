@@ -69,8 +69,12 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     config = _placed(config, caller.epoch)
     output = config.output_path
-    lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     with contextlib.ExitStack() as after:
+        if caller.lease is not None or caller.epoch is not None:
+            from fsm_orchestrator.engine.held import held  # noqa: PLC0415 - under an engine alone
+
+            caller = after.enter_context(held(caller))
+        lock = OutputLock.acquire(output) if os.path.isdir(output) else None
         try:
             try:
                 preparation = _prepare(config, caller)
@@ -160,11 +164,7 @@ def _claim(output: Path) -> OutputLock:
     return lock
 
 
-def _drive(
-    preparation: Preparation,
-    lock: OutputLock,
-    caller: Surroundings,
-) -> Report:
+def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended, failure = _end_leftovers(preparation, lock)
@@ -200,7 +200,9 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
     is_recorded = False
     try:
         if preparation.may_spawn:
@@ -326,30 +328,12 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
 def _end_leftovers(
     preparation: Preparation, lock: OutputLock
 ) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
+    """End what interrupted attempts left alive; return the pids, and why it could not be done."""
     if not preparation.leftovers or preparation.is_copy:
-        return ended, None
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
+        return {}, None
+    from fsm_orchestrator.engine.left_behind import end_left  # noqa: PLC0415 - rare, and loads psutil
 
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure
+    return end_left(preparation, lock)
 
 
 def _record_refusal(

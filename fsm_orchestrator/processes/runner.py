@@ -21,6 +21,7 @@ from fsm_orchestrator.model.endings import (
     OutputExceeded,
     ProcessEnd,
     Signaled,
+    SpawnFailure,
     TimedOut,
     WentQuiet,
     stop_reason_of,
@@ -28,7 +29,7 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.processes.contained import Collected, Contained, ProcessReport
+from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
@@ -39,6 +40,7 @@ from fsm_orchestrator.processes.observing import (
     Observer,
     OutputReader,
     OwnCode,
+    ProcessReport,
     Reading,
 )
 from fsm_orchestrator.processes.output_watch import OutputWatch, beyond_file_limit
@@ -74,12 +76,14 @@ class ProcessRunner:
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
         code: OwnCode = ANOTHERS,
+        lease: int | None = None,
     ) -> None:
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
         self.code = code
+        self.lease = lease
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
         """Returns limits with no more time than is left."""
@@ -164,7 +168,8 @@ class ProcessRunner:
             raise
         if isinstance(child, NotSpawned):
             self._is_idle = True
-            return ProcessReport(child)
+            asked = self._asked()
+            return ProcessReport(asked if _is_lost(asked) else child)
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress, limits, began)
@@ -241,7 +246,10 @@ class ProcessRunner:
         keeper = self.keeper()
         self.code.hold()
         if keeper is not None:
+            keeper.lend(self.lease)
             return spawn_kept(command, limits, keeper)
+        if self.lease is not None:
+            return NotSpawned(SpawnFailure.NOT_LEASED, f"nothing keeps it in time: {self._unable}")
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
         return spawn_group(command, limits)
