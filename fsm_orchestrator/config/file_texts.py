@@ -91,7 +91,7 @@ def in_force(
     if config.config_file is None:
         return config.stages
     declared = (key for given in config.stages.values() for key in given.secrets or ())
-    facts = Facts(str(config.output_path), run_id, frozenset((*kept_secrets, *declared)))
+    facts = Facts(str(config.run_path), run_id, frozenset((*kept_secrets, *declared)))
     return {stage: _stage(config, stage, facts) for stage in config.stages}
 
 

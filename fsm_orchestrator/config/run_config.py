@@ -17,7 +17,7 @@ from fsm_orchestrator.config.given_types import (
     VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
-from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.disk.where import current_directory, run_of
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, field_validator
@@ -134,16 +134,13 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven
     )
     resume: bool = Field(
         default=False,
-        description=(
-            "Whether to continue the run in the output directory instead of starting a new one."
-        ),
+        description="Whether to continue the run in the output directory instead of starting a new"
+        " one.",
     )
     resume_or_start: bool = Field(
         default=False,
-        description=(
-            "Whether to continue the run in the output directory if it is not done, and to start a"
-            " new one otherwise."
-        ),
+        description="Whether to continue the run in the output directory if it is not done, and to"
+        " start a new one otherwise.",
     )
     lifecycle: PathText | None = Field(
         default=None, description="Name of a built-in lifecycle, or the path of a file."
@@ -226,9 +223,8 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven
     )
     fixed_clock: datetime | None = Field(
         default=None,
-        description=(
-            "The time at which time stands still, so that two equal runs give equal reports."
-        ),
+        description="The time at which time stands still, so that two equal runs give equal"
+        " reports.",
     )
 
     @classmethod
@@ -339,12 +335,12 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven
     @property
     def run_path(self) -> Path:
         """OUT, made absolute; links are kept as they are."""
-        return Path(self.absolute(self.output_directory))
+        return run_of(Path(self.absolute(self.output_directory)))
 
     @property
     def output_path(self) -> Path:
         """Where the record lies: OUT, unless an engine holds the run (held_config.py)."""
-        return self.run_path
+        return Path(self.absolute(self.output_directory))
 
     def absolute(self, path: str) -> str:
         """Make a path of this invocation absolute, against the operator's directory.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fsm_orchestrator.constants import EPOCHS_DIRECTORY
+from fsm_orchestrator.constants import EPOCH_VARIABLE, EPOCHS_DIRECTORY
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.vocabulary import RelativeTo
@@ -74,3 +74,10 @@ def run_of(record_directory: Path) -> Path:
     if above.name != EPOCHS_DIRECTORY or not name.replace(".", "", 1).isdecimal():
         return record_directory
     return above.parent
+
+
+def place_variables(record_directory: Path) -> dict[str, str]:
+    """Return the variables that tell a process where its run is, and in which epoch."""
+    run = run_of(record_directory)
+    told = {"ORCHESTRATOR_OUTPUT_DIR": str(run)}
+    return told if run == record_directory else {**told, EPOCH_VARIABLE: record_directory.name}

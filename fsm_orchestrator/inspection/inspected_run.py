@@ -14,10 +14,9 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import archive, files
-from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.disk.where import absolute
+from fsm_orchestrator.disk.where import absolute, record_of, run_of
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
-from fsm_orchestrator.inspection.holder import standing_of_held
+from fsm_orchestrator.inspection.holder import holder_now, standing_of_held
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
@@ -71,6 +70,16 @@ class InspectedRun:
     holder: Holder | None
     is_archived: bool
     bundle: str | None = None
+
+    @property
+    def run_directory(self) -> Path:
+        """The run as its user names it: under an engine its record lies in an epoch below."""
+        return run_of(self.directory)
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether an engine says when and where it goes on."""
+        return self.run_directory != self.directory
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -195,7 +204,7 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
 
 
 def directory_of_a_run(typed: str) -> Path:
-    """Return the output directory that was typed, as an absolute path: one that has a record.
+    """Return where the record of the run lies whose output directory was typed: one that has one.
 
     Raises:
         UsageError: there is no such directory, or no run in it.
@@ -203,20 +212,23 @@ def directory_of_a_run(typed: str) -> Path:
     output = output_directory_of(typed)
     if not os.path.lexists(output / CHECKPOINT_FILE):
         raise UsageError(
-            f"there is no run in {copyable(output)}", remedy="name the output directory of a run"
+            f"there is no run in {copyable(run_of(output))}",
+            remedy="name the output directory of a run",
         )
     return output
 
 
 def output_directory_of(typed: str) -> Path:
-    """Return the output directory that was typed, as an absolute path.
+    """Return where the record of the run lies whose output directory was typed.
+
+    That is the directory itself, as an absolute path, or its latest epoch.
 
     Raises:
         UsageError: there is no such directory.
     """
     output = absolute(typed)
     if os.path.isdir(output):
-        return output
+        return record_of(output)
     from fsm_orchestrator.disk.near import runs_beside  # noqa: PLC0415 - for a typo
     from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
 
@@ -258,7 +270,7 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     """
     directory = run_directory(output, run_id)
     is_archived = directory != output
-    holder = None if is_archived else holder_of(output)
+    holder = None if is_archived else holder_now(output)
     saved, trouble = _saved(directory)
     report, report_trouble = _report(directory, saved, trouble, is_at_work=holder is not None)
     if holder is None and saved is not None:

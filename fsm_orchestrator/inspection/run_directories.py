@@ -12,6 +12,7 @@ from typing import Final
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.errors import CommandError, ReportError
 from fsm_orchestrator.text.hidden import copyable
 
@@ -20,7 +21,8 @@ ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 def is_run_directory(directory: Path) -> bool:
-    """Return whether a run has left its files here."""
+    """Return whether a run has left its files here, or in its latest epoch."""
+    directory = record_of(directory)
     for name in (REPORT_FILE, CHECKPOINT_FILE):
         try:
             os.stat(os.path.join(directory, name))

@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
-from fsm_orchestrator.inspection.holder import has_locked, lockers
+from fsm_orchestrator.inspection.holder import has_locked, holder_now, lockers
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import is_pending, is_stopped
@@ -65,7 +64,7 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
     """Return the process that holds the directory, once its lock file names it."""
     deadline = min(deadline, time.monotonic() + NAME_SECONDS_MAX)
     while True:
-        holder = holder_of(output)
+        holder = holder_now(output)
         if holder is None or holder.pid is not None or time.monotonic() >= deadline:
             break
         readable([], time.monotonic() + LOOK_SECONDS)
@@ -102,7 +101,7 @@ def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_o
     hears = holder.hears or ""
     try:
         with stop_request.asking(output, hears, times=2 if at_once else 1) as asked:
-            while holder_of(output) == holder:
+            while holder_now(output) == holder:
                 if time.monotonic() >= deadline:
                     raise _unheard(output, holder, at_once=at_once)
                 watched = [descriptor] if descriptor >= 0 else []
@@ -152,11 +151,11 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
         descriptor = pidfds.open_of(holder.pid)
     except ProcessLookupError:
         descriptor = -1
-    if descriptor >= 0 and has_locked(output, holder.pid) and holder_of(output) == holder:
+    if descriptor >= 0 and has_locked(output, holder.pid) and holder_now(output) == holder:
         return descriptor
     if descriptor >= 0:
         os.close(descriptor)
-    if holder_of(output) is None:
+    if holder_now(output) is None:
         return None
     raise CommandError(
         f"cannot stop {copyable(output)}: process {holder.pid}, which its lock file names, is"
@@ -199,7 +198,7 @@ def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> Non
 
     A stopped one is continued, again and again: it may stop itself once more before it listens.
     """
-    while holder_of(output) == holder:
+    while holder_now(output) == holder:
         _signal(descriptor, holder, signal.SIGCONT)
         if time.monotonic() >= deadline:
             raise CommandError(

@@ -209,7 +209,7 @@ class _Said(NamedTuple):
 def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     read = load(Path(file.path), file.path)
     # OUT is typed from where this command is, not from where the file was given.
-    asked = RunConfig(output_directory=str(run.config.output_path), directory=file.directory)
+    asked = RunConfig(output_directory=str(run.config.run_path), directory=file.directory)
     content = read.content
     config = with_file(asked, content, file.path, read.sha256)
     config = with_known_gates(config, run.checkpoint.lifecycle)

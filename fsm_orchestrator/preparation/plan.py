@@ -139,7 +139,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
     decisions = preparation.expected_decisions
     foresight = _foresight(preparation, may_go_on)
     return Plan(
-        output_directory=str(preparation.config.output_path),
+        output_directory=str(preparation.config.run_path),
         run_id=checkpoint.run_id,
         as_of=checkpoint.invocation.started_at,
         lifecycle=checkpoint.lifecycle.name,

@@ -64,7 +64,7 @@ def _of_request(config: RunConfig, origins: Origins) -> Iterator[_Name]:
         yield _Name("the run id", config.run_id, "give another --run-id, or none")
     yield _Name(
         "the path of the output directory",
-        str(config.output_path),
+        str(config.run_path),
         "name another output directory; where a run is in it already, move it there first",
     )
     # The lock file names it, and `stop` decides by that: it cannot be masked.

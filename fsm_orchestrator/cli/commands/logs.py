@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.style import Tone, paint
-from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.inspection.holder import holder_now
 from fsm_orchestrator.inspection.inspected_run import (
     inspect_run,
     output_directory_of,
@@ -51,11 +51,11 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
     )
     if parameters["stage"] is not None or not parameters["follow"]:
         _refuse_unknown_stage(output, parameters["run_id"], parameters["stage"])
-    if not (parameters["follow"] and directory == output and holder_of(output) is not None):
+    if not (parameters["follow"] and directory == output and holder_now(output) is not None):
         shown.show(is_over=True)
         return ExitCode.DONE
     while not shown.is_unread:
-        is_over = holder_of(output) is None
+        is_over = holder_now(output) is None
         shown.show(is_over=is_over)
         if is_over:
             break

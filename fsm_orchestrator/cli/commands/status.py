@@ -72,7 +72,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     if as_json:
         now = state_now(view)
         document = {
-            "output_directory": str(view.directory),
+            "output_directory": str(view.run_directory),
             "is_running": view.holder is not None,
             "is_suspended": view.standing is Standing.SUSPENDED,
             "holder": None if view.holder is None else str(view.holder),
