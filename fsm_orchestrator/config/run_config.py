@@ -13,6 +13,8 @@ from fsm_orchestrator.config.given_types import (
     EnvironmentKey,
     Inherited,
     PlaceGiven,
+    RunQueueGiven,
+    StageQueueGiven,
     Text,
     VerifyGiven,
 )
@@ -84,7 +86,7 @@ class GivenCommand(GivenModel):
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
-class StageGiven(LimitFields, VerifyGiven, GivenCommand):
+class StageGiven(LimitFields, VerifyGiven, StageQueueGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
@@ -123,7 +125,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")
