@@ -41,7 +41,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.holder import holder_now
-from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
+from fsm_orchestrator.inspection.run_directories import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.preparation.believing import believed

@@ -312,8 +312,8 @@ def _report_path(output_path: Path, shape: Shape) -> str:
     whole = copyable(str(output_path / REPORT_FILE))
     if cells(whole) + LABEL_CELLS + 4 <= shape.width:
         return whole
-    below = os.path.relpath(output_path, run_of(output_path))
-    near = os.path.normpath(os.path.join(shape.typed, below, REPORT_FILE))
+    below = os.path.relpath(output_path / REPORT_FILE, run_of(output_path))
+    near = os.path.normpath(os.path.join(shape.typed, below))
     return copyable(near if os.path.isabs(near) else os.path.join(os.curdir, near))
 
 

@@ -19,7 +19,7 @@ from fsm_orchestrator.config.given_types import (
     VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
-from fsm_orchestrator.disk.where import current_directory, run_of
+from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, field_validator
@@ -335,13 +335,8 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}
 
     @property
-    def run_path(self) -> Path:
-        """OUT, made absolute; links are kept as they are."""
-        return run_of(Path(self.absolute(self.output_directory)))
-
-    @property
     def output_path(self) -> Path:
-        """Where the record lies: OUT, unless an engine holds the run (held_config.py)."""
+        """OUT, made absolute; links are kept as they are."""
         return Path(self.absolute(self.output_directory))
 
     def absolute(self, path: str) -> str:

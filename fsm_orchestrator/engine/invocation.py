@@ -167,7 +167,12 @@ def _drive(
 ) -> Report:
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
-    ended, failure = _end_leftovers(preparation, lock)
+    ended: dict[str, tuple[int, ...]] = {}
+    failure: OperationError | None = None
+    if preparation.leftovers and not preparation.is_copy:
+        from fsm_orchestrator.engine.left_alive import end_left_alive  # noqa: PLC0415 - rare
+
+        ended, failure = end_left_alive(preparation, lock)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         lifecycle = preparation.checkpoint.lifecycle
@@ -321,35 +326,6 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
         private="" if private is None else sha256_of(private),
     )
     return LeftFile(output, now)
-
-
-def _end_leftovers(
-    preparation: Preparation, lock: OutputLock
-) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
-    if not preparation.leftovers or preparation.is_copy:
-        return ended, None
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
-
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure
 
 
 def _record_refusal(
