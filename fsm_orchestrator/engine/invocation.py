@@ -282,7 +282,7 @@ def _execute(
     chain = Chain(genesis(known.run_id_in(1), known.lifecycle.relation_sha256), key)
     last = known.last_event_seq, known.last_event_sha256
     events = EventFile(lock, chain, known.events, *last)
-    leaving = Leaving(None if key is None else _left_file(preparation, events), events)
+    leaving = Leaving(None if key is None else _left_file(preparation, events, lock, key), events)
     with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, lock, caller, runner, log, event_file, leaving)
@@ -308,7 +308,9 @@ def _key(config: RunConfig) -> RecordKey | None:
     return shared_key(Path(config.absolute(config.state_key_file)))
 
 
-def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
+def _left_file(
+    preparation: Preparation, events: EventFile, home: OutputLock, key: RecordKey
+) -> LeftFile:
     """Return where it is noted what is left in the directory, as it is now."""
     from fsm_orchestrator.record.left_file import Left, LeftFile  # noqa: PLC0415
 
@@ -325,7 +327,11 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
         checkpoint=preparation.found_sha256 or "",
         private="" if private is None else sha256_of(private),
     )
-    return LeftFile(output, now)
+    if preparation.config.state_key_file is None or run_of(output) == output:
+        return LeftFile(output, now)
+    from fsm_orchestrator.record.left_beside import LeftBeside  # noqa: PLC0415 - under an engine alone
+
+    return LeftFile(output, now, LeftBeside(home, key))
 
 
 def _record_refusal(

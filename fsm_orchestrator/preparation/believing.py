@@ -112,11 +112,15 @@ def _accepted(accept: str, finding: Finding, standing: Doubt | None, output: Pat
 
 
 def _warning(output: Path, doubt: Doubt) -> str:
-    return (
-        f"it is not known whether the record in {copyable(run_of(output))} is the one that was"
-        f" left: {doubt.cause.words}; the run may not be closed before somebody who knows accepts"
-        f" it: --resume --accept-record {doubt.sha256}"
+    run = run_of(output)
+    said = (
+        f"it is not known whether the record in {copyable(run)} is the one that was left:"
+        f" {doubt.cause.words}; the run may not be closed before somebody who knows accepts it:"
+        f" --resume --accept-record {doubt.sha256}"
     )
+    if run == output:
+        return said
+    return f"{said}; workers that share a --state-key-file know the record by that"
 
 
 def _refusal(output: Path, finding: Finding, digest: str) -> TamperedError:
