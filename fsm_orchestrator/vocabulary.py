@@ -185,6 +185,7 @@ class Operation(StrEnum):
     CONTROL_VERIFY = "control.verify"
     RECORD_VERIFY = "record.verify"
     ARCHIVE_MOVE = "archive.move"
+    EPOCH_CLAIM = "epoch.claim"
     ATTEMPT_END = "attempt.end"
     CLOSURE_VERIFY = "closure.verify"
     BUDGET_VERIFY = "budget.verify"

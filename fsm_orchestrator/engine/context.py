@@ -115,6 +115,8 @@ class RunContext:
 
             lost_events.log_gap(self, self._event_file)
         about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
+        if draft.invocation.epoch is not None:
+            about["epoch"] = draft.invocation.epoch
         self.log.emit(
             EventName.RUN_STARTED,
             execution_mode=draft.invocation.execution_mode.value,

@@ -16,6 +16,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
+    EPOCHS_DIRECTORY,
     EVIDENCE_DIRECTORY,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
@@ -24,6 +25,7 @@ from fsm_orchestrator.constants import (
 )
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
 from fsm_orchestrator.engine.foreign import is_foreign
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
@@ -50,6 +52,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.record.event_file import EventFile
     from fsm_orchestrator.record.left_file import LeftFile
 
@@ -64,6 +67,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
 
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
+    config = _placed(config, caller.epoch)
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     with contextlib.ExitStack() as after:
@@ -95,6 +99,23 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     return report
 
 
+def _placed(config: RunConfig, epoch: Epoch | None) -> RunConfig:
+    """Return the request as it is done under the claim of an engine; refuse it where one has it.
+
+    Raises:
+        UsageError: an engine has the run, and nothing was claimed; or the claim does not fit.
+        FencedError: somebody else has claimed the run since.
+    """
+    if epoch is None and not os.path.isdir(config.output_path / EPOCHS_DIRECTORY):
+        return config
+    from fsm_orchestrator.preparation.in_epoch import in_epoch, refuse_held  # noqa: PLC0415 - under an engine alone
+
+    if epoch is not None:
+        return in_epoch(config, epoch)
+    refuse_held(config)
+    return config
+
+
 def _follow(
     after: contextlib.ExitStack,
     caller: Surroundings,
@@ -117,6 +138,10 @@ def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:
 
     judging = Judging(math.inf, on_slow, lambda: caller.interrupts.first)
     preparation = prepare(config, may_go_on=judging.may_go_on)
+    if caller.epoch is not None:
+        from fsm_orchestrator.preparation.in_epoch import refuse_artifacts  # noqa: PLC0415 - under an engine alone
+
+        refuse_artifacts(preparation)
     return preparation._replace(slow_artifact=slow[0]) if slow else preparation
 
 
@@ -205,7 +230,8 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
     earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
     origin = origin_of(preparation.config.directory, preparation.clock, masker, earlier)
-    begun = checkpoint.with_invocation(origin=origin)
+    is_held = run_of(home.path) != home.path
+    begun = checkpoint.with_invocation(origin=origin, epoch=home.path.name if is_held else None)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 
 

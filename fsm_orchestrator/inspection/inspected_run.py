@@ -113,11 +113,11 @@ class InspectedRun:
         if self.checkpoint is None or self.is_archived:
             return None
         home = self.checkpoint.home
-        if self.where is Whereabouts.HOME and not home.copied_from:
+        if self.where.is_home and not home.copied_from:
             return None
         from fsm_orchestrator.record import relocation  # noqa: PLC0415 - rare
 
-        if self.where is Whereabouts.HOME:
+        if self.where.is_home:
             return relocation.copy_sentence(home)
         return relocation.relocation_sentence(self.checkpoint, self.where)
 

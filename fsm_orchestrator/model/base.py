@@ -116,6 +116,7 @@ Many = FailFast()
 would take a hundred thousand times the file's size."""
 Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$", max_length=500)]
 """Somebody, as a file of allowed signers names them: no pattern."""
+EpochName = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}\.[0-9]{6}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 GitCommit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 

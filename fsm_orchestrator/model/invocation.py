@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.model.base import (
     Count,
+    EpochName,
     GateName,
     GitCommit,
     Many,
@@ -208,6 +209,10 @@ class InvocationRecord(StrictModel):
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
+    )
+    epoch: EpochName | None = left_out(
+        None,
+        "The epoch in which it held the run, under an engine; left out where there is none.",
     )
     used: Used | None = left_out(
         None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from fsm_orchestrator.model.base import (
     Count,
+    EpochName,
     Ordinal,
     Sha256,
     StateName,
@@ -73,6 +74,11 @@ class RunStarted(RunEvent):
     subject: Subject | None = Field(
         default=None,
         description="What the run is about, as digests; left out where that was not said.",
+    )
+    epoch: EpochName | None = Field(
+        default=None,
+        description="The epoch in which it holds the run, under an engine; left out where there is"
+        " none.",
     )
     rerun: tuple[StateName, ...] = Field(
         description="Completed stages that are to be run again, as asked."

@@ -141,6 +141,36 @@ def note_again(output_directory: Path, run_id: str) -> None:
         os.close(descriptor)
 
 
+def hand_on(before: Path, after: Path, inode: int) -> None:
+    """Note of a run's next epoch what is known of the one before; nothing where nothing is.
+
+    `inode` is the number of the directory that will be `after`.
+
+    Raises:
+        OSError: it cannot be noted.
+    """
+    place = str(os.stat(before).st_ino)
+    known = [one for one in lines_of(before) if one.place == place]
+    known = [one for one in known if one.run_id == known[-1].run_id]
+    if not known:
+        return
+    descriptor = _open(file_of(after))
+    try:
+        lines = (one._replace(place=str(inode)) for one in counting(known))
+        files.write_all(descriptor, b"".join(map(_line, lines)))
+    finally:
+        os.close(descriptor)
+
+
+def forget(output_directory: Path) -> None:
+    """Forget an epoch that no record will be made from any more.
+
+    Raises:
+        OSError: that cannot be done.
+    """
+    files.remove(file_of(output_directory))
+
+
 def counting(lines: Sequence[Left]) -> Sequence[Left]:
     """Return those of the lines of a directory, oldest first, that its record has to be one of."""
     count = 1 if lines[-1].is_sealed else 2

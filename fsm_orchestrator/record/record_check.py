@@ -101,7 +101,7 @@ def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
     An earlier run that was here is known, and a run from elsewhere says where it is at home.
     """
     known = {one.run_id for one in left_file.lines_of(directory)}
-    is_home = where_is(checkpoint, directory) is Whereabouts.HOME
+    is_home = where_is(checkpoint, directory).is_home
     return is_home and checkpoint.run_id not in known
 
 

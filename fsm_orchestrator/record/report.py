@@ -7,6 +7,7 @@ from fsm_orchestrator.gates.judging import is_awaited
 from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
+    EpochName,
     Many,
     RunId,
     SchemaVersion,
@@ -126,6 +127,11 @@ class Report(StrictModel):
             " later state judges; or STAGE_<NAME>_BLOCKED of the stage that said that it is"
             " blocked. Empty unless terminal_state is blocked."
         )
+    )
+    epoch: EpochName | None = left_out(
+        None,
+        "The epoch in which this invocation held the run, under an engine; left out where there is"
+        " none.",
     )
     waiting_for: Annotated[tuple[WaitingFor, ...], Many] = Field(
         description=(

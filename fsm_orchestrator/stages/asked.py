@@ -14,6 +14,7 @@ from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.endings import ProcessEnd, TimedOut
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.open_attempt import AttemptRecord, idempotency_key
+from fsm_orchestrator.model.place import place_variables
 from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.observing import OutputReader
@@ -97,7 +98,7 @@ class Asked(NamedTuple):
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": self.record.stage,
             "ORCHESTRATOR_ATTEMPT": str(self.record.attempt),
-            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
+            **place_variables(self.output_directory),
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
             TOKEN_VARIABLE: self.record.token,
             **self.environment,

@@ -12,6 +12,7 @@ from fsm_orchestrator.config.given_types import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE, TRACE_STATE_VARIABLE
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
+from fsm_orchestrator.model.place import EPOCH_VARIABLE
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
 REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
@@ -19,7 +20,9 @@ AGENT_VARIABLE: Final = "SSH_AUTH_SOCK"
 """Leads to the keys of whoever started the run: a confined stage can sign nothing with them."""
 MINIMAL: Final = ("PATH", "HOME", "LANG", "TERM", "TZ", "USER", "TMPDIR")
 METER_VARIABLE: Final = "ORCHESTRATOR_METER"
-_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, METER_VARIABLE, ""})
+_NOT_INHERITED: Final = frozenset(
+    {CYCLE_VARIABLE, REPORT_VARIABLE, METER_VARIABLE, EPOCH_VARIABLE, ""}
+)
 """What an orchestrator around us says of its own stage; and without a name nothing can be passed
 on."""
 

@@ -38,6 +38,7 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.place import place_variables
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
@@ -180,7 +181,7 @@ class _Command:
             **inherited,
             "PWD": directory,
             "ORCHESTRATOR_RUN_ID": tools.run_id,
-            "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
+            **place_variables(tools.output_directory),
             "ORCHESTRATOR_GATE": tools.rule.name,
             **variables(subject, work),
         }
