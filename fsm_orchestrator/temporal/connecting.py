@@ -5,8 +5,11 @@ Loads the SDK, of the extra `temporal`.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
+import os
+import socket
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +27,7 @@ ADDRESS: Final = "localhost:7233"
 NAMESPACE: Final = "default"
 CONNECT_SECONDS: Final = 10
 ASK_SECONDS: Final = 10
+_TRY_SECONDS: Final = 3
 _CREDENTIAL_BYTES_MAX: Final = 1024 * 1024
 
 
@@ -155,8 +159,25 @@ async def connected(server: Server) -> Client:
             runtime=_quiet_runtime(),
             connect_timeout=timedelta(seconds=CONNECT_SECONDS),
         )
-    except (RPCError, RuntimeError, ValueError) as error:
-        raise unreachable(server, first_line(error)) from None
+    except (RPCError, RuntimeError, ValueError):
+        raise unreachable(server, await _why(server.address)) from None
+
+
+async def _why(address: str) -> str:
+    """Return why nothing is heard from an address, in plain words."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_TRY_SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except ValueError:
+        return "an address is HOST:PORT"
+    except TimeoutError:
+        return f"no answer within {_TRY_SECONDS} seconds"
+    except OSError as error:  # one that has no number has words of its own
+        number = None if isinstance(error, socket.gaierror) else error.errno
+        return files.reason(error) if number is None else os.strerror(number).lower()
+    writer.close()
+    return "what listens there does not answer as one; it may want TLS, or none"
 
 
 def unreachable(server: Server, why: str) -> CommandError:

@@ -17,6 +17,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.lease import Lease
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.temporal.request_file import directory_of
 from fsm_orchestrator.temporal.shapes import Invocation, InvocationResult
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -53,7 +54,7 @@ def asked(order: Invocation, epoch: Epoch, terms: Terms) -> RunConfig:
     )
     given = RunConfig(
         output_directory=order.run_directory,
-        directory=order.directory,
+        directory=directory_of(read.content, order.request),
         resume=is_begun,
         run_id=order.run_id,
         gates=order.gates,

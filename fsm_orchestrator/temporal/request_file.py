@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.config import config_reading
+from fsm_orchestrator.config.config_file import ConfigFile
+from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.text.hidden import copyable
 
@@ -45,3 +47,9 @@ def run_id_of(run_directory: Path) -> str:
             remedy="submit one: fsm-orchestrator temporal submit OUT ...",
         )
     return found
+
+
+def directory_of(request: ConfigFile, path: str) -> str:
+    """Return the directory that a run was asked for in, which its stages work in."""
+    beside = os.path.dirname(path)
+    return base_of(request.relative_to, beside, beside)

@@ -53,7 +53,6 @@ class Invocation:
     run_id: str
     run_directory: str
     request: str
-    directory: str
     number: int
     gates: dict[str, str]
     schema_version: int = SHAPES_VERSION
@@ -110,7 +109,6 @@ class RunSpec:
     Attributes:
         run_directory: the run, an absolute path on storage that all workers reach.
         request: the config file that asks for it, an absolute path there.
-        directory: the directory that the run was asked for in, and that its stages work in.
         task_queue: the queue on which it begins.
         gates: the gates of its lifecycle, with their values.
         heartbeat_seconds: after how long without a word a worker counts as gone.
@@ -126,7 +124,6 @@ class RunSpec:
     run_id: str
     run_directory: str
     request: str
-    directory: str
     task_queue: str
     gates: dict[str, list[str]]
     heartbeat_seconds: float = 30.0

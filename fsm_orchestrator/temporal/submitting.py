@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.config_text import config_text
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.run_config import RunConfig
@@ -24,10 +25,16 @@ from fsm_orchestrator.preparation.preparation import clock_of, new_run_id, with_
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.temporal.attributes import are_known
 from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
-from fsm_orchestrator.temporal.request_file import REQUEST_FILE, submitted_run_id
+from fsm_orchestrator.temporal.request_file import (
+    REQUEST_FILE,
+    directory_of,
+    run_id_of,
+    submitted_run_id,
+)
 from fsm_orchestrator.temporal.shapes import MEMO, WORKFLOW, RunSpec, Stand
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import described, option_prefix, suggestion
+from fsm_orchestrator.vocabulary import OnChangedStage
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -67,34 +74,54 @@ def submission_of(config: RunConfig, wish: Wish) -> Submission:
     Raises:
         UsageError: the request is wrong, or its directory holds a run already.
     """
-    _refuse_options(config)
     run_directory = Path(os.path.abspath(config.output_path))
+    if config.resume:
+        return _of_one_begun(config, run_directory, wish)
+    _refuse_options(config)
     lifecycle = named_lifecycle(config)
     _refuse_unknown_stages(config, lifecycle)
-    begun = submitted_run_id(run_directory) if config.resume else None
-    if config.resume and begun is None:
+    _refuse_taken(run_directory)
+    run_id = config.run_id or new_run_id(clock_of(config))
+    asked = with_known_gates(config, lifecycle).model_copy(update={"run_id": run_id})
+    spec = _spec(run_directory, run_id, config, lifecycle, wish)
+    _refuse_secret_places(config, spec)
+    return Submission(spec, config_text(asked, config.directory), is_begun=False)
+
+
+def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submission:
+    """Return a submission that goes on with a run that was submitted before.
+
+    Raises:
+        UsageError: there is none, or something else is asked of it.
+    """
+    run_id = run_id_of(run_directory)
+    if config.stages or config.gates or config.lifecycle or config.run_id not in {None, run_id}:
         raise UsageError(
-            f"no run was submitted in {copyable(str(run_directory))}",
-            remedy="leave --resume out to submit one",
+            f"the run in {copyable(str(run_directory))} goes on as it was asked for",
+            remedy="leave the settings out; give signals with fsm-orchestrator temporal signal",
         )
-    if not config.resume:
-        _refuse_taken(run_directory)
-    run_id = begun or config.run_id or new_run_id(clock_of(config))
-    asked = with_known_gates(config, lifecycle).model_copy(
-        update={"run_id": run_id, "resume": False, "resume_or_start": False}
+    path = run_directory / REQUEST_FILE
+    read = config_reading.load(path, str(path))
+    typed = RunConfig(
+        output_directory=str(run_directory), directory=directory_of(read.content, str(path))
     )
-    spec = RunSpec(
+    before = config_file.with_file(typed, read.content, str(path), read.sha256)
+    spec = _spec(run_directory, run_id, before, named_lifecycle(before), wish)
+    return Submission(spec, "", is_begun=True)
+
+
+def _spec(
+    run_directory: Path, run_id: str, config: RunConfig, lifecycle: Lifecycle, wish: Wish
+) -> RunSpec:
+    return RunSpec(
         run_id=run_id,
         run_directory=str(run_directory),
         request=str(run_directory / REQUEST_FILE),
-        directory=config.directory,
         task_queue=_queue_of(config),
         gates={gate: list(rule.values) for gate, rule in lifecycle.gates.items()},
         first_number=_next_number(run_directory),
         **wish._asdict(),
     )
-    _refuse_secret_places(config, spec)
-    return Submission(spec, config_text(asked, config.directory), begun is not None)
 
 
 async def submit(client: Client, server: Server, submission: Submission) -> RunSpec:
@@ -159,6 +186,8 @@ def _refuse_options(config: RunConfig) -> None:
         "--as-copy": config.as_copy,
         "--adopt": config.adopt,
         "--resume-or-start": config.resume_or_start,
+        "--on-changed-stage": config.on_changed_stage is not OnChangedStage.REFUSE,
+        "--reverify": bool(config.reverify),
         "--rerun": bool(config.rerun),
     }
     for option, is_given in given.items():
@@ -196,7 +225,7 @@ def _refuse_secret_places(config: RunConfig, spec: RunSpec) -> None:
         UsageError: there is one.
     """
     masker = Masker(config.known_secrets())
-    told = (spec.run_id, spec.run_directory, spec.directory, spec.task_queue)
+    told = (spec.run_id, spec.run_directory, config.directory, spec.task_queue)
     if any(map(masker.hides, told)):
         raise UsageError(
             "a name or path of the run holds a secret (not shown), and would be kept by the server",

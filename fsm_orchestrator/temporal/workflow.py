@@ -119,7 +119,6 @@ class GovernedRun:
             run_id=spec.run_id,
             run_directory=spec.run_directory,
             request=spec.request,
-            directory=spec.directory,
             number=self._number,
             gates=gates,
         )
@@ -141,10 +140,9 @@ class GovernedRun:
         try:
             result = await self._work
         except exceptions.ActivityError as error:
+            self._work, self._is_at_work = None, False
             return self._not_made(error, gates)
-        finally:
-            self._work = None
-            self._is_at_work = False
+        self._work, self._is_at_work = None, False
         return self._made(result)
 
     def _made(self, result: InvocationResult) -> Next:

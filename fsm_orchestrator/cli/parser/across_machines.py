@@ -102,6 +102,13 @@ _LIST: Final = """List the runs that the server knows, those that were submitted
 Example:
   fsm-orchestrator temporal list --state waiting,failed
 """
+_OF_A_RECORD: Final = frozenset(
+    {
+        *("accept_record", "adopt", "as_copy", "on_changed_stage", "rerun", "resume_or_start"),
+        *("reverify", "state_key_file"),
+    }
+)
+"""The options of a run that are about a record that is there, or about the machine it is on."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _RETRIES: Final = Bounds(0, 1000, "a whole number of retries")
 _HEARTBEAT: Final = Bounds(1_000, 3_600_000, "a time of 1 s to 1 h")
@@ -193,7 +200,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
     shown = [one for one in output_options() if one.name in {"log_output", "telemetry"}]
     return [
         output_directory(),
-        *run_options(declared),
+        *(one for one in run_options(declared) if one.name not in _OF_A_RECORD),
         Once(
             engine,
             ("--heartbeat-timeout", "--heartbeat-timeout-ms", "heartbeat_ms"),
