@@ -111,7 +111,7 @@ _OF_A_RECORD: Final = frozenset(
 """The options of a run that are about a record that is there, or about the machine it is on."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _RETRIES: Final = Bounds(0, 1000, "a whole number of retries")
-_HEARTBEAT: Final = Bounds(1_000, 3_600_000, "a time of 1 s to 1 h")
+_HEARTBEAT: Final = MILLISECONDS._replace(least=1_000, most=3_600_000)
 
 
 def temporal_group(declared: Declared) -> click.Group:
