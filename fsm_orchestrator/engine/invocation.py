@@ -326,30 +326,12 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
 def _end_leftovers(
     preparation: Preparation, lock: OutputLock
 ) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
+    """End what interrupted attempts left alive; return the pids, and why it could not be done."""
     if not preparation.leftovers or preparation.is_copy:
-        return ended, None
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
+        return {}, None
+    from fsm_orchestrator.engine.left_behind import end_left  # noqa: PLC0415 - rare, and loads psutil
 
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure
+    return end_left(preparation, lock)
 
 
 def _record_refusal(

@@ -66,7 +66,8 @@ def _by(overview: RunOverview, retries: Retries) -> Decision:
         case Standing.WORKING | Standing.SUSPENDED:
             action, reason = Action.WAIT, "another orchestrator is at work on it"
         case Standing.FAILED | Standing.TIMEOUT:
-            if (overview.exit_code or 0) > SIGNAL_BASE:
+            code = overview.exit_code or 0
+            if code > SIGNAL_BASE or code == ExitCode.BUSY:  # that of a run which is another's
                 action, reason = Action.RESUME, "it was asked to end"
             elif retries.failed:
                 action, reason = Action.RESUME, f"it ended {standing.words}"
