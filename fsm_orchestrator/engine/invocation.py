@@ -69,8 +69,12 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     config = _placed(config, caller.epoch)
     output = config.output_path
-    lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     with contextlib.ExitStack() as after:
+        if caller.lease is not None or caller.epoch is not None:
+            from fsm_orchestrator.engine.held import held  # noqa: PLC0415 - under an engine alone
+
+            caller = after.enter_context(held(caller))
+        lock = OutputLock.acquire(output) if os.path.isdir(output) else None
         try:
             try:
                 preparation = _prepare(config, caller)
@@ -160,11 +164,7 @@ def _claim(output: Path) -> OutputLock:
     return lock
 
 
-def _drive(
-    preparation: Preparation,
-    lock: OutputLock,
-    caller: Surroundings,
-) -> Report:
+def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended, failure = _end_leftovers(preparation, lock)
@@ -200,7 +200,9 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
     is_recorded = False
     try:
         if preparation.may_spawn:

@@ -21,6 +21,7 @@ from fsm_orchestrator.model.endings import (
     OutputExceeded,
     ProcessEnd,
     Signaled,
+    SpawnFailure,
     TimedOut,
     WentQuiet,
     stop_reason_of,
@@ -75,12 +76,14 @@ class ProcessRunner:
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
         code: OwnCode = ANOTHERS,
+        lease: int | None = None,
     ) -> None:
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
         self.code = code
+        self.lease = lease
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
         """Returns limits with no more time than is left."""
@@ -165,7 +168,8 @@ class ProcessRunner:
             raise
         if isinstance(child, NotSpawned):
             self._is_idle = True
-            return ProcessReport(child)
+            asked = self._asked()
+            return ProcessReport(asked if _is_lost(asked) else child)
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress, limits, began)
@@ -242,7 +246,10 @@ class ProcessRunner:
         keeper = self.keeper()
         self.code.hold()
         if keeper is not None:
+            keeper.lend(self.lease)
             return spawn_kept(command, limits, keeper)
+        if self.lease is not None:
+            return NotSpawned(SpawnFailure.NOT_LEASED, f"nothing keeps it in time: {self._unable}")
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
         return spawn_group(command, limits)
