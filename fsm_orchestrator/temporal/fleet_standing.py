@@ -43,7 +43,7 @@ def decision_of(directory: Path, had: Had | None, retries: Retries) -> Decision:
         return _of_one_that_is_not_known(directory, retries)
     overview = overview_of(had.listed, directory)
     match had.listed.course:
-        case Course.WORKING:
+        case Course.WORKING | Course.RETRYING:
             return Decision(Action.WAIT, "the engine goes on with it", overview)
         case Course.TERMINATED if overview.standing is not Standing.DONE:
             return Decision(Action.RESUME, "its workflow was ended by force", overview)
