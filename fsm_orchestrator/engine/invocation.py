@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -52,6 +52,10 @@ from fsm_orchestrator.vocabulary import HeldBy, Operation
 if TYPE_CHECKING:
     from fsm_orchestrator.record.event_file import EventFile
     from fsm_orchestrator.record.left_file import LeftFile
+
+
+Leftovers: TypeAlias = tuple[dict[str, tuple[int, ...]], OperationError | None]
+"""The pids of what was left alive and has been ended, by attempt; and why that failed."""
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -139,6 +143,24 @@ def _drive(
     lock: OutputLock,
     caller: Surroundings,
 ) -> Report:
+    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+    is_recorded = False
+    try:
+        if preparation.may_spawn:
+            runner.warm_up()  # it comes up while the rest is made ready
+        preparation, caller, leftovers = _made_ready(preparation, lock, caller)
+        report, is_recorded = _execute(preparation, lock, runner, caller, leftovers)
+    finally:
+        runner.close(is_recorded=is_recorded)
+        if caller.hearing is not None:
+            caller.hearing.close()
+    return report
+
+
+def _made_ready(
+    preparation: Preparation, lock: OutputLock, caller: Surroundings
+) -> tuple[Preparation, Surroundings, Leftovers]:
+    """Have the directory hold this run and no other; say what was left alive of it."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended, failure = _end_leftovers(preparation, lock)
@@ -174,17 +196,7 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
-    is_recorded = False
-    try:
-        if preparation.may_spawn:
-            runner.warm_up()
-        report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
-    finally:
-        runner.close(is_recorded=is_recorded)
-        if caller.hearing is not None:
-            caller.hearing.close()
-    return report
+    return preparation, caller, (ended, failure)
 
 
 def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
@@ -235,7 +247,7 @@ def _execute(
     lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
-    leftovers: tuple[dict[str, tuple[int, ...]], OperationError | None],
+    leftovers: Leftovers,
 ) -> tuple[Report, bool]:
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
@@ -296,9 +308,7 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
     return LeftFile(output, now)
 
 
-def _end_leftovers(
-    preparation: Preparation, lock: OutputLock
-) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
+def _end_leftovers(preparation: Preparation, lock: OutputLock) -> Leftovers:
     """End what interrupted attempts left alive; return the pids, and why it could not be done.
 
     The record that names them was read by its path.
