@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.record.event_file import EventFile
     from fsm_orchestrator.record.left_file import LeftFile
+
+
+Leftovers: TypeAlias = tuple[dict[str, tuple[int, ...]], OperationError | None]
+"""The pids of what was left alive and has been ended, by attempt; and why that failed."""
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -165,6 +169,26 @@ def _claim(output: Path) -> OutputLock:
 
 
 def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
+    is_recorded = False
+    try:
+        if preparation.may_spawn:
+            runner.warm_up()  # it comes up while the rest is made ready
+        preparation, caller, leftovers = _made_ready(preparation, lock, caller)
+        report, is_recorded = _execute(preparation, lock, runner, caller, leftovers)
+    finally:
+        runner.close(is_recorded=is_recorded)
+        if caller.hearing is not None:
+            caller.hearing.close()
+    return report
+
+
+def _made_ready(
+    preparation: Preparation, lock: OutputLock, caller: Surroundings
+) -> tuple[Preparation, Surroundings, Leftovers]:
+    """Have the directory hold this run and no other; say what was left alive of it."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended: dict[str, tuple[int, ...]] = {}
@@ -205,19 +229,7 @@ def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> 
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner = ProcessRunner(
-        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
-    )
-    is_recorded = False
-    try:
-        if preparation.may_spawn:
-            runner.warm_up()
-        report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
-    finally:
-        runner.close(is_recorded=is_recorded)
-        if caller.hearing is not None:
-            caller.hearing.close()
-    return report
+    return preparation, caller, (ended, failure)
 
 
 def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
@@ -269,7 +281,7 @@ def _execute(
     lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
-    leftovers: tuple[dict[str, tuple[int, ...]], OperationError | None],
+    leftovers: Leftovers,
 ) -> tuple[Report, bool]:
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
