@@ -216,12 +216,10 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         default=(), description="Completed stages to run again, with all stages after them."
     )
     log_output: bool = Field(
-        default=False,
-        description="Whether each line that a stage prints becomes an event of the log.",
+        default=False, description="Whether each line that a stage prints is an event of the log."
     )
     telemetry: bool = Field(
-        default=False,
-        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
+        default=False, description="Whether it is shown to OpenTelemetry once it has ended."
     )
     fixed_clock: datetime | None = Field(
         default=None,
@@ -335,14 +333,9 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}
 
     @property
-    def run_path(self) -> Path:
+    def output_path(self) -> Path:
         """OUT, made absolute; links are kept as they are."""
         return Path(self.absolute(self.output_directory))
-
-    @property
-    def output_path(self) -> Path:
-        """Where the record lies: OUT, unless an engine holds the run (held_config.py)."""
-        return self.run_path
 
     def absolute(self, path: str) -> str:
         """Make a path of this invocation absolute, against the operator's directory.

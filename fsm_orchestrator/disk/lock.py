@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Self
@@ -89,7 +88,7 @@ class OutputLock(HeldDirectory):
         """
         holder: dict[str, object] = {
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "since": since,
             "run_id": run_id,
             "held_by": held_by.value,
@@ -232,6 +231,17 @@ def _read_holder(path: Path) -> Holder:
         return _holder_in(files.read_bounded(path, HOLDER_BYTES_MAX), identity)
     except OSError:
         return Holder()
+
+
+def named_holder(output_directory: Path) -> Holder:
+    """Return the holder that a lock file names, held or not, by another number of its device."""
+    try:
+        inode = os.stat(output_directory).st_ino
+        text = files.read_bounded(output_directory / LOCK_FILE, HOLDER_BYTES_MAX)
+        device, named = json.loads(text)["directory"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Holder()
+    return _holder_in(text, Identity(device, inode)) if named == inode else Holder()
 
 
 def holder_of(output_directory: Path) -> Holder | None:

@@ -18,7 +18,10 @@ def asked_remedy(reason: StopReason | None) -> str:
         case StopReason.LEASE_LOST | StopReason.FENCED:
             return LOST
         case StopReason.HANDED_OVER:
-            return "nothing is broken: a worker of the other task queue goes on with it"
+            return (
+                "nothing is broken: a worker of the other task queue goes on with it;"
+                f" {_WITHOUT_ENGINE}"
+            )
         case StopReason.SHUTDOWN:
             return f"nothing is broken: another worker goes on with it; {_WITHOUT_ENGINE}"
         case StopReason.SIGNAL | StopReason.REQUESTED | StopReason.CANCELLED | None:

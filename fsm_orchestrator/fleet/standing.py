@@ -51,10 +51,11 @@ def decide(directory: Path, retries: Retries) -> Decision:
     if os.path.isdir(directory) and not is_run_directory(directory):
         return Decision(Action.START, "there is no run in its directory yet")
     overview = overview_of(directory, str(directory))
-    return _by(overview, retries)
+    return decide_by(overview, retries)
 
 
-def _by(overview: RunOverview, retries: Retries) -> Decision:
+def decide_by(overview: RunOverview, retries: Retries) -> Decision:
+    """Return what is to be done about a run that stands there."""
     standing = overview.standing
     if standing is None or overview.trouble is not None:
         return Decision(Action.REFUSE, overview.trouble or "it cannot be read", overview)

@@ -297,11 +297,6 @@ class Report(StrictModel):
         return is_asked or (self.exit_code or 0) > SIGNAL_BASE
 
     @property
-    def was_left_open(self) -> bool:
-        """Whether the invocation ended before the run's own end, and nothing went wrong in it."""
-        return self.was_asked_to_end or self.next_task_queue is not None
-
-    @property
     def handed_over_words(self) -> str | None:
         """What the invocation ended for, where it handed the run over; else None."""
         queue = self.next_task_queue

@@ -10,7 +10,6 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from fsm_orchestrator.clock import timestamp
@@ -309,9 +308,9 @@ def _traced(environment: Mapping[str, str], number: int) -> dict[str, str]:
 def _settings_of(settings: StageSettings) -> StageSettings:
     """Return the settings of a stage as its verifications have them."""
     if settings.clean_env:
-        settings = replace(settings, env={}, secrets={}, env_inherit=INHERIT_MINIMAL)
+        settings = settings._replace(env={}, secrets={}, env_inherit=INHERIT_MINIMAL)
     if settings.confine is None:
         return settings
     if settings.verify_unconfined:
-        return replace(settings, confine=None)
+        return settings._replace(confine=None)
     return settings
