@@ -61,10 +61,10 @@ def test_no_answer_is_lost_to_a_claim_that_is_killed(tmp_path: Path) -> None:
     directory = _asked(tmp_path)
     for step in STEPS:
         before = latest(directory)
-        killed_at(step, partial(claim_epoch, directory, step, 1))
+        killed_at(step, partial(claim_epoch, directory, step + 1, 1))
         late = before / "approvals" / f"review.1.approve.{step:016x}.json"
         late.write_text(f"answer {step}")  # who was about to look again was killed as well
-        claim_epoch(directory, step, 2)
+        claim_epoch(directory, step + 1, 2)
     assert _answers(directory) == {f"answer {number}" for number in STEPS}
 
 
