@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.left_file import LeftFile
 
 
+Leftovers: TypeAlias = tuple[dict[str, tuple[int, ...]], OperationError | None]
+"""The pids of what was left alive and has been ended, by attempt; and why that failed."""
+
+
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     """Run one invocation to its end, and return its report.
 
@@ -69,8 +73,12 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     config = _placed(config, caller.epoch)
     output = config.output_path
-    lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     with contextlib.ExitStack() as after:
+        if caller.lease is not None or caller.epoch is not None:
+            from fsm_orchestrator.engine.held import held  # noqa: PLC0415 - under an engine alone
+
+            caller = after.enter_context(held(caller))
+        lock = OutputLock.acquire(output) if os.path.isdir(output) else None
         try:
             try:
                 preparation = _prepare(config, caller)
@@ -160,11 +168,27 @@ def _claim(output: Path) -> OutputLock:
     return lock
 
 
-def _drive(
-    preparation: Preparation,
-    lock: OutputLock,
-    caller: Surroundings,
-) -> Report:
+def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
+    is_recorded = False
+    try:
+        if preparation.may_spawn:
+            runner.warm_up()  # it comes up while the rest is made ready
+        preparation, caller, leftovers = _made_ready(preparation, lock, caller)
+        report, is_recorded = _execute(preparation, lock, runner, caller, leftovers)
+    finally:
+        runner.close(is_recorded=is_recorded)
+        if caller.hearing is not None:
+            caller.hearing.close()
+    return report
+
+
+def _made_ready(
+    preparation: Preparation, lock: OutputLock, caller: Surroundings
+) -> tuple[Preparation, Surroundings, Leftovers]:
+    """Have the directory hold this run and no other; say what was left alive of it."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended: dict[str, tuple[int, ...]] = {}
@@ -205,17 +229,7 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
-    is_recorded = False
-    try:
-        if preparation.may_spawn:
-            runner.warm_up()
-        report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
-    finally:
-        runner.close(is_recorded=is_recorded)
-        if caller.hearing is not None:
-            caller.hearing.close()
-    return report
+    return preparation, caller, (ended, failure)
 
 
 def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
@@ -267,7 +281,7 @@ def _execute(
     lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
-    leftovers: tuple[dict[str, tuple[int, ...]], OperationError | None],
+    leftovers: Leftovers,
 ) -> tuple[Report, bool]:
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.

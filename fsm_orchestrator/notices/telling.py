@@ -143,7 +143,9 @@ def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) ->
     with _hearing(caller.interrupts) as interrupts:
         commands = [(number, one) for number, one in enumerate(due) if one.command is not None]
         if commands:
-            runner = ProcessRunner(interrupts, keepers=caller.keepers, code=caller.code)
+            runner = ProcessRunner(
+                interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+            )
             try:
                 for number, one in commands:
                     if interrupts.first is not None:

@@ -9,6 +9,7 @@ A message is its length (four bytes, big-endian) and fields joined by NUL. To th
            limits in milliseconds, bytes and seconds, -1 for none; CAGE as in cage.py; with
            descriptors: the logs for stdout and stderr, the file in memory, and where there are no
            pidfds a pipe to close when the leader has ended
+    lease           with a descriptor: the timer to obey from now on; without one, none
     pause, go_on    the clocks stop, and go on
     hand_over       the orchestrator ends the stage
     finish
@@ -19,7 +20,7 @@ and back: `ready`, `unable WHY`, `started PID ABI PROMISE...`, `refused WHERE ER
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # ours has no use for the enumerations of the other, nor time
 import struct
 
 TYPE_CHECKING = False  # as in keeper.py

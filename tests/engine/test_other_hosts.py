@@ -54,7 +54,7 @@ class Hosts:
         return self._place / f"state-{name}"
 
     @property
-    def keyed(self) -> dict[str, str]:
+    def keyed(self) -> dict[str, Any]:
         """What every worker is given that shares the key."""
         return {"state_key_file": str(self.key)}
 

@@ -154,7 +154,7 @@ def _picture_of_run(output: str, name: str | None) -> tuple[Picture, Report]:
         console.complain(view.trouble, "the picture is of what is believed")
     if report.lifecycle is None:
         raise UsageError(
-            f"the report in {copyable(run_of(output))} does not say which lifecycle the run"
+            f"the report in {copyable(run_of(Path(output)))} does not say which lifecycle the run"
             " follows",
             remedy="its checkpoint could not be used; see the report's warnings",
         )
