@@ -321,7 +321,7 @@ def _tidy(epoch: Epoch, earlier: list[str]) -> None:
     for name in (*drafts, *old):
         _remove(run / EPOCHS_DIRECTORY / name)
     kept = {peek.private_facts(run / EPOCHS_DIRECTORY / name).ref for name in earlier[-1:]}
-    for name in earlier[:-1]:
+    for name in earlier[-3:-1]:  # the claims before have done so with the others
         place = run / EPOCHS_DIRECTORY / name
         with contextlib.suppress(OSError):
             left_file.forget(place)
