@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support import temporal_server
 from tests.support.command import COMMAND, Ended, environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.temporal_workers import Worker, at_work
@@ -180,6 +183,34 @@ def test_killed_it_starts_nothing_twice(desk: Desk) -> None:
     second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 0
     assert (desk.began("one"), desk.began("two")) == (1, 1)
+
+
+def test_server_that_is_away_for_a_while_ends_nothing(tmp_path: Path) -> None:
+    """The fleet goes on to follow once it answers again."""
+    if reason := temporal_server.why_not():
+        pytest.skip(reason)
+    with temporal_server.own_server(tmp_path / "server", in_file=True) as server:
+        desk = Desk(tmp_path, server.address)
+        worker = Worker(tmp_path / "host", server.address, desk.queue)
+        with at_work(worker):
+            desk.define(one=WAITS, two="true")
+            process = desk.start()
+            desk.wait_for("one")
+            server.end()
+            wait_until(lambda: not server_answers(server.address), "the server is there")
+            server.start()
+            desk.release("one")
+            _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+            assert process.returncode == 0, stderr
+            assert (desk.began("one"), desk.began("two")) == (1, 1)
+
+
+def server_answers(address: str) -> bool:
+    """Whether something listens there."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+        return True
+    return False
 
 
 def test_run_that_waits_for_people_is_done_with(desk: Desk) -> None:
