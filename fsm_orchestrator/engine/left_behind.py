@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fsm_orchestrator.disk import files
-from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.processes.leftovers import end_leftovers
-from fsm_orchestrator.stages.confining import clear_temporary
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Containment, EventName, Operation
+from fsm_orchestrator.vocabulary import Containment, EventName
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.disk.lock import OutputLock
     from fsm_orchestrator.engine.context import RunContext
     from fsm_orchestrator.model.execution import StageExecution
-    from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.record.event_log import RunLogger
 
 LEAKS_NAMED_MAX: Final = 3
@@ -56,27 +51,3 @@ def note_lost_keeper(context: RunContext, stage: str, *, adopts: bool) -> None:
         else "what had left its session may not have been found"
     )
     context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)
-
-
-def end_left(
-    preparation: Preparation, lock: OutputLock
-) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure

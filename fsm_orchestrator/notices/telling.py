@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import NOTICES_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.notices.body import bytes_of, notice_of
 from fsm_orchestrator.notices.command import run_command
@@ -93,7 +94,7 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     ]
     if not due:
         return ()
-    notice = notice_of(report, end, directory)
+    notice = notice_of(report, end, run_of(directory))
     deliveries = deliver_all(due, notice, caller)
     now = timestamp(SystemClock().now())
     lines = tuple(

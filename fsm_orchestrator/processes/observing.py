@@ -37,8 +37,12 @@ class Observer(Protocol):
 class OwnCode:
     """The code of this program, which those that it starts could write to; not kept from them."""
 
-    def hold(self) -> None:
-        """Keep the code as it is now: the first of them is about to be started."""
+    def hold(self) -> bool:
+        """Keep the code as it is now: the first of them is about to be started.
+
+        Return whether it was kept before: then they may have been at work.
+        """
+        return False
 
     def confirm(self) -> None:
         """Make sure that a keeper that is started now is what one was then.

@@ -102,10 +102,11 @@ class ProcessRunner:
         """Return the keeper, up and able; None where none can be had, see `unable`."""
         self.warm_up()
         is_new = self._keeper is not None and not self._keeper.is_up
+        was_held = is_new and self.code.hold()  # while it comes up
         if self._keeper is not None and (unable := self._keeper.unable()):
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
-        if is_new:
+        if was_held:
             self.code.confirm()  # it may have been changed while it was read
         return self._keeper
 
