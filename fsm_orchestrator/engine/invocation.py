@@ -168,15 +168,10 @@ def _claim(output: Path) -> OutputLock:
     return lock
 
 
-<<<<<<< HEAD
 def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
-=======
-def _drive(
-    preparation: Preparation,
-    lock: OutputLock,
-    caller: Surroundings,
-) -> Report:
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
     is_recorded = False
     try:
         if preparation.may_spawn:
@@ -194,7 +189,6 @@ def _made_ready(
     preparation: Preparation, lock: OutputLock, caller: Surroundings
 ) -> tuple[Preparation, Surroundings, Leftovers]:
     """Have the directory hold this run and no other; say what was left alive of it."""
->>>>>>> cold
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended: dict[str, tuple[int, ...]] = {}
@@ -235,23 +229,7 @@ def _made_ready(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-<<<<<<< HEAD
-    runner = ProcessRunner(
-        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
-    )
-    is_recorded = False
-    try:
-        if preparation.may_spawn:
-            runner.warm_up()
-        report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
-    finally:
-        runner.close(is_recorded=is_recorded)
-        if caller.hearing is not None:
-            caller.hearing.close()
-    return report
-=======
     return preparation, caller, (ended, failure)
->>>>>>> cold
 
 
 def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
@@ -367,36 +345,7 @@ def _left_file(
         return LeftFile(output, now)
     from fsm_orchestrator.record.left_beside import LeftBeside  # noqa: PLC0415 - under an engine alone
 
-<<<<<<< HEAD
     return LeftFile(output, now, LeftBeside(home, key))
-=======
-
-def _end_leftovers(preparation: Preparation, lock: OutputLock) -> Leftovers:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
-    if not preparation.leftovers or preparation.is_copy:
-        return ended, None
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
-
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure
->>>>>>> cold
 
 
 def _record_refusal(
