@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -15,6 +16,14 @@ from uuid import uuid4
 
 import pytest
 
+from fsm_orchestrator.fleet.definition import read_fleet
+from fsm_orchestrator.fleet.fleet import FleetOptions
+from fsm_orchestrator.fleet.observing import FleetView
+from fsm_orchestrator.fleet.report import FleetEntry
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.temporal.connecting import Connection, connected, server_of
+from fsm_orchestrator.temporal.fleet import Engine, run_fleet_on_engine
+from fsm_orchestrator.temporal.submitting import Wish
 from tests.support import temporal_server
 from tests.support.command import COMMAND, Ended, environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS, wait_until
@@ -114,6 +123,7 @@ def test_each_run_ends_as_alone_and_the_worst_counts(desk: Desk) -> None:
     }
     assert "exited with code 3" in desk.entries["two"]["reason"]
     assert "1 failed, 2 done of 3 runs" in ended.stdout
+    assert "done: run" in orchestrate("status", "fleet/one", cwd=desk.folder).stdout
     again = desk.run()
     assert again.code == 1
     assert [desk.began(name) for name in ("one", "two", "three")] == [1, 1, 1]
@@ -123,6 +133,50 @@ def test_each_run_ends_as_alone_and_the_worst_counts(desk: Desk) -> None:
         "three": "skipped",
     }
     assert "--engine temporal" in again.stdout
+
+
+class Watcher:
+    """Whoever looks at a fleet all the time, and notes which stages are at work in it."""
+
+    interval_seconds: float | None = 0.05
+    wants_words = True
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str]] = set()
+        self.has_closed = False
+
+    def has_changed(self, view: FleetView, entry: FleetEntry) -> None:
+        """Look."""
+        del entry
+        self.look(view)
+
+    def look(self, view: FleetView) -> None:
+        """Note what is at work."""
+        self.seen |= {(one.name, one.stage) for one in view.working.values()}
+
+    def close(self, view: FleetView) -> None:
+        """Note that it is over."""
+        self.has_closed = not view.working
+
+
+def test_stage_at_work_is_shown_as_the_record_says(desk: Desk) -> None:
+    """The table has of each run what a fleet of this machine would show."""
+    desk.define(one="sleep 2")
+    watcher = Watcher()
+
+    async def follow() -> int | None:
+        server = server_of(Connection(address=desk.address))
+        engine = Engine(await connected(server), server, Wish())
+        fleet, directory = read_fleet(str(desk.file)), desk.folder / "fleet"
+        with Interrupts() as interrupts:
+            report = await run_fleet_on_engine(
+                fleet, directory, FleetOptions(jobs=2), engine, interrupts, watcher
+            )
+        return report.exit_code
+
+    assert asyncio.run(follow()) == 0
+    assert ("one", "executor") in watcher.seen
+    assert watcher.has_closed
 
 
 def test_failed_runs_are_gone_on_with_where_that_is_asked(desk: Desk) -> None:
