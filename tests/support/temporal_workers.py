@@ -40,19 +40,17 @@ class Worker:
         """Start nothing yet; `folder` is its host's own: private state and log."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._words = (
-            *command,
-            "temporal",
-            "worker",
-            "--address",
-            address,
-            "--task-queue",
-            queue,
-            *options,
-        )
+        self._given = (address, options, command, env)
+        given = ("--address", address, "--task-queue", queue, *options)
+        self._words = (*command, "temporal", "worker", *given)
         self._env = environment(**{"XDG_STATE_HOME": str(folder / "state"), **env})
         self._process: subprocess.Popen[bytes] | None = None
         self._logged_before = 0
+
+    def of_queue(self, queue: str) -> Worker:
+        """Return the same worker of another queue."""
+        address, options, command, env = self._given
+        return Worker(self.folder, address, queue, *options, command=command, env=env)
 
     @property
     def pid(self) -> int:
