@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
+from fsm_orchestrator.cli.parser.names import COMMANDS, GROUPS, VALUE_OPTIONS
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
@@ -54,7 +54,7 @@ def prescan(argv: Sequence[str]) -> Prescan:
         elif kind == "":
             positionals.append(value)
     if positionals and positionals[0] in COMMANDS:
-        positionals = positionals[1:]
+        positionals = positionals[2 if positionals[0] in GROUPS else 1 :]
     return Prescan(
         lifecycle=values.get("--lifecycle"),
         config=values.get("--config"),
