@@ -31,6 +31,8 @@ GATES: Final = {
 }
 STAGES: Final = ("manager", "executor")
 HEARTBEAT_SECONDS: Final = 2.0
+STAGE_MS_MAX: Final = 600_000
+"""How long a stage may work that waits for a test."""
 
 
 class Runs:
@@ -65,6 +67,7 @@ class Runs:
         **settings: Any,
     ) -> Path:
         """Write what a run is asked for: stages that prove things, each as long as `until` says."""
+        settings = {"timeout_ms": STAGE_MS_MAX, **settings}
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         lines += ["[gates]", *(f"{gate} = {json.dumps(value)}" for gate, value in gates.items())]
         for stage, its_end in until.items():
@@ -99,7 +102,6 @@ class Runs:
             run_id=run_id,
             run_directory=str(self.directory(run_id)),
             request=str(request),
-            directory=str(self.folder),
             **given,
         )
         return await client.start_workflow(

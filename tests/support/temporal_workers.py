@@ -41,8 +41,8 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._given = (address, options, command, env)
-        given = ("--address", address, "--task-queue", queue, *options)
-        self._words = (*command, "temporal", "worker", *given)
+        given = ("--address", address, "--task-queue", queue, "--log-format", "json")
+        self._words = (*command, "temporal", "worker", *given, *options)
         self._env = environment(**{"XDG_STATE_HOME": str(folder / "state"), **env})
         self._process: subprocess.Popen[bytes] | None = None
         self._logged_before = 0

@@ -59,7 +59,7 @@ def test_cancelled_workflow_ends_the_whole_tree_of_its_stage(
 ) -> None:
     """A grandchild in a session of its own that ignores SIGTERM as well."""
     runs, run_id = Runs(tmp_path / "shared", "cancelled"), "cancelled"
-    request = runs.asked("request", {"manager": tmp_path / "never"}, "family", grace_ms=200)
+    request = runs.asked("request", {"manager": tmp_path / "never"}, "family", kill_grace_ms=200)
 
     async def course() -> None:
         client = await connected(temporal_address)
@@ -87,7 +87,7 @@ def test_worker_that_is_asked_to_end_hands_its_runs_on(
     """The other one has them at once, long before anybody would be taken for gone."""
     runs = Runs(tmp_path / "shared", "drained")
     go, names = tmp_path / "go", ("drained-1", "drained-2")
-    request = runs.asked("request", {"manager": go, "executor": 0.05}, "family", grace_ms=200)
+    request = runs.asked("request", {"manager": go, "executor": 0.05}, "family", kill_grace_ms=200)
     first, second = (
         Worker(tmp_path / name, temporal_address, runs.queue, *runs.worker_options(2))
         for name in ("first", "second")
@@ -112,4 +112,5 @@ def test_worker_that_is_asked_to_end_hands_its_runs_on(
         with at_work(first):
             asyncio.run(course())
     finally:
-        second.kill()
+        if second.is_there:
+            second.kill()
