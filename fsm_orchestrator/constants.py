@@ -58,6 +58,7 @@ compared by."""
 BAGGAGE_VARIABLE: Final = "BAGGAGE"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+TASK_QUEUE_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
 REASON_CODE_PATTERN: Final = r"GATE_[A-Z_]+"
 OWN_GATES_MAX: Final = 50

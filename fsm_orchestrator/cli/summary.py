@@ -155,6 +155,8 @@ def _standing(report: Report) -> tuple[Standing, str]:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
             codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
             return standing, f", by {', '.join(codes)}"
+        case Outcome.FAILED if report.handed_over_words is not None:
+            return Standing.INTERRUPTED, f", {report.handed_over_words}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:
@@ -165,7 +167,7 @@ def _mark(report: Report) -> Mark:
     match report.terminal_state:
         case Outcome.DONE if report.closure_ready:
             return Mark.GOOD
-        case Outcome.FAILED | Outcome.TIMEOUT if not report.was_asked_to_end:
+        case Outcome.FAILED | Outcome.TIMEOUT if not report.was_left_open:
             return Mark.BAD
         case _:
             return Mark.WAITING
@@ -237,9 +239,8 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     width = shape.width
     if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
         return _gate_lines(report, width), []
-    lines: list[str] = []
     words: list[str] = []
-    lines += [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
+    lines = [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
     if report.is_unearned:
         from fsm_orchestrator.explanation.unrun_words import unrun_sentences
 

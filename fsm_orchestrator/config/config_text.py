@@ -46,7 +46,7 @@ def config_text(config: RunConfig, base: str | None = None) -> str:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", "reverify", "allow_empty"),
-        "keep_archived",
+        *("keep_archived", "task_queue"),
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None

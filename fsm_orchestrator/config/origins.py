@@ -13,7 +13,10 @@ from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.stage_options import TABLES
 from fsm_orchestrator.vocabulary import InputKind, SettingSource
 
-RUN_KEYS: Final = ("timeout_ms", "kill_grace_ms", "on_leak", "allow_empty", "skip_stages")
+RUN_KEYS: Final = (
+    *("timeout_ms", "kill_grace_ms", "on_leak", "allow_empty", "skip_stages"),
+    "task_queue",
+)
 """The settings of a run that its checkpoint keeps under the same names."""
 _SettingKey = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=200)

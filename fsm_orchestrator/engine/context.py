@@ -319,7 +319,6 @@ class RunContext:
         `outcome` is what the report says; that report has been made, and its end is in the draft.
         """
         ended = self.recorder.draft.invocation
-        reach = ended.containment
         awaited: dict[str, Any] = self._unrun()
         if outcome is Outcome.BLOCKED:
             from fsm_orchestrator.record.waiting import refusing, waiting_for  # noqa: PLC0415 - not for a good run
@@ -329,13 +328,14 @@ class RunContext:
             awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
-            level="info" if ended.exit_code == ExitCode.DONE else "error",
+            level="info" if ended.exit_code == ExitCode.DONE or ended.next_task_queue else "error",
             outcome=outcome.value,
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
             **({} if ended.used is None else {"worked_ms": ended.used.worked_ms}),
-            **({} if reach is None else {"containment": reach.value}),
+            **({} if ended.containment is None else {"containment": ended.containment.value}),
+            **({} if ended.next_task_queue is None else {"next_task_queue": ended.next_task_queue}),
             **awaited,
         )
 

@@ -61,7 +61,12 @@ class Driver:
         self._recorder, self._tell_kept = self._context.recorder, event_file.tell_kept
         self._gates = EnterGate(self._context, interrupts, runner)
         self._beginnings = Beginnings(
-            self._context, interrupts, runner, self._gates.why_not, caller.keepers
+            self._context,
+            interrupts,
+            runner,
+            self._gates.why_not,
+            caller.keepers,
+            caller.task_queue,
         )
         hands = Hands(runner, interrupts)
         self._runner, self._on_words = runner, caller.on_words
@@ -211,7 +216,9 @@ class Driver:
         return self._recorder.draft.invocation.finished_at is None
 
     def _is_finally_due(self) -> bool:
-        return self._finishing is not None and self._finishing.is_due()
+        if self._finishing is None or self._end.next_task_queue is not None:
+            return False
+        return self._finishing.is_due()
 
     def _log_step(
         self,
@@ -264,6 +271,8 @@ class Driver:
                 return self._beginnings.budget_is_spent()
             case StateKind.STAGE | StateKind.GROUP if self._beginnings.refused is not None:
                 return Fact(Trigger.RUN_ABORTED, self._beginnings.refused)
+            case StateKind.STAGE | StateKind.GROUP if self._beginnings.next_task_queue is not None:
+                return self._end.hand_over(self._beginnings.next_task_queue)
             case StateKind.STAGE:
                 return self._stages.enter(state.name)
             case StateKind.GROUP:

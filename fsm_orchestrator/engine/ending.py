@@ -41,6 +41,8 @@ class RunEnd:
         self._kept: WorkVerdict | None = None
         self.is_put_right = False
         """Whether the run failed for what others changed: its record can be kept all the same."""
+        self.next_task_queue: str | None = None
+        """The task queue that the run is handed over to."""
 
     # -- closing ----------------------------------------------------------------------------
 
@@ -114,7 +116,10 @@ class RunEnd:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
         if outcome is Outcome.DONE and self._kept is not None:
             self._note_wrong_artifacts(self._kept)
-        return self._context.ending(self._exit_code(outcome, trigger))
+        queue = self.next_task_queue
+        if queue is None or trigger is not Trigger.RUN_ABORTED or self._recorder.is_degraded:
+            return self._context.ending(self._exit_code(outcome, trigger))
+        return {**self._context.ending(ExitCode.BUSY), "next_task_queue": queue}
 
     def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
         refusal = closure.refused_execution(
@@ -138,6 +143,13 @@ class RunEnd:
                 return ExitCode.FAILED
             case _:
                 assert_never(outcome)
+
+    # -- handing over -----------------------------------------------------------------------
+
+    def hand_over(self, queue: str) -> Fact:
+        """Leave the stage that was entered, and the run, to a task queue; return the fact."""
+        self.next_task_queue = queue
+        return Fact(Trigger.RUN_ABORTED, f"hands over to task queue {queue}")
 
     # -- failing ----------------------------------------------------------------------------
 
@@ -178,6 +190,7 @@ class RunEnd:
 
         draft = self._recorder.draft
         self._context.is_judging_given_up = True
+        self.next_task_queue = None
         self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
         cause = f"the calling program raised {type(error).__name__}"
         problem = Problem(cause=f"interrupted: {cause}", details=())

@@ -106,7 +106,8 @@ def _placed(config: RunConfig, epoch: Epoch | None) -> RunConfig:
         UsageError: an engine has the run, and nothing was claimed; or the claim does not fit.
         FencedError: somebody else has claimed the run since.
     """
-    if epoch is None and not os.path.isdir(config.output_path / EPOCHS_DIRECTORY):
+    output = config.output_path
+    if epoch is None and run_of(output) == output and not os.path.isdir(output / EPOCHS_DIRECTORY):
         return config
     from fsm_orchestrator.preparation.in_epoch import in_epoch, refuse_held  # noqa: PLC0415 - under an engine alone
 

@@ -121,6 +121,9 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
+    if checkpoint.task_queue is not None:
+        words += ["--task-queue", checkpoint.task_queue]
+        settings["task_queue"] = checkpoint.task_queue
     if checkpoint.allow_empty:
         words.append("--allow-empty")
         settings["allow_empty"] = True
@@ -169,6 +172,7 @@ def _given(settings: StageSettings) -> StageGiven:
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
         on_unmetered=settings.on_unmetered,
+        task_queue=settings.task_queue,
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         pin=settings.pin or None,

@@ -93,6 +93,10 @@ def _named(attempts: Sequence[AttemptRecord]) -> str:
 
 
 def _cut_short(view: InspectedRun) -> Cause:
+    handed_over = view.report.handed_over_words
+    if handed_over is not None:
+        place = view.report.transitions[-1].source
+        return Cause(sentence=f"the run {handed_over}, which {place} needs", facts=())
     attempts = view.open_attempts
     what = view.cut_short_words
     its_end = "not seen; what is left of it is the other directory's"

@@ -119,6 +119,9 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             assert view.holder is not None  # noqa: S101 - or it were not suspended
             command = " ".join(continuing(view.holder))
             return (f"let it go on, by fg in its terminal or {command}, or stop it",)
+        case Standing.INTERRUPTED if view.report.next_task_queue is not None:
+            where = f"where the machines of {view.report.next_task_queue} are"
+            return (f"nothing is broken: its engine goes on with it, or resume it {where}",)
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED | Standing.WAITING:

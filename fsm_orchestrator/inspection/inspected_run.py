@@ -152,7 +152,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.BLOCKED:
             return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
-            return Standing.FAILED
+            return Standing.INTERRUPTED if report.next_task_queue else Standing.FAILED
         case Outcome.TIMEOUT:
             return Standing.TIMEOUT
 

@@ -185,7 +185,7 @@ def _looked(seen: _Seen) -> Looked:
         seen.shown,
         run_id=report.run_id,
         standing=standing,
-        reason=seen.died if died else reason_of(report, standing),
+        reason=reason_of(report, standing) or (seen.died if died else ""),
         current_state=report.current_state,
         since=_time(report.transitions[-1].at if report.transitions else report.started_at),
         started_at=_time(report.started_at),
@@ -214,7 +214,7 @@ def _tells_last_line(report: Report, standing: Standing) -> bool:
     """Return whether a person would want to see what the stage printed last."""
     match standing:
         case Standing.WORKING | Standing.SUSPENDED | Standing.INTERRUPTED:
-            return True
+            return report.next_task_queue is None
         case Standing.FAILED | Standing.TIMEOUT:  # unless the reason has it already
             return not any(last_words_of(one, 1) for one in report.failures[:1])
         case _:

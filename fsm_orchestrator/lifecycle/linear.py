@@ -24,6 +24,7 @@ from fsm_orchestrator.model.base import (
     SchemaVersion,
     StateName,
     StrictModel,
+    TaskQueue,
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
@@ -61,6 +62,10 @@ class LinearStage(LimitFields, StrictModel):
         default=None,
         description="What it means for a run that is done that this stage, which always runs, did"
         " not succeed: fail, the default, or warn.",
+    )
+    task_queue: TaskQueue | None = Field(
+        default=None,
+        description="The task queue of the machines that the stage needs, where an engine runs it.",
     )
     effects: bool = Field(
         default=True,

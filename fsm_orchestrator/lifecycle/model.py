@@ -24,6 +24,7 @@ from fsm_orchestrator.model.base import (
     SchemaVersion,
     StateName,
     StrictModel,
+    TaskQueue,
 )
 from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
@@ -94,6 +95,11 @@ class State(GroupFields, LimitFields, NamedState):
         None,
         "What it means for a run that is done that this stage, which always runs, did not succeed:"
         " it may not be closed (fail, the default), or there is a warning (warn).",
+    )
+    task_queue: TaskQueue | None = left_out(
+        None,
+        "The task queue of the machines that the stage needs, where an engine runs it, only for a"
+        " stage; left out where it needs no others than the run.",
     )
     effects: bool = Field(
         default=True,
@@ -304,7 +310,7 @@ class Lifecycle(StrictModel):
     @cached_property
     def relation_sha256(self) -> str:
         """The digest of what the proofs are about: `sha256` without what stages may take."""
-        return digest_of(self, leaving_out=(*LimitFields.model_fields, "retry"))
+        return digest_of(self, leaving_out=(*LimitFields.model_fields, "retry", "task_queue"))
 
     @cached_property
     def demands_of_signals(self) -> bool:

@@ -13,6 +13,7 @@ from fsm_orchestrator.model.base import (
     Ordinal,
     StateName,
     StrictModel,
+    TaskQueue,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field, left_out
@@ -169,6 +170,11 @@ class InvocationRecord(StrictModel):
         description=(
             "What the command exited with; null while it works, and for ever if it was killed."
         )
+    )
+    next_task_queue: TaskQueue | None = left_out(
+        None,
+        "The task queue that the run goes on on: the invocation ended before a stage that needs its"
+        " machines. Left out where it ended for another reason.",
     )
     gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(

@@ -85,6 +85,7 @@ class Kind(StrEnum):
     PORT = "PORT"
     NAME = "KEY"
     COMMAND = "COMMAND"
+    QUEUE = "QUEUE"
 
     @property
     def metavar(self) -> str:

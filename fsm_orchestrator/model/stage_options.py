@@ -243,6 +243,15 @@ STAGE_OPTIONS: Final = (
         " means that it did its work and metered nothing: allow or fail.",
     ),
     StageOption(
+        "task_queue",
+        Kind.QUEUE,
+        help="Task queue of the machines that the stage needs, where an engine runs it: there the"
+        " run goes on to them before the stage (default: --task-queue). Without an engine it has no"
+        " effect.",
+        description="The task queue of the machines that the stage needs, where an engine runs it;"
+        " without an engine it has no effect.",
+    ),
+    StageOption(
         "cwd",
         Kind.DIRECTORY,
         help="Working directory (default: the directory in which the run was started).",

@@ -106,6 +106,10 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
         from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
 
         refuse_shared_artifacts(checkpoint.lifecycle, settings)
+    if followed.group_of or followed.finally_stage is not None:
+        from fsm_orchestrator.preparation.queues import refuse_queues  # noqa: PLC0415 - likewise
+
+        refuse_queues(followed, config.task_queue or checkpoint.task_queue, settings)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()
     earlier = (value for one in stored for value in one.secrets.values())

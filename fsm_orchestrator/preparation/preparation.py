@@ -32,6 +32,7 @@ from fsm_orchestrator.preparation.precedence import (
     Level,
     limits_in_force,
     resolved_limits,
+    resolved_queue,
     retry_in_force,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -100,6 +101,14 @@ class Preparation(NamedTuple):
     def retry_of(self, stage: str) -> RetryPolicy:
         """Return when a stage is tried again."""
         return retry_in_force(self.checkpoint, stage, self.settings[stage])
+
+    def task_queue_of(self, stage: str) -> str | None:
+        """Return the task queue of the machines that a stage needs; None where any will do."""
+        found = resolved_queue(
+            self.checkpoint.lifecycle, self.checkpoint.task_queue, stage, self.settings[stage]
+        )
+        queue: str | None = found.value
+        return queue
 
     @property
     def kept_contents(self) -> frozenset[tuple[str, str]]:

@@ -259,6 +259,10 @@ def _refuse_settings(
         from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
 
         refuse_shared_artifacts(declared, settings)
+    if declared.group_of or declared.finally_stage is not None:
+        from fsm_orchestrator.preparation.queues import refuse_queues  # noqa: PLC0415 - likewise
+
+        refuse_queues(declared, config.task_queue, settings)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 

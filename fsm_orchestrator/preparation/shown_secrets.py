@@ -46,6 +46,7 @@ def refuse_shown_secrets(
         *_of_variables(settings),
         *_of_cages(settings),
         *_of_earning(settings),
+        *_of_queues(config, settings),
     ):
         if masker.hides(name.text):
             key = next(
@@ -105,6 +106,14 @@ def _of_earning(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
         for contract in one.contracts:
             text = contract.model_dump_json()
             yield _Name(f"a contract of stage {stage!r}", text, _ANOTHER_VALUE)
+
+
+def _of_queues(config: RunConfig, settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
+    if config.task_queue is not None:
+        yield _Name("the task queue of the run", config.task_queue, _ANOTHER_VALUE)
+    for stage, one in settings.items():
+        if one.task_queue is not None:
+            yield _Name(f"the task queue of stage {stage!r}", one.task_queue, _ANOTHER_VALUE)
 
 
 def _of_variables(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:

@@ -15,6 +15,7 @@ from fsm_orchestrator.model.base import (
     Ordinal,
     Sha256,
     StateName,
+    TaskQueue,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field
@@ -233,12 +234,17 @@ class RunEnded(RunEvent):
 
     event: Literal[EventName.RUN_ENDED] = Field(description="Name of the event.")
     level: Literal["info", "error"] = Field(
-        description="The level: `error` unless the exit code is 0."
+        description="The level: `error` unless the exit code is 0, or the run was handed over."
     )
     outcome: Outcome = Field(description="How the run ended: the report's `terminal_state`.")
     exit_code: int = Field(description="The exit code of the command.")
     closure_ready: bool = Field(description="Whether the run may be closed, as the report has it.")
     finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    next_task_queue: TaskQueue | None = Field(
+        default=None,
+        description="The task queue that the run goes on on, as the report has it; left out where"
+        " the invocation handed nothing over.",
+    )
     worked_ms: Count | None = Field(
         default=None,
         description="How long it worked, in milliseconds; left out where the run has no budget.",

@@ -91,6 +91,7 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
     for key, value in (
         ("timeout_ms", checkpoint.timeout_ms),
         ("kill_grace_ms", checkpoint.kill_grace_ms),
+        ("task_queue", checkpoint.task_queue),
         *_budget_settings(checkpoint),
     ):
         if (value is not None) is not (key in given):
@@ -157,7 +158,7 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     yield from ((key,) for key in LIMIT_FIELDS if getattr(record, key) is not None)
     if record.retry is not None:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
-    for key in ("env_inherit", "on_unmetered"):
+    for key in ("env_inherit", "on_unmetered", "task_queue"):
         if getattr(record, key) is not None:
             yield (key,)
     if record.pins is not None:

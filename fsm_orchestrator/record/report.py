@@ -14,6 +14,7 @@ from fsm_orchestrator.model.base import (
     Sha256,
     StateName,
     StrictModel,
+    TaskQueue,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field, left_out, model_validator
@@ -115,6 +116,12 @@ class Report(StrictModel):
     )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
+    )
+    next_task_queue: TaskQueue | None = left_out(
+        None,
+        "The task queue that the run goes on on: this invocation ended before a stage that needs"
+        " its machines, and a resume there enters that stage. Left out where it ended for another"
+        " reason.",
     )
     current_state: StateName | None = Field(
         description=(
@@ -278,6 +285,17 @@ class Report(StrictModel):
     def was_asked_to_end(self) -> bool:
         """Whether a signal ended the invocation: the exit code is 128 and its number."""
         return (self.exit_code or 0) > SIGNAL_BASE
+
+    @property
+    def was_left_open(self) -> bool:
+        """Whether the invocation ended before the run's own end, and nothing went wrong in it."""
+        return self.was_asked_to_end or self.next_task_queue is not None
+
+    @property
+    def handed_over_words(self) -> str | None:
+        """What the invocation ended for, where it handed the run over; else None."""
+        queue = self.next_task_queue
+        return None if queue is None else f"hands over to task queue {queue}"
 
     @property
     def is_nothing_kept(self) -> bool:

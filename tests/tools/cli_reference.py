@@ -73,6 +73,7 @@ _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
     (kinds.FilePath, "a file"),
     (kinds.LifecycleSource, "a built-in lifecycle, or a file"),
     (kinds.StageName, "a stage"),
+    (kinds.TaskQueueName, "a name"),
     (kinds.RunIdentifier, "a run id"),
     (kinds.Instant, "a time in ISO 8601"),
     (kinds.EnvironmentPair, "a name and its value"),

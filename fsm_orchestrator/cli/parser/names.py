@@ -144,6 +144,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--output",
         "--run",
         "--keep-archived",
+        "--task-queue",
         "--keep",
         "--older-than",
         "--event",
