@@ -18,7 +18,7 @@ from fsm_orchestrator.config.given_types import (
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
-from fsm_orchestrator.disk.where import base_of
+from fsm_orchestrator.disk.where import RelativeTo, base_of
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.declared import ConfigDict, Field
@@ -31,7 +31,6 @@ from fsm_orchestrator.vocabulary import (
     LogLevel,
     OnChangedStage,
     OnLeak,
-    RelativeTo,
 )
 
 if TYPE_CHECKING:

@@ -19,12 +19,13 @@ from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.config.templates import is_absolute
 from fsm_orchestrator.constants import SCHEMA_VERSION
+from fsm_orchestrator.disk.where import RelativeTo
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import HIDDEN, copyable
 from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
+from fsm_orchestrator.vocabulary import OnChangedStage
 
 
 def config_text(config: RunConfig, base: str | None = None) -> str:

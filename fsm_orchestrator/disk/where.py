@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 
 from fsm_orchestrator.constants import EPOCHS_DIRECTORY
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.vocabulary import RelativeTo
+
+
+class RelativeTo(StrEnum):
+    """What the relative paths of a config file are relative to."""
+
+    FILE = "file"
+    CWD = "cwd"
 
 
 def current_directory() -> str:

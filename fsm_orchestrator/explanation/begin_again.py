@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.config.config_file import with_file
 from fsm_orchestrator.config.config_reading import load
-from fsm_orchestrator.config.origins import InputFile
+from fsm_orchestrator.config.origins import InputFile, InputKind
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
@@ -27,7 +27,7 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.text.units import Measure, as_typed
-from fsm_orchestrator.vocabulary import InputKind, OnLeak, SettingSource
+from fsm_orchestrator.vocabulary import OnLeak, SettingSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

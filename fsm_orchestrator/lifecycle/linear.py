@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import OWN_GATES_MAX
 from fsm_orchestrator.lifecycle.labels import gate_label, stage_label
-from fsm_orchestrator.lifecycle.model import FINALLY
+from fsm_orchestrator.lifecycle.model import FINALLY, GatesGuard
 from fsm_orchestrator.lifecycle.own_gate import OwnGate
 from fsm_orchestrator.model.base import (
     EvidenceDemand,
@@ -32,7 +32,7 @@ from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
 from fsm_orchestrator.text.phrases import described, listed, suggestion
-from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
 
 STAGES_MAX: Final = 50
 _DONE: Final = Outcome.DONE.value

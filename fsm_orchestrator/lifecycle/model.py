@@ -3,6 +3,7 @@
 Holds what reading.py reads from files and refuses or accepts.
 """
 
+from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
@@ -30,7 +31,18 @@ from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
+
+
+class GatesGuard(StrEnum):
+    """The part of a lifecycle behind its gates, from most to least."""
+
+    STAGES = "stages"
+    """Every stage."""
+    EFFECTS = "effects"
+    """Every stage that has effects: that changes more than its artifacts."""
+    CLOSURE = "closure"
+    """Only the way to `done`."""
 
 
 class NamedState(StrictModel):

@@ -12,9 +12,9 @@ from fsm_orchestrator.model.declared import Field, Strict
 from fsm_orchestrator.model.endings import signal_number
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import GraceMilliseconds, number, unset
-from fsm_orchestrator.model.option_kinds import RetrySignal
+from fsm_orchestrator.model.option_kinds import Backoff, RetrySignal
 from fsm_orchestrator.model.stage_options import BOUNDS
-from fsm_orchestrator.vocabulary import Backoff, Ending
+from fsm_orchestrator.vocabulary import Ending
 
 ExitCodes = Annotated[
     tuple[Annotated[int, number(BOUNDS["exit_codes"])], ...],

@@ -19,6 +19,7 @@ from fsm_orchestrator.model.confine_options import CONFINE_OPTIONS, USAGE_OPTION
 from fsm_orchestrator.model.option_kinds import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
+    Backoff,
     Bounds,
     Choices,
     Kind,
@@ -28,7 +29,6 @@ from fsm_orchestrator.model.option_kinds import (
 from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
-from fsm_orchestrator.vocabulary import Backoff
 
 STAGE_OPTIONS: Final = (
     StageOption(

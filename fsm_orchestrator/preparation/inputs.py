@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 from fsm_orchestrator.config.config_file import ConfigFile, with_file
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
-from fsm_orchestrator.config.origins import RUN_KEYS, InputFile, keys_given
+from fsm_orchestrator.config.origins import RUN_KEYS, InputFile, InputKind, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import (
     StageSettings,
@@ -37,7 +37,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Compared, InputKind
+from fsm_orchestrator.vocabulary import Compared
 
 _SHOWN_MAX: Final = 8
 _VALUE_CHARACTERS_MAX: Final = 80

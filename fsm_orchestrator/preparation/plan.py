@@ -14,6 +14,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import have_passed
+from fsm_orchestrator.lifecycle.model import GatesGuard
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.model.lazily import lazily
@@ -44,7 +45,6 @@ from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
     ExecutionMode,
-    GatesGuard,
     Operation,
     Outcome,
     StageStatus,

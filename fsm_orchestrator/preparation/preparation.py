@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.hidden_text import Hider, SecretReference, SecretValues
-from fsm_orchestrator.config.origins import InputFile, Origins, with_given
+from fsm_orchestrator.config.origins import InputFile, InputKind, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -38,7 +38,7 @@ from fsm_orchestrator.preparation.precedence import (
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.vocabulary import ExecutionMode, InputKind, StateKind, Trigger
+from fsm_orchestrator.vocabulary import ExecutionMode, StateKind, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from fsm_orchestrator.config.hidden_text import SecretValues
-from fsm_orchestrator.config.origins import Origins
+from fsm_orchestrator.config.origins import InputKind, Origins
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import InputKind
 
 _FILES = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
 _ANOTHER_VALUE = "give the secret another value: what stands in a name is known to everybody"

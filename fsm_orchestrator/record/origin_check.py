@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fsm_orchestrator.config.origins import RUN_KEYS, TIME_KEYS, SettingOrigin
+from fsm_orchestrator.config.origins import RUN_KEYS, TIME_KEYS, InputKind, SettingOrigin
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
@@ -19,7 +19,6 @@ from fsm_orchestrator.model.stage_options import TABLES
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import (
     GateSource,
-    InputKind,
     OnLeak,
     SettingSource,
 )

@@ -25,6 +25,7 @@ from fsm_orchestrator.explanation.gate_table import (
     kept_signal_lines,
 )
 from fsm_orchestrator.gates.in_force import GateInForce
+from fsm_orchestrator.lifecycle.model import GatesGuard
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refuse_unwritable
 from fsm_orchestrator.preparation.planned_action import PlannedAction
 from fsm_orchestrator.preparation.prepare import prepare
@@ -33,7 +34,7 @@ from fsm_orchestrator.text.hidden import copyable, printable, shell_line
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.phrases import counted, first_of, listed, option_prefix, signal_option
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExecutionMode, ExitCode, GatesGuard, GateSource, Outcome
+from fsm_orchestrator.vocabulary import ExecutionMode, ExitCode, GateSource, Outcome
 
 _VERBS: Final = {
     PlannedAction.RUN: "would run",

@@ -148,7 +148,6 @@ VALUE_OPTIONS: Final = frozenset(
         "--keep",
         "--older-than",
         "--event",
-        "--task-queue",
         "--address",
         "--namespace",
         "--tls-ca-file",
