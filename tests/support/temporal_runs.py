@@ -8,12 +8,12 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-
-from fsm_orchestrator.temporal.shapes import WORKFLOW, RunSpec, Stand
 
 from fsm_orchestrator.disk.epochs import latest_record
 from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.temporal.shapes import WORKFLOW, RunSpec, Stand
 from fsm_orchestrator.vocabulary import StageStatus
 from tests.support.command import REPORT, read_json, tree_of
 from tests.support.ledger import Ledger
@@ -64,6 +64,7 @@ class Runs:
         *flags: str,
         tick_ms: float = 20,
         gates: Mapping[str, str] = PASSING,
+        queues: Mapping[str, str] = MappingProxyType({}),
         **settings: Any,
     ) -> Path:
         """Write what a run is asked for: stages that prove things, each as long as `until` says."""
@@ -74,6 +75,8 @@ class Runs:
             program, words = self.ledger.stage(its_end, *flags, tick_ms=tick_ms)
             lines += [f"[stage.{stage}]", f"bin = {json.dumps(program)}"]
             lines += [f"args = {json.dumps(words)}"]
+            if stage in queues:
+                lines += [f"task_queue = {json.dumps(queues[stage])}"]
         path = self.folder / f"{name}.toml"
         path.write_text("\n".join(lines) + "\n")
         return path

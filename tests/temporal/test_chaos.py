@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
-from fsm_orchestrator.temporal.shapes import Stand
 
+from fsm_orchestrator.temporal.shapes import Stand
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.soak import SOAK
 from tests.support.temporal_runs import HEARTBEAT_SECONDS, Runs
@@ -117,8 +117,15 @@ async def _tormented(
         await asyncio.gather(*thawing)
 
     stopped: list[Worker] = []
-    async with asyncio.timeout(PATIENCE_SECONDS * (1 + SIZE.runs // 50)):
-        await asyncio.gather(torment(), *(made(number) for number in range(SIZE.runs)))
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS * (1 + SIZE.runs // 50)):
+            await asyncio.gather(torment(), *(made(number) for number in range(SIZE.runs)))
+    except TimeoutError:
+        for run_id in {f"run-{number:03}" for number in range(SIZE.runs)} - done.keys():
+            sys.stderr.write(
+                f"not done: {await client.get_workflow_handle(run_id).query('stands')}\n"
+            )
+        raise
     return done
 
 

@@ -135,7 +135,7 @@ async def cancelled(stage: Stage, run_id: str) -> None:
 async def handed_over(stage: Stage, run_id: str) -> None:
     """A run whose second stage belongs to another queue."""
     other = f"{stage.runs.queue}-other"
-    request = stage.runs.asked("request", _SOON, executor={"task_queue": other})
+    request = stage.runs.asked("request", _SOON, queues={"executor": other})
     second = stage.workers[1].of_queue(other)
     with at_work(stage.workers[0], second):
         await stage.runs.submitted(stage.client, run_id, request)
