@@ -65,7 +65,8 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 	  $(BIN)/fsm-orchestrator schema $$name > docs/schemas/$$name.schema.json || exit 1; \
 	done
 
-diagrams: $(VENV)/.dev  ## the pictures of the built-in lifecycles, in diagrams
+diagrams: $(VENV)/.dev  ## what is made of the built-in lifecycles: their pictures in diagrams, their judged tables in states
+	$(BIN)/python -m tests.tools.judged_lifecycles states/judged.jsonl
 	$(BIN)/python -m tests.tools.lifecycle_pictures diagrams
 
 images: $(VENV)/.dev  ## the pictures in docs/images, of real commands on a terminal

@@ -6,11 +6,6 @@ This affects the command's own process only, not a program that imports the pack
 from __future__ import annotations
 
 import sys
-from types import ModuleType
-
-TYPE_CHECKING = False  # as in cli/isolation.py
-if TYPE_CHECKING:
-    from typing import Any
 
 COLLECT_AFTER = 200_000
 """How many new objects start a garbage collection: what is imported is never garbage, and searching
@@ -44,8 +39,10 @@ def _make_lean() -> None:
     import gc  # noqa: PLC0415 - see _isolate
 
     gc.set_threshold(COLLECT_AFTER)
-    _leave_out_unused()
-    _leave_annotations_alone()
+    from fsm_orchestrator.cli import named_tuples, spared  # noqa: PLC0415 - see _isolate
+
+    spared.install()
+    named_tuples.install()
 
 
 def _isolate() -> None:
@@ -83,98 +80,6 @@ def _load_package() -> None:
         raise ImportError(f"there is no package at {home}")
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-
-
-def _leave_out_unused() -> None:
-    """Keep libraries from loading what they need for nothing that is done here.
-
-    structlog takes rich, better_exceptions and colorama (and ctypes with it) for the screen where
-    they are installed, and does without where they are not. Its coroutines need asyncio, pydantic's
-    search for plugins importlib.metadata: both are loaded as soon as anything of them is used.
-    Together they take a quarter of a start.
-
-    pydantic finds no plugin: none that happens to be installed may watch or change what is kept.
-    """
-    import importlib  # noqa: PLC0415 - see _isolate
-    import urllib  # noqa: PLC0415
-
-    modules: dict[str, Any] = sys.modules
-    for name in ("rich", "better_exceptions", "colorama"):
-        modules.setdefault(name, None)
-    # click only straightens help texts with it; most of ours are straight.
-    inspecting = _Later("inspect")
-    inspecting.__dict__["cleandoc"] = lambda text: (
-        text if text.isprintable() and text == text.strip() else inspecting.load().cleandoc(text)
-    )
-    sys.modules.setdefault("inspect", inspecting)
-    # pathlib can make URIs; nothing here does.
-    quoting = _Later("urllib.parse")
-    quoting.__dict__["quote_from_bytes"] = lambda *given: quoting.load().quote_from_bytes(*given)
-    quoting.__dict__["__path__"] = []  # to be asked for it would be a use
-    if sys.modules.setdefault("urllib.parse", quoting) is quoting:
-        vars(urllib)["parse"] = quoting  # where `import urllib.parse` looks for it
-    coroutines = _Later("asyncio")
-    # logging asks for the current task (Python 3.12 and later), and structlog makes a log record.
-    coroutines.__dict__["current_task"] = lambda: coroutines.in_use().current_task()
-    sys.modules.setdefault("asyncio", coroutines)
-    metadata = _Later("importlib.metadata")
-    # It is asked for this function by name.
-    metadata.__dict__["entry_points"] = lambda **given: (
-        () if given == {"group": "pydantic"} else metadata.load().entry_points(**given)
-    )
-    metadata.__dict__["__path__"] = []
-    if sys.modules.setdefault("importlib.metadata", metadata) is metadata:
-        importlib.metadata = metadata  # where `import importlib.metadata` looks for it
-
-
-def _leave_annotations_alone() -> None:
-    """Keep typing from compiling the annotation of each field of each named tuple.
-
-    There are hundreds; nothing here asks for one, and who does has it compiled then. Python 3.14
-    and later leave them alone by themselves.
-    """
-    import collections  # noqa: PLC0415 - see _isolate
-    import typing  # noqa: PLC0415
-
-    make: Any = collections.namedtuple  # noqa: PYI024 - what typing makes them with
-
-    def made(name: str, types: Any, module: str, defaults: Any = ()) -> Any:
-        annotations = dict(types)
-        kind = make(name, annotations, defaults=defaults, module=module)
-        kind.__annotations__ = kind.__new__.__annotations__ = annotations
-        return kind
-
-    if sys.version_info < (3, 14):
-        vars(typing)["_make_nmtuple"] = made
-
-
-class _Later(ModuleType):
-    """Stands for a module until something of it is used.
-
-    Not importlib.util.LazyLoader: in Python 3.11 a second import is a use already.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the module itself has by that name."""
-        return getattr(self.load(), name)
-
-    def in_use(self) -> Any:
-        """Return the module itself if it has been loaded.
-
-        Raises:
-            RuntimeError: it has not, as asyncio raises it where no loop runs.
-        """
-        if sys.modules.get(self.__name__) is self:
-            raise RuntimeError("no running event loop")
-        return self.load()
-
-    def load(self) -> Any:
-        """Import the module itself, and put it in its own place."""
-        import importlib  # noqa: PLC0415 - see _isolate
-
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return importlib.import_module(self.__name__)
 
 
 if __name__ == "__main__":

@@ -134,13 +134,18 @@ def _follow(
     preparation: Preparation,
     report: Report | None,
 ) -> None:
-    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for."""
+    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for.
+
+    Of one that goes on elsewhere people are not told: it has not ended.
+    """
     if preparation.config.telemetry:
         from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
 
         hand_over(preparation.config, report)
     keep = preparation.config.keep_archived
-    if preparation.checkpoint.notify:
+    reason = None if report is None else report.stop_reason
+    is_over = reason is None or not reason.goes_on_elsewhere
+    if preparation.checkpoint.notify and is_over:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 
         for sentence in tell_of(preparation, report, caller):

@@ -9,6 +9,7 @@
     ├─ OperationError        exit 1    the program could not do its own part: the run failed
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
+    ├─ FencedError           exit 75   a later epoch holds the run
     ├─ CommandError          exit 1    a command could not do what it was asked; no run is affected
     │  └─ OutputError        exit 1    its result could not be written to standard output
     └─ InternalError         exit 70   a bug in this program

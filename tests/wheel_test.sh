@@ -54,7 +54,8 @@ import importlib.resources, pathlib, sys, fsm_orchestrator
 source = pathlib.Path(sys.argv[1])
 package = pathlib.Path(fsm_orchestrator.__file__).parent
 assert (package / "py.typed").is_file(), "py.typed is not in the wheel"
-assert importlib.resources.files("fsm_orchestrator.states").joinpath("governed_run.toml").is_file()
+for name in ("governed_run.toml", "judged.jsonl"):
+    assert importlib.resources.files("fsm_orchestrator.states").joinpath(name).is_file()
 checkout = {path.relative_to(source) for path in source.rglob("*") if "__pycache__" not in path.parts}
 shipped = {path.relative_to(package) for path in package.rglob("*") if "__pycache__" not in path.parts}
 assert checkout <= shipped, f"not in the wheel: {sorted(map(str, checkout - shipped))}"

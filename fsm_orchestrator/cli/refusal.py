@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,8 @@ def naming_next_command(config: RunConfig, interrupts: Interrupts | None = None)
     except UsageError as error:
         offer = _accepted(config, interrupts) if _is_plain(config) else None
         if offer is not None and offer.words is not None:
+            import shlex
+
             caution = "" if offer.caution is None else f"first: {offer.caution}"
             key = config.state_key_file
             words = (*offer.words, *(() if key is None else ("--state-key-file", key)))

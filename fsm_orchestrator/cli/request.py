@@ -38,7 +38,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     """
     given = {key: value for key, value in parameters.items() if _is_given(value)}
     as_json = given.pop("as_json", False)
-    log_format = given.pop("log_format", None) or _format_in_environment()
+    log_format = given.pop("log_format", None) or format_in_environment()
     log_level = given.pop("log_level", None)
     is_quiet = given.pop("quiet", False)
     if is_quiet and log_level is not None:
@@ -71,7 +71,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     )
 
 
-def _format_in_environment() -> str | None:
+def format_in_environment() -> str | None:
     """Return the format of the log that the environment asks for.
 
     Raises:

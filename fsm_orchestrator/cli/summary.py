@@ -167,7 +167,7 @@ def _mark(report: Report) -> Mark:
     match report.terminal_state:
         case Outcome.DONE if report.closure_ready:
             return Mark.GOOD
-        case Outcome.FAILED | Outcome.TIMEOUT if not report.was_left_open:
+        case Outcome.FAILED | Outcome.TIMEOUT if not report.was_asked_to_end:
             return Mark.BAD
         case _:
             return Mark.WAITING

@@ -73,8 +73,15 @@ def _lines(run: Listed | None, typed: str, wait_ms: int, *, is_over: bool) -> li
     if run is None:
         return [Line("the server knows the run no more", Mark.BAD), details]
     if is_over:
-        said = f"not ended within {span_words(wait_ms)}: the run goes on"
-        return [Line(said, Mark.WAITING), details]
+        lines = [Line(f"not ended within {span_words(wait_ms)}: it goes on", Mark.WAITING), details]
+        waiting = () if run.stand.result is None else run.stand.result.waiting_gates
+        if run.course is Course.WAITING and waiting:
+            signal = command_line("temporal", "signal", typed, "--gate", waiting[0])
+            lines += [
+                Line(f"  waits    for {', '.join(waiting)}"),
+                Line(f"  next     {signal} VALUE"),
+            ]
+        return lines
     standing = run.standing
     if standing is None:
         problem = run.stand.problem

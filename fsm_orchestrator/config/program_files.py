@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.errors import UsageError
@@ -54,7 +53,7 @@ def pinned(stages: Mapping[str, StageSettings]) -> dict[str, StageSettings]:
     """
     made = {os.path.normpath(path) for one in stages.values() for path in one.artifact_paths}
     return {
-        stage: replace(one, pins=_pins(stage, one, made)) if one.pin and one.pins is None else one
+        stage: one._replace(pins=_pins(stage, one, made)) if one.pin and one.pins is None else one
         for stage, one in stages.items()
     }
 

@@ -216,12 +216,10 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         default=(), description="Completed stages to run again, with all stages after them."
     )
     log_output: bool = Field(
-        default=False,
-        description="Whether each line that a stage prints becomes an event of the log.",
+        default=False, description="Whether each line that a stage prints is an event of the log."
     )
     telemetry: bool = Field(
-        default=False,
-        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
+        default=False, description="Whether it is shown to OpenTelemetry once it has ended."
     )
     fixed_clock: datetime | None = Field(
         default=None,

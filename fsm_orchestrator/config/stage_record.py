@@ -5,7 +5,6 @@ into the private file.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -234,8 +233,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
     def listed(field: Compared) -> tuple[str, ...]:
         return tuple(text for place, text in exact.items() if place.field is field)
 
-    return replace(
-        settings,
+    return settings._replace(
         command=exact[Place(Compared.COMMAND, 0)],
         args=listed(Compared.ARGS),
         cwd=exact[Place(Compared.CWD, 0)],

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsm_orchestrator.config.file_texts import in_force
 from fsm_orchestrator.config.given_types import Inherited
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.program import Pins
 
 
-@dataclass(frozen=True, slots=True)
-class StageSettings:
+class StageSettings(NamedTuple):
     """Everything that a stage runs with; paths are absolute, a bare command name stays bare.
 
     Values of `env` are None where only the key is known, for the private file is gone; those of
@@ -39,11 +37,11 @@ class StageSettings:
     command: str
     args: tuple[str, ...]
     cwd: str
-    env: Mapping[str, str | None] = field(default_factory=dict)
-    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str | None] = {}
+    secrets: Mapping[str, str | None] = {}
     expected_artifacts: tuple[str, ...] = ()
-    limits: GivenLimits = field(default_factory=GivenLimits)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: GivenLimits = GivenLimits()
+    retry: RetryPolicy = RetryPolicy()
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
@@ -190,8 +188,7 @@ def _merge(
         Compared.EXPECTED_ARTIFACTS: artifacts is not None,
         Compared.VERIFICATION: given.verify is not None,
     }
-    return replace(
-        kept,
+    return kept._replace(
         args=kept.args if given.args is None else given.args,
         cwd=kept.cwd if given.cwd is None else config.absolute(given.cwd),
         env=env,

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Self
@@ -89,7 +88,7 @@ class OutputLock(HeldDirectory):
         """
         holder: dict[str, object] = {
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "since": since,
             "run_id": run_id,
             "held_by": held_by.value,

@@ -333,9 +333,7 @@ class RunContext:
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
-            **({} if ended.used is None else {"worked_ms": ended.used.worked_ms}),
-            **({} if ended.containment is None else {"containment": ended.containment.value}),
-            **({} if ended.next_task_queue is None else {"next_task_queue": ended.next_task_queue}),
+            **ended.said_of_end,
             **awaited,
         )
 

@@ -12,14 +12,22 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.endings import asked_words
+from fsm_orchestrator.model.endings import stop_reason_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
+from fsm_orchestrator.vocabulary import (
+    EventName,
+    ExitCode,
+    Guard,
+    Operation,
+    Outcome,
+    StopReason,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.lost_home import LostHome
@@ -101,13 +109,15 @@ class RunEnd:
         try:
             verdict = self._context.judge_artifacts()
         except CalledOffError as request:
+            from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
+
             self._context.is_judging_given_up = True
             failure = self._context.add_own_failure(
                 Operation.CLOSURE_VERIFY,
                 f"{asked_words(request.signum)} while the expected artifacts were judged",
             )
             self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
-            return ExitCode(SIGNAL_BASE + request.signum)
+            return self.code_by(request.signum)
         if not verdict.is_intact:
             self._note_wrong_artifacts(verdict)
         return ExitCode.DONE if verdict.is_intact else ExitCode.FAILED
@@ -116,10 +126,31 @@ class RunEnd:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
         if outcome is Outcome.DONE and self._kept is not None:
             self._note_wrong_artifacts(self._kept)
-        queue = self.next_task_queue
-        if queue is None or trigger is not Trigger.RUN_ABORTED or self._recorder.is_degraded:
-            return self._context.ending(self._exit_code(outcome, trigger))
-        return {**self._context.ending(ExitCode.BUSY), "next_task_queue": queue}
+        if self._is_handed_over(trigger):
+            by = {"stop_reason": StopReason.HANDED_OVER, "next_task_queue": self.next_task_queue}
+            return {**self._context.ending(ExitCode.BUSY), **by}
+        request = self._decisive(outcome, trigger)
+        if request is None:
+            return self._context.ending(self._exit_code(outcome))
+        ended = self._context.ending(_code_of(request))
+        return {**ended, "stop_reason": stop_reason_of(request)}
+
+    def _is_handed_over(self, trigger: Trigger) -> bool:
+        is_aborted = trigger is Trigger.RUN_ABORTED and not self._recorder.is_degraded
+        return is_aborted and self.next_task_queue is not None
+
+    def code_by(self, request: int) -> ExitCode:
+        """Record that a request decides how the invocation ends; return its exit code."""
+        self._recorder.update_invocation(stop_reason=stop_reason_of(request))
+        return _code_of(request)
+
+    @property
+    def goes_on_elsewhere(self) -> bool:
+        """Whether the run ends because it is for another invocation to go on with."""
+        if self.next_task_queue is not None:
+            return True
+        request = self._interrupts.ever_first
+        return request is not None and stop_reason_of(request).goes_on_elsewhere
 
     def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
         refusal = closure.refused_execution(
@@ -128,7 +159,15 @@ class RunEnd:
         self._recorder.add_execution(refusal)
         self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=refusal)
 
-    def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
+    def _decisive(self, outcome: Outcome, trigger: Trigger) -> int | None:
+        """Return the request by which a run ends so; None where it ends by something else."""
+        is_aborted = outcome is Outcome.FAILED and trigger is Trigger.RUN_ABORTED
+        if not is_aborted or self._recorder.is_degraded:
+            return None
+        is_by_keyboard = self._is_by_keyboard and not self.goes_on_elsewhere
+        return signal.SIGINT if is_by_keyboard else self._interrupts.ever_first
+
+    def _exit_code(self, outcome: Outcome) -> ExitCode:
         match outcome:
             case Outcome.DONE:
                 return ExitCode.DONE if self._kept is None else ExitCode.FAILED
@@ -137,9 +176,6 @@ class RunEnd:
             case Outcome.TIMEOUT:
                 return ExitCode.TIMEOUT
             case Outcome.FAILED:
-                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.ever_first
-                if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
-                    return ExitCode(SIGNAL_BASE + signum)
                 return ExitCode.FAILED
             case _:
                 assert_never(outcome)
@@ -264,3 +300,9 @@ class RunEnd:
             error=str(failure),
             **bound,
         )
+
+
+def _code_of(request: int) -> ExitCode:
+    """Return what the command exits with where a request has ended the run."""
+    is_elsewhere = stop_reason_of(request).goes_on_elsewhere
+    return ExitCode.BUSY if is_elsewhere else ExitCode(SIGNAL_BASE + request)

@@ -20,8 +20,6 @@ from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.lifecycle.proof import violations
-from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.accepting import plainly
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
@@ -134,13 +132,15 @@ def _file_text(path: Path) -> tuple[bytes, str]:
 def parse(text: bytes, source: str) -> Lifecycle:
     """Read the lifecycle in a text; `source` names the text in messages.
 
-    The same text is read and proved once: a lifecycle is frozen, so it can be shared.
+    The same text is read and proved once: a lifecycle is frozen, so it can be shared. That of a
+    built-in lifecycle was proved when the program was built.
 
     Raises:
         LifecycleError: the text is not TOML in UTF-8, or the lifecycle is refused.
     """
     lifecycle = _shaped(text, source)
-    check(lifecycle, source)
+    if not lifecycle_names.is_judged(text):
+        check(lifecycle, source)
     return lifecycle
 
 
@@ -231,6 +231,10 @@ def check(lifecycle: Lifecycle, source: str) -> None:
     Raises:
         LifecycleError: it does; the message has a line for each problem and its place.
     """
+    # Not for a built-in lifecycle.
+    from fsm_orchestrator.lifecycle.proof import violations  # noqa: PLC0415
+    from fsm_orchestrator.lifecycle.rules import rule_problems  # noqa: PLC0415
+
     _refuse_for(source, map(str, rule_problems(lifecycle)))
     _refuse_for(source, map(str, violations(lifecycle)))
 

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.lifecycle.judged import judged_table
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule, declared_rule
 from fsm_orchestrator.text.toml import NotATableError, table_of
 from fsm_orchestrator.vocabulary import StateKind
@@ -68,15 +69,20 @@ def shipped_text(name: str) -> bytes:
     """
     if not is_name(name):
         raise FileNotFoundError(2, "no built-in lifecycle of that name", name)
+    return _shipped_file(name + _SUFFIX)
+
+
+def _shipped_file(name: str) -> bytes:
+    """Return what is in a file beside the built-in lifecycles."""
     if (folder := _checkout_folder()) is not None:
-        return (folder / (name + _SUFFIX)).read_bytes()
+        return (folder / name).read_bytes()
     package = import_module(_PACKAGE)
     loader = None if package.__spec__ is None else package.__spec__.loader
     if isinstance(loader, SourceFileLoader):  # spares every start the import below
-        return loader.get_data(os.path.join(package.__path__[0], name + _SUFFIX))
+        return loader.get_data(os.path.join(package.__path__[0], name))
     from importlib.resources import files as resource_files  # noqa: PLC0415 - in a zip file
 
-    return resource_files(_PACKAGE).joinpath(name + _SUFFIX).read_bytes()
+    return resource_files(_PACKAGE).joinpath(name).read_bytes()
 
 
 def file_text(path: Path) -> bytes:
@@ -106,7 +112,13 @@ def table_in(text: bytes) -> Mapping[str, Any]:
     Raises:
         NotATableError: as `table_of`.
     """
-    return table_of(text)
+    judged = judged_table(text, _shipped_file)
+    return table_of(text) if judged is None else judged
+
+
+def is_judged(text: bytes) -> bool:
+    """Tell if a text is, byte for byte, a lifecycle that was proved when the program was built."""
+    return judged_table(text, _shipped_file) is not None
 
 
 class Declared(NamedTuple):

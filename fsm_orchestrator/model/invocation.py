@@ -20,7 +20,13 @@ from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    ExecutionMode,
+    GateSource,
+    StopReason,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import Used
@@ -171,6 +177,9 @@ class InvocationRecord(StrictModel):
             "What the command exited with; null while it works, and for ever if it was killed."
         )
     )
+    stop_reason: StopReason | None = left_out(
+        None, "Why it was asked to end; left out where nobody asked, or it had ended by then."
+    )
     next_task_queue: TaskQueue | None = left_out(
         None,
         "The task queue that the run goes on on: the invocation ended before a stage that needs its"
@@ -236,6 +245,17 @@ class InvocationRecord(StrictModel):
     def has_fixed_clock(self) -> bool:
         """Whether its clock stood still, so that equal runs have equal reports."""
         return self.origin is None
+
+    @property
+    def said_of_end(self) -> dict[str, str | int]:
+        """What its end says beside outcome, code and time; without what there is not."""
+        said = {
+            "next_task_queue": self.next_task_queue,
+            "worked_ms": None if self.used is None else self.used.worked_ms,
+            "containment": None if self.containment is None else self.containment.value,
+            "stop_reason": None if self.stop_reason is None else self.stop_reason.value,
+        }
+        return {key: value for key, value in said.items() if value is not None}
 
     @property
     def last_number(self) -> int:

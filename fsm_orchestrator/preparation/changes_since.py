@@ -6,7 +6,6 @@ They decide nothing: new settings are what a resume is given. They show what nob
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from fsm_orchestrator.config.hidden_text import Place, texts_of
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -70,8 +69,7 @@ def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) 
     def listed(field: Compared) -> tuple[str, ...]:
         return tuple(text for one, text in texts if one is field)
 
-    return replace(
-        exact,
+    return exact._replace(
         command=listed(Compared.COMMAND)[0],
         args=listed(Compared.ARGS),
         cwd=listed(Compared.CWD)[0],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.errors import UsageError
@@ -22,8 +21,7 @@ def with_schemas(
         UsageError: a schema cannot be judged by.
     """
     return {
-        stage: replace(
-            one,
+        stage: one._replace(
             contracts=tuple(
                 _held(stage, contract, must=stage in must_read) for contract in one.contracts
             ),

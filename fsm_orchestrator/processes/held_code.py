@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import sys
 from _thread import allocate_lock
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from types import ModuleType
@@ -30,8 +32,9 @@ KEEPERS: Final = "processes"
 """Where the code of a keeper is, by its path in the package."""
 _SUFFIX: Final = ".py"
 _HEADER_BYTES: Final = 16
-_BY_SOURCE: Final = bytes(4)
-"""The flags of bytecode that names time and size of its source (PEP 552)."""
+_HEADER: Final = MAGIC_NUMBER + bytes(4)
+"""How bytecode begins that names time and size of its source (PEP 552)."""
+_STAMP: Final = struct.Struct("<2I").pack
 
 
 class _Held(NamedTuple):
@@ -66,7 +69,7 @@ class HeldCode(OwnCode):
         """
         if not self._is_held:
             return
-        sources = [source for _, source in _modules(_folder(), KEEPERS)]
+        sources = [source.path for _, source in _modules(_folder(), KEEPERS)]
         cached = [one for one in map(cache_from_source, sources) if os.path.exists(one)]
         unchanged.confirm((*sources, *cached))
 
@@ -92,34 +95,39 @@ def _folder() -> str:
     return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def _modules(folder: str, below: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the name of each module that a run may load, and the path of its source."""
+def _modules(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the name of each module that a run may load, and its source."""
     prefix = f"{below}/" if below else ""
     package = f"{PACKAGE}.{prefix.replace('/', '.')}"
     for entry in os.scandir(os.path.join(folder, below)):
         name = entry.name
-        path = prefix + name
         if name.endswith(_SUFFIX):
             stem = name[: -len(_SUFFIX)]
-            yield (package[:-1] if stem == "__init__" else package + stem), entry.path
-        elif name != "__pycache__" and path not in NOT_FOR_RUNS and entry.is_dir():
-            yield from _modules(folder, path)
+            yield (package[:-1] if stem == "__init__" else package + stem), entry
+        elif name != "__pycache__" and prefix + name not in NOT_FOR_RUNS and entry.is_dir():
+            yield from _modules(folder, prefix + name)
 
 
-def _read(source: str) -> _Held:
+def _read(source: os.DirEntry[str]) -> _Held:
     """Read what the loader of a module would read."""
-    info = os.stat(source)
+    info = source.stat()
     files = {}
-    cached = cache_from_source(source)
-    stamp = b"".join(
-        (int(part) & 0xFFFFFFFF).to_bytes(4, "little") for part in (info.st_mtime, info.st_size)
-    )
+    stem = source.name[: -len(_SUFFIX)]
+    before, after = _cached_in(source.path[: -len(source.name)])
+    cached = f"{before}{stem}{after}"
+    stamp = _STAMP(int(info.st_mtime) & 0xFFFFFFFF, info.st_size & 0xFFFFFFFF)
     with contextlib.suppress(OSError):
         files[cached] = _content(cached)
-    if files.get(cached, b"")[:_HEADER_BYTES] != MAGIC_NUMBER + _BY_SOURCE + stamp:
-        files[source] = _content(source)
-    is_package = os.path.basename(source) == f"__init__{_SUFFIX}"
-    return _Held(source, is_package, files, info.st_mtime, info.st_size)
+    if files.get(cached, b"")[:_HEADER_BYTES] != _HEADER + stamp:
+        files[source.path] = _content(source.path)
+    return _Held(source.path, stem == "__init__", files, info.st_mtime, info.st_size)
+
+
+@lru_cache(maxsize=1)
+def _cached_in(folder: str) -> tuple[str, str]:
+    """Return what comes before and after the name of a module where its bytecode is."""
+    before, _, after = cache_from_source(f"{folder}*{_SUFFIX}").rpartition("*")
+    return before, after
 
 
 def _content(path: str) -> bytes:

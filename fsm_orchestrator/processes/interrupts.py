@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final, Self
 
-from fsm_orchestrator.model.endings import AskedFor
+from fsm_orchestrator.model.endings import AskedFor, stop_reason_of
+from fsm_orchestrator.vocabulary import StopReason
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """What people and service managers send; by any other signal that kills, the run is cut off."""
@@ -41,9 +42,10 @@ class Interrupts:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._received: dict[object, int] = {}
+        self._lost: int | None = None
         self._runs: tuple[Interrupts, ...] = ()
         self._guard = threading.Lock()
-        self._look: Callable[[], Sequence[int]] = tuple
+        self._looks: tuple[Callable[[], Sequence[int]], ...] = ()
         self._look_at = math.inf
         self._answered = 0
         self._is_news = False
@@ -64,9 +66,14 @@ class Interrupts:
 
     @property
     def first(self) -> int | None:
-        """The signal number of the first request that was not answered; None if there is none."""
+        """The signal number of the first request that was not answered; None if there is none.
+
+        That the run is lost comes before all others, and is never answered.
+        """
         if self._look_at <= time.monotonic():
             self._look_now()
+        if self._lost is not None:
+            return self._lost
         if len(self._received) <= self._answered:
             return None
         return list(self._received.values())[self._answered]
@@ -74,7 +81,7 @@ class Interrupts:
     @property
     def ever_first(self) -> int | None:
         """The signal number of the first request, answered or not; None if there was none."""
-        return next(iter(list(self._received.values())), None)
+        return next(iter(list(self._received.values())), None) if self._lost is None else self._lost
 
     def answer(self) -> None:
         """Count the requests so far as answered: the run has ended by them."""
@@ -107,12 +114,18 @@ class Interrupts:
             while os.read(self._reader, 512):
                 pass
 
-    def deliver(self, signum: int) -> None:
-        """Ask every run that has this to end; the first signal number decides its exit code.
+    def deliver(self, signum: int, reason: StopReason = StopReason.REQUESTED) -> None:
+        """Ask every run that has this to end; the first request decides its exit code.
 
         Each call counts as one signal does to the command. Once this is closed it does nothing.
+
+        Args:
+            signum: the signal that this stands for: the exit code is 128 and its number.
+            reason: why, as the record says it. Where somebody else has the run, or may have it
+                (`StopReason.LEASE_LOST`, `StopReason.FENCED`), it comes before all other requests:
+                the stage is killed at once, and the exit code is 75.
         """
-        self.take(object(), AskedFor(signum))
+        self.take(object(), AskedFor(signum, reason))
 
     def signalled(self, signum: int) -> None:
         """Ask the same as `deliver` does, because that signal has come."""
@@ -121,6 +134,8 @@ class Interrupts:
     def take(self, request: object, signum: int) -> None:
         """Record a request, once; also within a signal handler, so without a lock."""
         self._received.setdefault(request, signum)
+        if self._lost is None and stop_reason_of(signum).is_lost:
+            self._lost = signum
         self._is_news = True
         self.wake()
         for run in self._runs:
@@ -150,8 +165,11 @@ class Interrupts:
     # -- what has to be looked for ----------------------------------------------------------
 
     def look_for(self, look: Callable[[], Sequence[int]]) -> None:
-        """Have `look` called every `LOOK_SECONDS`; it returns the signals that are asked for."""
-        self._look, self._look_at = look, time.monotonic() + LOOK_SECONDS
+        """Have `look` called every `LOOK_SECONDS` too; it returns the requests that it has found.
+
+        A number stands for a signal; an `AskedFor` says why as well.
+        """
+        self._looks, self._look_at = (*self._looks, look), time.monotonic() + LOOK_SECONDS
 
     def until(self, deadline: float) -> float:
         """Return until when to wait for the descriptor: `deadline`, or the next look before it."""
@@ -162,11 +180,11 @@ class Interrupts:
             return  # another thread does, or the one that a signal handler has interrupted
         try:
             self._look_at = time.monotonic() + LOOK_SECONDS
-            asked = self._look()
+            asked = [signum for look in self._looks for signum in look()]
         finally:
             self._guard.release()
         for signum in asked:
-            self.deliver(signum)
+            self.take(object(), signum if isinstance(signum, AskedFor) else AskedFor(signum))
 
     def stop_here(self) -> None:
         """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.

@@ -6,10 +6,10 @@ orchestrator. Linux only: where a keeper cannot be had, `start_keeper` returns w
 
 from __future__ import annotations
 
+import _socket as socket  # as in keeper_messages.py
 import contextlib
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -249,7 +249,7 @@ def start_keeper() -> Keeper | str:
         ours, theirs = socket.socketpair()
     except OSError as error:
         return f"no socket to it could be made: {error.strerror}"
-    with theirs:
+    with contextlib.closing(theirs):
         try:
             pid = os.posix_spawn(
                 sys.executable,

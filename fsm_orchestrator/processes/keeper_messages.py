@@ -19,7 +19,7 @@ and back: `ready`, `unable WHY`, `started PID ABI PROMISE...`, `refused WHERE ER
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # ours has no use for the enumerations of the other, nor time
 import struct
 
 TYPE_CHECKING = False  # as in keeper.py

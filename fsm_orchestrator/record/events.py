@@ -46,6 +46,7 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Outcome,
     OutputStream,
+    StopReason,
 )
 
 if TYPE_CHECKING:
@@ -255,6 +256,10 @@ class RunEnded(RunEvent):
             "How far the ending of processes reached, as the report has it; left out when no"
             " stage was run."
         ),
+    )
+    stop_reason: StopReason | None = Field(
+        default=None,
+        description="Why it was asked to end, as the report has it; else left out.",
     )
     unrun_stages: tuple[StateName, ...] | None = Field(
         default=None,

@@ -7,7 +7,6 @@ what is given now, else from the operator's environment, else from the private f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -57,7 +56,7 @@ def kept_settings(saved: SavedRun, given: Mapping[str, StageGiven] = NOTHING) ->
     for stage, stored in ({} if private is None else private.stages).items():
         if stage in stages:
             found = {key: stored.env.get(key) for key in stages[stage].env}
-            stages[stage] = replace(stages[stage], env=found)
+            stages[stage] = stages[stage]._replace(env=found)
     completed = {
         one.stage: settings_of(one.stage, one.settings, values) for one in checkpoint.completed
     }

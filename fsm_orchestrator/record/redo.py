@@ -149,6 +149,7 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
                 finished_at=event.finished_at,
                 exit_code=event.exit_code,
                 next_task_queue=event.next_task_queue,
+                stop_reason=event.stop_reason,
                 used=used,
             )
         case _:

@@ -36,6 +36,7 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Operation,
     Outcome,
+    StopReason,
     Trigger,
 )
 
@@ -116,6 +117,11 @@ class Report(StrictModel):
     )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
+    )
+    stop_reason: StopReason | None = left_out(
+        None,
+        "Why this invocation was asked to end; left out where nobody asked, or it had ended by"
+        " then.",
     )
     next_task_queue: TaskQueue | None = left_out(
         None,
@@ -283,13 +289,11 @@ class Report(StrictModel):
 
     @property
     def was_asked_to_end(self) -> bool:
-        """Whether a signal ended the invocation: the exit code is 128 and its number."""
-        return (self.exit_code or 0) > SIGNAL_BASE
+        """Whether a request ended the invocation: by a signal, the exit code is 128 and its number.
 
-    @property
-    def was_left_open(self) -> bool:
-        """Whether the invocation ended before the run's own end, and nothing went wrong in it."""
-        return self.was_asked_to_end or self.next_task_queue is not None
+        A record of an earlier version says it by the exit code alone.
+        """
+        return self.stop_reason is not None or (self.exit_code or 0) > SIGNAL_BASE
 
     @property
     def handed_over_words(self) -> str | None:

@@ -55,7 +55,7 @@ def result_of_run(told: Told) -> Result:
             return Result.SKIP
         case Outcome.FAILED:
             code = 0 if told.ended is None else told.ended.exit_code
-            if code > SIGNAL_BASE:
+            if code > SIGNAL_BASE or code == ExitCode.BUSY:
                 return Result.CANCELLATION
             return Result.ERROR if code == ExitCode.INTERNAL else Result.FAILURE
 

@@ -97,6 +97,6 @@ def result_of(report: Report, order: Invocation, epoch: Epoch) -> InvocationResu
         waiting_gates=tuple(one.gate for one in report.waiting_for),
         gates={rule.name: list(rule.values) for rule in report.gates.values()},
         reason="; ".join((*report.blocked_reason_codes, *causes[-1:])),
-        next_task_queue=getattr(report, "next_task_queue", None),
+        next_task_queue=report.next_task_queue,
         at=report.finished_at or "",
     )

@@ -82,7 +82,9 @@ def submission_of(config: RunConfig, wish: Wish) -> Submission:
     _refuse_unknown_stages(config, lifecycle)
     _refuse_taken(run_directory)
     run_id = config.run_id or new_run_id(clock_of(config))
-    asked = with_known_gates(config, lifecycle).model_copy(update={"run_id": run_id})
+    asked = with_known_gates(config, lifecycle).model_copy(
+        update={"run_id": run_id, "task_queue": _queue_of(config)}
+    )
     spec = _spec(run_directory, run_id, config, lifecycle, wish)
     _refuse_secret_places(config, spec)
     return Submission(spec, config_text(asked, config.directory), is_begun=False)
@@ -254,7 +256,7 @@ def _refuse_taken(run_directory: Path) -> None:
 
 
 def _queue_of(config: RunConfig) -> str:
-    return getattr(config, "task_queue", None) or TASK_QUEUE
+    return config.task_queue or TASK_QUEUE
 
 
 def _next_number(run_directory: Path) -> int:

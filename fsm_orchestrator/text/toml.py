@@ -5,7 +5,6 @@ Comes before every model: loads nothing but the TOML reader, and knows no key.
 
 from __future__ import annotations
 
-import tomllib
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,6 +22,8 @@ def table_of(text: bytes) -> dict[str, Any]:
     Raises:
         NotATableError: it is not TOML in UTF-8, or exceeds what Python reads.
     """
+    import tomllib  # noqa: PLC0415 - a start with a built-in lifecycle has no TOML to read
+
     decoded = _decoded(text)
     try:
         return tomllib.loads(decoded)
@@ -47,6 +48,8 @@ LINES_MAX: Final = 2000
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
     """Return the line, from 1, where the value at `path` begins; None if it is not found."""
+    import tomllib  # noqa: PLC0415 - as above
+
     lines = text.splitlines()
     if len(lines) > LINES_MAX:
         return None

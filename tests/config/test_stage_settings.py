@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,7 @@ def test_each_setting_given_now_replaces_its_own(
     given_now: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     """Lists are replaced whole, environment by key, and nothing else changes."""
-    assert merged(KEPT, **given_now) == replace(KEPT, **expected)
+    assert merged(KEPT, **given_now) == KEPT._replace(**expected)
 
 
 def test_a_binary_redeclares_its_stage_whole() -> None:
@@ -115,7 +114,7 @@ def test_settings_of_one_stage_leave_the_other_alone() -> None:
     found = given_settings(
         config(timeout_ms=7), LIFECYCLE, {"manager": KEPT, "executor": KEPT}, "a-run"
     )
-    assert found == {"manager": replace(KEPT, limits=GivenLimits(timeout_ms=7)), "executor": KEPT}
+    assert found == {"manager": KEPT._replace(limits=GivenLimits(timeout_ms=7)), "executor": KEPT}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +205,7 @@ def test_settings_without_environment_come_back_from_the_checkpoint_as_they_were
 
 def test_a_record_holds_no_environment_value() -> None:
     """Only a keyed digest of each pair is kept: not the value, not a digest anybody can repeat."""
-    of = replace(KEPT, args=("-t", f"x{VALUE}y"), env={"A": VALUE}, secrets={"KEY0": VALUE})
+    of = KEPT._replace(args=("-t", f"x{VALUE}y"), env={"A": VALUE}, secrets={"KEY0": VALUE})
     kept = recorded(of, hider(VALUE))
     assert VALUE not in kept.model_dump_json()
     secret = SecretReference(stage="manager", key="KEY0")
@@ -256,7 +255,7 @@ def test_each_difference_is_told_in_one_line(
     change: dict[str, Any], shown: tuple[str, ...]
 ) -> None:
     """What differs is named with both sides; environment values are not shown."""
-    (found,) = changes(KEPT, replace(KEPT, **change))
+    (found,) = changes(KEPT, KEPT._replace(**change))
     line = found.sentence
     for words in shown:
         assert words in line
@@ -266,7 +265,7 @@ def test_each_difference_is_told_in_one_line(
 
 def test_all_differences_are_told() -> None:
     """Everything that differs is in one list, and nothing else."""
-    changed = replace(KEPT, command="/n", args=(), cwd="/n", env={}, expected_artifacts=())
+    changed = KEPT._replace(command="/n", args=(), cwd="/n", env={}, expected_artifacts=())
     found = changes(KEPT, changed)
     assert [change.field for change in found] == [
         *("command", "args", "cwd", "expected artifacts", "environment", "environment")
@@ -275,21 +274,21 @@ def test_all_differences_are_told() -> None:
 
 def test_how_long_a_stage_may_take_is_no_difference() -> None:
     """Equal settings do not differ, and neither do those that change nothing of the result."""
-    longer = replace(KEPT, limits=GivenLimits(timeout_ms=2000), allow_stale=False)
+    longer = KEPT._replace(limits=GivenLimits(timeout_ms=2000), allow_stale=False)
     assert changes(KEPT, KEPT) == []
     assert changes(KEPT, longer) == []
 
 
 def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() -> None:
     """Arguments are compared as they are, and shown as masked by what is known now."""
-    before = replace(KEPT, args=(VALUE, "x"))
-    assert changes(before, replace(KEPT, args=(VALUE, "x")), VALUE) == []
-    (found,) = changes(before, replace(KEPT, args=(VALUE, "y")), VALUE)
+    before = KEPT._replace(args=(VALUE, "x"))
+    assert changes(before, KEPT._replace(args=(VALUE, "x")), VALUE) == []
+    (found,) = changes(before, KEPT._replace(args=(VALUE, "y")), VALUE)
     assert VALUE not in found.sentence
 
 
 def test_what_looks_alike_where_it_is_shown_is_told_apart() -> None:
     """Two secrets in one place are a difference; which they are is not shown."""
-    one, other = (replace(KEPT, args=(f"--key={value}",)) for value in (VALUE, "another-0815"))
+    one, other = (KEPT._replace(args=(f"--key={value}",)) for value in (VALUE, "another-0815"))
     (found,) = changes(one, other, VALUE, "another-0815")
     assert (found.field, found.old, found.new) == (Compared.ARGS, None, None)

@@ -9,26 +9,26 @@ from pathlib import Path
 from tests.support.command import PASSING, environment, shell
 
 USES = """
-import fsm_orchestrator.__main__ as command
-command._leave_out_unused()
+from fsm_orchestrator.cli import spared
+spared.install()
 import sys
 import asyncio, importlib.metadata
 from importlib.metadata import entry_points
-assert type(sys.modules["asyncio"]).__name__ == "_Later"
+assert type(sys.modules["asyncio"]).__name__ == "StandIn"
 import structlog, pathlib, click
-assert type(sys.modules["inspect"]).__name__ == "_Later"
+assert type(sys.modules["inspect"]).__name__ == "StandIn"
 click.Option(["--one"], help="straight")
-assert type(sys.modules["inspect"]).__name__ == "_Later"
+assert type(sys.modules["inspect"]).__name__ == "StandIn"
 assert click.Option(["--one"], help="a\\n    b").help == "a\\nb"
 assert type(sys.modules["inspect"]).__name__ == "module"
 import urllib.parse, inspect
 assert pathlib.Path("/a b").as_uri() == "file:///a%20b"
-assert urllib.parse.quote("a b") == "a%20b" and inspect.isfunction(command.start)
+assert urllib.parse.quote("a b") == "a%20b" and inspect.isfunction(spared.install)
 import pydantic
-assert type(sys.modules["asyncio"]).__name__ == "_Later"
+assert type(sys.modules["asyncio"]).__name__ == "StandIn"
 class Model(pydantic.BaseModel):
     x: int
-assert type(sys.modules["importlib.metadata"]).__name__ == "_Later"
+assert type(sys.modules["importlib.metadata"]).__name__ == "StandIn"
 import asyncio.subprocess
 async def answer():
     await asyncio.sleep(0)
@@ -39,8 +39,8 @@ import asyncio
 print(asyncio.run(answer()), Model(x="1").x)
 """
 NAMED_TUPLES = """
-import fsm_orchestrator.__main__ as command
-command._leave_annotations_alone()
+from fsm_orchestrator.cli import named_tuples
+named_tuples.install()
 from typing import Generic, NamedTuple, TypeVar, get_type_hints
 import pickle
 class Point(NamedTuple):
@@ -58,7 +58,75 @@ T = TypeVar("T")
 class Pair(NamedTuple, Generic[T]):
     one: T
 assert Pair[int](1).one == 1
+class Nothing(NamedTuple):
+    pass
+class Many(NamedTuple):
+    a: int; b: int; c: int; d: int; e: int; f: int; g: int; h: int; i: int; j: int = 10
+assert Nothing() == () and Many(*range(9)).j == 10 and Many(*range(9))._fields[-1] == "j"
+import copy, inspect
+assert copy.copy(Point(1, 2)) == Point(1, 2) == Point._make([1, 2])
+assert Point(1)._asdict() == {"x": 1, "y": None}
+assert str(inspect.signature(Point)) == "(x: 'int', y: 'int | None' = None)"
+assert Point.__match_args__ == ("x", "y") and Point.__mro__ == (Point, tuple, object)
+assert Point.__qualname__ == "Point" and Point.__new__.__qualname__ == "Point.__new__"
+assert Point.x.__doc__ == "Alias for field number 0" and Nothing.__doc__ == "Nothing()"
+assert not hasattr(Point(1), "__dict__") and Point.__orig_bases__ == (NamedTuple,)
+class Named(NamedTuple):
+    x: int
+    def __repr__(self) -> str:
+        return "shown"
+    def __str__(self) -> str:
+        return f"as {self!r}"
+assert str(Named(1)) == "as shown"
+def refused(make, error):
+    try:
+        make()
+    except error as raised:
+        return str(raised)
+    raise AssertionError("accepted")
+assert "missing 1 required positional argument: 'x'" in refused(Point, TypeError)
+assert "unexpected keyword argument 'z'" in refused(lambda: Point(1, z=2), TypeError)
+assert "Expected 2 arguments, got 1" == refused(lambda: Point._make([1]), TypeError)
+assert "z" in refused(lambda: Point(1)._replace(z=2), (TypeError, ValueError))
+import typing
+def wrong(**fields):
+    meta, base = typing.NamedTupleMeta, typing._NamedTuple
+    annotations = {name: "int" for name in fields}
+    values = {name: value for name, value in fields.items() if value is not ...}
+    return lambda: meta(
+        "Wrong", (base,), {"__module__": "m", "__annotations__": annotations, **values}
+    )
+assert "cannot follow default" in refused(wrong(x=1, y=...), TypeError)
+assert "underscore" in refused(wrong(_x=...), ValueError)
+assert "_make" in refused(wrong(_make=1), (AttributeError, ValueError))
 print(Point.__module__)
+"""
+SPARED = """
+from fsm_orchestrator.cli import spared
+spared.install()
+import sys
+assert type(sys.modules["logging"]).__name__ == "StandIn"
+import transitions, structlog, click
+model = type("Model", (), {})()
+machine = transitions.Machine(model, states=["a", "b"], initial="a")
+model.to_b()
+loaded = {name for name, one in sys.modules.items() if type(one).__name__ == "StandIn"}
+assert {"gettext", "logging", "pickle", "six", "traceback", "uuid", "structlog.dev",
+        "structlog.processors", "structlog.stdlib", "structlog.tracebacks"} <= loaded, loaded
+structlog.get_logger().info("said by default", by="structlog")
+import logging, uuid, gettext, traceback, pickle, six, logging.handlers
+from structlog.stdlib import BoundLogger
+from structlog import dev
+assert issubclass(structlog.stdlib.BoundLogger, structlog.BoundLoggerBase) and BoundLogger
+assert type(logging.getLogger("one")).__name__ == "Logger" and machine
+assert logging.handlers.WatchedFileHandler and structlog.dev.ConsoleRenderer is dev.ConsoleRenderer
+assert str(click.UUID.convert("6ba7b810-9dad-11d1-80b4-00c04fd430c8", None, None)).startswith("6ba")
+assert gettext.gettext("Usage:") == "Usage:" and pickle.loads(pickle.dumps([1])) == [1]
+assert pickle.PicklingError.__module__ == "_pickle" and six.ensure_str(b"a") == "a"
+try:
+    raise ValueError("seen")
+except ValueError:
+    assert traceback.format_exc().endswith("ValueError: seen\\n")
 """
 SCREEN_LIBRARIES = ("rich", "better_exceptions", "colorama")
 PLUGIN = "import os; open(os.environ['SEEN'], 'a').write('loaded'); plugin = None\n"
@@ -145,3 +213,18 @@ def test_named_tuple_is_what_typing_makes_of_it() -> None:
         [sys.executable, "-c", NAMED_TUPLES], capture_output=True, text=True, check=False
     )
     assert (done.stderr, done.stdout) == ("", "__main__\n")
+
+
+def test_spared_module_is_there_as_ever_once_it_is_used() -> None:
+    """The libraries do all they do, and what was spared is loaded where anybody asks for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", SPARED],
+        env=environment(NO_COLOR="1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert "said by default" in done.stdout
+    assert "by=structlog" in done.stdout

@@ -13,7 +13,7 @@ import pytest
 from fsm_orchestrator import Interrupts, Report, RunConfig, StageGiven, resume, run
 from fsm_orchestrator.record.checkpoint_reader import load_saved
 from fsm_orchestrator.record.history_check import problem_of
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Gate, Outcome
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Gate, Outcome, StopReason
 from tests.support.command import events_of, orchestrate, statuses
 from tests.support.lifecycle_cases import edited
 
@@ -78,6 +78,7 @@ def test_run_ends_before_a_stage_of_another_queue_and_goes_on_there(tmp_path: Pa
     first = run(asked, task_queue="general")
     assert how(first) == HANDED_OVER
     assert first.next_task_queue == "gpu"
+    assert first.stop_reason is StopReason.HANDED_OVER
     assert not first.closure_ready
     assert statuses(json.loads(first.to_json())) == [("manager", "success")]
     last = first.transitions[-1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line, shown_path
-from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.cli.request import format_in_environment, request_from
 from fsm_orchestrator.cli.screen import Line, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.constants import SIGNAL_BASE
@@ -37,6 +37,7 @@ def worker_command(parameters: Mapping[str, Any]) -> int:
     from fsm_orchestrator.temporal.submitting import TASK_QUEUE
     from fsm_orchestrator.temporal.worker import WorkerOptions, serve
 
+    log_format = parameters["log_format"] or format_in_environment()
     key, health = parameters["state_key_file"], parameters["health_file"]
     if key is not None:
         from fsm_orchestrator.secrets.state_key import shared_key
@@ -51,7 +52,7 @@ def worker_command(parameters: Mapping[str, Any]) -> int:
         storage=tuple(absolute(one) for one in parameters["storage"]),
     )
     close_to_others()
-    return serve(options, writer(console.stderr(), is_json=parameters["log_format"] == "json"))
+    return serve(options, writer(console.stderr(), is_json=log_format == "json"))
 
 
 def submit_command(parameters: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     NonEmpty,
     Once,
     Section,
+    TaskQueueName,
     Whole,
     Word,
 )
@@ -111,7 +112,7 @@ _OF_A_RECORD: Final = frozenset(
 """The options of a run that are about a record that is there, or about the machine it is on."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _RETRIES: Final = Bounds(0, 1000, "a whole number of retries")
-_HEARTBEAT: Final = Bounds(1_000, 3_600_000, "a time of 1 s to 1 h")
+_HEARTBEAT: Final = MILLISECONDS._replace(least=1_000, most=3_600_000)
 
 
 def temporal_group(declared: Declared) -> click.Group:
@@ -149,7 +150,7 @@ def _worker() -> list[click.Parameter]:
         Once(
             section,
             "--task-queue",
-            type=NonEmpty("QUEUE"),
+            type=TaskQueueName(),
             help="The task queue to take runs from (default: fsm-orchestrator).",
         ),
         Once(
@@ -183,11 +184,12 @@ def _worker() -> list[click.Parameter]:
             type=FilePath("FILE"),
             help="Keep a file there that says how this worker is, as JSON; it is gone when it is.",
         ),
-        Section(
+        Once(
             "Output",
             "--log-format",
             type=Word(("text", "json")),
-            help="How its log on stderr is written: text (the default), or json.",
+            help="Format of its log on stderr: text (the default), or json, a line an event."
+            " FSM_ORCHESTRATOR_LOG_FORMAT sets it as well.",
         ),
         *_server_options(),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -116,6 +115,8 @@ def _show_all(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> N
 
 def _wrapped(names: Sequence[str], width: int) -> list[str]:
     """Return names in lines; none is broken at its dashes."""
+    import textwrap
+
     return textwrap.wrap("  ".join(names), width, break_on_hyphens=False)
 
 

@@ -1,0 +1,176 @@
+"""Spares the command's process what libraries load for nothing that is done here.
+
+In the place of each module that is not needed stands another, which loads it as soon as anything of
+it is used. What libraries take of it merely to begin is offered by the stand-in itself.
+
+This affects the command's own process only, not a program that imports the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import urllib  # noqa: F401 - the package of what is stood for
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+SCREEN: Final = ("rich", "better_exceptions", "colorama")
+"""What structlog takes for the screen where it is installed, and does without where it is not."""
+UNUSED: Final = ("platform", "traceback")
+"""What is named at a start, and used by what is rare."""
+
+
+def install() -> None:
+    """Put the stand-ins in place of what is not loaded yet."""
+    modules: dict[str, Any] = sys.modules
+    for name in (*SCREEN, "structlog.twisted"):
+        modules.setdefault(name, None)
+    for name in UNUSED:
+        _stand_in(name)
+    _stand_in_for_the_library()
+    _stand_in_for_others()
+
+
+def _stand_in_for_the_library() -> None:
+    """Stand for modules of the standard library of which little is used."""
+    # click only straightens help texts with it; most of ours are straight.
+    inspecting = _stand_in("inspect")
+    inspecting.offer(
+        cleandoc=lambda text: (
+            text
+            if text.isprintable() and text == text.strip()
+            else inspecting.load().cleandoc(text)
+        )
+    )
+    # pathlib can make URIs; nothing here does.
+    quoting = _stand_in("urllib.parse")
+    quoting.offer(quote_from_bytes=quoting.calling("quote_from_bytes"))
+    # logging asks for the current task (Python 3.12 and later).
+    coroutines = _stand_in("asyncio", is_package=True)
+    coroutines.offer(current_task=lambda: coroutines.in_use().current_task())
+    # pydantic asks for its plugins by this function, and finds none, whatever else is loaded: none
+    # that happens to be installed may watch or change what is kept.
+    metadata = _stand_in("importlib.metadata", is_package=True)
+    metadata.__dict__["__path__"] = []
+    metadata.__dict__["entry_points"] = lambda **given: (
+        () if given == {"group": "pydantic"} else metadata.load().entry_points(**given)
+    )
+    # click's messages are in English, and nobody's catalogue changes them.
+    _stand_in("gettext").offer(
+        gettext=lambda message: message,
+        ngettext=lambda one, more, number: one if number == 1 else more,
+    )
+    # click declares an option of this class.
+    identifiers = _stand_in("uuid")
+    identifiers.offer(
+        UUID=type("UUID", (), {"__new__": lambda _, *given: identifiers.load().UUID(*given)})
+    )
+    # structlog names what it raises where one of its loggers is pickled.
+    _stand_in("pickle").offer(PicklingError=type("PicklingError", (Exception,), {}))
+    # What transitions logs for its own debugging goes nowhere here.
+    _stand_in("logging", is_package=True).offer(
+        getLogger=lambda _name=None: _SILENT, NullHandler=lambda: None
+    )
+
+
+def _stand_in_for_others() -> None:
+    """Stand for modules of other packages."""
+    # transitions asks whether something is a string as Python 2 and 3 do.
+    _stand_in("six").offer(string_types=(str,))
+    for name in ("stdlib", "threadlocal", "tracebacks"):
+        _stand_in(f"structlog.{name}")
+    # Where nobody says otherwise, structlog writes to the screen by these; we always say otherwise.
+    screen, processors = _stand_in("structlog.dev"), _stand_in("structlog.processors")
+    screen.offer(
+        _has_colors=True,
+        ConsoleRenderer=screen.making("ConsoleRenderer"),
+        set_exc_info=screen.calling("set_exc_info"),
+    )
+    processors.offer(
+        StackInfoRenderer=processors.making("StackInfoRenderer"),
+        TimeStamper=processors.making("TimeStamper"),
+        add_log_level=processors.calling("add_log_level"),
+    )
+
+
+class _Silent:
+    """A logger that nobody listens to."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return self._ignore
+
+    def _ignore(self, *_given: Any, **_named: Any) -> None:
+        pass
+
+
+_SILENT: Final = _Silent()
+
+
+class StandIn(ModuleType):
+    """Stands for a module until something of it is used.
+
+    Not importlib.util.LazyLoader: in Python 3.11 a second import is a use already.
+    """
+
+    def __init__(self, name: str, *, is_package: bool) -> None:
+        super().__init__(name)
+        self.__dict__["_is_package"] = is_package
+        self.__dict__["_offered"] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the module itself has by that name."""
+        if name == "__path__" and not self._is_package:  # `from NAME import …` asks for it
+            raise AttributeError(name)
+        return getattr(self.load(), name)
+
+    def offer(self, **offered: Any) -> None:
+        """Offer something until the module is loaded."""
+        self.__dict__.update(offered, _offered=(*self._offered, *offered))
+
+    def making(self, name: str) -> Callable[..., Callable[..., Any]]:
+        """Return what takes the place of a class whose instances are called."""
+
+        def make(*args: Any, **named: Any) -> Callable[..., Any]:
+            def call(*given: Any) -> Any:
+                return getattr(self.load(), name)(*args, **named)(*given)
+
+            return call
+
+        return make
+
+    def calling(self, name: str) -> Callable[..., Any]:
+        """Return what takes the place of a function."""
+
+        def call(*args: Any, **named: Any) -> Any:
+            return getattr(self.load(), name)(*args, **named)
+
+        return call
+
+    def in_use(self) -> Any:
+        """Return the module itself if it has been loaded.
+
+        Raises:
+            RuntimeError: it has not, as asyncio raises it where no loop runs.
+        """
+        if sys.modules.get(self.__name__) is self:
+            raise RuntimeError("no running event loop")
+        return self.load()
+
+    def load(self) -> Any:
+        """Import the module itself, and put it in its own place."""
+        for name in self._offered:
+            self.__dict__.pop(name, None)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return importlib.import_module(self.__name__)
+
+
+def _stand_in(name: str, *, is_package: bool = False) -> StandIn:
+    """Put a stand-in in the place of a module, unless that is loaded already."""
+    stand_in = StandIn(name, is_package=is_package)
+    if sys.modules.setdefault(name, stand_in) is stand_in and "." in name:
+        package, _, last = name.rpartition(".")
+        if package in sys.modules:
+            setattr(sys.modules[package], last, stand_in)  # where `import NAME` looks for it
+    return stand_in
