@@ -48,7 +48,7 @@ class Ending:
         """Ask it to end."""
         if reason not in self._asked:
             self._asked.add(reason)
-            self._interrupts.deliver(signal.SIGTERM)
+            self._interrupts.deliver(signal.SIGTERM, reason)
 
 
 class Beating:
