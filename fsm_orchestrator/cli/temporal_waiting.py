@@ -59,7 +59,9 @@ async def waited(
 
 def _has_ended(run: Listed) -> bool:
     """Return whether the run does not go on by itself, and is not to be given anything."""
-    return run.course is not Course.WORKING and run.standing is not Standing.WAITING
+    goes_on = run.course in {Course.WORKING, Course.RETRYING}
+    is_open = run.course is Course.WAITING and run.standing is Standing.WAITING
+    return not (goes_on or is_open)
 
 
 def _code(run: Listed | None) -> int:

@@ -24,6 +24,8 @@ class Course(StrEnum):
     """It has ordered an invocation: at work, or waiting for a worker."""
     WAITING = "waiting"
     """It waits for people."""
+    RETRYING = "retrying"
+    """It waits until a retry is due."""
     ENDED = "ended"
     CANCELLED = "cancelled"
     TERMINATED = "terminated"
@@ -105,7 +107,9 @@ def _course(one: WorkflowExecution, stand: Stand) -> Course:
 
     match one.status:
         case None | Status.RUNNING | Status.CONTINUED_AS_NEW:
-            return Course.WORKING if stand.is_at_work else Course.WAITING
+            if stand.is_at_work:
+                return Course.WORKING
+            return Course.RETRYING if stand.is_retried else Course.WAITING
         case Status.COMPLETED:
             return Course.ENDED
         case Status.CANCELED:

@@ -93,7 +93,7 @@ def result_of(report: Report, order: Invocation, epoch: Epoch) -> InvocationResu
         exit_code=int(ExitCode.INTERNAL if report.exit_code is None else report.exit_code),
         state=report.current_state,
         closure_ready=report.closure_ready,
-        stop_reason=report.stop_reason,
+        stop_reason=None if report.stop_reason is None else report.stop_reason.value,
         waiting_gates=tuple(one.gate for one in report.waiting_for),
         gates={rule.name: list(rule.values) for rule in report.gates.values()},
         reason="; ".join((*report.blocked_reason_codes, *causes[-1:])),

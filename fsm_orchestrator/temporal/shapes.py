@@ -163,6 +163,7 @@ class Stand:
         task_queue: the queue on which it is, or the next one would be.
         result: how the last one ended, where one has.
         problem: why the last one could not be made, where it could not.
+        is_retried: whether another one follows by itself, after a while.
         since: when that was, in UTC; when the run was submitted before.
     """
 
@@ -173,5 +174,6 @@ class Stand:
     is_at_work: bool = True
     result: InvocationResult | None = None
     problem: Problem | None = None
+    is_retried: bool = False
     since: str = ""
     schema_version: int = SHAPES_VERSION

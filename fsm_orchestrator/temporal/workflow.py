@@ -67,6 +67,7 @@ class GovernedRun:
         self._result = carried.result if carried else None
         self._problem: Problem | None = None
         self._is_at_work = True
+        self._is_retried = False
         self._since = ""
         self._is_asked_to_go_on = False
         self._is_asked_to_end = False
@@ -111,7 +112,7 @@ class GovernedRun:
         gates, self._gates = self._gates, {}
         self._is_asked_to_go_on = False
         is_first_word = self._result is None and self._problem is None
-        self._is_at_work = True
+        self._is_at_work, self._is_retried = True, False
         if not is_first_word:
             self._show()
         spec = self._spec
@@ -158,6 +159,7 @@ class GovernedRun:
             self._gone_on = 0
         if follows is Next.WAIT and self._is_asked_to_go_on:
             follows = Next.GO_ON
+        self._is_retried = follows is Next.RETRY
         if follows is not Next.GO_ON:
             self._show()
         return follows
@@ -292,6 +294,7 @@ class GovernedRun:
             is_at_work=self._is_at_work,
             result=self._result,
             problem=self._problem,
+            is_retried=self._is_retried,
             since=self._since,
         )
 

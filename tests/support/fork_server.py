@@ -141,7 +141,9 @@ def know_places() -> None:
 
     inside = unchanged._places_of
     known = {id(module): (inside(module), module) for module in sys.modules.values()}
-    unchanged._places_of = lambda one: known[id(one)][0] if id(one) in known else inside(one)
+    unchanged._places_of = lambda module: (
+        known[id(module)][0] if id(module) in known else inside(module)
+    )
     look = isolation._strays_in
     modules = [(name, getattr(one, "__spec__", None)) for name, one in sys.modules.items()]
     places = {
