@@ -39,10 +39,11 @@ def _make_lean() -> None:
     import gc  # noqa: PLC0415 - see _isolate
 
     gc.set_threshold(COLLECT_AFTER)
-    from fsm_orchestrator.cli import named_tuples, spared  # noqa: PLC0415 - see _isolate
+    from fsm_orchestrator.cli import enumerations, named_tuples, spared  # noqa: PLC0415 - see _isolate
 
     spared.install()
     named_tuples.install()
+    enumerations.install()
 
 
 def _isolate() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.engine.invocation import run_invocation
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -194,7 +195,7 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
     file = Path(path)
     if os.path.isdir(file):
-        return read_report(file / REPORT_FILE)
+        return read_report(record_of(file) / REPORT_FILE)
     return read_report(file, is_link_good=True)
 
 

@@ -2,7 +2,8 @@
 
     OrchestratorError
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
-    │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
+    │  ├─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
+    │  └─ LeaseError         exit 2    there can be no such lease, or none for this run
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
     │  └─ TamperedError      exit 1    the record is not the one that was left: file, change
     ├─ ReportError           exit 1    a report cannot be read: file, reason
@@ -49,6 +50,10 @@ class UsageError(OrchestratorError):
 
 class LifecycleError(UsageError):
     """A lifecycle file is wrong."""
+
+
+class LeaseError(UsageError):
+    """There can be no such lease here, or none for this run: nothing was started."""
 
 
 class CheckpointError(OrchestratorError):

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.cli.parser.names import gate_named
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.disk.where import current_directory, record_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.option_kinds import Kind
 from fsm_orchestrator.model.stage_options import setting_named
@@ -69,6 +69,19 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
         log_level=LogLevel(log_level or LogLevel.INFO),
         is_quiet=is_quiet,
     )
+
+
+def looked_at(config: RunConfig) -> RunConfig:
+    """Return a request as it is looked at: of a run that an engine has, in its latest epoch.
+
+    Raises:
+        UsageError: an engine has the run, and a new one is asked for.
+    """
+    if record_of(config.output_path) == config.output_path:
+        return config
+    from fsm_orchestrator.preparation.in_epoch import in_latest_epoch
+
+    return in_latest_epoch(config)
 
 
 def format_in_environment() -> str | None:

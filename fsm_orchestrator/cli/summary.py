@@ -19,6 +19,7 @@ from fsm_orchestrator.cli.stage_lines import (
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, lead_cells, paint, symbol
 from fsm_orchestrator.constants import GATES_NAMED_MAX, REPORT_FILE
 from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
@@ -311,7 +312,8 @@ def _report_path(output_path: Path, shape: Shape) -> str:
     whole = copyable(str(output_path / REPORT_FILE))
     if cells(whole) + LABEL_CELLS + 4 <= shape.width:
         return whole
-    near = os.path.normpath(os.path.join(shape.typed, REPORT_FILE))
+    below = os.path.relpath(output_path / REPORT_FILE, run_of(output_path))
+    near = os.path.normpath(os.path.join(shape.typed, below))
     return copyable(near if os.path.isabs(near) else os.path.join(os.curdir, near))
 
 

@@ -333,14 +333,9 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}
 
     @property
-    def run_path(self) -> Path:
+    def output_path(self) -> Path:
         """OUT, made absolute; links are kept as they are."""
         return Path(self.absolute(self.output_directory))
-
-    @property
-    def output_path(self) -> Path:
-        """Where the record lies: OUT, unless an engine holds the run (held_config.py)."""
-        return self.run_path
 
     def absolute(self, path: str) -> str:
         """Make a path of this invocation absolute, against the operator's directory.

@@ -69,6 +69,15 @@ def epochs_of(run_directory: Path) -> list[str]:
     return sorted(name for name in names if _NAME.fullmatch(name))
 
 
+def next_invocation(run_directory: str | os.PathLike[str]) -> int:
+    """Return the number of a run's next invocation: one more than its latest epoch has, or 1.
+
+    For whoever asks an engine for an invocation, and hands it the number to be claimed with.
+    """
+    names = epochs_of(Path(run_directory))
+    return int(names[-1].partition(".")[0]) + 1 if names else 1
+
+
 def drafts_of(run_directory: Path) -> list[str]:
     """Return the names of the epochs of a run that are being made, or were not made to the end."""
     try:

@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from fsm_orchestrator.constants import EPOCHS_DIRECTORY
+from fsm_orchestrator.constants import EPOCH_VARIABLE, EPOCHS_DIRECTORY
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
 
@@ -81,3 +81,10 @@ def run_of(record_directory: Path) -> Path:
     if above.name != EPOCHS_DIRECTORY or not name.replace(".", "", 1).isdecimal():
         return record_directory
     return above.parent
+
+
+def place_variables(record_directory: Path) -> dict[str, str]:
+    """Return the variables that tell a process where its run is, and in which epoch."""
+    run = run_of(record_directory)
+    told = {"ORCHESTRATOR_OUTPUT_DIR": str(run)}
+    return told if run == record_directory else {**told, EPOCH_VARIABLE: record_directory.name}

@@ -113,7 +113,10 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
+            code, lease = self._runner.code, self._runner.lease
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=code, lease=lease)
+            if lease is not None:
+                interrupts.hold(lease)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
 

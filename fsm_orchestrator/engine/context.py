@@ -114,9 +114,8 @@ class RunContext:
             from fsm_orchestrator.engine import lost_events  # noqa: PLC0415 - only for a resume
 
             lost_events.log_gap(self, self._event_file)
-        about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
-        if draft.invocation.epoch is not None:
-            about["epoch"] = draft.invocation.epoch
+        known = {"subject": draft.subject, "epoch": draft.invocation.epoch}
+        about: dict[str, Any] = {key: one for key, one in known.items() if one is not None}
         self.log.emit(
             EventName.RUN_STARTED,
             execution_mode=draft.invocation.execution_mode.value,
@@ -333,7 +332,7 @@ class RunContext:
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
-            **ended.said_of_end,
+            **ended.told_at_end,
             **awaited,
         )
 

@@ -69,6 +69,7 @@ class Driver:
             caller.task_queue,
         )
         hands = Hands(runner, interrupts)
+        self._fence = caller.fence
         self._runner, self._on_words = runner, caller.on_words
         self._settled = SettledStages(self._context)
         self._stages = EnterStage(
@@ -246,6 +247,8 @@ class Driver:
             OperationError: a log is not what it was.
         """
         self._context.log_seals.confirm()
+        if self._fence is not None:
+            self._fence.confirm(self._interrupts)
         signum = self._interrupts.first
         if signum is None:
             return

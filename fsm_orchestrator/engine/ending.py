@@ -12,7 +12,7 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.endings import stop_reason_of
+from fsm_orchestrator.model.endings import AskedFor, stop_reason_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
@@ -126,18 +126,12 @@ class RunEnd:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
         if outcome is Outcome.DONE and self._kept is not None:
             self._note_wrong_artifacts(self._kept)
-        if self._is_handed_over(trigger):
-            by = {"stop_reason": StopReason.HANDED_OVER, "next_task_queue": self.next_task_queue}
-            return {**self._context.ending(ExitCode.BUSY), **by}
         request = self._decisive(outcome, trigger)
         if request is None:
             return self._context.ending(self._exit_code(outcome))
-        ended = self._context.ending(_code_of(request))
-        return {**ended, "stop_reason": stop_reason_of(request)}
-
-    def _is_handed_over(self, trigger: Trigger) -> bool:
-        is_aborted = trigger is Trigger.RUN_ABORTED and not self._recorder.is_degraded
-        return is_aborted and self.next_task_queue is not None
+        ended = {**self._context.ending(_code_of(request)), "stop_reason": stop_reason_of(request)}
+        is_over = stop_reason_of(request) is not StopReason.HANDED_OVER
+        return ended if is_over else {**ended, "next_task_queue": self.next_task_queue}
 
     def code_by(self, request: int) -> ExitCode:
         """Record that a request decides how the invocation ends; return its exit code."""
@@ -146,11 +140,17 @@ class RunEnd:
 
     @property
     def goes_on_elsewhere(self) -> bool:
-        """Whether the run ends because it is for another invocation to go on with."""
-        if self.next_task_queue is not None:
-            return True
-        request = self._interrupts.ever_first
+        """Whether another invocation goes on with the run, which has not ended."""
+        request = self._request
         return request is not None and stop_reason_of(request).goes_on_elsewhere
+
+    @property
+    def _request(self) -> int | None:
+        """What the run was asked first, or that it is handed over, which came before that."""
+        asked = self._interrupts.ever_first
+        if self.next_task_queue is None or (asked is not None and stop_reason_of(asked).is_lost):
+            return asked
+        return AskedFor(signal.SIGTERM, StopReason.HANDED_OVER)
 
     def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
         refusal = closure.refused_execution(
@@ -165,7 +165,7 @@ class RunEnd:
         if not is_aborted or self._recorder.is_degraded:
             return None
         is_by_keyboard = self._is_by_keyboard and not self.goes_on_elsewhere
-        return signal.SIGINT if is_by_keyboard else self._interrupts.ever_first
+        return signal.SIGINT if is_by_keyboard else self._request
 
     def _exit_code(self, outcome: Outcome) -> ExitCode:
         match outcome:

@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.left_file import LeftFile
 
 
+Leftovers: TypeAlias = tuple[dict[str, tuple[int, ...]], OperationError | None]
+"""The pids of what was left alive and has been ended, by attempt; and why that failed."""
+
+
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     """Run one invocation to its end, and return its report.
 
@@ -69,8 +73,12 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     config = _placed(config, caller.epoch)
     output = config.output_path
-    lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     with contextlib.ExitStack() as after:
+        if caller.lease is not None or caller.epoch is not None:
+            from fsm_orchestrator.engine.held import held  # noqa: PLC0415 - under an engine alone
+
+            caller = after.enter_context(held(caller))
+        lock = OutputLock.acquire(output) if os.path.isdir(output) else None
         try:
             try:
                 preparation = _prepare(config, caller)
@@ -160,14 +168,35 @@ def _claim(output: Path) -> OutputLock:
     return lock
 
 
-def _drive(
-    preparation: Preparation,
-    lock: OutputLock,
-    caller: Surroundings,
-) -> Report:
+def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
+    is_recorded = False
+    try:
+        if preparation.may_spawn:
+            runner.warm_up()  # it comes up while the rest is made ready
+        preparation, caller, leftovers = _made_ready(preparation, lock, caller)
+        report, is_recorded = _execute(preparation, lock, runner, caller, leftovers)
+    finally:
+        runner.close(is_recorded=is_recorded)
+        if caller.hearing is not None:
+            caller.hearing.close()
+    return report
+
+
+def _made_ready(
+    preparation: Preparation, lock: OutputLock, caller: Surroundings
+) -> tuple[Preparation, Surroundings, Leftovers]:
+    """Have the directory hold this run and no other; say what was left alive of it."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
-    ended, failure = _end_leftovers(preparation, lock)
+    ended: dict[str, tuple[int, ...]] = {}
+    failure: OperationError | None = None
+    if preparation.leftovers and not preparation.is_copy:
+        from fsm_orchestrator.engine.left_alive import end_left_alive  # noqa: PLC0415 - rare
+
+        ended, failure = end_left_alive(preparation, lock)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         lifecycle = preparation.checkpoint.lifecycle
@@ -200,17 +229,7 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
-    is_recorded = False
-    try:
-        if preparation.may_spawn:
-            runner.warm_up()
-        report, is_recorded = _execute(preparation, lock, runner, caller, (ended, failure))
-    finally:
-        runner.close(is_recorded=is_recorded)
-        if caller.hearing is not None:
-            caller.hearing.close()
-    return report
+    return preparation, caller, (ended, failure)
 
 
 def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
@@ -262,7 +281,7 @@ def _execute(
     lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
-    leftovers: tuple[dict[str, tuple[int, ...]], OperationError | None],
+    leftovers: Leftovers,
 ) -> tuple[Report, bool]:
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
@@ -277,7 +296,7 @@ def _execute(
     chain = Chain(genesis(known.run_id_in(1), known.lifecycle.relation_sha256), key)
     last = known.last_event_seq, known.last_event_sha256
     events = EventFile(lock, chain, known.events, *last)
-    leaving = Leaving(None if key is None else _left_file(preparation, events), events)
+    leaving = Leaving(None if key is None else _left_file(preparation, events, lock, key), events)
     with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, lock, caller, runner, log, event_file, leaving)
@@ -303,7 +322,9 @@ def _key(config: RunConfig) -> RecordKey | None:
     return shared_key(Path(config.absolute(config.state_key_file)))
 
 
-def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
+def _left_file(
+    preparation: Preparation, events: EventFile, home: OutputLock, key: RecordKey
+) -> LeftFile:
     """Return where it is noted what is left in the directory, as it is now."""
     from fsm_orchestrator.record.left_file import Left, LeftFile  # noqa: PLC0415
 
@@ -320,36 +341,11 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
         checkpoint=preparation.found_sha256 or "",
         private="" if private is None else sha256_of(private),
     )
-    return LeftFile(output, now)
+    if preparation.config.state_key_file is None or run_of(output) == output:
+        return LeftFile(output, now)
+    from fsm_orchestrator.record.left_beside import LeftBeside  # noqa: PLC0415 - under an engine alone
 
-
-def _end_leftovers(
-    preparation: Preparation, lock: OutputLock
-) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
-    if not preparation.leftovers or preparation.is_copy:
-        return ended, None
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
-
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure
+    return LeftFile(output, now, LeftBeside(home, key))
 
 
 def _record_refusal(

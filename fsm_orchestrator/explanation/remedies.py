@@ -55,6 +55,9 @@ _KILLED: Final = (
     " less; else find out who sends SIGKILL"
 )
 _START_REMEDIES: Final = {
+    SpawnFailure.NOT_LEASED: (
+        "let the worker run where a process can keep its stages together: Linux, with /proc"
+    ),
     SpawnFailure.WINDOWS_LINE_ENDS: (
         "remove the carriage returns from the script: sed -i 's/\\r$//' and its path"
     ),

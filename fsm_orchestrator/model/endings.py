@@ -61,6 +61,7 @@ class SpawnFailure(StrEnum):
     NOT_CONFINED = "cannot be confined"
     NOT_PROTECTED = "cannot be protected"
     NO_CONTRACT = "cannot be held to its contract"
+    NOT_LEASED = "not leased"
     REFUSED_BY_SYSTEM = "refused by the system"
 
 

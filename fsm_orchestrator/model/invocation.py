@@ -247,15 +247,13 @@ class InvocationRecord(StrictModel):
         return self.origin is None
 
     @property
-    def said_of_end(self) -> dict[str, str | int]:
-        """What its end says beside outcome, code and time; without what there is not."""
-        said = {
-            "next_task_queue": self.next_task_queue,
-            "worked_ms": None if self.used is None else self.used.worked_ms,
-            "containment": None if self.containment is None else self.containment.value,
-            "stop_reason": None if self.stop_reason is None else self.stop_reason.value,
+    def told_at_end(self) -> dict[str, str | int | None]:
+        """What the event of its end says beside what it always does: nothing that is not known."""
+        words = "containment", "stop_reason", "next_task_queue"
+        told: dict[str, str | int | None] = {
+            one: str(known) for one in words if (known := getattr(self, one)) is not None
         }
-        return {key: value for key, value in said.items() if value is not None}
+        return told if self.used is None else {"worked_ms": self.used.worked_ms, **told}
 
     @property
     def last_number(self) -> int:

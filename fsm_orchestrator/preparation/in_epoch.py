@@ -9,7 +9,7 @@ from fsm_orchestrator.config.held_config import held
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EPOCHS_DIRECTORY, PRODUCT, REPORT_FILE
 from fsm_orchestrator.disk.epochs import Epoch, epochs_of
-from fsm_orchestrator.disk.where import run_of
+from fsm_orchestrator.disk.where import record_of, run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.text.hidden import copyable
@@ -22,7 +22,7 @@ def in_epoch(config: RunConfig, epoch: Epoch) -> RunConfig:
         UsageError: the epoch is another run's, or a new run is asked for where one has begun.
         FencedError: a later epoch holds the run.
     """
-    run = config.run_path
+    run = config.output_path
     if not _is_same(run, epoch.run_directory):
         raise UsageError(
             f"the epoch is of {copyable(epoch.run_directory)}, and the run of {copyable(run)}",
@@ -39,6 +39,17 @@ def in_epoch(config: RunConfig, epoch: Epoch) -> RunConfig:
             remedy="resume it, or name another directory",
         )
     return held(config, record)
+
+
+def in_latest_epoch(config: RunConfig) -> RunConfig:
+    """Return a request that is only looked at, in the run's latest epoch.
+
+    Raises:
+        UsageError: it is one for a new run, which would be refused.
+    """
+    if not config.resume:
+        refuse_held(config)
+    return held(config, record_of(config.output_path))
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -69,7 +80,7 @@ def refuse_artifacts(preparation: Preparation) -> None:
     Raises:
         UsageError: there are some.
     """
-    run = preparation.config.run_path
+    run = run_of(preparation.config.output_path)
     epochs = os.path.realpath(run / EPOCHS_DIRECTORY)
     for stage, settings in preparation.settings.items():
         for path in settings.artifact_paths:

@@ -23,6 +23,7 @@ from fsm_orchestrator.config.stage_settings import (
     given_settings,
 )
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -209,7 +210,9 @@ class _Said(NamedTuple):
 def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     read = load(Path(file.path), file.path)
     # OUT is typed from where this command is, not from where the file was given.
-    asked = RunConfig(output_directory=str(run.config.output_path), directory=file.directory)
+    asked = RunConfig(
+        output_directory=str(run_of(run.config.output_path)), directory=file.directory
+    )
     content = read.content
     config = with_file(asked, content, file.path, read.sha256)
     config = with_known_gates(config, run.checkpoint.lifecycle)

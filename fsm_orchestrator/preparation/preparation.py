@@ -231,20 +231,29 @@ def private_of(
     settings: Mapping[str, StageSettings],
     kept: PrivateFile | None,
     run_id: str,
-    *,
-    keep_secrets: bool,
+    config: RunConfig,
 ) -> PrivateFile:
     """Return what the private file must hold; a kept comparison key stays.
 
     Secrets that were kept once are kept until the run is done.
     """
-    keeps = keep_secrets or (kept is not None and kept.keeps_secrets)
+    keeps = config.keep_secrets or (kept is not None and kept.keeps_secrets)
     return PrivateFile(
         run_id=run_id,
-        digest_key=os.urandom(32).hex() if kept is None else kept.digest_key,
+        digest_key=_digest_key(config, run_id) if kept is None else kept.digest_key,
         keeps_secrets=keeps,
         stages=secrets_of(settings, with_secrets=keeps),
     )
+
+
+def _digest_key(config: RunConfig, run_id: str) -> str:
+    """Return a new key for comparing values: whoever shares the record's key has the same one."""
+    if config.state_key_file is None:
+        return os.urandom(32).hex()
+    from fsm_orchestrator.secrets.state_key import shared_key  # noqa: PLC0415 - rare
+
+    key = shared_key(Path(config.absolute(config.state_key_file)))
+    return key.derived(f"digests of values of {run_id}")
 
 
 def recorded(

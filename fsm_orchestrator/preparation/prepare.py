@@ -159,7 +159,7 @@ def prepare_run(
     values = secret_values(settings)
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
     masker = _masker_of(config, declared, settings, origins)
-    private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
+    private = private_of(settings, None, run_id, config)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings, declared))
     checkpoint = Checkpoint(

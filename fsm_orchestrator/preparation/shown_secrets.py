@@ -10,6 +10,7 @@ from fsm_orchestrator.config.hidden_text import SecretValues
 from fsm_orchestrator.config.origins import InputKind, Origins
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.secrets.masking import Masker
@@ -64,7 +65,7 @@ def _of_request(config: RunConfig, origins: Origins) -> Iterator[_Name]:
         yield _Name("the run id", config.run_id, "give another --run-id, or none")
     yield _Name(
         "the path of the output directory",
-        str(config.output_path),
+        str(run_of(config.output_path)),
         "name another output directory; where a run is in it already, move it there first",
     )
     # The lock file names it, and `stop` decides by that: it cannot be masked.

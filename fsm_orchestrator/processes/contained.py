@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from fsm_orchestrator.model.endings import Exited, Lost, ProcessEnd, Signaled
-from fsm_orchestrator.model.execution import LeakedProcess, Resources
+from fsm_orchestrator.model.endings import Exited, Lost, Signaled
+from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.processes.output_watch import Progress
 from fsm_orchestrator.processes.table import ProcessKey
 
@@ -32,33 +32,6 @@ class Collected(NamedTuple):
     resources: Resources | None
     killed: int = 0
     survivors: tuple[int, ...] = ()
-
-
-class ProcessReport(NamedTuple):
-    """The end of a process: how, what it used, what it left behind (already ended).
-
-    Attributes:
-        leaked: what was alive when it had exited by itself, at most 100 of them.
-        leaked_count: how many those were.
-        survivors: pids of processes that could not be ended.
-        kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
-        unfinished: the files that what it left could still write to when it was ended, each by
-            device and inode.
-        was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
-        cage: what held of its cage; None where it was in none.
-        is_in_cgroup: whether the kernel counted its memory.
-    """
-
-    end: ProcessEnd
-    resources: Resources | None = None
-    leaked: tuple[LeakedProcess, ...] = ()
-    leaked_count: int = 0
-    survivors: tuple[int, ...] = ()
-    kept_bytes: tuple[int, int] = (0, 0)
-    unfinished: frozenset[tuple[int, int]] = frozenset()
-    was_unheard: bool = False
-    cage: CageHeld | None = None
-    is_in_cgroup: bool = False
 
 
 class Contained(Protocol):

@@ -54,12 +54,14 @@ class HeldCode(OwnCode):
         self._is_held = False
         self._guard = allocate_lock()
 
-    def hold(self) -> None:
+    def hold(self) -> bool:
         """Have this process load modules as they are now, once for all of its runs."""
         with self._guard:  # stages may be started side by side: the others wait
-            if not self._is_held:
+            was_held = self._is_held
+            if not was_held:
                 hold_code()
                 self._is_held = True
+            return was_held
 
     def confirm(self) -> None:
         """Make sure that a keeper that is started now is what one was then.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import Final, Self
 
 from fsm_orchestrator.model.endings import AskedFor, stop_reason_of
+from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.vocabulary import StopReason
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -43,6 +45,8 @@ class Interrupts:
         os.set_blocking(self._writer, False)
         self._received: dict[object, int] = {}
         self._lost: int | None = None
+        self._lease: int | None = None
+        self._both: select.epoll | None = None
         self._runs: tuple[Interrupts, ...] = ()
         self._guard = threading.Lock()
         self._looks: tuple[Callable[[], Sequence[int]], ...] = ()
@@ -72,6 +76,8 @@ class Interrupts:
         """
         if self._look_at <= time.monotonic():
             self._look_now()
+        if self._lease is not None:
+            self._look_at_lease(self._lease)
         if self._lost is not None:
             return self._lost
         if len(self._received) <= self._answered:
@@ -92,6 +98,8 @@ class Interrupts:
         """The number of requests so far."""
         if self._look_at <= time.monotonic():
             self._look_now()
+        if self._lease is not None:
+            self._look_at_lease(self._lease)
         return len(self._received)
 
     def running_seconds(self) -> float:
@@ -100,7 +108,7 @@ class Interrupts:
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when a request has come since the last `drain`."""
-        return self._reader
+        return self._reader if self._both is None else self._both.fileno()
 
     @property
     def is_news(self) -> bool:
@@ -186,6 +194,32 @@ class Interrupts:
         for signum in asked:
             self.take(object(), signum if isinstance(signum, AskedFor) else AskedFor(signum))
 
+    # -- a lease ----------------------------------------------------------------------------
+
+    def hold(self, lease: int) -> None:
+        """Count it as a request to end when the timer of a lease has run out: the run is lost.
+
+        The timer wakes whoever waits for the descriptor, which is another one from now on.
+        """
+        self._both = both = select.epoll()
+        for descriptor in (self._reader, lease):
+            both.register(descriptor, select.EPOLLIN)
+        self._lease = lease
+
+    def let_go(self) -> None:
+        """Look at the lease no more."""
+        both, self._both, self._lease = self._both, None, None
+        if both is not None:
+            both.close()
+
+    def _look_at_lease(self, lease: int) -> None:
+        if readable([lease], -math.inf):
+            self._lease = None
+            if self._both is not None:
+                with contextlib.suppress(OSError):  # another thread has
+                    self._both.unregister(lease)
+            self.take(self._both, AskedFor(signal.SIGTERM, StopReason.LEASE_LOST))
+
     def stop_here(self) -> None:
         """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
 
@@ -211,6 +245,7 @@ class Interrupts:
 
     def close(self) -> None:
         """Close the descriptors, once nothing waits for them."""
+        self.let_go()
         reader, self._reader = self._reader, -1
         writer, self._writer = self._writer, -1
         for descriptor in (reader, writer):

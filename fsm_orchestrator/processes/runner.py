@@ -21,6 +21,7 @@ from fsm_orchestrator.model.endings import (
     OutputExceeded,
     ProcessEnd,
     Signaled,
+    SpawnFailure,
     TimedOut,
     WentQuiet,
     stop_reason_of,
@@ -28,7 +29,7 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.processes.contained import Collected, Contained, ProcessReport
+from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
@@ -39,6 +40,7 @@ from fsm_orchestrator.processes.observing import (
     Observer,
     OutputReader,
     OwnCode,
+    ProcessReport,
     Reading,
 )
 from fsm_orchestrator.processes.output_watch import OutputWatch, beyond_file_limit
@@ -74,12 +76,14 @@ class ProcessRunner:
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
         code: OwnCode = ANOTHERS,
+        lease: int | None = None,
     ) -> None:
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
         self.code = code
+        self.lease = lease
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
         """Returns limits with no more time than is left."""
@@ -98,10 +102,11 @@ class ProcessRunner:
         """Return the keeper, up and able; None where none can be had, see `unable`."""
         self.warm_up()
         is_new = self._keeper is not None and not self._keeper.is_up
+        was_held = is_new and self.code.hold()  # while it comes up
         if self._keeper is not None and (unable := self._keeper.unable()):
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
-        if is_new:
+        if was_held:
             self.code.confirm()  # it may have been changed while it was read
         return self._keeper
 
@@ -164,7 +169,8 @@ class ProcessRunner:
             raise
         if isinstance(child, NotSpawned):
             self._is_idle = True
-            return ProcessReport(child)
+            asked = self._asked()
+            return ProcessReport(asked if _is_lost(asked) else child)
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress, limits, began)
@@ -241,7 +247,10 @@ class ProcessRunner:
         keeper = self.keeper()
         self.code.hold()
         if keeper is not None:
+            keeper.lend(self.lease)
             return spawn_kept(command, limits, keeper)
+        if self.lease is not None:
+            return NotSpawned(SpawnFailure.NOT_LEASED, f"nothing keeps it in time: {self._unable}")
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
         return spawn_group(command, limits)

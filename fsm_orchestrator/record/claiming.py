@@ -40,7 +40,8 @@ from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import FencedError, OperationError, UsageError
 from fsm_orchestrator.processes.table import boot
-from fsm_orchestrator.record import left_file
+from fsm_orchestrator.record import left_beside, left_file
+from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.output_files import attempt_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
@@ -140,6 +141,7 @@ def _claim(epoch: Epoch) -> None:
         if before is not None:
             with contextlib.suppress(OSError):  # else the record proves itself
                 left_file.hand_on(before, epoch.directory, os.fstat(made.descriptor).st_ino)
+            left_beside.take_along(before, made)
             with _opened(before) as source:
                 _duplicate(source, made)
         _write_claim(epoch, before, made)
@@ -295,9 +297,14 @@ def _tidy(epoch: Epoch, earlier: list[str]) -> None:
     drafts = [one for one in drafts_of(run) if one < f"{DRAFT_PREFIX}{epoch.name}"]
     for name in (*drafts, *old):
         _remove(run / EPOCHS_DIRECTORY / name)
+    kept = {peek.private_facts(run / EPOCHS_DIRECTORY / name).ref for name in earlier[-1:]}
     for name in earlier[:-1]:
+        place = run / EPOCHS_DIRECTORY / name
         with contextlib.suppress(OSError):
-            left_file.forget(run / EPOCHS_DIRECTORY / name)
+            left_file.forget(place)
+            ref = peek.private_facts(place).ref
+            if ref is not None and ref not in kept:  # what counted of it was taken along
+                private_file.remove(ref, place)
 
 
 def _remove(directory: Path) -> None:

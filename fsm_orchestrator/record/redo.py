@@ -148,8 +148,8 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
             return draft.with_invocation(
                 finished_at=event.finished_at,
                 exit_code=event.exit_code,
-                next_task_queue=event.next_task_queue,
                 stop_reason=event.stop_reason,
+                next_task_queue=event.next_task_queue,
                 used=used,
             )
         case _:

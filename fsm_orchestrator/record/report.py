@@ -293,7 +293,8 @@ class Report(StrictModel):
 
         A record of an earlier version says it by the exit code alone.
         """
-        return self.stop_reason is not None or (self.exit_code or 0) > SIGNAL_BASE
+        is_asked = self.stop_reason is not None and self.next_task_queue is None
+        return is_asked or (self.exit_code or 0) > SIGNAL_BASE
 
     @property
     def handed_over_words(self) -> str | None:

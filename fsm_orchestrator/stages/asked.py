@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.where import place_variables
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.endings import ProcessEnd, TimedOut
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.open_attempt import AttemptRecord, idempotency_key
-from fsm_orchestrator.model.place import place_variables
 from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.observing import OutputReader

@@ -19,9 +19,8 @@ from fsm_orchestrator.model.execution import (
     StageExecution,
 )
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.processes.contained import ProcessReport
 from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_kill
-from fsm_orchestrator.processes.observing import OutputReader
+from fsm_orchestrator.processes.observing import OutputReader, ProcessReport
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.stages.artifact_snapshot import Snapshot, take_snapshot

@@ -10,9 +10,12 @@ from typing import Final
 
 from fsm_orchestrator.config.given_types import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE, TRACE_STATE_VARIABLE
+from fsm_orchestrator.constants import (
+    EPOCH_VARIABLE,
+    TRACE_PARENT_VARIABLE,
+    TRACE_STATE_VARIABLE,
+)
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
-from fsm_orchestrator.model.place import EPOCH_VARIABLE
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
 REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"

@@ -39,7 +39,7 @@ from fsm_orchestrator.model.verified import (
     VerificationResult,
 )
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.processes.contained import ProcessReport
+from fsm_orchestrator.processes.observing import ProcessReport
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.api import resume, run
 from fsm_orchestrator.config import config_file, config_reading
@@ -20,6 +20,9 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.temporal.request_file import directory_of
 from fsm_orchestrator.temporal.shapes import Invocation, InvocationResult
 from fsm_orchestrator.vocabulary import ExitCode
+
+REASON_CHARACTERS_MAX: Final = 1000
+"""How much of a reason the engine keeps; all of it is in the report."""
 
 
 class Terms(NamedTuple):
@@ -96,7 +99,7 @@ def result_of(report: Report, order: Invocation, epoch: Epoch) -> InvocationResu
         stop_reason=None if report.stop_reason is None else report.stop_reason.value,
         waiting_gates=tuple(one.gate for one in report.waiting_for),
         gates={rule.name: list(rule.values) for rule in report.gates.values()},
-        reason="; ".join((*report.blocked_reason_codes, *causes[-1:])),
+        reason="; ".join((*report.blocked_reason_codes, *causes[-1:]))[:REASON_CHARACTERS_MAX],
         next_task_queue=report.next_task_queue,
         at=report.finished_at or "",
     )

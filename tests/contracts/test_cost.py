@@ -137,35 +137,35 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A good run is over before pydantic would be loaded; 192 of ours keep what is rare in modules
+    # A good run is over before pydantic would be loaded; 193 of ours keep what is rare in modules
     # that are loaded when it is met. Two stand for what libraries would load for nothing that is
     # done here, one has the built-in lifecycles as they were read and proved before. Seven make the
     # record a chain that nobody changes unseen: links, key, and the mark of what was left. Two hold
     # the code that stages could write to, three say what was run by its digest, one how success is
     # earned.
     "run": Loads(
-        ("./new", *PASSING, *TRUE), _RUNNING, 192, 301, (*_HEAVY, *_RARE, *_JUDGING, *_SPARED)
+        ("./new", *PASSING, *TRUE), _RUNNING, 193, 302, (*_HEAVY, *_RARE, *_JUDGING, *_SPARED)
     ),
     # Help and version answer before a person notices, from a prompt or a script's check. One
     # module spares them the compilation of all patterns, one whatever libraries load for what is
-    # not done here, one most of the making of named tuples.
-    "help": Loads(("--help",), _TEXT, 19, 115, (*_HEAVY, *_CORE)),
+    # not done here, two most of the making of named tuples and enumerations.
+    "help": Loads(("--help",), _TEXT, 20, 116, (*_HEAVY, *_CORE)),
     "help of run": Loads(
-        ("run", "--help"), f"{_TEXT}{_DIGEST}", 44, 148, (*_HEAVY, *_CORE, "tomllib")
+        ("run", "--help"), f"{_TEXT}{_DIGEST}", 45, 149, (*_HEAVY, *_CORE, "tomllib")
     ),
-    "version": Loads(("--version",), _TEXT, 19, 96, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 20, 97, (*_HEAVY, *_CORE)),
     # A key press waits for completion. One module has the settings of verifications. Two find the
     # built-in lifecycle as it was read before, and four of the library read none of it anew.
-    "completion": Loads((), _COMPLETION, 46, 133, (*_HEAVY, *_CORE, "tomllib"), _COMPLETING),
+    "completion": Loads((), _COMPLETION, 47, 134, (*_HEAVY, *_CORE, "tomllib"), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look. What is
     # read back is judged by pydantic; five modules are our models' declaration and its form there.
     # Two of `logs` find out whether the events are ahead of the record, for the secrets they name.
     # Two find the key that tells whether the record is the one that was left.
     "status": Loads(
-        ("status", "./out"), _MODELS, 144, 325, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 145, 326, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 144, 325, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 145, 326, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 27

@@ -101,6 +101,56 @@ assert "underscore" in refused(wrong(_x=...), ValueError)
 assert "_make" in refused(wrong(_make=1), (AttributeError, ValueError))
 print(Point.__module__)
 """
+ENUMERATIONS = """
+import sys
+if sys.argv[1] == "made here":
+    from fsm_orchestrator.cli import enumerations
+    enumerations.install()
+import copy, enum, importlib, pickle, pkgutil
+import fsm_orchestrator
+for one in pkgutil.walk_packages(fsm_orchestrator.__path__, "fsm_orchestrator."):
+    if not one.name.endswith("__main__"):
+        importlib.import_module(one.name)
+class Odd(enum.Enum):
+    A = enum.auto()
+    B = A
+    @property
+    def twice(self):
+        return self.value * 2
+def told(kind):
+    for member in kind:
+        assert kind(member.value) is kind[member.name] is getattr(kind, member.name) is member
+        assert pickle.loads(pickle.dumps(member)) is copy.deepcopy(member) is member
+        assert member in kind and member.__objclass__ is kind and type(member) is kind
+    for wrong in ("no such value", 4711):
+        try:
+            kind(wrong)
+        except ValueError as error:
+            yield str(error)
+    first = next(iter(kind)).name
+    for change in (lambda: setattr(kind, first, 1), lambda: type(kind)("X", (kind,), {})):
+        try:
+            change()
+        except (AttributeError, TypeError) as error:
+            yield str(error)
+    yield kind.__module__, kind.__qualname__, kind.__doc__, str(kind.__mro__)
+    yield list(kind.__members__)
+    yield sorted(set(vars(kind)) - set(kind.__members__)), dir(kind), len(kind), str(list(kind))
+    for one in kind:
+        yield repr(one), str(one), f"{one}", one.name, one.value, type(one.value), one._sort_order_
+        yield hash(one) == hash(type(one.value)(one.value)), sorted(vars(one))
+names = set()
+for module in [*sys.modules.values()]:
+    for one in [*vars(module).values()]:
+        is_ours = isinstance(one, enum.EnumType) and one.__module__.startswith("fsm_orchestrator.")
+        if is_ours and (one.__module__, one.__name__) not in names:
+            names.add((one.__module__, one.__name__))
+for module, name in sorted(names):
+    kind = getattr(sys.modules[module], name)
+    print(*told(kind), sep="\\n")
+print(*told(Odd))
+assert Odd.B is Odd.A and Odd.A.twice == 2 and len(names) > 60
+"""
 SPARED = """
 from fsm_orchestrator.cli import spared
 spared.install()
@@ -228,3 +278,21 @@ def test_spared_module_is_there_as_ever_once_it_is_used() -> None:
     assert done.stderr == ""
     assert "said by default" in done.stdout
     assert "by=structlog" in done.stdout
+
+
+def test_enumerations_are_what_enum_makes_of_them() -> None:
+    """Members, values, lookups and all else of each that the package has."""
+    made_here, by_enum = (
+        subprocess.run(
+            [sys.executable, "-c", ENUMERATIONS, way],
+            env=environment(PYTHONHASHSEED="0"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for way in ("made here", "by enum")
+    )
+    assert (made_here.stderr, by_enum.stderr) == ("", "")
+    assert made_here.stdout.splitlines() == by_enum.stdout.splitlines()
+    assert "STAGE_SUCCEEDED" in by_enum.stdout

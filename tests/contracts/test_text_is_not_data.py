@@ -37,6 +37,7 @@ FILES: Final = {
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
     "processes/held_code.py": "names of modules and their files",
     "disk/unchanged.py": "paths, and the lists that installers make of files",
+    "cli/enumerations.py": "names of members of a class, and of its module",
     "cli/isolation.py": "the environment of the process",
     "cli/named_tuples.py": "names of fields of a class",
     "cli/spared.py": "names of modules",

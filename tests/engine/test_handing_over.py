@@ -77,8 +77,7 @@ def test_run_ends_before_a_stage_of_another_queue_and_goes_on_there(tmp_path: Pa
     asked = two(tmp_path)
     first = run(asked, task_queue="general")
     assert how(first) == HANDED_OVER
-    assert first.next_task_queue == "gpu"
-    assert first.stop_reason is StopReason.HANDED_OVER
+    assert (first.stop_reason, first.next_task_queue) == (StopReason.HANDED_OVER, "gpu")
     assert not first.closure_ready
     assert statuses(json.loads(first.to_json())) == [("manager", "success")]
     last = first.transitions[-1]

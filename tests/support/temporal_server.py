@@ -76,7 +76,7 @@ class TemporalServer:
         """Start it, at the address that it had before if it had one; return when it answers."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            address = self.address or f"{_HOST}:{_free_port()}"
+            address = self.address or f"{_HOST}:{free_port()}"
             self._process = self._started(address)
             if asyncio.run(self._answers(address, deadline)):
                 self.address = address
@@ -206,7 +206,8 @@ def main(folder: Path) -> None:
             server.end()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback that nobody has; the kernel gives it to nobody by itself."""
     while True:
         port = random.SystemRandom().choice(_PORTS)
         with socket.socket() as tried, contextlib.suppress(OSError):

@@ -35,9 +35,8 @@ from fsm_orchestrator.errors import InternalError, OrchestratorError
 from fsm_orchestrator.model.endings import Exited
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.processes.contained import ProcessReport
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader
+from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader, ProcessReport
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
 from tests.support.soak import SOAK

@@ -11,7 +11,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns, command_lines, sentences
 from fsm_orchestrator.cli.parser.prescan import without_options
 from fsm_orchestrator.cli.refusal import naming_next_command
-from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.cli.request import looked_at, request_from
 from fsm_orchestrator.cli.screen import Line, folded, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.config.run_config import RunConfig
@@ -74,7 +74,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan; what `run` would refuse is refused here."""
     in_full = parameters["in_full"]
     request = request_from({**parameters, "in_full": False})
-    config = request.config
+    config = looked_at(request.config)
     with naming_next_command(config), config.hidden_in_errors():
         preparation = prepare(config)
         refuse_unwritable(config.output_path)

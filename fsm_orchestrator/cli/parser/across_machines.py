@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from fsm_orchestrator.cli.parser.engine_options import heartbeat_option, server_options
 from fsm_orchestrator.cli.parser.lists_of_runs import Standings
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.cli.parser.parameters import (
@@ -112,7 +113,6 @@ _OF_A_RECORD: Final = frozenset(
 """The options of a run that are about a record that is there, or about the machine it is on."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _RETRIES: Final = Bounds(0, 1000, "a whole number of retries")
-_HEARTBEAT: Final = MILLISECONDS._replace(least=1_000, most=3_600_000)
 
 
 def temporal_group(declared: Declared) -> click.Group:
@@ -191,7 +191,7 @@ def _worker() -> list[click.Parameter]:
             help="Format of its log on stderr: text (the default), or json, a line an event."
             " FSM_ORCHESTRATOR_LOG_FORMAT sets it as well.",
         ),
-        *_server_options(),
+        *server_options(),
     ]
 
 
@@ -203,13 +203,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
     return [
         output_directory(),
         *(one for one in run_options(declared) if one.name not in _OF_A_RECORD),
-        Once(
-            engine,
-            ("--heartbeat-timeout", "--heartbeat-timeout-ms", "heartbeat_ms"),
-            type=Whole(_HEARTBEAT),
-            help="After how long without a word a worker counts as gone (default 30s). Its stage"
-            " is ended after three quarters of that.",
-        ),
+        heartbeat_option(engine),
         Once(
             engine,
             "--retries",
@@ -238,7 +232,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
         ),
         *shown,
         json_option(),
-        *_server_options(),
+        *server_options(),
     ]
 
 
@@ -262,7 +256,7 @@ def _signal() -> list[click.Parameter]:
         Section(section, "--stop", is_flag=True, help="End what is at work, and the workflow."),
         Section(section, "--cancel", is_flag=True, help="With --stop: have the server do so."),
         json_option(),
-        *_server_options(),
+        *server_options(),
     ]
 
 
@@ -276,49 +270,5 @@ def _list() -> list[click.Parameter]:
             help="List only runs that stand there, as for `status`; several with commas.",
         ),
         json_option(),
-        *_server_options(),
-    ]
-
-
-def _server_options() -> list[click.Parameter]:
-    section = "Server"
-    return [
-        Once(
-            section,
-            "--address",
-            type=NonEmpty("HOST:PORT"),
-            help="The Temporal server (default: TEMPORAL_ADDRESS, or localhost:7233).",
-        ),
-        Once(
-            section,
-            "--namespace",
-            type=NonEmpty("NAME"),
-            help="The namespace in it (default: TEMPORAL_NAMESPACE, or default).",
-        ),
-        Section(section, "--tls", is_flag=True, help="Speak TLS with the server."),
-        Once(
-            section,
-            "--tls-ca-file",
-            type=FilePath("FILE"),
-            help="The certificates, in PEM, that the server's must be signed by.",
-        ),
-        Once(
-            section,
-            "--tls-cert-file",
-            type=FilePath("FILE"),
-            help="The certificate, in PEM, by which the server knows this program.",
-        ),
-        Once(section, "--tls-key-file", type=FilePath("FILE"), help="The key of that, in PEM."),
-        Once(
-            section,
-            "--tls-server-name",
-            type=NonEmpty("NAME"),
-            help="The name that the server's certificate has, where it is not its host.",
-        ),
-        Once(
-            section,
-            "--api-key-file",
-            type=FilePath("FILE"),
-            help="A file with the API key (default: TEMPORAL_API_KEY).",
-        ),
+        *server_options(),
     ]

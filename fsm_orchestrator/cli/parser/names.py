@@ -138,6 +138,7 @@ VALUE_OPTIONS: Final = frozenset(
         "-j",
         "--only",
         "--max-failures",
+        "--engine",
         "--rename",
         "--format",
         "--interval",

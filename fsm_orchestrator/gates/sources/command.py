@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Final, Self
 
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
+from fsm_orchestrator.disk.where import place_variables
 from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
     Evidence,
@@ -38,7 +39,6 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.model.place import place_variables
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
