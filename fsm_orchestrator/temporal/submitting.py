@@ -31,7 +31,7 @@ from fsm_orchestrator.temporal.request_file import (
     run_id_of,
     submitted_run_id,
 )
-from fsm_orchestrator.temporal.shapes import MEMO, WORKFLOW, RunSpec, Stand
+from fsm_orchestrator.temporal.shapes import MEMO, TASK_SECONDS, WORKFLOW, RunSpec, Stand
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import described, option_prefix, suggestion
 from fsm_orchestrator.vocabulary import OnChangedStage
@@ -158,6 +158,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
             id_reuse_policy=policy,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             memo={MEMO: stand},
+            task_timeout=timedelta(seconds=TASK_SECONDS),
             rpc_timeout=timedelta(seconds=ASK_SECONDS),
             static_summary=spec.run_directory,
         )

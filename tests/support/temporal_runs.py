@@ -7,13 +7,14 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.disk.epochs import latest_record
 from fsm_orchestrator.record import checkpoint_reader
-from fsm_orchestrator.temporal.shapes import WORKFLOW, RunSpec, Stand
+from fsm_orchestrator.temporal.shapes import TASK_SECONDS, WORKFLOW, RunSpec, Stand
 from fsm_orchestrator.vocabulary import StageStatus
 from tests.support.command import REPORT, read_json, tree_of
 from tests.support.ledger import Ledger
@@ -108,7 +109,12 @@ class Runs:
             **given,
         )
         return await client.start_workflow(
-            WORKFLOW, spec, id=run_id, task_queue=spec.task_queue, result_type=Stand
+            WORKFLOW,
+            spec,
+            id=run_id,
+            task_queue=spec.task_queue,
+            task_timeout=timedelta(seconds=TASK_SECONDS),
+            result_type=Stand,
         )
 
     async def stand(self, client: Client, run_id: str) -> Stand:
