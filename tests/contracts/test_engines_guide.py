@@ -63,7 +63,7 @@ class Slurm:
         (self._tools / "state").unlink()
 
     def start(self, *, restarts: int, number: int = 1) -> subprocess.Popen[str]:
-        """Start the job, as a node does: the variable of restarts is there from the first one on."""
+        """Start the job as a node does; its restarts are told from the first one on."""
         env = {"PATH": f"{self._tools}:/usr/bin:/bin", "SLURM_JOB_ID": "4711", **LEASE}
         if restarts:
             env["SLURM_RESTART_COUNT"] = str(restarts)
@@ -264,5 +264,5 @@ def test_nothing_is_left_at_work(workplace: Workplace) -> None:
     workplace.wait_until_at_work(FIRST)
     job.kill()
     ended(job)
-    pattern = str(workplace.folder / "work.sh")
-    wait_until(lambda: subprocess.run(["pgrep", "-f", pattern], check=False).returncode == 1)
+    pattern = ("pgrep", "-f", str(workplace.folder / "work.sh"))
+    wait_until(lambda: subprocess.run(pattern, check=False).returncode == 1)
