@@ -249,7 +249,7 @@ def test_every_reason_to_stop_has_a_row() -> None:
     assert [one for one in StopReason if f"`{one}`" not in table] == []
 
 
-def test_each_engine_takes_about_ten_lines(workplace: Workplace) -> None:
+def test_each_engine_takes_few_lines(workplace: Workplace) -> None:
     """What it takes beside `held.py`, without imports and blank lines: the promise of the page."""
     for name, lines_max in (("slurm_run.py", 12), ("pod_run.py", 20), ("queued_runs.py", 40)):
         text = (workplace.folder / name).read_text().partition('"""\n')[2]
