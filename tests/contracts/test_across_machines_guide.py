@@ -25,7 +25,7 @@ def commands() -> list[str]:
     blocks = [found["text"] for found in BLOCK.finditer(TEXT)]
     typed = re.findall(r"^ *\$ (fsm-orchestrator .*)$", "".join(blocks), re.MULTILINE)
     started = re.findall(r"^ *ExecStart=\S*/(fsm-orchestrator .*)$", "".join(blocks), re.MULTILINE)
-    quoted = re.findall(r"`((?:temporal (?:submit|signal|list)|stop|approve) [^`…]+)`", TEXT)
+    quoted = re.findall(r"`((?:temporal (?:submit|signal)|stop|approve|report) [^`…]+)`", TEXT)
     return [*typed, *started, *(f"fsm-orchestrator {one}" for one in quoted)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,5 +61,5 @@ def _postgres(folder: Path) -> Iterator[dict[str, str]]:
             "PGDATABASE": "postgres",
         }
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # by SIGTERM it would wait for its clients
         process.wait()
