@@ -15,7 +15,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from fsm_orchestrator.disk.epochs import Epoch, epochs_of
+from fsm_orchestrator.disk.epochs import Epoch, next_invocation
 from fsm_orchestrator.errors import CommandError, FencedError, OrchestratorError, not_loaded
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -184,5 +184,4 @@ def _latest(epoch: Epoch, error: OrchestratorError) -> int | None:
     """Return the number of the epoch that holds the run, where a later one does."""
     if not isinstance(error, FencedError):
         return None
-    names = epochs_of(epoch.run_directory)
-    return int(names[-1].partition(".")[0]) if names else None
+    return next_invocation(epoch.run_directory) - 1

@@ -71,6 +71,7 @@ class GovernedRun:
         self._since = ""
         self._is_asked_to_go_on = False
         self._is_asked_to_end = False
+        self._options = spec.options
         self._gone_on = 0
         self._ordered = 0
         self._work: workflow.ActivityHandle[InvocationResult] | None = None
@@ -122,6 +123,7 @@ class GovernedRun:
             request=spec.request,
             number=self._number,
             gates=gates,
+            options=self._options,
         )
         self._work = workflow.start_activity(
             ACTIVITY,
@@ -148,6 +150,7 @@ class GovernedRun:
 
     def _made(self, result: InvocationResult) -> Next:
         before, self._result, self._problem = self._result, result, None
+        self._options = None
         self._queue = result.next_task_queue or self._queue
         left = self._spec.retries - self._retries_used
         follows = next_after(result, retries_left=left, has_gates=bool(self._gates))
@@ -214,7 +217,9 @@ class GovernedRun:
             retries_used=self._retries_used,
             result=self._result,
         )
-        workflow.continue_as_new(dataclasses.replace(self._spec, carried=carried))
+        workflow.continue_as_new(
+            dataclasses.replace(self._spec, options=self._options, carried=carried)
+        )
 
     # -- what people say --------------------------------------------------------------------
 

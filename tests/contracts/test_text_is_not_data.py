@@ -78,6 +78,8 @@ FILES: Final = {
 
 ALLOWED: Final = {
     ("text/amounts.py", "amount_given"): "an amount that a person wrote",
+    ("temporal/connecting.py", "_why"): "an address that an operator named",
+    ("temporal/connecting.py", "first_line"): "a library's message",
     ("text/amounts.py", "is_unit"): "what a stage or a person calls a unit",
     ("stages/meter.py", "Meter._read_on"): "a file that a stage wrote",
     ("model/dumping.py", "_number"): "a number as Python writes it",

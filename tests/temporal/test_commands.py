@@ -92,7 +92,9 @@ def test_stopped_run_can_be_gone_on_with(place: Site) -> None:
     """Its stage is ended as by SIGTERM; a new workflow then resumes it."""
     begun, may_end = place.folder / "begun", place.folder / "may-end"
     script = f"touch {begun}; while ! test -e {may_end}; do sleep 0.05; done"
-    place.submit("stopped", *shell("manager", script), *PASSING, "--allow-empty")
+    place.submit(
+        "stopped", *shell("manager", script), *ALL_BUT_REVIEW, "--review-status", "approved"
+    )
     wait_until(begun.exists)
     told = place.typed("signal", "stopped", "--stop")
     assert "is asked to end" in told.stdout, told
@@ -102,7 +104,8 @@ def test_stopped_run_can_be_gone_on_with(place: Site) -> None:
     gone = place.typed("signal", "stopped", "--resume")
     assert (gone.code, "submit OUT --resume" in gone.stderr) == (2, True), gone
     may_end.touch()
-    again = place.typed("submit", "stopped", "--resume", "--wait", "3m")
+    more = ("--executor-bin", "true", "--rerun", "manager", "--wait", "3m")
+    again = place.typed("submit", "stopped", "--resume", *more)
     assert (again.code, again.stdout.splitlines()[-1]) == (0, "✓ done"), again
 
 
