@@ -24,6 +24,7 @@ Run:
 
 Under an engine that hands runs from one machine to another:
     claim_epoch, Epoch      claim a run for one invocation: the latest claim alone counts
+    next_invocation         the number of a run's next invocation
     Lease                   ends a run when its engine is heard no more
     StopReason              why a run was asked to end
 
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
     from fsm_orchestrator.constants import __version__
     from fsm_orchestrator.coroutines import resume_async, run_async
-    from fsm_orchestrator.disk.epochs import Epoch
+    from fsm_orchestrator.disk.epochs import Epoch, next_invocation
     from fsm_orchestrator.errors import (
         BusyError,
         CheckpointError,
@@ -112,6 +113,7 @@ __all__ = [
     "list_runs",
     "load_lifecycle",
     "load_report",
+    "next_invocation",
     "resume",
     "resume_async",
     "run",
@@ -149,6 +151,7 @@ _HOMES: Final = {
     "list_runs": "api",
     "load_lifecycle": "lifecycle.reading",
     "load_report": "api",
+    "next_invocation": "disk.epochs",
     "resume": "api",
     "resume_async": "coroutines",
     "run": "api",

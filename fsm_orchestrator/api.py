@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.engine.invocation import run_invocation
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -134,13 +135,18 @@ def _follow(
     preparation: Preparation,
     report: Report | None,
 ) -> None:
-    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for."""
+    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for.
+
+    Of one that goes on elsewhere people are not told: it has not ended.
+    """
     if preparation.config.telemetry:
         from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
 
         hand_over(preparation.config, report)
     keep = preparation.config.keep_archived
-    if preparation.checkpoint.notify:
+    reason = None if report is None else report.stop_reason
+    is_over = reason is None or not reason.goes_on_elsewhere
+    if preparation.checkpoint.notify and is_over:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 
         for sentence in tell_of(preparation, report, caller):
@@ -189,7 +195,7 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
     file = Path(path)
     if os.path.isdir(file):
-        return read_report(file / REPORT_FILE)
+        return read_report(record_of(file) / REPORT_FILE)
     return read_report(file, is_link_good=True)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.api import resume, run
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.vocabulary import StopReason
 
 if TYPE_CHECKING:
     import asyncio
@@ -115,9 +116,9 @@ async def _in_a_thread(
                     await asyncio.wait((ended,))
                 except asyncio.CancelledError as error:
                     cancellation = cancellation or error
-                    own.deliver(signal.SIGTERM)
+                    own.deliver(signal.SIGTERM, StopReason.CANCELLED)
         except BaseException:  # the coroutine is closed: there is no loop to wait in any more
-            own.deliver(signal.SIGTERM)
+            own.deliver(signal.SIGTERM, StopReason.CANCELLED)
             raise
         thread.join()
     end = ended.result()

@@ -2,13 +2,15 @@
 
     OrchestratorError
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
-    │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
+    │  ├─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
+    │  └─ LeaseError         exit 2    there can be no such lease, or none for this run
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
     │  └─ TamperedError      exit 1    the record is not the one that was left: file, change
     ├─ ReportError           exit 1    a report cannot be read: file, reason
     ├─ OperationError        exit 1    the program could not do its own part: the run failed
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
+    ├─ FencedError           exit 75   a later epoch holds the run
     ├─ CommandError          exit 1    a command could not do what it was asked; no run is affected
     │  └─ OutputError        exit 1    its result could not be written to standard output
     └─ InternalError         exit 70   a bug in this program
@@ -48,6 +50,10 @@ class UsageError(OrchestratorError):
 
 class LifecycleError(UsageError):
     """A lifecycle file is wrong."""
+
+
+class LeaseError(UsageError):
+    """There can be no such lease here, or none for this run: nothing was started."""
 
 
 class CheckpointError(OrchestratorError):

@@ -77,17 +77,6 @@ class Standing(StrEnum):
         return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
 
 
-class GatesGuard(StrEnum):
-    """The part of a lifecycle behind its gates, from most to least."""
-
-    STAGES = "stages"
-    """Every stage."""
-    EFFECTS = "effects"
-    """Every stage that has effects: that changes more than its artifacts."""
-    CLOSURE = "closure"
-    """Only the way to `done`."""
-
-
 class Gate(StrEnum):
     """The mandatory gates, in the order in which they are judged."""
 
@@ -112,13 +101,6 @@ class SettingSource(StrEnum):
     FLAG = "flag"
     """An option, or the program that called."""
     CONFIG = "config"
-
-
-class InputKind(StrEnum):
-    """The kind of a file that an invocation was given."""
-
-    CONFIG = "config"
-    LIFECYCLE = "lifecycle"
 
 
 class ExecutionMode(StrEnum):
@@ -167,6 +149,7 @@ class Ending(StrEnum):
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     SIBLING_FAILED = "sibling_failed"
+    LEASE_LOST = "lease_lost"
     LOST = "lost"
 
 
@@ -185,6 +168,7 @@ class Operation(StrEnum):
     CONTROL_VERIFY = "control.verify"
     RECORD_VERIFY = "record.verify"
     ARCHIVE_MOVE = "archive.move"
+    EPOCH_CLAIM = "epoch.claim"
     ATTEMPT_END = "attempt.end"
     CLOSURE_VERIFY = "closure.verify"
     BUDGET_VERIFY = "budget.verify"
@@ -223,12 +207,15 @@ class StopReason(StrEnum):
     HANDED_OVER = "handed_over"
     """Its next stage belongs to another task queue, and goes on there."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether somebody else has the run by now, or may have it."""
+        return self in {StopReason.LEASE_LOST, StopReason.FENCED}
 
-class Backoff(StrEnum):
-    """The growth of the wait before a retry."""
-
-    FIXED = "fixed"
-    EXPONENTIAL = "exponential"
+    @property
+    def goes_on_elsewhere(self) -> bool:
+        """Whether the run is not this invocation's to end: another one goes on with it."""
+        return self.is_lost or self is StopReason.HANDED_OVER
 
 
 class Containment(StrEnum):
@@ -266,13 +253,6 @@ class Compared(StrEnum):
     INPUTS = "inputs"
     VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
-
-
-class RelativeTo(StrEnum):
-    """What the relative paths of a config file are relative to."""
-
-    FILE = "file"
-    CWD = "cwd"
 
 
 class LogFormat(StrEnum):

@@ -8,17 +8,16 @@ ignored; so the session begins by undoing it, in each worker too.
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
 import pytest
-from hypothesis import settings
 
 from tests.support import command, forked, memory
 from tests.support.soak import SOAK
@@ -27,16 +26,9 @@ PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 """What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
-FREEZE_EVERY: Final = 64
-"""After so many tests, what has been loaded since is left out of later searches for garbage too."""
-_ended = itertools.count(1)
-
-settings.register_profile(
-    "suite",
-    deadline=None,  # how long one example takes is the machine's
-    max_examples=300 if SOAK else 40,  # beside those that are written down, which are all tried
-)
-settings.load_profile("suite")
+SEARCH_SECONDS_MAX: Final = 0.002
+"""A search for garbage that takes longer has met what has been loaded since the last long one: that
+is left out of later searches too."""
 
 
 def pytest_configure() -> None:
@@ -47,6 +39,7 @@ def pytest_configure() -> None:
     # Thousands of commands are started: each would compile the package anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    _draw_examples()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in signal.valid_signals() - PYTHON_IGNORES - OF_THE_TERMINAL:
         if signal.getsignal(signum) is signal.SIG_IGN:
@@ -98,9 +91,23 @@ def own_leftovers() -> Iterator[None]:
     that runs at that moment.
     """
     yield
+    began = time.thread_time()
     gc.collect()
-    if next(_ended) % FREEZE_EVERY == 0:
+    if time.thread_time() - began > SEARCH_SECONDS_MAX:
         gc.freeze()
+
+
+def _draw_examples() -> None:
+    """Say how many examples hypothesis draws, and how long it may."""
+    # pytest compiles it in its own way: to be kept, like all other bytecode.
+    from hypothesis import settings  # noqa: PLC0415
+
+    settings.register_profile(
+        "suite",
+        deadline=None,  # how long one example takes is the machine's
+        max_examples=300 if SOAK else 40,  # beside those that are written down, which are all tried
+    )
+    settings.load_profile("suite")
 
 
 def _outlive(_signum: int, _frame: FrameType | None) -> None:

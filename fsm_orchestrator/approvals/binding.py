@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.text.digest import sha256_of
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 
 def inside(path: str, output: Path) -> str:
-    """Return a path as it is named: relative to the output directory, where it is in that."""
-    found = Path(path)
+    """Return a path as it is named: relative to the output directory, where it is in that.
+
+    To that of the run: under an engine each invocation has a record directory of its own.
+    """
+    found, output = Path(path), run_of(output)
     if not found.is_relative_to(output):
         return path
     from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare

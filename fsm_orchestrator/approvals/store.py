@@ -30,6 +30,7 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.where import record_of, run_of
 from fsm_orchestrator.model.approval import Said
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import Operation
@@ -196,7 +197,9 @@ def _write(home: HeldDirectory, name: str, raw: bytes) -> None:
 def keep_saying(output: Path, request: StoredRequest, said: Said | None, raw: bytes) -> str:
     """Write what somebody has said to a request, beside whatever is there; return the file's name.
 
-    `said` is None for a plain signature. The directory belongs to a run that may be at work.
+    `said` is None for a plain signature. The directory belongs to a run that may be at work. Where
+    an engine hands the run on meanwhile, it is written into the epochs that follow, too: a claim
+    takes along what was there before it was looked for, and it is looked for a claim after that.
 
     Raises:
         OSError: it cannot be written.
@@ -204,6 +207,14 @@ def keep_saying(output: Path, request: StoredRequest, said: Said | None, raw: by
     mark = sha256_of(raw)[:16]
     begin = f"{request.predicate.gate}.{request.number}"
     name = f"{begin}.request.json.{mark}.sig" if said is None else f"{begin}.{said}.{mark}.json"
+    _keep(output, name, raw)
+    while (latest := record_of(run_of(output))) != output:
+        output = latest
+        _keep(output, name, raw)
+    return f"{APPROVALS_DIRECTORY}/{name}"
+
+
+def _keep(output: Path, name: str, raw: bytes) -> None:
     descriptor = files.open_directory(output)
     try:
         home = HeldDirectory(output, descriptor)
@@ -211,4 +222,3 @@ def keep_saying(output: Path, request: StoredRequest, said: Said | None, raw: by
             files.replace_file(place.path / name, raw, mode=0o600, within=place)
     finally:
         os.close(descriptor)
-    return f"{APPROVALS_DIRECTORY}/{name}"

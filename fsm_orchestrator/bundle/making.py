@@ -47,6 +47,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import StagedFile
 from fsm_orchestrator.disk.kinds import refuse_odd_place
 from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import (
     BusyError,
     CheckpointError,
@@ -174,7 +175,7 @@ def _refuse_held(directory: Path) -> None:
     """Refuse a run that is at work; nobody holds the directory of an archived one."""
     holder = holder_of(directory)
     if holder is not None:
-        raise BusyError(copyable(directory), holder)
+        raise BusyError(copyable(run_of(directory)), holder)
 
 
 def _record(directory: Path, key: RecordKey | None) -> _Record:
@@ -184,7 +185,7 @@ def _record(directory: Path, key: RecordKey | None) -> _Record:
     if found.changes:
         changes = "; ".join(one.words for one in found.changes)
         raise TamperedError(
-            f"the record in {copyable(directory)} is not the one that was left: {changes}",
+            f"the record in {copyable(run_of(directory))} is not the one that was left: {changes}",
             remedy="find out who did that and put back what was there; a bundle proves nothing of"
             " another record",
         )
@@ -250,7 +251,7 @@ def _own(directory: Path, record: _Record) -> tuple[Source, ...]:
             found.append(from_file(INVOCATIONS_FILE, path, unseen, size_bytes_max=size_bytes))
     except OSError as error:
         raise CommandError(
-            f"cannot read the record in {copyable(directory)}: {files.reason(error)}",
+            f"cannot read the record in {copyable(run_of(directory))}: {files.reason(error)}",
             remedy="make it readable",
         ) from None
     is_same = sha256_of(record.saved.data) in {one.sha256 for one in found}

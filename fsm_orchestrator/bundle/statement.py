@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from fsm_orchestrator.bundle.members import MEMBERS_MAX, MemberKind
+from fsm_orchestrator.lifecycle.model import GatesGuard
 from fsm_orchestrator.model.approval import Said
 from fsm_orchestrator.model.base import (
     Count,
@@ -27,7 +28,6 @@ from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
     ExecutionMode,
-    GatesGuard,
     GateSource,
     Outcome,
     StageStatus,

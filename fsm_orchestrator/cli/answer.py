@@ -38,10 +38,10 @@ from fsm_orchestrator.cli.style import Mark, plain
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError, UsageError
-from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
+from fsm_orchestrator.inspection.holder import holder_now
+from fsm_orchestrator.inspection.run_directories import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.preparation.believing import believed
@@ -103,7 +103,7 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     saved = load_saved(output)
     refuse_copy(saved, output, f"{given.said} in")
     given = replace(given, place=place_options(saved, output))
-    holder = holder_of(output)
+    holder = holder_now(output)
     if holder is None:  # a run at work looks after its record itself
         key_file = parameters.get("state_key_file")
         believed(saved, output, None if key_file is None else absolute(key_file))

@@ -29,10 +29,13 @@ _STANDINGS: Final = tuple(one for one in WORST_FIRST if not one.is_held)
 _COURSES: Final = {
     Course.REFUSED: "refused",
     Course.WORKING: "working",
+    Course.SUBMITTED: "left to the engine",
     Course.TO_COME: "to come",
     Course.NOT_STARTED: "not started",
 }
-_QUIET: Final = frozenset({Course.SKIPPED, Course.LEFT, Course.TO_COME, Course.NOT_STARTED})
+_QUIET: Final = frozenset(
+    {Course.SKIPPED, Course.LEFT, Course.SUBMITTED, Course.TO_COME, Course.NOT_STARTED}
+)
 """What is counted, and not shown run by run."""
 
 

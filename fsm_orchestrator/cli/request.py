@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.cli.parser.names import gate_named
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.disk.where import current_directory, record_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.option_kinds import Kind
 from fsm_orchestrator.model.stage_options import setting_named
@@ -38,7 +38,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     """
     given = {key: value for key, value in parameters.items() if _is_given(value)}
     as_json = given.pop("as_json", False)
-    log_format = given.pop("log_format", None) or _format_in_environment()
+    log_format = given.pop("log_format", None) or format_in_environment()
     log_level = given.pop("log_level", None)
     is_quiet = given.pop("quiet", False)
     if is_quiet and log_level is not None:
@@ -71,7 +71,20 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     )
 
 
-def _format_in_environment() -> str | None:
+def looked_at(config: RunConfig) -> RunConfig:
+    """Return a request as it is looked at: of a run that an engine has, in its latest epoch.
+
+    Raises:
+        UsageError: an engine has the run, and a new one is asked for.
+    """
+    if record_of(config.output_path) == config.output_path:
+        return config
+    from fsm_orchestrator.preparation.in_epoch import in_latest_epoch
+
+    return in_latest_epoch(config)
+
+
+def format_in_environment() -> str | None:
     """Return the format of the log that the environment asks for.
 
     Raises:

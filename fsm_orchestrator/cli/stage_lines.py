@@ -61,6 +61,8 @@ def end_words(status: StageStatus, ending: Ending | None) -> str:
     match ending:
         case Ending.SIBLING_FAILED:
             return "ended, for another failed"
+        case Ending.LEASE_LOST:
+            return "ended, for the lease was lost"
         case Ending.VERIFICATION_FAILED:
             return "verification failed"
         case _:

@@ -19,6 +19,7 @@ from fsm_orchestrator.cli.stage_lines import (
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, lead_cells, paint, symbol
 from fsm_orchestrator.constants import GATES_NAMED_MAX, REPORT_FILE
 from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
@@ -155,6 +156,8 @@ def _standing(report: Report) -> tuple[Standing, str]:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
             codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
             return standing, f", by {', '.join(codes)}"
+        case Outcome.FAILED if report.handed_over_words is not None:
+            return Standing.INTERRUPTED, f", {report.handed_over_words}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:
@@ -237,9 +240,8 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     width = shape.width
     if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
         return _gate_lines(report, width), []
-    lines: list[str] = []
     words: list[str] = []
-    lines += [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
+    lines = [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
     if report.is_unearned:
         from fsm_orchestrator.explanation.unrun_words import unrun_sentences
 
@@ -310,7 +312,8 @@ def _report_path(output_path: Path, shape: Shape) -> str:
     whole = copyable(str(output_path / REPORT_FILE))
     if cells(whole) + LABEL_CELLS + 4 <= shape.width:
         return whole
-    near = os.path.normpath(os.path.join(shape.typed, REPORT_FILE))
+    below = os.path.relpath(output_path / REPORT_FILE, run_of(output_path))
+    near = os.path.normpath(os.path.join(shape.typed, below))
     return copyable(near if os.path.isabs(near) else os.path.join(os.curdir, near))
 
 

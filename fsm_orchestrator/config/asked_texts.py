@@ -18,6 +18,7 @@ from fsm_orchestrator.config.templates import (
     is_absolute,
     pieces_of,
 )
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.model.base import StrictModel
@@ -38,7 +39,7 @@ def with_asked_texts(config: RunConfig, run_id: str, kept_secrets: Collection[st
         UsageError: a template cannot be filled in.
     """
     declared = (key for given in config.stages.values() for key in given.secrets or ())
-    facts = Facts(str(config.output_path), run_id, frozenset((*kept_secrets, *declared)))
+    facts = Facts(str(run_of(config.output_path)), run_id, frozenset((*kept_secrets, *declared)))
     return _with_tables(config, lambda key, table: _in_force(config, key, table, facts))
 
 

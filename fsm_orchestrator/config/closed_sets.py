@@ -6,20 +6,19 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.disk.where import RelativeTo
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
-from fsm_orchestrator.model.option_kinds import RetrySignal
+from fsm_orchestrator.model.option_kinds import Backoff, RetrySignal
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.told_ends import NoticeFormat, ToldEnd
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import (
-    Backoff,
     LogFormat,
     LogLevel,
     OnChangedStage,
     OnLeak,
-    RelativeTo,
 )
 
 if TYPE_CHECKING:

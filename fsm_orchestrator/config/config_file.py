@@ -8,11 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fsm_orchestrator.config.given_types import AfterGiven, Base, ClosingGiven, NonEmptyText
+from fsm_orchestrator.config.given_types import (
+    AfterGiven,
+    Base,
+    ClosingGiven,
+    NonEmptyText,
+    RunQueueGiven,
+)
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
-from fsm_orchestrator.disk.where import base_of
+from fsm_orchestrator.disk.where import RelativeTo, base_of
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.declared import ConfigDict, Field
@@ -25,7 +31,6 @@ from fsm_orchestrator.vocabulary import (
     LogLevel,
     OnChangedStage,
     OnLeak,
-    RelativeTo,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +73,7 @@ class _Signals:
         }
 
 
-class ConfigFile(RunLimitFields, GivenModel, ClosingGiven, AfterGiven):
+class ConfigFile(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGiven):
     """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
@@ -174,6 +179,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", *ClosingGiven.model_fields),
+        *RunQueueGiven.model_fields,
         *AfterGiven.model_fields,
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}

@@ -19,18 +19,21 @@ from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.config.templates import is_absolute
 from fsm_orchestrator.constants import SCHEMA_VERSION
+from fsm_orchestrator.disk.where import RelativeTo
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import HIDDEN, copyable
 from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
+from fsm_orchestrator.vocabulary import OnChangedStage
 
 
-def config_text(config: RunConfig) -> str:
+def config_text(config: RunConfig, base: str | None = None) -> str:
     """Return `config` as a config file, without OUT, that asks for what `config` asks for.
 
-    Secrets are declared in it; comments at the top name those whose values are to be set.
+    Secrets are declared in it; comments at the top name those whose values are to be set. Its
+    relative paths are relative to `base`, an absolute path, which is then always named in it; else
+    to where the command is typed.
 
     Raises:
         UsageError: another setting holds a secret, and would have to be left out.
@@ -44,7 +47,7 @@ def config_text(config: RunConfig) -> str:
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
         *("requester", "run_timeout_ms", "total_timeout_ms", "reverify", "allow_empty"),
-        "keep_archived",
+        *("keep_archived", "task_queue"),
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
@@ -79,8 +82,8 @@ def config_text(config: RunConfig) -> str:
     stages = {name: as_in_a_file(config, name) for name in config.stages}
     if stages:
         document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}
-    if _has_relative_paths(config.lifecycle, stages.values()):
-        document = {"relative_to": RelativeTo.CWD.value, **document}
+    if base is not None or _has_relative_paths(config.lifecycle, stages.values()):
+        document = {"relative_to": base or RelativeTo.CWD.value, **document}
     table = _escaped(tomli_w.dumps(document, multiline_strings=False))
     text = "".join(_notes(config)) + table
     if masker.hides(text):

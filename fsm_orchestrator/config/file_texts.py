@@ -11,6 +11,7 @@ from typing import Any, Final
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.templates import Facts, TemplateError, escaped, filled, is_absolute
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -91,7 +92,7 @@ def in_force(
     if config.config_file is None:
         return config.stages
     declared = (key for given in config.stages.values() for key in given.secrets or ())
-    facts = Facts(str(config.output_path), run_id, frozenset((*kept_secrets, *declared)))
+    facts = Facts(str(run_of(config.output_path)), run_id, frozenset((*kept_secrets, *declared)))
     return {stage: _stage(config, stage, facts) for stage in config.stages}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fsm_orchestrator.constants import ARCHIVED_KEPT_MAX, NOTICES_MAX, VERIFICATIONS_MAX
-from fsm_orchestrator.model.base import StateName
+from fsm_orchestrator.model.base import StateName, TaskQueue
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -122,6 +122,23 @@ class ClosingGiven(BaseModel):
     skip_stages: tuple[StateName, ...] | None = Field(
         default=None,
         description="Stages that are to be passed over: the run may be closed without them.",
+    )
+
+
+class StageQueueGiven(BaseModel):
+    """The key of a model that has what was given of where a stage is run; null means not given."""
+
+    task_queue: TaskQueue | None = unset("task_queue")
+
+
+class RunQueueGiven(BaseModel):
+    """The key of a model that has what was given of where a run is run; null means not given."""
+
+    task_queue: TaskQueue | None = Field(
+        default=None,
+        description="The task queue of the machines that the stages need, where an engine runs"
+        " them and neither their own settings nor the lifecycle say; without an engine it has no"
+        " effect.",
     )
 
 

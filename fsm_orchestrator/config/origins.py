@@ -6,18 +6,29 @@ The checkpoint keeps it, so that a resume can compare the files of then with tho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from fsm_orchestrator.model.base import Many, Ordinal, Sha256, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.stage_options import TABLES
-from fsm_orchestrator.vocabulary import InputKind, SettingSource
+from fsm_orchestrator.vocabulary import SettingSource
 
-RUN_KEYS: Final = ("timeout_ms", "kill_grace_ms", "on_leak", "allow_empty", "skip_stages")
+RUN_KEYS: Final = (
+    *("timeout_ms", "kill_grace_ms", "on_leak", "allow_empty", "skip_stages"),
+    "task_queue",
+)
 """The settings of a run that its checkpoint keeps under the same names."""
 _SettingKey = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=200)
 ]
+
+
+class InputKind(StrEnum):
+    """The kind of a file that an invocation was given."""
+
+    CONFIG = "config"
+    LIFECYCLE = "lifecycle"
 
 
 class GivenFile(StrictModel):

@@ -13,6 +13,8 @@ from fsm_orchestrator.config.given_types import (
     EnvironmentKey,
     Inherited,
     PlaceGiven,
+    RunQueueGiven,
+    StageQueueGiven,
     Text,
     VerifyGiven,
 )
@@ -84,7 +86,7 @@ class GivenCommand(GivenModel):
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
-class StageGiven(LimitFields, VerifyGiven, GivenCommand):
+class StageGiven(LimitFields, VerifyGiven, StageQueueGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
@@ -123,7 +125,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")
@@ -134,16 +136,13 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven
     )
     resume: bool = Field(
         default=False,
-        description=(
-            "Whether to continue the run in the output directory instead of starting a new one."
-        ),
+        description="Whether to continue the run in the output directory instead of starting a new"
+        " one.",
     )
     resume_or_start: bool = Field(
         default=False,
-        description=(
-            "Whether to continue the run in the output directory if it is not done, and to start a"
-            " new one otherwise."
-        ),
+        description="Whether to continue the run in the output directory if it is not done, and to"
+        " start a new one otherwise.",
     )
     lifecycle: PathText | None = Field(
         default=None, description="Name of a built-in lifecycle, or the path of a file."
@@ -217,18 +216,15 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, AfterGiven, PlaceGiven
         default=(), description="Completed stages to run again, with all stages after them."
     )
     log_output: bool = Field(
-        default=False,
-        description="Whether each line that a stage prints becomes an event of the log.",
+        default=False, description="Whether each line that a stage prints is an event of the log."
     )
     telemetry: bool = Field(
-        default=False,
-        description="Whether the invocation is shown to OpenTelemetry once it has ended.",
+        default=False, description="Whether it is shown to OpenTelemetry once it has ended."
     )
     fixed_clock: datetime | None = Field(
         default=None,
-        description=(
-            "The time at which time stands still, so that two equal runs give equal reports."
-        ),
+        description="The time at which time stands still, so that two equal runs give equal"
+        " reports.",
     )
 
     @classmethod

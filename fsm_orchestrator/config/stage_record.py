@@ -19,7 +19,7 @@ from fsm_orchestrator.config.hidden_text import (
     texts_of,
 )
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model.base import Many, StrictModel
+from fsm_orchestrator.model.base import Many, StrictModel, TaskQueue
 from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields, Milliseconds
@@ -89,6 +89,9 @@ class StageRecord(LimitFields, RecordedCommand):
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
     on_unmetered: OnUnmetered | None = left_out(
         None, "What it means that it metered nothing; left out where nothing was said."
+    )
+    task_queue: TaskQueue | None = left_out(
+        None, "The task queue of the machines that it needs; left out where nothing was said."
     )
     pins: Pins | None = left_out(None, "What of its command must not change any more.")
     verify: Commands = left_out(
@@ -165,6 +168,7 @@ def record_of(
         confine=settings.confine,
         allow_stale=settings.allow_stale,
         on_unmetered=settings.on_unmetered,
+        task_queue=settings.task_queue,
         pins=settings.pins,
         **_verifying_record(settings, masker),
         contracts=settings.contracts,
@@ -214,6 +218,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         confine=record.confine,
         allow_stale=record.allow_stale,
         on_unmetered=record.on_unmetered,
+        task_queue=record.task_queue,
         pin=record.pins is not None,
         pins=record.pins,
         **{key: getattr(record, key) for key in VERIFY_KEYS},

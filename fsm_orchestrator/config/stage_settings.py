@@ -46,6 +46,7 @@ class StageSettings(NamedTuple):
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
     on_unmetered: OnUnmetered | None = None
+    task_queue: str | None = None
     pin: bool = False
     pins: "Pins | None" = None
     verify: tuple[tuple[str, ...], ...] = ()
@@ -204,6 +205,7 @@ def _merge(
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
         on_unmetered=given.on_unmetered or kept.on_unmetered,
+        task_queue=given.task_queue or kept.task_queue,
         pin=kept.pin if given.pin is None else given.pin,
         pins=None if given.pin is False else kept.pins,
         **_verifying(config, given),

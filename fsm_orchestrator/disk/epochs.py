@@ -11,12 +11,13 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.constants import EPOCHS_DIRECTORY
 from fsm_orchestrator.errors import FencedError
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
 
-EPOCHS_DIRECTORY: Final = "epochs"
 NUMBER_MAX: Final = 999_999
+DRAFT_PREFIX: Final = ".draft-"
 _NAME: Final = late_pattern(r"[0-9]{6}\.[0-9]{6}")
 
 
@@ -66,6 +67,28 @@ def epochs_of(run_directory: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def next_invocation(run_directory: str | os.PathLike[str]) -> int:
+    """Return the number of a run's next invocation: one more than its latest epoch has, or 1.
+
+    For whoever asks an engine for an invocation, and hands it the number to be claimed with.
+    """
+    names = epochs_of(Path(run_directory))
+    return int(names[-1].partition(".")[0]) + 1 if names else 1
+
+
+def drafts_of(run_directory: Path) -> list[str]:
+    """Return the names of the epochs of a run that are being made, or were not made to the end."""
+    try:
+        names = os.listdir(run_directory / EPOCHS_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(
+        one
+        for one in names
+        if _NAME.fullmatch(one.removeprefix(DRAFT_PREFIX)) and one.startswith(DRAFT_PREFIX)
+    )
 
 
 def latest_record(run_directory: Path) -> Path:

@@ -44,6 +44,7 @@ class SystemCall(StrEnum):
     LOCK = "lock"
     TRUNCATE = "truncate"
     UNLINK = "unlink"
+    LINK = "link"
 
 
 def perform(

@@ -233,6 +233,17 @@ def _read_holder(path: Path) -> Holder:
         return Holder()
 
 
+def named_holder(output_directory: Path) -> Holder:
+    """Return the holder that a lock file names, held or not, by another number of its device."""
+    try:
+        inode = os.stat(output_directory).st_ino
+        text = files.read_bounded(output_directory / LOCK_FILE, HOLDER_BYTES_MAX)
+        device, named = json.loads(text)["directory"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Holder()
+    return _holder_in(text, Identity(device, inode)) if named == inode else Holder()
+
+
 def holder_of(output_directory: Path) -> Holder | None:
     """Return who holds the directory now; None when nobody does. Writes nothing.
 

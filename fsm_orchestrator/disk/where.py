@@ -1,13 +1,21 @@
-"""The current directory, which may be gone, paths against it, and what is above it."""
+"""The current directory, which may be gone, paths against it, what is above it, and below a run."""
 
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 
+from fsm_orchestrator.constants import EPOCH_VARIABLE, EPOCHS_DIRECTORY
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.vocabulary import RelativeTo
+
+
+class RelativeTo(StrEnum):
+    """What the relative paths of a config file are relative to."""
+
+    FILE = "file"
+    CWD = "cwd"
 
 
 def current_directory() -> str:
@@ -56,3 +64,27 @@ def absolute(typed: str) -> Path:
         UsageError: there is no current directory.
     """
     return Path(typed) if os.path.isabs(typed) else Path(current_directory(), typed)
+
+
+def record_of(run_directory: Path) -> Path:
+    """Return where the record of a run lies: in the directory itself, or in its latest epoch."""
+    if not os.path.isdir(run_directory / EPOCHS_DIRECTORY):
+        return run_directory
+    from fsm_orchestrator.disk.epochs import latest_record  # noqa: PLC0415 - under an engine alone
+
+    return latest_record(run_directory)
+
+
+def run_of(record_directory: Path) -> Path:
+    """Return the run whose record lies in a directory: as its user names it. By the name alone."""
+    above, name = record_directory.parent, record_directory.name
+    if above.name != EPOCHS_DIRECTORY or not name.replace(".", "", 1).isdecimal():
+        return record_directory
+    return above.parent
+
+
+def place_variables(record_directory: Path) -> dict[str, str]:
+    """Return the variables that tell a process where its run is, and in which epoch."""
+    run = run_of(record_directory)
+    told = {"ORCHESTRATOR_OUTPUT_DIR": str(run)}
+    return told if run == record_directory else {**told, EPOCH_VARIABLE: record_directory.name}

@@ -42,13 +42,21 @@ class Beginnings:
         runner: ProcessRunner,
         why_not: Callable[[str], str | None],
         keepers: KeeperPool | None = None,
+        task_queue: str | None = None,
     ) -> None:
-        """Begin none yet. `why_not` returns why a stage may not be run now, or None."""
+        """Begin none yet.
+
+        `why_not` returns why a stage may not be run now, or None; `task_queue` is the one that
+        this process serves, None where any stage may be run here.
+        """
         self.why_not = why_not
         self.refused: str | None = None
         """Why the stage that was entered last may not be run."""
         self.nothing_left: str | None = None
         """Why there is no budget left for the stage that was entered last."""
+        self.next_task_queue: str | None = None
+        """The task queue that the stage that was entered last is left to."""
+        self._task_queue = task_queue
         self._guards: dict[str, Guard | None] = {}
         """What the protected paths of attempts were before them, by stage."""
         self._context = context
@@ -69,6 +77,7 @@ class Beginnings:
             InternalError: values are missing that it needs.
         """
         draft, self.refused, self.nothing_left = self._recorder.draft, None, None
+        self.next_task_queue = None
         self.close_beside(is_recorded=False)
         if self._interrupts.first is not None:
             return ()
@@ -79,6 +88,9 @@ class Beginnings:
         ]
         self.refused = next(filter(None, map(self.why_not, stages)), None)
         if self.refused is not None or self._is_spent(stages):
+            return ()
+        self.next_task_queue = self._elsewhere(stages)
+        if self.next_task_queue is not None:
             return ()
         if state.kind is StateKind.GROUP:
             self._run_beside(stages)
@@ -101,7 +113,10 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
+            code, lease = self._runner.code, self._runner.lease
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=code, lease=lease)
+            if lease is not None:
+                interrupts.hold(lease)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
 
@@ -125,6 +140,13 @@ class Beginnings:
             return False
         self.nothing_left = None if allowance.is_over else allowance.nothing_left()
         return allowance.is_over or self.nothing_left is not None
+
+    def _elsewhere(self, stages: Sequence[str]) -> str | None:
+        """Return the task queue that stages to be run need, where it is not served here."""
+        if self._task_queue is None:
+            return None
+        needed = map(self._context.preparation.task_queue_of, stages)
+        return next((one for one in needed if one not in {None, self._task_queue}), None)
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.

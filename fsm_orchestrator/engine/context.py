@@ -114,7 +114,8 @@ class RunContext:
             from fsm_orchestrator.engine import lost_events  # noqa: PLC0415 - only for a resume
 
             lost_events.log_gap(self, self._event_file)
-        about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
+        known = {"subject": draft.subject, "epoch": draft.invocation.epoch}
+        about: dict[str, Any] = {key: one for key, one in known.items() if one is not None}
         self.log.emit(
             EventName.RUN_STARTED,
             execution_mode=draft.invocation.execution_mode.value,
@@ -317,7 +318,6 @@ class RunContext:
         `outcome` is what the report says; that report has been made, and its end is in the draft.
         """
         ended = self.recorder.draft.invocation
-        reach = ended.containment
         awaited: dict[str, Any] = self._unrun()
         if outcome is Outcome.BLOCKED:
             from fsm_orchestrator.record.waiting import refusing, waiting_for  # noqa: PLC0415 - not for a good run
@@ -327,13 +327,12 @@ class RunContext:
             awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
-            level="info" if ended.exit_code == ExitCode.DONE else "error",
+            level="info" if ended.exit_code == ExitCode.DONE or ended.next_task_queue else "error",
             outcome=outcome.value,
             exit_code=ended.exit_code,
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
-            **({} if ended.used is None else {"worked_ms": ended.used.worked_ms}),
-            **({} if reach is None else {"containment": reach.value}),
+            **ended.told_at_end,
             **awaited,
         )
 

@@ -23,7 +23,7 @@ from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.endings import Exited, Interrupted, asked_words
+from fsm_orchestrator.model.endings import stop_reason_of
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -61,9 +61,15 @@ class Driver:
         self._recorder, self._tell_kept = self._context.recorder, event_file.tell_kept
         self._gates = EnterGate(self._context, interrupts, runner)
         self._beginnings = Beginnings(
-            self._context, interrupts, runner, self._gates.why_not, caller.keepers
+            self._context,
+            interrupts,
+            runner,
+            self._gates.why_not,
+            caller.keepers,
+            caller.task_queue,
         )
         hands = Hands(runner, interrupts)
+        self._fence = caller.fence
         self._runner, self._on_words = runner, caller.on_words
         self._settled = SettledStages(self._context)
         self._stages = EnterStage(
@@ -134,13 +140,10 @@ class Driver:
             assert self._allowance is not None  # noqa: S101 - who else measures time
             self._machine.fire(self._allowance.time_is_up())
         except CalledOffError as request:
-            from fsm_orchestrator.engine.interruptions import take_back_success  # noqa: PLC0415 - rare
-            from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
+            from fsm_orchestrator.engine.interruptions import take_back_by_request  # noqa: PLC0415 - rare
 
-            problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
-            if problem is not None:
-                take_back_success(self._context, problem)
-            self._machine.fire(Fact(Trigger.RUN_ABORTED, asked_words(request.signum)))
+            take_back_by_request(self._context, request.signum)
+            self._machine.fire(_aborted(request.signum))
 
     def cut_short(self, error: BaseException) -> None:
         """Record that the calling program raised something through the run, which ends by it."""
@@ -237,15 +240,26 @@ class Driver:
     def _last_look(self, trigger: Trigger, outcome: Outcome | None) -> None:
         """Call off what would settle a success, or close the run, if that is to end by now.
 
+        A run that is lost goes nowhere but to its end.
+
         Raises:
             CalledOffError: it is.
             OperationError: a log is not what it was.
         """
         self._context.log_seals.confirm()
+        if self._fence is not None:
+            self._fence.confirm(self._interrupts)
         signum = self._interrupts.first
+        if signum is None:
+            return
         settles = trigger is Trigger.STAGE_SUCCEEDED or outcome is Outcome.DONE
-        if signum is not None and settles:
+        if settles or (stop_reason_of(signum).is_lost and self._may_be_aborted(trigger)):
             raise CalledOffError(signum)
+
+    def _may_be_aborted(self, trigger: Trigger) -> bool:
+        """Say whether the run can be aborted where it is, instead of what is to happen."""
+        aborted = Trigger.RUN_ABORTED
+        return trigger is not aborted and aborted in self._machine.triggers_here
 
     def _enter_state(self, state: State) -> Fact | None:
         match state.kind:
@@ -255,7 +269,7 @@ class Driver:
             case StateKind.TERMINAL | StateKind.INITIAL:
                 return None
             case _ if self._interrupts.first is not None:
-                return Fact(Trigger.RUN_ABORTED, asked_words(self._interrupts.first))
+                return _aborted(self._interrupts.first)
             case _ if self._allowance is not None and self._allowance.is_over:
                 return self._allowance.time_is_up()
             case StateKind.GATE:
@@ -264,6 +278,8 @@ class Driver:
                 return self._beginnings.budget_is_spent()
             case StateKind.STAGE | StateKind.GROUP if self._beginnings.refused is not None:
                 return Fact(Trigger.RUN_ABORTED, self._beginnings.refused)
+            case StateKind.STAGE | StateKind.GROUP if self._beginnings.next_task_queue is not None:
+                return self._end.hand_over(self._beginnings.next_task_queue)
             case StateKind.STAGE:
                 return self._stages.enter(state.name)
             case StateKind.GROUP:
@@ -287,3 +303,10 @@ class Driver:
             return Verdict(holds=True)
         times = counted(taken, "time")
         return Verdict(holds=False, why=f"{edge.dest} was sent back {times}, the maximum (at_most)")
+
+
+def _aborted(signum: int) -> Fact:
+    """Return what a request to end is to the machine."""
+    from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
+
+    return Fact(Trigger.RUN_ABORTED, asked_words(signum))

@@ -12,14 +12,22 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.endings import asked_words
+from fsm_orchestrator.model.endings import AskedFor, stop_reason_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
+from fsm_orchestrator.vocabulary import (
+    EventName,
+    ExitCode,
+    Guard,
+    Operation,
+    Outcome,
+    StopReason,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.lost_home import LostHome
@@ -41,6 +49,8 @@ class RunEnd:
         self._kept: WorkVerdict | None = None
         self.is_put_right = False
         """Whether the run failed for what others changed: its record can be kept all the same."""
+        self.next_task_queue: str | None = None
+        """The task queue that the run is handed over to."""
 
     # -- closing ----------------------------------------------------------------------------
 
@@ -99,13 +109,15 @@ class RunEnd:
         try:
             verdict = self._context.judge_artifacts()
         except CalledOffError as request:
+            from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
+
             self._context.is_judging_given_up = True
             failure = self._context.add_own_failure(
                 Operation.CLOSURE_VERIFY,
                 f"{asked_words(request.signum)} while the expected artifacts were judged",
             )
             self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
-            return ExitCode(SIGNAL_BASE + request.signum)
+            return self.code_by(request.signum)
         if not verdict.is_intact:
             self._note_wrong_artifacts(verdict)
         return ExitCode.DONE if verdict.is_intact else ExitCode.FAILED
@@ -114,7 +126,31 @@ class RunEnd:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
         if outcome is Outcome.DONE and self._kept is not None:
             self._note_wrong_artifacts(self._kept)
-        return self._context.ending(self._exit_code(outcome, trigger))
+        request = self._decisive(outcome, trigger)
+        if request is None:
+            return self._context.ending(self._exit_code(outcome))
+        ended = {**self._context.ending(_code_of(request)), "stop_reason": stop_reason_of(request)}
+        is_over = stop_reason_of(request) is not StopReason.HANDED_OVER
+        return ended if is_over else {**ended, "next_task_queue": self.next_task_queue}
+
+    def code_by(self, request: int) -> ExitCode:
+        """Record that a request decides how the invocation ends; return its exit code."""
+        self._recorder.update_invocation(stop_reason=stop_reason_of(request))
+        return _code_of(request)
+
+    @property
+    def goes_on_elsewhere(self) -> bool:
+        """Whether another invocation goes on with the run, which has not ended."""
+        request = self._request
+        return request is not None and stop_reason_of(request).goes_on_elsewhere
+
+    @property
+    def _request(self) -> int | None:
+        """What the run was asked first, or that it is handed over, which came before that."""
+        asked = self._interrupts.ever_first
+        if self.next_task_queue is None or (asked is not None and stop_reason_of(asked).is_lost):
+            return asked
+        return AskedFor(signal.SIGTERM, StopReason.HANDED_OVER)
 
     def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
         refusal = closure.refused_execution(
@@ -123,7 +159,15 @@ class RunEnd:
         self._recorder.add_execution(refusal)
         self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=refusal)
 
-    def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
+    def _decisive(self, outcome: Outcome, trigger: Trigger) -> int | None:
+        """Return the request by which a run ends so; None where it ends by something else."""
+        is_aborted = outcome is Outcome.FAILED and trigger is Trigger.RUN_ABORTED
+        if not is_aborted or self._recorder.is_degraded:
+            return None
+        is_by_keyboard = self._is_by_keyboard and not self.goes_on_elsewhere
+        return signal.SIGINT if is_by_keyboard else self._request
+
+    def _exit_code(self, outcome: Outcome) -> ExitCode:
         match outcome:
             case Outcome.DONE:
                 return ExitCode.DONE if self._kept is None else ExitCode.FAILED
@@ -132,12 +176,16 @@ class RunEnd:
             case Outcome.TIMEOUT:
                 return ExitCode.TIMEOUT
             case Outcome.FAILED:
-                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.ever_first
-                if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
-                    return ExitCode(SIGNAL_BASE + signum)
                 return ExitCode.FAILED
             case _:
                 assert_never(outcome)
+
+    # -- handing over -----------------------------------------------------------------------
+
+    def hand_over(self, queue: str) -> Fact:
+        """Leave the stage that was entered, and the run, to a task queue; return the fact."""
+        self.next_task_queue = queue
+        return Fact(Trigger.RUN_ABORTED, f"hands over to task queue {queue}")
 
     # -- failing ----------------------------------------------------------------------------
 
@@ -178,6 +226,7 @@ class RunEnd:
 
         draft = self._recorder.draft
         self._context.is_judging_given_up = True
+        self.next_task_queue = None
         self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
         cause = f"the calling program raised {type(error).__name__}"
         problem = Problem(cause=f"interrupted: {cause}", details=())
@@ -251,3 +300,9 @@ class RunEnd:
             error=str(failure),
             **bound,
         )
+
+
+def _code_of(request: int) -> ExitCode:
+    """Return what the command exits with where a request has ended the run."""
+    is_elsewhere = stop_reason_of(request).goes_on_elsewhere
+    return ExitCode.BUSY if is_elsewhere else ExitCode(SIGNAL_BASE + request)

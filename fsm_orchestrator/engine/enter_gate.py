@@ -9,7 +9,6 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, Verdict
 from fsm_orchestrator.gates import judging
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.endings import asked_words
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -39,6 +38,8 @@ class EnterGate:
             sources = self._collecting()
             evidence = judging.NO_EVIDENCE if sources is None else sources.on_entering(state)
         except CalledOffError as request:
+            from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
+
             return Fact(Trigger.RUN_ABORTED, asked_words(request.signum))
         draft = self._context.recorder.draft
         decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)

@@ -13,7 +13,6 @@ from fsm_orchestrator.engine.hands import Hands
 from fsm_orchestrator.engine.machine import CalledOffError, Fact
 from fsm_orchestrator.engine.printed import reader_of
 from fsm_orchestrator.engine.settled import SettledStages
-from fsm_orchestrator.model.endings import Exited, Interrupted
 from fsm_orchestrator.model.execution import StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.open_attempt import AttemptRecord
@@ -226,10 +225,8 @@ class EnterStage:
             )
         except CalledOffError as request:
             from fsm_orchestrator.engine.interruptions import taken_back  # noqa: PLC0415 - rare
-            from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
 
-            problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
-            execution = execution if problem is None else taken_back(execution, problem)
+            execution = taken_back(execution, request.signum)
             self._recorder.draft = before.attempt_ended(execution)
             self._recorder.keep(partial(_log_end, log, execution))
         return execution

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.engine.at_end import AtEnd
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -53,8 +52,11 @@ class Finishing:
         """Say whether the stage is to run now that the draft has ended; if it cannot, warn.
 
         A run whose record cannot be kept starts nothing more, and one that the calling program
-        ends goes at once. Files of the run that a stage has changed are put back by now.
+        ends goes at once. Files of the run that a stage has changed are put back by now. One that
+        goes on elsewhere has not ended.
         """
+        if self._end.goes_on_elsewhere:
+            return False
         is_kept = not self._recorder.is_degraded or self._end.is_put_right
         if not is_kept or self._context.is_judging_given_up:
             return False
@@ -85,8 +87,10 @@ class Finishing:
         outcome = self._outcome
         code = self._code(execution)
         if code is None:
-            code = ExitCode(self._end.changes(outcome, taken.trigger)["exit_code"])
-        self._settle(code)
+            self._recorder.update_invocation(**self._end.changes(outcome, taken.trigger))
+            self._keep_end(outcome)
+        else:
+            self._settle(code)
 
     def visit(self) -> bool:
         """Run the stage in a run that was done before it was over; False if it was over."""
@@ -135,12 +139,14 @@ class Finishing:
         The outcome is as it was; the artifacts are judged once more, for the stage may have
         touched them.
         """
-        if self._outcome is not Outcome.DONE:
-            return None
         asked = self._interrupts.first
+        if self._outcome is not Outcome.DONE and not self._end.goes_on_elsewhere:
+            return None
         if execution.status is StageStatus.INTERRUPTED and asked is not None:
             self._context.is_judging_given_up = True
-            return ExitCode(SIGNAL_BASE + asked)
+            return self._end.code_by(asked)
+        if self._outcome is not Outcome.DONE:
+            return None
         code = self._end.code_of_done()
         is_bad = not execution.status.is_good and last_stage.counts(self._recorder.draft)
         return ExitCode.FAILED if is_bad and code is ExitCode.DONE else code
@@ -149,6 +155,9 @@ class Finishing:
         """Record the end of the invocation."""
         outcome = self._outcome
         self._context.finish(code)
+        self._keep_end(outcome)
+
+    def _keep_end(self, outcome: Outcome) -> None:
         self._recorder.keep(partial(self._context.emit_end, outcome))
         is_over = last_stage.due_in_visit(self._recorder.draft) is None
         if outcome is Outcome.DONE and is_over:

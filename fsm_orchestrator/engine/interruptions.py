@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fsm_orchestrator.model.ending_words import problem_of
+from fsm_orchestrator.model.endings import Exited, Interrupted, interrupted_ending
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.model.problem import Problem, gone_wrong
@@ -40,22 +42,38 @@ def settle_open_attempts(context: RunContext, error: str) -> None:
             _log(context, attempt, (), draft.invocation.number, execution)
 
 
-def take_back_success(context: RunContext, problem: Problem) -> None:
+def take_back_success(
+    context: RunContext, problem: Problem, ending: Ending = Ending.INTERRUPTED
+) -> None:
     """Record an attempt as interrupted whose success was to become durable just now."""
     draft = context.recorder.draft
     success = unsettled_success(draft)
     if success is None:
         return
-    execution = taken_back(success, problem)
+    execution = _taken_back(success, problem, ending)
     context.recorder.draft = success_taken_back(draft, success, execution)
     _log(context, success, (), draft.invocation.number, execution)
 
 
-def taken_back(success: StageExecution, problem: Problem) -> StageExecution:
-    """Return a success as the interruption that it is, for it was not durable in time."""
-    interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
-    changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
-    return success.model_copy(update=changes)
+def take_back_by_request(context: RunContext, signum: int) -> None:
+    """Record the same because the run was asked to end, by that request."""
+    take_back_success(context, _problem_by(signum), interrupted_ending(signum))
+
+
+def taken_back(success: StageExecution, signum: int) -> StageExecution:
+    """Return a success as the interruption by a request that it is: it was not durable in time."""
+    return _taken_back(success, _problem_by(signum), interrupted_ending(signum))
+
+
+def _taken_back(success: StageExecution, problem: Problem, ending: Ending) -> StageExecution:
+    interrupted = {"status": StageStatus.INTERRUPTED, "ending": ending}
+    return success.model_copy(update={**interrupted, "flaky": False, **gone_wrong(problem)})
+
+
+def _problem_by(signum: int) -> Problem:
+    problem = problem_of(Interrupted(signum, by_then=Exited(0)))
+    assert problem is not None  # noqa: S101 - that is no success
+    return problem
 
 
 def _log(

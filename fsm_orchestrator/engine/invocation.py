@@ -16,6 +16,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
+    EPOCHS_DIRECTORY,
     EVIDENCE_DIRECTORY,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
@@ -24,6 +25,7 @@ from fsm_orchestrator.constants import (
 )
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
 from fsm_orchestrator.engine.foreign import is_foreign
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
@@ -50,6 +52,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.record.event_file import EventFile
     from fsm_orchestrator.record.left_file import LeftFile
 
@@ -68,9 +71,14 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
 
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
+    config = _placed(config, caller.epoch)
     output = config.output_path
-    lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     with contextlib.ExitStack() as after:
+        if caller.lease is not None or caller.epoch is not None:
+            from fsm_orchestrator.engine.held import held  # noqa: PLC0415 - under an engine alone
+
+            caller = after.enter_context(held(caller))
+        lock = OutputLock.acquire(output) if os.path.isdir(output) else None
         try:
             try:
                 preparation = _prepare(config, caller)
@@ -99,6 +107,24 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     return report
 
 
+def _placed(config: RunConfig, epoch: Epoch | None) -> RunConfig:
+    """Return the request as it is done under the claim of an engine; refuse it where one has it.
+
+    Raises:
+        UsageError: an engine has the run, and nothing was claimed; or the claim does not fit.
+        FencedError: somebody else has claimed the run since.
+    """
+    output = config.output_path
+    if epoch is None and run_of(output) == output and not os.path.isdir(output / EPOCHS_DIRECTORY):
+        return config
+    from fsm_orchestrator.preparation.in_epoch import in_epoch, refuse_held  # noqa: PLC0415 - under an engine alone
+
+    if epoch is not None:
+        return in_epoch(config, epoch)
+    refuse_held(config)
+    return config
+
+
 def _follow(
     after: contextlib.ExitStack,
     caller: Surroundings,
@@ -121,6 +147,10 @@ def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:
 
     judging = Judging(math.inf, on_slow, lambda: caller.interrupts.first)
     preparation = prepare(config, may_go_on=judging.may_go_on)
+    if caller.epoch is not None:
+        from fsm_orchestrator.preparation.in_epoch import refuse_artifacts  # noqa: PLC0415 - under an engine alone
+
+        refuse_artifacts(preparation)
     return preparation._replace(slow_artifact=slow[0]) if slow else preparation
 
 
@@ -138,12 +168,10 @@ def _claim(output: Path) -> OutputLock:
     return lock
 
 
-def _drive(
-    preparation: Preparation,
-    lock: OutputLock,
-    caller: Surroundings,
-) -> Report:
-    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> Report:
+    runner = ProcessRunner(
+        caller.interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+    )
     is_recorded = False
     try:
         if preparation.may_spawn:
@@ -163,7 +191,12 @@ def _made_ready(
     """Have the directory hold this run and no other; say what was left alive of it."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
-    ended, failure = _end_leftovers(preparation, lock)
+    ended: dict[str, tuple[int, ...]] = {}
+    failure: OperationError | None = None
+    if preparation.leftovers and not preparation.is_copy:
+        from fsm_orchestrator.engine.left_alive import end_left_alive  # noqa: PLC0415 - rare
+
+        ended, failure = end_left_alive(preparation, lock)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         lifecycle = preparation.checkpoint.lifecycle
@@ -217,7 +250,8 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
     earlier = () if preparation.is_copy else checkpoint.invocations[:-1]
     origin = origin_of(preparation.config.directory, preparation.clock, masker, earlier)
-    begun = checkpoint.with_invocation(origin=origin)
+    is_held = run_of(home.path) != home.path
+    begun = checkpoint.with_invocation(origin=origin, epoch=home.path.name if is_held else None)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 
 
@@ -262,7 +296,7 @@ def _execute(
     chain = Chain(genesis(known.run_id_in(1), known.lifecycle.relation_sha256), key)
     last = known.last_event_seq, known.last_event_sha256
     events = EventFile(lock, chain, known.events, *last)
-    leaving = Leaving(None if key is None else _left_file(preparation, events), events)
+    leaving = Leaving(None if key is None else _left_file(preparation, events, lock, key), events)
     with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, lock, caller, runner, log, event_file, leaving)
@@ -288,7 +322,9 @@ def _key(config: RunConfig) -> RecordKey | None:
     return shared_key(Path(config.absolute(config.state_key_file)))
 
 
-def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
+def _left_file(
+    preparation: Preparation, events: EventFile, home: OutputLock, key: RecordKey
+) -> LeftFile:
     """Return where it is noted what is left in the directory, as it is now."""
     from fsm_orchestrator.record.left_file import Left, LeftFile  # noqa: PLC0415
 
@@ -305,34 +341,11 @@ def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:
         checkpoint=preparation.found_sha256 or "",
         private="" if private is None else sha256_of(private),
     )
-    return LeftFile(output, now)
+    if preparation.config.state_key_file is None or run_of(output) == output:
+        return LeftFile(output, now)
+    from fsm_orchestrator.record.left_beside import LeftBeside  # noqa: PLC0415 - under an engine alone
 
-
-def _end_leftovers(preparation: Preparation, lock: OutputLock) -> Leftovers:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
-
-    The record that names them was read by its path.
-
-    Raises:
-        RecordingError: another directory has come to that path since this one was locked.
-    """
-    ended: dict[str, tuple[int, ...]] = {}
-    if not preparation.leftovers or preparation.is_copy:
-        return ended, None
-    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
-        lock.confirm()
-    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
-    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
-
-    failure: OperationError | None = None
-    for attempt in preparation.leftovers:
-        try:
-            ended[attempt.token] = end_leftovers(attempt, preparation.kill_grace_ms)
-        except OperationError as error:
-            failure = failure or error
-        else:
-            clear_temporary(attempt.token)
-    return ended, failure
+    return LeftFile(output, now, LeftBeside(home, key))
 
 
 def _record_refusal(

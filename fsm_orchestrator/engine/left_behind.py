@@ -1,15 +1,17 @@
-"""What an attempt has left behind: processes that leaked, or that lost their keeper."""
+"""What attempts have left behind: processes that leaked, lost their keeper, or their run."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.processes.leftovers import end_leftovers
-from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Containment, EventName
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.engine.context import RunContext
+    from fsm_orchestrator.model.execution import StageExecution
+    from fsm_orchestrator.record.event_log import RunLogger
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60

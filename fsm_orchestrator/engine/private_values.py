@@ -34,6 +34,11 @@ def forget_values(context: RunContext, private: PrivateFile) -> None:
     """
     with contextlib.suppress(OSError):
         _save(context, private.model_copy(update={"stages": {}}))
+    found, ref = context.preparation.found, context.recorder.draft.private_ref
+    before = None if found is None else found.private_ref
+    if before is not None and before != ref and context.recorder.draft.invocation.epoch is not None:
+        with contextlib.suppress(OSError):  # that of the epoch before
+            private_file.remove(before, context.output_directory)
 
 
 def _save(context: RunContext, private: PrivateFile) -> None:

@@ -12,6 +12,7 @@ from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.disk.epochs import Epoch
+    from fsm_orchestrator.engine.held import Fence
     from fsm_orchestrator.engine.stop_hearing import StopHearing
     from fsm_orchestrator.preparation.preparation import Preparation
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -76,6 +77,10 @@ class Surroundings(NamedTuple):
     began with, and its report; None where that is on disk alone. It must not raise."""
     lease: Lease | None = None
     """Ends the run when it runs out."""
+    lent: int | None = None
+    """A descriptor of its timer, for those who keep what the run starts."""
+    fence: Fence | None = None
+    """Whether a later epoch holds the run."""
     epoch: Epoch | None = None
     """The claim under which the run is held; None in a plain output directory."""
     task_queue: str | None = None

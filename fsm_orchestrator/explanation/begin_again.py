@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.config.config_file import with_file
 from fsm_orchestrator.config.config_reading import load
-from fsm_orchestrator.config.origins import InputFile
+from fsm_orchestrator.config.origins import InputFile, InputKind
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
@@ -27,7 +27,7 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.text.units import Measure, as_typed
-from fsm_orchestrator.vocabulary import InputKind, OnLeak, SettingSource
+from fsm_orchestrator.vocabulary import OnLeak, SettingSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +121,9 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
+    if checkpoint.task_queue is not None:
+        words += ["--task-queue", checkpoint.task_queue]
+        settings["task_queue"] = checkpoint.task_queue
     if checkpoint.allow_empty:
         words.append("--allow-empty")
         settings["allow_empty"] = True
@@ -169,6 +172,7 @@ def _given(settings: StageSettings) -> StageGiven:
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
         on_unmetered=settings.on_unmetered,
+        task_queue=settings.task_queue,
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         pin=settings.pin or None,

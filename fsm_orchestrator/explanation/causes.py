@@ -19,12 +19,15 @@ from fsm_orchestrator.inspection.inspected_run import (
 from fsm_orchestrator.model.endings import PostmortemGap, signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.open_attempt import AttemptRecord
+from fsm_orchestrator.model.stop_words import stop_words
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Operation,
     Outcome,
     StageStatus,
     Standing,
+    StopReason,
     Trigger,
 )
 
@@ -93,6 +96,10 @@ def _named(attempts: Sequence[AttemptRecord]) -> str:
 
 
 def _cut_short(view: InspectedRun) -> Cause:
+    handed_over = view.report.handed_over_words
+    if handed_over is not None:
+        place = view.report.transitions[-1].source
+        return Cause(sentence=f"the run {handed_over}, which {place} needs", facts=())
     attempts = view.open_attempts
     what = view.cut_short_words
     its_end = "not seen; what is left of it is the other directory's"
@@ -137,8 +144,7 @@ def _refusals(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause
 def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause]:
     report = view.report
     if report.was_asked_to_end:
-        number = (report.exit_code or 0) - SIGNAL_BASE
-        yield Cause(sentence=f"the run was asked to end, as by {signal_name(number)}", facts=())
+        yield Cause(sentence=f"the run {_asked_words(report)}", facts=())
     found = report.failures
     for execution in found:
         yield _failure(execution, attempt_facts)
@@ -147,6 +153,14 @@ def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause
         # Why it was not sent back once more; that it asked for it is said above.
         said = (last.cause, *last.details)[-1] if found else last.cause
         yield Cause(sentence=said, facts=())
+
+
+def _asked_words(report: Report) -> str:
+    """Return how a run was asked to end; a signal is told as a request that came by it."""
+    reason, name = report.stop_reason, signal_name((report.exit_code or 0) - SIGNAL_BASE)
+    if reason is None or reason is StopReason.SIGNAL:
+        reason = StopReason.REQUESTED
+    return stop_words(reason, name)
 
 
 def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:

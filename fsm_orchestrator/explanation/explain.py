@@ -29,7 +29,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
     directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if is_below else shown
     attempt_facts, now = AttemptFacts(view, directory), state_now(view)
     return Explanation(
-        output_directory=view.bundle or str(view.directory),
+        output_directory=view.bundle or str(view.run_directory),
         run_id=report.run_id,
         lifecycle=None if report.lifecycle is None else report.lifecycle.name,
         subject=report.subject,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.next_step import offer_of
 from fsm_orchestrator.inspection.inspected_run import continuing, inspect_run
@@ -18,7 +19,7 @@ def next_command(directory: Path, shown: str) -> tuple[str, ...]:
     takes some milliseconds: a screen asks only of the runs that it shows.
     """
     try:
-        view = inspect_run(directory)
+        view = inspect_run(record_of(directory))
         if view.standing is Standing.SUSPENDED and view.holder is not None:
             return continuing(view.holder)
         words = offer_of(view, shown).words

@@ -120,6 +120,15 @@ def offer_of(
     `now` is what has become of it since it was done, if the caller has looked already.
     """
     now = state_now(view, may_go_on) if now is None else now
+    offer = _offer_of(view, shown, now, may_go_on)
+    if not view.has_engine:
+        return offer
+    from fsm_orchestrator.explanation.of_engine import asked_of_engine  # noqa: PLC0415 - rare
+
+    return asked_of_engine(offer, view, shown)
+
+
+def _offer_of(view: InspectedRun, shown: str, now: StateNow, may_go_on: MayGoOn) -> Offer:
     match view.standing:
         case Standing.WORKING | Standing.SUSPENDED:
             words = (PRODUCT, "logs", shown, "--follow")

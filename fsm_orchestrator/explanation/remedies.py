@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from fsm_orchestrator.constants import GATES_NAMED_MAX, SIGNAL_BASE
 from fsm_orchestrator.explanation.stages import blocking_gates
+from fsm_orchestrator.explanation.stop_remedies import LOST, asked_remedy
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.endings import SpawnFailure, signal_name
 from fsm_orchestrator.model.execution import StageExecution
@@ -54,6 +55,9 @@ _KILLED: Final = (
     " less; else find out who sends SIGKILL"
 )
 _START_REMEDIES: Final = {
+    SpawnFailure.NOT_LEASED: (
+        "let the worker run where a process can keep its stages together: Linux, with /proc"
+    ),
     SpawnFailure.WINDOWS_LINE_ENDS: (
         "remove the carriage returns from the script: sed -i 's/\\r$//' and its path"
     ),
@@ -96,6 +100,13 @@ _LEFT_WRONG: Final = {
     Ending.BUDGET_EXHAUSTED: _RAISE,
 }
 """The remedies for what a stage has left, or spent."""
+_BY_OTHERS: Final = {
+    Ending.SIBLING_FAILED: (
+        "nothing is wrong with it: a resume runs it again beside the one that failed"
+    ),
+    Ending.LEASE_LOST: LOST,
+}
+"""The remedies for a stage that was ended for what is not its own."""
 LIMITS: Final = frozenset(
     {
         *(Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED),
@@ -119,6 +130,8 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             assert view.holder is not None  # noqa: S101 - or it were not suspended
             command = " ".join(continuing(view.holder))
             return (f"let it go on, by fg in its terminal or {command}, or stop it",)
+        case Standing.INTERRUPTED if view.report.next_task_queue is not None:
+            return (asked_remedy(view.report.stop_reason),)
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED | Standing.WAITING:
@@ -259,7 +272,7 @@ def _who_failed(view: InspectedRun) -> str:
 
 def _failure_remedies(view: InspectedRun) -> Iterator[str]:
     if view.report.was_asked_to_end:
-        yield "nothing is broken: resume when the run may go on"
+        yield asked_remedy(view.report.stop_reason)
         return
     for execution in view.report.failures:
         metering = execution.metering
@@ -323,8 +336,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED | Ending.DECLINED | Ending.BLOCKED as said:
             return _SAID_REMEDIES[said]
-        case Ending.SIBLING_FAILED:
-            return "nothing is wrong with it: a resume runs it again beside the one that failed"
+        case Ending.SIBLING_FAILED | Ending.LEASE_LOST as others:
+            return _BY_OTHERS[others]
         case Ending.INTERRUPTED | Ending.LOST | Ending.CONTROL_TAMPERED | None:
             return "find out who ended it, unless that was intended"
         case ending:

@@ -156,6 +156,8 @@ def _why_not_reached(view: InspectedRun, stage: str) -> str:
     if failed:
         name = failed[0].command if failed[0].attempt == 0 else f"stage {failed[0].stage}"
         return f"{name} did not succeed{done_before}"
+    if report.next_task_queue is not None:
+        return f"it is left to task queue {report.next_task_queue}{done_before}"
     if view.standing is Standing.INTERRUPTED:
         return f"the run was interrupted before it started{done_before}"
     return f"no path through the lifecycle led to it{done_before}"

@@ -9,34 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, assert_never
 
-from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import SIGNAL_BASE
-from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.where import current_directory
-from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.fleet.books import Books
 from fsm_orchestrator.fleet.crew import Worker
 from fsm_orchestrator.fleet.definition import Fleet, FleetRun
 from fsm_orchestrator.fleet.entries import entry_before, is_due
 from fsm_orchestrator.fleet.holding import held
 from fsm_orchestrator.fleet.messages import Busy, Ended, Message, Order, Refused, StageBegan, Words
-from fsm_orchestrator.fleet.observing import FleetObserver, FleetView, Working
-from fsm_orchestrator.fleet.report import (
-    FLEET_FILE,
-    Course,
-    FleetEntry,
-    FleetReport,
-    product,
-    worst_of,
-)
+from fsm_orchestrator.fleet.observing import FleetObserver, Working
+from fsm_orchestrator.fleet.report import Course, FleetReport
 from fsm_orchestrator.fleet.standing import Action, Decision, Retries, decide
 from fsm_orchestrator.fleet.turns import Turns
 from fsm_orchestrator.fleet.written_configs import CONFIG_DIRECTORY, write_configs
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
-REPORT_SECONDS: Final = 0.5
-"""How often the report is written at most while runs end."""
 CRASHES_MAX: Final = 1
 """How often a run is taken up again whose worker was killed."""
 
@@ -89,29 +77,21 @@ class _FleetAtWork:
     ) -> None:
         self._fleet, self._directory, self._options = fleet, directory, options
         self._interrupts, self._observer = interrupts, observer
-        self._clock = SystemClock()
-        self._started_at = timestamp(self._clock.now())
-        self._runs = {run.name: run for run in fleet.runs}
         self._cwd = current_directory()
         asked = [run for run in fleet.runs if options.only is None or run.name in options.only]
-        names = {run.name for run in asked}
+        names = frozenset(run.name for run in asked)
         self._turns = Turns(run for run in asked if is_due(decisions[run.name]))
-        entries = {
-            run.name: entry_before(run, decisions[run.name], is_asked=run.name in names)
-            for run in fleet.runs
-        }
-        self._view = FleetView(options.jobs, entries, time.monotonic())
+        self._books = Books(fleet, directory, options.jobs, decisions, names, observer)
+        self._view = self._books.view
         self._idle: list[Worker] = []
         self._at_work: dict[Worker, FleetRun] = {}
         self._crashes: dict[str, int] = {}
-        self._failures = 0
-        self._written_at = 0.0
 
     def work(self) -> FleetReport:
         """Work until there is nothing more to be done."""
         self._interrupts.before_stop = lambda: self._signal_all(signal.SIGTSTP)
         self._interrupts.after_stop = lambda: self._signal_all(signal.SIGCONT)
-        self._write(None)
+        self._books.write(None)
         try:
             while True:
                 self._begin_more()
@@ -119,8 +99,7 @@ class _FleetAtWork:
                     break
                 self._wait()
                 self._pass_on_requests()
-                if time.monotonic() - self._written_at > REPORT_SECONDS:
-                    self._write(None)
+                self._books.write_now_and_then()
             return self._finish()
         finally:
             for worker in (*self._idle, *self._at_work):
@@ -132,7 +111,9 @@ class _FleetAtWork:
     def _is_over(self) -> bool:
         """Whether no more runs are begun."""
         limit = self._options.max_failures
-        return self._interrupts.first is not None or (limit is not None and self._failures >= limit)
+        return self._interrupts.first is not None or (
+            limit is not None and self._books.failures >= limit
+        )
 
     def _begin_more(self) -> None:
         while len(self._at_work) < self._options.jobs and not self._is_over:
@@ -146,7 +127,7 @@ class _FleetAtWork:
                 self._begin(run, is_resume=decision.action is Action.RESUME)
             else:  # somebody else has done with it meanwhile
                 self._turns.has_ended(run)
-                self._set(run.name, entry_before(run, decision, is_asked=True))
+                self._books.put(run.name, entry_before(run, decision, is_asked=True))
 
     def _begin(self, run: FleetRun, *, is_resume: bool) -> None:
         worker = self._idle.pop() if self._idle else Worker()
@@ -161,9 +142,7 @@ class _FleetAtWork:
         now = time.monotonic()
         self._at_work[worker] = run
         self._view.working[run.name] = Working(run.name, is_resume, now, now)
-        began = timestamp(self._clock.now())
-        update = {"course": Course.WORKING, "reason": "", "started_at": began}
-        self._set(run.name, self._view.entries[run.name].model_copy(update=update))
+        self._books.begin(run.name)
         worker.order(order)  # where it is gone, that is heard next
 
     def _wait(self) -> None:
@@ -199,10 +178,17 @@ class _FleetAtWork:
             case Ended():
                 self._release(worker, run)
                 course = Course.RESUMED if working.is_resume else Course.RAN
-                self._end(run, course, message.reason, message.exit_code, message)
+                self._books.end(
+                    run.name,
+                    course,
+                    message.reason,
+                    message.exit_code,
+                    standing=Standing(message.standing),
+                    run_id=message.run_id,
+                )
             case Refused():
                 self._release(worker, run)
-                self._end(run, Course.REFUSED, message.reason, message.exit_code)
+                self._books.end(run.name, Course.REFUSED, message.reason, message.exit_code)
             case Busy():
                 self._release(worker, run)
                 self._put_off(run, message.reason)
@@ -230,40 +216,15 @@ class _FleetAtWork:
         reason = f"its worker ended {how}"
         self._crashes[run.name] = self._crashes.get(run.name, 0) + 1
         if self._crashes[run.name] > CRASHES_MAX or self._is_over or not self._turns.put_off(run):
-            self._end(run, Course.REFUSED, reason, ExitCode.INTERNAL)
+            self._books.end(run.name, Course.REFUSED, reason, ExitCode.INTERNAL)
         else:
-            update = {"course": Course.TO_COME, "reason": reason}
-            self._set(run.name, self._view.entries[run.name].model_copy(update=update))
+            self._books.update(run.name, course=Course.TO_COME, reason=reason)
 
     def _put_off(self, run: FleetRun, reason: str) -> None:
         if self._turns.put_off(run):
-            update = {"course": Course.TO_COME, "reason": reason}
-            entry = self._view.entries[run.name].model_copy(update=update)
-            self._view.entries[run.name] = entry
+            self._books.put_off(run.name, reason)
         else:
-            self._end(run, Course.REFUSED, reason, ExitCode.FAILED)
-
-    def _end(
-        self, run: FleetRun, course: Course, reason: str, code: int, ended: Ended | None = None
-    ) -> None:
-        before = self._view.entries[run.name]
-        standing = None if ended is None else Standing(ended.standing)
-        if ended is not None and standing is Standing.NOT_CLOSABLE:
-            code = ExitCode.FAILED
-        update = {
-            "course": course,
-            "reason": reason,
-            "run_id": before.run_id if ended is None else ended.run_id,
-            "standing": standing,
-            "exit_code": code,
-            "finished_at": timestamp(self._clock.now()),
-        }
-        self._failures += code != ExitCode.DONE
-        self._set(run.name, before.model_copy(update=update))
-
-    def _set(self, name: str, entry: FleetEntry) -> None:
-        self._view.entries[name] = entry
-        self._observer.has_changed(self._view, entry)
+            self._books.end(run.name, Course.REFUSED, reason, ExitCode.FAILED)
 
     def _pass_on_requests(self) -> None:
         """Pass each request to end on to the workers, which end their runs, or kill them."""
@@ -282,34 +243,8 @@ class _FleetAtWork:
 
     def _finish(self) -> FleetReport:
         why = "the fleet was asked to end" if self._interrupts.first else "too many runs had failed"
-        for run in self._turns.give_up():
-            update = {"course": Course.NOT_STARTED, "reason": why}
-            self._set(run.name, self._view.entries[run.name].model_copy(update=update))
+        left = (run.name for run in self._turns.give_up())
+        self._books.leave(left, Course.NOT_STARTED, why)
         self._observer.close(self._view)
         signum = self._interrupts.first
-        codes = [one.exit_code for one in self._view.entries.values() if one.exit_code is not None]
-        code = worst_of(codes) if signum is None else SIGNAL_BASE + signum
-        return self._write(code)
-
-    def _write(self, exit_code: int | None) -> FleetReport:
-        report = FleetReport(
-            schema_version=1,
-            product=product(),
-            source=self._fleet.source,
-            sha256=self._fleet.sha256,
-            jobs=self._options.jobs,
-            started_at=self._started_at,
-            finished_at=None if exit_code is None else timestamp(self._clock.now()),
-            exit_code=exit_code,
-            runs=tuple(self._view.entries.values()),
-        )
-        path = self._directory / FLEET_FILE
-        try:
-            files.replace_file(path, report.to_json(), mode=0o600)
-        except OSError as error:
-            raise CommandError(
-                f"cannot write {copyable(path)}: {files.reason(error)}",
-                remedy="make room there, and start the fleet again: it goes on where it was",
-            ) from error
-        self._written_at = time.monotonic()
-        return report
+        return self._books.write(self._books.worst_code if signum is None else SIGNAL_BASE + signum)

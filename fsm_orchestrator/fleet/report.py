@@ -35,6 +35,8 @@ class Course(StrEnum):
     """It could not be started or resumed."""
     NOT_STARTED = "not_started"
     """The fleet ended before its turn."""
+    SUBMITTED = "submitted"
+    """The engine goes on with it, and this fleet has ended."""
     TO_COME = "to_come"
     WORKING = "working"
 

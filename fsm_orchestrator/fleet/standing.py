@@ -51,10 +51,11 @@ def decide(directory: Path, retries: Retries) -> Decision:
     if os.path.isdir(directory) and not is_run_directory(directory):
         return Decision(Action.START, "there is no run in its directory yet")
     overview = overview_of(directory, str(directory))
-    return _by(overview, retries)
+    return decide_by(overview, retries)
 
 
-def _by(overview: RunOverview, retries: Retries) -> Decision:
+def decide_by(overview: RunOverview, retries: Retries) -> Decision:
+    """Return what is to be done about a run that stands there."""
     standing = overview.standing
     if standing is None or overview.trouble is not None:
         return Decision(Action.REFUSE, overview.trouble or "it cannot be read", overview)
@@ -66,7 +67,8 @@ def _by(overview: RunOverview, retries: Retries) -> Decision:
         case Standing.WORKING | Standing.SUSPENDED:
             action, reason = Action.WAIT, "another orchestrator is at work on it"
         case Standing.FAILED | Standing.TIMEOUT:
-            if (overview.exit_code or 0) > SIGNAL_BASE:
+            code = overview.exit_code or 0
+            if code > SIGNAL_BASE or code == ExitCode.BUSY:  # that of a run which is another's
                 action, reason = Action.RESUME, "it was asked to end"
             elif retries.failed:
                 action, reason = Action.RESUME, f"it ended {standing.words}"

@@ -46,6 +46,13 @@ class Turns:
             self._held.add(found.concurrency_key)
         return found
 
+    def hold(self, run: FleetRun) -> None:
+        """Take a run that has its turn already, and let no other of its key have one."""
+        self._waiting = [one for one in self._waiting if one[2] is not run]
+        heapq.heapify(self._waiting)
+        if run.concurrency_key is not None:
+            self._held.add(run.concurrency_key)
+
     def has_ended(self, run: FleetRun) -> None:
         """Let others of its concurrency key have their turn."""
         if run.concurrency_key is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,26 +20,29 @@ _NAMED_MAX: Final = 5
 
 
 def write_configs(
-    runs: Iterable[FleetRun], decisions: Mapping[str, Decision], directory: Path
+    runs: Iterable[FleetRun],
+    decisions: Mapping[str, Decision],
+    directory: Path,
+    submitted: Collection[str] = (),
 ) -> None:
     """Write the config file of each run that has another one, or none.
 
+    `submitted` are the names of the runs that an engine has, and goes on with as they were.
+
     Raises:
-        UsageError: a run that is done was asked something else; nothing is written then. Or a file
-            cannot be written.
+        UsageError: a run that is done or submitted was asked something else; nothing is written
+            then. Or a file cannot be written.
     """
     import tomli_w  # noqa: PLC0415 - not to read a fleet
 
     texts = {run.name: tomli_w.dumps(dict(run.table)).encode() for run in runs}
     paths = {name: directory / CONFIG_DIRECTORY / f"{name}.toml" for name in texts}
     other = [name for name, text in texts.items() if _content(paths[name]) != text]
-    changed = [name for name in other if decisions[name].action is Action.SKIP]
-    if changed:
-        raise UsageError(
-            f"{counted(len(changed), 'run')} done in {copyable(directory)} would be asked something"
-            f" else now: {', '.join(first_of(changed, _NAMED_MAX))}",
-            remedy="give what is to be done another name, or take their old definition back",
-        )
+    for settled, how in (
+        ({name for name in texts if decisions[name].action is Action.SKIP}, "done"),
+        (submitted, "submitted"),
+    ):
+        _refuse_changed([name for name in other if name in settled], how, directory)
     for name in other:
         try:
             files.replace_file(paths[name], texts[name], mode=0o600)
@@ -48,6 +51,15 @@ def write_configs(
                 f"cannot write {copyable(paths[name])}: {files.reason(error)}",
                 remedy="name another directory with --dir",
             ) from error
+
+
+def _refuse_changed(changed: list[str], how: str, directory: Path) -> None:
+    if changed:
+        raise UsageError(
+            f"{counted(len(changed), 'run')} {how} in {copyable(directory)} would be asked"
+            f" something else now: {', '.join(first_of(changed, _NAMED_MAX))}",
+            remedy="give what is to be done another name, or take their old definition back",
+        )
 
 
 def _content(path: Path) -> bytes | None:

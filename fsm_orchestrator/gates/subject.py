@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.evidence import Subject, SubjectEntry, SubjectGiven, SubjectPlaces
 from fsm_orchestrator.processes.tool import ToolError
@@ -34,7 +35,7 @@ def resolved(given: SubjectPlaces, output: Path) -> Subject:
         from fsm_orchestrator.gates.git_subject import git_digest  # noqa: PLC0415 - not for files
 
         try:
-            digest = git_digest(given.git, output)
+            digest = git_digest(given.git, run_of(output))
         except ToolError as error:
             raise SubjectError(f"the git work tree {copyable(given.git)}: {error}") from error
         entries.append(SubjectEntry(name=given.git, digest=digest))

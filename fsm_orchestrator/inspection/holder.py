@@ -6,10 +6,32 @@ import contextlib
 import socket
 from pathlib import Path
 
-from fsm_orchestrator.constants import LOCK_FILE
+from fsm_orchestrator.constants import EPOCH_FILE, LOCK_FILE
+from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk.lock import holder_of, named_holder
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.processes.table import is_stopped
+from fsm_orchestrator.processes.table import boot, is_stopped
 from fsm_orchestrator.vocabulary import Standing
+
+
+def holder_now(output: Path) -> Holder | None:
+    """Return who holds the directory of a record now; None when nobody does, as far as is known.
+
+    Whoever has claimed an epoch on another machine holds no lock that is seen here: its lock file
+    names it until it ends, or until the next epoch is claimed.
+
+    Raises:
+        CommandError: no permission to look.
+    """
+    holder = holder_of(output)
+    if holder is not None or run_of(output) == output:
+        return holder
+    claim = peek.document(output / EPOCH_FILE)
+    if claim.get("boot") == boot():
+        return None
+    named = named_holder(output)
+    return named if named.pid is not None else None
 
 
 def standing_of_held(output: Path, holder: Holder) -> Standing:

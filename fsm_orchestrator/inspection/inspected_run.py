@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
+from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import archive, files
-from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.disk.where import absolute
-from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
-from fsm_orchestrator.inspection.holder import standing_of_held
+from fsm_orchestrator.disk.where import run_of
+from fsm_orchestrator.errors import CheckpointError, Holder, ReportError
+from fsm_orchestrator.inspection.holder import holder_now, standing_of_held
+from fsm_orchestrator.inspection.run_directories import run_directory
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
@@ -73,6 +73,16 @@ class InspectedRun:
     bundle: str | None = None
 
     @property
+    def run_directory(self) -> Path:
+        """The run as its user names it: under an engine its record lies in an epoch below."""
+        return run_of(self.directory)
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether an engine says when and where it goes on."""
+        return self.run_directory != self.directory
+
+    @property
     def checkpoint(self) -> Checkpoint | None:
         """The checkpoint; None when it cannot be used."""
         return None if self.saved is None else self.saved.checkpoint
@@ -113,11 +123,11 @@ class InspectedRun:
         if self.checkpoint is None or self.is_archived:
             return None
         home = self.checkpoint.home
-        if self.where is Whereabouts.HOME and not home.copied_from:
+        if self.where.is_home and not home.copied_from:
             return None
         from fsm_orchestrator.record import relocation  # noqa: PLC0415 - rare
 
-        if self.where is Whereabouts.HOME:
+        if self.where.is_home:
             return relocation.copy_sentence(home)
         return relocation.relocation_sentence(self.checkpoint, self.where)
 
@@ -152,7 +162,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.BLOCKED:
             return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
-            return Standing.FAILED
+            return Standing.INTERRUPTED if report.next_task_queue else Standing.FAILED
         case Outcome.TIMEOUT:
             return Standing.TIMEOUT
 
@@ -194,61 +204,6 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     )
 
 
-def directory_of_a_run(typed: str) -> Path:
-    """Return the output directory that was typed, as an absolute path: one that has a record.
-
-    Raises:
-        UsageError: there is no such directory, or no run in it.
-    """
-    output = output_directory_of(typed)
-    if not os.path.lexists(output / CHECKPOINT_FILE):
-        raise UsageError(
-            f"there is no run in {copyable(output)}", remedy="name the output directory of a run"
-        )
-    return output
-
-
-def output_directory_of(typed: str) -> Path:
-    """Return the output directory that was typed, as an absolute path.
-
-    Raises:
-        UsageError: there is no such directory.
-    """
-    output = absolute(typed)
-    if os.path.isdir(output):
-        return output
-    from fsm_orchestrator.disk.near import runs_beside  # noqa: PLC0415 - for a typo
-    from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
-
-    what = "is not a directory" if os.path.lexists(output) else "does not exist"
-    hint = suggestion(output.name, runs_beside(output))
-    raise UsageError(
-        f"{copyable(output)} {what}{hint}", remedy="name the output directory of a run"
-    )
-
-
-def run_directory(output: Path, run_id: str | None) -> Path:
-    """Return where the files of a run in `output` are: there, or in its archive.
-
-    Raises:
-        UsageError: there is no such run.
-    """
-    if run_id is None or run_id == archive.earlier_run_id(output):
-        return output
-    known = sorted(archive.archived_run_ids(output))
-    if run_id not in known:
-        latest = archive.earlier_run_id(output)
-        ids = known if latest is None else [*known, latest]
-        from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
-
-        others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
-        raise UsageError(
-            f"there is no run {run_id!r} in {copyable(output)}{suggestion(run_id, ids)}",
-            remedy=others if latest is None else f"the run there is {latest}; {others}",
-        )
-    return output / ARCHIVE_DIRECTORY / run_id
-
-
 def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     """Read the run in an output directory, or the archived one of that id.
 
@@ -258,7 +213,7 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     """
     directory = run_directory(output, run_id)
     is_archived = directory != output
-    holder = None if is_archived else holder_of(output)
+    holder = None if is_archived else holder_now(output)
     saved, trouble = _saved(directory)
     report, report_trouble = _report(directory, saved, trouble, is_at_work=holder is not None)
     if holder is None and saved is not None:

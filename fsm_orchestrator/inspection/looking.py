@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, LOCK_FILE, REPORT_FILE
-from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.errors import Holder, OrchestratorError, ReportError
 from fsm_orchestrator.inspection.at_work import stages_at_work
 from fsm_orchestrator.inspection.beginnings import is_believed, leading_members
 from fsm_orchestrator.inspection.blame import last_words_of
-from fsm_orchestrator.inspection.holder import standing_of_held
+from fsm_orchestrator.inspection.holder import holder_now, standing_of_held
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     InspectedRun,
@@ -79,6 +79,7 @@ def overview_of_archived(output: Path, run_id: str, shown: str) -> RunOverview:
 
 def look_at(directory: Path, shown: str) -> Looked:
     """Do the same, for those who look again at what its stages print."""
+    directory = record_of(directory)
     return _looked_at(directory, shown, lambda: inspect_run(directory))
 
 
@@ -88,10 +89,10 @@ def _looked_at(directory: Path, shown: str, inspected: Callable[[], InspectedRun
     try:
         has_no_holder = _names_no_holder(directory)
         if not has_no_holder:
-            holder = holder_of(directory)
+            holder = holder_now(directory)
         report = _report_of(directory, is_held=holder is not None)
         if has_no_holder and (report is None or report.terminal_state is None):
-            holder = holder_of(directory)
+            holder = holder_now(directory)
             report = _report_of(directory, is_held=holder is not None)
     except OrchestratorError as error:
         return Looked(_unreadable(directory, shown, holder, error))
@@ -185,7 +186,7 @@ def _looked(seen: _Seen) -> Looked:
         seen.shown,
         run_id=report.run_id,
         standing=standing,
-        reason=seen.died if died else reason_of(report, standing),
+        reason=reason_of(report, standing) or (seen.died if died else ""),
         current_state=report.current_state,
         since=_time(report.transitions[-1].at if report.transitions else report.started_at),
         started_at=_time(report.started_at),
@@ -214,7 +215,7 @@ def _tells_last_line(report: Report, standing: Standing) -> bool:
     """Return whether a person would want to see what the stage printed last."""
     match standing:
         case Standing.WORKING | Standing.SUSPENDED | Standing.INTERRUPTED:
-            return True
+            return report.next_task_queue is None
         case Standing.FAILED | Standing.TIMEOUT:  # unless the reason has it already
             return not any(last_words_of(one, 1) for one in report.failures[:1])
         case _:

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, LOCK_FILE, REPORT_FILE
+from fsm_orchestrator.disk.where import record_of, run_of
 from fsm_orchestrator.errors import ReportError
 from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.inspection.looking import Looked, look_at
@@ -124,7 +125,7 @@ class ManyRuns:
         """Yield each directory that may be a run's, as it is shown; add what cannot be read."""
         for shown, path in self._places:
             if is_run_directory(path):
-                yield shown, str(path)
+                yield shown, str(record_of(run_of(path)))
                 continue
             try:
                 names = names_below(path)
@@ -132,7 +133,7 @@ class ManyRuns:
                 troubles.append(str(error))
                 continue
             for name in names:
-                yield os.path.join(shown, name), os.path.join(path, name)
+                yield os.path.join(shown, name), str(record_of(path / name))
 
 
 class _Known(NamedTuple):

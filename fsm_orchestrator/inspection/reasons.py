@@ -34,8 +34,10 @@ def waiting_words(one: WaitingFor) -> str:
 
 def _reason(report: Report, standing: Standing) -> str:
     match standing:
-        case Standing.WORKING | Standing.INTERRUPTED | Standing.DONE:
+        case Standing.WORKING | Standing.DONE:
             return ""
+        case Standing.INTERRUPTED:
+            return report.handed_over_words or ""
         case Standing.SUSPENDED:
             return ORCHESTRATOR_STOPPED
         case Standing.WAITING:

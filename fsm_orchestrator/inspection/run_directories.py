@@ -1,4 +1,7 @@
-"""Where runs are: a directory that is one, and those right below a directory that is none."""
+"""Where runs are: a directory that was typed is one, or has some right below it.
+
+The record of a run that an engine has is in its latest epoch.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,78 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.errors import CommandError, ReportError
+from fsm_orchestrator.disk.where import absolute, record_of, run_of
+from fsm_orchestrator.errors import CommandError, ReportError, UsageError
 from fsm_orchestrator.text.hidden import copyable
 
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors that say that there is no such file."""
 
 
+def directory_of_a_run(typed: str) -> Path:
+    """Return where the record of the run lies whose output directory was typed: one that has one.
+
+    Raises:
+        UsageError: there is no such directory, or no run in it.
+    """
+    output = output_directory_of(typed)
+    if not os.path.lexists(output / CHECKPOINT_FILE):
+        raise UsageError(
+            f"there is no run in {copyable(run_of(output))}",
+            remedy="name the output directory of a run",
+        )
+    return output
+
+
+def output_directory_of(typed: str) -> Path:
+    """Return where the record of the run lies whose output directory was typed.
+
+    That is the directory itself, as an absolute path, or its latest epoch.
+
+    Raises:
+        UsageError: there is no such directory.
+    """
+    output = absolute(typed)
+    if os.path.isdir(output):
+        return record_of(output)
+    from fsm_orchestrator.disk.near import runs_beside  # noqa: PLC0415 - for a typo
+    from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
+
+    what = "is not a directory" if os.path.lexists(output) else "does not exist"
+    hint = suggestion(output.name, runs_beside(output))
+    raise UsageError(
+        f"{copyable(output)} {what}{hint}", remedy="name the output directory of a run"
+    )
+
+
+def run_directory(output: Path, run_id: str | None) -> Path:
+    """Return where the files of a run in `output` are: there, or in its archive.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if run_id is None or run_id == archive.earlier_run_id(output):
+        return output
+    known = sorted(archive.archived_run_ids(output))
+    if run_id not in known:
+        latest = archive.earlier_run_id(output)
+        ids = known if latest is None else [*known, latest]
+        from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
+
+        others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
+        raise UsageError(
+            f"there is no run {run_id!r} in {copyable(run_of(output))}{suggestion(run_id, ids)}",
+            remedy=others if latest is None else f"the run there is {latest}; {others}",
+        )
+    return output / ARCHIVE_DIRECTORY / run_id
+
+
 def is_run_directory(directory: Path) -> bool:
-    """Return whether a run has left its files here."""
+    """Return whether a run has left its files here, or in its latest epoch."""
+    directory = record_of(directory)
     for name in (REPORT_FILE, CHECKPOINT_FILE):
         try:
             os.stat(os.path.join(directory, name))

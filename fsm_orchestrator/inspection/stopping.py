@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import CommandError, Holder
-from fsm_orchestrator.inspection.holder import has_locked, lockers
+from fsm_orchestrator.inspection.holder import has_locked, holder_now, lockers
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import is_pending, is_stopped
@@ -65,20 +66,23 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
     """Return the process that holds the directory, once its lock file names it."""
     deadline = min(deadline, time.monotonic() + NAME_SECONDS_MAX)
     while True:
-        holder = holder_of(output)
+        holder = holder_now(output)
         if holder is None or holder.pid is not None or time.monotonic() >= deadline:
             break
         readable([], time.monotonic() + LOOK_SECONDS)
     if holder is not None and holder.pid is None:
         raise _unnamed(output)
     if holder is not None and holder.host != socket.gethostname():
+        remedy = "run `stop` on the machine where the run works, or signal it there"
+        if run_of(output) != output:
+            remedy = f"{PRODUCT} temporal signal {_named(output)} --stop; or {remedy}"
         raise CommandError(
-            f"cannot stop {copyable(output)}: it is held by {holder}",
-            remedy="run `stop` on the machine where the run works, or signal it there",
+            f"cannot stop {_named(output)}: it is held by {holder}",
+            remedy=remedy,
         )
     if holder is not None and holder.held_by is not HeldBy.COMMAND and holder.hears is None:
         raise CommandError(
-            f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library that is too"
+            f"cannot stop {_named(output)}: process {holder.pid} runs it as a library that is too"
             " old to be asked by a file, and a signal would end that program with all that it does",
             remedy="end the run in that program: call `deliver` of the `interrupts` it gave",
         )
@@ -95,14 +99,14 @@ def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_o
 
     if is_of_a_stage(os.getpid(), holder.pid or 0):
         raise CommandError(
-            f"cannot stop {copyable(output)}: this was typed below a stage of that program, whose"
+            f"cannot stop {_named(output)}: this was typed below a stage of that program, whose"
             " requests are not believed",
             remedy="a stage ends itself by an exit code, and its run with it",
         )
     hears = holder.hears or ""
     try:
         with stop_request.asking(output, hears, times=2 if at_once else 1) as asked:
-            while holder_of(output) == holder:
+            while holder_now(output) == holder:
                 if time.monotonic() >= deadline:
                     raise _unheard(output, holder, at_once=at_once)
                 watched = [descriptor] if descriptor >= 0 else []
@@ -113,14 +117,19 @@ def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_o
         if isinstance(error, PermissionError):
             remedy = "run `stop` as the user whose run it is"
         raise CommandError(
-            f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library, and is to"
+            f"cannot stop {_named(output)}: process {holder.pid} runs it as a library, and is to"
             f" be asked by a file there: {files.reason(error)}",
             remedy=remedy,
         ) from error
 
 
+def _named(output: Path) -> str:
+    """Return the run in a directory as it is shown."""
+    return copyable(run_of(output))
+
+
 def _unheard(output: Path, holder: Holder, *, at_once: bool) -> CommandError:
-    said = f"the run in {copyable(output)} has not ended yet: held by {holder}"
+    said = f"the run in {_named(output)} has not ended yet: held by {holder}"
     if is_stopped(holder.pid or 0):
         return CommandError(
             f"{said}, which is suspended",
@@ -138,7 +147,7 @@ def _unnamed(output: Path) -> CommandError:
     who = f": it is process {pids[0]}, says the kernel" if pids else ""
     remedy = f"if that is the orchestrator: kill -TERM {pids[0]}" if pids else "stop it by hand"
     return CommandError(
-        f"cannot stop {copyable(output)}: its lock file does not say who holds it{who}",
+        f"cannot stop {_named(output)}: its lock file does not say who holds it{who}",
         remedy=remedy,
     )
 
@@ -152,14 +161,14 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
         descriptor = pidfds.open_of(holder.pid)
     except ProcessLookupError:
         descriptor = -1
-    if descriptor >= 0 and has_locked(output, holder.pid) and holder_of(output) == holder:
+    if descriptor >= 0 and has_locked(output, holder.pid) and holder_now(output) == holder:
         return descriptor
     if descriptor >= 0:
         os.close(descriptor)
-    if holder_of(output) is None:
+    if holder_now(output) is None:
         return None
     raise CommandError(
-        f"cannot stop {copyable(output)}: process {holder.pid}, which its lock file names, is"
+        f"cannot stop {_named(output)}: process {holder.pid}, which its lock file names, is"
         " not the one"
         " that has locked it",
         remedy="it may be in a container: run `stop` there, or stop the orchestrator by hand",
@@ -199,11 +208,11 @@ def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> Non
 
     A stopped one is continued, again and again: it may stop itself once more before it listens.
     """
-    while holder_of(output) == holder:
+    while holder_now(output) == holder:
         _signal(descriptor, holder, signal.SIGCONT)
         if time.monotonic() >= deadline:
             raise CommandError(
-                f"the run in {copyable(output)} has not ended yet: held by {holder}",
+                f"the run in {_named(output)} has not ended yet: held by {holder}",
                 remedy="wait for it, or use `stop --now`, which gives its stage no time to end",
             )
         watched = [descriptor] if descriptor >= 0 else []

@@ -17,7 +17,13 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.approvals.standing import Decided, asked_gates
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import APPROVALS_DIRECTORY, CHECKPOINT_FILE, LOCK_FILE
+from fsm_orchestrator.constants import (
+    APPROVALS_DIRECTORY,
+    CHECKPOINT_FILE,
+    EPOCHS_DIRECTORY,
+    LOCK_FILE,
+)
+from fsm_orchestrator.disk.where import record_of, run_of
 from fsm_orchestrator.gates.judging import is_awaited
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import AskedGate, GateAsking
@@ -100,7 +106,7 @@ class Waiting:
     """Waits for the gates of the run in an output directory."""
 
     def __init__(self, output: Path, interrupts: Interrupts) -> None:
-        self._output = output
+        self._run = run_of(output)
         self._interrupts = interrupts
         self._asking: GateAsking | None = None
         self._asked_of: Checkpoint | None = None
@@ -138,6 +144,11 @@ class Waiting:
             watcher.close()
 
     @property
+    def _output(self) -> Path:
+        """Where the record is now: under an engine, in the latest epoch."""
+        return record_of(self._run)
+
+    @property
     def standing(self) -> Standing:
         """Where the run stands now."""
         return inspect_run(self._output).standing
@@ -149,7 +160,8 @@ class Waiting:
             UsageError: a resume would be refused, whatever they say.
             ReportError: the run cannot be read.
         """
-        view = inspect_run(self._output)
+        output = self._output
+        view = inspect_run(output)
         match view.standing:
             case Standing.WORKING | Standing.SUSPENDED:
                 return Outlook(Prospect.AT_WORK, view)
@@ -157,7 +169,7 @@ class Waiting:
                 pass
             case _:
                 return Outlook(Prospect.NOT_BLOCKED, view)
-        directory = str(self._output)
+        directory = str(output)
         config = RunConfig(output_directory=directory, directory=directory, resume=True)
         preparation = prepare(config, view.saved, may_lack_values=True)
         checkpoint = view.saved.checkpoint
@@ -204,12 +216,15 @@ class Waiting:
         return longest
 
     def _patterns(self) -> tuple[str, ...]:
-        own = (self._output / name for name in (CHECKPOINT_FILE, LOCK_FILE))
-        view = inspect_run(self._output)
+        output = self._output
+        view = inspect_run(output)
+        place = glob.escape(str(output))
+        if view.has_engine:  # wherever it is handed on to
+            place = f"{glob.escape(str(self._run / EPOCHS_DIRECTORY))}/*"
         sources = {} if view.checkpoint is None else view.checkpoint.sources
         return (
-            *(glob.escape(str(one)) for one in own),
-            f"{glob.escape(str(self._output / APPROVALS_DIRECTORY))}/*",
+            *(f"{place}/{name}" for name in (CHECKPOINT_FILE, LOCK_FILE)),
+            f"{place}/{APPROVALS_DIRECTORY}/*",
             *(pattern for one in sources.values() for pattern in one.files),
         )
 

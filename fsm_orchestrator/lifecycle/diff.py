@@ -31,11 +31,11 @@ from fsm_orchestrator.lifecycle.changes import (
 )
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Fact, Facts, Guarantees
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
+from fsm_orchestrator.lifecycle.model import Edge, GatesGuard, Lifecycle
 from fsm_orchestrator.lifecycle.proof import done_without_stages, unbound_gates
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.lifecycle.walks import Walk
-from fsm_orchestrator.vocabulary import GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import Outcome
 
 _DONE: Final = ""
 """The target for all states with outcome done, whatever their names; no state is named ""."""

@@ -22,8 +22,7 @@ from fsm_orchestrator.lifecycle.diff import (
 )
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
-from fsm_orchestrator.lifecycle.model import Edge
-from fsm_orchestrator.vocabulary import GatesGuard
+from fsm_orchestrator.lifecycle.model import Edge, GatesGuard
 
 _MEANINGS: Final = {
     DiffVerdict.LOOSENS: "the old lifecycle guaranteed more",

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from fsm_orchestrator.lifecycle.model import Lifecycle
 
 _FINALLY: Final = ("finally", "on_finally_failure")
-_ELSEWHERE: Final = {"gates", "evidence", "effects", *_FINALLY, *GroupFields.model_fields}
+_ELSEWHERE: Final = {
+    *("gates", "evidence", "effects", "task_queue"),
+    *(*_FINALLY, *GroupFields.model_fields),
+}
 """The keys of a state that count below, where one has them."""
 
 
@@ -46,4 +49,7 @@ def relation_of(lifecycle: Lifecycle, leaving_out: Collection[str] = ()) -> byte
     if lifecycle.gate:
         gates = [(one.name, one.values, one.reason_code) for one in lifecycle.gate]
         relation = (*relation, "gates", gates)
+    queues = [(one.name, one.task_queue) for one in lifecycle.state if one.task_queue is not None]
+    if queues and "task_queue" not in leaving_out:
+        relation = (*relation, "task queues", queues)
     return json.dumps(relation).encode()

@@ -15,9 +15,9 @@ from fsm_orchestrator.lifecycle.findings import (
     of_state,
     of_transition,
 )
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
+from fsm_orchestrator.lifecycle.model import Edge, GatesGuard, Lifecycle, State, Transition
 from fsm_orchestrator.model.base import ExitMeaning
-from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
 
 _ALWAYS: Final = (Trigger.RUN_ABORTED, Trigger.RESUME)
 _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {

@@ -47,6 +47,10 @@ class FindingKind(Enum):
     SAID_AFTER_THE_END = (
         "has finally = true, so the outcome is fixed before it: it cannot have the key 'exit_codes'"
     )
+    ELSEWHERE_AFTER_THE_END = (
+        "has finally = true, so it runs where the run has ended: it cannot have the key"
+        " 'task_queue'"
+    )
     NO_SOURCE = "key 'source' is empty"
     DUPLICATE_SOURCE = "duplicate {name!r} in key 'source'"
     UNKNOWN_SOURCE = "unknown source {name!r}{hint}"

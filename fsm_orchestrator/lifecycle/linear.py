@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import OWN_GATES_MAX
 from fsm_orchestrator.lifecycle.labels import gate_label, stage_label
-from fsm_orchestrator.lifecycle.model import FINALLY
+from fsm_orchestrator.lifecycle.model import FINALLY, GatesGuard
 from fsm_orchestrator.lifecycle.own_gate import OwnGate
 from fsm_orchestrator.model.base import (
     EvidenceDemand,
@@ -24,6 +24,7 @@ from fsm_orchestrator.model.base import (
     SchemaVersion,
     StateName,
     StrictModel,
+    TaskQueue,
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
@@ -31,7 +32,7 @@ from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
 from fsm_orchestrator.text.phrases import described, listed, suggestion
-from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
 
 STAGES_MAX: Final = 50
 _DONE: Final = Outcome.DONE.value
@@ -61,6 +62,10 @@ class LinearStage(LimitFields, StrictModel):
         default=None,
         description="What it means for a run that is done that this stage, which always runs, did"
         " not succeed: fail, the default, or warn.",
+    )
+    task_queue: TaskQueue | None = Field(
+        default=None,
+        description="The task queue of the machines that the stage needs, where an engine runs it.",
     )
     effects: bool = Field(
         default=True,

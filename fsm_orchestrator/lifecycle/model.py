@@ -3,6 +3,7 @@
 Holds what reading.py reads from files and refuses or accepts.
 """
 
+from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
@@ -24,12 +25,24 @@ from fsm_orchestrator.model.base import (
     SchemaVersion,
     StateName,
     StrictModel,
+    TaskQueue,
 )
 from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
+
+
+class GatesGuard(StrEnum):
+    """The part of a lifecycle behind its gates, from most to least."""
+
+    STAGES = "stages"
+    """Every stage."""
+    EFFECTS = "effects"
+    """Every stage that has effects: that changes more than its artifacts."""
+    CLOSURE = "closure"
+    """Only the way to `done`."""
 
 
 class NamedState(StrictModel):
@@ -94,6 +107,11 @@ class State(GroupFields, LimitFields, NamedState):
         None,
         "What it means for a run that is done that this stage, which always runs, did not succeed:"
         " it may not be closed (fail, the default), or there is a warning (warn).",
+    )
+    task_queue: TaskQueue | None = left_out(
+        None,
+        "The task queue of the machines that the stage needs, where an engine runs it, only for a"
+        " stage; left out where it needs no others than the run.",
     )
     effects: bool = Field(
         default=True,
@@ -304,7 +322,7 @@ class Lifecycle(StrictModel):
     @cached_property
     def relation_sha256(self) -> str:
         """The digest of what the proofs are about: `sha256` without what stages may take."""
-        return digest_of(self, leaving_out=(*LimitFields.model_fields, "retry"))
+        return digest_of(self, leaving_out=(*LimitFields.model_fields, "retry", "task_queue"))
 
     @cached_property
     def demands_of_signals(self) -> bool:

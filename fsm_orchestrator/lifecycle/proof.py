@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsm_orchestrator.lifecycle.findings import Finding, FindingKind, of_state
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
+from fsm_orchestrator.lifecycle.model import Edge, GatesGuard, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import (
-    GatesGuard,
     Guard,
     Outcome,
     StateKind,

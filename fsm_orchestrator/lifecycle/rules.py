@@ -68,7 +68,7 @@ def _stage_key_problems(state: State) -> Iterator[Finding]:
     if state.kind is not StateKind.STAGE:
         given = [
             key
-            for key in (*LIMIT_FIELDS, "retry", "exit_codes", "on_finally_failure")
+            for key in (*LIMIT_FIELDS, "retry", "exit_codes", "on_finally_failure", "task_queue")
             if getattr(state, key) is not None
         ]
         given += () if state.effects else ("effects",)
@@ -116,6 +116,8 @@ def _finally_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
         yield of_state(FindingKind.SECOND_FINALLY, state.name, first=first)
     if state.exit_codes:
         yield of_state(FindingKind.SAID_AFTER_THE_END, state.name)
+    if state.task_queue is not None:
+        yield of_state(FindingKind.ELSEWHERE_AFTER_THE_END, state.name)
 
 
 def _exit_code_problems(state: State) -> Iterator[Finding]:

@@ -11,12 +11,12 @@ from typing import Final
 
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Facts, Guarantees
-from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.lifecycle.model import GatesGuard, Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import Outcome
 
 PROVED: Final = (
     "no path to done without every mandatory gate passed in this invocation",

@@ -4,7 +4,12 @@ import os
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from fsm_orchestrator.constants import REASON_CODE_PATTERN, RUN_ID_PATTERN, STATE_NAME_PATTERN
+from fsm_orchestrator.constants import (
+    REASON_CODE_PATTERN,
+    RUN_ID_PATTERN,
+    STATE_NAME_PATTERN,
+    TASK_QUEUE_PATTERN,
+)
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -98,6 +103,8 @@ Timestamp = Annotated[
 StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 GateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
+TaskQueue = Annotated[str, StringConstraints(pattern=f"^{TASK_QUEUE_PATTERN}$")]
+"""The name of a task queue of an engine: of the machines that serve it."""
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
@@ -116,6 +123,7 @@ Many = FailFast()
 would take a hundred thousand times the file's size."""
 Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$", max_length=500)]
 """Somebody, as a file of allowed signers names them: no pattern."""
+EpochName = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}\.[0-9]{6}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 GitCommit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 

@@ -23,6 +23,7 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
     WentQuiet,
     signal_name,
+    stop_reason_of,
 )
 from fsm_orchestrator.model.exceeded import exceeded_words
 from fsm_orchestrator.model.exit_words import shell_words
@@ -69,7 +70,7 @@ def problem_of(result: StageResult) -> Problem | None:
             cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(by_then=by_then):
             cause = why_interrupted(result.signum, result.sibling)
-            details = () if by_then is None else (_by_then(by_then),)
+            details = () if by_then is None else (_by_then(by_then, result.signum),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
         case ByExitCode(meaning=meaning, code=code):
@@ -107,7 +108,7 @@ def _how(stopped: TimedOut | WentQuiet) -> str:
     return "ignored SIGTERM and was killed" if stopped.was_killed else "ended on SIGTERM"
 
 
-def _by_then(end: Exited | Signaled) -> str:
+def _by_then(end: Exited | Signaled, signum: int) -> str:
     match end:
         case Exited(code=code):
             how = f"had exited with code {code}"
@@ -115,7 +116,8 @@ def _by_then(end: Exited | Signaled) -> str:
             how = f"had been killed by {signal_name(signum)}"
         case _:
             assert_never(end)
-    return f"its process {how} by then, which does not count: it may have been asked to end too"
+    told = f"its process {how} by then, which does not count"
+    return told if stop_reason_of(signum).is_lost else f"{told}: it may have been asked to end too"
 
 
 def _problem_of_verified(result: VerificationResult) -> Problem:

@@ -11,15 +11,16 @@ import signal
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, assert_never
 
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.promises import StageLimit, TimeLimit
 from fsm_orchestrator.model.verified import (
+    VerificationCutShort,
+    VerificationFailed,
     VerificationResult,
-    kind_of_verified,
 )
-from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, StageStatus, StopReason, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import MeterStop, UnitStop
@@ -60,6 +61,7 @@ class SpawnFailure(StrEnum):
     NOT_CONFINED = "cannot be confined"
     NOT_PROTECTED = "cannot be protected"
     NO_CONTRACT = "cannot be held to its contract"
+    NOT_LEASED = "not leased"
     REFUSED_BY_SYSTEM = "refused by the system"
 
 
@@ -263,8 +265,6 @@ def stage_result(
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
     """Return the kind of a result as a record names it, and the status that it is reported as."""
-    if isinstance(result, VerificationResult):
-        return kind_of_verified(result)
     match result:
         case Exited(code=code):
             return Ending.EXITED, StageStatus.FAILED if code else StageStatus.SUCCESS
@@ -274,13 +274,12 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.TIMED_OUT, StageStatus.TIMEOUT
         case WentQuiet():
             return Ending.WENT_QUIET, StageStatus.TIMEOUT
-        case OutputExceeded() | LimitExceeded() | BudgetEnded():
-            return _BEYOND[type(result)], StageStatus.FAILED
+        case OutputExceeded() | LimitExceeded() | BudgetEnded() | VerificationFailed():
+            return _FAILED[type(result)], StageStatus.FAILED
         case NotSpawned():
             return Ending.NOT_SPAWNED, StageStatus.SPAWN_FAILED
-        case Interrupted(sibling=sibling):
-            ending = Ending.INTERRUPTED if sibling is None else Ending.SIBLING_FAILED
-            return ending, StageStatus.INTERRUPTED
+        case Interrupted() | VerificationCutShort():
+            return interrupted_ending(result.signum, result.sibling), StageStatus.INTERRUPTED
         case Lost():
             return Ending.LOST, StageStatus.FAILED
         case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
@@ -293,12 +292,20 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             assert_never(result)
 
 
-_BEYOND = {
+def interrupted_ending(signum: int, sibling: str | None = None) -> Ending:
+    """Return the ending of what a request has ended, or the failure of one beside it."""
+    if sibling is not None:
+        return Ending.SIBLING_FAILED
+    return Ending.LEASE_LOST if stop_reason_of(signum).is_lost else Ending.INTERRUPTED
+
+
+_FAILED = {
     OutputExceeded: Ending.OUTPUT_LIMIT,
     LimitExceeded: Ending.LIMIT_EXCEEDED,
     BudgetEnded: Ending.BUDGET_EXHAUSTED,
+    VerificationFailed: Ending.VERIFICATION_FAILED,
 }
-"""The endings of those who took more than they may."""
+"""The endings of those who took more than they may, or whose work is not good."""
 
 
 def trigger_of(status: StageStatus) -> Trigger:
@@ -327,14 +334,15 @@ def signal_name(signum: int) -> str:
 class AskedFor(int):
     """A request to end that no signal has brought, by the number of the one it stands for."""
 
+    reason: StopReason
 
-def asked_words(signum: int) -> str:
-    """Return how a run was asked to end: by a signal, or as one would have."""
-    if isinstance(signum, AskedFor):
-        return f"was asked to end, as by {signal_name(signum)}"
-    return f"received {signal_name(signum)}"
+    def __new__(cls, signum: int, reason: StopReason = StopReason.REQUESTED) -> Self:
+        """Make one with its reason."""
+        asked = super().__new__(cls, signum)
+        asked.reason = reason
+        return asked
 
 
-def signal_number(name: str) -> int | None:
-    """Return the signal that `signal_name` names so; None if it names none."""
-    return next((one for one in signal.valid_signals() if signal_name(one) == name), None)
+def stop_reason_of(signum: int) -> StopReason:
+    """Return why a run was asked to end, by its request."""
+    return signum.reason if isinstance(signum, AskedFor) else StopReason.SIGNAL

@@ -6,19 +6,27 @@ from typing import TYPE_CHECKING, Annotated
 from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.model.base import (
     Count,
+    EpochName,
     GateName,
     GitCommit,
     Many,
     Ordinal,
     StateName,
     StrictModel,
+    TaskQueue,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    ExecutionMode,
+    GateSource,
+    StopReason,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import Used
@@ -169,6 +177,14 @@ class InvocationRecord(StrictModel):
             "What the command exited with; null while it works, and for ever if it was killed."
         )
     )
+    stop_reason: StopReason | None = left_out(
+        None, "Why it was asked to end; left out where nobody asked, or it had ended by then."
+    )
+    next_task_queue: TaskQueue | None = left_out(
+        None,
+        "The task queue that the run goes on on: the invocation ended before a stage that needs its"
+        " machines. Left out where it ended for another reason.",
+    )
     gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(
             "The last decision of each gate, in judging order; empty when the gates were not"
@@ -209,6 +225,10 @@ class InvocationRecord(StrictModel):
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
     )
+    epoch: EpochName | None = left_out(
+        None,
+        "The epoch in which it held the run, under an engine; left out where there is none.",
+    )
     used: Used | None = left_out(
         None,
         "What it used of the run's budget, beside what its attempts metered; left out where the run"
@@ -225,6 +245,15 @@ class InvocationRecord(StrictModel):
     def has_fixed_clock(self) -> bool:
         """Whether its clock stood still, so that equal runs have equal reports."""
         return self.origin is None
+
+    @property
+    def told_at_end(self) -> dict[str, str | int | None]:
+        """What the event of its end says beside what it always does: nothing that is not known."""
+        words = "containment", "stop_reason", "next_task_queue"
+        told: dict[str, str | int | None] = {
+            one: str(known) for one in words if (known := getattr(self, one)) is not None
+        }
+        return told if self.used is None else {"worked_ms": self.used.worked_ms, **told}
 
     @property
     def last_number(self) -> int:

@@ -13,6 +13,13 @@ from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.units import Measure, is_bare, measured
 
 
+class Backoff(StrEnum):
+    """The growth of the wait before a retry."""
+
+    FIXED = "fixed"
+    EXPONENTIAL = "exponential"
+
+
 class RetrySignal(StrEnum):
     """The signals that end a process by themselves, after which a stage may be tried again."""
 
@@ -85,6 +92,7 @@ class Kind(StrEnum):
     PORT = "PORT"
     NAME = "KEY"
     COMMAND = "COMMAND"
+    QUEUE = "QUEUE"
 
     @property
     def metavar(self) -> str:

@@ -3,18 +3,18 @@
 `RetryPolicy` is what one source says (options, config file, lifecycle), null where it does not.
 """
 
-from signal import Signals
+from signal import Signals, valid_signals
 from typing import Annotated, Final
 
 from fsm_orchestrator.constants import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX, SIGNAL_BASE
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, Strict
-from fsm_orchestrator.model.endings import signal_number
+from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import GraceMilliseconds, number, unset
-from fsm_orchestrator.model.option_kinds import RetrySignal
+from fsm_orchestrator.model.option_kinds import Backoff, RetrySignal
 from fsm_orchestrator.model.stage_options import BOUNDS
-from fsm_orchestrator.vocabulary import Backoff, Ending
+from fsm_orchestrator.vocabulary import Ending
 
 ExitCodes = Annotated[
     tuple[Annotated[int, number(BOUNDS["exit_codes"])], ...],
@@ -64,7 +64,7 @@ class RetryPolicy(StrictModel):
             case Ending.EXITED:
                 return execution.exit_code in self._codes
             case Ending.SIGNALED:  # as a shell counts it
-                return SIGNAL_BASE + (signal_number(execution.signal or "") or 0) in self._codes
+                return SIGNAL_BASE + _number_of(execution.signal) in self._codes
             case _:
                 return False
 
@@ -100,3 +100,8 @@ DEFAULT_RETRY: Final = RetryPolicy(
     backoff_ms=DEFAULT_BACKOFF_MS,
     backoff_ms_max=DEFAULT_BACKOFF_MS_MAX,
 )
+
+
+def _number_of(name: str | None) -> int:
+    """Return the signal that a record names so; 0 if it names none."""
+    return next((one for one in valid_signals() if signal_name(one) == name), 0)

@@ -19,6 +19,7 @@ from fsm_orchestrator.model.confine_options import CONFINE_OPTIONS, USAGE_OPTION
 from fsm_orchestrator.model.option_kinds import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
+    Backoff,
     Bounds,
     Choices,
     Kind,
@@ -28,7 +29,6 @@ from fsm_orchestrator.model.option_kinds import (
 from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
-from fsm_orchestrator.vocabulary import Backoff
 
 STAGE_OPTIONS: Final = (
     StageOption(
@@ -241,6 +241,15 @@ STAGE_OPTIONS: Final = (
         " it metered nothing: allow that, or fail the stage.",
         description="Gives the stage a meter, also where the run has no budget, and says what it"
         " means that it did its work and metered nothing: allow or fail.",
+    ),
+    StageOption(
+        "task_queue",
+        Kind.QUEUE,
+        help="Task queue of the machines that the stage needs, where an engine runs it: there the"
+        " run goes on to them before the stage (default: --task-queue). Without an engine it has no"
+        " effect.",
+        description="The task queue of the machines that the stage needs, where an engine runs it;"
+        " without an engine it has no effect.",
     ),
     StageOption(
         "cwd",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from fsm_orchestrator.model.endings import asked_words
+from fsm_orchestrator.model.stop_words import asked_words
 from fsm_orchestrator.vocabulary import Trigger
 
 _FROM_WORST: Final = (

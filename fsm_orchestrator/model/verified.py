@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
-
-from fsm_orchestrator.vocabulary import Ending, StageStatus
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.problem import Problem
@@ -36,15 +34,3 @@ class VerificationCutShort(NamedTuple):
 
 
 VerificationResult: TypeAlias = VerificationFailed | VerificationCutShort
-
-
-def kind_of_verified(result: VerificationResult) -> tuple[Ending, StageStatus]:
-    """Return the kind of a result as a record names it, and the status that it is reported as."""
-    match result:
-        case VerificationFailed():
-            return Ending.VERIFICATION_FAILED, StageStatus.FAILED
-        case VerificationCutShort(sibling=sibling):
-            ending = Ending.INTERRUPTED if sibling is None else Ending.SIBLING_FAILED
-            return ending, StageStatus.INTERRUPTED
-        case _:
-            assert_never(result)

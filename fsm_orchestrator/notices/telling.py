@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import NOTICES_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.notices.body import bytes_of, notice_of
 from fsm_orchestrator.notices.command import run_command
@@ -82,6 +83,8 @@ def tell_of(
 
 def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     report, directory = ended.report, ended.directory
+    if report.next_task_queue is not None:
+        return ()  # the run goes on elsewhere
     end = end_of(report, directory)
     standing = standing_digest(report, end)
     known = told_of(directory, report.run_id)
@@ -93,7 +96,7 @@ def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     ]
     if not due:
         return ()
-    notice = notice_of(report, end, directory)
+    notice = notice_of(report, end, run_of(directory))
     deliveries = deliver_all(due, notice, caller)
     now = timestamp(SystemClock().now())
     lines = tuple(
@@ -140,7 +143,9 @@ def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) ->
     with _hearing(caller.interrupts) as interrupts:
         commands = [(number, one) for number, one in enumerate(due) if one.command is not None]
         if commands:
-            runner = ProcessRunner(interrupts, keepers=caller.keepers, code=caller.code)
+            runner = ProcessRunner(
+                interrupts, keepers=caller.keepers, code=caller.code, lease=caller.lent
+            )
             try:
                 for number, one in commands:
                     if interrupts.first is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import TamperedError
 from fsm_orchestrator.model.trust import Acceptance, Doubt, RecordFile
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -106,22 +107,26 @@ def _accepted(accept: str, finding: Finding, standing: Doubt | None, output: Pat
     if cause is None and not finding.changes and standing is not None:
         cause = standing.cause
     accepted = Acceptance(sha256=accept, changes=finding.changes, doubt=cause)
-    said = f"the record in {copyable(output)} was accepted by its digest: {accepted.words}"
+    said = f"the record in {copyable(run_of(output))} was accepted by its digest: {accepted.words}"
     return Belief(accepted=accepted, warnings=(said,))
 
 
 def _warning(output: Path, doubt: Doubt) -> str:
-    return (
-        f"it is not known whether the record in {copyable(output)} is the one that was left:"
+    run = run_of(output)
+    said = (
+        f"it is not known whether the record in {copyable(run)} is the one that was left:"
         f" {doubt.cause.words}; the run may not be closed before somebody who knows accepts it:"
         f" --resume --accept-record {doubt.sha256}"
     )
+    if run == output:
+        return said
+    return f"{said}; workers that share a --state-key-file know the record by that"
 
 
 def _refusal(output: Path, finding: Finding, digest: str) -> TamperedError:
     changes = "; ".join(one.words for one in finding.changes)
     return TamperedError(
-        f"the record in {copyable(output)} is not the one that was left: {changes}",
+        f"the record in {copyable(run_of(output))} is not the one that was left: {changes}",
         remedy="find out who did that and put back what was there, or start a new run without"
         " --resume; if you know why it is so, accept it as it is: --resume --accept-record"
         f" {digest}",
@@ -130,7 +135,7 @@ def _refusal(output: Path, finding: Finding, digest: str) -> TamperedError:
 
 def _other_digest(output: Path, given: str, digest: str) -> TamperedError:
     return TamperedError(
-        f"the record in {copyable(output)} is not the one that --accept-record names: it has the"
-        f" digest {digest}, and {given} was given",
+        f"the record in {copyable(run_of(output))} is not the one that --accept-record names: it"
+        f" has the digest {digest}, and {given} was given",
         remedy="look at it again, and accept the digest that it has now if you know why",
     )

@@ -106,10 +106,14 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
         from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
 
         refuse_shared_artifacts(checkpoint.lifecycle, settings)
+    if followed.group_of or followed.finally_stage is not None:
+        from fsm_orchestrator.preparation.queues import refuse_queues  # noqa: PLC0415 - likewise
+
+        refuse_queues(followed, config.task_queue or checkpoint.task_queue, settings)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()
     earlier = (value for one in stored for value in one.secrets.values())
-    to_keep = private_of(settings, private, checkpoint.run_id, keep_secrets=config.keep_secrets)
+    to_keep = private_of(settings, private, checkpoint.run_id, config)
     hider = Hider(Masker((*values.values(), *earlier)), values, to_keep.digest_key_bytes)
     return ResumableRun(
         config=config,
@@ -119,7 +123,7 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
         records=recorded(settings, hider, checkpoint.stages),
         hider=hider,
         private=to_keep,
-        key_is_lost=private is None,
+        key_is_lost=private is None and config.state_key_file is None,
         replaced_lifecycle=replaced,
         may_go_on=may_go_on,
     )

@@ -14,7 +14,13 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, Bounds, Choices, Kind, StageOption
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.model.verify_options import VERIFY_KEYS
-from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
+from fsm_orchestrator.preparation.precedence import (
+    Level,
+    Resolved,
+    resolved_limits,
+    resolved_queue,
+    resolved_retry,
+)
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import shell_line
@@ -130,6 +136,8 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         ("skip_stages", checkpoint.skip_stages),
     ):
         yield _setting((key,), closing, origin(key) if closing else None)
+    queue = checkpoint.task_queue
+    yield _setting(("task_queue",), queue, None if queue is None else origin("task_queue"))
     told = tuple(one.all_words for one in checkpoint.notify)
     yield _setting(("notify",), told or None, origin("notify") if told else None)
 
@@ -194,6 +202,8 @@ def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> 
     """Return what several levels may say; of retries only where one of them does."""
     checkpoint = preparation.checkpoint
     found = resolved_limits(checkpoint, stage, settings)
+    queue = resolved_queue(checkpoint.lifecycle, checkpoint.task_queue, stage, settings)
+    found["task_queue"] = queue
     retry = resolved_retry(checkpoint, stage, settings)
     if any(one.level is not Level.DEFAULT for one in retry.values()):
         found |= retry
@@ -226,7 +236,7 @@ def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Valu
             return masker.mask_all(value) if option.is_repeatable else masker.mask(value)
         case Kind.COMMAND:
             return tuple(shell_line(masker.mask_all(one)) for one in value)
-        case Kind.FLAG | Kind.PORT | Choices() | Bounds():
+        case Kind.FLAG | Kind.PORT | Kind.QUEUE | Choices() | Bounds():
             return cast("Value", value)
         case _:
             assert_never(option.kind)

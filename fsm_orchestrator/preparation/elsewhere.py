@@ -44,7 +44,7 @@ def settled_place(config: RunConfig, saved: SavedRun) -> SavedRun:
             remedy="--adopt goes on with the run under its own id, --as-copy as a run of its own",
         )
     match saved.where:
-        case Whereabouts.HOME | Whereabouts.MOVED:
+        case Whereabouts.HOME | Whereabouts.MOVED | Whereabouts.HANDED_ON:
             _refuse_both(config)
             return saved
         case Whereabouts.CARRIED if config.as_copy:
@@ -206,7 +206,7 @@ def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
 
 def place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
     """Warn that a record lies elsewhere than it was written, or has become another run's."""
-    if where is Whereabouts.HOME:
+    if where.is_home:
         return ()
     if run.config.as_copy:
         said = copy_sentence(run.checkpoint.home)
@@ -221,7 +221,7 @@ def refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
         UsageError: there are some; the report, which says what was true, stays as it is.
     """
     home, output = run.checkpoint.home, str(run.config.output_path)
-    if where is Whereabouts.HOME or home.directory == output:
+    if where.is_home or home.directory == output:
         return
     came = f"the run is done, and its directory came here from {copyable(home.directory)}"
     try:

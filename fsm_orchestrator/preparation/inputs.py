@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 from fsm_orchestrator.config.config_file import ConfigFile, with_file
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
-from fsm_orchestrator.config.origins import RUN_KEYS, InputFile, keys_given
+from fsm_orchestrator.config.origins import RUN_KEYS, InputFile, InputKind, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import (
     StageSettings,
@@ -23,6 +23,7 @@ from fsm_orchestrator.config.stage_settings import (
     given_settings,
 )
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -37,7 +38,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Compared, InputKind
+from fsm_orchestrator.vocabulary import Compared
 
 _SHOWN_MAX: Final = 8
 _VALUE_CHARACTERS_MAX: Final = 80
@@ -209,7 +210,9 @@ class _Said(NamedTuple):
 def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     read = load(Path(file.path), file.path)
     # OUT is typed from where this command is, not from where the file was given.
-    asked = RunConfig(output_directory=str(run.config.output_path), directory=file.directory)
+    asked = RunConfig(
+        output_directory=str(run_of(run.config.output_path)), directory=file.directory
+    )
     content = read.content
     config = with_file(asked, content, file.path, read.sha256)
     config = with_known_gates(config, run.checkpoint.lifecycle)

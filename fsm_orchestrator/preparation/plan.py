@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import have_passed
+from fsm_orchestrator.lifecycle.model import GatesGuard
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.model.lazily import lazily
@@ -44,7 +46,6 @@ from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
     ExecutionMode,
-    GatesGuard,
     Operation,
     Outcome,
     StageStatus,
@@ -139,7 +140,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
     decisions = preparation.expected_decisions
     foresight = _foresight(preparation, may_go_on)
     return Plan(
-        output_directory=str(preparation.config.output_path),
+        output_directory=str(run_of(preparation.config.output_path)),
         run_id=checkpoint.run_id,
         as_of=checkpoint.invocation.started_at,
         lifecycle=checkpoint.lifecycle.name,

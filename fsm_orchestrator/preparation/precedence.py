@@ -1,6 +1,7 @@
 """Which value of a stage's limits and retries counts, and who said it: the one order of precedence.
 
-A stage's own setting comes first, then the run's, the lifecycle's and the default.
+A stage's own setting comes first, then the run's, the lifecycle's and the default; of a task queue
+the lifecycle's before the run's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS, LIMIT_FIELDS, GivenLimits, Limits
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -72,6 +74,24 @@ def retry_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) 
         return DEFAULT_RETRY
     found = resolved_retry(checkpoint, stage, settings)
     return RetryPolicy(**{key: one.value for key, one in found.items()})
+
+
+def resolved_queue(
+    lifecycle: Lifecycle, of_run: str | None, stage: str, settings: StageSettings
+) -> Resolved:
+    """Return the task queue that a stage needs with its source; None where any will do.
+
+    Unlike a limit, the lifecycle's comes before the run's: it says what this stage needs, the run
+    only what the others do with.
+    """
+    for value, level in (
+        (settings.task_queue, Level.STAGE),
+        (lifecycle.states[stage].task_queue, Level.LIFECYCLE),
+        (of_run, Level.RUN),
+    ):
+        if value is not None:
+            return Resolved(value, level)
+    return Resolved(None, Level.DEFAULT)
 
 
 _Said: TypeAlias = tuple[Level, GivenLimits | RetryPolicy | None]

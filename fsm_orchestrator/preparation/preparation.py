@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.hidden_text import Hider, SecretReference, SecretValues
-from fsm_orchestrator.config.origins import InputFile, Origins, with_given
+from fsm_orchestrator.config.origins import InputFile, InputKind, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -32,12 +32,13 @@ from fsm_orchestrator.preparation.precedence import (
     Level,
     limits_in_force,
     resolved_limits,
+    resolved_queue,
     retry_in_force,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.vocabulary import ExecutionMode, InputKind, StateKind, Trigger
+from fsm_orchestrator.vocabulary import ExecutionMode, StateKind, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
@@ -100,6 +101,14 @@ class Preparation(NamedTuple):
     def retry_of(self, stage: str) -> RetryPolicy:
         """Return when a stage is tried again."""
         return retry_in_force(self.checkpoint, stage, self.settings[stage])
+
+    def task_queue_of(self, stage: str) -> str | None:
+        """Return the task queue of the machines that a stage needs; None where any will do."""
+        found = resolved_queue(
+            self.checkpoint.lifecycle, self.checkpoint.task_queue, stage, self.settings[stage]
+        )
+        queue: str | None = found.value
+        return queue
 
     @property
     def kept_contents(self) -> frozenset[tuple[str, str]]:
@@ -222,20 +231,29 @@ def private_of(
     settings: Mapping[str, StageSettings],
     kept: PrivateFile | None,
     run_id: str,
-    *,
-    keep_secrets: bool,
+    config: RunConfig,
 ) -> PrivateFile:
     """Return what the private file must hold; a kept comparison key stays.
 
     Secrets that were kept once are kept until the run is done.
     """
-    keeps = keep_secrets or (kept is not None and kept.keeps_secrets)
+    keeps = config.keep_secrets or (kept is not None and kept.keeps_secrets)
     return PrivateFile(
         run_id=run_id,
-        digest_key=os.urandom(32).hex() if kept is None else kept.digest_key,
+        digest_key=_digest_key(config, run_id) if kept is None else kept.digest_key,
         keeps_secrets=keeps,
         stages=secrets_of(settings, with_secrets=keeps),
     )
+
+
+def _digest_key(config: RunConfig, run_id: str) -> str:
+    """Return a new key for comparing values: whoever shares the record's key has the same one."""
+    if config.state_key_file is None:
+        return os.urandom(32).hex()
+    from fsm_orchestrator.secrets.state_key import shared_key  # noqa: PLC0415 - rare
+
+    key = shared_key(Path(config.absolute(config.state_key_file)))
+    return key.derived(f"digests of values of {run_id}")
 
 
 def recorded(

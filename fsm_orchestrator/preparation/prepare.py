@@ -159,7 +159,7 @@ def prepare_run(
     values = secret_values(settings)
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
     masker = _masker_of(config, declared, settings, origins)
-    private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
+    private = private_of(settings, None, run_id, config)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings, declared))
     checkpoint = Checkpoint(
@@ -259,6 +259,10 @@ def _refuse_settings(
         from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
 
         refuse_shared_artifacts(declared, settings)
+    if declared.group_of or declared.finally_stage is not None:
+        from fsm_orchestrator.preparation.queues import refuse_queues  # noqa: PLC0415 - likewise
+
+        refuse_queues(declared, config.task_queue, settings)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 

@@ -102,7 +102,7 @@ def _prepared(
             refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
         _kept_subject(run)
-        if where is not Whereabouts.HOME:
+        if not where.is_home:
             from fsm_orchestrator.preparation.elsewhere import refuse_to_judge_elsewhere  # noqa: PLC0415 - rare
 
             refuse_to_judge_elsewhere(run, where)
@@ -161,7 +161,7 @@ def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
 
 
 def _place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
-    if where is Whereabouts.HOME:
+    if where.is_home:
         return ()
     from fsm_orchestrator.preparation.elsewhere import place_warnings  # noqa: PLC0415 - rare
 
@@ -248,14 +248,15 @@ def _prepare_continuation(
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )
     has_secrets = bool(run.private.stages)
-    new_ref = private_file.new_private_ref() if has_secrets else None
     # Else that file is the other directory's.
     kept_ref = found.private_ref if where.has_values else None
+    new_ref = private_file.new_private_ref() if has_secrets or kept_ref else None
     given = {key: getattr(config, key) for key in RUN_KEYS} | {"notify": notices_given(config)}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,
-            "private_ref": kept_ref or new_ref,
+            # Whoever had the epoch before may still write to that one's.
+            "private_ref": new_ref if where is Whereabouts.HANDED_ON else kept_ref or new_ref,
             "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
             "sources": sources,

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from fsm_orchestrator.config.hidden_text import SecretValues
-from fsm_orchestrator.config.origins import Origins
+from fsm_orchestrator.config.origins import InputKind, Origins
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import InputKind
 
 _FILES = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
 _ANOTHER_VALUE = "give the secret another value: what stands in a name is known to everybody"
@@ -46,6 +46,7 @@ def refuse_shown_secrets(
         *_of_variables(settings),
         *_of_cages(settings),
         *_of_earning(settings),
+        *_of_queues(config, settings),
     ):
         if masker.hides(name.text):
             key = next(
@@ -64,7 +65,7 @@ def _of_request(config: RunConfig, origins: Origins) -> Iterator[_Name]:
         yield _Name("the run id", config.run_id, "give another --run-id, or none")
     yield _Name(
         "the path of the output directory",
-        str(config.output_path),
+        str(run_of(config.output_path)),
         "name another output directory; where a run is in it already, move it there first",
     )
     # The lock file names it, and `stop` decides by that: it cannot be masked.
@@ -105,6 +106,14 @@ def _of_earning(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
         for contract in one.contracts:
             text = contract.model_dump_json()
             yield _Name(f"a contract of stage {stage!r}", text, _ANOTHER_VALUE)
+
+
+def _of_queues(config: RunConfig, settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
+    if config.task_queue is not None:
+        yield _Name("the task queue of the run", config.task_queue, _ANOTHER_VALUE)
+    for stage, one in settings.items():
+        if one.task_queue is not None:
+            yield _Name(f"the task queue of stage {stage!r}", one.task_queue, _ANOTHER_VALUE)
 
 
 def _of_variables(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:

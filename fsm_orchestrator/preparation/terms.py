@@ -23,6 +23,7 @@ def given_of_run(config: RunConfig) -> dict[str, Any]:
         "on_leak": config.on_leak or OnLeak.WARN,
         "allow_empty": bool(config.allow_empty),
         "skip_stages": config.skip_stages or (),
+        "task_queue": config.task_queue,
         "notify": notices_given(config) or (),
     }
 

@@ -91,3 +91,13 @@ def fields_of(pid: int | str) -> list[bytes]:
     except OSError:
         return []
     return text[text.rfind(b")") + 2 :].split()
+
+
+def children_of(parent: int) -> list[int]:
+    """List the children of a process, ended ones that are not reaped included."""
+    children = []
+    for entry in os.listdir("/proc"):
+        fields = fields_of(entry) if entry.isdigit() else []
+        if fields and int(fields[1]) == parent:
+            children.append(int(entry))
+    return children

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import signal
 import threading
 import time
@@ -15,7 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final, Self
 
-from fsm_orchestrator.model.endings import AskedFor
+from fsm_orchestrator.model.endings import AskedFor, stop_reason_of
+from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.vocabulary import StopReason
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """What people and service managers send; by any other signal that kills, the run is cut off."""
@@ -41,9 +44,12 @@ class Interrupts:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._received: dict[object, int] = {}
+        self._lost: int | None = None
+        self._lease: int | None = None
+        self._both: select.epoll | None = None
         self._runs: tuple[Interrupts, ...] = ()
         self._guard = threading.Lock()
-        self._look: Callable[[], Sequence[int]] = tuple
+        self._looks: tuple[Callable[[], Sequence[int]], ...] = ()
         self._look_at = math.inf
         self._answered = 0
         self._is_news = False
@@ -64,9 +70,16 @@ class Interrupts:
 
     @property
     def first(self) -> int | None:
-        """The signal number of the first request that was not answered; None if there is none."""
+        """The signal number of the first request that was not answered; None if there is none.
+
+        That the run is lost comes before all others, and is never answered.
+        """
         if self._look_at <= time.monotonic():
             self._look_now()
+        if self._lease is not None:
+            self._look_at_lease(self._lease)
+        if self._lost is not None:
+            return self._lost
         if len(self._received) <= self._answered:
             return None
         return list(self._received.values())[self._answered]
@@ -74,7 +87,7 @@ class Interrupts:
     @property
     def ever_first(self) -> int | None:
         """The signal number of the first request, answered or not; None if there was none."""
-        return next(iter(list(self._received.values())), None)
+        return next(iter(list(self._received.values())), None) if self._lost is None else self._lost
 
     def answer(self) -> None:
         """Count the requests so far as answered: the run has ended by them."""
@@ -85,6 +98,8 @@ class Interrupts:
         """The number of requests so far."""
         if self._look_at <= time.monotonic():
             self._look_now()
+        if self._lease is not None:
+            self._look_at_lease(self._lease)
         return len(self._received)
 
     def running_seconds(self) -> float:
@@ -93,7 +108,7 @@ class Interrupts:
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when a request has come since the last `drain`."""
-        return self._reader
+        return self._reader if self._both is None else self._both.fileno()
 
     @property
     def is_news(self) -> bool:
@@ -107,12 +122,18 @@ class Interrupts:
             while os.read(self._reader, 512):
                 pass
 
-    def deliver(self, signum: int) -> None:
-        """Ask every run that has this to end; the first signal number decides its exit code.
+    def deliver(self, signum: int, reason: StopReason = StopReason.REQUESTED) -> None:
+        """Ask every run that has this to end; the first request decides its exit code.
 
         Each call counts as one signal does to the command. Once this is closed it does nothing.
+
+        Args:
+            signum: the signal that this stands for: the exit code is 128 and its number.
+            reason: why, as the record says it. Where somebody else has the run, or may have it
+                (`StopReason.LEASE_LOST`, `StopReason.FENCED`), it comes before all other requests:
+                the stage is killed at once, and the exit code is 75.
         """
-        self.take(object(), AskedFor(signum))
+        self.take(object(), AskedFor(signum, reason))
 
     def signalled(self, signum: int) -> None:
         """Ask the same as `deliver` does, because that signal has come."""
@@ -121,6 +142,8 @@ class Interrupts:
     def take(self, request: object, signum: int) -> None:
         """Record a request, once; also within a signal handler, so without a lock."""
         self._received.setdefault(request, signum)
+        if self._lost is None and stop_reason_of(signum).is_lost:
+            self._lost = signum
         self._is_news = True
         self.wake()
         for run in self._runs:
@@ -150,8 +173,11 @@ class Interrupts:
     # -- what has to be looked for ----------------------------------------------------------
 
     def look_for(self, look: Callable[[], Sequence[int]]) -> None:
-        """Have `look` called every `LOOK_SECONDS`; it returns the signals that are asked for."""
-        self._look, self._look_at = look, time.monotonic() + LOOK_SECONDS
+        """Have `look` called every `LOOK_SECONDS` too; it returns the requests that it has found.
+
+        A number stands for a signal; an `AskedFor` says why as well.
+        """
+        self._looks, self._look_at = (*self._looks, look), time.monotonic() + LOOK_SECONDS
 
     def until(self, deadline: float) -> float:
         """Return until when to wait for the descriptor: `deadline`, or the next look before it."""
@@ -162,11 +188,37 @@ class Interrupts:
             return  # another thread does, or the one that a signal handler has interrupted
         try:
             self._look_at = time.monotonic() + LOOK_SECONDS
-            asked = self._look()
+            asked = [signum for look in self._looks for signum in look()]
         finally:
             self._guard.release()
         for signum in asked:
-            self.deliver(signum)
+            self.take(object(), signum if isinstance(signum, AskedFor) else AskedFor(signum))
+
+    # -- a lease ----------------------------------------------------------------------------
+
+    def hold(self, lease: int) -> None:
+        """Count it as a request to end when the timer of a lease has run out: the run is lost.
+
+        The timer wakes whoever waits for the descriptor, which is another one from now on.
+        """
+        self._both = both = select.epoll()
+        for descriptor in (self._reader, lease):
+            both.register(descriptor, select.EPOLLIN)
+        self._lease = lease
+
+    def let_go(self) -> None:
+        """Look at the lease no more."""
+        both, self._both, self._lease = self._both, None, None
+        if both is not None:
+            both.close()
+
+    def _look_at_lease(self, lease: int) -> None:
+        if readable([lease], -math.inf):
+            self._lease = None
+            if self._both is not None:
+                with contextlib.suppress(OSError):  # another thread has
+                    self._both.unregister(lease)
+            self.take(self._both, AskedFor(signal.SIGTERM, StopReason.LEASE_LOST))
 
     def stop_here(self) -> None:
         """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
@@ -193,6 +245,7 @@ class Interrupts:
 
     def close(self) -> None:
         """Close the descriptors, once nothing waits for them."""
+        self.let_go()
         reader, self._reader = self._reader, -1
         writer, self._writer = self._writer, -1
         for descriptor in (reader, writer):

@@ -8,7 +8,8 @@ Linux only. Started by keeper_client.py in an isolated interpreter, so it import
 this package but what stands beside it, and little else (`signal` and `socket` are what
 keeper_client.py makes of them there). It holds no lock and no terminal.
 termination.py decides when to end which process, and how gently. Only where a limit is broken and
-nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
+nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage. Once
+the lease of the run has run out it kills everything at once, whoever lives.
 
 It copies what a stage prints into its logs (log_copy.py), and publishes how much that is and which
 limit is broken (stage_watch.py), in a file in memory that the orchestrator reads when it likes. The
@@ -39,11 +40,15 @@ if TYPE_CHECKING or __package__:
         receive,
         send,
     )
+    from fsm_orchestrator.processes.stage_watch import LeaseWatch
+    from fsm_orchestrator.processes.tree_usage import own_rss_kib
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
     import stage_start
     from keeper_messages import DESCRIPTORS_MAX, FINISH_SECONDS_MAX, receive, send
     from kept_output import KeptOutput
+    from stage_watch import LeaseWatch
+    from tree_usage import own_rss_kib
 
 PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
 FREEZE_SECONDS_MAX = 4.0
@@ -65,6 +70,7 @@ class Keeper:
         self._leader = 0
         self._output: KeptOutput | None = None
         self._end_pipe = -1
+        self._lease = LeaseWatch()
         self._children_file = f"/proc/self/task/{os.getpid()}/children"
         self._woken, waker = os.pipe()
         for descriptor in (self._woken, waker):
@@ -80,6 +86,7 @@ class Keeper:
                 self._hear()
                 self._reap_adopted()
                 self._tell_end()
+            self._lease.look(self._kill_alive)
             if self._output is not None:
                 self._output.look(ready, self._leader, self._kill_alive)
             if self._orchestrator in ready or os.getppid() != self._orchestrator_pid:
@@ -92,13 +99,16 @@ class Keeper:
     def _wait(self) -> set[int]:
         """Wait for a message, an end, output, or a time that a limit needs."""
         readers = () if self._output is None else self._output.readers
+        always = self._control.fileno(), self._orchestrator, self._woken, self._lease.descriptor
         watched = select.poll()
-        for descriptor in (self._control.fileno(), self._orchestrator, self._woken, *readers):
+        for descriptor in (*always, *readers):
             if descriptor >= 0:
                 watched.register(descriptor, select.POLLIN)
         waits = [None if self._output is None else self._output.wait_ms]
         if self._orchestrator < 0:
             waits.append(LOOK_SECONDS * 1000)
+        if self._lease.is_outlived:
+            waits.append(WAIT_SECONDS_MIN * 1000)
         wait_ms = min((wait for wait in waits if wait is not None), default=None)
         return {descriptor for descriptor, _ in watched.poll(wait_ms)}
 
@@ -112,6 +122,9 @@ class Keeper:
                 reply = self._spawn(rest, descriptors)
             case [b"finish"]:
                 reply = self._finish()
+            case [b"lease"]:
+                self._lease.obey(descriptors)
+                reply = [b"done"]
             case _:
                 if self._output is not None:
                     self._output.note(fields[0])
@@ -129,6 +142,7 @@ class Keeper:
         try:
             output = self._output = KeptOutput(limits, descriptors[:3])
             order = stage_start.Order(signals, int(file_bytes), rest)
+            self._confirm_lease()
             self._leader, held = output.start(order)
         except OSError as error:
             reply = [b"refused", b"output", b"%d" % (error.errno or 0), b""]
@@ -139,6 +153,10 @@ class Keeper:
         self._close_output()
         self._close_end_pipe()
         return reply
+
+    def _confirm_lease(self) -> None:
+        if self._lease.is_over():
+            raise stage_start.NotStartedError([b"refused", b"lease", b"0", b""])
 
     def _finish(self) -> list[bytes]:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
@@ -155,7 +173,7 @@ class Keeper:
             b"" if status is None else b"%d" % status,
             b"%.6f" % (usage.ru_utime if usage else 0),
             b"%.6f" % (usage.ru_stime if usage else 0),
-            b"%d" % _own_rss_kib(usage),
+            b"%d" % own_rss_kib(usage),
             b"%d" % max(0, killed),
             *survivors,
         ]
@@ -254,7 +272,7 @@ class Keeper:
             with open(self._children_file, "rb") as file:
                 return [int(pid) for pid in file.read().split()]
         except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-            return _children_by_parent()
+            return freezing.children_of(os.getpid())
 
     def _hear(self) -> None:
         try:
@@ -262,28 +280,6 @@ class Keeper:
                 pass
         except BlockingIOError:
             return
-
-
-def _own_rss_kib(usage: resource.struct_rusage | None) -> int:
-    """Return the peak memory of a process; 0 where it may be this one's.
-
-    What it was before execve(2), a copy of the keeper, counts for the kernel.
-    """
-    if usage is None:
-        return 0
-    with open("/proc/self/status", "rb") as file:
-        words = file.read().split()
-    peak_kib = int(words[words.index(b"VmHWM:") + 1])
-    return usage.ru_maxrss if usage.ru_maxrss > peak_kib else 0
-
-
-def _children_by_parent() -> list[int]:
-    children = []
-    for entry in os.listdir("/proc"):
-        fields = freezing.fields_of(entry) if entry.isdigit() else []
-        if fields and int(fields[1]) == os.getpid():
-            children.append(int(entry))
-    return children
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Refused(NamedTuple):
     """No process was started, for the directory, the program, its output or its cage.
 
     Attributes:
-        where: `cwd`, `program`, `output` or `cage`.
+        where: `cwd`, `program`, `output` or `cage`; `lease` where that has run out.
         errno: that of what failed.
         path: the path of the cage's that it is about; empty if it is about none.
     """
@@ -82,6 +82,7 @@ class Keeper:
         self._is_ready = False
         self._unable = ""
         self._may_have_cgroup = False
+        self._lease: int | None = None
 
     @property
     def is_up(self) -> bool:
@@ -167,6 +168,18 @@ class Keeper:
                 return Collected(ended, resources, int(killed), tuple(map(int, survivors)))
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
+
+    def lend(self, lease: int | None) -> None:
+        """Have it obey a lease, by a descriptor of its timer; None frees it of the one before.
+
+        Once the lease has run out it kills all that it keeps, and starts nothing more.
+
+        Raises:
+            KeeperLostError: the keeper is gone.
+        """
+        if lease != self._lease:
+            self._ask([b"lease"], () if lease is None else (lease,))
+            self._lease = lease
 
     def note(self, what: bytes) -> None:
         """Have it `pause` or `go_on` with its clocks, or `hand_over` the end of the stage.

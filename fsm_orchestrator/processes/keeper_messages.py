@@ -9,6 +9,7 @@ A message is its length (four bytes, big-endian) and fields joined by NUL. To th
            limits in milliseconds, bytes and seconds, -1 for none; CAGE as in cage.py; with
            descriptors: the logs for stdout and stderr, the file in memory, and where there are no
            pidfds a pipe to close when the leader has ended
+    lease           with a descriptor: the timer to obey from now on; without one, none
     pause, go_on    the clocks stop, and go on
     hand_over       the orchestrator ends the stage
     finish

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Final, Self
 
-from fsm_orchestrator.processes.keeper_client import Keeper, start_keeper
+from fsm_orchestrator.processes.keeper_client import Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
 
@@ -73,8 +73,13 @@ class KeeperPool:
         return started
 
     def give_back(self, keeper: Keeper) -> None:
-        """Take a keeper back that has nothing left to keep; let go of one too many."""
+        """Take a keeper back that has nothing left to keep; let go of one too many.
+
+        It is free of the lease of the run that had it.
+        """
         shelf = self._shelf
+        with contextlib.suppress(KeeperLostError):  # as is seen when it is taken
+            keeper.lend(None)
         with shelf.guard:
             is_ours = keeper in shelf.started
             if is_ours and not shelf.is_closed and len(shelf.idle) < IDLE_MAX:

@@ -66,6 +66,8 @@ def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess 
                 child = KeptProcess(pid, end.descriptor_of(pid), keeper, page)
             case Refused(where="cwd", errno=number):
                 return refused_directory(command.cwd, number)
+            case Refused(where="lease"):
+                return NotSpawned(SpawnFailure.NOT_LEASED, "its lease has run out")
             case _ if command.cage is not None:
                 return _not_caged(started, command.cage, program)
             case Refused(errno=number):

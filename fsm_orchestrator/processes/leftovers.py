@@ -109,7 +109,11 @@ def _processes_of(
     session = None if _recorded(attempt.pid, attempt.pid_identity) is None else attempt.pid
     kept = set() if keeper is None else _below(keeper)
     for process in psutil.process_iter():
-        if process.pid != os.getpid() and (process in kept or _belongs(process, attempt, session)):
+        if process.pid == os.getpid():
+            continue
+        # What has ended stays there while the orchestrator of its keeper is stopped.
+        is_kept = process in kept and _is_alive(process)
+        if is_kept or _belongs(process, attempt, session):
             yield process
 
 

@@ -1,12 +1,16 @@
-"""Those who look on while a process runs: told of what happens, and reading what it prints."""
+"""Those who look on while a process runs: told of what happens, reading what it prints, its end."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from fsm_orchestrator.model.endings import BudgetEnded, TimedOut, WentQuiet
+from fsm_orchestrator.model.endings import BudgetEnded, ProcessEnd, TimedOut, WentQuiet
+from fsm_orchestrator.model.execution import LeakedProcess, Resources
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageHeld
 
 READ_SECONDS: Final = 0.1
 """The interval between two reads of the output, where it has a reader."""
@@ -97,3 +101,30 @@ class Reading:
             ended = self._meter.look() if now >= self._meter.next_at else None
             self.next_at = min(self._read_at, self._meter.next_at)
         return ended
+
+
+class ProcessReport(NamedTuple):
+    """The end of a process: how, what it used, what it left behind (already ended).
+
+    Attributes:
+        leaked: what was alive when it had exited by itself, at most 100 of them.
+        leaked_count: how many those were.
+        survivors: pids of processes that could not be ended.
+        kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
+        unfinished: the files that what it left could still write to when it was ended, each by
+            device and inode.
+        was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
+        cage: what held of its cage; None where it was in none.
+        is_in_cgroup: whether the kernel counted its memory.
+    """
+
+    end: ProcessEnd
+    resources: Resources | None = None
+    leaked: tuple[LeakedProcess, ...] = ()
+    leaked_count: int = 0
+    survivors: tuple[int, ...] = ()
+    kept_bytes: tuple[int, int] = (0, 0)
+    unfinished: frozenset[tuple[int, int]] = frozenset()
+    was_unheard: bool = False
+    cage: CageHeld | None = None
+    is_in_cgroup: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.model.endings import (
     BudgetEnded,
@@ -21,10 +21,11 @@ from fsm_orchestrator.model.endings import (
     OutputExceeded,
     ProcessEnd,
     Signaled,
+    SpawnFailure,
     TimedOut,
     WentQuiet,
+    stop_reason_of,
 )
-from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
@@ -39,6 +40,7 @@ from fsm_orchestrator.processes.observing import (
     Observer,
     OutputReader,
     OwnCode,
+    ProcessReport,
     Reading,
 )
 from fsm_orchestrator.processes.output_watch import OutputWatch, beyond_file_limit
@@ -51,7 +53,6 @@ from fsm_orchestrator.vocabulary import Containment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fsm_orchestrator.processes.cage_order import CageHeld
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
 LEAK_SETTLE_SECONDS: Final = 0.1
@@ -61,33 +62,6 @@ LEAKED_PROCESSES_MAX: Final = 100
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | LimitExceeded | BudgetEnded | Interrupted
 """The reasons to end a process that did not end by itself."""
-
-
-class ProcessReport(NamedTuple):
-    """The end of a process: how, what it used, what it left behind (already ended).
-
-    Attributes:
-        leaked: what was alive when it had exited by itself, at most 100 of them.
-        leaked_count: how many those were.
-        survivors: pids of processes that could not be ended.
-        kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
-        unfinished: the files that what it left could still write to when it was ended, each by
-            device and inode.
-        was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
-        cage: what held of its cage; None where it was in none.
-        is_in_cgroup: whether the kernel counted its memory.
-    """
-
-    end: ProcessEnd
-    resources: Resources | None = None
-    leaked: tuple[LeakedProcess, ...] = ()
-    leaked_count: int = 0
-    survivors: tuple[int, ...] = ()
-    kept_bytes: tuple[int, int] = (0, 0)
-    unfinished: frozenset[tuple[int, int]] = frozenset()
-    was_unheard: bool = False
-    cage: CageHeld | None = None
-    is_in_cgroup: bool = False
 
 
 class ProcessRunner:
@@ -102,12 +76,14 @@ class ProcessRunner:
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
         code: OwnCode = ANOTHERS,
+        lease: int | None = None,
     ) -> None:
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
         self.code = code
+        self.lease = lease
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
         """Returns limits with no more time than is left."""
@@ -193,7 +169,8 @@ class ProcessRunner:
             raise
         if isinstance(child, NotSpawned):
             self._is_idle = True
-            return ProcessReport(child)
+            asked = self._asked()
+            return ProcessReport(asked if _is_lost(asked) else child)
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress, limits, began)
@@ -206,10 +183,8 @@ class ProcessRunner:
             left = self._left_by(child) if stopped is None else ()
             unfinished = _writable_by(left)
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
-            has_ended = True
-            if stopped is not None or left:
-                heard = 1 if isinstance(stopped, Interrupted) else 0
-                has_ended = terminate(child, grace_ms, interrupts, requests_heard=heard)
+            is_to_end = stopped is not None or left
+            has_ended = not is_to_end or self._end(child, stopped, grace_ms)
             if left and not has_ended:  # it may have opened more since
                 freeze([child.others], time.monotonic() + FREEZE_SECONDS_MAX)
                 unfinished |= _writable_by(child.others())
@@ -225,8 +200,8 @@ class ProcessRunner:
         self._is_idle = not collected.survivors
         # What was started too late to be described was killed all the same.
         count = max(len(left), collected.killed) if stopped is None else 0
-        if isinstance(stopped, Interrupted) and ended_itself:
-            stopped = stopped._replace(by_then=collected.end)
+        if isinstance(stopped, Interrupted):
+            stopped = self._asked(collected.end if ended_itself else None)
         stopped = stopped or output.broken_before() or beyond_file_limit(collected.end, limits)
         end = self._end_of(collected.end, stopped)
         output.look()
@@ -246,18 +221,36 @@ class ProcessRunner:
             is_in_cgroup=output.progress.is_in_cgroup,
         )
 
+    def _end(self, child: Contained, stopped: Stopped | None, grace_ms: int) -> bool:
+        """Ask all of a process to end; return whether it did. Nobody asks one whose run is lost."""
+        heard = 1 if isinstance(stopped, Interrupted) else 0
+        is_gentle = not _is_lost(stopped)
+        return is_gentle and terminate(child, grace_ms, self._interrupts, requests_heard=heard)
+
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
         """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
             # Whoever asked may have signalled the process too, which ended on that.
-            return Interrupted(self._interrupts.first, end, self._interrupts.sibling)
+            return self._asked(end)
         return end if stopped is None else stopped
+
+    def _asked(self, by_then: Exited | Signaled | None = None) -> Interrupted:
+        """Return what a process is that the run was asked to end; a keeper's kill is not its end.
+
+        What the run was asked first may have been overtaken since: that it is lost.
+        """
+        asked = Interrupted(self._interrupts.first or 0, by_then, self._interrupts.sibling)
+        is_killed = by_then == Signaled(signal.SIGKILL) and _is_lost(asked)
+        return asked._replace(by_then=None) if is_killed else asked
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
         self.code.hold()
         if keeper is not None:
+            keeper.lend(self.lease)
             return spawn_kept(command, limits, keeper)
+        if self.lease is not None:
+            return NotSpawned(SpawnFailure.NOT_LEASED, f"nothing keeps it in time: {self._unable}")
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
         return spawn_group(command, limits)
@@ -296,7 +289,7 @@ class ProcessRunner:
         slow_at = began + slow_seconds
         while True:
             if self._interrupts.first is not None:
-                return Interrupted(self._interrupts.first, sibling=self._interrupts.sibling)
+                return self._asked()
             if self._interrupts.is_stop_due:
                 from fsm_orchestrator.processes.suspension import suspend  # noqa: PLC0415 - rare
 
@@ -333,6 +326,11 @@ class ProcessRunner:
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
         return others
+
+
+def _is_lost(stopped: Stopped | None) -> bool:
+    """Return whether a process is to end because somebody else has the run, or may have it."""
+    return isinstance(stopped, Interrupted) and stop_reason_of(stopped.signum).is_lost
 
 
 def _announce_end(child: Contained, stopped: TimedOut | WentQuiet, observer: Observer) -> None:

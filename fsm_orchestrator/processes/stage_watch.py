@@ -1,17 +1,23 @@
 """Watches a stage's limits where its output comes through, by the time at which one was broken.
 
+And the lease of its run, if that has one.
+
 The keeper watches even while the orchestrator is stopped: a stage that ended too late is never one
 that ended in time. Used by the keeper too, in an interpreter that has nothing of this package.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import struct
 import time
 
 TYPE_CHECKING = False  # as in keeper.py
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from fsm_orchestrator.processes.log_copy import LogCopy
 
 KEPT, TIMED_OUT, WENT_QUIET, EXCEEDED = range(4)
@@ -23,6 +29,42 @@ UNHEARD_SECONDS = 1.0
 GRACE_SPARE_SECONDS = 2.0
 """How long after the grace an orchestrator that began to end a stage is waited for."""
 KILL_AGAIN_SECONDS = 0.05
+
+
+class LeaseWatch:
+    """The lease that the keeper obeys, by its timer: what has run out stays over.
+
+    Attributes:
+        descriptor: readable once it runs out; -1 where there is none to wait for.
+        is_outlived: whether something was alive at the last look, although it is over.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor = -1
+        self.is_outlived = False
+        self._is_over = False
+
+    def obey(self, descriptors: Sequence[int]) -> None:
+        """Obey another from now on, by the descriptor of its timer, or none."""
+        self._close()
+        self._is_over = self.is_outlived = False
+        self.descriptor = descriptors[0] if descriptors else -1
+
+    def is_over(self) -> bool:
+        """Look whether it has run out."""
+        if self.descriptor >= 0 and select.select([self.descriptor], (), (), 0)[0]:
+            self._is_over = True
+            self._close()
+        return self._is_over
+
+    def look(self, kill_alive: Callable[[], bool]) -> None:
+        """Kill all that is alive of a stage, once it has run out."""
+        self.is_outlived = self.is_over() and kill_alive()
+
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
 
 
 class StageWatch:

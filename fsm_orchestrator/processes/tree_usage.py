@@ -11,6 +11,8 @@ import os
 
 TYPE_CHECKING = False  # as in keeper.py
 if TYPE_CHECKING:
+    import resource
+
     from fsm_orchestrator.processes.tree_cgroup import TreeCgroup
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes.freezing import fields_of
@@ -114,3 +116,16 @@ def _seconds(fields: list[bytes]) -> float:
 def _reaped_seconds() -> float:
     times = os.times()
     return times.children_user + times.children_system
+
+
+def own_rss_kib(usage: resource.struct_rusage | None) -> int:
+    """Return the peak memory of a process; 0 where it may be this one's.
+
+    What it was before execve(2), a copy of the keeper, counts for the kernel.
+    """
+    if usage is None:
+        return 0
+    with open("/proc/self/status", "rb") as file:
+        words = file.read().split()
+    peak_kib = int(words[words.index(b"VmHWM:") + 1])
+    return usage.ru_maxrss if usage.ru_maxrss > peak_kib else 0

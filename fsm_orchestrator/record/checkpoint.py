@@ -20,6 +20,7 @@ from fsm_orchestrator.model.base import (
     Sha256,
     StateName,
     StrictModel,
+    TaskQueue,
 )
 from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
@@ -113,6 +114,9 @@ class Checkpoint(StrictModel):
     )
     skip_stages: tuple[StateName, ...] = left_out(
         (), "Stages that were to be passed over: the run may be closed without them."
+    )
+    task_queue: TaskQueue | None = left_out(
+        None, "The task queue of the machines that its stages need; left out where none was given."
     )
     notify: tuple[Notice, ...] = left_out(
         (), "Who is told of the ends of the run, and how; left out where nobody is."

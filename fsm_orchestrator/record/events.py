@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from fsm_orchestrator.model.base import (
     Count,
+    EpochName,
     Ordinal,
     Sha256,
     StateName,
+    TaskQueue,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field
@@ -44,6 +46,7 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Outcome,
     OutputStream,
+    StopReason,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +76,11 @@ class RunStarted(RunEvent):
     subject: Subject | None = Field(
         default=None,
         description="What the run is about, as digests; left out where that was not said.",
+    )
+    epoch: EpochName | None = Field(
+        default=None,
+        description="The epoch in which it holds the run, under an engine; left out where there is"
+        " none.",
     )
     rerun: tuple[StateName, ...] = Field(
         description="Completed stages that are to be run again, as asked."
@@ -227,12 +235,17 @@ class RunEnded(RunEvent):
 
     event: Literal[EventName.RUN_ENDED] = Field(description="Name of the event.")
     level: Literal["info", "error"] = Field(
-        description="The level: `error` unless the exit code is 0."
+        description="The level: `error` unless the exit code is 0, or the run was handed over."
     )
     outcome: Outcome = Field(description="How the run ended: the report's `terminal_state`.")
     exit_code: int = Field(description="The exit code of the command.")
     closure_ready: bool = Field(description="Whether the run may be closed, as the report has it.")
     finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    next_task_queue: TaskQueue | None = Field(
+        default=None,
+        description="The task queue that the run goes on on, as the report has it; left out where"
+        " the invocation handed nothing over.",
+    )
     worked_ms: Count | None = Field(
         default=None,
         description="How long it worked, in milliseconds; left out where the run has no budget.",
@@ -243,6 +256,10 @@ class RunEnded(RunEvent):
             "How far the ending of processes reached, as the report has it; left out when no"
             " stage was run."
         ),
+    )
+    stop_reason: StopReason | None = Field(
+        default=None,
+        description="Why it was asked to end, as the report has it; else left out.",
     )
     unrun_stages: tuple[StateName, ...] | None = Field(
         default=None,

@@ -44,7 +44,7 @@ def is_foldable(invocation: InvocationRecord) -> bool:
 
 def _essence(invocation: InvocationRecord) -> dict[str, Any]:
     """Return what tells an invocation from its repetition: all but times, numbers and traces."""
-    apart = {"number", "started_at", "finished_at", "repeats", "used"}
+    apart = {"number", "started_at", "finished_at", "repeats", "used", "epoch"}
     said = {key: value for key, value in invocation if key not in apart}
     if invocation.origin is not None and invocation.origin.trace is not None:
         said["origin"] = invocation.origin.model_copy(update={"trace": None})

@@ -29,6 +29,9 @@ class Whereabouts(StrEnum):
     CARRIED = "carried"
     """Another directory on another file system of this machine, and the old one is gone: so `mv`
     leaves it."""
+    HANDED_ON = "handed_on"
+    """A later epoch of the same run, as it was handed on by an engine. Who had it is gone; what is
+    left of that on this machine is the run's."""
     COPIED = "copied"
     """Another directory, and the one that the run works in is on this machine."""
     BROUGHT = "brought"
@@ -38,7 +41,12 @@ class Whereabouts(StrEnum):
     @property
     def has_processes(self) -> bool:
         """Whether the processes that the record names are the run's, here and now."""
-        return self in {Whereabouts.HOME, Whereabouts.MOVED}
+        return self.is_home or self is Whereabouts.MOVED
+
+    @property
+    def is_home(self) -> bool:
+        """Whether the record lies where its run is expected."""
+        return self in {Whereabouts.HOME, Whereabouts.HANDED_ON}
 
     @property
     def has_values(self) -> bool:

@@ -13,12 +13,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.secrets.state_directory import state_directory
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.json_output import json_value
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.left_beside import LeftBeside
 
 SIZE_BYTES_MAX: Final = 64 * 1024
 """The size beyond which a file is begun again, with what still counts of it."""
@@ -70,11 +73,14 @@ class LeftFile:
         failure: why a line could not be written.
     """
 
-    def __init__(self, output_directory: Path, first: Left) -> None:
+    def __init__(
+        self, output_directory: Path, first: Left, beside: LeftBeside | None = None
+    ) -> None:
         self.latest = first
         self.failure: OSError | None = None
         self._descriptor = -1
         self._output = output_directory
+        self._beside = beside
 
     def note(self, **changes: Any) -> None:
         """Add a line: the latest one, changed; never sealed unless that is said."""
@@ -83,14 +89,18 @@ class LeftFile:
         if self.failure is not None:
             return
         try:
+            if self._beside is not None:
+                self._beside.note(self.latest)
             if self._descriptor < 0:
                 self._descriptor = _open(file_of(self._output))
-            files.write_all(self._descriptor, _line(self.latest))
+            files.write_all(self._descriptor, line_of(self.latest))
         except OSError as error:
             self.failure = error
 
     def close(self) -> None:
         """Close the file."""
+        if self._beside is not None:
+            self._beside.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -112,7 +122,7 @@ def lines_of(output_directory: Path | str) -> tuple[Left, ...]:
         data = files.read_bounded(file_of(output_directory), READ_BYTES_MAX)
     except OSError:
         return ()
-    return tuple(one for line in data.split(b"\n") if (one := _parsed(line)) is not None)
+    return tuple(one for line in data.split(b"\n") if (one := parsed(line)) is not None)
 
 
 def note_report(output_directory: Path, left: Left, report: bytes) -> None:
@@ -136,9 +146,39 @@ def note_again(output_directory: Path, run_id: str) -> None:
     descriptor = _open(file_of(output_directory))
     try:
         lines = (one._replace(place=place) for one in counting(known))
-        files.write_all(descriptor, b"".join(map(_line, lines)))
+        files.write_all(descriptor, b"".join(map(line_of, lines)))
     finally:
         os.close(descriptor)
+
+
+def hand_on(before: Path, after: Path, inode: int) -> None:
+    """Note of a run's next epoch what is known of the one before; nothing where nothing is.
+
+    `inode` is the number of the directory that will be `after`.
+
+    Raises:
+        OSError: it cannot be noted.
+    """
+    place = str(os.stat(before).st_ino)
+    known = [one for one in lines_of(before) if one.place == place]
+    known = [one for one in known if one.run_id == known[-1].run_id]
+    if not known:
+        return
+    descriptor = _open(file_of(after))
+    try:
+        lines = (one._replace(place=str(inode)) for one in counting(known))
+        files.write_all(descriptor, b"".join(map(line_of, lines)))
+    finally:
+        os.close(descriptor)
+
+
+def forget(output_directory: Path) -> None:
+    """Forget an epoch that no record will be made from any more.
+
+    Raises:
+        OSError: that cannot be done.
+    """
+    files.remove(file_of(output_directory))
 
 
 def counting(lines: Sequence[Left]) -> Sequence[Left]:
@@ -162,8 +202,8 @@ def _open(path: Path) -> int:
         return descriptor
     os.close(descriptor)
     found = files.read_bounded(path, READ_BYTES_MAX).split(b"\n")
-    kept = _still_counting([one for line in found if (one := _parsed(line)) is not None])
-    staged = files.stage_file(path, b"".join(map(_line, kept)), mode=0o600, is_durable=False)
+    kept = _still_counting([one for line in found if (one := parsed(line)) is not None])
+    staged = files.stage_file(path, b"".join(map(line_of, kept)), mode=0o600, is_durable=False)
     try:
         staged.commit()
     finally:
@@ -189,11 +229,12 @@ def _forget_old(folder: Path) -> None:
             files.remove(Path(path))
 
 
-def _line(left: Left) -> bytes:
+def line_of(left: Left) -> bytes:
+    """Return a line as it is kept."""
     return json_value(list(left)).encode() + b"\n"
 
 
-def _parsed(line: bytes) -> Left | None:
+def parsed(line: bytes) -> Left | None:
     """Return what a line says; None if it is none of ours, or torn."""
     try:
         values = json.loads(line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fsm_orchestrator.config.origins import RUN_KEYS, TIME_KEYS, SettingOrigin
+from fsm_orchestrator.config.origins import RUN_KEYS, TIME_KEYS, InputKind, SettingOrigin
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
@@ -19,7 +19,6 @@ from fsm_orchestrator.model.stage_options import TABLES
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import (
     GateSource,
-    InputKind,
     OnLeak,
     SettingSource,
 )
@@ -91,6 +90,7 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
     for key, value in (
         ("timeout_ms", checkpoint.timeout_ms),
         ("kill_grace_ms", checkpoint.kill_grace_ms),
+        ("task_queue", checkpoint.task_queue),
         *_budget_settings(checkpoint),
     ):
         if (value is not None) is not (key in given):
@@ -157,7 +157,7 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     yield from ((key,) for key in LIMIT_FIELDS if getattr(record, key) is not None)
     if record.retry is not None:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
-    for key in ("env_inherit", "on_unmetered"):
+    for key in ("env_inherit", "on_unmetered", "task_queue"):
         if getattr(record, key) is not None:
             yield (key,)
     if record.pins is not None:

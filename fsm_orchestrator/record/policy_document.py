@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.constants import SCHEMA_VERSION
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.gates.judging import judge
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -66,7 +67,7 @@ def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
         lifecycle=LifecycleFollowed(
             name=draft.lifecycle.name, sha256=draft.lifecycle_sha256, state=draft.current_state
         ),
-        output_directory=shown.text(str(asking.output_directory)),
+        output_directory=shown.text(str(run_of(asking.output_directory))),
         subject=tuple(
             ThingNamed(name=shown.text(one.name), digest=one.digest)
             for one in (() if draft.subject is None else draft.subject.entries)

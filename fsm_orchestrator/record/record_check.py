@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.model.trust import ChangeKind, DoubtCause, RecordChange, RecordFile
 from fsm_orchestrator.processes.table import boot
 from fsm_orchestrator.record import left_file
@@ -58,12 +59,19 @@ def record_digest(directory: Path) -> str:
     return sha256_of("\n".join(parts).encode())
 
 
-def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
+def left_by(
+    directory: Path, checkpoint: Checkpoint, key: RecordKey | None = None
+) -> tuple[Left, ...]:
     """Return the lines that a record has to be one of: of those that were left in its directory.
 
-    Empty where nothing is known of the directory. A copy is a record of its own.
+    Of an epoch of which nothing is known here, those that lie beside its record. Empty where
+    nothing is known of the directory. A copy is a record of its own.
     """
     lines = left_file.lines_of(directory)
+    if not lines and key is not None and run_of(directory) != directory:
+        from fsm_orchestrator.record.left_beside import lines_beside  # noqa: PLC0415 - rare
+
+        lines = lines_beside(directory, key)
     if not lines:
         if where_is(checkpoint, directory) is Whereabouts.COPIED:
             return ()
@@ -83,7 +91,7 @@ def left_by(directory: Path, checkpoint: Checkpoint) -> tuple[Left, ...]:
 def checked(saved: SavedRun, directory: Path, key: RecordKey | None) -> Finding:
     """Hold a record against what was left of it."""
     checkpoint = saved.as_kept or saved.checkpoint
-    lines = left_by(directory, checkpoint)
+    lines = left_by(directory, checkpoint, key)
     if lines and lines[-1].run_id != checkpoint.run_id:
         if not _is_unnoted(checkpoint, directory):
             return _found(RecordFile.CHECKPOINT, ChangeKind.OTHER_RUN)
@@ -101,7 +109,7 @@ def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
     An earlier run that was here is known, and a run from elsewhere says where it is at home.
     """
     known = {one.run_id for one in left_file.lines_of(directory)}
-    is_home = where_is(checkpoint, directory) is Whereabouts.HOME
+    is_home = where_is(checkpoint, directory).is_home
     return is_home and checkpoint.run_id not in known
 
 

@@ -146,7 +146,11 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
             if used is not None:
                 used = used.model_copy(update={"worked_ms": event.worked_ms})
             return draft.with_invocation(
-                finished_at=event.finished_at, exit_code=event.exit_code, used=used
+                finished_at=event.finished_at,
+                exit_code=event.exit_code,
+                stop_reason=event.stop_reason,
+                next_task_queue=event.next_task_queue,
+                used=used,
             )
         case _:
             return draft

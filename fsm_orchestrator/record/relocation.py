@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.disk.taken_along import artifacts_named
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -167,10 +168,11 @@ class Relocation(NamedTuple):
 
 def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:
     """Return how the paths of a record that lies in `directory` have changed; None if none has."""
-    home, output = checkpoint.home, output_of(directory)
-    if where is Whereabouts.HOME or home.directory == str(output):
+    home, output = checkpoint.home, run_of(output_of(directory))
+    before_here = run_of(Path(home.directory))
+    if where is Whereabouts.HOME or before_here == output:
         return None
-    pairs = [(Path(home.directory), output)]
+    pairs = [(before_here, output)]
     base = _base(home, output)
     before = Path(home.started_in)
     was_left = where is not Whereabouts.COPIED and os.path.isdir(before)
@@ -191,7 +193,7 @@ def archived(checkpoint: Checkpoint, directory: Path, moved: Relocation | None) 
 
 def _base(home: Home, output: Path) -> Path | None:
     """Return where the directory that the run was started in would be, had all of it come along."""
-    before, directory = Path(home.started_in), Path(home.directory)
+    before, directory = Path(home.started_in), run_of(Path(home.directory))
     if directory == before or not directory.is_relative_to(before):
         return None
     inner = directory.relative_to(before).parts
@@ -214,7 +216,7 @@ def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
     """Return where a record that lies elsewhere than it was written has come from."""
     home, old = checkpoint.home, copyable(checkpoint.home.directory)
     match where:
-        case Whereabouts.HOME | Whereabouts.MOVED:
+        case Whereabouts.HOME | Whereabouts.MOVED | Whereabouts.HANDED_ON:
             return f"the output directory was moved here from {old}"
         case Whereabouts.CARRIED:
             return f"the output directory was moved here from {old}, on another file system"

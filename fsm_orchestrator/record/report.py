@@ -7,12 +7,14 @@ from fsm_orchestrator.gates.judging import is_awaited
 from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
+    EpochName,
     Many,
     RunId,
     SchemaVersion,
     Sha256,
     StateName,
     StrictModel,
+    TaskQueue,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field, left_out, model_validator
@@ -34,6 +36,7 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Operation,
     Outcome,
+    StopReason,
     Trigger,
 )
 
@@ -115,6 +118,17 @@ class Report(StrictModel):
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
     )
+    stop_reason: StopReason | None = left_out(
+        None,
+        "Why this invocation was asked to end; left out where nobody asked, or it had ended by"
+        " then.",
+    )
+    next_task_queue: TaskQueue | None = left_out(
+        None,
+        "The task queue that the run goes on on: this invocation ended before a stage that needs"
+        " its machines, and a resume there enters that stage. Left out where it ended for another"
+        " reason.",
+    )
     current_state: StateName | None = Field(
         description=(
             "The last state that was made durable; null when the checkpoint could not be used."
@@ -126,6 +140,11 @@ class Report(StrictModel):
             " later state judges; or STAGE_<NAME>_BLOCKED of the stage that said that it is"
             " blocked. Empty unless terminal_state is blocked."
         )
+    )
+    epoch: EpochName | None = left_out(
+        None,
+        "The epoch in which this invocation held the run, under an engine; left out where there is"
+        " none.",
     )
     waiting_for: Annotated[tuple[WaitingFor, ...], Many] = Field(
         description=(
@@ -270,8 +289,18 @@ class Report(StrictModel):
 
     @property
     def was_asked_to_end(self) -> bool:
-        """Whether a signal ended the invocation: the exit code is 128 and its number."""
-        return (self.exit_code or 0) > SIGNAL_BASE
+        """Whether a request ended the invocation: by a signal, the exit code is 128 and its number.
+
+        A record of an earlier version says it by the exit code alone.
+        """
+        is_asked = self.stop_reason is not None and self.next_task_queue is None
+        return is_asked or (self.exit_code or 0) > SIGNAL_BASE
+
+    @property
+    def handed_over_words(self) -> str | None:
+        """What the invocation ended for, where it handed the run over; else None."""
+        queue = self.next_task_queue
+        return None if queue is None else f"hands over to task queue {queue}"
 
     @property
     def is_nothing_kept(self) -> bool:

@@ -18,7 +18,8 @@ from fsm_orchestrator.vocabulary import ExitCode, Outcome
 _JUDGED_ANEW: Final = frozenset({"version", "closure_ready", "terminal_state"})
 _OF_THE_END: Final = frozenset(
     {
-        *("finished_at", "exit_code", "stage_executions", "warnings", "containment"),
+        *("finished_at", "exit_code", "stop_reason", "stage_executions", "warnings"),
+        "containment",
         *("gate_decisions", "events_head"),
     }
 )

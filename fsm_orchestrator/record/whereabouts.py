@@ -16,6 +16,7 @@ from typing import Final
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.held import Identity, identity_of
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.processes import table
 from fsm_orchestrator.record.home import Home, Whereabouts, is_at
 
@@ -28,6 +29,8 @@ def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:
     directory = directory.absolute()
     if is_at(home, directory):
         return Whereabouts.HOME
+    if _is_handed_on(home, directory):
+        return Whereabouts.HANDED_ON
     here = _identity(directory)
     if here is None:
         return Whereabouts.BROUGHT
@@ -39,6 +42,21 @@ def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:
     if _is_this_boot(home) and home.device != here.device:
         return Whereabouts.CARRIED
     return Whereabouts.BROUGHT
+
+
+def _is_handed_on(home: Home, directory: Path) -> bool:
+    """Answer whether a directory is an epoch of the run, and its record of that or an earlier one.
+
+    By the same path, or, where the run has another one (on another machine, or after it was
+    renamed), beside the very epoch that the record names.
+    """
+    run, before = run_of(directory), Path(home.directory)
+    if directory == run or run_of(before) == before or before.name > directory.name:
+        return False
+    if run_of(before) == run:
+        return True
+    there = _identity(directory.parent / before.name)
+    return there is not None and there.inode == home.inode
 
 
 def _is_known(home: Home, here: Identity) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.clock import timestamp
-from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, EPOCHS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.archive import archived_run_ids
 from fsm_orchestrator.disk.belongings import is_of_a_run
@@ -92,6 +92,8 @@ def output_directories(directory: Path, troubles: list[str]) -> Iterator[Path]:
         here, depth = rest.pop()
         if is_of_a_run(here) or archived_run_ids(here):
             yield here
+            continue
+        if os.path.isdir(here / EPOCHS_DIRECTORY):  # an engine's run: each claim tidies up itself
             continue
         try:
             with os.scandir(here) as entries:

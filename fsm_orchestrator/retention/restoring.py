@@ -12,7 +12,7 @@ from fsm_orchestrator.disk import archive, belongings, files, restoring
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.taken_along import Along, artifacts_named
 from fsm_orchestrator.errors import TamperedError, UsageError
-from fsm_orchestrator.inspection.inspected_run import run_directory
+from fsm_orchestrator.inspection.run_directories import run_directory
 from fsm_orchestrator.preparation.left_open import attempts_left_open
 from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved

@@ -119,6 +119,15 @@ def save(ref: str, data: bytes, output_directory: Path) -> None:
     _prune(path.parent, path)
 
 
+def remove(ref: str, output_directory: Path) -> None:
+    """Remove the private file `ref`, if there is one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    files.remove(_path(ref, output_directory))
+
+
 def _path(ref: str, output_directory: Path) -> Path:
     return state_directory(output_directory) / f"{ref}.json"
 

@@ -52,6 +52,10 @@ class RecordKey:
         """Return the MAC of some bytes, the key's name before it."""
         return self.name + self._digits(data)[: MAC_DIGITS - NAME_DIGITS]
 
+    def derived(self, purpose: str) -> str:
+        """Return another key, for one purpose alone, as 64 digits."""
+        return self._digits(f"derived for {purpose}".encode())
+
     def has_made(self, mac: str) -> bool:
         """Return whether a MAC says that it is of this key. Whether it is right, `mac` says."""
         return mac[:NAME_DIGITS] == self.name

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.where import place_variables
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.endings import ProcessEnd, TimedOut
 from fsm_orchestrator.model.limits import Limits
@@ -97,7 +98,7 @@ class Asked(NamedTuple):
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": self.record.stage,
             "ORCHESTRATOR_ATTEMPT": str(self.record.attempt),
-            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
+            **place_variables(self.output_directory),
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
             TOKEN_VARIABLE: self.record.token,
             **self.environment,

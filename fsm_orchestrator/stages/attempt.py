@@ -20,9 +20,9 @@ from fsm_orchestrator.model.execution import (
 )
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_kill
-from fsm_orchestrator.processes.observing import OutputReader
+from fsm_orchestrator.processes.observing import OutputReader, ProcessReport
 from fsm_orchestrator.processes.output_watch import LogLostError
-from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.stages.artifact_snapshot import Snapshot, take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     NO_ARTIFACTS,

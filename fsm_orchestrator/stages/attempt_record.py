@@ -26,7 +26,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.problem import Problem, gone_wrong
 from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.model.promises import HeldHow, TimeLimit
-from fsm_orchestrator.processes.runner import ProcessReport
+from fsm_orchestrator.processes.observing import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
 from fsm_orchestrator.vocabulary import OnLeak, StageStatus

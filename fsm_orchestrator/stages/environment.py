@@ -10,7 +10,11 @@ from typing import Final
 
 from fsm_orchestrator.config.given_types import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.constants import TRACE_PARENT_VARIABLE, TRACE_STATE_VARIABLE
+from fsm_orchestrator.constants import (
+    EPOCH_VARIABLE,
+    TRACE_PARENT_VARIABLE,
+    TRACE_STATE_VARIABLE,
+)
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
@@ -19,7 +23,9 @@ AGENT_VARIABLE: Final = "SSH_AUTH_SOCK"
 """Leads to the keys of whoever started the run: a confined stage can sign nothing with them."""
 MINIMAL: Final = ("PATH", "HOME", "LANG", "TERM", "TZ", "USER", "TMPDIR")
 METER_VARIABLE: Final = "ORCHESTRATOR_METER"
-_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, METER_VARIABLE, ""})
+_NOT_INHERITED: Final = frozenset(
+    {CYCLE_VARIABLE, REPORT_VARIABLE, METER_VARIABLE, EPOCH_VARIABLE, ""}
+)
 """What an orchestrator around us says of its own stage; and without a name nothing can be passed
 on."""
 

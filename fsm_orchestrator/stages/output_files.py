@@ -50,6 +50,14 @@ class LatestLog(NamedTuple):
         return StageLog(self.attempt, self.stage, self.is_stderr, Path(self.name))
 
 
+def attempt_of(name: str) -> tuple[str, int] | None:
+    """Return whose attempt has put a file into `logs/`: stage and number; None for other files."""
+    stage, number, *rest = f"{name}.".split(".")
+    if not number.isdecimal() or "verify" in rest:  # it may be verified again
+        return None
+    return stage, int(number)
+
+
 def logs_of(directory: Path) -> tuple[StageLog, ...]:
     """Return the log files in a run's directory, by stage and attempt, stdout before stderr.
 

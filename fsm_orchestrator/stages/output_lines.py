@@ -136,6 +136,10 @@ class LogReader:
         self._path = log.path
         self._log = GrowingLog(errors="surrogateescape")
 
+    def go_on_with(self, log: StageLog) -> None:
+        """Go on in a copy of the log, which has all of it that was read."""
+        self._path = log.path
+
     def new_lines(self, masker: Masker, *, is_over: bool) -> Iterator[str]:
         """Return the lines written since; one without its end only when `is_over`.
 

@@ -25,12 +25,13 @@ from fsm_orchestrator.model.endings import (
     Signaled,
     TimedOut,
     WentQuiet,
-    asked_words,
+    interrupted_ending,
     kind_of,
     signal_name,
 )
 from fsm_orchestrator.model.option_kinds import INHERIT_MINIMAL
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.stop_words import asked_words
 from fsm_orchestrator.model.verification import Verification, without_end
 from fsm_orchestrator.model.verified import (
     VerificationCutShort,
@@ -38,8 +39,9 @@ from fsm_orchestrator.model.verified import (
     VerificationResult,
 )
 from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.processes.observing import ProcessReport
 from fsm_orchestrator.processes.output_watch import LogLostError
-from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
@@ -47,7 +49,7 @@ from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.terminal import last_lines, shown_line
-from fsm_orchestrator.vocabulary import Ending, Operation
+from fsm_orchestrator.vocabulary import Operation
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.execution import StageExecution
@@ -146,7 +148,7 @@ def _not_run(asked: Asked, number: int, words: tuple[str, ...], signum: int) -> 
     logs = log_names(asked.record.stage, asked.record.attempt, number)
     return without_end(
         asked.masker.mask_all(words),
-        Ending.INTERRUPTED,
+        interrupted_ending(signum),
         Problem(cause=cause, details=()),
         logs,
         at=timestamp(asked.clock.now()),

@@ -7,6 +7,7 @@ from typing import Final
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.verification import Verification
+from fsm_orchestrator.record.events import RunEnded
 from fsm_orchestrator.telemetry.names import Result
 from fsm_orchestrator.telemetry.reading import Told
 from fsm_orchestrator.vocabulary import Ending, ExitCode, Outcome, StageStatus
@@ -50,16 +51,23 @@ def result_of_run(told: Told) -> Result:
             return Result.SKIP
         case Outcome.TIMEOUT:
             return Result.TIMEOUT
+        case Outcome.FAILED if _is_handed_over(told):
+            return Result.SKIP
         case Outcome.FAILED:
             code = 0 if told.ended is None else told.ended.exit_code
-            if code > SIGNAL_BASE:
+            if code > SIGNAL_BASE or code == ExitCode.BUSY:
                 return Result.CANCELLATION
             return Result.ERROR if code == ExitCode.INTERNAL else Result.FAILURE
 
 
+def _is_handed_over(told: Told) -> bool:
+    """Say whether the invocation ended only to let the run go on on another task queue."""
+    return isinstance(told.ended, RunEnded) and told.ended.next_task_queue is not None
+
+
 def error_of_run(told: Told, reason_codes: tuple[str, ...]) -> str | None:
     """Return what kind of thing was wrong with an invocation; None for one that is done."""
-    if told.outcome is Outcome.DONE:
+    if told.outcome is Outcome.DONE or _is_handed_over(told):
         return None
     if told.outcome is None:
         return KILLED

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.explanation.next_command import next_command
 from fsm_orchestrator.inspection.at_work import StageAtWork
 from fsm_orchestrator.inspection.many_runs import ManyRuns, Place
@@ -74,9 +75,10 @@ class Rows:
         return Listing({one.row["key"]: one.row for one in self._made.values()}, about)
 
     def directory_of(self, key: str) -> Path | None:
-        """Return where a run is; None where it is no more."""
+        """Return where the record of a run is; None where it is no more."""
         named = (shown for shown, one in self._made.items() if one.row["key"] == key)
-        return next(map(Path, named), None)
+        found = next(map(Path, named), None)
+        return None if found is None else record_of(found)
 
     def _made_of(self, run: RunOverview) -> _Made:
         """Return the row of a run: the very one of before where it has not changed."""

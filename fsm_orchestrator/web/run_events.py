@@ -79,6 +79,7 @@ class Output:
         try:
             if self._log is None:
                 self._log = RunLog(directory)
+            self._log.go_on_in(directory)
             lines = self._log.news(is_over=is_over)
         except OrchestratorError as error:
             self._log, self._refused_at = None, time.monotonic()

@@ -6,6 +6,7 @@ prints faster, lines are left out, and their bytes are counted.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,18 @@ class RunLog:
         self._known = secrets_to_mask(directory)
         self._readers: dict[Path, _Reader] = {}
         self._is_first = True
+
+    def go_on_in(self, directory: Path) -> None:
+        """Go on in another record of the run: the next epoch, which has all that was shown."""
+        if directory == self._directory:
+            return
+        self._directory = directory
+        before = {path.name: reader for path, reader in self._readers.items()}
+        for log in (*logs_of(directory), *verification_logs_of(directory)):
+            reader = before.get(log.path.name)
+            if reader is not None:
+                reader.go_on_with(log)
+                self._readers[log.path] = reader
 
     def news(self, *, is_over: bool) -> list[dict[str, Any]]:
         """Return the lines that were added since the last call.
@@ -101,6 +114,12 @@ class _Reader:
         self._growing: GrowingLog | None = None
         self._has_rest = False
         """Whether a line may have been read whose end has not."""
+
+    def go_on_with(self, log: StageLog) -> None:
+        """Go on in a copy of the log."""
+        self._log = log
+        with contextlib.suppress(OSError):
+            self._seen = (os.lstat(log.path).st_ino, *self._seen[1:])
 
     def has_changed(self, *, is_over: bool) -> bool:
         """Return whether there is more to be shown than at the last call."""

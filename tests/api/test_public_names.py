@@ -31,6 +31,7 @@ FUNCTIONS: Final = {
     "list_runs": "(*directories: str | os.PathLike[str]) -> tuple[RunOverview, ...]",
     "load_lifecycle": "(path: str | os.PathLike[str]) -> Lifecycle",
     "load_report": "(path: str | os.PathLike[str]) -> Report",
+    "next_invocation": "(run_directory: str | os.PathLike[str]) -> int",
     "resume": HANDLES,
     "resume_async": RUNS,
     "run": HANDLES,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.model.option_kinds import Backoff
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
-from fsm_orchestrator.vocabulary import Backoff
 from tests.support.command import PASSING, events_of, orchestrate, report_of, shell, start, statuses
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 

@@ -28,6 +28,7 @@ from tests.support.command import (
     stages,
     start,
 )
+from tests.support.fork_server import SENDERS
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.spans import SPAN
 
@@ -245,7 +246,7 @@ def test_loading_the_package_looks_at_nothing_that_differs_between_commands() ->
     """So a command may find it loaded: environment, directory, process, user, time, streams.
 
     The only line is the number of modules: all that there are but `__main__`, which each command
-    runs anew.
+    runs anew, and those by which telemetry is sent.
     """
     root = Path(__file__).parents[2]
     found = subprocess.run(
@@ -257,7 +258,36 @@ def test_loading_the_package_looks_at_nothing_that_differs_between_commands() ->
         check=True,
     )
     there = [*(root / "fsm_orchestrator").rglob("*.py")]
-    assert found.stdout.splitlines() == [str(len(there) - len(["__init__", "__main__"]))]
+    left_out = ["__init__", "__main__", *SENDERS]
+    assert found.stdout.splitlines() == [str(len(there) - len(left_out))]
+
+
+STRAYS_IN_KNOWN_PLACES = """
+import os, sys
+from fsm_orchestrator.cli import isolation
+look = isolation._strays_in
+from tests.support import fork_server
+fork_server.load()
+import click
+for folder in (os.path.dirname(os.path.dirname(click.__file__)), os.path.dirname(os.__file__), "/"):
+    known, found = ([*how(folder, "fsm_orchestrator")] for how in (isolation._strays_in, look))
+    assert known == found, folder
+    print(bool(found))
+"""
+
+
+def test_places_that_a_server_knows_are_those_a_command_would_find() -> None:
+    """It looks for them once: a command in one of them keeps out what was loaded from there."""
+    done = subprocess.run(
+        [sys.executable, "-c", STRAYS_IN_KNOWN_PLACES],
+        cwd=Path(__file__).parents[2],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True", "False"]
 
 
 READ_WITHOUT_BUILDING = """

@@ -43,6 +43,7 @@ FILES: Final = {
     "cli/spared.py": "names of modules",
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
+    "cli/parser/parts.py": "values of options",
     "cli/parser/prescan.py": "arguments of the command line",
     "config/config_text.py": "escapes for terminals",
     "disk/checkout.py": "files of git",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import trace
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
+from fsm_orchestrator.lifecycle.model import Edge, GatesGuard, Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle.proof import (
     done_without_gates,
     done_without_stages,
@@ -25,7 +25,6 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import (
     ExitCode,
     Gate,
-    GatesGuard,
     Outcome,
     StateKind,
     Trigger,

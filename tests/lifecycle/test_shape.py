@@ -79,7 +79,7 @@ KEYS = (
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, evidence, outcome,"
         f" {', '.join(with_short_names(LIMIT_FIELDS))}, stages, fail_fast, finally, retry,"
-        " exit_codes, on_finally_failure, effects",
+        " exit_codes, on_finally_failure, task_queue, effects",
     ),
     refused(
         "a key that would steer the terminal",

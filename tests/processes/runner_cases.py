@@ -17,7 +17,8 @@ from fsm_orchestrator.model.endings import TimedOut, WentQuiet
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.observing import ProcessReport
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.vocabulary import Containment
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -14,6 +14,7 @@ than this server.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -36,6 +37,11 @@ from tests.support.start import start_now
 
 PACKAGE: Final = "fsm_orchestrator"
 NUMBER_BYTES: Final = 8
+SENDERS: Final = frozenset(
+    f"{PACKAGE}.telemetry.{name}" for name in ("answers", "otlp", "sdk_metrics")
+)
+"""Modules that only a process of its own loads, which sends telemetry: their libraries have a
+third as many modules as all that is loaded here."""
 MACHINE: Final = "FORKED_ON_MACHINE"
 """The variable by which a command is given another machine; it does not see it."""
 
@@ -51,7 +57,7 @@ def decoded(data: bytes) -> int:
 
 
 def load() -> None:
-    """Load the libraries as a run loads them, then every module of the package.
+    """Load the libraries as a run loads them, then the modules of the package.
 
     Loading a module looks at nothing that two commands could find different: a test shows it.
     """
@@ -67,11 +73,13 @@ def load() -> None:
 
     main = f"{PACKAGE}.__main__"
     for module in pkgutil.walk_packages(fsm_orchestrator.__path__, f"{PACKAGE}."):
-        if module.name != main:
+        if module.name != main and module.name not in SENDERS:
             importlib.import_module(module.name)
     complete_models()
     complete_patterns()
     complete_pages()
+    complete_lifecycles()
+    know_places()
     gc.collect()
     gc.freeze()
 
@@ -109,6 +117,42 @@ def complete_pages() -> None:
     environment = page_environment()
     for template in resources.files(f"{PACKAGE}.rendering.html").joinpath("templates").iterdir():
         environment.get_template(template.name)
+
+
+def complete_lifecycles() -> None:
+    """Read and prove the built-in lifecycles; a command finds them by their texts."""
+    from fsm_orchestrator.lifecycle import reading  # noqa: PLC0415
+
+    for name in reading.shipped_names():
+        lifecycle = reading.shipped(name)
+        for derived, how in vars(type(lifecycle)).items():
+            if isinstance(how, functools.cached_property):
+                getattr(lifecycle, derived)
+
+
+def know_places() -> None:
+    """Look once for the places that modules come from.
+
+    Every command looks whether one of them is its directory, and every run keeps them. To touch so
+    many objects is to copy the pages that they lie on: a third of a short command's time.
+    """
+    from fsm_orchestrator.cli import isolation  # noqa: PLC0415
+    from fsm_orchestrator.disk import unchanged  # noqa: PLC0415
+
+    inside = unchanged._places_of
+    known = {id(module): (inside(module), module) for module in sys.modules.values()}
+    unchanged._places_of = lambda module: (
+        known[id(module)][0] if id(module) in known else inside(module)
+    )
+    look = isolation._strays_in
+    modules = [(name, getattr(one, "__spec__", None)) for name, one in sys.modules.items()]
+    places = {
+        os.path.dirname(place)
+        for name, spec in modules
+        if spec is not None and "." not in name
+        for place in spec.submodule_search_locations or (spec.origin or "",)
+    }
+    isolation._strays_in = lambda folder, own: look(folder, own) if folder in places else iter(())
 
 
 def lazy_types(annotation: Any, kind: type) -> Iterator[Any]:

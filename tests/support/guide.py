@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,14 +81,20 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
     return "".join(seen)
 
 
-def follow(guide: Path, varying: re.Pattern[str] | None = None) -> None:
+def follow(
+    guide: Path, varying: re.Pattern[str] | None = None, *, beside: Path | None = None
+) -> None:
     """Do every command and every edit of a document, in its order, in a directory of their own.
 
-    `varying` is what else differs in the outputs of this document from run to run.
+    `varying` is what else differs in the outputs of this document from run to run. A copy of
+    `beside` is that directory, if it is given.
     """
     with tempfile.TemporaryDirectory() as above:  # a short name: screens are cut at their width
         directory = Path(above, "work").resolve()
-        directory.mkdir()
+        if beside is None:
+            directory.mkdir()
+        else:
+            shutil.copytree(beside, directory)
         _follow(guide, directory, varying)
 
 

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 CHANGING: Final = frozenset(
-    {"os.rename", "os.rmdir", "os.mkdir", "os.remove", "os.truncate", "os.chmod", "os.symlink"}
+    {
+        *("os.rename", "os.rmdir", "os.mkdir", "os.remove", "os.truncate", "os.chmod"),
+        *("os.symlink", "os.link"),
+    }
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +19,14 @@ def wait_until(holds: Callable[[], object], what: object = "it does not come tru
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(_NAP_SECONDS)
+
+
+async def until(holds: Callable[[], object], what: object = "it does not come true") -> None:
+    """Do the same in a coroutine, while others go on."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(_NAP_SECONDS)
 
 
 class Deadline:

@@ -77,7 +77,8 @@ class Written:
                 _assert_file_valid(path, self._lines_before[path] if is_same_file else 0)
 
     def _stamps(self) -> Iterator[tuple[Path, Stamp]]:
-        for path in (path for directory in self._directories for path in _files_of(directory)):
+        there = filter(os.path.isdir, self._directories)  # most arguments are something else
+        for path in (path for directory in there for path in _files_of(directory)):
             try:
                 status = os.stat(path, follow_symlinks=False)
             except (OSError, ValueError):  # no path, or an argument that cannot be one

@@ -36,8 +36,8 @@ from fsm_orchestrator.model.endings import Exited
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader
-from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.observing import Metered, Observer, OutputReader, ProcessReport
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
 from tests.support.soak import SOAK
 from tests.sweeps.desk import OUT, Desk, Scene, Tree, read_tree

@@ -14,11 +14,12 @@ from typing import Any, Final
 from fsm_orchestrator import RunConfig
 from fsm_orchestrator.disk.files import TEMPORARY_SUFFIX
 from fsm_orchestrator.errors import OrchestratorError, UsageError
+from fsm_orchestrator.lifecycle.model import GatesGuard
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.record_check import record_digest
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import GatesGuard, GateSource, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import GateSource, Outcome, StageStatus
 from tests.support.command import EVENTS, events_of
 from tests.sweeps.desk import STAGES, Desk, Scene, read_tree
 from tests.sweeps.disk_facts import are_values_lost, begun_checkpoint, report_in

@@ -61,7 +61,9 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.USAGE: "usage error or refused request: nothing was started, nothing was written",
     ExitCode.BLOCKED: "the run is blocked by a gate",
     ExitCode.INTERNAL: "internal error, a bug",
-    ExitCode.BUSY: "another orchestrator works in OUT; nothing was touched",
+    ExitCode.BUSY: (
+        "another orchestrator works in OUT, or a worker that has the run now goes on with it"
+    ),
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
     ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
@@ -73,6 +75,7 @@ _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
     (kinds.FilePath, "a file"),
     (kinds.LifecycleSource, "a built-in lifecycle, or a file"),
     (kinds.StageName, "a stage"),
+    (kinds.TaskQueueName, "a name"),
     (kinds.RunIdentifier, "a run id"),
     (kinds.Instant, "a time in ISO 8601"),
     (kinds.EnvironmentPair, "a name and its value"),

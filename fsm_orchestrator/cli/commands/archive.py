@@ -9,7 +9,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.archived_rows import archived_lines
 from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.retention.archived import ArchivedRun, archived_runs
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text

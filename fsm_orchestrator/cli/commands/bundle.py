@@ -22,11 +22,8 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SIGNAL_BASE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import (
-    directory_of_a_run,
-    run_directory,
-    standing_of,
-)
+from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.inspection.run_directories import directory_of_a_run, run_directory
 from fsm_orchestrator.preparation.believing import key_for
 from fsm_orchestrator.processes.interrupts import ENDING_SIGNALS
 from fsm_orchestrator.text.hidden import copyable

@@ -11,15 +11,12 @@ from fsm_orchestrator.cli.comparison_screen import comparison_lines
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.disk.where import absolute
+from fsm_orchestrator.disk.where import absolute, run_of
 from fsm_orchestrator.errors import ReportError, UsageError
 from fsm_orchestrator.explanation.compared_facts import Looked
 from fsm_orchestrator.explanation.comparing import compare
-from fsm_orchestrator.inspection.inspected_run import (
-    inspect_run,
-    output_directory_of,
-    standing_of,
-)
+from fsm_orchestrator.inspection.inspected_run import inspect_run, standing_of
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
@@ -57,7 +54,7 @@ def _before(typed: str) -> str:
     known = archive.archived_run_ids(output)
     if not known:
         raise UsageError(
-            f"there is no earlier run in {copyable(output)} to compare with",
+            f"there is no earlier run in {copyable(run_of(output))} to compare with",
             remedy="name two runs: compare A B",
         )
     folder = output / ARCHIVE_DIRECTORY

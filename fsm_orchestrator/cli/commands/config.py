@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line, sentences, shown_path
+from fsm_orchestrator.cli.request import looked_at
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.spelled_out import NAMES_OF
 from fsm_orchestrator.model.stage_options import BOUNDS
@@ -49,8 +51,9 @@ def show_command(parameters: Mapping[str, Any]) -> int:
                 f"unexpected {output!r}: {copyable(name)} is a directory, and OUT already",
                 remedy="leave it out, or name a config file before it",
             )
-        preparation = prepare(RunConfig(output_directory=name, resume=True), may_lack_values=True)
-        kept_in = str(Path(name) / CHECKPOINT_FILE)
+        config = looked_at(RunConfig(output_directory=name, resume=True))
+        preparation = prepare(config, may_lack_values=True)
+        kept_in = str(record_of(Path(name)) / CHECKPOINT_FILE)
         settings = effective_settings(preparation, lambda *_: kept_in)
     else:
         read = config_reading.load(Path(name), name)

@@ -16,13 +16,11 @@ from fsm_orchestrator.cli.summary import UNBOUNDED
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.kinds import refuse_odd_place
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.followed_lifecycle import followed_lifecycle
-from fsm_orchestrator.inspection.inspected_run import (
-    InspectedRun,
-    inspect_run,
-    output_directory_of,
-)
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import DiffVerdict, LifecycleDiff, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
@@ -156,7 +154,8 @@ def _picture_of_run(output: str, name: str | None) -> tuple[Picture, Report]:
         console.complain(view.trouble, "the picture is of what is believed")
     if report.lifecycle is None:
         raise UsageError(
-            f"the report in {copyable(output)} does not say which lifecycle the run follows",
+            f"the report in {copyable(run_of(Path(output)))} does not say which lifecycle the run"
+            " follows",
             remedy="its checkpoint could not be used; see the report's warnings",
         )
     followed = _followed(view, report.lifecycle, name)
@@ -177,7 +176,7 @@ def _followed(view: InspectedRun, wanted: LifecycleName, name: str | None) -> Li
     if followed is None:
         raise UsageError(
             f"the lifecycle {wanted.name!r} of run {view.report.run_id} is not kept in"
-            f" {copyable(view.directory)}",
+            f" {copyable(run_of(view.directory))}",
             remedy="name its file: diagram LIFECYCLE --run OUT",
         )
     return followed

@@ -23,7 +23,8 @@ from fsm_orchestrator.constants import SENT_FILE
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Cause, Explanation, NextStep
 from fsm_orchestrator.explanation.facts import FactForm, FactName
-from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
+from fsm_orchestrator.inspection.inspected_run import inspect_run
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.phrases import with_details

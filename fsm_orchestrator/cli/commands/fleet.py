@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.fleet_screen import entry_line, screen_of
 from fsm_orchestrator.cli.formatting import columns, command_line, shown_path
+from fsm_orchestrator.cli.parser.engine_options import ENGINE_KEYS, option_of
 from fsm_orchestrator.cli.screen import Line, prose_width, shortened, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.fleet.definition import Fleet, read_fleet
 from fsm_orchestrator.fleet.fleet import FleetOptions, run_fleet
+from fsm_orchestrator.fleet.observing import FleetObserver
 from fsm_orchestrator.fleet.report import FLEET_FILE, Course, FleetEntry, FleetReport
 from fsm_orchestrator.fleet.standing import Retries
 from fsm_orchestrator.model.listing import WORST_FIRST
@@ -37,15 +39,16 @@ def fleet_command(parameters: Mapping[str, Any]) -> int:
     with interrupts.installed():
         fleet = read_fleet(parameters["file"])
         typed = parameters["directory"] or DIRECTORY
+        engine = _engine(parameters)
         options = FleetOptions(
-            jobs=parameters["jobs"] or os.cpu_count() or 1,
+            jobs=parameters["jobs"] or engine.jobs,
             retries=Retries(parameters["retry_failed"], parameters["retry_blocked"]),
             max_failures=1 if parameters["fail_fast"] else parameters["max_failures"],
             only=_only(parameters["only"], fleet),
             state_key_file=_key_file(parameters["state_key_file"]),
         )
         screen = screen_of(console.stderr(), is_quiet=parameters["quiet"])
-        report = run_fleet(fleet, absolute(typed), options, interrupts, screen)
+        report = engine.run(fleet, absolute(typed), options, interrupts, screen)
         out = console.stdout_of_run(interrupts)
         code = ExitCode.INTERNAL if report.exit_code is None else report.exit_code
         if parameters["as_json"]:
@@ -54,6 +57,32 @@ def fleet_command(parameters: Mapping[str, Any]) -> int:
             width = prose_width(out) if out.is_terminal else None
             out.show(shown(_lines(report, _words(parameters), shown_path(typed), width)))
     return code
+
+
+class _Engine(NamedTuple):
+    """What works at the runs: `run` does as `run_fleet`, and takes so many jobs at once."""
+
+    run: Callable[[Fleet, Path, FleetOptions, Interrupts, FleetObserver], FleetReport]
+    jobs: int
+
+
+def _engine(parameters: Mapping[str, Any]) -> _Engine:
+    """Return what works at the runs: this machine, or the engine that is named.
+
+    Raises:
+        UsageError: options do not go together.
+    """
+    if parameters["engine"] is not None:
+        from fsm_orchestrator.cli.fleet_on_engine import JOBS, on_temporal
+
+        return _Engine(on_temporal(parameters), JOBS)
+    for key in ENGINE_KEYS:
+        if parameters[key]:
+            raise UsageError(
+                f"{option_of(key)} is about an engine, and the runs are to be made here",
+                remedy="add --engine temporal",
+            )
+    return _Engine(run_fleet, os.cpu_count() or 1)
 
 
 def _key_file(typed: str | None) -> str | None:
@@ -80,8 +109,14 @@ def _only(names: Sequence[str], fleet: Fleet) -> frozenset[str] | None:
 
 def _words(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the words that begin the command with which the fleet is gone on with."""
-    key = parameters["state_key_file"]
-    return (parameters["file"], *(() if key is None else ("--state-key-file", key)))
+    words = [parameters["file"]]
+    for key in ("state_key_file", "engine", *ENGINE_KEYS):
+        value = parameters[key]
+        if value is True:
+            words.append(option_of(key))
+        elif value:
+            words += (option_of(key), str(value))
+    return tuple(words)
 
 
 def _lines(
@@ -107,7 +142,7 @@ def _lines(
         "--retry-failed": (Standing.FAILED, Standing.TIMEOUT),
         "--retry-blocked": (Standing.BLOCKED, Standing.WAITING),
     }
-    if any(one.course is Course.NOT_STARTED for one in report.runs):
+    if any(one.course in {Course.NOT_STARTED, Course.SUBMITTED} for one in report.runs):
         rows.append(("go on", command_line(*words)))
     for option, standings in retries.items():
         if any(one.standing in standings for one in bad):
@@ -120,7 +155,8 @@ def _counts(report: FleetReport) -> str:
     told = [(standings.count(one), one.words) for one in (*_ORDER, Standing.DONE)]
     refused = sum(one.course is Course.REFUSED for one in report.runs)
     left = sum(one.course is Course.NOT_STARTED for one in report.runs)
-    told += [(refused, "refused"), (left, "not started")]
+    submitted = sum(one.course is Course.SUBMITTED for one in report.runs)
+    told += [(refused, "refused"), (submitted, "left to the engine"), (left, "not started")]
     said = [f"{count} {words}" for count, words in told if count]
     return f"{', '.join(said)} of {counted(len(report.runs), 'run')}"
 

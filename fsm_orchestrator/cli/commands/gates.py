@@ -7,7 +7,7 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.gate_screen import INTERVAL_MS, gate_lines, screen_of, watch
-from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.cli.request import looked_at, request_from
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import SIGNAL_BASE
@@ -15,7 +15,7 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import GateAsking
-from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
+from fsm_orchestrator.inspection.run_directories import directory_of_a_run
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.adoption import adopt_orphans
@@ -74,4 +74,4 @@ def _prepared(parameters: Mapping[str, Any]) -> Preparation:
     else:
         config = request_from({"output_directory": "./out", "config": file}).config
     with config.hidden_in_errors():
-        return prepare(config, may_lack_values=True)
+        return prepare(looked_at(config), may_lack_values=True)

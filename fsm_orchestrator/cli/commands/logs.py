@@ -10,13 +10,11 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.style import Tone, paint
-from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import (
-    inspect_run,
-    output_directory_of,
-    run_directory,
-)
+from fsm_orchestrator.constants import LOGS_DIRECTORY, REPORT_FILE
+from fsm_orchestrator.disk.where import record_of, run_of
+from fsm_orchestrator.errors import ReportError, UsageError
+from fsm_orchestrator.inspection.holder import holder_now
+from fsm_orchestrator.inspection.inspected_run import inspect_run
 from fsm_orchestrator.inspection.logs import (
     in_order_of_work,
     last_lines,
@@ -24,6 +22,8 @@ from fsm_orchestrator.inspection.logs import (
     printed_since,
     secrets_to_mask,
 )
+from fsm_orchestrator.inspection.run_directories import output_directory_of, run_directory
+from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
 from fsm_orchestrator.text.phrases import suggestion
@@ -32,6 +32,8 @@ from fsm_orchestrator.text.terminal import coloured_line, shown_line, without_co
 from fsm_orchestrator.vocabulary import ExitCode
 
 LOOK_SECONDS: Final = 0.1
+EPOCH_SECONDS: Final = 5.0
+"""How often to look whether an engine has handed on the run that is followed."""
 _TONES: Final = (Tone.CYAN, Tone.MAGENTA, Tone.BLUE, Tone.GREEN, Tone.YELLOW)
 """The colours of stages, in the order in which they are shown; red is what has failed."""
 
@@ -51,16 +53,29 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
     )
     if parameters["stage"] is not None or not parameters["follow"]:
         _refuse_unknown_stage(output, parameters["run_id"], parameters["stage"])
-    if not (parameters["follow"] and directory == output and holder_of(output) is not None):
+    if not (parameters["follow"] and directory == output and holder_now(output) is not None):
         shown.show(is_over=True)
         return ExitCode.DONE
+    _follow(output, shown)
+    return ExitCode.DONE
+
+
+def _follow(output: Path, shown: _ShownLogs) -> None:
+    """Show what is added until the run has ended, from epoch to epoch where an engine has it."""
+    looked_at = time.monotonic()
     while not shown.is_unread:
-        is_over = holder_of(output) is None
+        is_over = holder_now(output) is None
+        if run_of(output) != output and (is_over or time.monotonic() > looked_at + EPOCH_SECONDS):
+            looked_at, latest = time.monotonic(), record_of(run_of(output))
+            if latest != output:
+                output = latest
+                shown.go_on_in(output)
+                continue
+            is_over = is_over and _has_ended(output)
         shown.show(is_over=is_over)
         if is_over:
             break
         time.sleep(LOOK_SECONDS)
-    return ExitCode.DONE
 
 
 def _refuse_unknown_stage(output: Path, run_id: str | None, stage: str | None) -> None:
@@ -99,6 +114,19 @@ def _refused(error: SearchError) -> UsageError:
     )
 
 
+def _has_ended(record: Path) -> bool:
+    """Say whether a run that an engine has goes on only if somebody does something."""
+    try:
+        report = read_latest_invocation(record / REPORT_FILE)
+    except ReportError:
+        return False
+    return report.finished_at is not None and report.exit_code != ExitCode.BUSY
+
+
+def _logs_in(directory: Path) -> tuple[StageLog, ...]:
+    return (*logs_of(directory), *verification_logs_of(directory))
+
+
 class _ShownLogs:
     """The logs to show, and how much of each has been shown."""
 
@@ -131,10 +159,22 @@ class _ShownLogs:
         """Whether the reader has gone away."""
         return self._console.is_broken
 
+    def go_on_in(self, directory: Path) -> None:
+        """Go on in the record of the next epoch, which has all that was shown."""
+        self._directory = directory
+        moved = {log.path.name: log for log in _logs_in(directory)}
+        readers = {path: moved.get(path.name) for path in self._readers}
+        for path, log in readers.items():
+            if log is not None:
+                reader = self._readers.pop(path)
+                reader.go_on_with(log)
+                self._readers[log.path] = reader
+        if self._open is not None:
+            self._open = directory / LOGS_DIRECTORY / self._open.name
+
     def show(self, *, is_over: bool) -> None:
         """Print what was added since the last call."""
-        logs = (*logs_of(self._directory), *verification_logs_of(self._directory))
-        wanted = [log for log in logs if self._is_wanted(log)]
+        wanted = [log for log in _logs_in(self._directory) if self._is_wanted(log)]
         if self._since is not None:
             wanted = printed_since(wanted, self._since)
         if not wanted:

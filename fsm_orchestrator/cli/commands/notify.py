@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.config import config_reading
 from fsm_orchestrator.config.notice import Notice
-from fsm_orchestrator.disk.where import absolute, base_of, current_directory
+from fsm_orchestrator.disk.where import absolute, base_of, current_directory, record_of
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.told_ends import ToldEnd
@@ -52,7 +52,7 @@ def notify_command(parameters: Mapping[str, Any]) -> int:
 
 def _notices(typed: str) -> tuple[Notice, ...]:
     if os.path.isdir(typed):
-        return checkpoint_reader.load(absolute(typed)).notify
+        return checkpoint_reader.load(record_of(absolute(typed))).notify
     read, path = config_reading.load(Path(typed), typed), absolute(typed)
     base = base_of(read.content.relative_to, os.path.dirname(path), current_directory())
     return tuple(one.based(base) for one in read.content.notify or ())

@@ -11,7 +11,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns, command_lines, sentences
 from fsm_orchestrator.cli.parser.prescan import without_options
 from fsm_orchestrator.cli.refusal import naming_next_command
-from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.cli.request import looked_at, request_from
 from fsm_orchestrator.cli.screen import Line, folded, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.config.run_config import RunConfig
@@ -25,6 +25,7 @@ from fsm_orchestrator.explanation.gate_table import (
     kept_signal_lines,
 )
 from fsm_orchestrator.gates.in_force import GateInForce
+from fsm_orchestrator.lifecycle.model import GatesGuard
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refuse_unwritable
 from fsm_orchestrator.preparation.planned_action import PlannedAction
 from fsm_orchestrator.preparation.prepare import prepare
@@ -33,7 +34,7 @@ from fsm_orchestrator.text.hidden import copyable, printable, shell_line
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.phrases import counted, first_of, listed, option_prefix, signal_option
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExecutionMode, ExitCode, GatesGuard, GateSource, Outcome
+from fsm_orchestrator.vocabulary import ExecutionMode, ExitCode, GateSource, Outcome
 
 _VERBS: Final = {
     PlannedAction.RUN: "would run",
@@ -73,7 +74,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan; what `run` would refuse is refused here."""
     in_full = parameters["in_full"]
     request = request_from({**parameters, "in_full": False})
-    config = request.config
+    config = looked_at(request.config)
     with naming_next_command(config), config.hidden_in_errors():
         preparation = prepare(config)
         refuse_unwritable(config.output_path)

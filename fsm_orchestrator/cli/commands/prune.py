@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.errors import CommandError, UsageError
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.retention.pruning import (
     Bounds,
     Pruned,

@@ -10,11 +10,8 @@ from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.cli.written import Document, write_document
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import (
-    InspectedRun,
-    inspect_run,
-    output_directory_of,
-)
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.vocabulary import ExitCode
 
 

@@ -9,7 +9,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, shown
 from fsm_orchestrator.cli.style import Mark
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.retention.restoring import Restored, restore
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text

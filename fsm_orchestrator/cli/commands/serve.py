@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.vocabulary import ExitCode
 
 

@@ -30,10 +30,9 @@ from fsm_orchestrator.inspection.inspected_run import (
     StateNow,
     continuing,
     inspect_run,
-    output_directory_of,
     state_now,
 )
-from fsm_orchestrator.inspection.run_directories import runs_below
+from fsm_orchestrator.inspection.run_directories import output_directory_of, runs_below
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -72,7 +71,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     if as_json:
         now = state_now(view)
         document = {
-            "output_directory": str(view.directory),
+            "output_directory": str(view.run_directory),
             "is_running": view.holder is not None,
             "is_suspended": view.standing is Standing.SUSPENDED,
             "holder": None if view.holder is None else str(view.holder),
@@ -141,7 +140,9 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         ]
         if view.standing is Standing.SUSPENDED:
             rows.insert(1, ("go on", " ".join(continuing(view.holder))))
-        if view.holder.held_by is HeldBy.COMMAND or view.holder.hears is not None:
+        if view.has_engine:
+            rows.append(("stop", command_line("temporal", "signal", shown_path(typed), "--stop")))
+        elif view.holder.held_by is HeldBy.COMMAND or view.holder.hears is not None:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"

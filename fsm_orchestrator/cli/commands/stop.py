@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.commands.status import status_command
-from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
-from fsm_orchestrator.inspection.run_directories import is_run_directory
+from fsm_orchestrator.inspection.holder import holder_now
+from fsm_orchestrator.inspection.run_directories import is_run_directory, output_directory_of
 from fsm_orchestrator.inspection.stopping import stop_run
 from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy
@@ -23,9 +23,10 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
     typed, as_json = parameters["output_directory"], parameters["as_json"]
     wait_ms = WAIT_MS if parameters["wait_ms"] is None else parameters["wait_ms"]
     output = output_directory_of(typed)
-    if not is_run_directory(output) and holder_of(output) is None:
+    if not is_run_directory(output) and holder_now(output) is None:
         raise UsageError(
-            f"there is no run in {copyable(output)}", remedy="name the output directory of one run"
+            f"there is no run in {copyable(run_of(output))}",
+            remedy="name the output directory of one run",
         )
     holder = stop_run(output, wait_ms=wait_ms, at_once=parameters["now"])
     if not as_json:

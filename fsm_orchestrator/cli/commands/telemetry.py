@@ -10,8 +10,10 @@ from fsm_orchestrator.cli.formatting import sentences
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import ReportError, UsageError
-from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run, output_directory_of
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.telemetry.delivery import Delivered, Due, cannot_send, deliver
 from fsm_orchestrator.telemetry.endpoint import shown_endpoint
 from fsm_orchestrator.telemetry.note import Note
@@ -32,7 +34,7 @@ def export_command(parameters: Mapping[str, Any]) -> int:
         made = deliver(view, Due(is_all=parameters["again"]))
     except OSError as error:
         raise ReportError(
-            f"the events of the run in {copyable(view.directory)} cannot be read:"
+            f"the events of the run in {copyable(run_of(view.directory))} cannot be read:"
             f" {files.reason(error)}",
             remedy="what is sent is made from them",
         ) from error

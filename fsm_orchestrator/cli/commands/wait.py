@@ -12,8 +12,9 @@ from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.running import run_and_show
 from fsm_orchestrator.cli.waiting import code_of, document_of, said_of, waited_for
 from fsm_orchestrator.constants import MILLISECONDS_MAX
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 from fsm_orchestrator.inspection.waiting import Prospect, Waiting
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -60,6 +61,6 @@ def _refuse_to_wait(output: Path, interrupts: Interrupts) -> None:
     standing = Waiting(output, interrupts).standing
     if standing not in {*_WAITS, Standing.DONE, Standing.NOT_CLOSABLE}:
         raise UsageError(
-            f"the run in {copyable(output)} waits for no gate: it is {standing.words}",
-            remedy=f"see why: {command_line('explain', str(output))}",
+            f"the run in {copyable(run_of(output))} waits for no gate: it is {standing.words}",
+            remedy=f"see why: {command_line('explain', str(run_of(output)))}",
         )

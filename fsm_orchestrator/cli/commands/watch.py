@@ -12,9 +12,9 @@ from fsm_orchestrator.cli.run_frames import NeedFrame
 from fsm_orchestrator.cli.run_list import Asked
 from fsm_orchestrator.cli.watching import places_of, watch
 from fsm_orchestrator.explanation.next_command import next_command
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.inspection.many_runs import ManyRuns
 from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.inspection.run_directories import output_directory_of
 
 
 def watch_command(parameters: Mapping[str, Any]) -> int:

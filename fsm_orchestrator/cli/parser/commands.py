@@ -56,6 +56,10 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
         if name == "archive":
             return keeping.archive_group()
         parameters, help_text = keeping.PARAMETERS[name], keeping.HELP[name]
+    elif name == "temporal":
+        from fsm_orchestrator.cli.parser import across_machines
+
+        return across_machines.temporal_group(declared)
     elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 

@@ -74,6 +74,7 @@ interrupted, leaves those that ended otherwise as they are. Writes DIR/fleet.jso
 Examples:
   fsm-orchestrator fleet nightly.toml --jobs 4
   fsm-orchestrator fleet nightly.toml --retry-failed
+  fsm-orchestrator fleet nightly.toml --engine temporal
 
 \b
 Exit codes, the worst of all runs in this order:

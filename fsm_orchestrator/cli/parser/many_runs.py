@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from fsm_orchestrator.cli.parser.engine_options import heartbeat_option, server_options
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     FilePath,
@@ -13,10 +14,13 @@ from fsm_orchestrator.cli.parser.parameters import (
     Once,
     Section,
     Whole,
+    Word,
 )
 from fsm_orchestrator.cli.parser.parts import argument, json_option
 from fsm_orchestrator.model.option_kinds import Bounds
 
+ENGINES: Final = ("temporal",)
+"""The engines that a fleet can be handed to."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _FAILURES: Final = Bounds(1, 1_000_000, "a whole number of runs")
 
@@ -36,7 +40,8 @@ def parameters() -> list[click.Parameter]:
             runs,
             ("--jobs", "-j"),
             type=Whole(_JOBS),
-            help="How many are worked at at once (default: as many as there are processors).",
+            help="How many are worked at at once (default: as many as there are processors; with an"
+            " engine 100).",
         ),
         Section(
             runs,
@@ -69,4 +74,13 @@ def parameters() -> list[click.Parameter]:
             help="Show only what did not end well, and no summary where all are done.",
         ),
         json_option(),
+        Once(
+            "Engine",
+            "--engine",
+            type=Word(ENGINES),
+            help="Hand the runs to this engine, for its workers: at most --jobs at once. The"
+            " fleet follows them, and can be ended and started again. Needs the extra `temporal`.",
+        ),
+        heartbeat_option("Engine"),
+        *server_options(),
     ]

@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "run": "Run or resume.",
     "plan": "Show what a run would do.",
     "fleet": "Run the runs of a file, some at a time.",
+    "temporal": "Run across machines, on Temporal.",
     "status": "Show where runs stand.",
     "watch": "Watch many runs, live.",
     "serve": "Show many runs in a browser, live.",
@@ -46,7 +47,7 @@ VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
-    "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
+    "Run": ("run", "plan", "wait", "stop", "fleet", "temporal", "init"),
     "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "watch", "serve", "explain", "gates", "logs", "report", "telemetry"),
     "Keep": ("archive", "restore", "prune"),
@@ -55,6 +56,8 @@ COMMAND_GROUPS: Final = {
     "Machine": ("selftest", "notify", "completion"),
 }
 """The commands by what they are for; those in no group stand under Machine."""
+GROUPS: Final = frozenset({"temporal"})
+"""The commands whose own command may be followed by OUT."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
@@ -135,14 +138,32 @@ VALUE_OPTIONS: Final = frozenset(
         "-j",
         "--only",
         "--max-failures",
+        "--engine",
         "--rename",
         "--format",
         "--interval",
         "--output",
         "--run",
         "--keep-archived",
+        "--task-queue",
         "--keep",
         "--older-than",
         "--event",
+        "--address",
+        "--namespace",
+        "--tls-ca-file",
+        "--tls-cert-file",
+        "--tls-key-file",
+        "--tls-server-name",
+        "--api-key-file",
+        "--health-file",
+        "--storage",
+        "--heartbeat-timeout",
+        "--heartbeat-timeout-ms",
+        "--retries",
+        "--retry-delay",
+        "--retry-delay-ms",
+        "--wait-for-people",
+        "--wait-for-people-ms",
     }
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 import click
 
 from fsm_orchestrator.clock import SystemClock
-from fsm_orchestrator.constants import PORT_MAX, RUN_ID_PATTERN
+from fsm_orchestrator.constants import PORT_MAX, RUN_ID_PATTERN, TASK_QUEUE_PATTERN
 from fsm_orchestrator.model.option_kinds import PORT_WORDS, Bounds, Choices, Kind, ValueKind
 from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.phrases import listed, suggestion
@@ -74,37 +74,6 @@ class EnvironmentPair(click.ParamType[tuple[str, str]]):
         return key, content
 
 
-class UnitBudget(click.ParamType[tuple[str, str]]):
-    """`UNIT=AMOUNT`, the amount a decimal number more than 0."""
-
-    name = "UNIT=AMOUNT"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Return the unit and the amount, checked."""
-        if isinstance(value, tuple):
-            return value
-        from fsm_orchestrator.text.amounts import amount_given, is_unit
-
-        unit, equals, text = str(value).partition("=")
-        if not equals:
-            self.fail(f"{quoted(unit)}: a budget is UNIT=AMOUNT, such as usd=5", param, ctx)
-        if not is_unit(unit):
-            self.fail(
-                f"{quoted(unit)}: a unit is a name of lower-case letters, digits and _, at most 32",
-                param,
-                ctx,
-            )
-        try:
-            amount = amount_given(text)
-        except ValueError as error:
-            self.fail(f"{quoted(text)}: {error}", param, ctx)
-        if amount == "0":
-            self.fail(f"{quoted(text)}: a budget is more than 0", param, ctx)
-        return unit, amount
-
-
 class DeclaredSecret(click.ParamType[tuple[str, str | None]]):
     """`KEY`, or `KEY=VALUE`. A refusal does not show it."""
 
@@ -144,21 +113,34 @@ class CommandLine(click.ParamType[tuple[str, ...]]):
         return words
 
 
-class RunIdentifier(click.ParamType[str]):
+class _Identifier(click.ParamType[str]):
+    """A text of some characters."""
+
+    _pattern = ""
+    _rule = ""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, checked."""
+        if not re.fullmatch(self._pattern, str(value)):
+            said = f"{quoted(str(value))}: {self._rule}, and begins with a letter or digit"
+            self.fail(said, param, ctx)
+        return str(value)
+
+
+class RunIdentifier(_Identifier):
     """A run id of the allowed characters."""
 
     name = "ID"
+    _pattern = RUN_ID_PATTERN
+    _rule = "a run id is 1 to 64 letters, digits, dots, underscores and dashes"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id, checked."""
-        if not re.fullmatch(RUN_ID_PATTERN, str(value)):
-            self.fail(
-                f"{quoted(str(value))}: a run id is 1 to 64 letters, digits, dots, underscores and"
-                " dashes, and begins with a letter or digit",
-                param,
-                ctx,
-            )
-        return str(value)
+
+class TaskQueueName(_Identifier):
+    """The name of a task queue, of the allowed characters."""
+
+    name = Kind.QUEUE.metavar
+    _pattern = TASK_QUEUE_PATTERN
+    _rule = "a task queue is 1 to 100 letters, digits and . _ : / -"
 
 
 class EarlierRun(RunIdentifier):
@@ -343,6 +325,8 @@ def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
             return Port()
         case Kind.COMMAND:
             return CommandLine()
+        case Kind.QUEUE:
+            return TaskQueueName()
         case Kind.TEXT | Kind.FLAG:
             return click.STRING
         case _:

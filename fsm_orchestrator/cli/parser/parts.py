@@ -8,8 +8,47 @@ from typing import Any
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import Directory, EarlierRun, Once, Section, Whole
-from fsm_orchestrator.model.option_kinds import ARCHIVED_KEPT
+from fsm_orchestrator.cli.parser.parameters import (
+    Directory,
+    EarlierRun,
+    Once,
+    Section,
+    TaskQueueName,
+    Whole,
+)
+from fsm_orchestrator.model.option_kinds import ARCHIVED_KEPT, MILLISECONDS
+from fsm_orchestrator.text.hidden import quoted
+
+
+class UnitBudget(click.ParamType[tuple[str, str]]):
+    """`UNIT=AMOUNT`, the amount a decimal number more than 0."""
+
+    name = "UNIT=AMOUNT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the unit and the amount, checked."""
+        if isinstance(value, tuple):
+            return value
+        from fsm_orchestrator.text.amounts import amount_given, is_unit
+
+        unit, equals, text = str(value).partition("=")
+        if not equals:
+            self.fail(f"{quoted(unit)}: a budget is UNIT=AMOUNT, such as usd=5", param, ctx)
+        if not is_unit(unit):
+            self.fail(
+                f"{quoted(unit)}: a unit is a name of lower-case letters, digits and _, at most 32",
+                param,
+                ctx,
+            )
+        try:
+            amount = amount_given(text)
+        except ValueError as error:
+            self.fail(f"{quoted(text)}: {error}", param, ctx)
+        if amount == "0":
+            self.fail(f"{quoted(text)}: a budget is more than 0", param, ctx)
+        return unit, amount
 
 
 def calls(module: str, function: str) -> Callable[..., int]:
@@ -88,3 +127,42 @@ def earlier_run() -> click.Option:
         type=EarlierRun(),
         help="An earlier run in OUT, which a later one moved to OUT/archive.",
     )
+
+
+def task_queue_option(section: str) -> click.Option:
+    """Return the option for the machines that the stages of a run need."""
+    return Once(
+        section,
+        "--task-queue",
+        type=TaskQueueName(),
+        help="Task queue of the machines that the stages need, where an engine runs them: of those"
+        " that name none themselves. Without an engine it has no effect.",
+    )
+
+
+def budget_options(section: str) -> list[click.Parameter]:
+    """Return the options for what a run may take over all its stages."""
+    return [
+        Once(
+            section,
+            ("--run-timeout", "--run-timeout-ms", "run_timeout_ms"),
+            type=Whole(MILLISECONDS),
+            help="How long each invocation may work: all stages, gates, waits and retries (default:"
+            " no limit).",
+        ),
+        Once(
+            section,
+            ("--total-timeout", "--total-timeout-ms", "total_timeout_ms"),
+            type=Whole(MILLISECONDS),
+            help="How long all invocations of the run together may work; the time between them does"
+            " not count (default: no limit).",
+        ),
+        Section(
+            section,
+            "--budget",
+            multiple=True,
+            type=UnitBudget(),
+            help="How much of a unit the stages may spend together, as they meter it in the file"
+            " ORCHESTRATOR_METER: usd=5, tokens=2000000. Repeatable, once for each unit.",
+        ),
+    ]

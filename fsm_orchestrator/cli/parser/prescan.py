@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
+from fsm_orchestrator.cli.parser.names import COMMANDS, GROUPS, VALUE_OPTIONS
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import Kind
@@ -54,7 +55,7 @@ def prescan(argv: Sequence[str]) -> Prescan:
         elif kind == "":
             positionals.append(value)
     if positionals and positionals[0] in COMMANDS:
-        positionals = positionals[1:]
+        positionals = positionals[2 if positionals[0] in GROUPS else 1 :]
     return Prescan(
         lifecycle=values.get("--lifecycle"),
         config=values.get("--config"),
@@ -136,6 +137,6 @@ def tokens(argv: Sequence[str]) -> Iterator[Token]:
 
 def kept_declared(output_directory: Path) -> Declared:
     """Return what the lifecycle in a run's checkpoint declares; nothing when it cannot be used."""
-    document = peek.document(output_directory / CHECKPOINT_FILE)
+    document = peek.document(record_of(output_directory) / CHECKPOINT_FILE)
     lifecycle = document.get("lifecycle")
     return lifecycle_names.declared_by(lifecycle if isinstance(lifecycle, dict) else {})

@@ -20,13 +20,16 @@ from fsm_orchestrator.cli.parser.parameters import (
     RunIdentifier,
     Section,
     StageName,
-    UnitBudget,
     Whole,
     Word,
     one_of,
     parameter_type,
 )
-from fsm_orchestrator.cli.parser.parts import keep_archived_option
+from fsm_orchestrator.cli.parser.parts import (
+    budget_options,
+    keep_archived_option,
+    task_queue_option,
+)
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
@@ -285,7 +288,7 @@ def _run_control_options() -> list[click.Parameter]:
             help="How long each stage may take to end after SIGTERM before SIGKILL"
             f" (default {exact_span(DEFAULT_KILL_GRACE_MS)}).",
         ),
-        *_budget_options(section),
+        *budget_options(section),
         Once(
             section,
             "--on-leak",
@@ -294,6 +297,7 @@ def _run_control_options() -> list[click.Parameter]:
             " stage. The processes are ended either way.",
         ),
         keep_archived_option(section),
+        task_queue_option(section),
         Once(
             section,
             "--config",
@@ -318,33 +322,5 @@ def _run_control_options() -> list[click.Parameter]:
             "--fixed-clock",
             type=Instant(),
             help="Stop the clock at ISO, so that equal runs give equal reports, byte for byte.",
-        ),
-    ]
-
-
-def _budget_options(section: str) -> list[click.Parameter]:
-    """Return the options for what a run may take over all its stages."""
-    return [
-        Once(
-            section,
-            ("--run-timeout", "--run-timeout-ms", "run_timeout_ms"),
-            type=Whole(MILLISECONDS),
-            help="How long each invocation may work: all stages, gates, waits and retries (default:"
-            " no limit).",
-        ),
-        Once(
-            section,
-            ("--total-timeout", "--total-timeout-ms", "total_timeout_ms"),
-            type=Whole(MILLISECONDS),
-            help="How long all invocations of the run together may work; the time between them does"
-            " not count (default: no limit).",
-        ),
-        Section(
-            section,
-            "--budget",
-            multiple=True,
-            type=UnitBudget(),
-            help="How much of a unit the stages may spend together, as they meter it in the file"
-            " ORCHESTRATOR_METER: usd=5, tokens=2000000. Repeatable, once for each unit.",
         ),
     ]

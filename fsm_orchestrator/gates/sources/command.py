@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Final, Self
 
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
+from fsm_orchestrator.disk.where import place_variables
 from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
     Evidence,
@@ -180,7 +181,7 @@ class _Command:
             **inherited,
             "PWD": directory,
             "ORCHESTRATOR_RUN_ID": tools.run_id,
-            "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
+            **place_variables(tools.output_directory),
             "ORCHESTRATOR_GATE": tools.rule.name,
             **variables(subject, work),
         }

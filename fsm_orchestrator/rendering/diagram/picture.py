@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.lifecycle.model import Edge, GatesGuard, Lifecycle, State
 from fsm_orchestrator.rendering.diagram.folds import Fold, folded
 from fsm_orchestrator.rendering.diagram.labels import Label, details_of, label_of, member_line
-from fsm_orchestrator.vocabulary import GatesGuard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
 
 _HAPPY: Final[Mapping[StateKind, Trigger]] = {
     StateKind.INITIAL: Trigger.START,

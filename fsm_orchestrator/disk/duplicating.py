@@ -1,0 +1,93 @@
+"""Makes what one record directory has in another: links what stays as it is, copies the rest."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Final
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.disk.held import HeldDirectory
+
+_COPY_BYTES: Final = 1024 * 1024
+_NO_LINKS: Final = frozenset(
+    {errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+)
+"""The errors of a file system that links no file, or not this one."""
+
+
+def link(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+    """Link a regular file under its name, or copy it where files are not linked.
+
+    What is no regular file, or gone by now, is left out. What is there already stays.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    both = {"src_dir_fd": source.descriptor, "dst_dir_fd": destination.descriptor}
+    if not _is_regular(name, source):
+        return
+    try:
+        files.perform(SystemCall.LINK, os.link, name, name, follow_symlinks=False, **both)
+    except (FileNotFoundError, FileExistsError):
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        copy(name, source, destination)
+
+
+def copy(
+    name: str, source: HeldDirectory, destination: HeldDirectory, *, whole_lines: bool = False
+) -> None:
+    """Copy a regular file durably, under a name that nothing has; its name is the caller's to sync.
+
+    What is no regular file, or gone by now, is left out. `whole_lines` leaves out what is behind
+    the last newline: its writer has not come to the end of it.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    if not _is_regular(name, source):
+        return
+    try:
+        reader = files.open_regular(source.path / name, within=source)
+    except FileNotFoundError:
+        return
+    try:
+        found = os.fstat(reader)
+        left = _end_of_lines(reader, found.st_size) if whole_lines else found.st_size
+        writer = files.make_new(destination.path / name, within=destination, mode=0o600)
+        try:
+            while left and (data := os.read(reader, min(left, _COPY_BYTES))):
+                files.write_all(writer, data)
+                left -= len(data)
+            os.fchmod(writer, stat.S_IMODE(found.st_mode))
+            os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
+            files.sync(writer)
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
+
+
+def _is_regular(name: str, directory: HeldDirectory) -> bool:
+    try:
+        found = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode)
+
+
+def _end_of_lines(descriptor: int, size_bytes: int) -> int:
+    """Return how many of the first bytes of a file are whole lines."""
+    end = size_bytes
+    while end > 0:
+        start = max(0, end - _COPY_BYTES)
+        at = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        end = start
+    return 0

@@ -1,0 +1,96 @@
+"""A run under an engine: its lease, and its epoch, are looked at for as long as it works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import LeaseError
+from fsm_orchestrator.model.endings import AskedFor
+from fsm_orchestrator.processes.table import is_there
+from fsm_orchestrator.vocabulary import Operation, StopReason
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.disk.epochs import Epoch
+    from fsm_orchestrator.engine.surroundings import Surroundings
+    from fsm_orchestrator.processes.interrupts import Interrupts
+
+
+@contextlib.contextmanager
+def held(caller: Surroundings) -> Iterator[Surroundings]:
+    """Yield the means of a run that ends when its lease runs out, or a later epoch holds it.
+
+    Raises:
+        LeaseError: nothing here would obey a lease, or it is closed.
+    """
+    interrupts, fence = caller.interrupts, None
+    if caller.epoch is not None:
+        fence = Fence(caller.epoch)
+        interrupts.look_for(fence.look)
+    caller = caller._replace(fence=fence)
+    if caller.lease is None:
+        yield caller
+        return
+    _require_keepers()
+    lent = caller.lease.lend()
+    try:
+        interrupts.hold(lent)
+        yield caller._replace(lent=lent)
+    finally:
+        interrupts.let_go()
+        os.close(lent)
+
+
+class Fence:
+    """Whether a later epoch holds the run, which is asked for once."""
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._is_asked = False
+
+    def look(self) -> Sequence[int]:
+        """Return the request to end that follows from a later epoch, the first time; else nothing.
+
+        Storage that does not answer now says nothing of that: what is kept next will ask it again.
+        """
+        try:
+            return self._requests()
+        except OSError:
+            return ()
+
+    def confirm(self, interrupts: Interrupts) -> None:
+        """Ask the run to end if a later epoch holds it.
+
+        Raises:
+            RecordingError: that cannot be found out.
+        """
+        with files.recording(Operation.CHECKPOINT_PERSIST, self._epoch.directory):
+            for request in self._requests():
+                interrupts.take(self, request)
+
+    def _requests(self) -> Sequence[int]:
+        if self._is_asked or self._epoch.is_latest:
+            return ()
+        self._is_asked = True
+        return (AskedFor(signal.SIGTERM, StopReason.FENCED),)
+
+
+def _require_keepers() -> None:
+    """Refuse a lease where no keeper can be had, by whom alone it is kept in time."""
+    why = ""
+    if not sys.platform.startswith("linux"):
+        why = f"there is no child subreaper on {sys.platform}"
+    elif not is_there():
+        why = "there is no /proc of our processes"
+    elif not sys.executable:
+        why = "the path of the Python interpreter is not known"
+    if why:
+        raise LeaseError(
+            f"the run cannot be held by a lease: no process can keep its stages here: {why}",
+            remedy="run it where the processes of stages can be kept together: Linux, with /proc",
+        )

@@ -1,0 +1,37 @@
+"""The next command for a run that an engine has: what is said to the engine, which runs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.text.phrases import signal_option
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
+
+ELSEWHERE: Final = "start a new run in another directory: an engine's run has its own for itself"
+_RESUME: Final = "--resume"
+
+
+def asked_of_engine(offer: Offer, view: InspectedRun, shown: str) -> Offer:
+    """Return what is said to the engine where a resume was to be typed, or a new run."""
+    if offer.begins_anew:
+        return offer._replace(words=None, would=(ELSEWHERE,), before=(), caution=None)
+    if offer.words is None or offer.words[:3] != (PRODUCT, shown, _RESUME):
+        return offer
+    return offer._replace(words=_words(offer.words[3:], view, shown), reverify=None)
+
+
+def _words(options: tuple[str, ...], view: InspectedRun, shown: str) -> tuple[str, ...]:
+    """Return the command for a resume with some options."""
+    if not options:
+        return (PRODUCT, "temporal", "signal", shown, _RESUME)
+    names = () if view.checkpoint is None else view.checkpoint.lifecycle.gates
+    gates = {signal_option(gate): gate for gate in names}
+    pairs = tuple(zip(options[::2], options[1::2], strict=False))
+    if len(options) % 2 == 0 and all(option in gates for option, _ in pairs):
+        said = (word for option, value in pairs for word in ("--gate", gates[option], value))
+        return (PRODUCT, "temporal", "signal", shown, *said)
+    return (PRODUCT, "temporal", "submit", shown, _RESUME, *options)

@@ -1,0 +1,34 @@
+"""Why a run was asked to end, in words."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from fsm_orchestrator.model.endings import signal_name, stop_reason_of
+from fsm_orchestrator.vocabulary import StopReason
+
+
+def asked_words(signum: int) -> str:
+    """Return how a run was asked to end, by its request: behind `the run`."""
+    return stop_words(stop_reason_of(signum), signal_name(signum))
+
+
+def stop_words(reason: StopReason, name: str) -> str:
+    """Return how a run was asked to end; `name` is that of the signal, or of what it stands for."""
+    match reason:
+        case StopReason.SIGNAL:
+            return f"received {name}"
+        case StopReason.REQUESTED:
+            return f"was asked to end, as by {name}"
+        case StopReason.CANCELLED:
+            return "was cancelled"
+        case StopReason.SHUTDOWN:
+            return "was asked to end, for its worker shuts down"
+        case StopReason.LEASE_LOST:
+            return "lost its lease"
+        case StopReason.FENCED:
+            return "was overtaken by a later epoch"
+        case StopReason.HANDED_OVER:
+            return "was handed over to another task queue"
+        case _:
+            assert_never(reason)

@@ -1,0 +1,188 @@
+"""The activity of a worker: one invocation of a run, in an epoch of its own, under a lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from fsm_orchestrator.disk.epochs import Epoch, epochs_of
+from fsm_orchestrator.errors import CommandError, FencedError, OrchestratorError, not_loaded
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.keeper_pool import KeeperPool
+from fsm_orchestrator.processes.lease import Lease
+from fsm_orchestrator.record.claiming import claim_epoch
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.temporal.beating import LEASE_SHARE, Beating, Ending
+from fsm_orchestrator.temporal.failures import application_error, of_kind
+from fsm_orchestrator.temporal.ordered import Means, Terms, asked, made, result_of
+from fsm_orchestrator.temporal.shapes import (
+    ACTIVITY,
+    SHAPES_VERSION,
+    Failure,
+    Invocation,
+    InvocationResult,
+    Problem,
+)
+from fsm_orchestrator.temporal.storage import probe
+from fsm_orchestrator.temporal.watching import Watch, WorkerEvent
+from fsm_orchestrator.vocabulary import StopReason
+
+
+@dataclass
+class Invoker:
+    """Makes the invocations that this worker is given.
+
+    Attributes:
+        threads: in which runs work, one each.
+        probed: the directories whose storage is known to do what is needed.
+    """
+
+    client: Client
+    keepers: KeeperPool
+    threads: ThreadPoolExecutor
+    terms: Terms
+    watch: Watch
+    probed: set[Path]
+
+    @activity.defn(name=ACTIVITY)
+    async def invoke(self, order: Invocation) -> InvocationResult:
+        """Make an invocation, and return how it ended.
+
+        Raises:
+            ApplicationError: it could not be made; its type is a `Failure`.
+        """
+        info = activity.info()
+        if order.schema_version > SHAPES_VERSION:
+            said = f"version {order.schema_version} of an invocation is for a newer worker"
+            raise of_kind(Problem(kind=Failure.NEWER.value, message=said))
+        if info.heartbeat_timeout is None:
+            raise of_kind(
+                Problem(kind=Failure.USAGE.value, message="there is no heartbeat timeout")
+            )
+        epoch = Epoch(Path(order.run_directory), order.number, info.attempt)
+        with (
+            self.watch.working(order.run_id, epoch.name),
+            Interrupts() as interrupts,
+            Lease(info.heartbeat_timeout.total_seconds() * LEASE_SHARE) as lease,
+            self._as_the_engine_has_it(epoch),
+        ):
+            ending = Ending(interrupts)
+            handle = self.client.get_async_activity_handle(task_token=info.task_token)
+            beating = Beating(handle, lease, ending, self.watch.heard)
+            if not await beating.is_ours():
+                raise FencedError(f"{order.run_id} was given to another worker meanwhile")
+            means = Means(interrupts, self.keepers, lease, epoch, info.task_queue)
+            return await self._worked(order, means, beating, ending)
+
+    async def _worked(
+        self, order: Invocation, means: Means, beating: Beating, ending: Ending
+    ) -> InvocationResult:
+        loop = asyncio.get_running_loop()
+        beside = [
+            asyncio.create_task(beating.go_on()),
+            asyncio.create_task(_when_worker_ends(ending)),
+        ]
+        work = loop.run_in_executor(self.threads, self._work, order, means)
+        try:
+            while True:
+                try:
+                    return await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    ending.ask(_reason())
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    def _work(self, order: Invocation, means: Means) -> InvocationResult:
+        """Claim the run, and run or resume it."""
+        epoch = means.epoch
+        self._probe(epoch.run_directory.parent)
+        claim_epoch(epoch.run_directory, epoch.number, epoch.attempt)
+        config = asked(order, epoch, self.terms)
+        with config.hidden_in_errors():
+            report = made(config, means)
+        result = result_of(report, order, epoch)
+        self.watch.say(
+            WorkerEvent.RUN_ENDED,
+            run_id=order.run_id,
+            epoch=epoch.name,
+            standing=result.standing,
+            reason=result.reason or None,
+            stop_reason=result.stop_reason,
+        )
+        return result
+
+    def _probe(self, directory: Path) -> None:
+        if directory in self.probed:
+            return
+        try:
+            probe(directory)
+        except CommandError as error:
+            raise of_kind(
+                Problem(kind=Failure.STORAGE.value, message=str(error), remedy=error.remedy)
+            ) from None
+        self.probed.add(directory)
+
+    @contextlib.contextmanager
+    def _as_the_engine_has_it(self, epoch: Epoch) -> Iterator[None]:
+        """Raise what goes wrong as an error of the engine's, alone: causes may hold secrets."""
+        try:
+            yield
+        except ApplicationError as error:
+            self._say_refused(epoch, str(error))
+            raise
+        except OrchestratorError as error:
+            self._say_refused(epoch, str(error))
+            raise application_error(error, Masker(), _latest(epoch, error)) from None
+        except ImportError as error:
+            self._say_refused(epoch, str(error))
+            raise application_error(not_loaded(error), Masker()) from None
+        except Exception as error:  # noqa: BLE001 - a bug is told as one, and the worker lives on
+            self.watch.say(WorkerEvent.BUG, epoch=epoch.name, traceback=traceback.format_exc())
+            said = f"internal error ({type(error).__name__}): see the log of the worker"
+            raise of_kind(
+                Problem(kind=Failure.INTERNAL.value, message=said, exit_code=70)
+            ) from None
+
+    def _say_refused(self, epoch: Epoch, said: str) -> None:
+        self.watch.say(
+            WorkerEvent.RUN_REFUSED,
+            run_directory=os.fspath(epoch.run_directory),
+            epoch=epoch.name,
+            error=said,
+        )
+
+
+async def _when_worker_ends(ending: Ending) -> None:
+    """Have the run go on elsewhere once this worker is to end."""
+    await activity.wait_for_worker_shutdown()
+    ending.ask(StopReason.SHUTDOWN)
+
+
+def _reason() -> StopReason:
+    """Return why the SDK has cancelled this activity."""
+    details = activity.cancellation_details()
+    if details is None or details.not_found or details.timed_out:
+        return StopReason.LEASE_LOST
+    if details.cancel_requested:
+        return StopReason.CANCELLED
+    return StopReason.SHUTDOWN if details.worker_shutdown else StopReason.REQUESTED
+
+
+def _latest(epoch: Epoch, error: OrchestratorError) -> int | None:
+    """Return the number of the epoch that holds the run, where a later one does."""
+    if not isinstance(error, FencedError):
+        return None
+    names = epochs_of(epoch.run_directory)
+    return int(names[-1].partition(".")[0]) if names else None

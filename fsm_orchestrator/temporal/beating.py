@@ -1,0 +1,102 @@
+"""The lease of an invocation, renewed by each heartbeat that the engine acknowledges."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from enum import Enum
+from typing import Final
+
+from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError, AsyncActivityHandle
+from temporalio.service import RPCError, RPCStatusCode
+
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.lease import Lease
+from fsm_orchestrator.vocabulary import StopReason
+
+LEASE_SHARE: Final = 0.75
+"""The share of the heartbeat timeout that a lease lasts: the stage is gone before the engine hands
+the run on."""
+BEATS: Final = 5
+"""How often the engine is told in each heartbeat timeout: more than once is missed before a stage
+is ended for it."""
+_GONE: Final = frozenset({RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION})
+OnWord = Callable[[str | None], None]
+"""Called with None when the engine has answered, else with why it has not."""
+
+
+class Answer(Enum):
+    """What the engine says to a heartbeat."""
+
+    YES = "yes"
+    NO = "no"
+    """The run is not ours any more."""
+    NONE = "none"
+
+
+class Ending:
+    """Asks an invocation to end, once for each reason: a second reason kills its stage at once."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+        self._asked: set[StopReason] = set()
+
+    def ask(self, reason: StopReason) -> None:
+        """Ask it to end."""
+        if reason not in self._asked:
+            self._asked.add(reason)
+            self._interrupts.deliver(signal.SIGTERM, reason)
+
+
+class Beating:
+    """Tells the engine of an invocation that it lives, and has it end when it is not to live on."""
+
+    def __init__(
+        self, handle: AsyncActivityHandle, lease: Lease, ending: Ending, on_word: OnWord
+    ) -> None:
+        self._handle = handle
+        self._lease = lease
+        self._ending = ending
+        self._on_word = on_word
+        self._seconds = lease.seconds / LEASE_SHARE / BEATS
+
+    async def is_ours(self) -> bool:
+        """Ask the engine before anything is done: a worker that was frozen may come much later."""
+        while not self._lease.is_over:
+            answer = await self._beat()
+            if answer is not Answer.NONE:
+                return answer is Answer.YES
+            await asyncio.sleep(self._seconds / BEATS)
+        return False
+
+    async def go_on(self) -> None:
+        """Tell the engine again and again, as long as the run is ours."""
+        while True:
+            if await self._beat() is Answer.NO:
+                return
+            await asyncio.sleep(self._seconds)
+
+    async def _beat(self) -> Answer:
+        """Tell the engine once, and renew the lease if it answers with yes.
+
+        The SDK is told as well: it would end an activity of which it has heard nothing.
+        """
+        asked_at = Lease.now()
+        try:
+            await self._handle.heartbeat(rpc_timeout=timedelta(seconds=self._seconds))
+        except AsyncActivityCancelledError as error:
+            is_cancel = error.details is None or error.details.cancel_requested
+            self._ending.ask(StopReason.CANCELLED if is_cancel else StopReason.REQUESTED)
+        except RPCError as error:
+            if error.status in _GONE:
+                self._ending.ask(StopReason.LEASE_LOST)
+                return Answer.NO
+            self._on_word(error.status.name.lower().replace("_", " "))
+            return Answer.NONE
+        self._lease.renew(asked_at)
+        activity.heartbeat()
+        self._on_word(None)
+        return Answer.YES

@@ -1,0 +1,90 @@
+"""What a fleet does about a run that the engine has, by where that stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, assert_never
+
+from fsm_orchestrator.fleet.standing import Action, Decision, Retries, decide, decide_by
+from fsm_orchestrator.inspection.overview import RunOverview
+from fsm_orchestrator.temporal.listing import Course, Listed
+from fsm_orchestrator.vocabulary import Standing
+
+
+class Had(NamedTuple):
+    """A run that was submitted before.
+
+    Attributes:
+        listed: how the engine knows it; None where it does not, or does not any more.
+    """
+
+    run_id: str
+    listed: Listed | None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the engine goes on with it by itself."""
+        return self.listed is not None and self.listed.course is Course.WORKING
+
+    @property
+    def hears(self) -> bool:
+        """Whether its workflow is there, and waits for people."""
+        return self.listed is not None and self.listed.course is Course.WAITING
+
+
+def decision_of(directory: Path, had: Had | None, retries: Retries) -> Decision:
+    """Return what is to be done about the run in a directory, which need not be there.
+
+    `WAIT` is for one that the engine goes on with: it is followed.
+    """
+    if had is None:
+        return _of_one_that_was_not_submitted(directory, retries)
+    if had.listed is None:
+        return _of_one_that_is_not_known(directory, retries)
+    overview = overview_of(had.listed, directory)
+    match had.listed.course:
+        case Course.WORKING | Course.RETRYING:
+            return Decision(Action.WAIT, "the engine goes on with it", overview)
+        case Course.TERMINATED if overview.standing is not Standing.DONE:
+            return Decision(Action.RESUME, "its workflow was ended by force", overview)
+        case Course.WAITING | Course.ENDED | Course.CANCELLED | Course.TERMINATED:
+            if overview.standing is not None:
+                return decide_by(overview, retries)
+            action = Action.RESUME if retries.failed else Action.LEAVE
+            return Decision(action, overview.reason, overview)
+        case _:
+            assert_never(had.listed.course)
+
+
+def _of_one_that_was_not_submitted(directory: Path, retries: Retries) -> Decision:
+    found = decide(directory, retries)
+    if found.action in {Action.START, Action.SKIP}:
+        return found
+    return Decision(Action.REFUSE, "its directory holds a run that no engine has", found.overview)
+
+
+def _of_one_that_is_not_known(directory: Path, retries: Retries) -> Decision:
+    """Go by the record: its submission was cut short, or the engine has forgotten it."""
+    found = decide(directory, retries)
+    match found.action:
+        case Action.SKIP | Action.LEAVE:
+            return found
+        case Action.START | Action.RESUME | Action.WAIT | Action.REFUSE:
+            return Decision(Action.RESUME, "the engine does not know it", found.overview)
+        case _:
+            assert_never(found.action)
+
+
+def overview_of(listed: Listed, directory: Path) -> RunOverview:
+    """Return where a run stands that the engine knows."""
+    stand = listed.stand
+    result, problem = stand.result, stand.problem
+    reason = "" if result is None else result.reason
+    return RunOverview(
+        str(directory),
+        run_id=stand.run_id,
+        standing=listed.standing,
+        reason=reason if problem is None else problem.message,
+        current_state=None if result is None else result.state,
+        exit_code=listed.exit_code,
+    )

@@ -1,0 +1,120 @@
+"""List runs as the server knows them, and wait for one of them. Needs no worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+
+from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
+from fsm_orchestrator.temporal.shapes import MEMO, WORKFLOW, Stand
+from fsm_orchestrator.vocabulary import Standing
+
+if TYPE_CHECKING:
+    from temporalio.client import Client, WorkflowExecution
+
+_QUERY: Final = f'WorkflowType = "{WORKFLOW}"'
+
+
+class Course(StrEnum):
+    """What the workflow of a run does."""
+
+    WORKING = "working"
+    """It has ordered an invocation: at work, or waiting for a worker."""
+    WAITING = "waiting"
+    """It waits for people."""
+    RETRYING = "retrying"
+    """It waits until a retry is due."""
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    """Somebody has ended it by force, or it has failed: what was at work ends with its lease."""
+
+
+class Listed(NamedTuple):
+    """A run as the server knows it."""
+
+    stand: Stand
+    course: Course
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where the run stands; None where an invocation could not be made."""
+        if self.course is Course.WORKING:
+            return Standing.WORKING
+        if self.stand.problem is not None:
+            return None
+        result = self.stand.result
+        return Standing.INTERRUPTED if result is None else Standing(result.standing)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What a command that waited for the run exits with; None where it is not known yet."""
+        if self.stand.problem is not None:
+            return self.stand.problem.exit_code
+        return None if self.stand.result is None else self.stand.result.exit_code
+
+
+async def listed(client: Client, server: Server) -> AsyncIterator[Listed]:
+    """Yield the runs that the server knows, those that were submitted last first.
+
+    Raises:
+        CommandError: the server does not answer, or refuses.
+    """
+    from temporalio.service import RPCError  # noqa: PLC0415 - of the extra
+
+    seen: set[str] = set()  # a run that was gone on with has a workflow for each time
+    try:
+        async for one in client.list_workflows(_QUERY, rpc_timeout=timedelta(seconds=ASK_SECONDS)):
+            found = None if one.id in seen else await _of(one)
+            seen.add(one.id)
+            if found is not None:
+                yield found
+    except RPCError as error:
+        raise refused(server, error) from None
+
+
+async def looked_up(client: Client, server: Server, run_id: str) -> Listed | None:
+    """Return one run as the server knows it; None where it does not.
+
+    Raises:
+        CommandError: the server does not answer, or refuses.
+    """
+    from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415 - of the extra
+
+    try:
+        found = await client.get_workflow_handle(run_id).describe(
+            rpc_timeout=timedelta(seconds=ASK_SECONDS)
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise refused(server, error) from None
+    return await _of(found)
+
+
+async def _of(one: WorkflowExecution) -> Listed | None:
+    """Return a workflow as a run; None where it is not one of ours, or of a version too new."""
+    stand = await one.memo_value(MEMO, None, type_hint=Stand)
+    if stand is None:
+        return None
+    return Listed(stand, _course(one, stand))
+
+
+def _course(one: WorkflowExecution, stand: Stand) -> Course:
+    from temporalio.client import WorkflowExecutionStatus as Status  # noqa: PLC0415 - of the extra
+
+    match one.status:
+        case None | Status.RUNNING | Status.CONTINUED_AS_NEW:
+            if stand.is_at_work:
+                return Course.WORKING
+            return Course.RETRYING if stand.is_retried else Course.WAITING
+        case Status.COMPLETED:
+            return Course.ENDED
+        case Status.CANCELED:
+            return Course.CANCELLED
+        case Status.FAILED | Status.TERMINATED | Status.TIMED_OUT:
+            return Course.TERMINATED
+        case _:
+            assert_never(one.status)

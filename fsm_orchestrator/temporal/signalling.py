@@ -1,0 +1,98 @@
+"""Tell the workflow of a run what people say: signals of gates, approvals, resumes, and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+
+from fsm_orchestrator.errors import CommandError, UsageError
+from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
+
+if TYPE_CHECKING:
+    from temporalio.client import Client, WorkflowHandle
+
+    from fsm_orchestrator.temporal.workflow import GovernedRun
+
+ANSWER_SECONDS: Final = 15
+"""How long a worker may take to answer."""
+
+
+class Say(StrEnum):
+    """What is said to a run."""
+
+    GATES = "gates"
+    APPROVE = "approve"
+    RESUME = "resume"
+    STOP = "stop"
+    CANCEL = "cancel"
+
+
+class Told(NamedTuple):
+    """What is said, and with which signals."""
+
+    say: Say
+    gates: Mapping[str, str] = {}
+
+
+async def tell(client: Client, server: Server, run_id: str, told: Told) -> str:
+    """Tell a run something, and return what follows, in one line.
+
+    Raises:
+        UsageError: it means nothing to the run as it stands; nothing has changed.
+        CommandError: the server, or a worker, does not answer.
+    """
+    from temporalio.client import (  # noqa: PLC0415 - of the extra
+        WorkflowUpdateFailedError,
+        WorkflowUpdateRPCTimeoutOrCancelledError,
+    )
+    from temporalio.exceptions import ApplicationError  # noqa: PLC0415 - as above
+    from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415 - as above
+
+    from fsm_orchestrator.temporal.workflow import GovernedRun  # noqa: PLC0415 - as above
+
+    handle = client.get_workflow_handle_for(GovernedRun.run, run_id)
+    try:
+        return await _told(handle, told)
+    except WorkflowUpdateFailedError as error:
+        cause = error.cause
+        said = cause.message if isinstance(cause, ApplicationError) else str(cause)
+        raise UsageError(
+            said, remedy="see where it stands: fsm-orchestrator temporal list"
+        ) from None
+    except WorkflowUpdateRPCTimeoutOrCancelledError:
+        raise CommandError(
+            f"no worker has answered for the run {run_id} within {ANSWER_SECONDS} seconds",
+            remedy="see whether one is up for its task queue: fsm-orchestrator temporal list",
+        ) from None
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise UsageError(
+                f"no workflow is at work for the run {run_id} on {server.namespace} of"
+                f" {server.address}",
+                remedy="start one that goes on with it: fsm-orchestrator temporal submit OUT"
+                " --resume",
+            ) from None
+        raise refused(server, error) from None
+
+
+async def _told(handle: WorkflowHandle[GovernedRun, object], told: Told) -> str:
+    from fsm_orchestrator.temporal.workflow import GovernedRun  # noqa: PLC0415 - of the extra
+
+    seconds = timedelta(seconds=ANSWER_SECONDS)
+    match told.say:
+        case Say.GATES:
+            gates = dict(told.gates)
+            return await handle.execute_update(GovernedRun.continue_run, gates, rpc_timeout=seconds)
+        case Say.APPROVE:
+            return await handle.execute_update(GovernedRun.approve, rpc_timeout=seconds)
+        case Say.RESUME:
+            return await handle.execute_update(GovernedRun.resume, rpc_timeout=seconds)
+        case Say.STOP:
+            return await handle.execute_update(GovernedRun.stop, rpc_timeout=seconds)
+        case Say.CANCEL:
+            await handle.cancel(rpc_timeout=timedelta(seconds=ASK_SECONDS))
+            return "the workflow is asked to end, and an invocation at work with it"
+        case _:
+            assert_never(told.say)

@@ -1,0 +1,79 @@
+"""Runs in epochs: a worker that claims one and runs in it, and what an epoch holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator import Report, RunConfig, StageGiven, claim_epoch, resume, run
+from fsm_orchestrator.disk.where import record_of
+
+PASSING: Final = {"policy": "allow", "ci": "success", "review": "approved"}
+_WORKER: Final = """
+import sys
+from fsm_orchestrator import FencedError, RunConfig, claim_epoch, run
+config, number, attempt = RunConfig.model_validate_json(sys.argv[1]), *map(int, sys.argv[2:])
+try:
+    epoch = claim_epoch(config.output_directory, number, attempt)
+    print("claimed", epoch.name, flush=True)
+    report = run(config, epoch=epoch)
+    print("ended", report.terminal_state, report.exit_code, report.closure_ready, flush=True)
+except FencedError as error:
+    print("fenced", flush=True)
+"""
+
+
+def shell(script: str, **given: Any) -> StageGiven:
+    """Return a stage that runs a script of the shell."""
+    return StageGiven(bin="/bin/sh", args=("-c", textwrap.dedent(script)), **given)
+
+
+def asked(run_directory: Path, **given: Any) -> RunConfig:
+    """Return a request for a run whose gates pass."""
+    return RunConfig(output_directory=str(run_directory), gates=PASSING, **given)
+
+
+def begun(run_directory: Path, stages: Mapping[str, StageGiven], **given: Any) -> Report:
+    """Begin a run in its first epoch."""
+    config = asked(run_directory, stages=stages, **given)
+    return run(config, epoch=claim_epoch(run_directory, 1, 1))
+
+
+def continued(run_directory: Path, number: int, attempt: int = 1, **given: Any) -> Report:
+    """Claim the next epoch, and resume the run in it."""
+    config = RunConfig(output_directory=str(run_directory), **given)
+    return resume(config, epoch=claim_epoch(run_directory, number, attempt))
+
+
+def worker(config: RunConfig, number: int, attempt: int, **env: str) -> subprocess.Popen[str]:
+    """Start a process that claims an epoch and runs in it; it says so on its standard output."""
+    given = config.model_dump_json()
+    words = [sys.executable, "-c", _WORKER, given, str(number), str(attempt)]
+    return subprocess.Popen(
+        words, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def contents(directory: Path) -> dict[str, tuple[int, str]]:
+    """Return the size and digest of every file below a directory, by its name."""
+    return {
+        str(path.relative_to(directory)): (
+            path.stat().st_size,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def latest(run_directory: Path) -> Path:
+    """Return where the run's record is."""
+    record = record_of(run_directory)
+    assert record != run_directory
+    return record

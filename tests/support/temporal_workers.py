@@ -1,0 +1,168 @@
+"""Workers for tests: real commands, each as on a host of its own: killed, frozen and thawed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import psutil
+
+from tests.support.command import COMMAND, environment
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+from tests.support.tethered import tethered
+
+READY: Final = "server.connected"
+"""The event that says that a worker takes runs."""
+
+
+class Worker:
+    """A worker, started again after each end if a test wants that.
+
+    Everything that it starts is below it until it is gone: keepers, and stages below them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        queue: str,
+        *options: str,
+        command: Sequence[str] = COMMAND,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Start nothing yet; `folder` is its host's own: private state and log."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._words = (
+            *command,
+            "temporal",
+            "worker",
+            "--address",
+            address,
+            "--task-queue",
+            queue,
+            *options,
+        )
+        self._env = environment(**{"XDG_STATE_HOME": str(folder / "state"), **env})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._logged_before = 0
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None, "it is not running"
+        return self._process.pid
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What all its processes have logged."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "worker.log").read_text()
+        return ""
+
+    def start(self) -> None:
+        """Start it; return at once."""
+        assert not self.is_there
+        self._logged_before = len(self.log)
+        with (self.folder / "worker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                tethered(*self._words),
+                cwd=self.folder,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return once it takes runs."""
+        wait_until(
+            lambda: READY in self.log[self._logged_before :] or not self.is_there,
+            "no worker is ready",
+        )
+        assert self.is_there, self.log
+
+    def kill(self) -> None:
+        """End it by SIGKILL: what it has started is for its keepers to end."""
+        self.send(signal.SIGKILL)
+        self.ended()
+
+    def terminate(self) -> int:
+        """Ask it to end, wait for that, and return its exit code."""
+        self.send(signal.SIGTERM)
+        return self.ended()
+
+    def freeze(self) -> None:
+        """Stop its process alone, as a debugger or a full machine would."""
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let its process go on."""
+        self.send(signal.SIGCONT)
+
+    def freeze_host(self) -> Sequence[int]:
+        """Stop all of its processes, as a hypervisor does with a host; return their pids."""
+        frozen: list[int] = []
+        while fresh := [pid for pid in self.processes() if pid not in frozen]:
+            for pid in fresh:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            frozen += fresh
+        return frozen
+
+    def thaw_host(self, pids: Sequence[int]) -> float:
+        """Let all go on, the youngest first: the stages have the best of it; return when that was.
+
+        It is in seconds of the monotonic clock.
+        """
+        thawed_at = time.monotonic()
+        for pid in reversed(pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        return thawed_at
+
+    def processes(self) -> Sequence[int]:
+        """Return the pids of the worker and of all below it, parents first."""
+        try:
+            own = psutil.Process(self.pid)
+            return [own.pid, *(one.pid for one in own.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send its process a signal."""
+        assert self._process is not None, "it is not running"
+        self._process.send_signal(signum)
+
+    def ended(self) -> int:
+        """Wait for its end; return its exit code."""
+        assert self._process is not None, "it is not running"
+        return self._process.wait(PATIENCE_SECONDS)
+
+
+@contextlib.contextmanager
+def at_work(*workers: Worker) -> Iterator[None]:
+    """Start workers, wait until they take runs, and kill what is left of them at the end."""
+    try:
+        for one in workers:
+            one.start()
+        for one in workers:
+            one.wait_until_ready()
+        yield
+    finally:
+        for one in workers:
+            if one.is_there:
+                one.thaw()
+                one.kill()

@@ -1,0 +1,68 @@
+"""What the tests of the commands share: a worker of a queue of its own, and how they are typed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.command import Ended, orchestrate
+from tests.support.temporal_workers import Worker, at_work
+
+TRUE = ("--manager-bin", "true", "--executor-bin", "true")
+ALL_BUT_REVIEW = ("--policy-status", "allow", "--ci-status", "success")
+SHORT = ("--heartbeat-timeout", "3s")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder on storage that a worker and these commands share, and a queue of its own."""
+
+    folder: Path
+    address: str
+    queue: str
+
+    def typed(self, *words: str | Path, **env: str) -> Ended:
+        """Type `temporal` with these words, for its server."""
+        there = {"TEMPORAL_ADDRESS": self.address, **env}
+        return orchestrate("temporal", *words, cwd=self.folder, env=there)
+
+    def submit(self, *words: str | Path) -> Ended:
+        """Submit a run to its queue."""
+        return self.typed("submit", *words, "--task-queue", self.queue, *SHORT)
+
+    def submitted(self, *words: str | Path) -> Ended:
+        """Submit one, and wait for its end."""
+        done = self.submit(*words, "--wait", "3m")
+        assert done.stderr == "", done
+        return done
+
+    def stand(self, run_id: str) -> dict[str, Any]:
+        """Return where a run stands, as `temporal list` has it."""
+        runs = json.loads(self.typed("list", "--json").stdout)["runs"]
+        [found] = [one for one in runs if one["run_id"] == run_id]
+        return dict(found)
+
+    def run_id(self, name: str) -> str:
+        """Return the id of the run that was submitted in a directory."""
+        import tomllib  # noqa: PLC0415 - as the workers read it
+
+        request = (self.folder / name / "orchestrator_request.toml").read_text()
+        return str(tomllib.loads(request)["run_id"])
+
+    def worker(self, name: str, *options: str, **env: str) -> Worker:
+        """Return a worker that shares the folder's private state."""
+        state = {"XDG_STATE_HOME": str(self.folder / "state"), **env}
+        return Worker(self.folder / name, self.address, self.queue, *options, env=state)
+
+
+@contextlib.contextmanager
+def site(folder: Path, address: str, *options: str, **env: str) -> Iterator[Site]:
+    """Have a worker at work in a folder until the end of the block."""
+    made = Site(folder, address, f"queue-{uuid.uuid4().hex[:8]}")
+    with at_work(made.worker("worker", *options, **env)):
+        yield made

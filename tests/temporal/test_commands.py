@@ -1,0 +1,192 @@
+"""Runs are submitted, told what people say, and listed, with a real server and a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import signal
+import stat
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.command import PASSING, shell
+from tests.support.patience import wait_until
+from tests.support.temporal_server import connected
+from tests.support.temporal_workers import at_work
+from tests.temporal.held import ALL_BUT_REVIEW, TRUE, Site, site
+
+SECRET: Final = "s3cr3t-of-the-worker/+é"  # noqa: S105 - a pretended one
+SETTING: Final = "a-setting-that-stays-here"
+
+
+@pytest.fixture(scope="module")
+def place(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One worker for the tests of this module."""
+    folder = tmp_path_factory.mktemp("site")
+    with site(folder, temporal_address, "--jobs", "4", APP_TOKEN=SECRET) as made:
+        yield made
+
+
+def test_submitted_run_is_done(place: Site) -> None:
+    """What `run` leaves is there, and the request is nobody else's to read."""
+    done = place.submitted("done", *TRUE, *PASSING)
+    assert done.code == 0
+    assert done.stdout.splitlines()[-1] == "✓ done"
+    request = place.folder / "done" / "orchestrator_request.toml"
+    assert stat.S_IMODE(request.stat().st_mode) == 0o600
+    assert (place.folder / "done/epochs/000001.000001/orchestrator_run_report.json").exists()
+    stands = place.stand(place.run_id("done"))
+    assert (stands["standing"], stands["course"]) == ("done", "ended")
+    assert stands["result"]["closure_ready"]
+
+
+def test_blocked_run_goes_on_once_people_have_spoken(place: Site) -> None:
+    """A gate or value that there is not is refused at once, and changes nothing."""
+    place.submit("blocked", *TRUE, *ALL_BUT_REVIEW)
+    run_id = place.run_id("blocked")
+    wait_until(lambda: place.stand(run_id)["course"] == "waiting")
+    for words, said in (
+        (("review", "aproved"), "review cannot be 'aproved'; did you mean 'approved'?"),
+        (("revew", "approved"), "there is no gate 'revew'; did you mean 'review'?"),
+    ):
+        refused = place.typed("signal", "blocked", "--gate", *words)
+        assert (refused.code, said in refused.stderr) == (2, True), refused
+    listed = place.typed("list", "--state", "waiting").stdout
+    assert re.search(rf"{run_id} .*waiting .*review ", listed)
+    told = place.typed("signal", "blocked", "--gate", "review", "approved")
+    assert (told.code, "invocation 2 follows" in told.stdout) == (0, True), told
+    wait_until(lambda: place.stand(run_id)["standing"] == "done")
+    assert place.stand(run_id)["result"]["epoch"] == "000002.000001"
+
+
+def test_search_attributes_say_where_a_run_stands(place: Site, temporal_address: str) -> None:
+    """The server finds a run by the gate that it waits for."""
+    place.submit("searched", *TRUE, *ALL_BUT_REVIEW)
+    run_id = place.run_id("searched")
+    query = f'FsmWaitingGate = "review" AND FsmOutcome = "blocked" AND WorkflowId = "{run_id}"'
+
+    async def found() -> bool:
+        client = await connected(temporal_address)
+        return bool([one async for one in client.list_workflows(query)])
+
+    wait_until(lambda: asyncio.run(found()))
+    assert place.typed("signal", "searched", "--stop").code == 0
+
+
+def test_run_that_failed_is_resumed_by_itself(place: Site) -> None:
+    """As often as was said; the stage that is complete is not run again."""
+    script = f"test -e {place.folder}/second || {{ touch {place.folder}/second; exit 1; }}"
+    words = (*shell("manager", "true"), *shell("executor", script), *PASSING)
+    done = place.submitted("retried", *words, "--retries", "1", "--retry-delay", "10")
+    assert done.code == 0, done
+    assert place.stand(place.run_id("retried"))["number"] == 2
+
+
+def test_stopped_run_can_be_gone_on_with(place: Site) -> None:
+    """Its stage is ended as by SIGTERM; a new workflow then resumes it."""
+    begun, may_end = place.folder / "begun", place.folder / "may-end"
+    script = f"touch {begun}; while ! test -e {may_end}; do sleep 0.05; done"
+    place.submit("stopped", *shell("manager", script), *PASSING, "--allow-empty")
+    wait_until(begun.exists)
+    told = place.typed("signal", "stopped", "--stop")
+    assert "is asked to end" in told.stdout, told
+    run_id = place.run_id("stopped")
+    wait_until(lambda: place.stand(run_id)["course"] == "ended")
+    assert place.stand(run_id)["result"]["stop_reason"] == "cancelled"
+    gone = place.typed("signal", "stopped", "--resume")
+    assert (gone.code, "submit OUT --resume" in gone.stderr) == (2, True), gone
+    may_end.touch()
+    again = place.typed("submit", "stopped", "--resume", "--wait", "3m")
+    assert (again.code, again.stdout.splitlines()[-1]) == (0, "✓ done"), again
+
+
+def test_cancelled_workflow_ends_its_stage(place: Site) -> None:
+    """The server passes it on with the next heartbeat."""
+    begun = place.folder / "begun-too"
+    place.submit("cancelled", *shell("manager", f"touch {begun}; sleep 600"), *PASSING)
+    wait_until(begun.exists)
+    assert place.typed("signal", "cancelled", "--stop", "--cancel").code == 0
+    run_id = place.run_id("cancelled")
+    wait_until(lambda: place.stand(run_id)["course"] == "cancelled")
+    assert place.stand(run_id)["result"]["stop_reason"] == "cancelled"
+
+
+def test_no_value_of_a_variable_is_in_a_history(place: Site, temporal_address: str) -> None:
+    """Not in any encoding, not of a stage that printed it, not of one that failed with it."""
+    script = 'echo "$APP_TOKEN $APP_MODE" >&2; exit 1'
+    words = (*shell("manager", script), "--manager-secret", "APP_TOKEN")
+    place.submitted("secret", *words, "--manager-env", f"APP_MODE={SETTING}", *PASSING)
+
+    async def history() -> bytes:
+        client = await connected(temporal_address)
+        handle = client.get_workflow_handle(place.run_id("secret"))
+        fetched = await handle.fetch_history()
+        described = await handle.describe()
+        events = b"".join(one.SerializeToString() for one in fetched.events)
+        return events + fetched.to_json().encode() + described.raw_info.SerializeToString()
+
+    kept = asyncio.run(history())
+    assert b"executor" in kept or b"manager" in kept
+    for value in (SECRET, SETTING):
+        for form in _forms(value):
+            assert form not in kept, form
+    request = (place.folder / "secret" / "orchestrator_request.toml").read_text()
+    assert (SECRET in request, SETTING in request) == (False, True)
+
+
+def _forms(value: str) -> Iterator[bytes]:
+    raw = value.encode()
+    yield raw
+    yield raw.hex().encode()
+    yield urllib.parse.quote(value, safe="").encode()
+    yield json.dumps(value)[1:-1].encode()
+    for shift in range(3):  # wherever it begins in what was encoded
+        coded = base64.b64encode(b"x" * shift + raw)
+        yield coded[4 if shift else 0 : -4]
+
+
+def test_worker_that_is_asked_to_end_hands_its_runs_on(
+    temporal_address: str, tmp_path: Path
+) -> None:
+    """It exits with 0, and its health file is gone; the other worker goes on at once."""
+    health = tmp_path / "health.json"
+    with site(tmp_path, temporal_address, "--health-file", str(health)) as place:
+        begun, may_end = tmp_path / "begun", tmp_path / "may-end"
+        script = f"echo x >> {begun}; while ! test -e {may_end}; do sleep 0.05; done"
+        place.submit("out", *shell("manager", script), *PASSING, "--allow-empty")
+        wait_until(begun.exists)
+        wait_until(health.exists)
+        told: dict[str, Any] = {}
+
+        def has_run() -> bool:
+            told.update(json.loads(health.read_bytes()))
+            return bool(told["runs"])
+
+        wait_until(has_run)
+        assert stat.S_IMODE(health.stat().st_mode) == 0o600
+        assert told["is_connected"]
+        [run] = told["runs"]
+        assert (run["run_id"], run["epoch"]) == (place.run_id("out"), "000001.000001")
+        first = told["pid"]
+        second = place.worker("second")
+        with at_work(second):
+            _end_of(first, tmp_path)
+            wait_until(lambda: begun.read_text() == "x\nx\n")
+            may_end.touch()
+            wait_until(lambda: place.stand(place.run_id("out"))["standing"] == "done")
+        assert not health.exists()
+        assert place.stand(place.run_id("out"))["result"]["epoch"] == "000002.000001"
+
+
+def _end_of(pid: int, folder: Path) -> None:
+    import os  # noqa: PLC0415 - here alone
+
+    os.kill(pid, signal.SIGTERM)
+    log = folder / "worker" / "worker.log"
+    wait_until(lambda: '"worker.ended"' in log.read_text())

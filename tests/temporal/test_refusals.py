@@ -1,0 +1,104 @@
+"""`temporal` says what keeps it from what was asked, and what to do; nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.cli.main import run_command_line
+from tests.support.command import PASSING, orchestrate
+from tests.temporal.held import TRUE, Site
+
+NOWHERE = ("--address", "127.0.0.1:1")
+
+
+@pytest.fixture
+def place(temporal_address: str, tmp_path: Path) -> Site:
+    """A queue that no worker serves."""
+    return Site(tmp_path, temporal_address, "queue-of-nobody")
+
+
+@pytest.mark.usefixtures("temporal_address")
+def test_server_that_cannot_be_reached(tmp_path: Path) -> None:
+    """The address and the reason are said; nothing was made."""
+    for words in (("submit", "out", *TRUE), ("list",)):
+        done = orchestrate("temporal", *words, *NOWHERE, cwd=tmp_path)
+        assert (done.code, done.stdout) == (1, "")
+        assert done.stderr == (
+            "fsm-orchestrator: the Temporal server at '127.0.0.1:1' cannot be reached: connection"
+            " refused\n  start it, or name another one with --address or TEMPORAL_ADDRESS; nothing"
+            " was changed\n"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_directory_that_holds_a_run(place: Site) -> None:
+    """A run of an engine's, and one in a plain directory."""
+    assert place.submit("out", *TRUE).code == 0
+    orchestrate("run", "plain", *TRUE, *PASSING, cwd=place.folder)
+    for name in ("out", "plain"):
+        done = place.submit(name, *TRUE)
+        assert (done.code, "holds a run already" in done.stderr) == (2, True), done
+
+
+def test_id_that_another_run_has(place: Site) -> None:
+    """The engine refuses it; the directory that was made for it is gone."""
+    run_id = f"twice-{os.urandom(4).hex()}"
+    assert place.submit("one", *TRUE, "--run-id", run_id).code == 0
+    done = place.submit("two", *TRUE, "--run-id", run_id)
+    assert (done.code, f"a run {run_id} was submitted before" in done.stderr) == (2, True), done
+    assert not (place.folder / "two").exists()
+
+
+def test_value_of_a_secret(place: Site) -> None:
+    """It would have to be written somewhere; it is not shown either."""
+    for given in (
+        ("--manager-secret", "TOKEN=hush-hush"),
+        ("--manager-env", "API_TOKEN=hush-hush"),
+    ):
+        done = place.submit("out", *TRUE, *given)
+        assert (done.code, "hush" in done.stderr) == (2, False), done
+        assert "set it in the environment of the workers" in done.stderr
+    assert not (place.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "nothing is said to the run"),
+        (("--resume", "--stop"), "two things are said"),
+        (("--cancel",), "--cancel goes with --stop"),
+        (("--gate", "ci", "success", "--gate", "ci", "missing"), "a gate is given twice"),
+    ],
+)
+def test_signal_that_says_nothing_clear(place: Site, words: tuple[str, ...], said: str) -> None:
+    """One thing is said at a time."""
+    done = place.typed("signal", "out", *words)
+    assert (done.code, said in done.stderr) == (2, True), done
+
+
+def test_signal_where_no_run_was_submitted(place: Site) -> None:
+    """The directory is named."""
+    done = place.typed("signal", "out", "--resume")
+    assert (done.code, f"no run was submitted in {place.folder / 'out'}" in done.stderr) == (
+        2,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("worker",), ("submit", "out", *TRUE), ("signal", "out", "--stop")]
+)
+def test_extra_that_is_not_installed(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Which one to install is said."""
+    monkeypatch.setitem(sys.modules, "temporalio.client", None)
+    assert run_command_line(["temporal", *words]) == 2
+    assert capfd.readouterr().err == (
+        "fsm-orchestrator: runs across machines need temporalio, which is not installed\n"
+        "  pip install 'fsm-orchestrator[temporal]'\n"
+    )

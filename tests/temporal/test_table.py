@@ -1,0 +1,101 @@
+"""The list of runs fits the width that there is; storage is tried before runs are kept on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.cli.temporal_table import document_of, lines_of
+from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.temporal.listing import Course, Listed
+from fsm_orchestrator.temporal.shapes import InvocationResult, Problem, Stand
+from fsm_orchestrator.temporal.storage import probe
+from fsm_orchestrator.text.cells import cells
+
+SINCE = "2026-01-31T09:00:00.000Z"
+
+
+def run(number: int, course: Course, outcome: str | None, **more: object) -> Listed:
+    """Return a run as the server knows it."""
+    result = InvocationResult(
+        run_id=f"20260131T090000.00000{number}Z-1f2e3d4c",
+        epoch="000001.000001",
+        number=1,
+        outcome=outcome,
+        standing={"blocked": "waiting"}.get(outcome or "", outcome or "interrupted"),
+        exit_code=0,
+        state=outcome,
+        closure_ready=outcome == "done",
+        waiting_gates=("review",) if outcome == "blocked" else (),
+        reason="" if outcome == "done" else "executor: exited with code 1, and said why at length",
+    )
+    given = {"result": result, "is_at_work": course is Course.WORKING, **more}
+    stand = Stand(
+        run_id=result.run_id,
+        run_directory="/srv/runs/one",
+        task_queue="a-queue-with-a-rather-long-name",
+        number=2,
+        since=SINCE,
+        **given,  # type: ignore[arg-type]
+    )
+    return Listed(stand, course)
+
+
+RUNS = (
+    run(1, Course.ENDED, "done"),
+    run(2, Course.WAITING, "blocked"),
+    run(3, Course.WORKING, "failed"),
+    run(4, Course.WAITING, "failed", problem=Problem(kind="UsageError", message="no TOKEN")),
+    run(5, Course.CANCELLED, "failed"),
+)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_table_fits(width: int) -> None:
+    """No line is longer, and each run has one."""
+    lines = list(lines_of(RUNS, width))
+    assert len(lines) == 1 + len(RUNS)
+    assert all(cells(one.text) <= width for one in lines)
+
+
+def test_table_of_a_file_is_whole() -> None:
+    """Nothing is left out where no terminal is."""
+    lines = [one.text.split("  ") for one in lines_of(RUNS, None)]
+    standings = [line[1].strip() for line in lines[1:]]
+    assert standings == ["done", "waiting", "working", "refused", "cancelled"]
+    assert lines[4][-1] == "no TOKEN"
+
+
+def test_no_run_is_said() -> None:
+    """An empty list says so."""
+    assert [one.text for one in lines_of((), 80)] == ["the server knows no such run"]
+
+
+def test_document_names_where_it_stands() -> None:
+    """A run that could not be made stands nowhere."""
+    assert [document_of(one)["standing"] for one in RUNS] == [
+        *("done", "waiting", "working"),
+        *(None, "failed"),
+    ]
+
+
+def test_storage_that_keeps_runs_is_left_as_it_was(tmp_path: Path) -> None:
+    """Nothing of the trial stays."""
+    probe(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_storage_without_hard_links_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is said; nothing of the trial stays."""
+
+    def refused(*_paths: object) -> None:
+        raise PermissionError(1, os.strerror(1))
+
+    monkeypatch.setattr(os, "link", refused)
+    with pytest.raises(CommandError, match=r"runs cannot be kept in .*: operation not permitted"):
+        probe(tmp_path)
+    assert list(tmp_path.iterdir()) == []
