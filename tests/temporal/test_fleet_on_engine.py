@@ -23,7 +23,7 @@ from fsm_orchestrator.fleet.report import FleetEntry
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.temporal.connecting import Connection, connected, server_of
 from fsm_orchestrator.temporal.fleet import Engine, run_fleet_on_engine
-from fsm_orchestrator.temporal.submitting import Wish
+from fsm_orchestrator.temporal.submission import Wish
 from tests.support import temporal_server
 from tests.support.command import COMMAND, Ended, environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS, wait_until
