@@ -251,8 +251,11 @@ def test_what_means_nothing_is_refused_at_once(
             with pytest.raises(WorkflowUpdateFailedError) as refused:
                 await update(handle)
             events = (await handle.fetch_history()).events
-            accepted = "workflow_execution_update_accepted_event_attributes"
-            assert not [one for one in events if one.HasField(accepted)]
+            assert not [
+                one
+                for one in events
+                if one.HasField("workflow_execution_update_accepted_event_attributes")
+            ]
             await handle.execute_update(GovernedRun.stop)
             assert (await handle.result()).result == FAILED
             return str(refused.value.cause)
