@@ -15,7 +15,7 @@ from fsm_orchestrator.fleet.report import FleetReport
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.temporal.connecting import Connection, connected, server_of
 from fsm_orchestrator.temporal.fleet import JOBS, Engine, run_fleet_on_engine
-from fsm_orchestrator.temporal.submitting import Wish
+from fsm_orchestrator.temporal.submission import Wish
 
 __all__ = ["JOBS", "on_temporal"]
 

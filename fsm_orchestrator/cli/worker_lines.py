@@ -32,8 +32,8 @@ def writer(out: Console, *, is_json: bool) -> Say:
         if is_json:
             first = {key: event.pop(key) for key in ("at", "event")}
             return json_line({**first, "level": level, **event})
-        text = f"{event['at']} {_TEXTS[name](event)}"
-        return "".join(f"{toned(printable(line), level)}\n" for line in text.splitlines())
+        text = f"{event['at']} {printable(_TEXTS[name](event))}"
+        return f"{toned(text, level)}\n{event.get('traceback', '')}"
 
     log: _Logger = structlog.wrap_logger(
         _Lines(out), processors=[finish], wrapper_class=_Logger, context_class=dict
@@ -89,7 +89,5 @@ _TEXTS: Final[Mapping[WorkerEvent, Callable[[Mapping[str, Any]], str]]] = {
     WorkerEvent.HEALTH_FAILED: lambda event: (
         f"warning: cannot write {copyable(event['path'])}: {event['error']}"
     ),
-    WorkerEvent.BUG: lambda event: (
-        f"internal error in epoch {event['epoch']}: {event['traceback']}"
-    ),
+    WorkerEvent.BUG: lambda event: f"internal error in epoch {event['epoch']}",
 }

@@ -203,7 +203,7 @@ def refused(server: Server, error: RPCError) -> CommandError:
     remedy = "see the log of the server"
     if code in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}:
         remedy = "give a key that may do this with --api-key-file, or a certificate"
-    elif code is RPCStatusCode.NOT_FOUND and "amespace" in str(error):
+    elif code is RPCStatusCode.NOT_FOUND:
         remedy = "make the namespace, or name another one with --namespace or TEMPORAL_NAMESPACE"
     return CommandError(
         f"the Temporal server at {quoted(server.address)} refuses: {first_line(error)}",

@@ -32,7 +32,8 @@ from fsm_orchestrator.temporal.fleet_standing import Had, decision_of, overview_
 from fsm_orchestrator.temporal.listing import Listed, looked_up
 from fsm_orchestrator.temporal.request_file import submitted_run_id
 from fsm_orchestrator.temporal.signalling import Say, Told, tell
-from fsm_orchestrator.temporal.submitting import Wish, submission_of, submit
+from fsm_orchestrator.temporal.submission import Wish, submission_of
+from fsm_orchestrator.temporal.submitting import submit
 from fsm_orchestrator.vocabulary import ExitCode
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.api import resume, run
 from fsm_orchestrator.config import config_file, config_reading
@@ -19,7 +19,7 @@ from fsm_orchestrator.processes.lease import Lease
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.temporal.request_file import directory_of
 from fsm_orchestrator.temporal.shapes import Invocation, InvocationResult
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import ExitCode, OnChangedStage
 
 REASON_CHARACTERS_MAX: Final = 1000
 """How much of a reason the engine keeps; all of it is in the report."""
@@ -61,6 +61,7 @@ def asked(order: Invocation, epoch: Epoch, terms: Terms) -> RunConfig:
         resume=is_begun,
         run_id=order.run_id,
         gates=order.gates,
+        **_of_a_resume(order, is_begun=is_begun),
         state_key_file=terms.state_key_file,
         telemetry=terms.telemetry,
     )
@@ -69,6 +70,20 @@ def asked(order: Invocation, epoch: Epoch, terms: Terms) -> RunConfig:
         left = {gate: one for gate, one in content.gates.items() if gate not in order.gates}
         content = content.model_copy(update={"gates": {} if is_begun else left})
     return config_file.with_file(given, content, order.request, read.sha256)
+
+
+def _of_a_resume(order: Invocation, *, is_begun: bool) -> dict[str, Any]:
+    """Return what is to be done about what the run has left."""
+    options = order.options
+    if options is None or not is_begun:
+        return {}
+    said = {
+        "on_changed_stage": OnChangedStage(options.on_changed_stage),
+        "rerun": options.rerun,
+        "reverify": options.reverify or None,
+        "accept_record": options.accept_record,
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def made(config: RunConfig, means: Means) -> Report:

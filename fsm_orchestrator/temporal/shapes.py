@@ -14,6 +14,9 @@ from typing import Final
 SHAPES_VERSION: Final = 1
 WORKFLOW: Final = "GovernedRun"
 ACTIVITY: Final = "invoke"
+TASK_SECONDS: Final = 3.0
+"""How long a worker may take for a step of a workflow, which takes milliseconds. What one that is
+frozen, or gone, was given is given to another one after that."""
 MEMO: Final = "fsm_orchestrator"
 """The entry of a workflow's memo that says where its run stands, a `Stand`."""
 STATE_ATTRIBUTE: Final = "FsmState"
@@ -42,12 +45,28 @@ class Failure(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResumeOptions:
+    """What a run that is submitted again is to do about what it has left, as options of `run` say.
+
+    Attributes:
+        on_changed_stage: refuse, keep or rerun.
+        accept_record: the digest of a record that is gone on from.
+    """
+
+    on_changed_stage: str = "refuse"
+    rerun: tuple[str, ...] = ()
+    reverify: bool = False
+    accept_record: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Invocation:
     """An invocation as it is ordered: the first starts the run, each later one resumes it.
 
     Attributes:
         number: its number, from 1.
         gates: the signals that were given since the one before.
+        options: what is to be done about what the run has left; None where nothing was said.
     """
 
     run_id: str
@@ -55,6 +74,7 @@ class Invocation:
     request: str
     number: int
     gates: dict[str, str]
+    options: ResumeOptions | None = None
     schema_version: int = SHAPES_VERSION
 
 
@@ -118,6 +138,7 @@ class RunSpec:
         wait_seconds: how long the workflow waits for people; None is forever.
         first_number: the number of its first invocation: 1, unless the run was begun before.
         has_attributes: whether the server knows the search attributes.
+        options: those of its first invocation, where the run is submitted again.
         carried: what was there when the workflow was continued as a new one; None at first.
     """
 
@@ -133,6 +154,7 @@ class RunSpec:
     wait_seconds: float | None = None
     first_number: int = 1
     has_attributes: bool = False
+    options: ResumeOptions | None = None
     carried: Carried | None = None
     schema_version: int = SHAPES_VERSION
 

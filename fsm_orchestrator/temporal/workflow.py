@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         refusal_of,
         retry_seconds,
     )
+    from fsm_orchestrator.temporal.problems import problem_in
     from fsm_orchestrator.temporal.shapes import (
         ACTIVITY,
         GATE_ATTRIBUTE,
@@ -36,7 +37,6 @@ with workflow.unsafe.imports_passed_through():
         STATE_ATTRIBUTE,
         WORKFLOW,
         Carried,
-        Failure,
         Invocation,
         InvocationResult,
         Problem,
@@ -71,6 +71,7 @@ class GovernedRun:
         self._since = ""
         self._is_asked_to_go_on = False
         self._is_asked_to_end = False
+        self._options = spec.options
         self._gone_on = 0
         self._ordered = 0
         self._work: workflow.ActivityHandle[InvocationResult] | None = None
@@ -122,6 +123,7 @@ class GovernedRun:
             request=spec.request,
             number=self._number,
             gates=gates,
+            options=self._options,
         )
         self._work = workflow.start_activity(
             ACTIVITY,
@@ -148,6 +150,7 @@ class GovernedRun:
 
     def _made(self, result: InvocationResult) -> Next:
         before, self._result, self._problem = self._result, result, None
+        self._options = None
         self._queue = result.next_task_queue or self._queue
         left = self._spec.retries - self._retries_used
         follows = next_after(result, retries_left=left, has_gates=bool(self._gates))
@@ -214,7 +217,9 @@ class GovernedRun:
             retries_used=self._retries_used,
             result=self._result,
         )
-        workflow.continue_as_new(dataclasses.replace(self._spec, carried=carried))
+        workflow.continue_as_new(
+            dataclasses.replace(self._spec, options=self._options, carried=carried)
+        )
 
     # -- what people say --------------------------------------------------------------------
 
@@ -324,26 +329,3 @@ class GovernedRun:
                 for name, value in values.items()
             ]
         )
-
-
-def problem_in(error: exceptions.ActivityError) -> Problem:
-    """Return why an invocation could not be made, of the error of its activity."""
-    cause = error.cause
-    if isinstance(cause, exceptions.ApplicationError):
-        for detail in cause.details[:1]:
-            if isinstance(detail, dict):
-                return Problem(
-                    kind=str(detail.get("kind")),
-                    message=str(detail.get("message")),
-                    remedy=str(detail.get("remedy", "")),
-                    exit_code=int(detail.get("exit_code", 1)),
-                    latest_number=detail.get("latest_number"),
-                )
-        return Problem(kind=cause.type or Failure.INTERNAL.value, message=cause.message)
-    if isinstance(cause, exceptions.TimeoutError):
-        return Problem(
-            kind=Failure.LOST.value,
-            message="the workers that had it were not heard of any more, time after time",
-            remedy="see the logs of the workers; then resume",
-        )
-    return Problem(kind=Failure.INTERNAL.value, message=str(cause or error))

@@ -78,6 +78,8 @@ FILES: Final = {
 
 ALLOWED: Final = {
     ("text/amounts.py", "amount_given"): "an amount that a person wrote",
+    ("temporal/connecting.py", "_why"): "an address that an operator named",
+    ("temporal/connecting.py", "first_line"): "a library's message",
     ("text/amounts.py", "is_unit"): "what a stage or a person calls a unit",
     ("stages/meter.py", "Meter._read_on"): "a file that a stage wrote",
     ("model/dumping.py", "_number"): "a number as Python writes it",
@@ -93,6 +95,13 @@ ALLOWED: Final = {
     ("cli/parser/names.py", "gate_named"): "the parser's name of an option",
     ("config/config_reading.py", "_template_problems"): "keys of a config file",
     ("config/contract_texts.py", "_slashed"): "a path that an operator named",
+    ("disk/epochs.py", "epochs_of"): "names in a directory",
+    ("disk/epochs.py", "drafts_of"): "names in a directory",
+    ("disk/epochs.py", "next_invocation"): "names in a directory",
+    ("record/claiming.py", "_duplicate"): "names in a directory",
+    ("record/claiming.py", "_is_answer"): "names in a directory",
+    ("record/left_beside.py", "_split"): "lines of a file, each with its MAC",
+    ("stages/output_files.py", "attempt_of"): "names in a directory",
     ("disk/trees.py", "matches_of"): "a glob that an operator gave",
     ("disk/trees.py", "fixed_part"): "a glob that an operator gave",
     ("model/assertions.py", "read_assertion"): "a pointer that an operator gave",

@@ -34,7 +34,7 @@ def worker_command(parameters: Mapping[str, Any]) -> int:
     from fsm_orchestrator.cli.worker_lines import writer
     from fsm_orchestrator.processes.undumpable import close_to_others
     from fsm_orchestrator.temporal.ordered import Terms
-    from fsm_orchestrator.temporal.submitting import TASK_QUEUE
+    from fsm_orchestrator.temporal.submission import TASK_QUEUE
     from fsm_orchestrator.temporal.worker import WorkerOptions, serve
 
     log_format = parameters["log_format"] or format_in_environment()
@@ -57,7 +57,8 @@ def worker_command(parameters: Mapping[str, Any]) -> int:
 
 def submit_command(parameters: Mapping[str, Any]) -> int:
     """Submit a run; return 0, or with `--wait` what the run exits with."""
-    from fsm_orchestrator.temporal.submitting import Wish, submission_of, submit
+    from fsm_orchestrator.temporal.submission import Wish, submission_of
+    from fsm_orchestrator.temporal.submitting import submit
 
     options = dict(parameters)
     engine = {name: options.pop(name) for name in _ENGINE}

@@ -104,13 +104,8 @@ _LIST: Final = """List the runs that the server knows, those that were submitted
 Example:
   fsm-orchestrator temporal list --state waiting,failed
 """
-_OF_A_RECORD: Final = frozenset(
-    {
-        *("accept_record", "adopt", "as_copy", "on_changed_stage", "rerun", "resume_or_start"),
-        *("reverify", "state_key_file"),
-    }
-)
-"""The options of a run that are about a record that is there, or about the machine it is on."""
+_OF_A_MACHINE: Final = frozenset({"adopt", "as_copy", "resume_or_start", "state_key_file"})
+"""The options of a run that are about the machine it is on, or how it is typed."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _RETRIES: Final = Bounds(0, 1000, "a whole number of retries")
 
@@ -202,7 +197,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
     shown = [one for one in output_options() if one.name in {"log_output", "telemetry"}]
     return [
         output_directory(),
-        *(one for one in run_options(declared) if one.name not in _OF_A_RECORD),
+        *(one for one in run_options(declared) if one.name not in _OF_A_MACHINE),
         heartbeat_option(engine),
         Once(
             engine,

@@ -41,11 +41,14 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     "schemas": "schema NAME",
     "show": "status OUT",
     "start": "run OUT",
+    "signal": "temporal signal OUT",
     "stats": "status",
+    "submit": "temporal submit OUT",
     "tail": "logs OUT --follow",
     "top": "watch DIR",
     "validate": "verify LIFECYCLE",
     "why": "explain OUT",
+    "worker": "temporal worker",
 }
 """What other programs call what is done here by another command."""
 _OF_EVERY_COMMAND: Final = frozenset({"--json", "--run-id", "--help", "-h", "--version"})
