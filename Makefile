@@ -44,7 +44,7 @@ soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
 	SOAK=1 $(BIN)/pytest -n 2 \
 	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py \
 	  tests/secrets/test_every_place.py tests/record/test_history_check.py tests/fleet/test_fleet.py \
-	  tests/bundle/test_forged_bundles.py
+	  tests/bundle/test_forged_bundles.py tests/temporal/test_chaos.py
 	SOAK=1 $(BIN)/pytest -n 2 --ignore tests/sweeps -m 'hypothesis or one_in'
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.dev

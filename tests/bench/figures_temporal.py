@@ -33,6 +33,10 @@ JOBS: Final = 4
 """How many runs each worker works at."""
 BARE_QUEUE: Final = "bare"
 """The queue of workers that know nothing of governed runs."""
+_NOTE: Final = (
+    f"{{count}} runs, {JOBS} at a time by each worker, all on this machine; the server is the"
+    " development server, in memory"
+)
 _LEASE_SECONDS: Final = 60.0
 
 
@@ -100,8 +104,7 @@ def _rates(bench: Bench, address: str, number: int) -> Sequence[Row]:
             ours=own,
             floor=one,
             floor_is=f"{name} (here more is better)",
-            note=f"{count} runs, {JOBS} at a time by each worker, all on this machine; the server"
-            " is the development server, in memory",
+            note=_NOTE.format(count=count) if one is floor and number == WORKERS[0] else "",
         )
         for one, name in beside
     ]
