@@ -170,15 +170,14 @@ def _mark(report: Report) -> Mark:
             return Mark.GOOD
         case Outcome.FAILED | Outcome.TIMEOUT if not report.was_asked_to_end:
             return Mark.BAD
-        case _:
-            return Mark.WAITING
+    return Mark.WAITING
 
 
 def _head(report: Report, width: int) -> list[str]:
-    mark = _mark(report)
-    standing, remark = _standing(report)
-    ended_at = report.finished_at or report.started_at
-    took = f" in {span_words(span_ms(report.started_at, ended_at))}" if report.finished_at else ""
+    mark, (standing, remark) = _mark(report), _standing(report)
+    took = ""
+    if report.finished_at is not None:
+        took = f" in {span_words(span_ms(report.started_at, report.finished_at))}"
     below = " " * lead_cells()
     said = f"{standing.words}: run {report.run_id}{took}{remark}"
     first, *rest = sentences(said, width, indent=below, hanging=below)

@@ -35,7 +35,7 @@ from fsm_orchestrator.temporal.shapes import (
 )
 from fsm_orchestrator.temporal.storage import probe
 from fsm_orchestrator.temporal.watching import Watch, WorkerEvent
-from fsm_orchestrator.vocabulary import StopReason
+from fsm_orchestrator.vocabulary import ExitCode, StopReason
 
 
 @dataclass
@@ -80,7 +80,11 @@ class Invoker:
             handle = self.client.get_async_activity_handle(task_token=info.task_token)
             beating = Beating(handle, lease, ending, self.watch.heard)
             if not await beating.is_ours():
-                raise FencedError(f"{order.run_id} was given to another worker meanwhile")
+                # Whether another worker has it is not known: the engine tries again if it has not.
+                said = f"the server did not confirm in time that this worker has {order.run_id}"
+                raise of_kind(
+                    Problem(kind=Failure.BUSY.value, message=said, exit_code=int(ExitCode.BUSY))
+                )
             means = Means(interrupts, self.keepers, lease, epoch, info.task_queue)
             return await self._worked(order, means, beating, ending)
 

@@ -14,6 +14,9 @@ from typing import Final
 SHAPES_VERSION: Final = 1
 WORKFLOW: Final = "GovernedRun"
 ACTIVITY: Final = "invoke"
+TASK_SECONDS: Final = 3.0
+"""How long a worker may take for a step of a workflow, which takes milliseconds. What one that is
+frozen, or gone, was given is given to another one after that."""
 MEMO: Final = "fsm_orchestrator"
 """The entry of a workflow's memo that says where its run stands, a `Stand`."""
 STATE_ATTRIBUTE: Final = "FsmState"

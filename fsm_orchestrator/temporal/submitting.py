@@ -16,7 +16,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.temporal.attributes import are_known
 from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
-from fsm_orchestrator.temporal.shapes import MEMO, WORKFLOW, RunSpec, Stand
+from fsm_orchestrator.temporal.shapes import MEMO, TASK_SECONDS, WORKFLOW, RunSpec, Stand
 from fsm_orchestrator.temporal.submission import Submission
 from fsm_orchestrator.text.hidden import copyable
 
@@ -56,6 +56,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
             id_reuse_policy=policy,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             memo={MEMO: stand},
+            task_timeout=timedelta(seconds=TASK_SECONDS),
             rpc_timeout=timedelta(seconds=ASK_SECONDS),
             static_summary=spec.run_directory,
         )

@@ -161,6 +161,7 @@ async def _worked(
             max_concurrent_activities=options.jobs,
             # A worker that is frozen takes with it what its polls are given meanwhile.
             max_concurrent_activity_task_polls=1,
+            max_concurrent_workflow_task_polls=2,
             # Else the workflow of a worker that is gone waits for it ten seconds.
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
             graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS_MAX),

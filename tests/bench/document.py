@@ -47,7 +47,7 @@ class Samples:
 
 def block(samples: Samples) -> str:
     """Return the tables, between their marks."""
-    parts = (_cold, _warm, _peers, _fleet, _machine)
+    parts = (_cold, _warm, _peers, _fleet, _workers, _recovery, _epochs, _machine)
     return "\n\n".join((BEGIN, *("\n".join(part(samples)) for part in parts), END))
 
 
@@ -110,6 +110,41 @@ def _fleet(samples: Samples) -> Iterator[str]:
     ):
         found = samples.row("fleet", "runs of a fleet", floor_is)
         yield f"| {name} | {f'{found.ours:.0f}' if found else _NONE} | {_rate(found)} |"
+
+
+def _workers(samples: Samples) -> Iterator[str]:
+    beside = ("as bare activities", "in a fleet of this machine")
+    yield from _head("workers", "runs a second", *(f"{one}, and times it" for one in beside))
+    for number in (1, 2, 4):
+        label = f"runs over {number} worker{'s' * (number > 1)}"
+        found = [samples.row("temporal", label, f"the same {one}") for one in ("programs", "runs")]
+        ours = next((f"{one.ours:.0f}" for one in found if one is not None), _NONE)
+        yield f"| {' | '.join((str(number), ours, *map(_rate, found)))} |"
+
+
+def _recovery(samples: Samples) -> Iterator[str]:
+    yield from _head(
+        "a worker is lost, heartbeat timeout 2 s", "its stage is gone", "another begins it anew"
+    )
+    for signal in ("SIGKILL", "SIGSTOP"):
+        label = f"{signal} of a worker, until"
+        gone = samples.row("recovery", f"{label} its stage is gone")
+        anew = samples.row("recovery", f"{label} another begins it anew")
+        told = (_NONE if one is None else f"{one.ours:.2f} s" for one in (gone, anew))
+        yield f"| {signal} | {' | '.join(told)} |"
+
+
+def _epochs(samples: Samples) -> Iterator[str]:
+    yield from _head("a run under an engine", "it", "beside it", "times")
+    claim = samples.row("epoch", "claim of an epoch")
+    yield _line("claim of an epoch, beside its writes, syncs and renames", claim)
+    run = samples.row("epoch", "run in an epoch, under a lease")
+    yield _line("run in an epoch, under a lease, beside the same in a plain directory", run)
+    syncs = samples.row("epoch", "syncs of a claim")
+    added = samples.row("epoch", "bytes that a claim adds")
+    if syncs is not None and added is not None:
+        yield ""
+        yield f"A claim syncs {syncs.ours:.0f} times, and adds {added.ours / 1024:.0f} KiB."
 
 
 def _machine(samples: Samples) -> Iterator[str]:

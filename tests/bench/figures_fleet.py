@@ -24,14 +24,6 @@ def fleet_figure(bench: Bench) -> Sequence[Row]:
     """Each from its start to its exit, in alternation, as many at a time as there are cores."""
     runs, jobs = bench.times(200, quick=4), os.cpu_count() or 1
 
-    def ours() -> float:
-        folder = _fresh(bench)
-        tables = [_DEFAULTS.format(true=bench.true)]
-        tables += [f'[[run]]\nname = "run-{number:03}"\n' for number in range(runs)]
-        (folder / "runs.toml").write_text("".join(tables))
-        given = ("fleet", "runs.toml", "--jobs", str(jobs), "--quiet")
-        return runs / launch((*bench.command, *given), cwd=folder).seconds
-
     def program(name: str) -> Callable[[], float]:
         def rate() -> float:
             words = (sys.executable, "-m", f"tests.bench.peers.{name}", str(_fresh(bench)))
@@ -41,7 +33,10 @@ def fleet_figure(bench: Bench) -> Sequence[Row]:
         return rate
 
     own, bare, threads = interleaved(
-        bench.times(5, quick=1), ours, program("bare_spawns"), program("ours")
+        bench.times(5, quick=1),
+        lambda: fleet_rate(bench, runs, jobs),
+        program("bare_spawns"),
+        program("ours"),
     )
     beside = (
         (bare, "the same processes, spawned bare by one with threads"),
@@ -58,6 +53,16 @@ def fleet_figure(bench: Bench) -> Sequence[Row]:
         )
         for floor, name in beside
     ]
+
+
+def fleet_rate(bench: Bench, runs: int, jobs: int) -> float:
+    """Return how many runs a second a fleet gets done, from its start to its exit."""
+    folder = _fresh(bench)
+    tables = [_DEFAULTS.format(true=bench.true)]
+    tables += [f'[[run]]\nname = "run-{number:03}"\n' for number in range(runs)]
+    (folder / "runs.toml").write_text("".join(tables))
+    given = ("fleet", "runs.toml", "--jobs", str(jobs), "--quiet")
+    return runs / launch((*bench.command, *given), cwd=folder).seconds
 
 
 def _fresh(bench: Bench) -> Path:

@@ -15,6 +15,7 @@ from tests.bench.figures_peers import peers_figure
 from tests.bench.figures_records import json_figure, records_figure, transition_figure
 from tests.bench.figures_runs import runs_figure, threads_figure
 from tests.bench.figures_stages import artifacts_figure, latency_figure, output_memory_figure
+from tests.bench.figures_temporal import epoch_figure, recovery_figure, temporal_figure
 
 FIGURES: Final = (
     # What makes files first, while the disk is in the state in which it was found; last what makes
@@ -24,6 +25,9 @@ FIGURES: Final = (
     Figure("parts", parts_figure, share=0.05),
     Figure("threads", threads_figure),
     Figure("fleet", fleet_figure, share=0.08),
+    Figure("temporal", temporal_figure, share=0.15),
+    Figure("recovery", recovery_figure, share=0.08),
+    Figure("epoch", epoch_figure, share=0.02),
     Figure("transition", transition_figure),
     Figure("records", records_figure, share=0.02),
     Figure("latency", latency_figure),

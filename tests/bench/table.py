@@ -86,7 +86,8 @@ def _amount(value: float | None, unit: Unit) -> str:
         case Unit.SECONDS:
             return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.2f} ms"
         case Unit.BYTES:
-            return f"{value / 1024**2:.1f} MiB"
+            is_small = value < 1024**2
+            return f"{value / 1024:.1f} KiB" if is_small else f"{value / 1024**2:.1f} MiB"
         case Unit.RUNS_PER_SECOND:
             return f"{value:.1f} /s"
         case Unit.COUNT:

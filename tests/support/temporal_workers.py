@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +17,22 @@ from typing import Final
 
 import psutil
 
+from tests.support import own_host
 from tests.support.command import COMMAND, environment
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.tethered import tethered
 
 READY: Final = "server.connected"
 """The event that says that a worker takes runs."""
+
+OWN_HOST: Final = (sys.executable, "-I", "-S", own_host.__file__)
+
+
+@functools.cache
+def _has_hosts() -> bool:
+    """Whether workers get hosts of their own: an ordinary user's share this machine."""
+    words = (*OWN_HOST, "probe", "/proc/sys/kernel/random/uuid", "true")
+    return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 class Worker:
@@ -40,25 +53,43 @@ class Worker:
         """Start nothing yet; `folder` is its host's own: private state and log."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._words = (
-            *command,
-            "temporal",
-            "worker",
-            "--address",
-            address,
-            "--task-queue",
-            queue,
-            *options,
-        )
+        self._given = (address, options, command, env)
+        given = ("--address", address, "--task-queue", queue, "--log-format", "json")
+        self._words = (*command, "temporal", "worker", *given, *options)
+        boot = folder / "boot_id"
+        boot.write_text(f"{uuid.uuid4()}\n")
+        if _has_hosts():
+            self._words = (*OWN_HOST, folder.name, str(boot), *self._words)
         self._env = environment(**{"XDG_STATE_HOME": str(folder / "state"), **env})
         self._process: subprocess.Popen[bytes] | None = None
         self._logged_before = 0
+        self._pid = 0
+
+    def of_queue(self, queue: str) -> Worker:
+        """Return the same worker of another queue."""
+        address, options, command, env = self._given
+        return Worker(self.folder, address, queue, *options, command=command, env=env)
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The worker's process: where it has a host of its own, the first that this has started."""
         assert self._process is not None, "it is not running"
-        return self._process.pid
+        if not self._pid:
+            wait_until(self._find, "no worker was started")
+        assert self._pid, "it has ended"
+        return self._pid
+
+    def _find(self) -> bool:
+        """Look for the worker's process once; return whether it is known."""
+        assert self._process is not None
+        found = psutil.Process(self._process.pid)
+        if _has_hosts():
+            below = [one for host in found.children() for one in host.children()]
+            if not below:
+                return not self.is_there
+            found = below[0]
+        self._pid = found.pid
+        return True
 
     @property
     def is_there(self) -> bool:
@@ -76,6 +107,7 @@ class Worker:
         """Start it; return at once."""
         assert not self.is_there
         self._logged_before = len(self.log)
+        self._pid = 0
         with (self.folder / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 tethered(*self._words),
@@ -137,14 +169,15 @@ class Worker:
         """Return the pids of the worker and of all below it, parents first."""
         try:
             own = psutil.Process(self.pid)
-            return [own.pid, *(one.pid for one in own.children(recursive=True))]
+            return [one.pid for one in (own, *own.children(recursive=True))]
         except psutil.NoSuchProcess:
             return []
 
     def send(self, signum: signal.Signals) -> None:
         """Send its process a signal."""
-        assert self._process is not None, "it is not running"
-        self._process.send_signal(signum)
+        if self.is_there:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
 
     def ended(self) -> int:
         """Wait for its end; return its exit code."""

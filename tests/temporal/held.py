@@ -6,7 +6,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Site:
     folder: Path
     address: str
     queue: str
+    first: Worker | None = None
+    """The worker that is at work in it."""
 
     def typed(self, *words: str | Path, **env: str) -> Ended:
         """Type `temporal` with these words, for its server."""
@@ -64,5 +66,6 @@ class Site:
 def site(folder: Path, address: str, *options: str, **env: str) -> Iterator[Site]:
     """Have a worker at work in a folder until the end of the block."""
     made = Site(folder, address, f"queue-{uuid.uuid4().hex[:8]}")
-    with at_work(made.worker("worker", *options, **env)):
-        yield made
+    worker = made.worker("worker", *options, **env)
+    with at_work(worker):
+        yield replace(made, first=worker)

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import re
-import signal
 import stat
 import urllib.parse
 from collections.abc import Iterator
@@ -176,20 +175,12 @@ def test_worker_that_is_asked_to_end_hands_its_runs_on(
         assert told["is_connected"]
         [run] = told["runs"]
         assert (run["run_id"], run["epoch"]) == (place.run_id("out"), "000001.000001")
-        first = told["pid"]
         second = place.worker("second")
         with at_work(second):
-            _end_of(first, tmp_path)
+            assert place.first is not None
+            assert place.first.terminate() == 0
             wait_until(lambda: begun.read_text() == "x\nx\n")
             may_end.touch()
             wait_until(lambda: place.stand(place.run_id("out"))["standing"] == "done")
         assert not health.exists()
         assert place.stand(place.run_id("out"))["result"]["epoch"] == "000002.000001"
-
-
-def _end_of(pid: int, folder: Path) -> None:
-    import os  # noqa: PLC0415 - here alone
-
-    os.kill(pid, signal.SIGTERM)
-    log = folder / "worker" / "worker.log"
-    wait_until(lambda: '"worker.ended"' in log.read_text())

@@ -4,3 +4,6 @@ Each is run as a module: `-m PROGRAM DIRECTORY THREADS RUNS TRUE`. It makes two 
 loaded late, then as many as asked for, each of which spawns TRUE twice, one after the other, and
 prints how many it made a second. What a peer would report home is switched off.
 """
+
+BARE_WORKFLOW = "BareStages"
+"""The workflow of `temporal_activities`, by its name: whoever asks for it needs not load that."""

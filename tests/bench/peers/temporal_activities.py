@@ -14,7 +14,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-WORKFLOW = "BareStages"
+from tests.bench.peers import BARE_WORKFLOW
 
 
 @activity.defn
@@ -25,7 +25,7 @@ def stage(true: str) -> int:
     return subprocess.run([true], check=True).returncode
 
 
-@workflow.defn(name=WORKFLOW)
+@workflow.defn(name=BARE_WORKFLOW)
 class BareStages:
     """Both stages, one after the other."""
 
