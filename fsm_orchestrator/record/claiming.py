@@ -74,7 +74,13 @@ def claim_epoch(run_directory: str | os.PathLike[str], number: int, attempt: int
     """
     for what, value in (("number", number), ("attempt", attempt)):
         if not 1 <= value <= NUMBER_MAX:
-            raise UsageError(f"{what} {value}: an epoch has a number and an attempt from 1 on")
+            raise UsageError(
+                f"{what} {value}: an epoch has a number and an attempt from 1 to {NUMBER_MAX}",
+                remedy=f"see which epochs are in {EPOCHS_DIRECTORY}/ of the run: one that no engine"
+                " has numbered so was made by somebody else; move it away"
+                if value > NUMBER_MAX
+                else "",
+            )
     epoch = Epoch(absolute(os.fspath(run_directory)), number, attempt)
     _refuse_other_use(epoch.run_directory)
     try:
