@@ -143,6 +143,8 @@ def _claim(epoch: Epoch) -> None:
         finally:  # where it was published there is none
             _remove(draft)
     epoch.confirm()
+    with contextlib.suppress(OSError):  # no private state here
+        left_file.note_claim(epoch.directory)
     with _opened(epoch.directory) as made:
         for name in names:
             _take_answers(epochs / name, made)
