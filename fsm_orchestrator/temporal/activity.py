@@ -162,7 +162,9 @@ class Invoker:
             self._say_refused(epoch, str(error))
             raise application_error(not_loaded(error), Masker()) from None
         except Exception as error:  # noqa: BLE001 - a bug is told as one, and the worker lives on
-            self.watch.say(WorkerEvent.BUG, epoch=epoch.name, traceback=traceback.format_exc())
+            # What it says may hold a secret: where it was raised, and what it is, does not.
+            told = "".join((*traceback.format_tb(error.__traceback__), type(error).__name__))
+            self.watch.say(WorkerEvent.BUG, epoch=epoch.name, traceback=told)
             said = f"internal error ({type(error).__name__}): see the log of the worker"
             raise of_kind(
                 Problem(kind=Failure.INTERNAL.value, message=said, exit_code=70)
