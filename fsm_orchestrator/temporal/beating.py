@@ -82,7 +82,9 @@ class Beating:
     async def _beat(self) -> Answer:
         """Tell the engine once, and renew the lease if it answers with yes.
 
-        The SDK is told as well: it would end an activity of which it has heard nothing.
+        The SDK is told as well: it would end an activity of which it has heard nothing. A lease
+        that has run out is a no: told nothing more, the engine hands the run on, even if what is
+        left of it here never ends.
         """
         asked_at = Lease.now()
         try:
@@ -96,7 +98,9 @@ class Beating:
                 return Answer.NO
             self._on_word(error.status.name.lower().replace("_", " "))
             return Answer.NONE
-        self._lease.renew(asked_at)
+        if not self._lease.renew(asked_at):  # the answer came too late, or we were not there
+            self._ending.ask(StopReason.LEASE_LOST)
+            return Answer.NO
         activity.heartbeat()
         self._on_word(None)
         return Answer.YES
