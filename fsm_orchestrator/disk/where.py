@@ -89,10 +89,9 @@ def run_of(record_directory: Path) -> Path:
 
 def _is_epoch(name: str) -> bool:
     """Return whether a directory is called as an epoch is: `000002.000001`."""
-    number, dot, attempt = name.partition(".")
-    return dot != "" and all(
-        len(one) == _EPOCH_DIGITS and one.isascii() and one.isdecimal() for one in (number, attempt)
-    )
+    digits = name[:_EPOCH_DIGITS] + name[_EPOCH_DIGITS + 1 :]
+    is_dotted = name[_EPOCH_DIGITS : _EPOCH_DIGITS + 1] == "."
+    return is_dotted and len(digits) == 2 * _EPOCH_DIGITS and digits.isascii() and digits.isdigit()
 
 
 def place_variables(record_directory: Path) -> dict[str, str]:
