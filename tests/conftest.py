@@ -19,7 +19,7 @@ from typing import Final
 
 import pytest
 
-from tests.support import command, forked, memory
+from tests.support import command, drawn, forked, memory
 from tests.support.soak import SOAK
 
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
@@ -50,8 +50,10 @@ def pytest_configure() -> None:
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what only an ordinary user can see."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the cases that are drawn, long ones first; skip what only an ordinary user can see."""
+    drawn.leave_out_what_is_not_drawn(config, items)
+    drawn.begin_with_long_ones(items)
     if os.geteuid() == 0:
         for item in items:
             if item.get_closest_marker("unprivileged") is not None:
@@ -71,6 +73,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         forked.prepare(command.environment())
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def turn(request: pytest.FixtureRequest) -> int:
+    """The number by which this session draws what it takes of a sweep."""
+    return drawn.turn_of(request.config)
 
 
 @pytest.fixture(autouse=True)

@@ -170,13 +170,11 @@ def _mark(report: Report) -> Mark:
             return Mark.GOOD
         case Outcome.FAILED | Outcome.TIMEOUT if not report.was_asked_to_end:
             return Mark.BAD
-        case _:
-            return Mark.WAITING
+    return Mark.WAITING
 
 
 def _head(report: Report, width: int) -> list[str]:
-    mark = _mark(report)
-    standing, remark = _standing(report)
+    mark, (standing, remark) = _mark(report), _standing(report)
     took = ""
     if report.finished_at is not None:
         took = f" in {span_words(span_ms(report.started_at, report.finished_at))}"
@@ -309,11 +307,10 @@ def _warning_lines(report: Report, width: int) -> list[str]:
 
 def _report_path(output_path: Path, shape: Shape) -> str:
     """Return the path of the report: whole, or as it was typed where that is too long."""
-    whole = copyable(str(output_path / REPORT_FILE))
-    if cells(whole) + LABEL_CELLS + 4 <= shape.width:
+    path = output_path / REPORT_FILE
+    if cells(whole := copyable(str(path))) + LABEL_CELLS + 4 <= shape.width:
         return whole
-    below = os.path.relpath(output_path / REPORT_FILE, run_of(output_path))
-    near = os.path.normpath(os.path.join(shape.typed, below))
+    near = os.path.normpath(shape.typed / path.relative_to(run_of(output_path)))
     return copyable(near if os.path.isabs(near) else os.path.join(os.curdir, near))
 
 

@@ -89,7 +89,8 @@ def has_name_of_a_run(directory: str, name: str) -> bool:
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    there = {name for name in {*_SIGNS, *RUN_FILES} if os.path.lexists(output / name)}
+    before = os.path.join(output, "")
+    there = {name for name in {*_SIGNS, *RUN_FILES} if os.path.lexists(before + name)}
     return any(
         _is_of_ours(name, _beginning(output / name)) for name in _SIGNS if name in there
     ) or (

@@ -16,7 +16,6 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
-    EPOCHS_DIRECTORY,
     EVIDENCE_DIRECTORY,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
@@ -52,7 +51,6 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.record.event_file import EventFile
     from fsm_orchestrator.record.left_file import LeftFile
 
@@ -71,7 +69,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
 
 def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
-    config = _placed(config, caller.epoch)
+    config = caller.placed(config)
     output = config.output_path
     with contextlib.ExitStack() as after:
         if caller.lease is not None or caller.epoch is not None:
@@ -105,24 +103,6 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
             if lock is not None:
                 lock.release()
     return report
-
-
-def _placed(config: RunConfig, epoch: Epoch | None) -> RunConfig:
-    """Return the request as it is done under the claim of an engine; refuse it where one has it.
-
-    Raises:
-        UsageError: an engine has the run, and nothing was claimed; or the claim does not fit.
-        FencedError: somebody else has claimed the run since.
-    """
-    output = config.output_path
-    if epoch is None and run_of(output) == output and not os.path.isdir(output / EPOCHS_DIRECTORY):
-        return config
-    from fsm_orchestrator.preparation.in_epoch import in_epoch, refuse_held  # noqa: PLC0415 - under an engine alone
-
-    if epoch is not None:
-        return in_epoch(config, epoch)
-    refuse_held(config)
-    return config
 
 
 def _follow(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fsm_orchestrator.constants import EPOCHS_DIRECTORY
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.engine.foreign import came_by_signal
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.config.run_config import RunConfig
     from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.engine.held import Fence
     from fsm_orchestrator.engine.stop_hearing import StopHearing
@@ -85,3 +89,21 @@ class Surroundings(NamedTuple):
     """The claim under which the run is held; None in a plain output directory."""
     task_queue: str | None = None
     """The queue that the caller serves; a stage of another one is left to it."""
+
+    def placed(self, config: RunConfig) -> RunConfig:
+        """Return the request as it is done under the claim of an engine, or without one.
+
+        Raises:
+            UsageError: an engine has the run, and nothing was claimed; or the claim does not fit.
+            FencedError: somebody else has claimed the run since.
+        """
+        output = config.output_path
+        is_plain = run_of(output) == output and not os.path.isdir(output / EPOCHS_DIRECTORY)
+        if self.epoch is None and is_plain:
+            return config
+        from fsm_orchestrator.preparation.in_epoch import in_epoch, refuse_held  # noqa: PLC0415 - under an engine alone
+
+        if self.epoch is not None:
+            return in_epoch(config, self.epoch)
+        refuse_held(config)
+        return config

@@ -84,6 +84,9 @@ def check_of(annotation: Any, words: list[Any], from_json: bool, is_strict: bool
     return lambda value: check(judged(before[0], value))
 
 
+_SIZED: Final = (tuple, dict)
+
+
 def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
     """Return a check that also holds the limits; None of them says a thing of null."""
     if not limits:
@@ -96,15 +99,17 @@ def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
 
     def bounded(value: Any) -> Any:
         value = check(value)
+        if value is None:
+            return value
         if isinstance(value, str):
             if not shortest <= len(value) <= longest:
                 raise NotPlainError
             if matches is not None and (value[-1:] == "\n" or not matches.search(value)):
                 raise NotPlainError
-        elif isinstance(value, tuple | dict):
+        elif isinstance(value, _SIZED):
             if not shortest <= len(value) <= longest or matches is not None:
                 raise NotPlainError
-        elif value is not None and not (isinstance(value, int) and least <= value <= most):
+        elif not (isinstance(value, int) and least <= value <= most):
             raise NotPlainError
         return value
 

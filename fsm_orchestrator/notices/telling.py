@@ -83,8 +83,6 @@ def tell_of(
 
 def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
     report, directory = ended.report, ended.directory
-    if report.next_task_queue is not None:
-        return ()  # the run goes on elsewhere
     end = end_of(report, directory)
     standing = standing_digest(report, end)
     known = told_of(directory, report.run_id)

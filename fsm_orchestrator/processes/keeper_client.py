@@ -122,6 +122,7 @@ class Keeper:
         """
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._may_have_cgroup = bool(limits.memory_bytes_max or limits.processes_max)
+        pairs = [f"{key}={value}" for key, value in env.items()]
         fields = [
             b"spawn",
             b" ".join(b"%d" % signum for signum in mask),
@@ -132,7 +133,7 @@ class Keeper:
             *map(os.fsencode, argv),
             b"%d" % len(cage),
             *map(os.fsencode, cage),
-            *(os.fsencode(f"{key}={value}") for key, value in env.items()),
+            *([os.fsencode("\0".join(pairs))] if pairs else ()),  # NUL joins fields
         ]
         match self._ask(fields, descriptors):
             case [b"started", pid]:

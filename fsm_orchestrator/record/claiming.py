@@ -125,9 +125,33 @@ def _claim(epoch: Epoch) -> None:
     if files.make_directory(run):
         _shield_from_git(run)
     files.make_directory(epochs)
-    _refuse_later(epoch)
-    names = epochs_of(run)
-    draft = epochs / f"{DRAFT_PREFIX}{epoch.name}"
+    while True:
+        _refuse_later(epoch)
+        names = epochs_of(run)
+        draft = _begin(epoch)
+        try:
+            _fill(draft, epoch, names)
+            if epochs_of(run) == names:
+                _publish(draft, epoch)
+                break
+        finally:  # where it was published there is none
+            _remove(draft)
+    epoch.confirm()
+    with _opened(epoch.directory) as made:
+        for name in names:
+            _take_answers(epochs / name, made)
+    epoch.confirm()
+    _tidy(epoch, names)
+
+
+def _begin(epoch: Epoch) -> Path:
+    """Make the directory of a draft.
+
+    Raises:
+        FencedError: the same claim was begun before.
+    """
+    run = epoch.run_directory
+    draft = run / EPOCHS_DIRECTORY / f"{DRAFT_PREFIX}{epoch.name}"
     try:
         files.perform(SystemCall.MKDIR, os.mkdir, draft)
     except FileExistsError:
@@ -136,8 +160,13 @@ def _claim(epoch: Epoch) -> None:
             " come to the end of it",
             remedy="claim the run again with the next attempt",
         ) from None
+    return draft
+
+
+def _fill(draft: Path, epoch: Epoch, names: list[str]) -> None:
+    """Give a draft what the latest of the epochs before has."""
+    before = draft.parent / names[-1] if names else None
     with _opened(draft) as made:
-        before = epochs / names[-1] if names else None
         if before is not None:
             with contextlib.suppress(OSError):  # else the record proves itself
                 left_file.hand_on(before, epoch.directory, os.fstat(made.descriptor).st_ino)
@@ -146,28 +175,21 @@ def _claim(epoch: Epoch) -> None:
                 _duplicate(source, made)
         _write_claim(epoch, before, made)
         files.sync(made.descriptor)
-        _publish(epoch, draft, epochs)
-        for name in names:
-            _take_answers(epochs / name, made)
-    epoch.confirm()
-    _tidy(epoch, names)
 
 
-def _publish(epoch: Epoch, draft: Path, epochs: Path) -> None:
+def _publish(draft: Path, epoch: Epoch) -> None:
     """Make a draft the run's record.
 
     Raises:
         FencedError: a later epoch was claimed meanwhile.
     """
-    _refuse_later(epoch)
     try:
         files.perform(SystemCall.RENAME, os.rename, draft, epoch.directory)
     except OSError as error:
         if error.errno in _OF_DRAFT:
             _refuse_later(epoch)
         raise
-    files.sync_directory(epochs)
-    epoch.confirm()
+    files.sync_directory(draft.parent)
 
 
 @contextlib.contextmanager
@@ -263,8 +285,9 @@ def _take_answers(earlier: Path, made: HeldDirectory) -> None:
 
     Whoever answers looks again after writing, and writes into a later epoch itself.
     """
+    if not os.path.isdir(earlier / APPROVALS_DIRECTORY):
+        return
     with (
-        contextlib.suppress(FileNotFoundError),
         _opened(earlier) as source,
         files.below(source, APPROVALS_DIRECTORY, may_make=False) as inner,
     ):
@@ -298,7 +321,7 @@ def _tidy(epoch: Epoch, earlier: list[str]) -> None:
     for name in (*drafts, *old):
         _remove(run / EPOCHS_DIRECTORY / name)
     kept = {peek.private_facts(run / EPOCHS_DIRECTORY / name).ref for name in earlier[-1:]}
-    for name in earlier[:-1]:
+    for name in earlier[-3:-1]:  # the claims before have done so with the others
         place = run / EPOCHS_DIRECTORY / name
         with contextlib.suppress(OSError):
             left_file.forget(place)
@@ -308,6 +331,8 @@ def _tidy(epoch: Epoch, earlier: list[str]) -> None:
 
 
 def _remove(directory: Path) -> None:
+    if not os.path.lexists(directory):
+        return
     import shutil  # noqa: PLC0415 - rare, and it loads every packer
 
     shutil.rmtree(directory, ignore_errors=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.fleet.standing import Action, Decision, Retries, decide, decide_by
 from fsm_orchestrator.inspection.overview import RunOverview
 from fsm_orchestrator.temporal.listing import Course, Listed
 from fsm_orchestrator.vocabulary import Standing
+
+_GOES_ON: Final = frozenset({Course.WORKING, Course.RETRYING})
 
 
 class Had(NamedTuple):
@@ -24,7 +26,7 @@ class Had(NamedTuple):
     @property
     def is_at_work(self) -> bool:
         """Whether the engine goes on with it by itself."""
-        return self.listed is not None and self.listed.course is Course.WORKING
+        return self.listed is not None and self.listed.course in _GOES_ON
 
     @property
     def hears(self) -> bool:

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         refusal_of,
         retry_seconds,
     )
+    from fsm_orchestrator.temporal.problems import problem_in
     from fsm_orchestrator.temporal.shapes import (
         ACTIVITY,
         GATE_ATTRIBUTE,
@@ -36,7 +37,6 @@ with workflow.unsafe.imports_passed_through():
         STATE_ATTRIBUTE,
         WORKFLOW,
         Carried,
-        Failure,
         Invocation,
         InvocationResult,
         Problem,
@@ -329,26 +329,3 @@ class GovernedRun:
                 for name, value in values.items()
             ]
         )
-
-
-def problem_in(error: exceptions.ActivityError) -> Problem:
-    """Return why an invocation could not be made, of the error of its activity."""
-    cause = error.cause
-    if isinstance(cause, exceptions.ApplicationError):
-        for detail in cause.details[:1]:
-            if isinstance(detail, dict):
-                return Problem(
-                    kind=str(detail.get("kind")),
-                    message=str(detail.get("message")),
-                    remedy=str(detail.get("remedy", "")),
-                    exit_code=int(detail.get("exit_code", 1)),
-                    latest_number=detail.get("latest_number"),
-                )
-        return Problem(kind=cause.type or Failure.INTERNAL.value, message=cause.message)
-    if isinstance(cause, exceptions.TimeoutError):
-        return Problem(
-            kind=Failure.LOST.value,
-            message="the workers that had it were not heard of any more, time after time",
-            remedy="see the logs of the workers; then resume",
-        )
-    return Problem(kind=Failure.INTERNAL.value, message=str(cause or error))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from fsm_orchestrator.text.hidden import HIDDEN
 
@@ -16,12 +17,20 @@ def escaped(text: str) -> str:
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
-_quoted = json.encoder.encode_basestring
+
+
+_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
+    str: json.encoder.encode_basestring,
+    int: repr,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda _: "null",
+}
+"""What writes the values that most members have; an encoder is set up anew for each other."""
 
 
 def json_value(value: Any) -> str:
     """Return a value as JSON on one line."""
-    return _quoted(value) if type(value) is str else _encoded(value)
+    return _WRITERS.get(type(value), _encoded)(value)
 
 
 def json_text(value: Any) -> str:

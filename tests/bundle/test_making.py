@@ -30,6 +30,7 @@ from tests.support.command import (
 from tests.support.outcome_runs import OUTCOMES
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("case", OUTCOMES)
 def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None:
     """All that the run left is there, listed by its digest, and how it stands is said."""

@@ -73,6 +73,7 @@ OPERATORS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", OPERATORS)
 def test_environment_of_a_stage_is_the_operators(name: str, tmp_path: Path) -> None:
     """The operator's, the given pairs, the documented names of ours, PWD, and nothing else.
@@ -164,6 +165,7 @@ def test_operators_own_name_of_the_directory_stays(tmp_path: Path) -> None:
     assert f"\0PWD={place}\0".encode() in (logs / "executor.1.stdout.log").read_bytes()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("command", [COMMAND, (sys.executable, SCRIPT)], ids=["module", "script"])
 @pytest.mark.parametrize(
     "name", ["click.py", "typing.py", "json.py", "pydantic/__init__.py", "keeper.py", "_struct.py"]

@@ -124,6 +124,7 @@ CANNOT_START: dict[str, Callable[[Path], Sequence[str]]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("case", CANNOT_START)
 def test_plan_says_of_a_stage_that_cannot_start_what_the_run_says(
     tmp_path: Path, case: str

@@ -158,6 +158,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, INVOCATIONS, LOCK, "logs", "archive"])
 def test_no_command_waits_for_or_follows_it(

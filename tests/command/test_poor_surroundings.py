@@ -179,6 +179,7 @@ def test_run_with_another_proc_ends_what_it_says_that_it_ends(tmp_path: Path, ki
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.one_in(2)
 @linux_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_timeout_and_resume_with_another_proc(tmp_path: Path, kind: str) -> None:
@@ -191,6 +192,7 @@ def test_timeout_and_resume_with_another_proc(tmp_path: Path, kind: str) -> None
     assert resumed.code == 0, resumed.stderr
 
 
+@pytest.mark.one_in(2)
 @linux_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_orchestrator_with_another_proc_can_be_resumed(tmp_path: Path, kind: str) -> None:

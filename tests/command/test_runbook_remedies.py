@@ -176,6 +176,7 @@ CAUSES = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", list(CAUSES))
 def test_failed_says_why_and_is_remedied_by_resume(tmp_path: Path, name: str) -> None:
     """A failing stage ends in failed, says why in its `error`, and a resume goes on when mended."""

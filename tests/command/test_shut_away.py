@@ -61,6 +61,7 @@ def opened(place: Path) -> None:
         path.chmod(0o755)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("what", SHUT)
 def test_what_a_stage_has_shut_is_no_crash(tmp_path: Path, what: str) -> None:
     """The run ends as its report says, every look at it is an answer, and printed paths exist."""

@@ -57,6 +57,7 @@ def tampered(directory: Path) -> dict[str, bytes | None]:
     }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("file", [CHECKPOINT, REPORT])
 @pytest.mark.parametrize("edit", EDITS)
 def test_what_a_stage_writes_is_not_believed(edit: str, file: str, tmp_path: Path) -> None:

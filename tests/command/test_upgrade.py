@@ -73,6 +73,7 @@ def run(lib: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("upgrade", UPGRADES)
 @pytest.mark.parametrize("end", ENDS)
 def test_run_ends_as_if_nothing_had_happened(end: str, upgrade: str, lib: Path) -> None:

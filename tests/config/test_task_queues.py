@@ -202,3 +202,22 @@ def test_secret_is_not_shown_in_one(tmp_path: Path) -> None:
     )
     assert ended.code == 2
     assert "hunter2" not in ended.stderr
+
+
+def test_run_that_is_to_begin_again_is_told_with_its_queues(tmp_path: Path) -> None:
+    """The command that is offered asks for the same machines."""
+    words = (*shell("manager", "true"), *shell("executor", "echo 1 > plan"))
+    given = ("--task-queue", "general", "--executor-task-queue", "gpu")
+    expects = ("--executor-expected-artifact", "plan")
+    assert orchestrate("./out", *PASSING, *words, *given, *expects, cwd=tmp_path).code == 0
+    (tmp_path / "plan").unlink()
+    explained = " ".join(orchestrate("explain", "./out", cwd=tmp_path).stdout.split())
+    assert "--task-queue general" in explained
+    assert "--executor-task-queue gpu" in explained
+
+
+def test_picture_of_a_lifecycle_names_it(tmp_path: Path) -> None:
+    """Where a stage runs is seen before anything does."""
+    (tmp_path / "gpu.toml").write_text(ON_GPU)
+    picture = orchestrate("diagram", "gpu.toml", "--format", "mermaid", cwd=tmp_path)
+    assert "task queue gpu" in picture.stdout

@@ -151,21 +151,22 @@ LOADS: Final = {
     # not done here, two most of the making of named tuples and enumerations.
     "help": Loads(("--help",), _TEXT, 20, 116, (*_HEAVY, *_CORE)),
     "help of run": Loads(
-        ("run", "--help"), f"{_TEXT}{_DIGEST}", 45, 149, (*_HEAVY, *_CORE, "tomllib")
+        ("run", "--help"), f"{_TEXT}{_DIGEST}", 46, 150, (*_HEAVY, *_CORE, "tomllib")
     ),
     "version": Loads(("--version",), _TEXT, 20, 97, (*_HEAVY, *_CORE)),
     # A key press waits for completion. One module has the settings of verifications. Two find the
-    # built-in lifecycle as it was read before, and four of the library read none of it anew.
-    "completion": Loads((), _COMPLETION, 47, 134, (*_HEAVY, *_CORE, "tomllib"), _COMPLETING),
+    # built-in lifecycle as it was read before, and four of the library read none of it anew; one
+    # knows where the record of a run lies that is claimed in epochs.
+    "completion": Loads((), _COMPLETION, 48, 135, (*_HEAVY, *_CORE, "tomllib"), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look. What is
     # read back is judged by pydantic; five modules are our models' declaration and its form there.
     # Two of `logs` find out whether the events are ahead of the record, for the secrets they name.
     # Two find the key that tells whether the record is the one that was left.
     "status": Loads(
-        ("status", "./out"), _MODELS, 145, 326, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 146, 327, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 145, 326, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 147, 328, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 27

@@ -63,7 +63,7 @@ class Slurm:
         (self._tools / "state").unlink()
 
     def start(self, *, restarts: int, number: int = 1) -> subprocess.Popen[str]:
-        """Start the job, as a node does: the variable of restarts is there from the first one on."""
+        """Start the job as a node does; its restarts are told from the first one on."""
         env = {"PATH": f"{self._tools}:/usr/bin:/bin", "SLURM_JOB_ID": "4711", **LEASE}
         if restarts:
             env["SLURM_RESTART_COUNT"] = str(restarts)
@@ -249,7 +249,7 @@ def test_every_reason_to_stop_has_a_row() -> None:
     assert [one for one in StopReason if f"`{one}`" not in table] == []
 
 
-def test_each_engine_takes_about_ten_lines(workplace: Workplace) -> None:
+def test_each_engine_takes_few_lines(workplace: Workplace) -> None:
     """What it takes beside `held.py`, without imports and blank lines: the promise of the page."""
     for name, lines_max in (("slurm_run.py", 12), ("pod_run.py", 20), ("queued_runs.py", 40)):
         text = (workplace.folder / name).read_text().partition('"""\n')[2]
@@ -264,5 +264,5 @@ def test_nothing_is_left_at_work(workplace: Workplace) -> None:
     workplace.wait_until_at_work(FIRST)
     job.kill()
     ended(job)
-    pattern = str(workplace.folder / "work.sh")
-    wait_until(lambda: subprocess.run(["pgrep", "-f", pattern], check=False).returncode == 1)
+    pattern = ("pgrep", "-f", str(workplace.folder / "work.sh"))
+    wait_until(lambda: subprocess.run(pattern, check=False).returncode == 1)

@@ -335,6 +335,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("arguments", READERS, ids=lambda words: " ".join(words[:3]))
 def test_commands_load_themselves_what_they_use(arguments: tuple[str, ...], finished: Path) -> None:
     """What a forked command finds loaded already is there as well when it is executed."""

@@ -271,6 +271,7 @@ def read_and_try(out: str, ended: Ended | None, desk: Desk) -> None:
     assert not reading.wrong, "\n".join(reading.wrong)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
 def test_what_is_printed_is_true(situation: Situation, desk: Desk) -> None:
     """In each situation the paths are there, and the commands are accepted."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +42,12 @@ from tests.support.command import (
 )
 from tests.support.schema_checks import Written, assert_output_valid, assert_valid, is_valid
 
+text_of = cache(schema_text)
+
 # -- real runs ------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ENDINGS)
 def test_files_of_every_ending_are_as_published(name: str, tmp_path: Path) -> None:
     """Whatever a run comes to, its files are valid, and the schema alone tells if it may close."""
@@ -119,7 +123,7 @@ def schemas_within(schema: Any) -> Iterator[Document]:
 @pytest.mark.parametrize("name", SchemaName)
 def test_schema_is_one(name: SchemaName) -> None:
     """A schema is JSON Schema 2020-12, and says what it is about."""
-    schema = json.loads(schema_text(name))
+    schema = json.loads(text_of(name))
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     assert schema["$id"] == f"urn:fsm-orchestrator:schema:{name.value}:1"
@@ -130,7 +134,7 @@ def test_schema_is_one(name: SchemaName) -> None:
 @pytest.mark.parametrize("name", SchemaName)
 def test_schema_forbids_unknown_keys_everywhere(name: SchemaName) -> None:
     """Every object either has only the keys that are listed, or is a map with a rule for each."""
-    document = json.loads(schema_text(name))
+    document = json.loads(text_of(name))
     objects = [one for one in schemas_within(document) if one.get("type") == "object"]
     assert objects
     for one in objects:
@@ -148,7 +152,7 @@ def test_schema_forbids_unknown_keys_everywhere(name: SchemaName) -> None:
 def test_every_field_is_described(model: Any) -> None:
     """Every key of every file that is written or read, and every setting, says what it means."""
     schema = (
-        json.loads(schema_text(model))
+        json.loads(text_of(model))
         if isinstance(model, SchemaName)
         else TypeAdapter(model).json_schema()
     )
@@ -165,7 +169,7 @@ def test_every_field_is_described(model: Any) -> None:
 def test_published_schemas_are_current() -> None:
     """What is in docs/schemas is what the models say now; `make schemas` writes it."""
     assert {path.name: path.read_text() for path in PUBLISHED.iterdir()} == {
-        f"{name.value}.schema.json": schema_text(name) for name in SchemaName
+        f"{name.value}.schema.json": text_of(name) for name in SchemaName
     }
 
 
@@ -176,7 +180,7 @@ def test_published_schemas_are_current() -> None:
 def test_command_prints_the_schema(name: SchemaName, tmp_path: Path) -> None:
     """`schema NAME` prints the schema and nothing else."""
     ended = orchestrate("schema", name.value, cwd=tmp_path)
-    assert (ended.code, ended.stdout, ended.stderr) == (0, schema_text(name), "")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, text_of(name), "")
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["report", "event"]])

@@ -110,6 +110,7 @@ def commands_in(ended: Ended) -> Iterator[tuple[str, ...]]:
         yield tuple(shlex.split(line)[1:])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_every_command_that_is_offered_is_accepted(situation: str, tmp_path: Path) -> None:
     """Summary, status and explain offer one command, and neither it nor a plan's is refused."""

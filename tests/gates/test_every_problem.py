@@ -152,6 +152,7 @@ def test_every_problem_has_a_case_a_remedy_and_a_row() -> None:
     assert rows == known
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("problem", CASES)
 def test_problem_closes_its_gate_and_is_explained(tmp_path: Path, problem: str) -> None:
     """The reason code is the runbook's; `explain` shows the problem, and what to do."""

@@ -77,6 +77,7 @@ TWO_MISSING: Final = {"passed": 0, "failed": 0, "skipped": 0, "missing": 2}
 ONE_PENDING: Final = {"passed": 0, "failed": 1, "skipped": 0, "missing": 1}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("others", "refusal", "said"),
     [

@@ -245,6 +245,7 @@ def test_stranger_with_a_recorded_pid_is_left_alone(
 # Without a keeper
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("way", ["exits", "timeout", "SIGTERM"])
 @pytest.mark.parametrize("animals", ["deaf,stripped,own_group", "jobs"])
 def test_without_a_keeper_the_session_is_ended(

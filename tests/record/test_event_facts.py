@@ -306,6 +306,7 @@ STORIES: Final[Mapping[str, Story]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", STORIES)
 def test_events_tell_what_the_report_tells(name: str, tmp_path: Path) -> None:
     """The report is rebuilt from the log, field by field, earlier invocations included."""

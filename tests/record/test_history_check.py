@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from tests.record.history_cases import (
 )
 from tests.support.command import CHECKPOINT, checkpoint_of
 from tests.support.places import of_each_kind
+from tests.support.soak import SOAK
 
 RUNS: Final = (
     *("blocked", "failed", "timeout", "done", "passed_over"),
@@ -46,7 +48,7 @@ NULLABLE: Final = frozenset(
         *("stderr_log", "resources", "gates", "stages", "outcome", "guard", "unless"),
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
-        "no_postmortem",
+        *("no_postmortem", "stop_reason"),
         *(
             "retry",
             "exit_codes",
@@ -97,10 +99,42 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
         yield from places(value[key], (*place, key))
 
 
-def own_places(run: str, document: Document) -> list[Place]:
-    """The paths to forge in a run, of each kind: its lifecycle is that of all, so only once."""
-    found = (path for path in places(document) if run == "done" or path[0] != "lifecycle")
-    return of_each_kind(found)
+Kind = tuple[Place, type]
+"""What places in different runs have in common: the way to them, and what stands there."""
+
+
+def kind_of(document: Document, path: Place) -> Kind:
+    """The kind of a place."""
+    way = tuple("*" if isinstance(key, int) else key for key in path)
+    return way, type(at(document, path))
+
+
+@cache
+def runs_with(runs: Path) -> Mapping[Kind, Sequence[str]]:
+    """The runs that have a place of a kind, in order."""
+    found: dict[Kind, list[str]] = {}
+    for run in RUNS:
+        document = checkpoint_of(runs / run)
+        for kind in {kind_of(document, path) for path in places(document)}:
+            found.setdefault(kind, []).append(run)
+    return found
+
+
+def own_places(runs: Path, run: str, document: Document) -> list[Place]:
+    """The paths to forge in a run, of each kind: its lifecycle is that of all, so only once.
+
+    Without `SOAK=1`, what stands in many runs is forged in the first and the last that have it.
+    """
+    paths = (path for path in places(document) if run == "done" or path[0] != "lifecycle")
+    found = of_each_kind(paths)
+    if SOAK:
+        return found
+    having = {path: runs_with(runs)[kind_of(document, path)] for path in found}
+    return [
+        path
+        for path, (first, *others) in having.items()
+        if path[0] == "lifecycle" or run in {first, *others[-1:]}
+    ]
 
 
 def with_value(document: Document, path: Place, value: Any) -> bytes:
@@ -139,11 +173,11 @@ def test_missing_field_is_refused(run: str, runs: Path) -> None:
     """
     document = checkpoint_of(runs / run)
     found = []
-    for path in own_places(run, document):
+    for path in own_places(runs, run, document):
         holder, key = at(document, path[:-1]), path[-1]
         if not isinstance(holder, dict) or path[-2:-1] in ENTRIES:
             continue  # entries, not fields
-        if key == "program" and path[-3:-2] == ("stage_executions",):
+        if key == "stop_reason" or (key == "program" and path[-3:-2] == ("stage_executions",)):
             continue  # only the key of the record tells that it is missing
         rest = {name: value for name, value in holder.items() if name != key}
         is_said_by_absence = path[0] == "lifecycle" and holder[key] in ABSENT.get(key, ())
@@ -157,7 +191,7 @@ def test_value_of_another_type_is_refused(run: str, runs: Path) -> None:
     """No text stands for a number, no number for a truth, no null where none belongs."""
     document = checkpoint_of(runs / run)
     found = []
-    for path in own_places(run, document):
+    for path in own_places(runs, run, document):
         others = OTHER_TYPES[type(at(document, path))]
         if path[-1] in NULLABLE or "program" in path:  # of which the digest may be null
             others = tuple(value for value in others if value is not None)
@@ -183,7 +217,7 @@ def test_other_version_is_refused(path: str, version: Any, runs: Path) -> None:
 def test_unknown_or_doubled_key_is_refused(run: str, runs: Path) -> None:
     """No object of the file takes a key it does not know, or one it has already."""
     document = checkpoint_of(runs / run)
-    for path in [(), *own_places(run, document)]:
+    for path in [(), *own_places(runs, run, document)]:
         inside = at(document, path)
         if isinstance(inside, dict):
             assert refusal(with_value(document, path, {**inside, "forged": None})), path
@@ -200,7 +234,7 @@ def test_number_that_is_none_is_refused(number: bytes, runs: Path) -> None:
     found = []
     for run in RUNS:
         document = checkpoint_of(runs / run)
-        for path in own_places(run, document):
+        for path in own_places(runs, run, document):
             if type(at(document, path)) in {int, float}:
                 data = with_value(document, path, "@@").replace(b'"@@"', number)
                 found += [(run, path)] if refusal(data) is None else []

@@ -82,6 +82,7 @@ def looks(
         yield orchestrate(*words, cwd=cwd, env=env)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("option", "encoding"),
     [
@@ -209,6 +210,7 @@ BY_STAGE: Mapping[str, str] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("place", BY_STAGE)
 def test_no_stage_has_a_secret_shown(tmp_path: Path, place: str) -> None:
     """What a stage prints, leaves, is called, and writes, is masked where it is shown."""

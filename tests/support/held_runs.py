@@ -1,4 +1,4 @@
-"""Runs as docs/engines.md holds them: its programs, written into a folder and started as an engine would."""
+"""Runs as docs/engines.md holds them: its programs, started as an engine starts them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A stand-in for the API server of Kubernetes, as far as a pod asks it about itself: on loopback, by TLS."""
+"""A stand-in for the API server of Kubernetes, as far as a pod asks it about itself."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import http.server
 import ipaddress
 import json
@@ -102,15 +102,15 @@ def _handler(api: KubeApi) -> type[http.server.BaseHTTPRequestHandler]:
 def _write_certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kubernetes")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]),

@@ -267,7 +267,7 @@ def points_of(kinds: Sequence[Kind], fault: Fault, turn: int) -> list[int]:
     if fault in TOLD_BY_ERRNO:
         part = (TOLD_BY_ERRNO.index(fault) + turn) % len(TOLD_BY_ERRNO)
         return sorted(drawn[part :: len(TOLD_BY_ERRNO)])
-    return sorted({*drawn, *(numbers[0] for numbers in places.values())})
+    return sorted(drawn)
 
 
 Choice = Callable[[SystemCall, Any], bool]

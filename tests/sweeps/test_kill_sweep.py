@@ -247,6 +247,7 @@ def begun(scenario: Scenario, desk: Desk) -> Scene:
     return desk.scene()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.timeout(3600 if SOAK else 900)
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator import RunConfig, StageGiven, resume
+from fsm_orchestrator import RunConfig, StageGiven, resume, run
 from fsm_orchestrator.telemetry.delivery import Due
 from fsm_orchestrator.telemetry.reading import nanoseconds
 from tests.support.collector import Collector, values
@@ -332,3 +332,20 @@ def test_copy_of_a_run_has_a_trace_of_its_own(
         original.trace_id,
         original.span_id,
     )
+
+
+def test_invocation_that_hands_over_has_not_failed(tmp_path: Path, collector: Collector) -> None:
+    """It did what could be done there; the resume on the other queue goes on in its trace."""
+    stages = {
+        "manager": StageGiven(bin="true"),
+        "executor": StageGiven(bin="true", task_queue="gpu"),
+    }
+    out = tmp_path / "out"
+    run(RunConfig(output_directory=out, gates=GATES, stages=stages), task_queue="general")
+    sent(tmp_path)
+    resume(RunConfig(output_directory=out), task_queue="gpu")
+    sent(tmp_path)
+    first, second = tree(collector)["RUN governed_run"]
+    assert (first.status.code, facts(first)["cicd.pipeline.result"]) == (0, "skip")
+    assert (second.status.code, facts(second)["cicd.pipeline.result"]) == (0, "success")
+    assert first.trace_id == second.trace_id

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +16,15 @@ from uuid import uuid4
 
 import pytest
 
+from fsm_orchestrator.fleet.definition import read_fleet
+from fsm_orchestrator.fleet.fleet import FleetOptions
+from fsm_orchestrator.fleet.observing import FleetView
+from fsm_orchestrator.fleet.report import FleetEntry
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.temporal.connecting import Connection, connected, server_of
+from fsm_orchestrator.temporal.fleet import Engine, run_fleet_on_engine
+from fsm_orchestrator.temporal.submission import Wish
+from tests.support import temporal_server
 from tests.support.command import COMMAND, Ended, environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.temporal_workers import Worker, at_work
@@ -111,6 +123,7 @@ def test_each_run_ends_as_alone_and_the_worst_counts(desk: Desk) -> None:
     }
     assert "exited with code 3" in desk.entries["two"]["reason"]
     assert "1 failed, 2 done of 3 runs" in ended.stdout
+    assert "done: run" in orchestrate("status", "fleet/one", cwd=desk.folder).stdout
     again = desk.run()
     assert again.code == 1
     assert [desk.began(name) for name in ("one", "two", "three")] == [1, 1, 1]
@@ -120,6 +133,50 @@ def test_each_run_ends_as_alone_and_the_worst_counts(desk: Desk) -> None:
         "three": "skipped",
     }
     assert "--engine temporal" in again.stdout
+
+
+class Watcher:
+    """Whoever looks at a fleet all the time, and notes which stages are at work in it."""
+
+    interval_seconds: float | None = 0.05
+    wants_words = True
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str]] = set()
+        self.has_closed = False
+
+    def has_changed(self, view: FleetView, entry: FleetEntry) -> None:
+        """Look."""
+        del entry
+        self.look(view)
+
+    def look(self, view: FleetView) -> None:
+        """Note what is at work."""
+        self.seen |= {(one.name, one.stage) for one in view.working.values()}
+
+    def close(self, view: FleetView) -> None:
+        """Note that it is over."""
+        self.has_closed = not view.working
+
+
+def test_stage_at_work_is_shown_as_the_record_says(desk: Desk) -> None:
+    """The table has of each run what a fleet of this machine would show."""
+    desk.define(one="sleep 2")
+    watcher = Watcher()
+
+    async def follow() -> int | None:
+        server = server_of(Connection(address=desk.address))
+        engine = Engine(await connected(server), server, Wish())
+        fleet, directory = read_fleet(str(desk.file)), desk.folder / "fleet"
+        with Interrupts() as interrupts:
+            report = await run_fleet_on_engine(
+                fleet, directory, FleetOptions(jobs=2), engine, interrupts, watcher
+            )
+        return report.exit_code
+
+    assert asyncio.run(follow()) == 0
+    assert ("one", "executor") in watcher.seen
+    assert watcher.has_closed
 
 
 def test_failed_runs_are_gone_on_with_where_that_is_asked(desk: Desk) -> None:
@@ -180,6 +237,34 @@ def test_killed_it_starts_nothing_twice(desk: Desk) -> None:
     second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 0
     assert (desk.began("one"), desk.began("two")) == (1, 1)
+
+
+def test_server_that_is_away_for_a_while_ends_nothing(tmp_path: Path) -> None:
+    """The fleet goes on to follow once it answers again."""
+    if reason := temporal_server.why_not():
+        pytest.skip(reason)
+    with temporal_server.own_server(tmp_path / "server", in_file=True) as server:
+        desk = Desk(tmp_path, server.address)
+        worker = Worker(tmp_path / "host", server.address, desk.queue)
+        with at_work(worker):
+            desk.define(one=WAITS, two="true")
+            process = desk.start()
+            desk.wait_for("one")
+            server.end()
+            wait_until(lambda: not server_answers(server.address), "the server is there")
+            server.start()
+            desk.release("one")
+            _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+            assert process.returncode == 0, stderr
+            assert (desk.began("one"), desk.began("two")) == (1, 1)
+
+
+def server_answers(address: str) -> bool:
+    """Whether something listens there."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+        return True
+    return False
 
 
 def test_run_that_waits_for_people_is_done_with(desk: Desk) -> None:

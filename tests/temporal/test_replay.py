@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from fsm_orchestrator.temporal.shapes import ACTIVITY
-from fsm_orchestrator.temporal.workflow import GovernedRun
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from fsm_orchestrator.temporal.shapes import ACTIVITY
+from fsm_orchestrator.temporal.workflow import GovernedRun
 from tests.tools.workflow_histories import COURSES, FOLDER, WORKER, content
 
 HISTORIES: Final = tuple(sorted((Path(__file__).parent / "histories").glob("*/*.json")))

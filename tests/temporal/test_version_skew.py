@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from fsm_orchestrator.temporal.shapes import SHAPES_VERSION
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
+from fsm_orchestrator.temporal.shapes import SHAPES_VERSION
 from tests.support.command import COMMAND, RUN_COMMAND_LINE
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.temporal_runs import Runs

@@ -10,6 +10,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +90,7 @@ _CODES: Final = "| code | what it means |\n| --- | --- |\n"
 _UNQUOTED_OPTION: Final = re.compile(r"`[^`]*`|(?<![\w`-])(--[a-z<][\w<>-]*)")
 
 
+@cache
 def reference_text() -> str:
     """The whole page."""
     sections = [section_text(name) for name, _ in all_commands()]
@@ -102,8 +104,13 @@ def reference_text() -> str:
     return "\n".join((head, *sections, "## Exit codes\n", _CODES + codes))
 
 
-def all_commands() -> Iterator[tuple[str, click.Command]]:
+@cache
+def all_commands() -> tuple[tuple[str, click.Command], ...]:
     """Every command with the words it is typed by, those within another after it."""
+    return tuple(_all_commands())
+
+
+def _all_commands() -> Iterator[tuple[str, click.Command]]:
     for name in COMMANDS:
         command = build_command(name, Declared((STAGE,)))
         assert command is not None, name

@@ -23,7 +23,6 @@ from fsm_orchestrator.inspection.logs import (
     secrets_to_mask,
 )
 from fsm_orchestrator.inspection.run_directories import output_directory_of, run_directory
-from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
 from fsm_orchestrator.text.phrases import suggestion
@@ -116,6 +115,8 @@ def _refused(error: SearchError) -> UsageError:
 
 def _has_ended(record: Path) -> bool:
     """Say whether a run that an engine has goes on only if somebody does something."""
+    from fsm_orchestrator.record.report_reader import read_latest_invocation
+
     try:
         report = read_latest_invocation(record / REPORT_FILE)
     except ReportError:

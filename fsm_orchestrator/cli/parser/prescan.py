@@ -16,7 +16,6 @@ from fsm_orchestrator.cli.parser.names import COMMANDS, GROUPS, VALUE_OPTIONS
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
-from fsm_orchestrator.disk.where import record_of
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import Kind
@@ -137,6 +136,8 @@ def tokens(argv: Sequence[str]) -> Iterator[Token]:
 
 def kept_declared(output_directory: Path) -> Declared:
     """Return what the lifecycle in a run's checkpoint declares; nothing when it cannot be used."""
+    from fsm_orchestrator.disk.where import record_of
+
     document = peek.document(record_of(output_directory) / CHECKPOINT_FILE)
     lifecycle = document.get("lifecycle")
     return lifecycle_names.declared_by(lifecycle if isinstance(lifecycle, dict) else {})

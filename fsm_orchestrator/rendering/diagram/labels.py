@@ -63,6 +63,8 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
                 yield "claims no effects"
             if state.timeout_ms is not None:
                 yield f"timeout {span_words(state.timeout_ms)}"
+            if state.task_queue is not None:
+                yield f"task queue {state.task_queue}"
             if state.retry is not None:
                 yield _retry_words(state.retry)
             for code, meaning in state.meanings.items():

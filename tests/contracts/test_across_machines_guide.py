@@ -1,0 +1,67 @@
+"""docs/across-machines.md: its commands are there, and its numbers are those of the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.record.claiming import EPOCHS_KEPT
+from fsm_orchestrator.temporal.shapes import ATTRIBUTES, RunSpec
+from fsm_orchestrator.vocabulary import StopReason
+from tests.support import temporal_server
+from tests.support.command import orchestrate
+from tests.support.guide import BLOCK
+
+PAGE = Path(__file__).parents[2] / "docs" / "across-machines.md"
+TEXT = PAGE.read_text()
+BENCH = ("<!-- bench: across machines, filled by `make bench` -->", "<!-- end of bench -->")
+
+
+def commands() -> list[str]:
+    """Return what the page has people type, or a service manager start."""
+    blocks = [found["text"] for found in BLOCK.finditer(TEXT)]
+    typed = re.findall(r"^ *\$ (fsm-orchestrator .*)$", "".join(blocks), re.MULTILINE)
+    started = re.findall(r"^ *ExecStart=\S*/(fsm-orchestrator .*)$", "".join(blocks), re.MULTILINE)
+    quoted = re.findall(r"`((?:temporal (?:submit|signal)|stop|approve|report) [^`…]+)`", TEXT)
+    return [*typed, *started, *(f"fsm-orchestrator {one}" for one in quoted)]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_and_options_exist(command: str, tmp_path: Path) -> None:
+    """Their help is shown, which it is not where an option is unknown."""
+    done = orchestrate(*shlex.split(command)[1:], "--help", cwd=tmp_path)
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith("Usage: ")
+
+
+def test_page_has_the_commands_that_operators_need() -> None:
+    """The service, and each command of the group."""
+    said = " ".join(commands())
+    for word in ("temporal worker", "temporal submit", "temporal signal", "temporal list"):
+        assert word in said
+
+
+def test_numbers_are_those_of_the_program() -> None:
+    """Timeouts, counts and names."""
+    if reason := temporal_server.why_not():
+        pytest.skip(reason)
+    from fsm_orchestrator.temporal.beating import LEASE_SHARE  # noqa: PLC0415 - of the extra
+    from fsm_orchestrator.temporal.workflow import INVOCATIONS_MAX  # noqa: PLC0415 - of the extra
+
+    spec = {one.name: one.default for one in RunSpec.__dataclass_fields__.values()}
+    assert f"heartbeat timeout ({spec['heartbeat_seconds']:g} s" in TEXT
+    assert f"after {spec['attempts']} attempts" in TEXT
+    assert f"after {INVOCATIONS_MAX} invocations" in TEXT
+    assert f"The latest {EPOCHS_KEPT} stay" in TEXT
+    assert f"{LEASE_SHARE} of the heartbeat timeout" in " ".join(TEXT.split())
+    assert all(f"`{name}`" in TEXT for name in ATTRIBUTES)
+    assert all(f"`{one}`" in TEXT for one in StopReason if one.is_lost)
+
+
+def test_the_place_of_the_measurements_is_there() -> None:
+    """Between two marks, for whoever fills it."""
+    before, after = (TEXT.index(mark) for mark in BENCH)
+    assert before < after
