@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from fsm_orchestrator.model.stop_words import asked_words
 from fsm_orchestrator.vocabulary import Trigger
 
 _FROM_WORST: Final = (
@@ -24,6 +23,8 @@ _FROM_WORST: Final = (
 def why_interrupted(signum: int, sibling: str | None) -> str:
     """Return why a stage was ended: by a request to the run, or because of one beside it."""
     if sibling is None:
+        from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
+
         return f"interrupted: the run {asked_words(signum)}"
     return f"interrupted: {sibling}, which ran beside it, did not succeed"
 

@@ -17,6 +17,7 @@ from tests.support.counting import PYTHON, Installed, make_key
 RUNS: Final = 30
 MANY_RUNS: Final = """
 import collections, contextlib, gc, json, os, sys, threading
+import hashlib  # which a process that digests much loads after a while
 from pathlib import Path
 from fsm_orchestrator import KeeperPool, RunConfig, StageGiven, run
 

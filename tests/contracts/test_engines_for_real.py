@@ -103,6 +103,14 @@ def database() -> Iterator[dict[str, str]]:
         yield env
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process can still do something."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def queued(workplace: Workplace, env: dict[str, str]) -> None:
     """Queue the run, with an engine that takes workers for dead after four seconds."""
     program = workplace.folder / "queued_runs.py"
@@ -151,7 +159,7 @@ def test_a_worker_that_was_frozen_says_nothing(
     stages = [one for one in psutil.Process(first.pid).children(True) if one.name() == "work.sh"]
     os.kill(first.pid, signal.SIGSTOP)
     workplace.start(*WORKER, env=env)
-    psutil.wait_procs(stages)
+    wait_until(lambda: not any(map(is_alive, stages)))
     assert workplace.epochs == [FIRST]
     workplace.wait_until_at_work(SECOND)
     os.kill(first.pid, signal.SIGCONT)
