@@ -68,7 +68,7 @@ async def tell(client: Client, server: Server, run_id: str, told: Told, shown: s
     except WorkflowUpdateRPCTimeoutOrCancelledError:
         raise CommandError(
             f"no worker has answered for the run {run_id} within {ANSWER_SECONDS} seconds",
-            remedy="see whether one is up for its task queue: fsm-orchestrator temporal list",
+            remedy="start one for its task queue, which is in: fsm-orchestrator temporal list",
         ) from None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
