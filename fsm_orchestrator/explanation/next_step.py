@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
@@ -316,8 +317,9 @@ def _with_lost_values(
     words = list(request.words)
     stages = {stage: dict(given) for stage, given in request.settings["stages"].items()}
     for stage, keys in lost.settings.items():
-        for key in keys:
-            words += [f"{option_prefix(stage)}-env", f"{key}={VALUE_UNKNOWN}"]
+        if run_of(directory) == directory:  # an engine's workers have them from its request
+            for key in keys:
+                words += [f"{option_prefix(stage)}-env", f"{key}={VALUE_UNKNOWN}"]
         stages.setdefault(stage, {})["env"] = dict.fromkeys(keys, VALUE_UNKNOWN)
     for stage, record in saved.checkpoint.stages.items():  # as if the environment had them
         keys = tuple(key for key in record.secret_digests if key in lost.secrets)

@@ -21,7 +21,8 @@ def asked_of_engine(offer: Offer, view: InspectedRun, shown: str) -> Offer:
         return offer._replace(words=None, would=(ELSEWHERE,), before=(), caution=None)
     if offer.words is None or offer.words[:3] != (PRODUCT, shown, _RESUME):
         return offer
-    return offer._replace(words=_words(offer.words[3:], view, shown), reverify=None)
+    words = _words(offer.words[3:], view, shown)
+    return offer._replace(words=words, before=(), reverify=None)  # workers have the secrets
 
 
 def _words(options: tuple[str, ...], view: InspectedRun, shown: str) -> tuple[str, ...]:

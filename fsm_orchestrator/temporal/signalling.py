@@ -7,8 +7,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
+from fsm_orchestrator.text.hidden import shell_line
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle
@@ -36,8 +38,10 @@ class Told(NamedTuple):
     gates: Mapping[str, str] = {}
 
 
-async def tell(client: Client, server: Server, run_id: str, told: Told) -> str:
+async def tell(client: Client, server: Server, run_id: str, told: Told, shown: str) -> str:
     """Tell a run something, and return what follows, in one line.
+
+    `shown` is the directory of the run as it is to stand in a command.
 
     Raises:
         UsageError: it means nothing to the run as it stands; nothing has changed.
@@ -64,15 +68,15 @@ async def tell(client: Client, server: Server, run_id: str, told: Told) -> str:
     except WorkflowUpdateRPCTimeoutOrCancelledError:
         raise CommandError(
             f"no worker has answered for the run {run_id} within {ANSWER_SECONDS} seconds",
-            remedy="see whether one is up for its task queue: fsm-orchestrator temporal list",
+            remedy="start one for its task queue, which is in: fsm-orchestrator temporal list",
         ) from None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise UsageError(
                 f"no workflow is at work for the run {run_id} on {server.namespace} of"
                 f" {server.address}",
-                remedy="start one that goes on with it: fsm-orchestrator temporal submit OUT"
-                " --resume",
+                remedy="start one that goes on with it: "
+                + shell_line((PRODUCT, "temporal", "submit", shown, "--resume")),
             ) from None
         raise refused(server, error) from None
 

@@ -5,6 +5,7 @@ The run waits in the background; people answer from other processes, and the fil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator import RunConfig, claim_epoch, run
+from fsm_orchestrator.config.config_file import with_file
+from fsm_orchestrator.config.config_reading import load
 from tests.approvals.approval_cases import approve, evidence, make_key, request_sha256
 from tests.support.command import orchestrate, report_of, start
 from tests.support.patience import PATIENCE_SECONDS
@@ -59,6 +63,22 @@ def begun(place: Path) -> subprocess.Popen[str]:
     (asked,) = report_of(place / "out")["waiting_for"]
     assert asked["approvers"] == ["bob@example.org", "cat@example.org"]
     return process
+
+
+def test_next_command_under_an_engine_is_said_to_the_engine(
+    place: Path, keys: dict[str, Path]
+) -> None:
+    """A resume typed by a person would be refused there."""
+    out, file = place / "out", place / "run.toml"
+    read = load(file, str(file))
+    given = RunConfig(output_directory=str(out), directory=place)
+    run(with_file(given, read.content, str(file), read.sha256), epoch=claim_epoch(out, 1, 1))
+    (request,) = out.glob("epochs/*/approvals/review.1.request.json")
+    digest = hashlib.sha256(request.read_bytes()).hexdigest()
+    words = ("approve", "./out", "--key", keys["bob"], "--digest", digest)
+    answered = orchestrate(*words, cwd=place)
+    said = answered.stdout + answered.stderr
+    assert "next: fsm-orchestrator temporal signal ./out --approve" in said, said
 
 
 def test_plan_that_a_second_person_approves_is_applied(place: Path, keys: dict[str, Path]) -> None:

@@ -86,7 +86,7 @@ _SIGNAL: Final = """Tell a run that was submitted what people say.
 
 A gate or value that the run does not know is refused at once. After `approve OUT`, --approve has
 the gates judged again. --stop ends the invocation at work, as by SIGTERM, and the workflow; with
---cancel the server does so, also while no worker is up. `temporal submit OUT --resume` goes on
+--cancel the server keeps that until a worker is up. `temporal submit OUT --resume` goes on
 with a run whose workflow has ended.
 
 \b
@@ -249,7 +249,7 @@ def _signal() -> list[click.Parameter]:
         ),
         Section(section, "--resume", is_flag=True, help="Resume the run as it is."),
         Section(section, "--stop", is_flag=True, help="End what is at work, and the workflow."),
-        Section(section, "--cancel", is_flag=True, help="With --stop: have the server do so."),
+        Section(section, "--cancel", is_flag=True, help="With --stop: leave it with the server."),
         json_option(),
         *server_options(),
     ]
