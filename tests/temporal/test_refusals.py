@@ -53,6 +53,16 @@ def test_id_that_another_run_has(place: Site) -> None:
     assert not (place.folder / "two").exists()
 
 
+def test_run_that_is_at_work_already(place: Site) -> None:
+    """What it was asked for stays as it was: its workers read it again."""
+    assert place.submit("busy", *TRUE).code == 0
+    request = place.folder / "busy" / "orchestrator_request.toml"
+    before = request.read_bytes()
+    done = place.typed("submit", "busy", "--resume", "--executor-timeout", "5s")
+    assert (done.code, "was submitted before" in done.stderr) == (2, True), done
+    assert request.read_bytes() == before
+
+
 def test_value_of_a_secret(place: Site) -> None:
     """It would have to be written somewhere; it is not shown either."""
     for given in (
