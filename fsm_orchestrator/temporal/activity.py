@@ -140,7 +140,7 @@ class Invoker:
 
     @contextlib.contextmanager
     def _as_the_engine_has_it(self, epoch: Epoch) -> Iterator[None]:
-        """Raise what goes wrong as an error for the engine, without causes: they may hold secrets."""
+        """Raise what goes wrong as an error for the engine, without causes: for secrets in them."""
         try:
             yield
         except ApplicationError as error:

@@ -1,4 +1,4 @@
-"""What a fleet does about a run that the engine has, by where that stands."""
+"""Decides what a fleet does about a run that the engine has, by where the run stands."""
 
 from __future__ import annotations
 

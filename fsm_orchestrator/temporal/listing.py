@@ -18,7 +18,7 @@ _QUERY: Final = f'WorkflowType = "{WORKFLOW}"'
 
 
 class WorkflowCourse(StrEnum):
-    """What the workflow of a run does."""
+    """The course of a run's workflow."""
 
     WORKING = "working"
     """It has ordered an invocation: at work, or waiting for a worker."""

@@ -1,6 +1,6 @@
-"""Submit a run: write its request beside the run, and start the workflow that sees to it.
+"""Submit a run: write its request into its directory, and start its workflow.
 
-The request has mode 0600, in the run's directory, where workers read it.
+The request has mode 0600; workers read it there.
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.cli.main import run_command_line
+from fsm_orchestrator.errors import LeaseError
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.temporal.failures import application_error
+from fsm_orchestrator.temporal.shapes import Failure
 from tests.support.command import PASSING, orchestrate
 from tests.temporal.held import TRUE, Site
 
@@ -112,3 +116,9 @@ def test_extra_that_is_not_installed(
         "fsm-orchestrator: runs across machines need temporalio, which is not installed\n"
         "  pip install 'fsm-orchestrator[temporal]'\n"
     )
+
+
+def test_worker_without_a_lease_leaves_the_run_to_another() -> None:
+    """What it lacks is its own want: nobody has to resume the run."""
+    refused = application_error(LeaseError("no timer can be had for a lease"), Masker())
+    assert (refused.type, refused.non_retryable) == (Failure.OPERATION, False)
