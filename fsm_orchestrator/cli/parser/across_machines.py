@@ -242,7 +242,7 @@ def _signal() -> list[click.Parameter]:
             multiple=True,
             metavar="GATE VALUE",
             type=NonEmpty("GATE VALUE"),
-            help="Give a gate a signal, and go on: --gate review approved. Repeatable.",
+            help="Signal a gate, and go on: review approved. Repeatable.",
         ),
         Section(
             section, "--approve", is_flag=True, help="People have approved: judge the gates again."
