@@ -131,6 +131,12 @@ class Worker:
         self.send(signal.SIGKILL)
         self.ended()
 
+    def kill_host(self) -> None:
+        """End all that is on its host at once, as a power cut would; alone where it has none."""
+        assert self._process is not None, "it is not running"
+        self._process.kill()
+        self.ended()
+
     def terminate(self) -> int:
         """Ask it to end, wait for that, and return its exit code."""
         self.send(signal.SIGTERM)

@@ -1,8 +1,9 @@
 """Workers are killed and stopped at moments that a seed draws: every run ends right all the same.
 
-The stages prove that no two attempts of a run are alive at once; the record of each run proves the
-rest; and what is the record of a run that is done is the same when all workers have come to rest.
-`SOAK=1` makes 200 runs with each of some seeds; `CHAOS_SEED` draws by that seed.
+Some kills end a worker, some all that is on its host. The stages prove that no two attempts of a
+run are alive at once; the record of each run proves the rest; and what is the record of a run that
+is done is the same when all workers have come to rest. `SOAK=1` makes 200 runs with each of some
+seeds; `CHAOS_SEED` draws by that seed.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ async def _tormented(
             worker = drawn.choice([one for one in workers if one not in stopped])
             sys.stderr.write(f"{act} {worker.folder.name} at {len(done)} done\n")
             if act == "kill":
-                worker.kill()
+                drawn.choice((worker.kill, worker.kill_host))()
                 await asyncio.sleep(drawn.uniform(0, 0.5))
                 worker.start()
             else:

@@ -80,7 +80,11 @@ def test_server_that_is_away_longer_than_the_lease_has_the_stage_ended(tmp_path:
         asyncio.run(course(server))
 
 
-@pytest.mark.parametrize("held_up", [None, (Way.THERE,), (Way.BACK,), (Way.THERE, Way.BACK)])
+@pytest.mark.parametrize(
+    "held_up",
+    [None, (Way.THERE,), (Way.BACK,), (Way.THERE, Way.BACK)],
+    ids=["cut", "there", "back", "both"],
+)
 def test_worker_that_is_cut_off_loses_its_stage_before_another_begins(
     tmp_path: Path, temporal_address: str, held_up: tuple[Way, ...] | None
 ) -> None:
