@@ -74,7 +74,13 @@ def claim_epoch(run_directory: str | os.PathLike[str], number: int, attempt: int
     """
     for what, value in (("number", number), ("attempt", attempt)):
         if not 1 <= value <= NUMBER_MAX:
-            raise UsageError(f"{what} {value}: an epoch has a number and an attempt from 1 on")
+            raise UsageError(
+                f"{what} {value}: an epoch has a number and an attempt from 1 to {NUMBER_MAX}",
+                remedy=f"see which epochs are in {EPOCHS_DIRECTORY}/ of the run: one that no engine"
+                " has numbered so was made by somebody else; move it away"
+                if value > NUMBER_MAX
+                else "",
+            )
     epoch = Epoch(absolute(os.fspath(run_directory)), number, attempt)
     _refuse_other_use(epoch.run_directory)
     try:
@@ -137,6 +143,8 @@ def _claim(epoch: Epoch) -> None:
         finally:  # where it was published there is none
             _remove(draft)
     epoch.confirm()
+    with contextlib.suppress(OSError):  # no private state here
+        left_file.note_claim(epoch.directory)
     with _opened(epoch.directory) as made:
         for name in names:
             _take_answers(epochs / name, made)

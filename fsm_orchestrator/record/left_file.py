@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.constants import CHECKPOINT_FILE
+from fsm_orchestrator.disk import files, peek
 from fsm_orchestrator.secrets.state_directory import state_directory
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.json_output import json_value
@@ -29,6 +30,7 @@ READ_BYTES_MAX: Final = 64 * 1024 * 1024
 DIRECTORIES_KEPT: Final = 64
 """How many output directories are remembered in one folder; the oldest are forgotten."""
 KEPT_LINES: Final = 16
+_NAME_BYTES_MAX: Final = 64
 RUNS_KEPT: Final = 64
 """How many earlier runs in a directory are remembered, none of which may be put back."""
 
@@ -154,13 +156,20 @@ def note_again(output_directory: Path, run_id: str) -> None:
 def hand_on(before: Path, after: Path, inode: int) -> None:
     """Note of a run's next epoch what is known of the one before; nothing where nothing is.
 
-    `inode` is the number of the directory that will be `after`.
+    Where a later one was claimed here, which is gone by now, that of the later one: the record will
+    be held against it. `inode` is the number of the directory that will be `after`.
 
     Raises:
         OSError: it cannot be noted.
     """
     place = str(os.stat(before).st_ino)
     known = [one for one in lines_of(before) if one.place == place]
+    claimed = _claimed_here(after.parent)
+    if claimed > before.name:
+        gone = lines_of(after.parent / claimed)
+        run_id = peek.document(before / CHECKPOINT_FILE).get("run_id")
+        if gone and gone[-1].run_id == run_id:
+            known = [one for one in gone if one.place == gone[-1].place]
     known = [one for one in known if one.run_id == known[-1].run_id]
     if not known:
         return
@@ -170,6 +179,35 @@ def hand_on(before: Path, after: Path, inode: int) -> None:
         files.write_all(descriptor, b"".join(map(line_of, lines)))
     finally:
         os.close(descriptor)
+
+
+def note_claim(epoch: Path) -> None:
+    """Note that an epoch is the latest of its run: should it be gone one day, that is noticed.
+
+    Raises:
+        OSError: it cannot be noted.
+    """
+    path = _file_of_claim(epoch.parent)
+    files.make_directory(path.parent, mode=0o700, is_durable=False)
+    staged = files.stage_file(path, epoch.name.encode(), mode=0o600, is_durable=False)
+    try:
+        staged.commit()
+    finally:
+        staged.discard()
+
+
+def _claimed_here(epochs: Path) -> str:
+    """Return the name of the latest epoch that was claimed here; empty where none is known."""
+    try:
+        return files.read_bounded(_file_of_claim(epochs), _NAME_BYTES_MAX).decode(
+            "ascii", "replace"
+        )
+    except OSError:
+        return ""
+
+
+def _file_of_claim(epochs: Path) -> Path:
+    return file_of(epochs).with_suffix(".epoch")
 
 
 def forget(output_directory: Path) -> None:

@@ -15,8 +15,15 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from fsm_orchestrator.disk.epochs import Epoch, next_invocation
-from fsm_orchestrator.errors import CommandError, FencedError, OrchestratorError, not_loaded
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.disk.epochs import Epoch, epochs_of, next_invocation
+from fsm_orchestrator.errors import (
+    CheckpointError,
+    CommandError,
+    FencedError,
+    OrchestratorError,
+    not_loaded,
+)
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.lease import Lease
@@ -35,6 +42,7 @@ from fsm_orchestrator.temporal.shapes import (
 )
 from fsm_orchestrator.temporal.storage import probe
 from fsm_orchestrator.temporal.watching import Watch, WorkerEvent
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExitCode, StopReason
 
 
@@ -112,6 +120,7 @@ class Invoker:
         """Claim the run, and run or resume it."""
         epoch = means.epoch
         self._probe(epoch.run_directory.parent)
+        _confirm_is_there(order, epoch)
         claim_epoch(epoch.run_directory, epoch.number, epoch.attempt)
         config = asked(order, epoch, self.terms)
         with config.hidden_in_errors():
@@ -153,7 +162,9 @@ class Invoker:
             self._say_refused(epoch, str(error))
             raise application_error(not_loaded(error), Masker()) from None
         except Exception as error:  # noqa: BLE001 - a bug is told as one, and the worker lives on
-            self.watch.say(WorkerEvent.BUG, epoch=epoch.name, traceback=traceback.format_exc())
+            # What it says may hold a secret: where it was raised, and what it is, does not.
+            told = "".join((*traceback.format_tb(error.__traceback__), type(error).__name__))
+            self.watch.say(WorkerEvent.BUG, epoch=epoch.name, traceback=told)
             said = f"internal error ({type(error).__name__}): see the log of the worker"
             raise of_kind(
                 Problem(kind=Failure.INTERNAL.value, message=said, exit_code=70)
@@ -182,6 +193,27 @@ def _reason() -> StopReason:
     if details.cancel_requested:
         return StopReason.CANCELLED
     return StopReason.SHUTDOWN if details.worker_shutdown else StopReason.REQUESTED
+
+
+def _confirm_is_there(order: Invocation, epoch: Epoch) -> None:
+    """Make sure that the run has the record that the engine was told of last, or a later one.
+
+    Each record proves itself, an older one that was put back too: the engine's history knows more.
+
+    Raises:
+        CheckpointError: it has not.
+    """
+    latest = epochs_of(epoch.run_directory)[-1:]
+    if order.after is None or latest >= [order.after]:
+        return
+    run = copyable(epoch.run_directory)
+    raise CheckpointError(
+        f"the record that {run} was left with is not there: epoch {order.after}; the latest is"
+        f" {latest[0] if latest else 'none'}",
+        remedy="put it back, and resume the run; or have somebody who knows why go on with what is"
+        f" there: {PRODUCT} temporal signal {run} --stop, then {PRODUCT} temporal submit {run}"
+        " --resume",
+    )
 
 
 def _latest(epoch: Epoch, error: OrchestratorError) -> int | None:

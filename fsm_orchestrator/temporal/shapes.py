@@ -67,6 +67,7 @@ class Invocation:
         number: its number, from 1.
         gates: the signals that were given since the one before.
         options: what is to be done about what the run has left; None where nothing was said.
+        after: the epoch that the last result told of, which is there or was overtaken.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class Invocation:
     number: int
     gates: dict[str, str]
     options: ResumeOptions | None = None
+    after: str | None = None
     schema_version: int = SHAPES_VERSION
 
 

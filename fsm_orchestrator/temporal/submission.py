@@ -89,7 +89,8 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
     """Return a submission that goes on with a run that was submitted before.
 
     What is asked of it now is added to its request. Signals and what is to be done about what it
-    has left are for its next invocation.
+    has left are for its next invocation. One that no worker has begun keeps the signals of its
+    request.
 
     Raises:
         UsageError: there is no such run, or what is asked cannot be.
@@ -110,9 +111,10 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
             " paths are relative to",
             remedy=f"type it in {copyable(directory)}",
         )
+    has_begun = bool(epochs_of(run_directory))
     both = config_file.with_file(
         config.model_copy(update={"directory": directory, "run_id": run_id, "gates": {}}),
-        read.content.model_copy(update={"gates": {}}),
+        read.content.model_copy(update={"gates": {}} if has_begun else {}),
         str(path),
         read.sha256,
     )
@@ -132,7 +134,10 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
     )
     spec = replace(spec, options=options, carried=carried)
     _refuse_secret_places(both, spec)
-    return Submission(spec, config_text(_without_resume(both), directory), is_begun=True)
+    asked = _without_resume(both)
+    if has_begun:
+        asked = asked.model_copy(update={"gates": {}})
+    return Submission(spec, config_text(asked, directory), is_begun=True)
 
 
 def _without_resume(config: RunConfig) -> RunConfig:
@@ -143,7 +148,6 @@ def _without_resume(config: RunConfig) -> RunConfig:
             "rerun": (),
             "reverify": None,
             "on_changed_stage": OnChangedStage.REFUSE,
-            "gates": {},
         }
     )
 

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.temporal.attributes import are_known
-from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
+from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, first_line, refused
 from fsm_orchestrator.temporal.shapes import MEMO, TASK_SECONDS, WORKFLOW, RunSpec, Stand
 from fsm_orchestrator.temporal.submission import Submission
 from fsm_orchestrator.text.hidden import copyable
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+    from temporalio.service import RPCError
 
 
 async def submit(client: Client, server: Server, submission: Submission) -> RunSpec:
@@ -31,7 +33,8 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
 
     Raises:
         UsageError: a run of this id was submitted before, or the request cannot be written.
-        CommandError: the server cannot be reached, or refuses.
+        CommandError: the server cannot be reached, or refuses; or it has not said whether it has
+            started the run, whose request stays then.
     """
     from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy  # noqa: PLC0415 - of the extra
     from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415 - as above
@@ -69,9 +72,36 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
             remedy="give another --run-id, or none; or go on with it: temporal signal OUT --resume",
         ) from None
     except RPCError as error:
+        if not _is_refusal(error):  # a worker may have the run by now, and needs the request
+            raise _not_known(server, spec, error) from None
         take_back()
         raise refused(server, error) from None
     return spec
+
+
+def _is_refusal(error: RPCError) -> bool:
+    """Return whether the server has said no; else what was asked may have been done."""
+    from temporalio.service import RPCStatusCode  # noqa: PLC0415 - of the extra
+
+    return error.status in {
+        RPCStatusCode.INVALID_ARGUMENT,
+        RPCStatusCode.NOT_FOUND,
+        RPCStatusCode.PERMISSION_DENIED,
+        RPCStatusCode.UNAUTHENTICATED,
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNIMPLEMENTED,
+    }
+
+
+def _not_known(server: Server, spec: RunSpec, error: RPCError) -> CommandError:
+    run = copyable(spec.run_directory)
+    return CommandError(
+        f"whether {server.namespace} of {server.address} has started the run {spec.run_id} is not"
+        f" known: {first_line(error)}",
+        remedy=f"submit it again once the server answers: {PRODUCT} temporal submit {run} --resume,"
+        " which is refused while it is at work",
+    )
 
 
 def _written(path: Path, submission: Submission) -> Callable[[], None]:

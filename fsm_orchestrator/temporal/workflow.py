@@ -124,6 +124,7 @@ class GovernedRun:
             number=self._number,
             gates=gates,
             options=self._options,
+            after=None if self._result is None else self._result.epoch,
         )
         self._work = workflow.start_activity(
             ACTIVITY,

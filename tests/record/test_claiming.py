@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,10 +14,18 @@ from typing import Any
 
 import pytest
 
-from fsm_orchestrator import FencedError, OperationError, RunConfig, UsageError, claim_epoch, run
+from fsm_orchestrator import (
+    FencedError,
+    OperationError,
+    RunConfig,
+    UsageError,
+    claim_epoch,
+    run,
+)
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.epochs import drafts_of, epochs_of, latest_record
 from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.errors import TamperedError
 from fsm_orchestrator.record import claiming
 from fsm_orchestrator.vocabulary import Operation
 from tests.support.epoch_cases import PASSING, begun, contents, continued, latest, shell
@@ -216,6 +226,35 @@ def test_one_of_two_claims_wins(failed: Path) -> None:
     assert sorted(said[1:]) in (["True", "fenced"], ["False", "fenced"])
     assert epochs_of(failed)[-1] == "000002.000002"
     assert drafts_of(failed) == []
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_latest_epoch_that_is_gone_is_noticed_where_it_was_claimed(
+    tmp_path: Path, *, is_shared: bool
+) -> None:
+    """The one before proves itself, but is not what was left: somebody has to accept it."""
+    directory, key = tmp_path / "RUN", tmp_path / "key"
+    key.write_bytes(b"shared by all workers" * 2)
+    key.chmod(0o600)
+    given: dict[str, Any] = {"state_key_file": str(key)} if is_shared else {}
+    begun(directory, FAILING, **given)
+    continued(directory, 2, stages=FAILING, **given)
+    shutil.rmtree(latest(directory))
+    passing = {"executor": shell("exit 0")}
+    for number in (3, 4):
+        with pytest.raises(TamperedError, match=r"events\.jsonl was cut short") as caught:
+            continued(directory, number, stages=passing, **given)
+    [digest] = re.findall(r"--accept-record ([0-9a-f]{64})", caught.value.remedy)
+    report = continued(directory, 5, stages=passing, accept_record=digest, **given)
+    assert report.terminal_state == "done"
+
+
+def test_later_epoch_of_another_run_there_is_not_missed(failed: Path) -> None:
+    """A run that was removed as a whole, and one that was begun in its place."""
+    continued(failed, 2, stages=FAILING)
+    shutil.rmtree(failed)
+    begun(failed, FAILING)
+    assert continued(failed, 2, stages={"executor": shell("exit 0")}).closure_ready
 
 
 def test_old_epochs_are_removed(failed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

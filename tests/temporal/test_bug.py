@@ -1,0 +1,41 @@
+"""A bug in a worker is told as one, and without what it says: that may hold a secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm_orchestrator.disk.epochs import Epoch
+from fsm_orchestrator.processes.keeper_pool import KeeperPool
+from fsm_orchestrator.temporal.ordered import Terms
+from fsm_orchestrator.temporal.watching import Watch
+
+
+def test_values_of_a_bug_are_told_to_nobody(tmp_path: Path) -> None:
+    """Neither to the log nor to the engine; where it was raised is in the log."""
+    pytest.importorskip("temporalio")
+    from temporalio.exceptions import ApplicationError  # noqa: PLC0415 - of the extra
+
+    from fsm_orchestrator.temporal.activity import Invoker  # noqa: PLC0415 - as above
+
+    told: list[Mapping[str, Any]] = []
+    client: Any = None  # nothing is asked
+    with KeeperPool() as keepers, ThreadPoolExecutor(1) as threads:
+        watch = Watch(told.append, None, {})
+        invoker = Invoker(client, keepers, threads, Terms(), watch, set())
+        with (
+            pytest.raises(ApplicationError, match=r"internal error \(ValueError\)") as caught,
+            invoker._as_the_engine_has_it(Epoch(tmp_path, 1, 1)),  # noqa: SLF001 - the heart of it
+        ):
+            value = "hush" + "-hush"
+            raise ValueError(f"cannot take {value}")
+    assert caught.value.__cause__ is None
+    [bug] = told
+    assert "hush-hush" not in json.dumps([bug, str(caught.value), caught.value.details])
+    assert "test_bug.py" in bug["traceback"]
+    assert bug["traceback"].endswith("ValueError")

@@ -1,0 +1,42 @@
+"""A record that is put back to an earlier epoch proves itself; the engine knows of a later one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.command import PASSING, shell
+from tests.support.patience import wait_until
+from tests.temporal.held import site
+
+
+def test_run_without_its_latest_epoch_goes_on_only_with_it(
+    tmp_path: Path, temporal_address: str
+) -> None:
+    """What is missing is named; nothing is begun from the epoch before."""
+    tried, epochs = tmp_path / "tried", tmp_path / "run" / "epochs"
+    with site(tmp_path, temporal_address) as place:
+        stages = (
+            *("--manager-bin", "true"),
+            *shell("executor", f"echo >> {tried}; test $(wc -l < {tried}) = 3"),
+        )
+        place.submit("run", *stages, *PASSING)
+        run_id = place.run_id("run")
+        wait_until(lambda: place.stand(run_id)["course"] == "waiting")
+        place.typed("signal", "run", "--resume")
+        wait_until(lambda: place.stand(run_id)["number"] == 2)
+        wait_until(lambda: place.stand(run_id)["course"] == "waiting")
+        (epochs / "000002.000001").rename(tmp_path / "taken")
+        place.typed("signal", "run", "--resume")
+        wait_until(lambda: place.stand(run_id)["problem"] is not None)
+        problem = place.stand(run_id)["problem"]
+        assert problem["kind"] == "CheckpointError"
+        assert problem["message"] == (
+            f"the record that {tmp_path / 'run'} was left with is not there: epoch 000002.000001;"
+            " the latest is 000001.000001"
+        )
+        assert [one.name for one in epochs.iterdir()] == ["000001.000001"]
+        (tmp_path / "taken").rename(epochs / "000002.000001")
+        place.typed("signal", "run", "--resume")
+        wait_until(lambda: place.stand(run_id)["course"] == "ended")
+        assert place.stand(run_id)["result"]["closure_ready"]
+        assert len(tried.read_text().splitlines()) == 3
