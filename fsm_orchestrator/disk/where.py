@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from fsm_orchestrator.constants import EPOCH_VARIABLE, EPOCHS_DIRECTORY
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
+
+_EPOCH_DIGITS: Final = 6
+"""Of its number, and of its attempt; see epochs.py."""
 
 
 class RelativeTo(StrEnum):
@@ -78,9 +82,17 @@ def record_of(run_directory: Path) -> Path:
 def run_of(record_directory: Path) -> Path:
     """Return the directory of the run whose record lies in a directory, by the names alone."""
     above, name = record_directory.parent, record_directory.name
-    if above.name != EPOCHS_DIRECTORY or not name.replace(".", "", 1).isdecimal():
+    if above.name != EPOCHS_DIRECTORY or not _is_epoch(name):
         return record_directory
     return above.parent
+
+
+def _is_epoch(name: str) -> bool:
+    """Return whether a directory is called as an epoch is: `000002.000001`."""
+    number, dot, attempt = name.partition(".")
+    return dot != "" and all(
+        len(one) == _EPOCH_DIGITS and one.isascii() and one.isdecimal() for one in (number, attempt)
+    )
 
 
 def place_variables(record_directory: Path) -> dict[str, str]:

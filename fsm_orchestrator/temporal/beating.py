@@ -85,7 +85,9 @@ class Beating:
     async def _beat(self) -> Answer:
         """Send a heartbeat, and renew the lease if the engine acknowledges it.
 
-        The SDK gets one as well: it would end an activity that has sent it none.
+        The SDK gets one as well: it would end an activity that has sent it none. A lease that has
+        run out is a no: the engine, which then hears nothing more, hands the run on, even if what is
+        left of it here never ends.
         """
         asked_at = Lease.now()
         try:
@@ -99,7 +101,9 @@ class Beating:
                 return Answer.NO
             self._on_word(error.status.name.lower().replace("_", " "))
             return Answer.NONE
-        self._lease.renew(asked_at)
+        if not self._lease.renew(asked_at):  # the answer came too late, or we were not there
+            self._requests.ask(StopReason.LEASE_LOST)
+            return Answer.NO
         activity.heartbeat()
         self._on_word(None)
         return Answer.YES

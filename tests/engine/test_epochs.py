@@ -87,6 +87,16 @@ def test_epoch_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "OUT/logs/executor.1.stdout.log").read_text() == "none\n"
 
 
+@pytest.mark.parametrize("name", ["10", "1.5", "20260101", "000001.1"])
+def test_directory_that_is_called_epochs_is_no_run(tmp_path: Path, name: str) -> None:
+    """A plain output directory below it stays one: training has epochs, too."""
+    output = tmp_path / "epochs" / name
+    told = "echo $ORCHESTRATOR_OUTPUT_DIR ${ORCHESTRATOR_EPOCH-none}"
+    report = run(asked(output, stages={"executor": shell(told)}, skip_stages=("manager",)))
+    assert (output / "logs/executor.1.stdout.log").read_text() == f"{output} none\n"
+    assert report.epoch is None
+
+
 def test_event_and_records_name_the_epoch(tmp_path: Path) -> None:
     """A run in a plain directory says nothing of any."""
     begun(tmp_path / "RUN", {}, allow_empty=True)

@@ -28,14 +28,15 @@ def test_values_of_a_bug_are_told_to_nobody(tmp_path: Path) -> None:
     with KeeperPool() as keepers, ThreadPoolExecutor(1) as threads:
         watch = Watch(told.append, None, {})
         invoker = Invoker(client, keepers, threads, Terms(), watch, set())
-        with (
-            pytest.raises(ApplicationError, match=r"internal error \(ValueError\)") as caught,
-            invoker._as_the_engine_has_it(Epoch(tmp_path, 1, 1)),  # noqa: SLF001 - the heart of it
-        ):
-            value = "hush" + "-hush"
-            raise ValueError(f"cannot take {value}")
+        with pytest.raises(ApplicationError, match=r"internal error \(ValueError\)") as caught:
+            _fail(invoker, Epoch(tmp_path, 1, 1))
     assert caught.value.__cause__ is None
     [bug] = told
     assert "hush-hush" not in json.dumps([bug, str(caught.value), caught.value.details])
     assert "test_bug.py" in bug["traceback"]
     assert bug["traceback"].endswith("ValueError")
+
+
+def _fail(invoker: Any, epoch: Epoch) -> None:
+    with invoker._as_the_engine_has_it(epoch):
+        raise ValueError("cannot take " + "hush" + "-hush")

@@ -60,7 +60,7 @@ def server_options() -> list[click.Parameter]:
             section,
             "--tls-cert-file",
             type=FilePath("FILE"),
-            help="The certificate, in PEM, by which the server knows this program.",
+            help="The client certificate, in PEM.",
         ),
         Once(section, "--tls-key-file", type=FilePath("FILE"), help="Its key, in PEM."),
         Once(

@@ -1,0 +1,44 @@
+"""Heartbeats: what the engine says while the lease is running, and after it has run out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fsm_orchestrator.model.endings import stop_reason_of
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.lease import Lease
+from fsm_orchestrator.vocabulary import StopReason
+
+
+class _Late:
+    """Answers with yes, once the lease of who asked has run out."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.beats = 0
+
+    async def heartbeat(self, **_: Any) -> None:
+        """Answer."""
+        self.beats += 1
+        self.lease.end()
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_yes_that_comes_too_late_is_a_no(*, is_begun: bool) -> None:
+    """The run is begun no more, or ends; and the engine hears nothing more of it."""
+    pytest.importorskip("temporalio")
+    from fsm_orchestrator.temporal.beating import Beating, Ending  # noqa: PLC0415 - of the extra
+
+    with Interrupts() as interrupts, Lease(60) as lease:
+        late: Any = _Late(lease)
+        beating = Beating(late, lease, Ending(interrupts), lambda _: None)
+        if is_begun:
+            asyncio.run(asyncio.wait_for(beating.go_on(), 10))
+        else:
+            assert not asyncio.run(beating.is_ours())
+        assert late.beats == 1
+        assert interrupts.first is not None
+        assert stop_reason_of(interrupts.first) is StopReason.LEASE_LOST
