@@ -86,8 +86,8 @@ class Beating:
         """Send a heartbeat, and renew the lease if the engine acknowledges it.
 
         The SDK gets one as well: it would end an activity that has sent it none. A lease that has
-        run out is a no: the engine, which then hears nothing more, hands the run on, even if what is
-        left of it here never ends.
+        run out is a no: the engine, which then hears nothing more, hands the run on, even if what
+        is left of it here never ends.
         """
         asked_at = Lease.now()
         try:

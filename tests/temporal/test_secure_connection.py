@@ -1,9 +1,9 @@
-"""A server that speaks TLS, and asks who is there: options name what the connection is made with."""
+"""A server that speaks TLS, and wants a certificate: options name what it is given."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import threading
@@ -24,27 +24,27 @@ from tests.support.temporal_server import why_not
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
-def certified(folder: Path) -> tuple[Path, Path]:
-    """Return a certificate for the loopback that trusts itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.datetime.now(datetime.UTC)
+def certified(folder: Path) -> tuple[Path, Path, Path]:
+    """Return the certificate of an authority, one by it for the loopback, and the key of that."""
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in ("authority", "host")
+    ]
+    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
+    paths = folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+    for path, name, public in zip(paths, names, (authority, key), strict=False):
+        made = (
+            x509.CertificateBuilder(names[0], name, public.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - hour)
+            .not_valid_after(now + hour)
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .add_extension(x509.BasicConstraints(public is authority, None), critical=True)
+            .sign(authority, hashes.SHA256())
+        )
+        path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[2].write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -55,12 +55,12 @@ def certified(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(name="secure")
-def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, Path, Path]]:
-    """The server behind TLS that wants a client certificate: address, certificate and key."""
-    certificate, key = certified(tmp_path)
+def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, Path, Path, Path]]:
+    """The server behind TLS that wants a client certificate: address, and files."""
+    authority, certificate, key = certified(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    context.load_verify_locations(certificate)
+    context.load_verify_locations(authority)
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["h2"])
     host, _, port = temporal_address.rpartition(":")
@@ -88,7 +88,7 @@ def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, 
     thread.start()
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
     try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", certificate, key
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", authority, certificate, key
     finally:
         loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
@@ -100,11 +100,11 @@ def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, 
 
 
 def test_server_that_wants_tls_and_a_certificate(
-    tmp_path: Path, secure: tuple[str, Path, Path]
+    tmp_path: Path, secure: tuple[str, Path, Path, Path]
 ) -> None:
     """By the options it answers; without them the error says what may be wrong."""
-    address, certificate, key = secure
-    trusted = ("--address", address, "--tls", "--tls-ca-file", str(certificate))
+    address, authority, certificate, key = secure
+    trusted = ("--address", address, "--tls", "--tls-ca-file", str(authority))
     mine = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
     listed = orchestrate("temporal", "list", *trusted, *mine, "--json", cwd=tmp_path)
     assert (listed.code, listed.stderr) == (0, ""), listed
@@ -127,6 +127,6 @@ def test_key_of_an_api_is_read_from_its_file_and_sent_by_tls_alone(tmp_path: Pat
 
 def test_certificate_goes_with_its_key(tmp_path: Path) -> None:
     """One without the other proves nothing."""
-    certificate, _ = certified(tmp_path)
+    _, certificate, _ = certified(tmp_path)
     with pytest.raises(UsageError, match="go together"):
         server_of(Connection(tls_cert_file=str(certificate)))
