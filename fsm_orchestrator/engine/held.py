@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.disk.epochs import Epoch
     from fsm_orchestrator.engine.surroundings import Surroundings
     from fsm_orchestrator.processes.interrupts import Interrupts
+    from fsm_orchestrator.record.report import Report
 
 
 @contextlib.contextmanager
@@ -44,6 +45,22 @@ def held(caller: Surroundings) -> Iterator[Surroundings]:
     finally:
         interrupts.let_go()
         os.close(lent)
+
+
+def confirm_end(epoch: Epoch, report: Report) -> None:
+    """Make sure that the end of a run is its record's, before anybody is told of it.
+
+    Between the last look before a write and its end, somebody else may have claimed the run, and be
+    at work: a write to storage takes as long as that is away.
+
+    Raises:
+        FencedError: a later epoch holds the run, and the report does not say so.
+        RecordingError: that cannot be found out.
+    """
+    if report.stop_reason is not None and report.stop_reason.is_lost:
+        return
+    with files.recording(Operation.CHECKPOINT_PERSIST, epoch.directory):
+        epoch.confirm()
 
 
 class Fence:

@@ -94,6 +94,10 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
             except InternalError:
                 _follow(after, caller, preparation, None)
                 raise
+            if caller.epoch is not None:
+                from fsm_orchestrator.engine.held import confirm_end  # noqa: PLC0415 - under an engine alone
+
+                confirm_end(caller.epoch, report)
             _follow(after, caller, preparation, report)
         except OSError as error:
             if is_no_room(error):

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import record_of, run_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.secrets.state_directory import NoStateDirectoryError, state_directory
@@ -30,8 +31,12 @@ def keep_values(context: RunContext, private: PrivateFile) -> None:
 def forget_values(context: RunContext, private: PrivateFile) -> None:
     """Forget the values of a run that is done.
 
-    It is too late for the report: what cannot be removed now is pruned one day.
+    It is too late for the report: what cannot be removed now is pruned one day. They stay where
+    somebody else has claimed the run since, who may be about to take them over.
     """
+    output = context.output_directory
+    if context.recorder.draft.invocation.epoch is not None and record_of(run_of(output)) != output:
+        return
     with contextlib.suppress(OSError):
         _save(context, private.model_copy(update={"stages": {}}))
     found, ref = context.preparation.found, context.recorder.draft.private_ref

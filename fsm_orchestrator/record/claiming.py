@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import (
     APPROVALS_DIRECTORY,
     CHECKPOINT_FILE,
-    EPOCH_FILE,
     EPOCHS_DIRECTORY,
     EVENTS_FILE,
     INVOCATIONS_FILE,
@@ -39,12 +37,10 @@ from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import FencedError, OperationError, UsageError
-from fsm_orchestrator.processes.table import boot
-from fsm_orchestrator.record import left_beside, left_file
+from fsm_orchestrator.record import claim_file, left_beside, left_file
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.output_files import attempt_of
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import Operation
 
 EPOCHS_KEPT: Final = 50
@@ -70,6 +66,7 @@ def claim_epoch(run_directory: str | os.PathLike[str], number: int, attempt: int
     Raises:
         FencedError: this epoch or a later one was claimed before; nothing that counts was changed.
         UsageError: it is no directory, holds a run that no engine has, or a number is out of range.
+        CheckpointError: what is called as its latest epoch is none.
         OperationError: it cannot be made.
     """
     for what, value in (("number", number), ("attempt", attempt)):
@@ -134,6 +131,8 @@ def _claim(epoch: Epoch) -> None:
     while True:
         _refuse_later(epoch)
         names = epochs_of(run)
+        if names:
+            claim_file.refuse_unclaimed(epochs / names[-1])
         draft = _begin(epoch)
         try:
             _fill(draft, epoch, names)
@@ -181,7 +180,7 @@ def _fill(draft: Path, epoch: Epoch, names: list[str]) -> None:
             left_beside.take_along(before, made)
             with _opened(before) as source:
                 _duplicate(source, made)
-        _write_claim(epoch, before, made)
+        claim_file.write(epoch, before, made)
         files.sync(made.descriptor)
 
 
@@ -212,24 +211,6 @@ def _opened(path: Path) -> Iterator[HeldDirectory]:
 def _shield_from_git(run: Path) -> None:
     with contextlib.suppress(OSError), _opened(run) as made:
         belongings.shield_from_git(made)
-
-
-def _write_claim(epoch: Epoch, before: Path | None, made: HeldDirectory) -> None:
-    """Write who has claimed the run. No epoch is empty, so that none can be published over it."""
-    said = {
-        "number": epoch.number,
-        "attempt": epoch.attempt,
-        "before": None if before is None else before.name,
-        "host": os.uname().nodename,
-        "boot": boot(),
-        "claimed_at": timestamp(SystemClock().now()),
-    }
-    descriptor = files.make_new(made.path / EPOCH_FILE, within=made)
-    try:
-        files.write_all(descriptor, json_text(said).encode() + b"\n")
-        files.sync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # -- what an epoch has of the one before -------------------------------------------------------

@@ -52,7 +52,7 @@ def asked(order: Invocation, epoch: Epoch, terms: Terms) -> RunConfig:
         UsageError: the request cannot be read.
     """
     read = config_reading.load(Path(order.request), order.request)
-    is_begun = any(
+    is_begun = order.after is not None or any(
         os.path.lexists(epoch.directory / name) for name in (CHECKPOINT_FILE, REPORT_FILE)
     )
     given = RunConfig(

@@ -23,6 +23,8 @@ from fsm_orchestrator import (
     resume,
     run,
 )
+from fsm_orchestrator.config.notice import Notice
+from fsm_orchestrator.model.told_ends import ToldEnd
 from fsm_orchestrator.processes import leftovers
 from tests.support.epoch_cases import asked, begun, contents, continued, latest, shell, worker
 from tests.support.patience import PATIENCE_SECONDS
@@ -149,12 +151,35 @@ def test_zombie_reaches_no_log_of_the_next_epoch(tmp_path: Path) -> None:
         _until((tmp_path / "began").exists)
         log = latest(directory) / "logs" / "executor.1.stdout.log"
         _until(lambda: log.read_text() == "first\n")
-        epoch = claim_epoch(directory, 2, 1)
-        before = contents(epoch.directory)
-        (tmp_path / "held").unlink()
+        os.kill(process.pid, signal.SIGSTOP)  # it would end its stage
+        try:
+            epoch = claim_epoch(directory, 2, 1)
+            before = contents(epoch.directory)
+            (tmp_path / "held").unlink()
+            _until(lambda: log.read_text() == "first\nsecond\n")
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
         process.communicate(timeout=PATIENCE_SECONDS)
-    assert log.read_text() == "first\nsecond\n"
     assert contents(epoch.directory) == before
+
+
+def test_end_that_was_overtaken_is_told_to_nobody(tmp_path: Path) -> None:
+    """It was written after the last look, and counts no more: not for the caller either."""
+    directory, told = tmp_path / "RUN", tmp_path / "told"
+    notice = Notice(on=(ToldEnd.DONE,), command=("touch", str(told)))
+    env = {"VALUE": "of the setting"}
+    stages = {"executor": shell("true", env=env)}
+    config = asked(directory, stages=stages, skip_stages=("manager",), notify=(notice,))
+    epoch = claim_epoch(directory, 1, 1)
+
+    def overtake(event: Any) -> None:
+        if event["event"] == "run.ended":
+            claim_epoch(directory, 2, 1)
+
+    with pytest.raises(FencedError, match="latest is 000002"):
+        run(config, epoch=epoch, listener=overtake)
+    assert not told.exists()
+    assert claim_epoch(directory, 3, 1).is_latest
 
 
 def test_epoch_that_was_overtaken_is_refused(tmp_path: Path) -> None:

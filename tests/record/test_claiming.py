@@ -25,7 +25,7 @@ from fsm_orchestrator import (
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.epochs import drafts_of, epochs_of, latest_record
 from fsm_orchestrator.disk.files import SystemCall
-from fsm_orchestrator.errors import TamperedError
+from fsm_orchestrator.errors import CheckpointError, TamperedError
 from fsm_orchestrator.record import claiming
 from fsm_orchestrator.vocabulary import Operation
 from tests.support.epoch_cases import PASSING, begun, contents, continued, latest, shell
@@ -247,6 +247,23 @@ def test_latest_epoch_that_is_gone_is_noticed_where_it_was_claimed(
     [digest] = re.findall(r"--accept-record ([0-9a-f]{64})", caught.value.remedy)
     report = continued(directory, 5, stages=passing, accept_record=digest, **given)
     assert report.terminal_state == "done"
+
+
+@pytest.mark.parametrize("how", ["empty", "copied", "file"])
+def test_epoch_that_nobody_claimed_is_not_gone_on_from(failed: Path, how: str) -> None:
+    """What a stage or a person has put there: nothing is begun anew, or again."""
+    first, made = latest(failed), failed / "epochs" / "000001.000009"
+    if how == "copied":
+        shutil.copytree(first, made)
+    elif how == "empty":
+        made.mkdir()
+    else:
+        made.touch()
+    with pytest.raises(CheckpointError, match=r"000001\.000009 is called as .* by nobody"):
+        claim_epoch(failed, 2, 1)
+    made.rename(failed / "moved-away")
+    assert drafts_of(failed) == []
+    assert continued(failed, 2, stages={"executor": shell("exit 0")}).closure_ready
 
 
 def test_later_epoch_of_another_run_there_is_not_missed(failed: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from fsm_orchestrator.disk.epochs import Epoch
+from fsm_orchestrator.temporal.shapes import Invocation
 from tests.support.command import PASSING, shell
 from tests.support.patience import wait_until
 from tests.temporal.held import site
@@ -40,3 +44,24 @@ def test_run_without_its_latest_epoch_goes_on_only_with_it(
         wait_until(lambda: place.stand(run_id)["course"] == "ended")
         assert place.stand(run_id)["result"]["closure_ready"]
         assert len(tried.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("after", [None, "000001.000001"])
+def test_run_that_the_engine_has_heard_of_is_never_begun_anew(
+    tmp_path: Path, after: str | None
+) -> None:
+    """Where nothing of it is there, that is an error, and no new run."""
+    pytest.importorskip("temporalio")
+    from fsm_orchestrator.temporal.ordered import Terms, asked  # noqa: PLC0415 - of the extra
+
+    request = tmp_path / "orchestrator_request.toml"
+    request.write_text('run_id = "run-1"\n')
+    order = Invocation(
+        run_id="run-1",
+        run_directory=str(tmp_path),
+        request=str(request),
+        number=2,
+        gates={},
+        after=after,
+    )
+    assert asked(order, Epoch(tmp_path, 2, 1), Terms()).resume is (after is not None)
