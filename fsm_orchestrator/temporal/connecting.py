@@ -177,7 +177,7 @@ async def _why(address: str) -> str:
         number = None if isinstance(error, socket.gaierror) else error.errno
         return files.reason(error) if number is None else os.strerror(number).lower()
     writer.close()
-    return "what listens there does not answer as one; it may want TLS, none, or another certificate"
+    return "what listens there does not answer as one; TLS or the certificate may be wrong"
 
 
 def unreachable(server: Server, why: str) -> CommandError:
