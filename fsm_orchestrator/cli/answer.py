@@ -38,7 +38,7 @@ from fsm_orchestrator.cli.style import Mark, plain
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.where import absolute
+from fsm_orchestrator.disk.where import absolute, run_of
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.holder import holder_now
 from fsm_orchestrator.inspection.run_directories import directory_of_a_run
@@ -74,6 +74,8 @@ class _Given:
     wish: Wish
     place: tuple[str, ...] = ()
     """The options that a resume needs because the record is not where it was."""
+    has_engine: bool = False
+    """Whether an engine says when and where the run goes on."""
 
 
 def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
@@ -102,7 +104,8 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     output = directory_of_a_run(given.typed)
     saved = load_saved(output)
     refuse_copy(saved, output, f"{given.said} in")
-    given = replace(given, place=place_options(saved, output))
+    has_engine = run_of(output) != output
+    given = replace(given, place=place_options(saved, output), has_engine=has_engine)
     holder = holder_now(output)
     if holder is None:  # a run at work looks after its record itself
         key_file = parameters.get("state_key_file")
@@ -248,6 +251,8 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
 
 
 def _resume(given: _Given) -> str:
+    if given.has_engine:
+        return command_line("temporal", "signal", shown_path(given.typed), "--approve")
     return command_line(shown_path(given.typed), "--resume", *given.place)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.explanation.request import VALUE_UNKNOWN
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.text.phrases import signal_option
 
@@ -21,7 +22,15 @@ def asked_of_engine(offer: Offer, view: InspectedRun, shown: str) -> Offer:
         return offer._replace(words=None, would=(ELSEWHERE,), before=(), caution=None)
     if offer.words is None or offer.words[:3] != (PRODUCT, shown, _RESUME):
         return offer
-    return offer._replace(words=_words(offer.words[3:], view, shown), reverify=None)
+    words = _words(_but_values(offer.words[3:]), view, shown)
+    return offer._replace(words=words, before=(), reverify=None)  # workers have the secrets
+
+
+def _but_values(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Return options without the values that only this host lacks: the run's request has them."""
+    is_value = [*(one.endswith(f"={VALUE_UNKNOWN}") for one in options), False]
+    pairs = zip(options, is_value, is_value[1:], strict=False)
+    return tuple(one for one, is_out, is_its_option in pairs if not is_out and not is_its_option)
 
 
 def _words(options: tuple[str, ...], view: InspectedRun, shown: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -160,12 +161,12 @@ async def connected(server: Server) -> Client:
             connect_timeout=timedelta(seconds=CONNECT_SECONDS),
         )
     except (RPCError, RuntimeError, ValueError):
-        raise unreachable(server, await _why(server.address)) from None
+        raise unreachable(server, await _why(server)) from None
 
 
-async def _why(address: str) -> str:
-    """Return why nothing is heard from an address, in plain words."""
-    host, _, port = address.rpartition(":")
+async def _why(server: Server) -> str:
+    """Return why nothing is heard from a server, in plain words."""
+    host, _, port = server.address.rpartition(":")
     try:
         async with asyncio.timeout(_TRY_SECONDS):
             _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
@@ -177,7 +178,34 @@ async def _why(address: str) -> str:
         number = None if isinstance(error, socket.gaierror) else error.errno
         return files.reason(error) if number is None else os.strerror(number).lower()
     writer.close()
-    return "what listens there does not answer as one; TLS or the certificate may be wrong"
+    refusal = await _why_no_tls(server, host.strip("[]"), int(port))
+    return refusal or "what listens there does not answer as one; it may want TLS, or none"
+
+
+async def _why_no_tls(server: Server, host: str, port: int) -> str | None:
+    """Return why the certificate of a server is not believed; None where that is not it."""
+    from temporalio.service import TLSConfig  # noqa: PLC0415 - of the extra
+
+    asked = server.options.get("tls")
+    if not asked:
+        return None
+    given = asked if isinstance(asked, TLSConfig) else TLSConfig()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    try:
+        if given.server_root_ca_cert is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cadata=given.server_root_ca_cert.decode("ascii"))
+        async with asyncio.timeout(_TRY_SECONDS):
+            _, writer = await asyncio.open_connection(
+                host, port, ssl=context, server_hostname=given.domain or host
+            )
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
+    except (OSError, ValueError):  # of what is no certificate, too
+        return None
+    writer.close()
+    return None
 
 
 def unreachable(server: Server, why: str) -> CommandError:
@@ -212,8 +240,9 @@ def refused(server: Server, error: RPCError) -> CommandError:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error of the SDK says."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    """Return the first line of what an error of the SDK says, without the bytes of an answer."""
+    line = next(iter(str(error).splitlines()), "").partition(": Status {")[0]
+    return line or type(error).__name__
 
 
 _RUNTIMES: Final[list[Any]] = []

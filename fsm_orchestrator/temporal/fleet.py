@@ -196,7 +196,9 @@ class _FleetOnEngine:
         """
         client, server, wish = self._asker.engine
         if had is not None and had.hears:
-            await tell(client, server, had.run_id, Instruction(InstructionKind.RESUME))
+            where = str(self._directory / run.name)
+            instruction = Instruction(InstructionKind.RESUME)
+            await tell(client, server, had.run_id, instruction, where)
             return had.run_id
         config = self._config_of(run, is_resume=decision.action is Action.RESUME)
         with config.hidden_in_errors():

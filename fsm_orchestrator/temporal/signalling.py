@@ -7,8 +7,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
+from fsm_orchestrator.text.hidden import shell_line
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle
@@ -36,8 +38,12 @@ class Instruction(NamedTuple):
     gates: Mapping[str, str] = {}
 
 
-async def tell(client: Client, server: Server, run_id: str, instruction: Instruction) -> str:
+async def tell(
+    client: Client, server: Server, run_id: str, instruction: Instruction, shown: str
+) -> str:
     """Send an instruction to a run, and return what follows, in one line.
+
+    `shown` is the directory of the run as it is to stand in a command.
 
     Raises:
         UsageError: it means nothing to the run as it stands; nothing has changed.
@@ -71,8 +77,8 @@ async def tell(client: Client, server: Server, run_id: str, instruction: Instruc
             raise UsageError(
                 f"no workflow is at work for the run {run_id} on {server.namespace} of"
                 f" {server.address}",
-                remedy="start one that goes on with it: fsm-orchestrator temporal submit OUT"
-                " --resume",
+                remedy="start one that goes on with it: "
+                + shell_line((PRODUCT, "temporal", "submit", shown, "--resume")),
             ) from None
         raise refused(server, error) from None
 

@@ -69,7 +69,8 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
         take_back()
         raise UsageError(
             f"a run {spec.run_id} was submitted before, to {server.namespace} of {server.address}",
-            remedy="give another --run-id, or none; or go on with it: temporal signal OUT --resume",
+            remedy="give another --run-id, or none; see where it stands: fsm-orchestrator temporal"
+            " list",
         ) from None
     except RPCError as error:
         if not _is_refusal(error):  # a worker may have the run by now, and needs the request

@@ -102,6 +102,25 @@ def test_signals_go_to_the_engine(tmp_path: Path) -> None:
     assert f"fsm-orchestrator temporal signal RUN {signals}" in " ".join(said.split())
 
 
+def test_what_this_host_lacks_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers have the secrets, and the request of the run has the values of variables."""
+    directory = tmp_path / "RUN"
+    stage = shell("true", env={"MODE": "fast-and-careful"}, secrets={"API_TOKEN": None})
+    stages = {"manager": shell("true"), "executor": stage}
+    config = asked(directory, stages=stages).model_copy(update={"gates": {"policy": "allow"}})
+    monkeypatch.setenv("API_TOKEN", "not-a-real-one")
+    run(config, epoch=claim_epoch(directory, 1, 1))
+    monkeypatch.delenv("API_TOKEN")
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path / "other-host")}
+    for command in ("explain", "status"):
+        said = orchestrate(command, "RUN", cwd=tmp_path, env=elsewhere).stdout.replace("\\\n", "")
+        signals = "--gate ci success --gate review approved"
+        assert f"fsm-orchestrator temporal signal RUN {signals}" in " ".join(said.split())
+        assert ("API_TOKEN" in said, "MODE=" in said) == (False, False), said
+
+
 def test_run_at_work_says_who_has_it(tmp_path: Path) -> None:
     """On this machine the lock does; `logs --follow` goes on from epoch to epoch."""
     directory = tmp_path / "RUN"

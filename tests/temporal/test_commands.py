@@ -101,7 +101,7 @@ def test_stopped_run_can_be_gone_on_with(place: Site) -> None:
     wait_until(lambda: place.stand(run_id)["course"] == "ended")
     assert place.stand(run_id)["result"]["stop_reason"] == "cancelled"
     gone = place.typed("signal", "stopped", "--resume")
-    assert (gone.code, "submit OUT --resume" in gone.stderr) == (2, True), gone
+    assert (gone.code, "submit stopped --resume" in gone.stderr) == (2, True), gone
     may_end.touch()
     more = ("--executor-bin", "true", "--rerun", "manager", "--wait", "3m")
     again = place.typed("submit", "stopped", "--resume", *more)

@@ -94,6 +94,19 @@ def test_signal_that_says_nothing_clear(place: Site, words: tuple[str, ...], sai
     assert (done.code, said in done.stderr) == (2, True), done
 
 
+def test_gate_without_its_value(place: Site) -> None:
+    """The help of this command is named, and of no other."""
+    done = place.typed("signal", "out", "--gate")
+    assert (done.code, "see fsm-orchestrator temporal signal --help" in done.stderr) == (2, True)
+
+
+def test_worker_for_a_namespace_that_is_not_there(place: Site) -> None:
+    """It says so, without the bytes of the server's answer."""
+    done = place.typed("worker", "--namespace", "nobodys")
+    assert (done.code, "Namespace nobodys" in done.stderr) == (1, True), done
+    assert "Status {" not in done.stderr
+
+
 def test_signal_where_no_run_was_submitted(place: Site) -> None:
     """The directory is named."""
     done = place.typed("signal", "out", "--resume")

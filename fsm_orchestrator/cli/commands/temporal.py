@@ -107,10 +107,11 @@ def signal_command(parameters: Mapping[str, Any]) -> int:
 
     instruction = _instruction(parameters)
     server = server_of(Connection.of(parameters))
-    run_id = run_id_of(absolute(parameters["output_directory"]))
+    typed = parameters["output_directory"]
+    run_id, where = run_id_of(absolute(typed)), shown_path(typed)
 
     async def do(client: Client) -> int:
-        follows = await tell(client, server, run_id, instruction)
+        follows = await tell(client, server, run_id, instruction, where)
         if parameters["as_json"]:
             document = {"run_id": run_id, "said": instruction.kind.value, "follows": follows}
             console.stdout().write(_json(document))

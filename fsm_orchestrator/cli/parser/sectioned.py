@@ -22,7 +22,11 @@ class SectionedCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse extra arguments with a hint."""
         ctx.allow_extra_args = True
-        left_over = super().parse_args(ctx, args)
+        try:
+            left_over = super().parse_args(ctx, args)
+        except click.UsageError as error:  # an option without its value does not say of what
+            error.ctx = error.ctx or ctx
+            raise
         if left_over and not ctx.resilient_parsing:
             raise click.UsageError(_unexpected(ctx, left_over[0]), ctx)
         return left_over
