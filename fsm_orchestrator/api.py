@@ -16,7 +16,7 @@ from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import HeldBy
+from fsm_orchestrator.vocabulary import HeldBy, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +137,7 @@ def _follow(
 ) -> None:
     """Do what follows the end of a run. It decides nothing, and loads nothing unasked for.
 
-    Of one that goes on elsewhere people are not told: it has not ended.
+    No notice is sent of a run that goes on elsewhere: it has not ended.
     """
     if preparation.config.telemetry:
         from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
@@ -145,7 +145,8 @@ def _follow(
         hand_over(preparation.config, report)
     keep = preparation.config.keep_archived
     reason = None if report is None else report.stop_reason
-    is_over = reason is None or not reason.goes_on_elsewhere
+    is_drained = reason is StopReason.SHUTDOWN
+    is_over = reason is None or not (reason.goes_on_elsewhere or is_drained)
     if preparation.checkpoint.notify and is_over:
         from fsm_orchestrator.notices.telling import tell_of  # noqa: PLC0415 - only with a notice
 

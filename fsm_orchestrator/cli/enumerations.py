@@ -31,7 +31,7 @@ class _Body(dict[str, Any]):
 
 
 def install() -> None:
-    """Have enumerations made here from now on."""
+    """Make this package's enumerations here from now on."""
     kind: Any = enum.EnumType
     prepare, make = kind.__prepare__.__func__, kind.__new__
 

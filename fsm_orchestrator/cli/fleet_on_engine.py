@@ -1,4 +1,4 @@
-"""`fleet --engine temporal`: the runs are handed to a server, and followed from here."""
+"""`fleet --engine temporal`: hands the runs to a server, and follows them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 `typing` compiles the annotation of each field, compiles a constructor from text, and builds each
 class twice. Here a constructor is that of any class with as many fields, its names changed; the
-annotations are left as they are, and compiled for who asks (`typing.get_type_hints`).
+annotations are left as they are, and compiled when they are asked for (`typing.get_type_hints`).
 
 This affects the command's own process only. What is rare, or wrong, `typing` makes, or refuses,
 itself; Python 3.14 and later, which leave annotations alone by themselves, are left alone.
@@ -18,7 +18,7 @@ from types import FunctionType
 from typing import Any, Final
 
 _ASKS_LATE: Final = (3, 14)
-"""The first Python that compiles annotations for who asks."""
+"""The first Python that compiles annotations only when they are asked for."""
 _new: Final = tuple.__new__
 _SEEN: Final[dict[str, Any]] = {"_new": _new, "__builtins__": {}, "__name__": __name__}
 """What a constructor sees."""
@@ -44,7 +44,7 @@ _OF_TYPING: Final = frozenset(
 
 
 def install() -> None:
-    """Have named tuples made here from now on."""
+    """Make named tuples here from now on."""
     meta = vars(typing).get("NamedTupleMeta")
     if meta is None or sys.version_info >= _ASKS_LATE:
         return

@@ -1,7 +1,7 @@
-"""Spares the command's process what libraries load for nothing that is done here.
+"""Spares the command's process modules that libraries import and nothing here uses.
 
-In the place of each module that is not needed stands another, which loads it as soon as anything of
-it is used. What libraries take of it merely to begin is offered by the stand-in itself.
+A stand-in takes the place of each, and loads the module as soon as anything of it is used. What
+libraries take of it when they are imported, the stand-in offers itself.
 
 This affects the command's own process only, not a program that imports the package.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 SCREEN: Final = ("rich", "better_exceptions", "colorama")
 """What structlog takes for the screen where it is installed, and does without where it is not."""
 UNUSED: Final = ("platform", "traceback")
-"""What is named at a start, and used by what is rare."""
+"""Imported at every start, used rarely."""
 
 
 def install() -> None:

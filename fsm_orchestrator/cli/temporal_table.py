@@ -9,7 +9,7 @@ from typing import Any, Final
 from fsm_orchestrator.cli.formatting import age, columns
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened
 from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
-from fsm_orchestrator.temporal.listing import Course, Listed
+from fsm_orchestrator.temporal.listing import Listed, WorkflowCourse
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.terminal import shown_line
 
@@ -65,14 +65,14 @@ def _row(run: Listed, *, is_narrow: bool) -> tuple[str, ...]:
 
 
 def _standing(run: Listed) -> str:
-    if run.course in {Course.CANCELLED, Course.TERMINATED}:
+    if run.course in {WorkflowCourse.CANCELLED, WorkflowCourse.TERMINATED}:
         return run.course.value
     return "refused" if run.standing is None else run.standing.words
 
 
 def _reason(run: Listed) -> str:
     stand = run.stand
-    if run.course is Course.WORKING:
+    if run.course is WorkflowCourse.WORKING:
         return f"invocation {stand.number}" if stand.number > 1 else ""
     if stand.problem is not None:
         return shown_line(stand.problem.message)

@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, mark_of, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.temporal.connecting import Server
-from fsm_orchestrator.temporal.listing import Course, Listed, looked_up
+from fsm_orchestrator.temporal.listing import Listed, WorkflowCourse, looked_up
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
@@ -59,8 +59,8 @@ async def waited(
 
 def _has_ended(run: Listed) -> bool:
     """Return whether the run does not go on by itself, and is not to be given anything."""
-    goes_on = run.course in {Course.WORKING, Course.RETRYING}
-    is_open = run.course is Course.WAITING and run.standing is Standing.WAITING
+    goes_on = run.course in {WorkflowCourse.WORKING, WorkflowCourse.RETRYING}
+    is_open = run.course is WorkflowCourse.WAITING and run.standing is Standing.WAITING
     return not (goes_on or is_open)
 
 
@@ -77,7 +77,7 @@ def _lines(run: Listed | None, typed: str, wait_ms: int, *, is_over: bool) -> li
     if is_over:
         lines = [Line(f"not ended within {span_words(wait_ms)}: it goes on", Mark.WAITING), details]
         waiting = () if run.stand.result is None else run.stand.result.waiting_gates
-        if run.course is Course.WAITING and waiting:
+        if run.course is WorkflowCourse.WAITING and waiting:
             signal = command_line("temporal", "signal", typed, "--gate", waiting[0])
             lines += [
                 Line(f"  waits    for {', '.join(waiting)}"),

@@ -16,7 +16,6 @@ from fsm_orchestrator.text.phrases import counted
 
 _LEVELS: Final[Mapping[WorkerEvent, str]] = {
     WorkerEvent.LOST: "warning",
-    WorkerEvent.FAILED: "error",
     WorkerEvent.RUN_REFUSED: "warning",
     WorkerEvent.HEALTH_FAILED: "warning",
     WorkerEvent.BUG: "error",
@@ -78,7 +77,6 @@ _TEXTS: Final[Mapping[WorkerEvent, Callable[[Mapping[str, Any]], str]]] = {
     ),
     WorkerEvent.CONNECTED: lambda event: f"connected to {_server(event)}",
     WorkerEvent.LOST: lambda event: f"no answer, trying again: {event['error']}",
-    WorkerEvent.FAILED: lambda event: f"error: {event['error']}",
     WorkerEvent.DRAINING: lambda event: (
         f"asked to end: handing on {counted(event['runs'], 'run')}; once more ends at once"
     ),

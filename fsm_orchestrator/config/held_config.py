@@ -1,4 +1,4 @@
-"""A request for a run that an engine holds: its record lies in an epoch, not in OUT itself."""
+"""The request for a run under an engine, whose record lies in an epoch, not in OUT itself."""
 
 from pathlib import Path
 

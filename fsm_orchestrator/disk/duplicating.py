@@ -1,4 +1,4 @@
-"""Makes what one record directory has in another: links what stays as it is, copies the rest."""
+"""Duplicates files of one record directory in another: by a link, or by a durable copy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _COPY_BYTES: Final = 1024 * 1024
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
-"""The errors of a file system that links no file, or not this one."""
+"""The errors of a file system that has no hard links, or allows none to this file."""
 
 
 def link(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
-    """Link a regular file under its name, or copy it where files are not linked.
+    """Link a regular file under its name, or copy it where there are no hard links.
 
     What is no regular file, or gone by now, is left out. What is there already stays.
 
@@ -42,7 +42,7 @@ def link(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
 def copy(
     name: str, source: HeldDirectory, destination: HeldDirectory, *, whole_lines: bool = False
 ) -> None:
-    """Copy a regular file durably, under a name that nothing has; its name is the caller's to sync.
+    """Copy a regular file durably, under a name that is free; the caller syncs the directory.
 
     What is no regular file, or gone by now, is left out. `whole_lines` leaves out what is behind
     the last newline: its writer has not come to the end of it.

@@ -1,4 +1,4 @@
-"""The current directory, which may be gone, paths against it, what is above it, and below a run."""
+"""Where things are: the current directory, paths against it, and the record of a run."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def record_of(run_directory: Path) -> Path:
 
 
 def run_of(record_directory: Path) -> Path:
-    """Return the run whose record lies in a directory: as its user names it. By the name alone."""
+    """Return the directory of the run whose record lies in a directory, by the names alone."""
     above, name = record_directory.parent, record_directory.name
     if above.name != EPOCHS_DIRECTORY or not _is_epoch(name):
         return record_directory
@@ -95,7 +95,7 @@ def _is_epoch(name: str) -> bool:
 
 
 def place_variables(record_directory: Path) -> dict[str, str]:
-    """Return the variables that tell a process where its run is, and in which epoch."""
+    """Return the variables that give a process its run directory, and its epoch if there is one."""
     run = run_of(record_directory)
     told = {"ORCHESTRATOR_OUTPUT_DIR": str(run)}
     return told if run == record_directory else {**told, EPOCH_VARIABLE: record_directory.name}

@@ -257,7 +257,7 @@ class Driver:
             raise CalledOffError(signum)
 
     def _may_be_aborted(self, trigger: Trigger) -> bool:
-        """Say whether the run can be aborted where it is, instead of what is to happen."""
+        """Return whether the run can be aborted where it is, instead of going on."""
         aborted = Trigger.RUN_ABORTED
         return trigger is not aborted and aborted in self._machine.triggers_here
 

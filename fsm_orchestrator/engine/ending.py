@@ -146,7 +146,7 @@ class RunEnd:
 
     @property
     def _request(self) -> int | None:
-        """What the run was asked first, or that it is handed over, which came before that."""
+        """The first request to end, or the handover that came before it."""
         asked = self._interrupts.ever_first
         if self.next_task_queue is None or (asked is not None and stop_reason_of(asked).is_lost):
             return asked
@@ -160,7 +160,7 @@ class RunEnd:
         self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=refusal)
 
     def _decisive(self, outcome: Outcome, trigger: Trigger) -> int | None:
-        """Return the request by which a run ends so; None where it ends by something else."""
+        """Return the request that ends the run so; None where something else does."""
         is_aborted = outcome is Outcome.FAILED and trigger is Trigger.RUN_ABORTED
         if not is_aborted or self._recorder.is_degraded:
             return None
@@ -303,6 +303,6 @@ class RunEnd:
 
 
 def _code_of(request: int) -> ExitCode:
-    """Return what the command exits with where a request has ended the run."""
+    """Return the exit code of a run that a request has ended."""
     is_elsewhere = stop_reason_of(request).goes_on_elsewhere
     return ExitCode.BUSY if is_elsewhere else ExitCode(SIGNAL_BASE + request)

@@ -1,4 +1,4 @@
-"""A run under an engine: its lease, and its epoch, are looked at for as long as it works."""
+"""A run under an engine: it ends when its lease runs out, or a later epoch holds it."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def confirm_end(epoch: Epoch, report: Report) -> None:
 
 
 class Fence:
-    """Whether a later epoch holds the run, which is asked for once."""
+    """Asks the run to end, once, when a later epoch holds it."""
 
     def __init__(self, epoch: Epoch) -> None:
         self._epoch = epoch
         self._is_asked = False
 
     def look(self) -> Sequence[int]:
-        """Return the request to end that follows from a later epoch, the first time; else nothing.
+        """Return the request to end where a later epoch holds the run; nothing the next time.
 
-        Storage that does not answer now says nothing of that: what is kept next will ask it again.
+        Storage that does not answer now is asked again by what is kept next.
         """
         try:
             return self._requests()
@@ -98,7 +98,7 @@ class Fence:
 
 
 def _require_keepers() -> None:
-    """Refuse a lease where no keeper can be had, by whom alone it is kept in time."""
+    """Refuse a lease where there can be no keeper: nothing else ends a stage in time."""
     why = ""
     if not sys.platform.startswith("linux"):
         why = f"there is no child subreaper on {sys.platform}"

@@ -172,7 +172,7 @@ def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> 
 def _made_ready(
     preparation: Preparation, lock: OutputLock, caller: Surroundings
 ) -> tuple[Preparation, Surroundings, Leftovers]:
-    """Have the directory hold this run and no other; say what was left alive of it."""
+    """Prepare the directory for this run alone; return what was left alive of it as well."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended: dict[str, tuple[int, ...]] = {}

@@ -1,4 +1,4 @@
-"""The next command for a run that an engine has: what is said to the engine, which runs it."""
+"""The next command for a run under an engine: it goes to the engine, not to the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESUME: Final = "--resume"
 
 
 def asked_of_engine(offer: Offer, view: InspectedRun, shown: str) -> Offer:
-    """Return what is said to the engine where a resume was to be typed, or a new run."""
+    """Return an offer with the command for the engine, where it was a resume or a new run."""
     if offer.begins_anew:
         return offer._replace(words=None, would=(ELSEWHERE,), before=(), caution=None)
     if offer.words is None or offer.words[:3] != (PRODUCT, shown, _RESUME):

@@ -13,7 +13,7 @@ LOST: Final = (
 
 
 def asked_remedy(reason: StopReason | None) -> str:
-    """Return what to do, a sentence without its full stop; None is a record that does not say."""
+    """Return what to do, without a full stop; `reason` is None where the record has none."""
     match reason:
         case StopReason.LEASE_LOST | StopReason.FENCED:
             return LOST

@@ -26,7 +26,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 REPORT_SECONDS: Final = 0.5
-"""How often the report is written at most while runs end."""
+"""How long at least between two writes of the report while runs end."""
 
 
 class Books:
@@ -73,7 +73,7 @@ class Books:
         self.put(name, self.view.entries[name].model_copy(update=changes))
 
     def put_off(self, name: str, reason: str) -> None:
-        """Note why a run has to wait for its turn once more; that is not worth showing."""
+        """Note why a run has to wait for its turn once more, without showing it."""
         update = {"course": Course.TO_COME, "reason": reason}
         self.view.entries[name] = self.view.entries[name].model_copy(update=update)
 
@@ -91,7 +91,7 @@ class Books:
         standing: Standing | None = None,
         run_id: str | None = None,
     ) -> None:
-        """Note that a run has been done with."""
+        """Note how a run ended."""
         if standing is Standing.NOT_CLOSABLE:
             code = ExitCode.FAILED
         self.failures += code != ExitCode.DONE
@@ -106,7 +106,7 @@ class Books:
         )
 
     def leave(self, names: Iterable[str], course: Course, reason: str) -> None:
-        """Note of runs that this fleet does nothing more about them."""
+        """Note that this fleet does nothing more about some runs."""
         for name in names:
             self.update(name, course=course, reason=reason)
 
@@ -117,7 +117,7 @@ class Books:
         return worst_of(code for code in codes if code is not None)
 
     def write_now_and_then(self) -> None:
-        """Write the report if that was some time ago.
+        """Write the report if it was last written some time ago.
 
         Raises:
             CommandError: it cannot be written.

@@ -1,7 +1,7 @@
 """The built-in lifecycles as they were read and proved when the program was built.
 
-Known by the digest of their texts: a text that differs by a byte is read and judged anew, as
-everybody's is. So most starts neither parse TOML nor prove again what was proved of these bytes.
+They are known by the digests of their texts: a text that differs by a byte is read and judged anew.
+So most starts neither parse TOML nor prove these lifecycles again.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def table_in(text: bytes) -> Mapping[str, Any]:
 
 
 def is_judged(text: bytes) -> bool:
-    """Tell if a text is, byte for byte, a lifecycle that was proved when the program was built."""
+    """Return whether a text is, byte for byte, one that was proved when the program was built."""
     return judged_table(text, _shipped_file) is not None
 
 

@@ -9,12 +9,12 @@ from fsm_orchestrator.vocabulary import StopReason
 
 
 def asked_words(signum: int) -> str:
-    """Return how a run was asked to end, by its request: behind `the run`."""
+    """Return how a request asked a run to end: the predicate of `the run`."""
     return stop_words(stop_reason_of(signum), signal_name(signum))
 
 
 def stop_words(reason: StopReason, name: str) -> str:
-    """Return how a run was asked to end; `name` is that of the signal, or of what it stands for."""
+    """Return how a run was asked to end; `name` is the signal that came, or is stood for."""
     match reason:
         case StopReason.SIGNAL:
             return f"received {name}"

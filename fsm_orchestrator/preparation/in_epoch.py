@@ -1,4 +1,4 @@
-"""A run that an engine holds: the request as it is done in an epoch, and what is refused."""
+"""The request for a run under an engine: placed in an epoch, or refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def in_epoch(config: RunConfig, epoch: Epoch) -> RunConfig:
-    """Return the request as it is done in an epoch that holds the run.
+    """Return the request, placed in an epoch that holds the run.
 
     Raises:
         UsageError: the epoch is another run's, or a new run is asked for where one has begun.
@@ -42,7 +42,7 @@ def in_epoch(config: RunConfig, epoch: Epoch) -> RunConfig:
 
 
 def in_latest_epoch(config: RunConfig) -> RunConfig:
-    """Return a request that is only looked at, in the run's latest epoch.
+    """Return a request that only looks, placed in the run's latest epoch.
 
     Raises:
         UsageError: it is one for a new run, which would be refused.
@@ -57,7 +57,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def refuse_held(config: RunConfig) -> None:
-    """Refuse to run in a directory whose run an engine holds, by whoever claims it.
+    """Refuse to run without a claim where an engine holds the run.
 
     Raises:
         UsageError: it is one, or an epoch of one.

@@ -1,4 +1,4 @@
-"""Refuses task queues by which a stage could not be run where it must be."""
+"""Refuses task queues that would keep a stage from where it must run."""
 
 from __future__ import annotations
 

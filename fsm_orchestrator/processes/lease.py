@@ -1,4 +1,4 @@
-"""A lease that the kernel keeps: a timer that its holder renews, and that the keepers obey.
+"""A lease: a timer of the kernel that its holder renews, and that the keepers obey.
 
 Linux only: timerfd_create(2), on the clock that goes on while the machine sleeps.
 """
@@ -18,7 +18,7 @@ from fsm_orchestrator.errors import LeaseError
 from fsm_orchestrator.processes.polling import readable
 
 SECONDS_MAX: Final = 86_400.0
-"""How long a lease may last: of a worker that is gone, nobody hears for longer than that."""
+"""How long a lease may last. A worker that is gone is missed no sooner."""
 _CLOCK_BOOTTIME: Final = 7  # linux/time.h
 _TFD_CLOEXEC, _TFD_NONBLOCK, _TFD_TIMER_ABSTIME = 0o2000000, 0o4000, 1  # sys/timerfd.h
 _SPEC: Final = struct.Struct("qqqq")
@@ -29,7 +29,7 @@ _LONG_AGO: Final = 1e-9
 
 
 class Lease:
-    """The word that a run is ours until a time, renewed by whoever asks an engine for it.
+    """The right to a run until a time, renewed by whoever asks an engine for it.
 
     When it runs out, the keepers kill what the run has started, even while this process is
     stopped, and start nothing more; the run ends as interrupted (`StopReason.LEASE_LOST`). What is
@@ -41,10 +41,10 @@ class Lease:
     """
 
     def __init__(self, seconds: float) -> None:
-        """Begin one, as if it had been acknowledged now.
+        """Begin a lease, as if it had been acknowledged now.
 
         Raises:
-            LeaseError: that is no time that one may last, or this system has no such timer.
+            LeaseError: it may not last so long, or this system has no such timer.
         """
         if not 0 < seconds <= SECONDS_MAX:
             raise LeaseError(
@@ -60,11 +60,11 @@ class Lease:
 
     @staticmethod
     def now() -> float:
-        """Return the clock by which it runs, in seconds; read it before the question is asked."""
+        """Return the time of its clock, in seconds; read it before you ask the engine."""
         return time.clock_gettime(_CLOCK_BOOTTIME)
 
     def renew(self, asked_at: float) -> bool:
-        """Let it last for `seconds` from `asked_at`, when what was answered with yes was asked.
+        """Extend it to `seconds` after `asked_at`: when the engine was asked that has said yes.
 
         Answers may come in any order: an earlier one takes nothing away.
 
@@ -94,7 +94,7 @@ class Lease:
             return not self._has_run_out()
 
     def end(self) -> None:
-        """Let it run out at once."""
+        """End it at once."""
         with self._guard:
             if self._descriptor >= 0:
                 self._arm(_LONG_AGO)
@@ -124,7 +124,7 @@ class Lease:
                 raise _no_timer(error) from error
 
     def close(self) -> None:
-        """Let it run out, and close the timer."""
+        """End it, and close its timer."""
         with self._guard:
             self.end()
             descriptor, self._descriptor = self._descriptor, -1

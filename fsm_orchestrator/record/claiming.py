@@ -44,7 +44,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 EPOCHS_KEPT: Final = 50
-"""How many epochs of a run stay; what is older is removed by the next claim."""
+"""How many epochs of a run are kept; each claim removes older ones."""
 _ANSWERS: Final = (".approve.", ".deny.", ".withdraw.", ".sig")
 """What is in the names of the files that people put into `approvals/`."""
 _OF_DRAFT: Final = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST})
@@ -217,7 +217,7 @@ def _shield_from_git(run: Path) -> None:
 
 
 def _duplicate(source: HeldDirectory, made: HeldDirectory) -> None:
-    """Give an epoch all that counts of the one before.
+    """Give a new epoch all that counts of the one before.
 
     The checkpoint goes before the events, which may be ahead of it and never behind: a holder that
     is not gone after all may add to them meanwhile.
@@ -246,7 +246,7 @@ def _duplicate(source: HeldDirectory, made: HeldDirectory) -> None:
 
 
 def _ended_attempts(checkpoint: Path) -> frozenset[tuple[str, int]]:
-    """Return the stages and attempts that have surely ended: nothing is written to their logs."""
+    """Return the attempts, as stage and number, that have surely ended: their logs are final."""
     record = peek.document(checkpoint)
     done = {
         _attempt(one)

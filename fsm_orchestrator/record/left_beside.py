@@ -57,7 +57,7 @@ def lines_beside(directory: Path, key: RecordKey) -> tuple[Left, ...]:
 
 
 def take_along(before: Path, made: HeldDirectory) -> None:
-    """Give a new epoch the last lines of the one before, as they are; none where it has none.
+    """Copy the last lines of an epoch, if it has any, into the one made from it.
 
     Raises:
         OSError: they cannot be written.

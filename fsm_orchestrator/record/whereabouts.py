@@ -45,7 +45,7 @@ def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:
 
 
 def _is_handed_on(home: Home, directory: Path) -> bool:
-    """Answer whether a directory is an epoch of the run, and its record of that or an earlier one.
+    """Return whether a directory is an epoch of the run, with a record of that or an earlier one.
 
     By the same path, or, where the run has another one (on another machine, or after it was
     renamed), beside the very epoch that the record names.

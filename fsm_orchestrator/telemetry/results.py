@@ -61,7 +61,7 @@ def result_of_run(told: Told) -> Result:
 
 
 def _is_handed_over(told: Told) -> bool:
-    """Say whether the invocation ended only to let the run go on on another task queue."""
+    """Return whether the invocation ended to let the run go on on another task queue."""
     return isinstance(told.ended, RunEnded) and told.ended.next_task_queue is not None
 
 

@@ -29,7 +29,7 @@ from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.lease import Lease
 from fsm_orchestrator.record.claiming import claim_epoch
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.temporal.beating import LEASE_SHARE, Beating, Ending
+from fsm_orchestrator.temporal.beating import LEASE_SHARE, Beating, StopRequests
 from fsm_orchestrator.temporal.failures import application_error, of_kind
 from fsm_orchestrator.temporal.ordered import Means, Terms, asked, made, result_of
 from fsm_orchestrator.temporal.shapes import (
@@ -80,13 +80,13 @@ class Invoker:
         epoch = Epoch(Path(order.run_directory), order.number, info.attempt)
         with (
             self.watch.working(order.run_id, epoch.name),
+            self._as_the_engine_has_it(epoch),
             Interrupts() as interrupts,
             Lease(info.heartbeat_timeout.total_seconds() * LEASE_SHARE) as lease,
-            self._as_the_engine_has_it(epoch),
         ):
-            ending = Ending(interrupts)
+            requests = StopRequests(interrupts)
             handle = self.client.get_async_activity_handle(task_token=info.task_token)
-            beating = Beating(handle, lease, ending, self.watch.heard)
+            beating = Beating(handle, lease, requests, self.watch.heard)
             if not await beating.is_ours():
                 # Whether another worker has it is not known: the engine tries again if it has not.
                 said = f"the server did not confirm in time that this worker has {order.run_id}"
@@ -94,15 +94,15 @@ class Invoker:
                     Problem(kind=Failure.BUSY.value, message=said, exit_code=int(ExitCode.BUSY))
                 )
             means = Means(interrupts, self.keepers, lease, epoch, info.task_queue)
-            return await self._worked(order, means, beating, ending)
+            return await self._worked(order, means, beating, requests)
 
     async def _worked(
-        self, order: Invocation, means: Means, beating: Beating, ending: Ending
+        self, order: Invocation, means: Means, beating: Beating, requests: StopRequests
     ) -> InvocationResult:
         loop = asyncio.get_running_loop()
         beside = [
             asyncio.create_task(beating.go_on()),
-            asyncio.create_task(_when_worker_ends(ending)),
+            asyncio.create_task(_when_worker_ends(requests)),
         ]
         work = loop.run_in_executor(self.threads, self._work, order, means)
         try:
@@ -110,7 +110,7 @@ class Invoker:
                 try:
                     return await asyncio.shield(work)
                 except asyncio.CancelledError:
-                    ending.ask(_reason())
+                    requests.ask(_reason())
         finally:
             for task in beside:
                 task.cancel()
@@ -149,7 +149,7 @@ class Invoker:
 
     @contextlib.contextmanager
     def _as_the_engine_has_it(self, epoch: Epoch) -> Iterator[None]:
-        """Raise what goes wrong as an error of the engine's, alone: causes may hold secrets."""
+        """Raise what goes wrong as an error for the engine, without causes: for secrets in them."""
         try:
             yield
         except ApplicationError as error:
@@ -179,10 +179,10 @@ class Invoker:
         )
 
 
-async def _when_worker_ends(ending: Ending) -> None:
-    """Have the run go on elsewhere once this worker is to end."""
+async def _when_worker_ends(requests: StopRequests) -> None:
+    """Ask the invocation to end once this worker is to: the run goes on elsewhere."""
     await activity.wait_for_worker_shutdown()
-    ending.ask(StopReason.SHUTDOWN)
+    requests.ask(StopReason.SHUTDOWN)
 
 
 def _reason() -> StopReason:

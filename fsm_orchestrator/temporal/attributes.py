@@ -32,7 +32,7 @@ async def are_known(client: Client) -> bool:
 
 
 async def made_known(client: Client) -> bool:
-    """Have the server know them if it lets us; return whether it does."""
+    """Add them to the server if it allows that; return whether it knows them."""
     from temporalio.api.enums.v1 import IndexedValueType  # noqa: PLC0415 - of the extra
     from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest  # noqa: PLC0415 - as above
     from temporalio.service import RPCError  # noqa: PLC0415 - as above

@@ -21,8 +21,8 @@ LEASE_SHARE: Final = 0.75
 """The share of the heartbeat timeout that a lease lasts: the stage is gone before the engine hands
 the run on."""
 BEATS: Final = 5
-"""How often the engine is told in each heartbeat timeout: more than once is missed before a stage
-is ended for it."""
+"""How many heartbeats there are in each heartbeat timeout: more than one may be missed before a
+stage is ended for it."""
 _GONE: Final = frozenset({RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION})
 OnWord = Callable[[str | None], None]
 """Called with None when the engine has answered, else with why it has not."""
@@ -37,7 +37,7 @@ class Answer(Enum):
     NONE = "none"
 
 
-class Ending:
+class StopRequests:
     """Asks an invocation to end, once for each reason: a second reason kills its stage at once."""
 
     def __init__(self, interrupts: Interrupts) -> None:
@@ -52,19 +52,22 @@ class Ending:
 
 
 class Beating:
-    """Tells the engine of an invocation that it lives, and has it end when it is not to live on."""
+    """Sends the heartbeats of an invocation, and asks it to end when the engine says so."""
 
     def __init__(
-        self, handle: AsyncActivityHandle, lease: Lease, ending: Ending, on_word: OnWord
+        self, handle: AsyncActivityHandle, lease: Lease, requests: StopRequests, on_word: OnWord
     ) -> None:
         self._handle = handle
         self._lease = lease
-        self._ending = ending
+        self._requests = requests
         self._on_word = on_word
         self._seconds = lease.seconds / LEASE_SHARE / BEATS
 
     async def is_ours(self) -> bool:
-        """Ask the engine before anything is done: a worker that was frozen may come much later."""
+        """Return whether the engine confirms that this worker has the run, before anything is done.
+
+        A worker that was frozen may come to it much later.
+        """
         while not self._lease.is_over:
             answer = await self._beat()
             if answer is not Answer.NONE:
@@ -73,33 +76,33 @@ class Beating:
         return False
 
     async def go_on(self) -> None:
-        """Tell the engine again and again, as long as the run is ours."""
+        """Send heartbeats as long as the run is ours."""
         while True:
             if await self._beat() is Answer.NO:
                 return
             await asyncio.sleep(self._seconds)
 
     async def _beat(self) -> Answer:
-        """Tell the engine once, and renew the lease if it answers with yes.
+        """Send a heartbeat, and renew the lease if the engine acknowledges it.
 
-        The SDK is told as well: it would end an activity of which it has heard nothing. A lease
-        that has run out is a no: told nothing more, the engine hands the run on, even if what is
-        left of it here never ends.
+        The SDK gets one as well: it would end an activity that has sent it none. A lease that has
+        run out is a no: the engine, which then hears nothing more, hands the run on, even if what
+        is left of it here never ends.
         """
         asked_at = Lease.now()
         try:
             await self._handle.heartbeat(rpc_timeout=timedelta(seconds=self._seconds))
         except AsyncActivityCancelledError as error:
             is_cancel = error.details is None or error.details.cancel_requested
-            self._ending.ask(StopReason.CANCELLED if is_cancel else StopReason.REQUESTED)
+            self._requests.ask(StopReason.CANCELLED if is_cancel else StopReason.REQUESTED)
         except RPCError as error:
             if error.status in _GONE:
-                self._ending.ask(StopReason.LEASE_LOST)
+                self._requests.ask(StopReason.LEASE_LOST)
                 return Answer.NO
             self._on_word(error.status.name.lower().replace("_", " "))
             return Answer.NONE
         if not self._lease.renew(asked_at):  # the answer came too late, or we were not there
-            self._ending.ask(StopReason.LEASE_LOST)
+            self._requests.ask(StopReason.LEASE_LOST)
             return Answer.NO
         activity.heartbeat()
         self._on_word(None)

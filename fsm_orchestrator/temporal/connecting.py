@@ -249,7 +249,7 @@ _RUNTIMES: Final[list[Any]] = []
 
 
 def _quiet_runtime() -> Any:
-    """Return the SDK's threads, which log nothing of their own: what matters is told by us."""
+    """Return the SDK's runtime, without its own log: the worker's log says what matters."""
     from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig  # noqa: PLC0415 - of the extra
 
     if not _RUNTIMES:
@@ -258,7 +258,7 @@ def _quiet_runtime() -> Any:
 
 
 def _silence() -> None:
-    """Have the SDK's own log lines, tracebacks among them, not written to stderr."""
+    """Keep the SDK's own log lines, with tracebacks, off stderr."""
     logger = logging.getLogger("temporalio")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

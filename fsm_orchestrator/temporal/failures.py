@@ -1,7 +1,6 @@
-"""Errors of a run as the engine has them: with a type that tells whether to try again.
+"""Errors of a run for the engine: their type says whether to try again.
 
-What is said of one is masked, and nothing of it is chained: causes and their texts would be kept in
-the history.
+Their texts are masked, and their causes left out: the history would keep both.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from fsm_orchestrator.errors import (
     CheckpointError,
     FencedError,
     InternalError,
+    LeaseError,
     OperationError,
     OrchestratorError,
     UsageError,
@@ -25,6 +25,7 @@ from fsm_orchestrator.temporal.shapes import Failure, Problem
 
 _KINDS: Final = (
     (FencedError, Failure.FENCED),
+    (LeaseError, Failure.OPERATION),  # the want of this worker, not of the request
     (UsageError, Failure.USAGE),
     (CheckpointError, Failure.CHECKPOINT),
     (BusyError, Failure.BUSY),
@@ -38,7 +39,7 @@ _AGAIN: Final = frozenset({Failure.BUSY, Failure.OPERATION, Failure.NEWER, Failu
 def application_error(
     error: OrchestratorError, masker: Masker, latest_number: int | None = None
 ) -> ApplicationError:
-    """Return an error of a run as the engine has it. To be raised `from None`."""
+    """Return an error of a run for the engine. To be raised `from None`."""
     kind = next((one for type_, one in _KINDS if isinstance(error, type_)), Failure.OTHER)
     said, remedy = masker.mask_all((str(error), error.remedy))
     return of_kind(
@@ -53,7 +54,7 @@ def application_error(
 
 
 def of_kind(problem: Problem) -> ApplicationError:
-    """Return a problem as an error of the engine."""
+    """Return a problem as an error for the engine."""
     is_final = problem.kind not in {one.value for one in _AGAIN}
     return ApplicationError(
         problem.message, asdict(problem), type=problem.kind, non_retryable=is_final

@@ -31,7 +31,7 @@ from fsm_orchestrator.inspection.looking import overview_of as overview_by_recor
 from fsm_orchestrator.temporal.fleet_standing import Had, decision_of, overview_of
 from fsm_orchestrator.temporal.listing import Listed, looked_up
 from fsm_orchestrator.temporal.request_file import submitted_run_id
-from fsm_orchestrator.temporal.signalling import Say, Told, tell
+from fsm_orchestrator.temporal.signalling import Instruction, InstructionKind, tell
 from fsm_orchestrator.temporal.submission import Wish, submission_of
 from fsm_orchestrator.temporal.submitting import submit
 from fsm_orchestrator.vocabulary import ExitCode
@@ -197,7 +197,8 @@ class _FleetOnEngine:
         client, server, wish = self._asker.engine
         if had is not None and had.hears:
             where = str(self._directory / run.name)
-            await tell(client, server, had.run_id, Told(Say.RESUME), where)
+            instruction = Instruction(InstructionKind.RESUME)
+            await tell(client, server, had.run_id, instruction, where)
             return had.run_id
         config = self._config_of(run, is_resume=decision.action is Action.RESUME)
         with config.hidden_in_errors():

@@ -1,4 +1,4 @@
-"""What a fleet does about a run that the engine has, by where that stands."""
+"""Decides what a fleet does about a run that the engine has, by where the run stands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.fleet.standing import Action, Decision, Retries, decide, decide_by
 from fsm_orchestrator.inspection.overview import RunOverview
-from fsm_orchestrator.temporal.listing import Course, Listed
+from fsm_orchestrator.temporal.listing import Listed, WorkflowCourse
 from fsm_orchestrator.vocabulary import Standing
 
-_GOES_ON: Final = frozenset({Course.WORKING, Course.RETRYING})
+_GOES_ON: Final = frozenset({WorkflowCourse.WORKING, WorkflowCourse.RETRYING})
 
 
 class Had(NamedTuple):
@@ -31,7 +31,7 @@ class Had(NamedTuple):
     @property
     def hears(self) -> bool:
         """Whether its workflow is there, and waits for people."""
-        return self.listed is not None and self.listed.course is Course.WAITING
+        return self.listed is not None and self.listed.course is WorkflowCourse.WAITING
 
 
 def decision_of(directory: Path, had: Had | None, retries: Retries) -> Decision:
@@ -45,11 +45,16 @@ def decision_of(directory: Path, had: Had | None, retries: Retries) -> Decision:
         return _of_one_that_is_not_known(directory, retries)
     overview = overview_of(had.listed, directory)
     match had.listed.course:
-        case Course.WORKING | Course.RETRYING:
+        case WorkflowCourse.WORKING | WorkflowCourse.RETRYING:
             return Decision(Action.WAIT, "the engine goes on with it", overview)
-        case Course.TERMINATED if overview.standing is not Standing.DONE:
+        case WorkflowCourse.TERMINATED if overview.standing is not Standing.DONE:
             return Decision(Action.RESUME, "its workflow was ended by force", overview)
-        case Course.WAITING | Course.ENDED | Course.CANCELLED | Course.TERMINATED:
+        case (
+            WorkflowCourse.WAITING
+            | WorkflowCourse.ENDED
+            | WorkflowCourse.CANCELLED
+            | WorkflowCourse.TERMINATED
+        ):
             if overview.standing is not None:
                 return decide_by(overview, retries)
             action = Action.RESUME if retries.failed else Action.LEAVE

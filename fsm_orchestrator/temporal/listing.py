@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _QUERY: Final = f'WorkflowType = "{WORKFLOW}"'
 
 
-class Course(StrEnum):
-    """What the workflow of a run does."""
+class WorkflowCourse(StrEnum):
+    """The course of a run's workflow."""
 
     WORKING = "working"
     """It has ordered an invocation: at work, or waiting for a worker."""
@@ -36,12 +36,12 @@ class Listed(NamedTuple):
     """A run as the server knows it."""
 
     stand: Stand
-    course: Course
+    course: WorkflowCourse
 
     @property
     def standing(self) -> Standing | None:
         """Where the run stands; None where an invocation could not be made."""
-        if self.course is Course.WORKING:
+        if self.course is WorkflowCourse.WORKING:
             return Standing.WORKING
         if self.stand.problem is not None:
             return None
@@ -102,19 +102,19 @@ async def _of(one: WorkflowExecution) -> Listed | None:
     return Listed(stand, _course(one, stand))
 
 
-def _course(one: WorkflowExecution, stand: Stand) -> Course:
+def _course(one: WorkflowExecution, stand: Stand) -> WorkflowCourse:
     from temporalio.client import WorkflowExecutionStatus as Status  # noqa: PLC0415 - of the extra
 
     match one.status:
         case None | Status.RUNNING | Status.CONTINUED_AS_NEW:
             if stand.is_at_work:
-                return Course.WORKING
-            return Course.RETRYING if stand.is_retried else Course.WAITING
+                return WorkflowCourse.WORKING
+            return WorkflowCourse.RETRYING if stand.is_retried else WorkflowCourse.WAITING
         case Status.COMPLETED:
-            return Course.ENDED
+            return WorkflowCourse.ENDED
         case Status.CANCELED:
-            return Course.CANCELLED
+            return WorkflowCourse.CANCELLED
         case Status.FAILED | Status.TERMINATED | Status.TIMED_OUT:
-            return Course.TERMINATED
+            return WorkflowCourse.TERMINATED
         case _:
             assert_never(one.status)

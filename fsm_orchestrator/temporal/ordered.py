@@ -1,4 +1,4 @@
-"""An invocation that was ordered: what its run is asked for, and what came of it."""
+"""An invocation that was ordered: its configuration, and its result."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _of_a_resume(order: Invocation, *, is_begun: bool) -> dict[str, Any]:
 
 
 def made(config: RunConfig, means: Means) -> Report:
-    """Make the invocation, and return its report. As `run` and `resume`, which it calls."""
+    """Make the invocation by `run` or `resume`, and return its report."""
     make: Callable[..., Report] = resume if config.resume else run
     return make(
         config,

@@ -1,4 +1,4 @@
-"""What a workflow, its invocations and its clients tell each other. All of it is kept in histories.
+"""What workflows, invocations and clients send each other. Histories keep all of it.
 
 No secret and no value of a variable is ever in it: a run is asked for by the path of a file. A
 reader ignores keys that it does not know, so `schema_version` grows when they must not be ignored,
@@ -15,8 +15,8 @@ SHAPES_VERSION: Final = 1
 WORKFLOW: Final = "GovernedRun"
 ACTIVITY: Final = "invoke"
 TASK_SECONDS: Final = 3.0
-"""How long a worker may take for a step of a workflow, which takes milliseconds. What one that is
-frozen, or gone, was given is given to another one after that."""
+"""How long a worker may take for a step of a workflow, which takes milliseconds; then another
+worker gets it."""
 MEMO: Final = "fsm_orchestrator"
 """The entry of a workflow's memo that says where its run stands, a `Stand`."""
 STATE_ATTRIBUTE: Final = "FsmState"

@@ -1,4 +1,4 @@
-"""Tell the workflow of a run what people say: signals of gates, approvals, resumes, and the end."""
+"""Send instructions to the workflow of a run: signals of gates, approvals, resumes, and the end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ANSWER_SECONDS: Final = 15
 """How long a worker may take to answer."""
 
 
-class Say(StrEnum):
-    """What is said to a run."""
+class InstructionKind(StrEnum):
+    """The kind of an instruction."""
 
     GATES = "gates"
     APPROVE = "approve"
@@ -31,15 +31,17 @@ class Say(StrEnum):
     CANCEL = "cancel"
 
 
-class Told(NamedTuple):
-    """What is said, and with which signals."""
+class Instruction(NamedTuple):
+    """An instruction to a run; `gates` are the signals that it brings."""
 
-    say: Say
+    kind: InstructionKind
     gates: Mapping[str, str] = {}
 
 
-async def tell(client: Client, server: Server, run_id: str, told: Told, shown: str) -> str:
-    """Tell a run something, and return what follows, in one line.
+async def tell(
+    client: Client, server: Server, run_id: str, instruction: Instruction, shown: str
+) -> str:
+    """Send an instruction to a run, and return what follows, in one line.
 
     `shown` is the directory of the run as it is to stand in a command.
 
@@ -58,7 +60,7 @@ async def tell(client: Client, server: Server, run_id: str, told: Told, shown: s
 
     handle = client.get_workflow_handle_for(GovernedRun.run, run_id)
     try:
-        return await _told(handle, told)
+        return await _sent(handle, instruction)
     except WorkflowUpdateFailedError as error:
         cause = error.cause
         said = cause.message if isinstance(cause, ApplicationError) else str(cause)
@@ -81,22 +83,22 @@ async def tell(client: Client, server: Server, run_id: str, told: Told, shown: s
         raise refused(server, error) from None
 
 
-async def _told(handle: WorkflowHandle[GovernedRun, object], told: Told) -> str:
+async def _sent(handle: WorkflowHandle[GovernedRun, object], instruction: Instruction) -> str:
     from fsm_orchestrator.temporal.workflow import GovernedRun  # noqa: PLC0415 - of the extra
 
     seconds = timedelta(seconds=ANSWER_SECONDS)
-    match told.say:
-        case Say.GATES:
-            gates = dict(told.gates)
+    match instruction.kind:
+        case InstructionKind.GATES:
+            gates = dict(instruction.gates)
             return await handle.execute_update(GovernedRun.continue_run, gates, rpc_timeout=seconds)
-        case Say.APPROVE:
+        case InstructionKind.APPROVE:
             return await handle.execute_update(GovernedRun.approve, rpc_timeout=seconds)
-        case Say.RESUME:
+        case InstructionKind.RESUME:
             return await handle.execute_update(GovernedRun.resume, rpc_timeout=seconds)
-        case Say.STOP:
+        case InstructionKind.STOP:
             return await handle.execute_update(GovernedRun.stop, rpc_timeout=seconds)
-        case Say.CANCEL:
+        case InstructionKind.CANCEL:
             await handle.cancel(rpc_timeout=timedelta(seconds=ASK_SECONDS))
             return "the workflow is asked to end, and an invocation at work with it"
         case _:
-            assert_never(told.say)
+            assert_never(instruction.kind)

@@ -1,4 +1,4 @@
-"""Whether storage does here what epochs need: rename, links, exclusive making, fsync."""
+"""Probes storage for what epochs need: rename, hard links, exclusive mkdir, fsync."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def probe(directory: Path) -> None:
-    """Try in a directory what the records of runs are made by; nothing is left there.
+    """Try in a directory what records need, and leave nothing there.
 
     Raises:
-        CommandError: one of it cannot be done, or does not do what it is for.
+        CommandError: one operation fails, or does not do what it should.
     """
     try:
         _try_out(directory)
@@ -32,7 +32,7 @@ def _try_out(directory: Path) -> None:
     draft.mkdir(mode=0o700)
     try:
         files.replace_file(draft / "a", b"probe", mode=0o600)
-        os.link(draft / "a", draft / "b")  # noqa: PTH - as below
+        os.link(draft / "a", draft / "b")
         if (draft / "b").stat().st_nlink < 2:  # noqa: PLR2004 - both names of it
             raise OSError(0, "a hard link is not counted")
         files.replace_file(draft / "a", b"replaced", mode=0o600)

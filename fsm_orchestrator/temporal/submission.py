@@ -1,4 +1,4 @@
-"""A run as it may be submitted: what is asked of it, and what is refused. Writes nothing.
+"""A run that may be submitted, or is refused. Writes nothing.
 
 The request is a config file: values of settings are in it, and secrets by name alone. The workflow
 is told where it is.
@@ -41,7 +41,7 @@ TASK_QUEUE: Final = "fsm-orchestrator"
 
 
 class Wish(NamedTuple):
-    """What the engine is to do about a run, as far as options say it; see `RunSpec`."""
+    """What options ask of the engine about a run; see `RunSpec`."""
 
     heartbeat_seconds: float = 30.0
     attempts: int = 20

@@ -1,17 +1,19 @@
-"""Submit a run: write its request beside the run, and start the workflow that sees to it.
+"""Submit a run: write its request into its directory, and start its workflow.
 
-The request has mode 0600, in the run's directory, where workers read it.
+The request has mode 0600; workers read it there.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, UsageError
@@ -39,7 +41,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
     spec = replace(submission.spec, has_attributes=await are_known(client))
-    written = _written(Path(spec.request), submission)
+    take_back = _written(Path(spec.request), submission)
     policy = WorkflowIDReusePolicy.REJECT_DUPLICATE
     if submission.is_begun:
         policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
@@ -64,7 +66,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
             static_summary=spec.run_directory,
         )
     except WorkflowAlreadyStartedError:
-        _take_back(written)
+        take_back()
         raise UsageError(
             f"a run {spec.run_id} was submitted before, to {server.namespace} of {server.address}",
             remedy="give another --run-id, or none; see where it stands: fsm-orchestrator temporal"
@@ -73,7 +75,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
     except RPCError as error:
         if not _is_refusal(error):  # a worker may have the run by now, and needs the request
             raise _not_known(server, spec, error) from None
-        _take_back(written)
+        take_back()
         raise refused(server, error) from None
     return spec
 
@@ -103,21 +105,27 @@ def _not_known(server: Server, spec: RunSpec, error: RPCError) -> CommandError:
     )
 
 
-def _written(path: Path, submission: Submission) -> list[Path]:
-    """Write the request; return what was made for it, to be taken back."""
-    made = [] if path.parent.is_dir() else [path.parent]
+def _written(path: Path, submission: Submission) -> Callable[[], None]:
+    """Write the request; return what takes it back, where the engine refuses the run."""
+    made = [path] if path.parent.is_dir() else [path, path.parent]
+    before = None
     try:
         files.make_directory(path.parent)
+        if submission.is_begun:
+            before = files.read_bounded(path, CONFIG_BYTES_MAX)
         files.replace_file(path, submission.text.encode(), mode=0o600)
     except OSError as error:
         raise UsageError(
             f"cannot write {copyable(str(path))}: {files.reason(error)}",
             remedy="name a directory that can be written, and that all workers reach",
         ) from error
-    return [] if submission.is_begun else [path, *made]
 
-
-def _take_back(written: list[Path]) -> None:
-    for path in written:
+    def take_back() -> None:
         with contextlib.suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink()
+            if before is not None:
+                files.replace_file(path, before, mode=0o600)
+                return
+            for one in made:
+                one.rmdir() if one.is_dir() else one.unlink()
+
+    return take_back

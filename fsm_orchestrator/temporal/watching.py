@@ -1,4 +1,4 @@
-"""What a worker is doing: told to its log as it happens, and to its health file by and by."""
+"""What a worker is doing: in its log as it happens, in its health file every few seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class WorkerEvent(StrEnum):
     STARTED = "worker.started"
     CONNECTED = "server.connected"
     LOST = "server.lost"
-    FAILED = "worker.failed"
     DRAINING = "worker.draining"
     ENDED = "worker.ended"
     RUN_TAKEN = "run.taken"
@@ -53,13 +52,13 @@ class Watch:
         self._is_health_lost = False
 
     def say(self, event: WorkerEvent, **fields: object) -> None:
-        """Tell what has happened; fields that are None are left out."""
+        """Log an event; fields that are None are left out."""
         told = {key: value for key, value in fields.items() if value is not None}
         self._say({"at": timestamp(SystemClock().now()), "event": event.value, **told})
 
     @contextlib.contextmanager
     def working(self, run_id: str, epoch: str) -> Iterator[None]:
-        """Count a run as one that this worker works at."""
+        """Count a run among those at work."""
         with self._guard:
             self._runs[run_id, epoch] = timestamp(SystemClock().now())
         self.say(WorkerEvent.RUN_TAKEN, run_id=run_id, epoch=epoch)
@@ -70,7 +69,7 @@ class Watch:
                 del self._runs[run_id, epoch]
 
     def heard(self, problem: str | None) -> None:
-        """Note that the server has answered, or why it has not; tell it when that changes."""
+        """Note that the server has answered, or why it has not; log when that changes."""
         before, self._problem = self._problem, problem
         if problem is None:
             self._acknowledged_at = timestamp(SystemClock().now())
@@ -81,7 +80,7 @@ class Watch:
 
     @property
     def count(self) -> int:
-        """How many runs are worked at."""
+        """How many runs are at work."""
         return len(self._runs)
 
     def document(self) -> dict[str, Any]:
@@ -107,7 +106,7 @@ class Watch:
         }
 
     def write_health(self) -> None:
-        """Replace the health file. One that cannot be written is told once, and ends nothing."""
+        """Replace the health file. A failure is logged once, and ends nothing."""
         if self._health_file is None:
             return
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
+from fsm_orchestrator.processes.lease import Lease
 from fsm_orchestrator.temporal.connecting import Server, connected, first_line
 from fsm_orchestrator.temporal.ordered import Terms
 from fsm_orchestrator.temporal.storage import probe
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DRAIN_SECONDS_MAX: Final = 3600
 """How long runs may take to end when the worker is asked to; after that their stages are killed."""
 AGAIN_SECONDS: Final = 2.0
+"""How long after a failed connection the next one is tried."""
 _SPARE_THREADS: Final = 2
 
 
@@ -77,7 +79,7 @@ def _refuse_this_machine(keepers: KeeperPool) -> None:
     """Refuse to work where nothing ends a stage when its lease runs out.
 
     Raises:
-        UsageError: it is so here.
+        UsageError: there is no such timer, or no keeper to obey it.
     """
     if sys.platform != "linux":
         raise UsageError(
@@ -91,6 +93,7 @@ def _refuse_this_machine(keepers: KeeperPool) -> None:
             remedy="see fsm-orchestrator selftest",
         )
     keepers.give_back(keeper)
+    Lease(AGAIN_SECONDS).close()  # or refuse: no timer can be had
 
 
 async def _served(options: WorkerOptions, keepers: KeeperPool, watch: Watch) -> None:

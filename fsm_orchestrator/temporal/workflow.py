@@ -45,8 +45,8 @@ with workflow.unsafe.imports_passed_through():
     )
 
 INVOCATION_DAYS_MAX = 366
-"""How long an invocation may take: its run says what its stages may. A worker is gone when it is
-not heard of, which takes seconds."""
+"""How long an invocation may take. The limits of stages are the run's; a worker that is gone is
+noticed by its heartbeats."""
 INVOCATIONS_MAX = 200
 """After how many invocations the workflow goes on as a new one, whose history is empty."""
 _REFUSED = "Refused"
@@ -310,7 +310,7 @@ class GovernedRun:
         return self._result
 
     def _show(self) -> None:
-        """Note where the run stands for lists of many."""
+        """Have memo and search attributes say where the run stands."""
         self._since = workflow.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         workflow.upsert_memo({MEMO: self.stands()})
         if not self._spec.has_attributes:

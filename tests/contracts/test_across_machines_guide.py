@@ -17,7 +17,6 @@ from tests.support.guide import BLOCK
 
 PAGE = Path(__file__).parents[2] / "docs" / "across-machines.md"
 TEXT = PAGE.read_text()
-BENCH = ("<!-- bench: across machines, filled by `make bench` -->", "<!-- end of bench -->")
 
 
 def commands() -> list[str]:
@@ -59,9 +58,3 @@ def test_numbers_are_those_of_the_program() -> None:
     assert f"{LEASE_SHARE} of the heartbeat timeout" in " ".join(TEXT.split())
     assert all(f"`{name}`" in TEXT for name in ATTRIBUTES)
     assert all(f"`{one}`" in TEXT for one in StopReason if one.is_lost)
-
-
-def test_the_place_of_the_measurements_is_there() -> None:
-    """Between two marks, for whoever fills it."""
-    before, after = (TEXT.index(mark) for mark in BENCH)
-    assert before < after

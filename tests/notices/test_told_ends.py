@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fsm_orchestrator.constants import NOTICES_FILE
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.notices.told import SIZE_BYTES_MAX, told_of, untold_of
-from fsm_orchestrator.vocabulary import SchemaName
+from fsm_orchestrator.vocabulary import SchemaName, StopReason
 from tests.support.patience import wait_until
 from tests.support.receiver import Receiver, receiving
 from tests.support.schema_checks import assert_valid
@@ -129,6 +129,22 @@ def test_ends_of_stages_are_told(executor: dict[str, Any], event: str, code: int
     assert [one["stage"] for one in document["stages"]] == ["manager", "executor"]
     assert document["exit_code"] == code
     assert executor["args"][1] not in json.dumps(document)
+
+
+def test_run_that_goes_on_elsewhere_is_not_told() -> None:
+    """Its worker shuts down, and another one goes on: it has not ended."""
+    interrupts = Interrupts()
+    stages = {"manager": shell("sleep 60"), "executor": shell("exit 0")}
+    notices = [told_by(KEEP_BODY, "interrupted")]
+    asked = {"output_directory": "out", "gates": PASSED, "notify": notices, "stages": stages}
+
+    def ask(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage.started":
+            interrupts.deliver(signal.SIGTERM, StopReason.SHUTDOWN)
+
+    report = run(RunConfig.model_validate(asked), interrupts=interrupts, listener=ask)
+    assert (report.exit_code, report.stop_reason) == (143, StopReason.SHUTDOWN)
+    assert not Path("told.interrupted.json").exists()
 
 
 def test_interruption_is_told_and_a_second_request_ends_the_telling() -> None:

@@ -30,11 +30,11 @@ class _Late:
 def test_yes_that_comes_too_late_is_a_no(*, is_begun: bool) -> None:
     """The run is begun no more, or ends; and the engine hears nothing more of it."""
     pytest.importorskip("temporalio")
-    from fsm_orchestrator.temporal.beating import Beating, Ending  # noqa: PLC0415 - of the extra
+    from fsm_orchestrator.temporal.beating import Beating, StopRequests  # noqa: PLC0415 - of the extra
 
     with Interrupts() as interrupts, Lease(60) as lease:
         late: Any = _Late(lease)
-        beating = Beating(late, lease, Ending(interrupts), lambda _: None)
+        beating = Beating(late, lease, StopRequests(interrupts), lambda _: None)
         if is_begun:
             asyncio.run(asyncio.wait_for(beating.go_on(), 10))
         else:

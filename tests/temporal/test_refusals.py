@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.cli.main import run_command_line
+from fsm_orchestrator.errors import LeaseError
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.temporal.failures import application_error
+from fsm_orchestrator.temporal.shapes import Failure
 from tests.support.command import PASSING, orchestrate
 from tests.temporal.held import TRUE, Site
 
@@ -51,6 +55,16 @@ def test_id_that_another_run_has(place: Site) -> None:
     done = place.submit("two", *TRUE, "--run-id", run_id)
     assert (done.code, f"a run {run_id} was submitted before" in done.stderr) == (2, True), done
     assert not (place.folder / "two").exists()
+
+
+def test_run_that_is_at_work_already(place: Site) -> None:
+    """What it was asked for stays as it was: its workers read it again."""
+    assert place.submit("busy", *TRUE).code == 0
+    request = place.folder / "busy" / "orchestrator_request.toml"
+    before = request.read_bytes()
+    done = place.typed("submit", "busy", "--resume", "--executor-timeout", "5s")
+    assert (done.code, "was submitted before" in done.stderr) == (2, True), done
+    assert request.read_bytes() == before
 
 
 def test_value_of_a_secret(place: Site) -> None:
@@ -115,3 +129,9 @@ def test_extra_that_is_not_installed(
         "fsm-orchestrator: runs across machines need temporalio, which is not installed\n"
         "  pip install 'fsm-orchestrator[temporal]'\n"
     )
+
+
+def test_worker_without_a_lease_leaves_the_run_to_another() -> None:
+    """What it lacks is its own want: nobody has to resume the run."""
+    refused = application_error(LeaseError("no timer can be had for a lease"), Masker())
+    assert (refused.type, refused.non_retryable) == (Failure.OPERATION, False)

@@ -9,7 +9,7 @@ import pytest
 
 from fsm_orchestrator.cli.temporal_table import document_of, lines_of
 from fsm_orchestrator.errors import CommandError
-from fsm_orchestrator.temporal.listing import Course, Listed
+from fsm_orchestrator.temporal.listing import Listed, WorkflowCourse
 from fsm_orchestrator.temporal.shapes import InvocationResult, Problem, Stand
 from fsm_orchestrator.temporal.storage import probe
 from fsm_orchestrator.text.cells import cells
@@ -17,7 +17,7 @@ from fsm_orchestrator.text.cells import cells
 SINCE = "2026-01-31T09:00:00.000Z"
 
 
-def run(number: int, course: Course, outcome: str | None, **more: object) -> Listed:
+def run(number: int, course: WorkflowCourse, outcome: str | None, **more: object) -> Listed:
     """Return a run as the server knows it."""
     result = InvocationResult(
         run_id=f"20260131T090000.00000{number}Z-1f2e3d4c",
@@ -31,7 +31,7 @@ def run(number: int, course: Course, outcome: str | None, **more: object) -> Lis
         waiting_gates=("review",) if outcome == "blocked" else (),
         reason="" if outcome == "done" else "executor: exited with code 1, and said why at length",
     )
-    given = {"result": result, "is_at_work": course is Course.WORKING, **more}
+    given = {"result": result, "is_at_work": course is WorkflowCourse.WORKING, **more}
     stand = Stand(
         run_id=result.run_id,
         run_directory="/srv/runs/one",
@@ -44,11 +44,13 @@ def run(number: int, course: Course, outcome: str | None, **more: object) -> Lis
 
 
 RUNS = (
-    run(1, Course.ENDED, "done"),
-    run(2, Course.WAITING, "blocked"),
-    run(3, Course.WORKING, "failed"),
-    run(4, Course.WAITING, "failed", problem=Problem(kind="UsageError", message="no TOKEN")),
-    run(5, Course.CANCELLED, "failed"),
+    run(1, WorkflowCourse.ENDED, "done"),
+    run(2, WorkflowCourse.WAITING, "blocked"),
+    run(3, WorkflowCourse.WORKING, "failed"),
+    run(
+        4, WorkflowCourse.WAITING, "failed", problem=Problem(kind="UsageError", message="no TOKEN")
+    ),
+    run(5, WorkflowCourse.CANCELLED, "failed"),
 )
 
 

@@ -200,6 +200,7 @@ def test_signals_are_carried_to_the_next_invocation(temporal_address: str) -> No
             await handle.execute_update(GovernedRun.resume)
             await until(lambda: len(script.orders) == 3)
             await waits(handle)
+            assert await handle.query(GovernedRun.report) == FAILED
             await handle.execute_update(GovernedRun.resume)
             return told, await handle.result()
 

@@ -114,7 +114,7 @@ def _refused(error: SearchError) -> UsageError:
 
 
 def _has_ended(record: Path) -> bool:
-    """Say whether a run that an engine has goes on only if somebody does something."""
+    """Return whether a run under an engine goes on only if somebody does something."""
     from fsm_orchestrator.record.report_reader import read_latest_invocation
 
     try:

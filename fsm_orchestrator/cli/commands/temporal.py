@@ -1,4 +1,4 @@
-"""`temporal`: work at runs across machines, submit one, tell it what people say, list them."""
+"""`temporal`: work at runs across machines; submit, signal and list them."""
 
 from __future__ import annotations
 
@@ -105,15 +105,15 @@ def signal_command(parameters: Mapping[str, Any]) -> int:
     from fsm_orchestrator.temporal.request_file import run_id_of
     from fsm_orchestrator.temporal.signalling import tell
 
-    told = _told(parameters)
+    instruction = _instruction(parameters)
     server = server_of(Connection.of(parameters))
     typed = parameters["output_directory"]
     run_id, where = run_id_of(absolute(typed)), shown_path(typed)
 
     async def do(client: Client) -> int:
-        follows = await tell(client, server, run_id, told, where)
+        follows = await tell(client, server, run_id, instruction, where)
         if parameters["as_json"]:
-            document = {"run_id": run_id, "said": told.say.value, "follows": follows}
+            document = {"run_id": run_id, "said": instruction.kind.value, "follows": follows}
             console.stdout().write(_json(document))
         else:
             console.stdout().show(shown([Line(f"run {run_id}: {follows}", Mark.GOOD)]))
@@ -149,13 +149,13 @@ def _word(standing: Any, unreadable: str) -> str:
     return unreadable if standing is None else str(standing.value)
 
 
-def _told(parameters: Mapping[str, Any]) -> Any:
-    """Return what is said.
+def _instruction(parameters: Mapping[str, Any]) -> Any:
+    """Return the instruction that the options give.
 
     Raises:
-        UsageError: nothing is, or two things are.
+        UsageError: they give none, or two.
     """
-    from fsm_orchestrator.temporal.signalling import Say, Told
+    from fsm_orchestrator.temporal.signalling import Instruction, InstructionKind
 
     pairs, is_cancel = parameters["gates"], parameters["cancel"]
     gates = dict(pairs)
@@ -163,11 +163,11 @@ def _told(parameters: Mapping[str, Any]) -> Any:
         raise UsageError("a gate is given twice", remedy="give one signal for each gate")
     if is_cancel and not parameters["stop"]:
         raise UsageError("--cancel goes with --stop", remedy="give --stop --cancel")
-    stop = Say.CANCEL if is_cancel else Say.STOP
+    stop = InstructionKind.CANCEL if is_cancel else InstructionKind.STOP
     said = [
-        *([Say.GATES] if gates else []),
-        *([Say.APPROVE] if parameters["approve"] else []),
-        *([Say.RESUME] if parameters["resume"] else []),
+        *([InstructionKind.GATES] if gates else []),
+        *([InstructionKind.APPROVE] if parameters["approve"] else []),
+        *([InstructionKind.RESUME] if parameters["resume"] else []),
         *([stop] if parameters["stop"] else []),
     ]
     if len(said) != 1:
@@ -175,11 +175,11 @@ def _told(parameters: Mapping[str, Any]) -> Any:
             "nothing is said to the run" if not said else "two things are said to the run at once",
             remedy="give --gate GATE VALUE, --approve, --resume or --stop",
         )
-    return Told(said[0], gates)
+    return Instruction(said[0], gates)
 
 
 def _asked(server: Server, do: Callable[[Client], Awaitable[_Result]]) -> _Result | int:
-    """Connect, and do something; Ctrl-C leaves it, and the run as it is."""
+    """Connect, and call `do` with the client; Ctrl-C ends this alone, never the run."""
 
     async def all_of_it() -> _Result:
         return await do(await connected(server))

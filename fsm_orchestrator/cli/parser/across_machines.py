@@ -82,7 +82,7 @@ Examples:
   fsm-orchestrator temporal submit ./out --config run.toml
   fsm-orchestrator temporal submit ./out --config run.toml --retries 3 --wait 8h
 """
-_SIGNAL: Final = """Tell a run that was submitted what people say.
+_SIGNAL: Final = """Tell a submitted run what people say.
 
 A gate or value that the run does not know is refused at once. After `approve OUT`, --approve has
 the gates judged again. --stop ends the invocation at work, as by SIGTERM, and the workflow; with
@@ -98,7 +98,7 @@ Examples:
 Exit codes:
   0 told   1 the server or a worker does not answer   2 refused: nothing has changed
 """
-_LIST: Final = """List the runs that the server knows, those that were submitted last first.
+_LIST: Final = """List the runs that the server knows, the latest first.
 
 \b
 Example:
@@ -152,13 +152,13 @@ def _worker() -> list[click.Parameter]:
             section,
             ("--jobs", "-j"),
             type=Whole(_JOBS),
-            help="How many runs are worked at at once (default: as many as there are processors).",
+            help="How many runs to work at in parallel (default: as many as there are processors).",
         ),
         Once(
             section,
             "--state-key-file",
             type=FilePath("FILE"),
-            help="As for a run: the key that the records are proved by. All workers need the same.",
+            help="The key that proves the records, as for a run. All workers need the same one.",
         ),
         Section(
             section,
@@ -177,13 +177,13 @@ def _worker() -> list[click.Parameter]:
             section,
             "--health-file",
             type=FilePath("FILE"),
-            help="Keep a file there that says how this worker is, as JSON; it is gone when it is.",
+            help="Write the worker's health to FILE every 5 seconds, as JSON; removed at its end.",
         ),
         Once(
             "Output",
             "--log-format",
             type=Word(("text", "json")),
-            help="Format of its log on stderr: text (the default), or json, a line an event."
+            help="Format of its log on stderr: text (the default), or json, one line per event."
             " FSM_ORCHESTRATOR_LOG_FORMAT sets it as well.",
         ),
         *server_options(),
@@ -209,21 +209,21 @@ def _submit(declared: Declared) -> list[click.Parameter]:
             engine,
             ("--retry-delay", "--retry-delay-ms", "retry_delay_ms"),
             type=Whole(MILLISECONDS),
-            help="How long to wait before the first retry; twice as long before each other one"
-            " (default 10s).",
+            help="How long to wait before the first retry (default 10s); each later wait is"
+            " twice as long.",
         ),
         Once(
             engine,
             ("--wait-for-people", "--wait-for-people-ms", "people_ms"),
             type=Whole(MILLISECONDS),
             help="How long the workflow waits for people before it ends (default: until they come)."
-            " The run can be gone on with later.",
+            " Submit the run with --resume to go on later.",
         ),
         Once(
             "Run",
             ("--wait", "--wait-ms", "wait_ms"),
             type=Whole(MILLISECONDS),
-            help="Wait so long for the end of the run, and exit as it does: 8h, 30m.",
+            help="Wait up to this long for the end of the run, and exit as it does: 8h, 30m.",
         ),
         *shown,
         json_option(),
@@ -242,7 +242,7 @@ def _signal() -> list[click.Parameter]:
             multiple=True,
             metavar="GATE VALUE",
             type=NonEmpty("GATE VALUE"),
-            help="A signal of a gate, and go on with it: review approved. Repeatable.",
+            help="Signal a gate, and go on: review approved. Repeatable.",
         ),
         Section(
             section, "--approve", is_flag=True, help="People have approved: judge the gates again."

@@ -1,4 +1,4 @@
-"""The options by which a command reaches an engine, and says how it is to keep runs."""
+"""The options that say how to reach an engine, and when it counts a worker as gone."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def option_of(key: str) -> str:
 
 
 def heartbeat_option(section: str) -> click.Option:
-    """Return the option for how long a worker may be silent."""
+    """Return the option for the heartbeat timeout."""
     return Once(
         section,
         ("--heartbeat-timeout", "--heartbeat-timeout-ms", "heartbeat_ms"),
         type=Whole(_HEARTBEAT),
-        help="After how long without a word a worker counts as gone (default 30s). Its stage is"
+        help="How long after its last heartbeat a worker counts as gone (default 30s). Its stage is"
         " ended after three quarters of that.",
     )
 
@@ -60,9 +60,9 @@ def server_options() -> list[click.Parameter]:
             section,
             "--tls-cert-file",
             type=FilePath("FILE"),
-            help="The certificate, in PEM, by which the server knows this program.",
+            help="The client certificate, in PEM.",
         ),
-        Once(section, "--tls-key-file", type=FilePath("FILE"), help="The key of that, in PEM."),
+        Once(section, "--tls-key-file", type=FilePath("FILE"), help="Its key, in PEM."),
         Once(
             section,
             "--tls-server-name",
