@@ -91,6 +91,8 @@ REFUSALS: Final[Sequence[tuple[str, ...]]] = (
     ("schema", ODD),
     ("fleet", f"{ODD}.toml"),
     ("fleet", f"{ODD}/a{ODD}.json"),
+    ("temporal", "submit", f"{OUT}/nix", "--config", f"{ODD}.toml"),
+    ("temporal", "signal", OUT, "--resume"),
     ("completion", ODD),
     ("diagram", f"{OUT}.toml"),
     ("diagram", "--diff", ODD, ODD),

@@ -21,10 +21,10 @@ from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import Ending, Gate
 from tests.command.test_finally import TIDY
 from tests.support.command import EVENTS, checkpoint_of, events_of, orchestrate, report_of
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 GATES: Final = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
-DEAF: Final = "trap '' TERM; while :; do sleep 0.02; done"
+DEAF: Final = "trap '' TERM; touch deaf; while :; do sleep 0.02; done"
 ENDS: Final = {
     StopReason.SIGNAL: (143, Ending.INTERRUPTED, "received SIGTERM"),
     StopReason.REQUESTED: (143, Ending.INTERRUPTED, "was asked to end, as by SIGTERM"),
@@ -116,10 +116,17 @@ def test_that_a_run_is_lost_comes_before_what_was_asked_first(
 ) -> None:
     """It ends the grace of a request, and is the reason."""
     deaf = config(tmp_path, DEAF, kill_grace_ms=int(PATIENCE_SECONDS * 1000))
-    timer = threading.Timer(0.3, interrupts.deliver, (signal.SIGTERM, reason))
-    timer.start()
-    report = ended_by(interrupts, deaf, StopReason.REQUESTED)
-    timer.join()
+
+    def ask() -> None:
+        wait_until((tmp_path / "deaf").exists)
+        interrupts.deliver(signal.SIGTERM, StopReason.REQUESTED)
+        time.sleep(0.1)  # the grace of the request has begun
+        interrupts.deliver(signal.SIGTERM, reason)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    report = run(deaf, interrupts=interrupts)
+    asking.join()
     assert (report.exit_code, report.stop_reason) == (75, reason)
     assert report.stage_executions[0].ending is Ending.LEASE_LOST
 

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, resume, run
+from fsm_orchestrator.engine import left_alive
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.processes import kept, leftovers, table
+from fsm_orchestrator.processes import kept, table
 from fsm_orchestrator.processes.contained import Collected
 from fsm_orchestrator.vocabulary import Gate, Operation
 from tests.support.command import (
@@ -395,7 +396,7 @@ def test_leftover_that_cannot_be_ended_is_not_forgotten(
 
     monkeypatch.setenv("XDG_STATE_HOME", str(running.directory / "state"))
     with monkeypatch.context() as patch:
-        patch.setattr(leftovers, "end_leftovers", cannot)
+        patch.setattr(left_alive, "end_leftovers", cannot)
         report = resume(RunConfig(output_directory=running.output))
     assert (report.exit_code, report.terminal_state) == (1, "failed")
     assert [one.command for one in report.stage_executions] == ["attempt.end"]

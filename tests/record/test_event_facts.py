@@ -35,6 +35,9 @@ the log's), which program wrote it, and how far the log had come."""
 ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun", "used"})
 """What an invocation's record has and the report of the latest has not."""
 
+ONLY_WHERE_TRUE = frozenset({"stop_reason", "next_task_queue"})
+"""What an invocation's record has only where there is something to say."""
+
 
 def begun(line: Document) -> Document:
     """The record of an invocation that has done nothing yet."""
@@ -86,6 +89,7 @@ def note(invocation: Document, line: Document) -> None:
         case "run.ended":
             invocation |= {key: line[key] for key in ("exit_code", "finished_at")}
             invocation["containment"] = line.get("containment")
+            invocation |= {key: line[key] for key in ONLY_WHERE_TRUE if key in line}
         case _:
             pass  # it tells how a fact came about, and no fact of its own
 

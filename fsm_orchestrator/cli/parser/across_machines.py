@@ -32,7 +32,7 @@ workers reach. status, explain, logs, report and approve work on it as ever. Nee
 `temporal`: pip install 'fsm-orchestrator[temporal]'.
 
 \b
-Example, with a server on this machine:
+Example:
   fsm-orchestrator temporal worker &
   fsm-orchestrator temporal submit ./out --executor-bin ./apply.sh --policy-status allow
   fsm-orchestrator temporal signal ./out --gate ci success --gate review approved

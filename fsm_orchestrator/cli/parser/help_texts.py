@@ -20,8 +20,7 @@ _RUN_EXAMPLE: Final = """\b
 Example:
   fsm-orchestrator run ./out \\
     --policy-status allow --ci-status success --review-status approved \\
-    --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
-    --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
+    --manager-bin echo --manager-arg planned --executor-bin true
   fsm-orchestrator run ./out --resume
 """
 _RUN_EXIT_CODES: Final = """\b
