@@ -6,6 +6,7 @@ The request has mode 0600; workers read it there.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.temporal.attributes import are_known
 from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, first_line, refused
@@ -108,12 +110,20 @@ def _not_known(server: Server, spec: RunSpec, error: RPCError) -> CommandError:
 def _written(path: Path, submission: Submission) -> Callable[[], None]:
     """Write the request; return what takes it back, where the engine refuses the run."""
     made = [path] if path.parent.is_dir() else [path, path.parent]
-    before = None
+    before, text = None, submission.text.encode()
     try:
         files.make_directory(path.parent)
         if submission.is_begun:
             before = files.read_bounded(path, CONFIG_BYTES_MAX)
-        files.replace_file(path, submission.text.encode(), mode=0o600)
+            files.replace_file(path, text, mode=0o600)
+        else:
+            _make(path, text)
+    except FileExistsError:
+        raise UsageError(
+            f"another run was submitted in {copyable(str(path.parent))} at the same moment",
+            remedy="name another directory; see where that run stands: fsm-orchestrator temporal"
+            " list",
+        ) from None
     except OSError as error:
         raise UsageError(
             f"cannot write {copyable(str(path))}: {files.reason(error)}",
@@ -129,3 +139,18 @@ def _written(path: Path, submission: Submission) -> Callable[[], None]:
                 one.rmdir() if one.is_dir() else one.unlink()
 
     return take_back
+
+
+def _make(path: Path, text: bytes) -> None:
+    """Make the request of a new run durably, whole or not at all, where there is none.
+
+    Raises:
+        FileExistsError: there is one.
+        OSError: it cannot be made.
+    """
+    staged = files.stage_file(path, text, mode=0o600)
+    try:
+        files.perform(SystemCall.LINK, os.link, staged.temporary, path)
+    finally:
+        staged.discard()
+    files.sync_directory(path.parent)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,16 @@ def test_directory_that_holds_a_run(place: Site) -> None:
     for name in ("out", "plain"):
         done = place.submit(name, *TRUE)
         assert (done.code, "holds a run already" in done.stderr) == (2, True), done
+
+
+def test_two_that_are_submitted_at_once(place: Site) -> None:
+    """One is, whose request stays; the other is refused and takes nothing of it away."""
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: place.submit("out", *TRUE, "--json"), range(4)))
+    [started] = [one for one in done if one.code == 0]
+    assert {one.code for one in done} == {0, 2}
+    assert json.loads(started.stdout)["run_id"] == place.run_id("out")
+    assert [one.name for one in (place.folder / "out").iterdir()] == ["orchestrator_request.toml"]
 
 
 def test_id_that_another_run_has(place: Site) -> None:
