@@ -7,6 +7,7 @@ ignored; so the session begins by undoing it, in each worker too.
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -22,6 +24,7 @@ import pytest
 from tests.support import command, drawn, forked, memory
 from tests.support.soak import SOAK
 
+PACKAGE: Final = Path(__file__).parents[1] / "fsm_orchestrator"
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -31,11 +34,14 @@ SEARCH_SECONDS_MAX: Final = 0.002
 is left out of later searches too."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Undo what the starter of the session has done to signals, and let bytecode be kept.
 
-    Temporary files are made in memory.
+    Temporary files are made in memory. The package is compiled once, before anything is run: a run
+    starts no second keeper of code that came meanwhile, and bytecode that others write is such.
     """
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(PACKAGE, quiet=1)
     # Thousands of commands are started: each would compile the package anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False

@@ -4,7 +4,8 @@ A start defines three hundred members. `enum` asks of each value whether it is a
 generated, and of each class above whether it has an attribute of that name. Here `enum` makes the
 class, with its methods and no member, and plain members are put into it.
 
-This affects the command's own process only. What is not plain, `enum` makes itself.
+This affects the command's own process only. What is not plain, `enum` makes itself; so it does all
+in a Python that this was not held against.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from enum import Enum, IntEnum, StrEnum
 from types import FunctionType
 from typing import Any, Final
 
+_NOT_TRIED: Final = (3, 14)
+"""The first Python whose `enum` the result was not compared with."""
 _PLACE: Final = f"{__name__.partition('.')[0]}."
 _VALUES: Final[dict[Any, tuple[Any, tuple[type, ...]]]] = {
     (StrEnum,): (str.__new__, (str,)),
@@ -32,6 +35,8 @@ class _Body(dict[str, Any]):
 
 def install() -> None:
     """Make this package's enumerations here from now on."""
+    if sys.version_info >= _NOT_TRIED:
+        return
     kind: Any = enum.EnumType
     prepare, make = kind.__prepare__.__func__, kind.__new__
 
