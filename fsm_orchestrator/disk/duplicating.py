@@ -10,8 +10,8 @@ from typing import Final
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.moving import COPY_BYTES, copy_open
 
-_COPY_BYTES: Final = 1024 * 1024
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
@@ -57,18 +57,9 @@ def copy(
     except FileNotFoundError:
         return
     try:
-        found = os.fstat(reader)
-        left = _end_of_lines(reader, found.st_size) if whole_lines else found.st_size
-        writer = files.make_new(destination.path / name, within=destination, mode=0o600)
-        try:
-            while left and (data := os.read(reader, min(left, _COPY_BYTES))):
-                files.write_all(writer, data)
-                left -= len(data)
-            os.fchmod(writer, stat.S_IMODE(found.st_mode))
-            os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
-            files.sync(writer)
-        finally:
-            os.close(writer)
+        size_bytes = os.fstat(reader).st_size
+        copied = _end_of_lines(reader, size_bytes) if whole_lines else size_bytes
+        copy_open(reader, name, destination, copied)
     finally:
         os.close(reader)
 
@@ -85,7 +76,7 @@ def _end_of_lines(descriptor: int, size_bytes: int) -> int:
     """Return how many of the first bytes of a file are whole lines."""
     end = size_bytes
     while end > 0:
-        start = max(0, end - _COPY_BYTES)
+        start = max(0, end - COPY_BYTES)
         at = os.pread(descriptor, end - start, start).rfind(b"\n")
         if at >= 0:
             return start + at + 1

@@ -62,11 +62,7 @@ class Epoch(NamedTuple):
 
 def epochs_of(run_directory: Path) -> list[str]:
     """Return the names of the epochs of a run, oldest first; empty where it has none."""
-    try:
-        names = os.listdir(run_directory / EPOCHS_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(name for name in names if _NAME.fullmatch(name))
+    return [name for name in _names_in(run_directory) if _NAME.fullmatch(name)]
 
 
 def next_invocation(run_directory: str | os.PathLike[str]) -> int:
@@ -80,15 +76,19 @@ def next_invocation(run_directory: str | os.PathLike[str]) -> int:
 
 def drafts_of(run_directory: Path) -> list[str]:
     """Return the names of the epochs of a run that are being made, or were not made to the end."""
+    return [
+        name
+        for name in _names_in(run_directory)
+        if _NAME.fullmatch(name.removeprefix(DRAFT_PREFIX)) and name.startswith(DRAFT_PREFIX)
+    ]
+
+
+def _names_in(run_directory: Path) -> list[str]:
+    """Return what is in the directory of a run's epochs, sorted; empty where there is none."""
     try:
-        names = os.listdir(run_directory / EPOCHS_DIRECTORY)
+        return sorted(os.listdir(run_directory / EPOCHS_DIRECTORY))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(
-        one
-        for one in names
-        if _NAME.fullmatch(one.removeprefix(DRAFT_PREFIX)) and one.startswith(DRAFT_PREFIX)
-    )
 
 
 def latest_record(run_directory: Path) -> Path:

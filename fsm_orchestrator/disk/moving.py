@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
@@ -15,7 +16,7 @@ from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.kinds import kind_of
 from fsm_orchestrator.text.hidden import copyable
 
-_COPY_BYTES = 1024 * 1024
+COPY_BYTES = 1024 * 1024
 
 
 def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
@@ -60,7 +61,7 @@ def take_own_copy(name: str, directory: HeldDirectory) -> None:
         return
     temporary = files.temporary_name(name)
     try:
-        _copy_file(name, directory, temporary, directory, found)
+        _copy_file(name, directory, temporary, directory)
         both = {"src_dir_fd": directory.descriptor, "dst_dir_fd": directory.descriptor}
         files.perform(SystemCall.RENAME, os.replace, temporary, name, **both)
     except BaseException:
@@ -113,33 +114,40 @@ def _copy(name: str, source: HeldDirectory, new: str, destination: HeldDirectory
         target = os.readlink(name, dir_fd=source.descriptor)
         os.symlink(target, new, dir_fd=destination.descriptor)
     elif stat.S_ISREG(found.st_mode):
-        _copy_file(name, source, new, destination, found)
+        _copy_file(name, source, new, destination)
     else:
         why = f"{copyable(source.path / name)} is {kind_of(found)}, which is not copied"
         raise OSError(errno.EXDEV, why, name)
 
 
-def _copy_file(
-    name: str,
-    source: HeldDirectory,
-    new: str,
-    destination: HeldDirectory,
-    found: os.stat_result,
-) -> None:
+def _copy_file(name: str, source: HeldDirectory, new: str, destination: HeldDirectory) -> None:
     reader = files.open_regular(source.path / name, within=source)
     try:
-        mode = stat.S_IMODE(found.st_mode)
-        writer = files.make_new(destination.path / new, within=destination, mode=0o600)
-        try:
-            while data := os.read(reader, _COPY_BYTES):
-                files.write_all(writer, data)
-            os.fchmod(writer, mode)
-            os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
-            files.sync(writer)
-        finally:
-            os.close(writer)
+        copy_open(reader, new, destination)
     finally:
         os.close(reader)
+
+
+def copy_open(
+    reader: int, name: str, destination: HeldDirectory, bytes_max: int = sys.maxsize
+) -> None:
+    """Copy an open file durably to a name that is free, with its mode and times.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    found = os.fstat(reader)
+    writer = files.make_new(destination.path / name, within=destination, mode=0o600)
+    try:
+        left = bytes_max
+        while left and (data := os.read(reader, min(left, COPY_BYTES))):
+            files.write_all(writer, data)
+            left -= len(data)
+        os.fchmod(writer, stat.S_IMODE(found.st_mode))
+        os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
+        files.sync(writer)
+    finally:
+        os.close(writer)
 
 
 def _remove(name: str, directory: HeldDirectory) -> None:

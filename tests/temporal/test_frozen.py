@@ -31,10 +31,7 @@ def test_stage_of_a_stopped_worker_is_ended_before_another_begins(
 
     async def course() -> None:
         client = await connected(temporal_address)
-        first, second = (
-            Worker(tmp_path / name, temporal_address, runs.queue, *runs.worker_options(1))
-            for name in ("first", "second")
-        )
+        first, second = _two_workers(tmp_path, temporal_address, runs)
         with at_work(first):
             await runs.submitted(client, run_id, request)
             await runs.ledger.until_begun(run_id, "manager")
@@ -67,10 +64,7 @@ def test_host_that_thaws_gets_a_few_milliseconds_and_writes_nothing_that_counts(
 
     async def course() -> None:
         client = await connected(temporal_address)
-        first, second = (
-            Worker(tmp_path / name, temporal_address, runs.queue, *runs.worker_options(1))
-            for name in ("first", "second")
-        )
+        first, second = _two_workers(tmp_path, temporal_address, runs)
         with at_work(first):
             await runs.submitted(client, run_id, request)
             await runs.ledger.until_begun(run_id, "manager")
@@ -95,6 +89,15 @@ def test_host_that_thaws_gets_a_few_milliseconds_and_writes_nothing_that_counts(
                 assert order == ["manager", "manager", "executor"]
 
     asyncio.run(course())
+
+
+def _two_workers(place: Path, address: str, runs: Runs) -> tuple[Worker, Worker]:
+    """Workers of the queue of these runs, for one run at a time."""
+    options = runs.worker_options(1)
+    return (
+        Worker(place / "first", address, runs.queue, *options),
+        Worker(place / "second", address, runs.queue, *options),
+    )
 
 
 def _logs_of(runs: Runs, run_id: str, attempt: int) -> dict[str, bytes]:
