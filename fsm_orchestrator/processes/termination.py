@@ -27,14 +27,18 @@ def terminate(
     deadline = time.monotonic() + kill_grace_ms / 1000
     asked = _ask_session(child)
     while True:
+        is_last = time.monotonic() >= deadline
+        # Asked once, before what is left is listed: an ended leader starts nothing more.
+        has_ended = bool(readable([child.end_descriptor], 0.0))
         others = child.others()
-        if readable([child.end_descriptor], 0.0):
+        if has_ended:
             if not others:
                 return True
             asked |= _ask([key for key in others if key not in asked])
-        if time.monotonic() >= deadline or interrupts.count > requests_heard:
+        if is_last or interrupts.count > requests_heard:
             return False
-        if _is_lost(child, others, deadline, interrupts):
+        ends = () if has_ended else (child.end_descriptor,)
+        if _is_lost(child, others, ends, deadline, interrupts):
             return False
 
 
@@ -55,14 +59,20 @@ def _ask(processes: list[ProcessKey]) -> set[ProcessKey]:
 
 
 def _is_lost(
-    child: Contained, others: tuple[ProcessKey, ...], deadline: float, interrupts: Interrupts
+    child: Contained,
+    others: tuple[ProcessKey, ...],
+    ends: tuple[int, ...],
+    deadline: float,
+    interrupts: Interrupts,
 ) -> bool:
-    """Wait for a change; return whether it was that the processes are no longer kept."""
-    watched = [interrupts.fileno()]
+    """Wait for a change; return whether it was that the processes are no longer kept.
+
+    `ends` is the descriptor of the leader's end, none where the caller has acted on that. It is not
+    asked again here: an end that came since would be waited for by nobody.
+    """
+    watched = [interrupts.fileno(), *ends]
     if child.loss_descriptor is not None:
         watched.append(child.loss_descriptor)
-    if not readable([child.end_descriptor], 0.0):
-        watched.append(child.end_descriptor)
     ready = wait_for_end_of(others, watched, interrupts.until(deadline))
     if interrupts.fileno() in ready:
         interrupts.drain()
