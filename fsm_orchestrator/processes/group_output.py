@@ -83,6 +83,7 @@ class GroupOutput:
 
     def close(self) -> None:
         """Copy what the pipes still hold, and be done with them, whoever holds them open."""
+        os.write(self._waker, b"!")  # a forked process may have a copy of this end
         os.close(self._waker)
         self._thread.join()
         self._copy.close_writers()

@@ -162,6 +162,8 @@ def _end_descriptor(pid: int, reader: int, writer: int) -> int:
     def wait() -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(OSError):  # nobody waits any more
+            os.write(writer, b"!")  # a forked process may have a copy of this end
         os.close(writer)
 
     threading.Thread(target=wait, name=f"wait-{pid}", daemon=True).start()

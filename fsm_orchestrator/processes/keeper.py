@@ -253,9 +253,16 @@ class Keeper:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _close_end_pipe(self) -> None:
-        if self._end_pipe >= 0:
-            os.close(self._end_pipe)
-            self._end_pipe = -1
+        """Close the pipe, if any, after a word: a forked process may have a copy of this end."""
+        descriptor, self._end_pipe = self._end_pipe, -1
+        if descriptor < 0:
+            return
+        try:
+            os.write(descriptor, b"!")
+        except OSError:  # the orchestrator is gone
+            return
+        finally:
+            os.close(descriptor)
 
     def _reap_adopted(self) -> None:
         """Reap what was adopted and has ended. The leader keeps its pid until `finish`."""
