@@ -13,6 +13,7 @@ import pytest
 
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.approvals.approval_cases import (
+    ASKED,
     approve,
     begin,
     evidence,
@@ -24,7 +25,7 @@ from tests.approvals.approval_cases import (
     requests,
     tool,
 )
-from tests.support.command import orchestrate, start
+from tests.support.command import orchestrate, start, tree_of
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import assert_valid
 from tests.support.screen import Terminal
@@ -252,3 +253,20 @@ def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
     assert look(waiting).look.judged.problem is not None
     alone = orchestrate("approve", "./out", "--request", "x", cwd=waiting)
     assert (alone.code, "--request and --out go together" in alone.stderr) == (2, True)
+
+
+def test_signal_cannot_pass_what_people_approve(waiting: Path, tmp_path: Path) -> None:
+    """It is refused, saying what to do instead. One that refuses the gate can be taken back."""
+    before = tree_of(waiting / "out")
+    new = ("run", "./new", "--config", "run.toml")
+    for words in (("run", "./out", "--resume"), ("plan", "./out", "--resume"), new):
+        refused = orchestrate(*words, f"--{ASKED}-status", "approved", cwd=waiting)
+        assert refused.code == 2, refused
+        assert "review is passed by approvals alone: 'approved' as a signal" in refused.stderr
+        assert f"fsm-orchestrator approve {words[1]}" in refused.stderr
+    assert tree_of(waiting / "out") == before
+    assert not (waiting / "new").exists()
+    shutil.copy(waiting / "signers", tmp_path)
+    begin(project(tmp_path))
+    for status, code in (("changes_requested", 3), ("approved", 3), ("approved", 2)):
+        assert go_on(tmp_path, f"--{ASKED}-status", status).code == code
