@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.cli.formatting import columns, command_line, command_lines, sentences
@@ -53,6 +54,7 @@ class Shape(NamedTuple):
         now_wrong: what keeps a run that is done from being closed by now.
         words: what the stage that is to blame printed last, where its stderr says nothing.
         starter: who started the run, for those who come to it later.
+        by_now: how far the gates that people are asked for have come since, by their names.
     """
 
     typed: str
@@ -61,6 +63,7 @@ class Shape(NamedTuple):
     now_wrong: tuple[str, ...] = ()
     words: Sequence[str] = ()
     starter: str | None = None
+    by_now: Mapping[str, str] = MappingProxyType({})
 
 
 def summary_of(
@@ -237,7 +240,7 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     """Return why it ended as it did, and the last words of the stage that is to blame."""
     width = shape.width
     if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
-        return _gate_lines(report, width), []
+        return _gate_lines(report, shape), []
     words: list[str] = []
     lines = [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
     if report.is_unearned:
@@ -259,26 +262,29 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     return lines, words or _words(shape.words, width)
 
 
-def _gate_lines(report: Report, width: int) -> list[str]:
+def _gate_lines(report: Report, shape: Shape) -> list[str]:
     from fsm_orchestrator.explanation.gate_table import (
         evidence_words,
         gate_row,
         kept_signal_lines,
     )
 
-    rows, said = [], []
+    rows, width = [], shape.width
+    said: list[str] = []
     for one in report.gate_decisions:
         if one.reason_code in report.blocked_reason_codes:
             row = gate_row(one, report.gates[one.gate].passing)
-            said += [] if (why := evidence_words(one)) is None else [f"{row.gate}: {why}"]
+            why = evidence_words(one)
+            told = None if why is None else f"{row.gate}: {why}"
+            said += filter(None, [shape.by_now.get(one.gate, told)])
             wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
     more = len(rows) - GATES_NAMED_MAX
     left_out = [f"  and {more} more: see details"] if more > 0 else []
     until = report.finished_at or report.started_at
     kept = kept_signal_lines(report.gate_decisions, until)
-    told = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
-    whys = [line for lines in told for line in _bounded(lines, width)]
+    lines_of = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
+    whys = [line for lines in lines_of for line in _bounded(lines, width)]
     shown = columns(rows[:GATES_NAMED_MAX])
     return [*shown, *left_out, *whys, *(f"  {one}" for one in kept)]
 
