@@ -214,6 +214,26 @@ def test_run_that_works_or_has_ended_says_so(tmp_path: Path, keys: Keys, signers
     assert (ended.code, "has ended, and is done" in ended.stderr) == (2, True)
 
 
+def test_run_that_failed_asks_for_nothing_that_it_has(
+    tmp_path: Path, keys: Keys, signers: str
+) -> None:
+    """Before the run goes on by it, one more approval counts; then only a denial would."""
+    (tmp_path / "signers").write_text(signers)
+    begin(project(tmp_path, apply="exit 1"))
+    assert "review of run" in approve(tmp_path, keys["bob"]).stdout
+    more = approve(tmp_path, keys["cat"])
+    assert (more.code, "is approved already" in more.stdout) == (0, True), more
+    assert go_on(tmp_path).code == 1
+    kept = tree_of(tmp_path / "out" / "approvals")
+    none = approve(tmp_path, keys["bob"])
+    assert (none.code, none.stdout, "nothing is asked now" in none.stderr) == (2, "", True), none
+    assert "fsm-orchestrator explain ./out" in none.stderr
+    assert tree_of(tmp_path / "out" / "approvals") == kept
+    named = ("--digest", request_sha256(tmp_path), "--reason", "no")
+    denied = orchestrate("deny", "./out", "--key", keys["cat"], *named, cwd=tmp_path)
+    assert "is approved already" in denied.stdout, denied
+
+
 def test_unsigned_approval(tmp_path: Path) -> None:
     """Kept with user and machine, never by whoever asked, and shown as unsigned."""
     project(tmp_path, "unsigned = true")
