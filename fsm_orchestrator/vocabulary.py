@@ -183,24 +183,11 @@ class Operation(StrEnum):
 
 
 class HeldBy(StrEnum):
-    """The program that holds an output directory."""
+    """The program that holds an output directory: the command, a library's, an engine's worker."""
 
     COMMAND = "command"
     LIBRARY = "library"
-    """A program that uses the library."""
     ENGINE = "engine"
-    """One that does so for an engine, which says when and where the run goes on."""
-
-    @property
-    def words(self) -> str:
-        """What is said of the process beside where it is; nothing of the command."""
-        match self:
-            case HeldBy.COMMAND:
-                return ""
-            case HeldBy.LIBRARY:
-                return " that uses the library"
-            case HeldBy.ENGINE:
-                return ", a worker of an engine"
 
 
 class StopReason(StrEnum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.cli.formatting import columns, command_line, command_lines, sentences
@@ -63,7 +62,7 @@ class Shape(NamedTuple):
     now_wrong: tuple[str, ...] = ()
     words: Sequence[str] = ()
     starter: str | None = None
-    by_now: Mapping[str, str] = MappingProxyType({})
+    by_now: Mapping[str, str] | None = None
 
 
 def summary_of(
@@ -204,11 +203,8 @@ def _stage_lines(report: Report, width: int) -> list[str]:
         lines.append(folded_line(skipped, "skipped: completed before", width))
     good = [one.stage for one in shown[:-2] if one.status is StageStatus.SUCCESS]
     if len(shown) > STAGES_MAX and len(good) > 1:
-        said = cut(
-            f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}",
-            width - 2 - lead_cells(),
-            "…",
-        )
+        said = f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}"
+        said = cut(said, width - 2 - lead_cells(), "…")
         said = said if ellipsis() == "…" else said.replace("…", "...")
         lines.append(f"{lead(Mark.GOOD)}{said}")
         shown = [one for one in shown if one.stage not in good]
@@ -276,17 +272,15 @@ def _gate_lines(report: Report, shape: Shape) -> list[str]:
             row = gate_row(one, report.gates[one.gate].passing)
             why = evidence_words(one)
             told = None if why is None else f"{row.gate}: {why}"
-            said += filter(None, [shape.by_now.get(one.gate, told)])
+            said += filter(None, [(shape.by_now or {}).get(one.gate, told)])
             wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
     more = len(rows) - GATES_NAMED_MAX
     left_out = [f"  and {more} more: see details"] if more > 0 else []
-    until = report.finished_at or report.started_at
-    kept = kept_signal_lines(report.gate_decisions, until)
+    kept = kept_signal_lines(report.gate_decisions, report.finished_at or report.started_at)
     lines_of = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
     whys = [line for lines in lines_of for line in _bounded(lines, width)]
-    shown = columns(rows[:GATES_NAMED_MAX])
-    return [*shown, *left_out, *whys, *(f"  {one}" for one in kept)]
+    return [*columns(rows[:GATES_NAMED_MAX]), *left_out, *whys, *(f"  {one}" for one in kept)]
 
 
 def _words(said: Sequence[str], width: int) -> list[str]:

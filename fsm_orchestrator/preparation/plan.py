@@ -64,11 +64,9 @@ class PlannedStage(StrictModel):
 
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
-    `beside` are the stages that would run at once with it. `task_queue` is that of the machines
-    that it needs; null where any will do.
+    `beside` are the stages that would run at once with it, `task_queue` is what machines it needs.
     Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
-    `error` are what the record of its attempt would say. `inputs` are its declared inputs as they
-    were when it completed.
+    `error` are what the record of its attempt would say; `inputs` are as it completed with them.
     """
 
     stage: str
