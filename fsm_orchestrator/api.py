@@ -89,8 +89,9 @@ def run(  # noqa: PLR0913 - each is a means of its own
         if install_signal_handlers:
             stack.enter_context(own.installed(interrupts))
         quiet = None if listener is None else QuietListener(listener)
+        held_by = HeldBy.LIBRARY if epoch is None else HeldBy.ENGINE
         caller = Surroundings(
-            own, quiet, keepers, HeldBy.LIBRARY, lease=lease, epoch=epoch, task_queue=task_queue
+            own, quiet, keepers, held_by, lease=lease, epoch=epoch, task_queue=task_queue
         )
         return run_invocation(config, followed(caller))
 

@@ -128,7 +128,11 @@ class Holder(NamedTuple):
         """Describe the holder without the directory."""
         if self.pid is None:
             return "a process that has not yet said who it is"
-        program = " that uses the library" if self.held_by is HeldBy.LIBRARY else ""
+        program = ""
+        if self.held_by is HeldBy.LIBRARY:
+            program = " that uses the library"
+        elif self.held_by is HeldBy.ENGINE:
+            program = ", a worker of an engine"
         return f"process {self.pid} on {self.host}{program}, since {self.since} (run {self.run_id})"
 
 

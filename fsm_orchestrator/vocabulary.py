@@ -183,10 +183,11 @@ class Operation(StrEnum):
 
 
 class HeldBy(StrEnum):
-    """The program that holds an output directory: the command, or one that uses the library."""
+    """The program that holds an output directory: the command, a library's, an engine's worker."""
 
     COMMAND = "command"
     LIBRARY = "library"
+    ENGINE = "engine"
 
 
 class StopReason(StrEnum):

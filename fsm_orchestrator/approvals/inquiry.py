@@ -6,7 +6,7 @@ The one maker of both, for a run and for a look at what its gates would say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ class Inquiry:
         taken: what is known of the gates, as gate states take it.
         state: the gate state that judges the gate; None for the one that the run came to last.
         is_entry: whether the gate lets the run in now.
+        environment: variables that its command is told beside.
     """
 
     checkpoint: Checkpoint
@@ -56,6 +57,7 @@ class Inquiry:
     taken: Callable[[], Mapping[str, EvidenceRecord]]
     state: State | None = None
     is_entry: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def answer(self, now: datetime) -> Evidence:
         """Ask the source.
@@ -80,6 +82,7 @@ class Inquiry:
                 ),
                 policy,
             ),
+            environment=self.environment,
             desk=self.desk(now) if source.kind is SourceKind.APPROVAL else None,
         )
         work = work_for(checkpoint, self.gate, self.mask, self.changed)

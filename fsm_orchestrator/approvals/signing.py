@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,7 +13,7 @@ from fsm_orchestrator.approvals.keys import fingerprint
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.gates.sources.signatures import without_tool
-from fsm_orchestrator.processes.tool import ToolError, asked_of, run_tool
+from fsm_orchestrator.processes.tool import ToolError, asked_of, run_tool, scratch_directory
 from fsm_orchestrator.text.hidden import copyable
 
 _PUBLIC_BYTES_MAX: Final = 64 * 1024
@@ -91,10 +90,10 @@ def signature_of(raw: bytes, key: UsableKey, namespace: str) -> str:
     Raises:
         CommandError: it could not be signed.
     """
-    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
+    with scratch_directory() as place:
         path = key.path
         if path is None:
-            path = os.path.join(place, "key.pub")
+            path = str(place / "key.pub")
             Path(path).write_text(f"{key.public}\n")
         command = ("ssh-keygen", "-Y", "sign", "-f", path, "-n", namespace)
         try:

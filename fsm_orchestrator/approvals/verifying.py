@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +31,7 @@ from fsm_orchestrator.gates.sources.signatures import (
 )
 from fsm_orchestrator.model.approval import Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
-from fsm_orchestrator.processes.tool import ToolError
+from fsm_orchestrator.processes.tool import ToolError, scratch_directory
 from fsm_orchestrator.text.hidden import copyable
 
 
@@ -100,8 +99,8 @@ class Signers:
             why = "it has no SSH signature"
             raise RefusedError(EvidenceProblem.BAD_SIGNATURE, why) from None
         terms = self._terms
-        with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-            allowed, whole, detached = (Path(place, one) for one in ("allowed", "whole", "sig"))
+        with scratch_directory() as place:
+            allowed, whole, detached = (place / one for one in ("allowed", "whole", "sig"))
             allowed.write_bytes(counted_lines(self._lines).encode(errors="surrogateescape"))
             everything = "".join(f"{one.text}\n" for one in self._lines)
             whole.write_bytes(everything.encode(errors="surrogateescape"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -44,7 +43,7 @@ from fsm_orchestrator.gates.sources.signatures import (
     without_tool,
 )
 from fsm_orchestrator.model.evidence import EvidenceProblem
-from fsm_orchestrator.processes.tool import ToolError
+from fsm_orchestrator.processes.tool import ToolError, scratch_directory
 from fsm_orchestrator.text.instants import instant
 
 SIGNATURES_MAX: Final = 100
@@ -142,8 +141,8 @@ def _ssh(known: Known, name: SignatureName, member: MemberFacts) -> _Looked:
         raise RefusedError(EvidenceProblem.BAD_SIGNATURE, "it is no SSH signature") from None
     _check_mark(name, key.fingerprint)
     statement, wanted = known.data(STATEMENT_MEMBER), known.wanted
-    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-        detached, allowed = Path(place, "sig"), Path(place, "allowed")
+    with scratch_directory() as place:
+        detached, allowed = place / "sig", place / "allowed"
         detached.write_text(text)
         principals: tuple[str, ...] = ()
         if wanted.allowed_signers is not None:

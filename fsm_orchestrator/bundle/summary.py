@@ -63,23 +63,6 @@ class SummaryPredicate(BaseModel):
     )
 
 
-class SummaryStatement(BaseModel):
-    """A VSA: an in-toto Statement v1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(
-        alias="_type", description="The type of an in-toto statement."
-    )
-    subject: Annotated[tuple[SubjectEntry, ...], Many, Field(min_length=1)] = Field(
-        description="As the statement of the run has them."
-    )
-    predicateType: Literal["https://slsa.dev/verification_summary/v1"] = Field(
-        description="The type of the predicate."
-    )
-    predicate: SummaryPredicate = Field(description="What was verified.")
-
-
 def summary_bytes(subject: tuple[SubjectEntry, ...], predicate: SummaryPredicate) -> bytes:
     """Return the bytes of a VSA."""
     return in_toto_bytes(subject, SUMMARY_TYPE, predicate)

@@ -28,7 +28,7 @@ from fsm_orchestrator.approvals.request import (
 )
 from fsm_orchestrator.approvals.said import NAMESPACES, SAID_BYTES_MAX, bundle_bytes
 from fsm_orchestrator.approvals.signing import key_to_use, signature_of
-from fsm_orchestrator.approvals.standing import Awaited, asked_gates
+from fsm_orchestrator.approvals.standing import Awaited, Decided, asked_gates
 from fsm_orchestrator.approvals.texts import changes, text_of
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.approval_screen import Shown, request_lines
@@ -115,6 +115,8 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
         _refuse_stage(holder_pid, keeper_pid)
     _refuse_ended(saved, given)
     awaited = to_answer(asked_gates(saved, output, given.wish.now), given.gate)
+    if holder is None:
+        _refuse_unasked(given, awaited)
     if parameters.get("from_file") is not None:
         return _keep_from(Path(parameters["from_file"]), given, awaited, is_working=bool(holder))
     return _answer(given, saved, awaited, is_working=holder is not None)
@@ -134,6 +136,22 @@ def _refuse_ended(saved: SavedRun, given: _Given) -> None:
             f"the run {saved.checkpoint.run_id} has ended, and is done: there is nothing to"
             f" {given.said} any more",
             remedy="an approval is for a run that goes on",
+        )
+
+
+def _refuse_unasked(given: _Given, awaited: Awaited) -> None:
+    """Refuse to approve what is approved, where the run has gone on by that.
+
+    Raises:
+        UsageError: it has: it asks nothing now.
+    """
+    look, shown_as = awaited.look, shown_path(given.typed)
+    is_used = look.current is not None and look.current.sha256 in look.kept.used
+    if given.said is Said.APPROVE and awaited.decided is Decided.PASSED and is_used:
+        raise UsageError(
+            f"the gate {awaited.gate} of run {awaited.desk.checkpoint.run_id} is approved, and the"
+            " run has gone on by that: nothing is asked now",
+            remedy=f"see why it stands where it does: {command_line('explain', shown_as)}",
         )
 
 
@@ -165,6 +183,7 @@ def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: boo
         None if last is None or before is None else last[1],
         tuple(one for one in look.judged.answers if one.file in here),
         (awaited.source.approval.quorum, look.judged.given),
+        awaited.decided,
     )
     if not _is_confirmed(given, seen):
         return _left()

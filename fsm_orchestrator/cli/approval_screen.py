@@ -6,9 +6,10 @@ Everything that somebody else wrote is quoted, so that nothing in it can drive a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.approvals.request import Requester, StoredRequest
+from fsm_orchestrator.approvals.standing import Decided
 from fsm_orchestrator.approvals.texts import ArtifactText
 from fsm_orchestrator.cli.formatting import age, sentences
 from fsm_orchestrator.cli.screen import Line
@@ -32,6 +33,7 @@ class Shown(NamedTuple):
         last: the answer that it is a diff against.
         answers: what others have said to this request.
         needed: how many must approve, and how many have; None where nobody knows here.
+        decided: how far the gate has come; None where nobody knows here.
     """
 
     request: StoredRequest
@@ -40,14 +42,15 @@ class Shown(NamedTuple):
     last: Answer | None = None
     answers: tuple[Answer, ...] = ()
     needed: tuple[int, int] | None = None
+    decided: Decided | None = None
 
 
 def request_lines(shown: Shown, width: int) -> Iterator[Line]:
     """Yield the lines of a request, the most important first."""
     predicate = shown.request.predicate
-    asked = f"{predicate.gate} of run {predicate.runId} asks for approval"
+    mark, stands = _stands(shown.decided)
     cycle = f", cycle {predicate.cycle}" if predicate.cycle > 1 else ""
-    yield Line(f"{asked}{cycle}", Mark.WAITING)
+    yield Line(f"{predicate.gate} of run {predicate.runId} {stands}{cycle}", mark)
     yield Line("")
     since = f"{requester_words(predicate.requester)}, {age(predicate.askedAt)} ago"
     yield from map(Line, _labelled("asked", f"by {since}", width))
@@ -70,6 +73,19 @@ def request_lines(shown: Shown, width: int) -> Iterator[Line]:
             yield from map(Line, sentences(text, width, indent="    ", hanging="      "))
     yield from _changed_lines(shown, width)
     yield from _answer_lines(shown, width)
+
+
+def _stands(decided: Decided | None) -> tuple[Mark, str]:
+    """Return where a request stands before it is answered."""
+    match decided:
+        case Decided.PASSED:
+            return Mark.GOOD, "is approved already"
+        case Decided.REFUSED:
+            return Mark.BAD, "is denied"
+        case None | Decided.AWAITED | Decided.EXPIRED | Decided.STALE:
+            return Mark.WAITING, "asks for approval"
+        case _:
+            assert_never(decided)
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:

@@ -64,6 +64,11 @@ def entry_line(entry: FleetEntry) -> Line:
     return Line(f"{entry.name}: {words}{took}{reason}", mark)
 
 
+def untold_lines(entry: FleetEntry) -> Iterator[Line]:
+    """Yield a line for each notice of the end of a run that could not be delivered."""
+    yield from (Line(f"{entry.name}: {shown_line(one)}", Mark.WAITING) for one in entry.untold)
+
+
 class _Lines:
     """A line for each run that is done with; when quiet, only for those that did not end well."""
 
@@ -83,6 +88,8 @@ class _Lines:
         line = entry_line(entry)
         if entry.course not in _QUIET and not (self._is_quiet and line.mark is Mark.GOOD):
             self._out.show(shown([line]))
+        if entry.untold:
+            self._out.show(shown(untold_lines(entry)))
 
     def look(self, view: FleetView) -> None:
         """Show nothing: nothing has changed."""
@@ -113,6 +120,7 @@ class _Table:
         line = entry_line(entry)
         if entry.course not in _QUIET | {Course.WORKING} and line.mark is not Mark.GOOD:
             self._settled.append(line)
+        self._settled += untold_lines(entry)
         self.look(view)
 
     def look(self, view: FleetView) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -53,6 +53,7 @@ class Shape(NamedTuple):
         now_wrong: what keeps a run that is done from being closed by now.
         words: what the stage that is to blame printed last, where its stderr says nothing.
         starter: who started the run, for those who come to it later.
+        by_now: how far the gates that people are asked for have come since, by their names.
     """
 
     typed: str
@@ -61,6 +62,7 @@ class Shape(NamedTuple):
     now_wrong: tuple[str, ...] = ()
     words: Sequence[str] = ()
     starter: str | None = None
+    by_now: Mapping[str, str] | None = None
 
 
 def summary_of(
@@ -201,11 +203,8 @@ def _stage_lines(report: Report, width: int) -> list[str]:
         lines.append(folded_line(skipped, "skipped: completed before", width))
     good = [one.stage for one in shown[:-2] if one.status is StageStatus.SUCCESS]
     if len(shown) > STAGES_MAX and len(good) > 1:
-        said = cut(
-            f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}",
-            width - 2 - lead_cells(),
-            "…",
-        )
+        said = f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}"
+        said = cut(said, width - 2 - lead_cells(), "…")
         said = said if ellipsis() == "…" else said.replace("…", "...")
         lines.append(f"{lead(Mark.GOOD)}{said}")
         shown = [one for one in shown if one.stage not in good]
@@ -237,7 +236,7 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     """Return why it ended as it did, and the last words of the stage that is to blame."""
     width = shape.width
     if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
-        return _gate_lines(report, width), []
+        return _gate_lines(report, shape), []
     words: list[str] = []
     lines = [one for said in shape.now_wrong for one in _bounded(sentences(said, width), width)]
     if report.is_unearned:
@@ -259,28 +258,29 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     return lines, words or _words(shape.words, width)
 
 
-def _gate_lines(report: Report, width: int) -> list[str]:
+def _gate_lines(report: Report, shape: Shape) -> list[str]:
     from fsm_orchestrator.explanation.gate_table import (
         evidence_words,
         gate_row,
         kept_signal_lines,
     )
 
-    rows, said = [], []
+    rows, width = [], shape.width
+    said: list[str] = []
     for one in report.gate_decisions:
         if one.reason_code in report.blocked_reason_codes:
             row = gate_row(one, report.gates[one.gate].passing)
-            said += [] if (why := evidence_words(one)) is None else [f"{row.gate}: {why}"]
+            why = evidence_words(one)
+            told = None if why is None else f"{row.gate}: {why}"
+            said += filter(None, [(shape.by_now or {}).get(one.gate, told)])
             wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
     more = len(rows) - GATES_NAMED_MAX
     left_out = [f"  and {more} more: see details"] if more > 0 else []
-    until = report.finished_at or report.started_at
-    kept = kept_signal_lines(report.gate_decisions, until)
-    told = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
-    whys = [line for lines in told for line in _bounded(lines, width)]
-    shown = columns(rows[:GATES_NAMED_MAX])
-    return [*shown, *left_out, *whys, *(f"  {one}" for one in kept)]
+    kept = kept_signal_lines(report.gate_decisions, report.finished_at or report.started_at)
+    lines_of = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
+    whys = [line for lines in lines_of for line in _bounded(lines, width)]
+    return [*columns(rows[:GATES_NAMED_MAX]), *left_out, *whys, *(f"  {one}" for one in kept)]
 
 
 def _words(said: Sequence[str], width: int) -> list[str]:

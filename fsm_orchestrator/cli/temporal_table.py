@@ -9,6 +9,7 @@ from typing import Any, Final
 from fsm_orchestrator.cli.formatting import age, columns
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened
 from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
+from fsm_orchestrator.inspection.reasons import REASON_CHARACTERS_MAX
 from fsm_orchestrator.temporal.listing import Listed, WorkflowCourse
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.terminal import shown_line
@@ -56,7 +57,7 @@ def _row(run: Listed, *, is_narrow: bool) -> tuple[str, ...]:
     return (
         name,
         _standing(run),
-        (result.state if result else None) or _NONE,
+        run.state or _NONE,
         ", ".join(gates) or _NONE,
         queue,
         age(stand.since) if stand.since else _NONE,
@@ -74,9 +75,7 @@ def _reason(run: Listed) -> str:
     stand = run.stand
     if run.course is WorkflowCourse.WORKING:
         return f"invocation {stand.number}" if stand.number > 1 else ""
-    if stand.problem is not None:
-        return shown_line(stand.problem.message)
-    return shown_line(stand.result.reason) if stand.result else ""
+    return shortened(shown_line(run.reason), REASON_CHARACTERS_MAX)
 
 
 def _mark(run: Listed) -> Mark:

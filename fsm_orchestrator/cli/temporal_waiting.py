@@ -76,12 +76,15 @@ def _lines(run: Listed | None, typed: str, wait_ms: int, *, is_over: bool) -> li
         return [Line("the server knows the run no more", Mark.BAD), details]
     if is_over:
         lines = [Line(f"not ended within {span_words(wait_ms)}: it goes on", Mark.WAITING), details]
-        waiting = () if run.stand.result is None else run.stand.result.waiting_gates
-        if run.course is WorkflowCourse.WAITING and waiting:
-            signal = command_line("temporal", "signal", typed, "--gate", waiting[0])
+        result = run.stand.result
+        if run.course is WorkflowCourse.WAITING and result is not None and result.waiting_gates:
+            first = result.waiting_gates[0]
+            following = command_line("temporal", "signal", typed, "--gate", first) + " VALUE"
+            if first in result.approval_gates:
+                following = command_line("approve", typed)
             lines += [
-                Line(f"  waits    for {', '.join(waiting)}"),
-                Line(f"  next     {signal} VALUE"),
+                Line(f"  waits    for {', '.join(result.waiting_gates)}"),
+                Line(f"  next     {following}"),
             ]
         return lines
     standing = run.standing
@@ -90,6 +93,5 @@ def _lines(run: Listed | None, typed: str, wait_ms: int, *, is_over: bool) -> li
         said = "" if problem is None else f": {problem.message}"
         remedy = [] if problem is None or not problem.remedy else [Line(f"  {problem.remedy}")]
         return [Line(f"refused{said}", Mark.BAD), *remedy]
-    reason = "" if run.stand.result is None else run.stand.result.reason
-    line = Line(f"{standing.words}{f': {reason}' if reason else ''}", mark_of(standing))
+    line = Line(f"{standing.words}{f': {run.reason}' if run.reason else ''}", mark_of(standing))
     return [line] if standing is Standing.DONE else [line, details]

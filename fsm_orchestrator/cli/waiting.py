@@ -17,7 +17,7 @@ from fsm_orchestrator.cli.screen import Line, shown
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.cli.waiting_screen import WaitingScreen, names_of
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import SIGNAL_BASE
+from fsm_orchestrator.constants import MILLISECONDS_MAX, SIGNAL_BASE
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.waiting import Prospect, Waited, Waiting
@@ -88,11 +88,14 @@ def _resumed(request: Request) -> Request:
     return request._replace(config=config)
 
 
-def waited_for(output: Path, request: Request, interrupts: Interrupts, wait_ms: int) -> Waited:
-    """Wait, and show on stderr what for."""
-    deadline = time.monotonic() + wait_ms / 1000
+def waited_for(
+    output: Path, request: Request, interrupts: Interrupts, wait_ms: int | None
+) -> Waited:
+    """Wait, and show on stderr what for; without `wait_ms` as long as any wait may be."""
+    deadline = time.monotonic() + (wait_ms or MILLISECONDS_MAX) / 1000
     is_json = request.log_format is LogFormat.JSON
-    screen = WaitingScreen(console.stderr(), deadline, is_json=is_json)
+    has_bound = wait_ms is not None
+    screen = WaitingScreen(console.stderr(), deadline, is_json=is_json, has_bound=has_bound)
     with contextlib.ExitStack() as stack:
         stack.callback(screen.finish)
         return Waiting(output, interrupts).wait(deadline, screen.on_look)
@@ -119,7 +122,7 @@ def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
     outlook = waited.outlook
     explain = command_line("explain", typed)
     if waited.is_over:
-        took = span_words(timeout_ms or 0)
+        took = span_words(timeout_ms or MILLISECONDS_MAX)
         names = names_of(outlook.awaited) or "the run at work"
         lines = [
             Line(f"not decided within {took}: {names}", Mark.WAITING),

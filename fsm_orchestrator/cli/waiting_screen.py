@@ -27,10 +27,13 @@ _HOUR_MS: Final = 3_600_000
 
 
 class WaitingScreen:
-    """Tells on stderr what is awaited, and for how long it still may be."""
+    """Tells on stderr what is awaited, and where somebody has bounded that, for how long still."""
 
-    def __init__(self, out: Console, deadline: float, *, is_json: bool) -> None:
+    def __init__(
+        self, out: Console, deadline: float, *, is_json: bool, has_bound: bool = True
+    ) -> None:
         self._out = out
+        self._has_bound = has_bound
         self._deadline = deadline
         self._is_json = is_json
         self._is_live = out.may_be_redrawn and not is_json
@@ -48,7 +51,8 @@ class WaitingScreen:
             if self._is_json:
                 self._out.write("".join(f"{json.dumps(one)}\n" for one in self._events(outlook)))
             else:
-                said = f"waiting, for {self._left} at most: {'; '.join(told)}"
+                bound = f", for {self._left} at most" if self._has_bound else ""
+                said = f"waiting{bound}: {'; '.join(told)}"
                 self._out.show(shown([Line(said, Mark.WAITING)]))
         return float("inf")
 
@@ -63,13 +67,18 @@ class WaitingScreen:
             self._out.send(f"\r{ERASE_BELOW}".encode())
 
     @property
+    def _left_ms(self) -> int:
+        return max(0, round((self._deadline - time.monotonic()) * 1000))
+
+    @property
     def _left(self) -> str:
-        left_ms = max(0, round((self._deadline - time.monotonic()) * 1000))
+        left_ms = self._left_ms
         return span_words(left_ms if left_ms < _HOUR_MS else left_ms // 1000 * 1000)
 
     def _draw(self, told: list[str]) -> None:
         width = self._out.width - 1
-        line = shortened(f"waiting, {self._left} left: {'; '.join(told)}", width - lead_cells())
+        left = f", {self._left} left" if self._has_bound else ""
+        line = shortened(f"waiting{left}: {'; '.join(told)}", width - lead_cells())
         self._erase()
         with contextlib.suppress(OutputError):
             self._out.send(self._out.encoded_show(shown([Line(line, Mark.WAITING)]).rstrip("\n")))
@@ -82,7 +91,7 @@ class WaitingScreen:
             "level": "info",
             "run_id": outlook.view.report.run_id,
         }
-        left_ms = max(0, round((self._deadline - time.monotonic()) * 1000))
+        left_ms = self._left_ms if self._has_bound else None
         if outlook.prospect is Prospect.AT_WORK:
             yield {**known, "gate": None, "problem": "", "detail": _AT_WORK, "wait_ms": left_ms}
         for one in outlook.awaited:

@@ -60,9 +60,14 @@ class Epoch(NamedTuple):
             raise fenced(self)
 
 
+def is_epoch_name(name: str) -> bool:
+    """Return whether a directory is called as an epoch is: `000002.000001`."""
+    return _NAME.fullmatch(name) is not None
+
+
 def epochs_of(run_directory: Path) -> list[str]:
     """Return the names of the epochs of a run, oldest first; empty where it has none."""
-    return [name for name in _names_in(run_directory) if _NAME.fullmatch(name)]
+    return [name for name in _names_in(run_directory) if is_epoch_name(name)]
 
 
 def next_invocation(run_directory: str | os.PathLike[str]) -> int:
@@ -79,7 +84,7 @@ def drafts_of(run_directory: Path) -> list[str]:
     return [
         name
         for name in _names_in(run_directory)
-        if _NAME.fullmatch(name.removeprefix(DRAFT_PREFIX)) and name.startswith(DRAFT_PREFIX)
+        if is_epoch_name(name.removeprefix(DRAFT_PREFIX)) and name.startswith(DRAFT_PREFIX)
     ]
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from fsm_orchestrator.constants import EPOCH_VARIABLE, EPOCHS_DIRECTORY
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
-
-_EPOCH_DIGITS: Final = 6
-"""Of its number, and of its attempt; see epochs.py."""
 
 
 class RelativeTo(StrEnum):
@@ -82,16 +78,11 @@ def record_of(run_directory: Path) -> Path:
 def run_of(record_directory: Path) -> Path:
     """Return the directory of the run whose record lies in a directory, by the names alone."""
     above, name = record_directory.parent, record_directory.name
-    if above.name != EPOCHS_DIRECTORY or not _is_epoch(name):
+    if above.name != EPOCHS_DIRECTORY:
         return record_directory
-    return above.parent
+    from fsm_orchestrator.disk.epochs import is_epoch_name  # noqa: PLC0415 - under an engine alone
 
-
-def _is_epoch(name: str) -> bool:
-    """Return whether a directory is called as an epoch is: `000002.000001`."""
-    digits = name[:_EPOCH_DIGITS] + name[_EPOCH_DIGITS + 1 :]
-    is_dotted = name[_EPOCH_DIGITS : _EPOCH_DIGITS + 1] == "."
-    return is_dotted and len(digits) == 2 * _EPOCH_DIGITS and digits.isascii() and digits.isdigit()
+    return above.parent if is_epoch_name(name) else record_directory
 
 
 def place_variables(record_directory: Path) -> dict[str, str]:

@@ -162,6 +162,11 @@ class Collecting:
 
     def _inquiry(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> Inquiry:
         context = self._context
+        environment: dict[str, str] = {}
+        if context.is_traced:
+            from fsm_orchestrator.preparation.tracing import variables_of_gates  # noqa: PLC0415 - few are traced
+
+            environment = variables_of_gates(context.preparation.config, context.recorder.draft)
         return Inquiry(
             checkpoint=context.recorder.draft,
             settings=context.preparation.settings,
@@ -175,6 +180,7 @@ class Collecting:
             taken=lambda: self._taken(states),
             state=self._asking.get(gate),
             is_entry=is_entry,
+            environment=environment,
         )
 
     def why_not(self, stage: str) -> str | None:

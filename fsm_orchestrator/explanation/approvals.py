@@ -68,9 +68,21 @@ def _nameless_words(source: ApprovalSource) -> str:
 def waiting_words(view: InspectedRun, gate: str) -> str | None:
     """Return how far a gate has come by now, as a sentence; None where nobody is asked for it."""
     found = next((one for one in waiting_gates(view) if one.gate == gate), None)
-    if found is None:
-        return None
-    detail = found.look.judged.detail
+    return None if found is None else _words(found)
+
+
+def words_by_now(view: InspectedRun) -> dict[str, str]:
+    """Return how far each gate has come that is not any more as the report has it, by its name."""
+    then = {one.gate: one.given for one in view.report.waiting_for}
+    return {
+        one.gate: _words(one)
+        for one in waiting_gates(view)
+        if one.decided is not Decided.AWAITED or one.look.judged.given != then[one.gate]
+    }
+
+
+def _words(found: Awaited) -> str:
+    gate, detail = found.gate, found.look.judged.detail
     match found.decided:
         case Decided.PASSED:
             return f"gate {gate} is {detail}; a resume goes on"

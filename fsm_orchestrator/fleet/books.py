@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError
 from fsm_orchestrator.fleet.definition import Fleet
@@ -18,7 +19,6 @@ from fsm_orchestrator.fleet.report import (
     Course,
     FleetEntry,
     FleetReport,
-    product,
     worst_of,
 )
 from fsm_orchestrator.fleet.standing import Decision
@@ -90,8 +90,9 @@ class Books:
         *,
         standing: Standing | None = None,
         run_id: str | None = None,
+        untold: tuple[str, ...] = (),
     ) -> None:
-        """Note how a run ended."""
+        """Note how a run ended, and who could not be told of it."""
         if standing is Standing.NOT_CLOSABLE:
             code = ExitCode.FAILED
         self.failures += code != ExitCode.DONE
@@ -103,6 +104,7 @@ class Books:
             standing=standing,
             exit_code=code,
             finished_at=self.now(),
+            untold=untold,
         )
 
     def leave(self, names: Iterable[str], course: Course, reason: str) -> None:
@@ -133,7 +135,7 @@ class Books:
         """
         report = FleetReport(
             schema_version=1,
-            product=product(),
+            product=PRODUCT,
             source=self._fleet.source,
             sha256=self._fleet.sha256,
             jobs=self.view.jobs,

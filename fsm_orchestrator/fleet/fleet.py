@@ -185,6 +185,7 @@ class _FleetAtWork:
                     message.exit_code,
                     standing=Standing(message.standing),
                     run_id=message.run_id,
+                    untold=message.untold,
                 )
             case Refused():
                 self._release(worker, run)

@@ -39,12 +39,13 @@ class Words(_Message, frozen=True, tag="words"):
 
 
 class Ended(_Message, frozen=True, tag="ended"):
-    """The invocation has ended, and is recorded."""
+    """The invocation has ended, and is recorded; `untold` says who could not be told of that."""
 
     run_id: str
     exit_code: int
     standing: str
     reason: str
+    untold: tuple[str, ...] = ()
 
 
 class Refused(_Message, frozen=True, tag="refused"):

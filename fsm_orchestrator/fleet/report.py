@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, Literal
 
-from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.model.base import Count, RunId, SchemaVersion, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.json_output import escaped
@@ -62,6 +61,9 @@ class FleetEntry(StrictModel):
     finished_at: Timestamp | None = Field(
         description="When this fleet had done with it, in UTC; null where it has not."
     )
+    untold: tuple[str, ...] = Field(
+        default=(), description="Who could not be told of its end by `[[notify]]`, as sentences."
+    )
 
 
 class FleetReport(StrictModel):
@@ -82,11 +84,6 @@ class FleetReport(StrictModel):
     def to_json(self) -> bytes:
         """Return the file's bytes: indented, fixed key order, newline at the end."""
         return escaped(self.model_dump_json(indent=2)).encode() + b"\n"
-
-
-def product() -> Literal["fsm-orchestrator"]:
-    """Return the name of the program that writes the report."""
-    return PRODUCT
 
 
 def worst_of(codes: Iterable[int]) -> int:

@@ -101,14 +101,15 @@ class _Worker:
             self._on_words if order.are_words_wanted else None,
             code=COMMAND,
         )
+        untold: list[str] = []
         try:
-            report = run_invocation(_config_of(order), followed(caller))
+            report = run_invocation(_config_of(order), followed(caller, untold.append))
         except BusyError as error:
             self._tell(Busy(str(error)))
         except OrchestratorError as error:
             self._tell(Refused(error.exit_code, f"{error}; {error.remedy}".rstrip("; ")))
         else:
-            self._tell(_ended(report, Path(order.output_directory)))
+            self._tell(_ended(report, Path(order.output_directory), tuple(untold)))
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
         if event["event"] == EventName.STAGE_STARTED:
@@ -138,11 +139,12 @@ def _config_of(order: Order) -> RunConfig:
     return config_file.with_file(asked, read.content, order.config, read.sha256)
 
 
-def _ended(report: Report, directory: Path) -> Ended:
+def _ended(report: Report, directory: Path, untold: tuple[str, ...]) -> Ended:
     causes = [f"{one.name}: {one.error}" for one in report.failures if one.error is not None]
     return Ended(
         run_id=report.run_id,
         exit_code=ExitCode.INTERNAL if report.exit_code is None else report.exit_code,
         standing=standing_of(report, directory, None).value,
         reason="; ".join((*report.blocked_reason_codes, *causes[-1:])),
+        untold=untold,
     )

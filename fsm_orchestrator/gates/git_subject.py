@@ -6,11 +6,10 @@ The repository is not touched: the tree is made with an index and an object dire
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool
+from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool, scratch_directory
 
 COMMIT: Final = "gitCommit"
 TREE: Final = "gitTree"
@@ -77,12 +76,12 @@ class _Git:
     def tree(self, head: str | None) -> str:
         """Return the tree that a commit of all files would have."""
         objects = os.fsdecode(self._ask("rev-parse", "--git-path", "objects").rstrip(b"\n"))
-        with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-            os.mkdir(os.path.join(place, "objects"))
+        with scratch_directory() as place:
+            (place / "objects").mkdir()
             own = {
                 **self._env,
-                "GIT_INDEX_FILE": os.path.join(place, "index"),
-                "GIT_OBJECT_DIRECTORY": os.path.join(place, "objects"),
+                "GIT_INDEX_FILE": str(place / "index"),
+                "GIT_OBJECT_DIRECTORY": str(place / "objects"),
             }
             if head is not None:
                 # Only here: git freshens the times of objects that it finds when it would write.

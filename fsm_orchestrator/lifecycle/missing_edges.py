@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.lifecycle.default_edges import DEFAULT_EDGES
 from fsm_orchestrator.lifecycle.edge_rules import OUTCOMES
 from fsm_orchestrator.lifecycle.findings import Finding, FindingKind
 from fsm_orchestrator.lifecycle.model import Lifecycle, Transition
@@ -17,17 +18,14 @@ _ENDS: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
 }
 """The outcomes that a trigger ends a run with."""
 _WHY: Final[Mapping[Trigger, str]] = {
+    **{edge.trigger: edge.why for edge in DEFAULT_EDGES},
     Trigger.START: "a run begins here",
     Trigger.GATES_PASSED: "the gates that are judged here passed in this invocation",
     Trigger.GATES_REFUSED: "a missing or non-pass signal blocks the run",
     Trigger.STAGE_SUCCEEDED: "the stage succeeded, its artifacts are good",
-    Trigger.STAGE_FAILED: "the stage failed",
-    Trigger.STAGE_TIMED_OUT: "the stage outlived its time",
     Trigger.STAGE_DECLINED: "the stage had nothing to do",
     Trigger.STAGE_BLOCKED: "the stage said that it is blocked",
     Trigger.REWORK_REQUESTED: "rework was asked for, and there is no way back",
-    Trigger.RUN_ABORTED: "a signal ended the run, or its record could not be kept",
-    Trigger.RESUME: "a resumed run begins again where start leads",
 }
 
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 STAGES_MAX: Final = 100
 TEXT_CHARACTERS_MAX: Final = 3000
 """Slack shows no more of a text in one piece."""
+_FENCE: Final = "```"
+_NO_BACKTICK: Final = "\N{MODIFIER LETTER GRAVE ACCENT}"
+"""What looks like one, and begins no code."""
 
 
 class ToldStage(StrictModel):
@@ -139,9 +142,9 @@ def _slack_text(notice: Notice) -> str:
     """Return a message in Slack's markup: the end in bold, why, where, and what to type."""
     test = "test: " if notice.is_test else ""
     head = f"{test}*{Standing(notice.event.value).words}*: run {notice.run_id}"
-    where = f"in {notice.output_directory} on {notice.host}"
-    lines = [_plain(f"{head} {where}"), *map(_plain, _reasons(notice))]
-    return "\n".join([*lines, f"`{_plain(shell_line(notice.look))}`"])[:TEXT_CHARACTERS_MAX]
+    where = f"in {_code(notice.output_directory)} on {_plain(notice.host)}"
+    lines = [f"{head} {where}", *map(_plain, _reasons(notice))]
+    return "\n".join([*lines, _code(shell_line(notice.look))])[:TEXT_CHARACTERS_MAX]
 
 
 def _reasons(notice: Notice) -> list[str]:
@@ -159,6 +162,16 @@ def _reasons(notice: Notice) -> list[str]:
     return lines
 
 
+def _code(text: str) -> str:
+    """Return text that Slack shows as it is, to be copied: it has no escape for a backtick."""
+    fence = _FENCE if "`" in text else "`"
+    return f"{fence}{_linkless(text.replace(_FENCE, _NO_BACKTICK * 3))}{fence}"
+
+
 def _plain(text: str) -> str:
-    """Escape what Slack would take for markup of links and mentions."""
+    """Return text in which Slack finds no markup of code, links and mentions."""
+    return _linkless(text.replace("`", _NO_BACKTICK))
+
+
+def _linkless(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.judging import GateSignal, judge
@@ -17,11 +18,13 @@ from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.subject import resolved_at_start
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import EvidenceRecord, Subject, nothing_from
-from fsm_orchestrator.model.gate_rules import GateRules
+from fsm_orchestrator.model.gate_rules import GateRule, GateRules
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.work import first_reached
-from fsm_orchestrator.text.phrases import described
+from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.phrases import described, needs_approval, signal_option
+from fsm_orchestrator.vocabulary import GateSource
 
 
 def subject_of(config: RunConfig) -> Subject | None:
@@ -53,24 +56,36 @@ def kept_subject(config: RunConfig, kept: Subject | None) -> Subject | None:
     )
 
 
-def sources_in_force(config: RunConfig, kept: Mapping[str, SourceModel]) -> dict[str, SourceModel]:
+def sources_in_force(
+    config: RunConfig,
+    kept: Mapping[str, SourceModel],
+    rules: GateRules,
+    signals: Iterable[GateSignal] = (),
+) -> dict[str, SourceModel]:
     """Return the source of each gate: the one given now, else the kept one.
+
+    `signals` are the kept ones. One that refuses a gate can be taken back, by one that passes.
 
     Raises:
         UsageError: people are asked to approve, and nobody could say who has asked, or a template
-            did, which would be nobody's name: whoever has asked could approve.
+            did, which would be nobody's name: whoever has asked could approve. Or a signal is given
+            now that is to pass such a gate.
     """
     found = {**kept, **config.sources}
-    for gate, given in found.items():
-        if not isinstance(given, ApprovalSource):
+    given = [one for one in signals if one.source is not GateSource.DEFAULT]
+    refused = {one.gate for one in given if one.status != rules[one.gate].passing}
+    for gate, known in found.items():
+        if not isinstance(known, ApprovalSource):
             continue
+        if gate not in refused:
+            _refuse_signal(config, rules[gate])
         if config.requester is not None and "{" in config.requester:
             raise UsageError(
                 f"who asks is named {described(config.requester)}: `requester` has no templates",
                 remedy=f"give --requester PRINCIPAL, or set `requester` in [gate.{gate}.approval],"
                 " which has them",
             )
-        source = given if config.requester is None else given.asked_by(config.requester)
+        source = known if config.requester is None else known.asked_by(config.requester)
         found[gate] = source
         if source.approval.lacks_requester:
             raise UsageError(
@@ -80,6 +95,23 @@ def sources_in_force(config: RunConfig, kept: Mapping[str, SourceModel]) -> dict
                 f" run, or set `not = []` in [gate.{gate}.approval]",
             )
     return found
+
+
+def _refuse_signal(config: RunConfig, rule: GateRule) -> None:
+    """Refuse a signal by which somebody wants to pass a gate that people approve.
+
+    What a config file says for every run is the looser of the two, and may stay.
+
+    Raises:
+        UsageError: one is given.
+    """
+    is_typed = config.gate_sources.get(rule.name) is not GateSource.CONFIG
+    if is_typed and config.gates.get(rule.name) == rule.passing:
+        raise UsageError(
+            needs_approval(rule.name, rule.passing),
+            remedy=f"leave {signal_option(rule.name)} out; once the run waits for it:"
+            f" {shell_line((PRODUCT, 'approve', config.output_directory))}",
+        )
 
 
 def _words(subject: Subject) -> str:

@@ -66,11 +66,13 @@ def refuse_held(config: RunConfig) -> None:
     run = run_of(output)
     if not epochs_of(run):
         return
+    ask = f"{PRODUCT} temporal signal {copyable(run)} --resume"
     raise UsageError(
         f"the run in {copyable(run)} belongs to an engine, which says where it goes on",
-        remedy=f"ask the engine: {PRODUCT} temporal signal {copyable(run)} --resume"
+        remedy=f"ask the engine: {ask}"
         if config.resume
-        else "name another output directory",
+        else f"to go on with that run, ask the engine: {ask}; for a new one, name another output"
+        " directory",
     )
 
 

@@ -64,10 +64,9 @@ class PlannedStage(StrictModel):
 
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
-    `beside` are the stages that would run at once with it.
+    `beside` are the stages that would run at once with it, `task_queue` is what machines it needs.
     Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
-    `error` are what the record of its attempt would say. `inputs` are its declared inputs as they
-    were when it completed.
+    `error` are what the record of its attempt would say; `inputs` are as it completed with them.
     """
 
     stage: str
@@ -86,6 +85,7 @@ class PlannedStage(StrictModel):
     artifacts: tuple[Artifact, ...]
     protect: tuple[str, ...] = ()
     inputs: tuple[InputDigest, ...] = ()
+    task_queue: str | None = None
     ending: Ending | None
     status: StageStatus | None
     error: str | None
@@ -244,6 +244,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         artifacts=() if completion is None else _artifacts(preparation, completion, foresight),
         protect=() if settings is None else settings.protect,
         inputs=() if completion is None else completion.inputs,
+        task_queue=None if settings is None else preparation.task_queue_of(stage),
         ending=None if failure is None else failure.ending,
         status=None if failure is None else failure.status,
         error=None if failure is None else failure.problem.sentence,

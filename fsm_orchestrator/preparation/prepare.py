@@ -155,7 +155,7 @@ def prepare_run(
     config, run_id = _for_a_new_run(config, declared, clock)
     settings = _settings(config, declared, run_id)
     _refuse_settings(config, declared, settings, may_lack_values=may_lack_values)
-    subject, sources = _asked_about(config)
+    subject, sources = _asked_about(config, declared)
     values = secret_values(settings)
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
     masker = _masker_of(config, declared, settings, origins)
@@ -273,7 +273,9 @@ def _refuse_settings(
         refuse_open_cages(config.output_path, settings)
 
 
-def _asked_about(config: RunConfig) -> tuple[Subject | None, dict[str, SourceModel]]:
+def _asked_about(
+    config: RunConfig, declared: Lifecycle
+) -> tuple[Subject | None, dict[str, SourceModel]]:
     """Return what a new run is about, and the sources of its gates."""
     if config.subject is None and not config.sources:
         return None, {}
@@ -282,7 +284,7 @@ def _asked_about(config: RunConfig) -> tuple[Subject | None, dict[str, SourceMod
         subject_of,
     )
 
-    return subject_of(config), sources_in_force(config, {})
+    return subject_of(config), sources_in_force(config, {}, declared.gates)
 
 
 def _check_output_directory(output: Path) -> None:

@@ -220,7 +220,7 @@ def _prepare_continuation(
     if sources or config.sources:
         from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
 
-        sources = sources_in_force(config, sources)
+        sources = sources_in_force(config, sources, found.lifecycle.gates, found.gate_signals)
     clock = clock_of(config)
     settled = attempts_unseen(found)
     number = found.invocation.last_number + 1

@@ -16,7 +16,14 @@ from fsm_orchestrator.constants import (
     TRACE_PARENT_VARIABLE,
     TRACE_STATE_VARIABLE,
 )
-from fsm_orchestrator.model.trace import Trace, own_trace, parent_in, span_of_attempt, state_in
+from fsm_orchestrator.model.trace import (
+    Trace,
+    own_trace,
+    parent_in,
+    span_of_attempt,
+    span_of_invocation,
+    state_in,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.config.run_config import RunConfig
@@ -48,14 +55,24 @@ def trace_now(before: Trace | None, masker: Masker) -> Trace | None:
 
 def variables_of(config: RunConfig, draft: Checkpoint, stage: str, attempt: int) -> dict[str, str]:
     """Return the variables that tell an attempt its span; none where nobody asked for a trace."""
+    return _variables(
+        config, draft, span_of_attempt(draft.run_id, draft.invocation.number, stage, attempt)
+    )
+
+
+def variables_of_gates(config: RunConfig, draft: Checkpoint) -> dict[str, str]:
+    """Return the variables that tell the commands of gates the span of their invocation."""
+    return _variables(config, draft, span_of_invocation(draft.run_id, draft.invocation.number))
+
+
+def _variables(config: RunConfig, draft: Checkpoint, span: str) -> dict[str, str]:
     if config.fixed_clock is not None:
         return {}
     if not (os.environ.get(TRACE_PARENT_VARIABLE) or is_shown(config)):
         return {}
-    number, origin = draft.invocation.number, draft.invocation.origin
+    origin = draft.invocation.origin
     trace = None if origin is None else origin.trace
     trace = own_trace(draft.run_id) if trace is None else trace
-    span = span_of_attempt(draft.run_id, number, stage, attempt)
     told = {TRACE_PARENT_VARIABLE: trace.parent_of(span)}
     if trace.state is not None:
         told[TRACE_STATE_VARIABLE] = trace.state

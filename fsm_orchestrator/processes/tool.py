@@ -12,7 +12,8 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 OUTPUT_BYTES_MAX: Final = 64 * 1024**2
@@ -60,6 +61,19 @@ def run_tool(
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it left, or itself
     return _end_of(process, stdout, stderr)
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Make a directory for the files that a tool is given, which nobody else can read; remove it.
+
+    Raises:
+        OSError: there can be none.
+    """
+    import tempfile  # noqa: PLC0415 - not for every tool
+
+    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
+        yield Path(place)
 
 
 def asked_of(words: Sequence[str], given: bytes, *, seconds: float = ASKED_SECONDS) -> ToolEnd:

@@ -11,7 +11,7 @@ from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, DEFAU
 from fsm_orchestrator.disk import archive, belongings, files, restoring
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.taken_along import Along, artifacts_named
-from fsm_orchestrator.errors import TamperedError, UsageError
+from fsm_orchestrator.errors import CommandError, RecordingError, TamperedError, UsageError
 from fsm_orchestrator.inspection.run_directories import run_directory
 from fsm_orchestrator.preparation.left_open import attempts_left_open
 from fsm_orchestrator.record import left_file
@@ -47,8 +47,19 @@ def restore(output: Path, name: str) -> Restored:
         CheckpointError: its record cannot be used; likewise.
         TamperedError: its record is not the one that was archived; likewise.
         BusyError: a run is at work in the directory.
-        RecordingError: something cannot be moved. The same command goes on.
+        CommandError: something cannot be moved. The same command goes on.
     """
+    try:
+        return _restored(output, name)
+    except RecordingError as error:
+        raise CommandError(
+            str(error),
+            remedy="make the directory writable, with all that is in it; then type it again, which"
+            f" goes on: {restoring.restore_command(output, name)}",
+        ) from error
+
+
+def _restored(output: Path, name: str) -> Restored:
     home = OutputLock.acquire(output)
     try:
         with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):

@@ -140,17 +140,11 @@ class LogReader:
         """Go on in a copy of the log, which has all of it that was read."""
         self._path = log.path
 
-    def new_lines(self, masker: Masker, *, is_over: bool) -> Iterator[str]:
-        """Return the lines written since; one without its end only when `is_over`.
-
-        A long line comes in pieces. A file that cannot be read (any more) has none.
-        """
-        yield from map(_shown, self.new_pieces(masker, is_over=is_over))
-
     def new_pieces(self, masker: Masker, *, is_over: bool) -> Iterator[Piece]:
-        """Return the same as it was printed; bytes that are no UTF-8 as `surrogateescape` has them.
+        """Return the lines written since, as printed; one without its end only when `is_over`.
 
-        Each comes with whether its line ends with it.
+        A long line comes in pieces, each with whether its line ends with it; bytes that are no
+        UTF-8 as `surrogateescape` has them. A file that cannot be read (any more) has none.
         """
         for data in self._new_chunks():
             yield from self._log.pieces(data, masker)
@@ -169,11 +163,6 @@ class LogReader:
             return
         finally:
             os.close(descriptor)
-
-
-def _shown(piece: Piece) -> str:
-    text, is_end = piece
-    return text.removesuffix("\r") if is_end else text
 
 
 class OutputLines:

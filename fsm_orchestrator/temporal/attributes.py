@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from fsm_orchestrator.temporal.shapes import ATTRIBUTES
+from fsm_orchestrator.temporal.shapes import KEYWORD_LISTS, KEYWORDS
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -18,8 +18,7 @@ _LOOK_SECONDS: Final = 0.2
 
 async def are_known(client: Client) -> bool:
     """Return whether the server knows all of them; False where it does not say."""
-    from temporalio.api.enums.v1 import IndexedValueType  # noqa: PLC0415 - of the extra
-    from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest  # noqa: PLC0415 - as above
+    from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
     asked = ListSearchAttributesRequest(namespace=client.namespace)
@@ -27,22 +26,17 @@ async def are_known(client: Client) -> bool:
         known = await client.operator_service.list_search_attributes(asked, timeout=_ASK)
     except RPCError:
         return False
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    return all(known.custom_attributes.get(name) == keyword for name in ATTRIBUTES)
+    return all(known.custom_attributes.get(name) == one for name, one in _types().items())
 
 
 async def made_known(client: Client) -> bool:
     """Add them to the server if it allows that; return whether it knows them."""
-    from temporalio.api.enums.v1 import IndexedValueType  # noqa: PLC0415 - of the extra
-    from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest  # noqa: PLC0415 - as above
+    from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
     if await are_known(client):
         return True
-    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    asked = AddSearchAttributesRequest(
-        search_attributes=dict.fromkeys(ATTRIBUTES, keyword), namespace=client.namespace
-    )
+    asked = AddSearchAttributesRequest(search_attributes=_types(), namespace=client.namespace)
     try:
         await client.operator_service.add_search_attributes(asked, timeout=_ASK)
     except RPCError:
@@ -53,3 +47,11 @@ async def made_known(client: Client) -> bool:
             return True
         await asyncio.sleep(_LOOK_SECONDS)
     return False
+
+
+def _types() -> dict[str, Any]:
+    """Return the type of each, as the server names it."""
+    from temporalio.api.enums.v1 import IndexedValueType as Type  # noqa: PLC0415 - of the extra
+
+    keywords = dict.fromkeys(KEYWORDS, Type.INDEXED_VALUE_TYPE_KEYWORD)
+    return keywords | dict.fromkeys(KEYWORD_LISTS, Type.INDEXED_VALUE_TYPE_KEYWORD_LIST)

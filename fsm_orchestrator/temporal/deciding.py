@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
 from fsm_orchestrator.temporal.shapes import InvocationResult
-from fsm_orchestrator.text.phrases import suggestion
+from fsm_orchestrator.text.phrases import needs_approval, suggestion
 
 GONE_ON_MAX: Final = 100
 """How many invocations in a row may be cut off without the run getting any further."""
 RETRY_SECONDS_MAX: Final = 3600.0
+NEEDS_APPROVAL: Final = "NeedsApproval"
+"""The type of the error by which a signal is refused where people are to approve."""
 _DONE: Final = "done"
 _BLOCKED: Final = "blocked"
 _FAILED: Final = frozenset({"failed", "timeout"})
@@ -54,6 +57,16 @@ def is_further(before: InvocationResult | None, result: InvocationResult) -> boo
 def retry_seconds(first: float, used: int) -> float:
     """Return how long to wait before a retry, when so many were made."""
     return float(min(first * 2 ** min(used, 32), RETRY_SECONDS_MAX))
+
+
+def approval_refusal_of(
+    given: dict[str, str], gates: dict[str, list[str]], approval_gates: Sequence[str]
+) -> str | None:
+    """Return why signals cannot be given by which gates are to pass that people approve."""
+    for gate, value in given.items():
+        if gate in approval_gates and value == gates[gate][0]:
+            return needs_approval(gate, value)
+    return None
 
 
 def refusal_of(given: dict[str, str], gates: dict[str, list[str]]) -> str | None:

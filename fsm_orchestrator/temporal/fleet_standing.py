@@ -84,14 +84,11 @@ def _of_one_that_is_not_known(directory: Path, retries: Retries) -> Decision:
 
 def overview_of(listed: Listed, directory: Path) -> RunOverview:
     """Return where a run stands that the engine knows."""
-    stand = listed.stand
-    result, problem = stand.result, stand.problem
-    reason = "" if result is None else result.reason
     return RunOverview(
         str(directory),
-        run_id=stand.run_id,
+        run_id=listed.stand.run_id,
         standing=listed.standing,
-        reason=reason if problem is None else problem.message,
-        current_state=None if result is None else result.state,
+        reason=listed.reason,
+        current_state=listed.state,
         exit_code=listed.exit_code,
     )

@@ -49,6 +49,21 @@ class Listed(NamedTuple):
         return Standing.INTERRUPTED if result is None else Standing(result.standing)
 
     @property
+    def state(self) -> str | None:
+        """The state in which its last invocation left it; None while one is at work, in another."""
+        result = self.stand.result
+        return None if result is None or self.course is WorkflowCourse.WORKING else result.state
+
+    @property
+    def reason(self) -> str:
+        """Why it stands there; empty where it is done, and while an invocation is at work."""
+        if self.course is WorkflowCourse.WORKING:
+            return ""
+        if self.stand.problem is not None:
+            return self.stand.problem.message
+        return "" if self.stand.result is None else self.stand.result.reason
+
+    @property
     def exit_code(self) -> int | None:
         """What a command that waited for the run exits with; None where it is not known yet."""
         if self.stand.problem is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from fsm_orchestrator.api import resume, run
 from fsm_orchestrator.config import config_file, config_reading
@@ -13,16 +13,14 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk.epochs import Epoch
 from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.inspection.reasons import REASON_CHARACTERS_MAX
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.lease import Lease
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.temporal.request_file import directory_of
 from fsm_orchestrator.temporal.shapes import Invocation, InvocationResult
-from fsm_orchestrator.vocabulary import ExitCode, OnChangedStage
-
-REASON_CHARACTERS_MAX: Final = 1000
-"""How much of a reason the engine keeps; all of it is in the report."""
+from fsm_orchestrator.vocabulary import ExitCode, GateSource, OnChangedStage
 
 
 class Terms(NamedTuple):
@@ -113,6 +111,12 @@ def result_of(report: Report, order: Invocation, epoch: Epoch) -> InvocationResu
         closure_ready=report.closure_ready,
         stop_reason=None if report.stop_reason is None else report.stop_reason.value,
         waiting_gates=tuple(one.gate for one in report.waiting_for),
+        approval_gates=tuple(one.gate for one in report.waiting_for if one.request is not None),
+        refused_by_signal=tuple(
+            one.gate
+            for one in report.gate_decisions
+            if not one.passed and one.source not in {GateSource.DEFAULT, GateSource.EVIDENCE}
+        ),
         gates={rule.name: list(rule.values) for rule in report.gates.values()},
         reason="; ".join((*report.blocked_reason_codes, *causes[-1:]))[:REASON_CHARACTERS_MAX],
         next_task_queue=report.next_task_queue,

@@ -21,9 +21,11 @@ MEMO: Final = "fsm_orchestrator"
 """The entry of a workflow's memo that says where its run stands, a `Stand`."""
 STATE_ATTRIBUTE: Final = "FsmState"
 OUTCOME_ATTRIBUTE: Final = "FsmOutcome"
-GATE_ATTRIBUTE: Final = "FsmWaitingGate"
-ATTRIBUTES: Final = (STATE_ATTRIBUTE, OUTCOME_ATTRIBUTE, GATE_ATTRIBUTE)
-"""The search attributes, each a keyword."""
+GATES_ATTRIBUTE: Final = "FsmWaitingGates"
+KEYWORDS: Final = (STATE_ATTRIBUTE, OUTCOME_ATTRIBUTE)
+"""The search attributes that are a keyword each."""
+KEYWORD_LISTS: Final = (GATES_ATTRIBUTE,)
+"""Those that are a list of keywords; `=` finds each of them."""
 
 
 class Failure(StrEnum):
@@ -89,6 +91,8 @@ class InvocationResult:
         standing: where the run stands, in the words of `status`.
         stop_reason: why it was asked to end before its own end; None where it was not.
         waiting_gates: the gates that people can still give, in judging order.
+        approval_gates: those of them that are passed by approvals alone.
+        refused_by_signal: the gates that a signal refuses, which another one takes back.
         gates: the gates of the lifecycle with their values, as the run has it.
         reason: why the run is not done, in one line; empty where it is.
         epoch: the claim under which it wrote: `000001.000001`.
@@ -106,6 +110,8 @@ class InvocationResult:
     closure_ready: bool
     stop_reason: str | None = None
     waiting_gates: tuple[str, ...] = ()
+    approval_gates: tuple[str, ...] = ()
+    refused_by_signal: tuple[str, ...] = ()
     gates: dict[str, list[str]] = field(default_factory=dict)
     reason: str = ""
     next_task_queue: str | None = None
@@ -132,7 +138,8 @@ class RunSpec:
         run_directory: the run, an absolute path on storage that all workers reach.
         request: the config file that asks for it, an absolute path there.
         task_queue: the queue on which it begins.
-        gates: the gates of its lifecycle, with their values.
+        gates: the gates of its lifecycle, with their values, the passing one first.
+        approval_gates: those of them that are passed by approvals alone.
         heartbeat_seconds: after how long without a word a worker counts as gone.
         attempts: how often one invocation is tried on workers that do not come back.
         retries: how often a run that failed or timed out is resumed by itself.
@@ -156,6 +163,7 @@ class RunSpec:
     wait_seconds: float | None = None
     first_number: int = 1
     has_attributes: bool = False
+    approval_gates: tuple[str, ...] = ()
     options: ResumeOptions | None = None
     carried: Carried | None = None
     schema_version: int = SHAPES_VERSION

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.temporal.connecting import ASK_SECONDS, Server, refused
+from fsm_orchestrator.temporal.deciding import NEEDS_APPROVAL
 from fsm_orchestrator.text.hidden import shell_line
 
 if TYPE_CHECKING:
@@ -63,10 +64,13 @@ async def tell(
         return await _sent(handle, instruction)
     except WorkflowUpdateFailedError as error:
         cause = error.cause
-        said = cause.message if isinstance(cause, ApplicationError) else str(cause)
-        raise UsageError(
-            said, remedy="see where it stands: fsm-orchestrator temporal list"
-        ) from None
+        said, remedy = str(cause), "see where it stands: fsm-orchestrator temporal list"
+        if isinstance(cause, ApplicationError):
+            said = cause.message
+            if cause.type == NEEDS_APPROVAL:
+                approve = shell_line((PRODUCT, "approve", shown))
+                remedy = f"approve it: {approve}; then: {_signal(shown)} --approve"
+        raise UsageError(said, remedy=remedy) from None
     except WorkflowUpdateRPCTimeoutOrCancelledError:
         raise CommandError(
             f"no worker has answered for the run {run_id} within {ANSWER_SECONDS} seconds",
@@ -81,6 +85,10 @@ async def tell(
                 + shell_line((PRODUCT, "temporal", "submit", shown, "--resume")),
             ) from None
         raise refused(server, error) from None
+
+
+def _signal(shown: str) -> str:
+    return shell_line((PRODUCT, "temporal", "signal", shown))
 
 
 async def _sent(handle: WorkflowHandle[GovernedRun, object], instruction: Instruction) -> str:

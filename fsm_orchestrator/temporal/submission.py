@@ -19,6 +19,8 @@ from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.disk import belongings
 from fsm_orchestrator.disk.epochs import epochs_of, next_invocation
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
+from fsm_orchestrator.preparation.asked_about import sources_in_force
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id, with_known_gates
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.temporal.deciding import refusal_of
@@ -80,6 +82,7 @@ def submission_of(config: RunConfig, wish: Wish) -> Submission:
     asked = with_known_gates(config, lifecycle).model_copy(
         update={"run_id": run_id, "task_queue": _queue_of(config)}
     )
+    sources_in_force(asked, {}, lifecycle.gates)  # or refuse what each invocation would
     spec = _spec(run_directory, run_id, config, lifecycle, wish)
     _refuse_secret_places(config, spec)
     return Submission(spec, config_text(asked, config.directory), is_begun=False)
@@ -122,6 +125,8 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
     _refuse_unknown_stages(both, lifecycle)
     if config.gates and (refusal := refusal_of(dict(config.gates), _gates(lifecycle))):
         raise UsageError(refusal)
+    now = both.model_copy(update={"gates": config.gates, "gate_sources": config.gate_sources})
+    sources_in_force(now, {}, lifecycle.gates)  # or refuse what each invocation would
     options = ResumeOptions(
         on_changed_stage=config.on_changed_stage.value,
         rerun=config.rerun,
@@ -165,6 +170,9 @@ def _spec(
         request=str(run_directory / REQUEST_FILE),
         task_queue=_queue_of(config),
         gates=_gates(lifecycle),
+        approval_gates=tuple(
+            gate for gate, one in config.sources.items() if isinstance(one, ApprovalSource)
+        ),
         first_number=next_invocation(run_directory),
         **wish._asdict(),
     )

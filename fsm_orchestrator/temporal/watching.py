@@ -13,6 +13,8 @@ from typing import Any, Final
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION, __version__
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 
 HEALTH_SECONDS: Final = 5.0
@@ -105,20 +107,37 @@ class Watch:
             "runs": runs,
         }
 
+    def begin_health(self) -> None:
+        """Write the health file for the first time.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        try:
+            self._replace_health()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the health file {copyable(str(self._health_file))}:"
+                f" {files.reason(error)}",
+                remedy="name a file in a directory that can be written: --health-file FILE",
+            ) from error
+
     def write_health(self) -> None:
         """Replace the health file. A failure is logged once, and ends nothing."""
-        if self._health_file is None:
-            return
         try:
-            data = json_text(self.document()).encode() + b"\n"
-            files.replace_file(self._health_file, data, mode=0o600)
+            self._replace_health()
         except OSError as error:
             if not self._is_health_lost:
-                path, why = os.fspath(self._health_file), files.reason(error)
+                path, why = str(self._health_file), files.reason(error)
                 self.say(WorkerEvent.HEALTH_FAILED, path=path, error=why)
             self._is_health_lost = True
         else:
             self._is_health_lost = False
+
+    def _replace_health(self) -> None:
+        if self._health_file is not None:
+            data = json_text(self.document()).encode() + b"\n"
+            files.replace_file(self._health_file, data, mode=0o600)
 
     def remove_health(self) -> None:
         """Remove the health file: nobody is at work any more."""

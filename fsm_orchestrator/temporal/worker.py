@@ -53,7 +53,7 @@ def serve(options: WorkerOptions, say: Say) -> int:
     A second signal ends at once: what is left is handed on when the engine misses this worker.
 
     Raises:
-        UsageError: this machine cannot keep a run's promises.
+        UsageError: this machine cannot keep a run's promises, or the health file not be written.
         CommandError: the storage cannot, or the server refuses this worker.
     """
     with KeeperPool() as keepers:
@@ -66,6 +66,7 @@ def serve(options: WorkerOptions, say: Say) -> int:
             "task_queue": options.task_queue,
         }
         watch = Watch(say, options.health_file, about)
+        watch.begin_health()
         watch.say(WorkerEvent.STARTED, **about, jobs=options.jobs, pid=os.getpid())
         try:
             asyncio.run(_served(options, keepers, watch))

@@ -21,7 +21,9 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 with workflow.unsafe.imports_passed_through():
     from fsm_orchestrator.temporal.deciding import (
         GONE_ON_MAX,
+        NEEDS_APPROVAL,
         Next,
+        approval_refusal_of,
         is_further,
         next_after,
         refusal_of,
@@ -30,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from fsm_orchestrator.temporal.problems import problem_in
     from fsm_orchestrator.temporal.shapes import (
         ACTIVITY,
-        GATE_ATTRIBUTE,
+        GATES_ATTRIBUTE,
         MEMO,
         OUTCOME_ATTRIBUTE,
         SHAPES_VERSION,
@@ -239,6 +241,11 @@ class GovernedRun:
             refusal = "no gate is named"
         if refusal is not None:
             raise exceptions.ApplicationError(refusal, type=_REFUSED, non_retryable=True)
+        refused = self._result.refused_by_signal if self._result else ()
+        approved = [one for one in self._spec.approval_gates if one not in refused]
+        refusal = approval_refusal_of(gates, known, approved)
+        if refusal is not None:
+            raise exceptions.ApplicationError(refusal, type=NEEDS_APPROVAL, non_retryable=True)
         self._refuse_if_ending()
 
     @workflow.update(description="Somebody has approved: have the gates judged again.")
@@ -315,18 +322,20 @@ class GovernedRun:
         workflow.upsert_memo({MEMO: self.stands()})
         if not self._spec.has_attributes:
             return
-        result = self._result
+        result = None if self._is_at_work else self._result  # else it was left there, and is not
         values = {
             STATE_ATTRIBUTE: result.state if result else None,
-            OUTCOME_ATTRIBUTE: result.outcome if result and not self._is_at_work else None,
-            GATE_ATTRIBUTE: next(iter(result.waiting_gates), None)
-            if result and not self._is_at_work
-            else None,
+            OUTCOME_ATTRIBUTE: result.outcome if result else None,
         }
         keys = {name: SearchAttributeKey.for_keyword(name) for name in values}
+        gates = SearchAttributeKey.for_keyword_list(GATES_ATTRIBUTE)
+        waiting = result.waiting_gates if result else ()
         workflow.upsert_search_attributes(
             [
-                keys[name].value_unset() if value is None else keys[name].value_set(value)
-                for name, value in values.items()
+                *(
+                    keys[name].value_unset() if value is None else keys[name].value_set(value)
+                    for name, value in values.items()
+                ),
+                gates.value_set(waiting) if waiting else gates.value_unset(),
             ]
         )

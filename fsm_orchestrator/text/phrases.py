@@ -81,6 +81,11 @@ def signal_option(gate: str) -> str:
     return f"{option_prefix(gate)}{SIGNAL_SUFFIX}"
 
 
+def needs_approval(gate: str, value: str) -> str:
+    """Return why a signal is refused that is to pass a gate which people approve."""
+    return f"the gate {gate} is passed by approvals alone: {value!r} as a signal would not count"
+
+
 def own_stages(names: Iterable[str]) -> str:
     """Return how to have stages of one's own, for who has named some that the lifecycle has not."""
     stages = ",".join(name for name in names if name.isidentifier())

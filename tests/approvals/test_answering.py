@@ -13,6 +13,7 @@ import pytest
 
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.approvals.approval_cases import (
+    ASKED,
     approve,
     begin,
     evidence,
@@ -24,7 +25,7 @@ from tests.approvals.approval_cases import (
     requests,
     tool,
 )
-from tests.support.command import orchestrate, start
+from tests.support.command import orchestrate, start, tree_of
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import assert_valid
 from tests.support.screen import Terminal
@@ -213,6 +214,26 @@ def test_run_that_works_or_has_ended_says_so(tmp_path: Path, keys: Keys, signers
     assert (ended.code, "has ended, and is done" in ended.stderr) == (2, True)
 
 
+def test_run_that_failed_asks_for_nothing_that_it_has(
+    tmp_path: Path, keys: Keys, signers: str
+) -> None:
+    """Before the run goes on by it, one more approval counts; then only a denial would."""
+    (tmp_path / "signers").write_text(signers)
+    begin(project(tmp_path, apply="exit 1"))
+    assert "review of run" in approve(tmp_path, keys["bob"]).stdout
+    more = approve(tmp_path, keys["cat"])
+    assert (more.code, "is approved already" in more.stdout) == (0, True), more
+    assert go_on(tmp_path).code == 1
+    kept = tree_of(tmp_path / "out" / "approvals")
+    none = approve(tmp_path, keys["bob"])
+    assert (none.code, none.stdout, "nothing is asked now" in none.stderr) == (2, "", True), none
+    assert "fsm-orchestrator explain ./out" in none.stderr
+    assert tree_of(tmp_path / "out" / "approvals") == kept
+    named = ("--digest", request_sha256(tmp_path), "--reason", "no")
+    denied = orchestrate("deny", "./out", "--key", keys["cat"], *named, cwd=tmp_path)
+    assert "is approved already" in denied.stdout, denied
+
+
 def test_unsigned_approval(tmp_path: Path) -> None:
     """Kept with user and machine, never by whoever asked, and shown as unsigned."""
     project(tmp_path, "unsigned = true")
@@ -252,3 +273,20 @@ def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
     assert look(waiting).look.judged.problem is not None
     alone = orchestrate("approve", "./out", "--request", "x", cwd=waiting)
     assert (alone.code, "--request and --out go together" in alone.stderr) == (2, True)
+
+
+def test_signal_cannot_pass_what_people_approve(waiting: Path, tmp_path: Path) -> None:
+    """It is refused, saying what to do instead. One that refuses the gate can be taken back."""
+    before = tree_of(waiting / "out")
+    new = ("run", "./new", "--config", "run.toml")
+    for words in (("run", "./out", "--resume"), ("plan", "./out", "--resume"), new):
+        refused = orchestrate(*words, f"--{ASKED}-status", "approved", cwd=waiting)
+        assert refused.code == 2, refused
+        assert "review is passed by approvals alone: 'approved' as a signal" in refused.stderr
+        assert f"fsm-orchestrator approve {words[1]}" in refused.stderr
+    assert tree_of(waiting / "out") == before
+    assert not (waiting / "new").exists()
+    shutil.copy(waiting / "signers", tmp_path)
+    begin(project(tmp_path))
+    for status, code in (("changes_requested", 3), ("approved", 3), ("approved", 2)):
+        assert go_on(tmp_path, f"--{ASKED}-status", status).code == code

@@ -54,6 +54,9 @@ def test_answers_since_are_seen_without_a_resume(waiting: Path, keys: Keys) -> N
     say(waiting, keys["bob"])
     explained = words_of("explain", "./out", cwd=waiting)
     assert "gate review is approved by bob@example.org; a resume goes on" in explained
+    shown = words_of("status", "./out", cwd=waiting)
+    assert "gate review is approved by bob@example.org; a resume goes on" in shown
+    assert "0 of 1" not in shown
     assert "next fsm-orchestrator ./out --resume" in explained
     say(waiting, keys["cat"], Said.DENY, reason="no\x1b[31m backup")
     explained = words_of("explain", "./out", cwd=waiting)

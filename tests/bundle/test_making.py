@@ -13,7 +13,7 @@ import pytest
 
 from fsm_orchestrator.bundle.members import FIXED, OPTIONAL
 from fsm_orchestrator.bundle.statement import RunStatement
-from fsm_orchestrator.bundle.summary import SummaryStatement
+from fsm_orchestrator.bundle.summary import SUMMARY_TYPE, SummaryPredicate
 from fsm_orchestrator.constants import IGNORE_FILE, LOCK_FILE
 from tests.bundle.bundle_cases import bundle, bundled, members, predicate_in, sha256
 from tests.bundle.conftest import Runs
@@ -55,8 +55,11 @@ def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None
     assert said["chain"] == {"lastSeq": len(lines), "head": sha256(lines[-1])}
     assert sha256(found["lifecycle.relation.json"]) == said["lifecycle"]["sha256"]
     RunStatement.model_validate_json(found["statement.json"])
-    summary = SummaryStatement.model_validate_json(found["vsa.json"])
-    passed = summary.predicate.verificationResult.value
+    summary = json.loads(found["vsa.json"])
+    assert summary["_type"] == "https://in-toto.io/Statement/v1"
+    assert summary["predicateType"] == SUMMARY_TYPE
+    predicate = SummaryPredicate.model_validate_json(json.dumps(summary["predicate"]))
+    passed = predicate.verificationResult.value
     assert passed == ("PASSED" if run.closure_ready else "FAILED")
     ended_at = said["outcome"]["finishedAt"]
     assert json.loads(found["vsa.json"])["predicate"].get("timeVerified") == ended_at

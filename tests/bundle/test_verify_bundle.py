@@ -21,6 +21,7 @@ from fsm_orchestrator.bundle.known import Requirement, Wanted
 from fsm_orchestrator.bundle.opened import OpenedBundle
 from fsm_orchestrator.bundle.verified import Check, CheckState, Link, Proof, Verdict, Verification
 from fsm_orchestrator.bundle.verifying import verification_of
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.record import moving_out
 from fsm_orchestrator.text.instants import instant
@@ -231,6 +232,9 @@ def test_revocation_is_by_the_files_of_the_verifier(whole: Whole) -> None:
     found = verified(whole.path.read_bytes(), wanted)
     assert found.broken is not None
     assert (found.broken.link, found.broken.problem) == (Link.SIGNATURES, EvidenceProblem.REVOKED)
+    revoked.write_text("no key\n")
+    with pytest.raises(UsageError, match="revoked is malformed"):
+        verified(whole.path.read_bytes(), wanted)
 
 
 def test_what_is_required_must_be_there(whole: Whole, runs: Runs, tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ def planned(*arguments: str, cwd: Path) -> dict[str, Any]:
     return plan
 
 
+def test_task_queue_of_a_stage_is_shown(tmp_path: Path) -> None:
+    """Of a stage that would run, and of each one where all is shown; JSON has it too."""
+    words = ("out", "--manager-bin", "true", "--executor-bin", "true", *PASSING)
+    asked = (*words, "--manager-task-queue", "gpu")
+    short = orchestrate("plan", *asked, cwd=tmp_path).stdout
+    assert "manager   would run: not run yet; on the task queue gpu\n" in short
+    assert "executor  would run: not run yet\n" in short
+    assert re.search(r"queue +gpu", orchestrate("plan", *asked, "--all", cwd=tmp_path).stdout)
+    assert [one["task_queue"] for one in planned(*asked, cwd=tmp_path)["stages"]] == ["gpu", None]
+
+
 def _missing(home: Path) -> Sequence[str]:
     return ("--manager-bin", str(home / "gone"))
 

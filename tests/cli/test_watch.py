@@ -15,6 +15,7 @@ import pytest
 
 from tests.command.supervision_cases import working
 from tests.support.command import COMMAND, PASSING, REPORT, environment, orchestrate, stages, start
+from tests.support.epoch_cases import taken_over
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.screen import Terminal
 
@@ -107,6 +108,19 @@ def test_what_changes_is_seen(cwd: Path) -> None:
         (cwd / "away").rename(cwd / "runs")
         terminal.until_shown("1 waiting")
         terminal.until(lambda it: not any("cannot read" in line for line in it.shown))
+
+
+def test_run_that_is_taken_over_is_followed(cwd: Path) -> None:
+    """What the later epoch prints is shown, under the same name."""
+    with watched("runs", cwd=cwd, columns=100) as terminal:
+        with taken_over(cwd / "runs" / "new") as take_over:
+            terminal.until_shown("manager 1")
+            terminal.until(lambda it: any(line.endswith("attempt 1") for line in it.shown))
+            take_over()
+            terminal.until_shown("manager 2")
+            terminal.until(lambda it: any(line.endswith("attempt 2") for line in it.shown))
+            assert sum("new  " in line for line in terminal.shown) == 1
+        terminal.until(lambda it: any(line.endswith("ago: new") for line in it.shown))
 
 
 WORKING = r"^→ new        working  \d+s +manager 1, \d+s of 5m: go$"

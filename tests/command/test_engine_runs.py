@@ -56,8 +56,16 @@ def place(tmp_path: Path) -> Path:
             2,
             r"belongs to an engine[^\0]*temporal signal \S*RUN --resume",
         ),
-        (("run", "runs/RUN", "--executor-bin", "true"), 2, "belongs to an engine"),
-        (("plan", "runs/RUN", "--executor-bin", "true"), 2, "belongs to an engine"),
+        (
+            ("run", "runs/RUN", "--executor-bin", "true"),
+            2,
+            r"belongs to an engine[^\0]*temporal signal \S*RUN --resume; for a new",
+        ),
+        (
+            ("plan", "runs/RUN", "--executor-bin", "true"),
+            2,
+            r"temporal signal \S*RUN --resume; for",
+        ),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
 )

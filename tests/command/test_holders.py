@@ -83,6 +83,21 @@ def test_program_that_uses_the_library_says_what_it_hears(
     assert (host.returncode, printed) == (0, "failed and the host works on\n")
 
 
+def test_worker_of_an_engine_is_called_one(tmp_path: Path) -> None:
+    """By `status` and to others that would have the run; `stop` ends the run alone."""
+    epoch = "from fsm_orchestrator import claim_epoch\n"
+    given = 'run(config, epoch=claim_epoch("out", 1, 1))'
+    words = [sys.executable, "-c", epoch + HOST.replace("run(config)", given)]
+    env = environment(XDG_STATE_HOME=str(tmp_path / "state"))
+    process = subprocess.Popen(words, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
+    with let_go(tmp_path, process):
+        shown = orchestrate("status", "out", cwd=tmp_path).stdout
+        host = os.uname().nodename
+        assert f"process {process.pid} on {host}, a worker of an engine, since" in shown
+        ended = orchestrate("stop", "out", cwd=tmp_path)
+        assert (ended.code, "and goes on with what else it does" in ended.stdout) == (0, True)
+
+
 def test_program_that_is_suspended_is_not_let_go_on(
     tmp_path: Path, host: subprocess.Popen[str]
 ) -> None:

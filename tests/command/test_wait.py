@@ -153,7 +153,7 @@ def test_waiting_is_ended_by_a_signal_and_the_run_is_not(place: Path, signum: in
     """Nothing is recorded of it: whoever was waited for can still answer."""
     before = tree_of(place / "out")
     process = start("wait", "./out", "--resume", cwd=place)
-    waiting(process)
+    assert json.loads(waiting(process))["wait_ms"] is None, "a bound is told that nobody set"
     os.kill(process.pid, signum)
     assert ended(process)[0] == 128 + signum
     assert tree_of(place / "out") == before
@@ -192,6 +192,14 @@ def test_run_at_work_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "ready").touch()
     assert ended(process)[0] == 0
     assert ended(run)[0] == 0
+
+
+def test_person_who_set_no_bound_is_told_of_none(place: Path) -> None:
+    """The line says what is awaited, and nothing of how long."""
+    with Terminal("wait", "./out", cwd=place) as terminal:
+        terminal.until_shown("waiting: gate review")
+        reports(place, GOOD)
+        assert terminal.end() == 0
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.record.claiming import EPOCHS_KEPT
-from fsm_orchestrator.temporal.shapes import ATTRIBUTES, RunSpec
+from fsm_orchestrator.temporal.shapes import KEYWORD_LISTS, KEYWORDS, RunSpec
 from fsm_orchestrator.vocabulary import StopReason
 from tests.support import temporal_server
 from tests.support.command import orchestrate
@@ -56,5 +56,5 @@ def test_numbers_are_those_of_the_program() -> None:
     assert f"after {INVOCATIONS_MAX} invocations" in TEXT
     assert f"The latest {EPOCHS_KEPT} stay" in TEXT
     assert f"{LEASE_SHARE} of the heartbeat timeout" in " ".join(TEXT.split())
-    assert all(f"`{name}`" in TEXT for name in ATTRIBUTES)
+    assert all(f"`{name}`" in TEXT for name in (*KEYWORDS, *KEYWORD_LISTS))
     assert all(f"`{one}`" in TEXT for one in StopReason if one.is_lost)

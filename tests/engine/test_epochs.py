@@ -207,7 +207,8 @@ def test_run_of_an_engine_is_refused_without_an_epoch(tmp_path: Path, is_resume:
     before = contents(directory)
     with pytest.raises(UsageError, match="belongs to an engine") as caught:
         run(asked(directory, resume=is_resume))
-    assert ("temporal signal" in caught.value.remedy) is is_resume
+    assert "temporal signal" in caught.value.remedy
+    assert ("another output directory" in caught.value.remedy) is not is_resume
     with pytest.raises(UsageError, match="belongs to an engine"):
         run(asked(latest(directory), resume=is_resume))
     assert contents(directory) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,6 +127,13 @@ def test_revoked_key(signed: Path) -> None:
     shutil.copy(signed / "ci.pub", signed / "revoked")
     assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "revoked", "missing")
     assert "revoked" in evidence_of(signed)["detail"]
+    for text in (b"no key\n", b"\x00\xff" * 40):
+        (signed / "revoked").write_bytes(text)
+        assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "engine_error", "missing")
+        assert "is malformed: neither a list of keys nor a KRL" in evidence_of(signed)["detail"]
+    krl = ("ssh-keygen", "-q", "-k", "-f", "revoked", "ci.pub")
+    subprocess.run(krl, cwd=signed, check=True)
+    assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "revoked", "missing")
 
 
 @pytest.mark.parametrize(

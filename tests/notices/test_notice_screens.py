@@ -153,6 +153,23 @@ def test_runs_of_a_fleet_tell_too(tmp_path: Path) -> None:
     assert named == ["first", "second"]
 
 
+def test_fleet_shows_what_was_not_delivered(tmp_path: Path) -> None:
+    """Beside the run, on stderr and in fleet.json; it changes no exit code."""
+    place = prepared(tmp_path)
+    (place / "tell.sh").write_text("#!/bin/sh\nexit 7\n")
+    gates = 'gates = { policy = "allow", ci = "success", review = "approved" }'
+    defaults = '[[defaults.notify]]\non = ["done"]\ncommand = ["./tell.sh"]\n'
+    stages = '[defaults.stage.manager]\nbin = "true"\n[defaults.stage.executor]\nbin = "true"\n'
+    text = f'[defaults]\n{gates}\n{defaults}{stages}[[run]]\nname = "first"\n'
+    (place / "fleet.toml").write_text(text)
+    ended = orchestrate("fleet", "settings/fleet.toml", cwd=tmp_path)
+    assert ended.code == 0, ended
+    (line,) = [one for one in ended.stderr.splitlines() if "exited with code 7" in one]
+    assert line.startswith("! first: "), line
+    (report,) = [json.loads(one.read_text()) for one in tmp_path.rglob("fleet.json")]
+    assert ["exited with code 7" in one for one in report["runs"][0]["untold"]] == [True]
+
+
 def test_runs_without_notices_load_nothing_of_them(tmp_path: Path) -> None:
     """Neither the rooms, nor what they need, nor a file more than the directory's own."""
     script = (

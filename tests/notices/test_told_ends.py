@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -243,6 +244,19 @@ def test_slack_takes_the_message(receiver: Receiver, monkeypatch: pytest.MonkeyP
     report = refused(plain)
     (line,) = untold_of(Path("out"), report.run_id)
     assert line.problem == "HTTP 400: invalid_payload"
+
+
+def test_no_name_breaks_the_message_of_slack(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that a path with backticks stands in is fenced by more of them, to be copied whole."""
+    monkeypatch.setenv("SLACK", f"{receiver.url}/services/T0/B1/tick")
+    notice = {"on": ["waiting"], "webhook_env": "SLACK", "format": "slack"}
+    refused(notice, output_directory="a`b`c")
+    (post,) = posts_to(receiver, "/services/T0/B1/tick")
+    text = post.document["text"]
+    assert re.search(r" in ```/\S*/a`b`c``` on ", text), text
+    assert re.search(r"\n```fsm-orchestrator explain '/\S*/a`b`c'```$", text), text
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,19 @@ def test_renewal_counts_from_the_question() -> None:
         assert Lease.now() - began >= 0.05
 
 
-def test_renewal_that_meets_the_end_loses() -> None:
-    """Whichever comes first, by the kernel's own word: after a refused renewal nothing is left."""
+def test_renewal_that_meets_the_end_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is over for good if it runs out between the look at it and the renewal of its timer."""
+    with Lease(0.01) as lease:
+        assert ends_in(lease.fileno(), PATIENCE_SECONDS)
+        monkeypatch.setattr(Lease, "_has_run_out", lambda _: False)  # as it was a moment before
+        assert not lease.renew(Lease.now())
+        monkeypatch.undo()
+        assert lease.is_over
+        assert ends_in(lease.fileno(), 0)
+
+
+def test_renewals_and_the_end_never_both_win() -> None:
+    """After a refused renewal nothing is left, however close the two come."""
     for _ in range(200):
         with Lease(0.001) as lease:
             while lease.renew(Lease.now() - 0.0009):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from fsm_orchestrator import RunConfig, UsageError, resume, run
 from fsm_orchestrator.disk import archive, restoring
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.taken_along import Along, artifacts_named
-from fsm_orchestrator.errors import BusyError, CheckpointError, TamperedError
+from fsm_orchestrator.errors import BusyError, CheckpointError, CommandError, TamperedError
 from fsm_orchestrator.inspection.inspected_run import inspect_run, state_now
 from fsm_orchestrator.record.checkpoint_reader import load_saved
 from fsm_orchestrator.record.record_check import checked
@@ -75,6 +76,23 @@ def test_restored_run_is_the_one_that_was_archived(kept: Path) -> None:
     assert is_believed(kept)
     after = whole(kept)
     assert {**after, "r1": {}} == {**before, "r1": {}}
+
+
+def test_archive_that_cannot_be_written_is_restored_once_it_can(kept: Path) -> None:
+    """What is offered is the same command: a resume would go on with another run."""
+
+    def refused(*_paths: object, **_more: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "rename", refused)
+        with pytest.raises(CommandError) as refusal:
+            restore(kept, "r1")
+    assert "read-only file system" in str(refusal.value)
+    assert "resume" not in refusal.value.remedy
+    assert refusal.value.remedy.endswith(f"fsm-orchestrator restore {kept} r1")
+    assert restore(kept, "r1").run_id == "r1"
+    assert restore(kept, "r3").archived == "r1"
 
 
 def test_restored_failure_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

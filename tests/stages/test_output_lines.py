@@ -227,14 +227,14 @@ def test_log_is_read_from_where_it_was_left_off(tmp_path: Path) -> None:
     path = tmp_path / "log"
     reader = LogReader(StageLog(1, "manager", is_stderr=False, path=path))
     masker = Masker([VALUE, KEY])
-    assert list(reader.new_lines(masker, is_over=False)) == []
+    assert list(reader.new_pieces(masker, is_over=False)) == []
     path.write_bytes(b"one\r\ntw")
-    assert list(reader.new_lines(masker, is_over=False)) == ["one"]
+    assert list(reader.new_pieces(masker, is_over=False)) == [("one\r", True)]
     with path.open("ab") as file:
         file.write(f"o\n{KEY}\nso {VALUE[:9]}".encode())
-    assert list(reader.new_lines(masker, is_over=False)) == ["two", "***"]
-    assert list(reader.new_lines(masker, is_over=True)) == ["so ***"]
-    assert list(reader.new_lines(masker, is_over=True)) == []
+    assert list(reader.new_pieces(masker, is_over=False)) == [("two", True), ("***", True)]
+    assert [text for text, _ in reader.new_pieces(masker, is_over=True)] == ["so ***"]
+    assert list(reader.new_pieces(masker, is_over=True)) == []
 
 
 def test_long_line_of_a_log_comes_in_pieces(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_long_line_of_a_log_comes_in_pieces(tmp_path: Path) -> None:
     line = "\u20ac" * LINE_BYTES_MAX
     path.write_text(f"{line}\nnext\n")
     reader = LogReader(StageLog(1, "manager", is_stderr=False, path=path))
-    *pieces, last = reader.new_lines(Masker(()), is_over=True)
+    *pieces, last = (text for text, _ in reader.new_pieces(Masker(()), is_over=True))
     assert ("".join(pieces), last) == (line, "next")
     assert max(len(piece.encode()) for piece in pieces) <= LINE_BYTES_MAX
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator import Report, RunConfig, StageGiven, claim_epoch, resume, run
 from fsm_orchestrator.disk.where import record_of
+from tests.support.patience import PATIENCE_SECONDS
 
 PASSING: Final = {"policy": "allow", "ci": "success", "review": "approved"}
 _WORKER: Final = """
@@ -58,6 +60,25 @@ def worker(config: RunConfig, number: int, attempt: int, **env: str) -> subproce
     return subprocess.Popen(
         words, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+@contextlib.contextmanager
+def taken_over(run_directory: Path) -> Iterator[Callable[[], None]]:
+    """Have a worker at a stage that says which attempt it is; yield what has another take it over.
+
+    At the end of the block the stage ends, and the run is done.
+    """
+    end = run_directory.with_name(f"{run_directory.name}.end")
+    words = f'echo "attempt $ORCHESTRATOR_ATTEMPT"; until test -e {end}; do sleep 0.05; done'
+    stages = {"manager": shell(words, timeout_ms=600_000), "executor": shell("true")}
+    first = worker(asked(run_directory, stages=stages), 1, 1)
+    workers = [first]
+    try:
+        yield lambda: workers.append(worker(asked(run_directory, resume=True), 2, 1))
+    finally:
+        end.touch()
+        for one in workers:
+            one.communicate(timeout=PATIENCE_SECONDS)
 
 
 def contents(directory: Path) -> dict[str, tuple[int, str]]:

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 BINARY: Final = Path(sys.executable).with_name("temporal")
-SEARCH_ATTRIBUTES: Final = ("FsmState", "FsmOutcome", "FsmWaitingGate")
+SEARCH_ATTRIBUTES: Final = {
+    "FsmState": "Keyword",
+    "FsmOutcome": "Keyword",
+    "FsmWaitingGates": "KeywordList",
+}
 NAMESPACE: Final = "default"
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
@@ -108,8 +112,8 @@ class TemporalServer:
         host, _, port = address.rpartition(":")
         words = ["server", "start-dev", "--headless", "--log-level", "error", *self._database]
         words += ["--ip", host, "--port", port]
-        for name in SEARCH_ATTRIBUTES:
-            words += ["--search-attribute", f"{name}=Keyword"]
+        for name, kind in SEARCH_ATTRIBUTES.items():
+            words += ["--search-attribute", f"{name}={kind}"]
         with (self.folder / _LOG).open("ab") as log:
             return subprocess.Popen(
                 tethered(str(BINARY), *words),
@@ -135,7 +139,7 @@ class TemporalServer:
                 known = await client.operator_service.list_search_attributes(
                     asked, timeout=timedelta(seconds=5)
                 )
-                if set(SEARCH_ATTRIBUTES) <= set(known.custom_attributes):
+                if SEARCH_ATTRIBUTES.keys() <= set(known.custom_attributes):
                     return True
             assert time.monotonic() < deadline, f"no server answers at {address}"
             await asyncio.sleep(_NAP_SECONDS)

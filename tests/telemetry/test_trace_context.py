@@ -8,7 +8,13 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator import Report, RunConfig, resume
-from fsm_orchestrator.model.trace import own_trace, parent_in, span_of_attempt, state_in
+from fsm_orchestrator.model.trace import (
+    own_trace,
+    parent_in,
+    span_of_attempt,
+    span_of_invocation,
+    state_in,
+)
 from tests.support.command import checkpoint_of, orchestrate
 from tests.telemetry.telemetry_cases import CALLER, PARENT, TRACE, made, told
 
@@ -128,6 +134,29 @@ def test_caller_s_trace_reaches_the_stages(
     assert report.origin is not None
     assert report.origin.trace is not None
     assert report.origin.trace.parent_id == CALLER
+
+
+def test_command_of_a_gate_is_told_the_span_of_the_invocation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does belongs to the run, with or without a trace above it; a plain run tells none."""
+    command = ("/bin/sh", "-c", 'echo "$TRACEPARENT|$TRACESTATE" >> told')
+    source = {"command": command, "directory": str(tmp_path)}
+    asked: dict[str, Any] = {
+        "gates": {"policy": "allow", "ci": "success"},
+        "sources": {"review": source},
+    }
+    for name, parent, state in (
+        ("plain", "", ""),
+        ("called", PARENT, "a=b"),
+        ("broken", "none", "c=d"),
+    ):
+        monkeypatch.setenv("TRACEPARENT", parent)
+        monkeypatch.setenv("TRACESTATE", state)
+        made(tmp_path, run_id=name, **asked)
+    own = own_trace("broken").parent_of(span_of_invocation("broken", 1))
+    called = f"00-{TRACE}-{span_of_invocation('called', 1)}-01"
+    assert (tmp_path / "told").read_text().splitlines() == ["|", f"{called}|a=b", f"{own}|"]
 
 
 def test_broken_trace_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

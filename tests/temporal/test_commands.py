@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.approvals.approval_cases import line, make_key
 from tests.support.command import PASSING, shell
 from tests.support.patience import wait_until
 from tests.support.temporal_server import connected
@@ -64,17 +65,42 @@ def test_blocked_run_goes_on_once_people_have_spoken(place: Site) -> None:
     assert place.stand(run_id)["result"]["epoch"] == "000002.000001"
 
 
+def test_signal_cannot_pass_what_people_approve(place: Site) -> None:
+    """`approve` is named instead: when it is signalled, when it is submitted, while it waits."""
+    key = make_key(place.folder, "bob")
+    (place.folder / "signers").write_text(line(key, "bob@example.org"))
+    approval = '{ allowed_signers = "signers", not = [] }'
+    (place.folder / "asks.toml").write_text(f"[gate.review]\napproval = {approval}\n")
+    words = ("asks", *TRUE, "--config", "asks.toml", *ALL_BUT_REVIEW)
+    refused = place.submit(*words, "--review-status", "approved")
+    assert (refused.code, "approvals alone" in refused.stderr) == (2, True), refused
+    assert not (place.folder / "asks").exists()
+    waits = place.submit(*words, "--wait", "5s")
+    assert (waits.code, "next     fsm-orchestrator approve asks" in waits.stdout) == (124, True)
+    refused = place.typed("signal", "asks", "--gate", "review", "approved")
+    assert (refused.code, "fsm-orchestrator approve asks" in refused.stderr) == (2, True), refused
+    assert place.stand(place.run_id("asks"))["number"] == 1
+
+
 def test_search_attributes_say_where_a_run_stands(place: Site, temporal_address: str) -> None:
-    """The server finds a run by the gate that it waits for."""
-    place.submit("searched", *TRUE, *ALL_BUT_REVIEW)
+    """The server finds a run by each gate that it waits for, and by no state that it has left."""
+    begun = place.folder / "begun-searched"
+    script = f"touch {begun}; sleep 600"
+    place.submit("searched", *shell("manager", script), "--policy-status", "allow")
     run_id = place.run_id("searched")
-    query = f'FsmWaitingGate = "review" AND FsmOutcome = "blocked" AND WorkflowId = "{run_id}"'
 
-    async def found() -> bool:
+    async def found(query: str) -> bool:
         client = await connected(temporal_address)
-        return bool([one async for one in client.list_workflows(query)])
+        own = f'{query} AND WorkflowId = "{run_id}"'
+        return bool([one async for one in client.list_workflows(own)])
 
-    wait_until(lambda: asyncio.run(found()))
+    for gate in ("ci", "review"):
+        query = f'FsmWaitingGates = "{gate}" AND FsmOutcome = "blocked" AND FsmState = "blocked"'
+        wait_until(lambda: asyncio.run(found(query)))  # noqa: B023 - called at once
+    given = ("--gate", "ci", "success", "--gate", "review", "approved")
+    assert place.typed("signal", "searched", *given).code == 0
+    wait_until(begun.exists)
+    wait_until(lambda: asyncio.run(found("FsmState IS NULL AND FsmWaitingGates IS NULL")))
     assert place.typed("signal", "searched", "--stop").code == 0
 
 

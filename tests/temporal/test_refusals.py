@@ -119,6 +119,14 @@ def test_worker_for_a_namespace_that_is_not_there(place: Site) -> None:
     assert "Status {" not in done.stderr
 
 
+def test_worker_whose_health_file_cannot_be_written(place: Site) -> None:
+    """It is refused before it takes anything: who asks for its health would never learn of it."""
+    refused = place.typed("worker", "--health-file", "not-there/health.json")
+    assert refused.code == 2, refused
+    path = place.folder / "not-there" / "health.json"
+    assert refused.stderr.startswith(f"fsm-orchestrator: cannot write the health file {path}: no")
+
+
 def test_signal_where_no_run_was_submitted(place: Site) -> None:
     """The directory is named."""
     done = place.typed("signal", "out", "--resume")

@@ -9,6 +9,8 @@ import pytest
 
 from fsm_orchestrator.cli.temporal_table import document_of, lines_of
 from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.inspection.reasons import REASON_CHARACTERS_MAX
+from fsm_orchestrator.temporal.fleet_standing import overview_of
 from fsm_orchestrator.temporal.listing import Listed, WorkflowCourse
 from fsm_orchestrator.temporal.shapes import InvocationResult, Problem, Stand
 from fsm_orchestrator.temporal.storage import probe
@@ -68,6 +70,24 @@ def test_table_of_a_file_is_whole() -> None:
     standings = [line[1].strip() for line in lines[1:]]
     assert standings == ["done", "waiting", "working", "refused", "cancelled"]
     assert lines[4][-1] == "no TOKEN"
+
+
+def test_what_is_at_work_has_no_state_of_before() -> None:
+    """Where its last invocation ended is not where it is now: in the table, and for a fleet."""
+    failed, working = RUNS[-1], RUNS[2]
+    table = [one.text.split("  ") for one in lines_of((failed, working), None)]
+    assert [[one.strip() for one in row if one][2] for row in table[1:]] == ["failed", "-"]
+    stands = [overview_of(one, Path("/srv/runs/one")) for one in (failed, working)]
+    assert [one.current_state for one in stands] == ["failed", None]
+    assert [bool(one.reason) for one in stands] == [True, False]
+
+
+def test_reason_is_bounded_without_a_terminal() -> None:
+    """A message of any length takes a line of the length that `status` gives it."""
+    problem = Problem(kind="UsageError", message="no such thing: " + "x" * 5000)
+    refused = run(1, WorkflowCourse.WAITING, "failed", problem=problem)
+    before = len(list(lines_of(RUNS[:1], None))[1].text)
+    assert len(list(lines_of((refused,), None))[1].text) < before + REASON_CHARACTERS_MAX + 20
 
 
 def test_no_run_is_said() -> None:

@@ -34,7 +34,8 @@ from fsm_orchestrator.temporal.workflow import GovernedRun
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.temporal_server import connected
 
-GATES: Final = {"review": ["approved", "missing"]}
+GATES: Final = {"review": ["approved", "missing"], "plan": ["approved", "missing"]}
+PLAN: Final = {"approval_gates": ("plan",)}
 Answer = InvocationResult | Problem
 Handle = WorkflowHandle[Any, Stand]
 
@@ -215,6 +216,21 @@ def test_signals_are_carried_to_the_next_invocation(temporal_address: str) -> No
     assert (last.problem, last.result) == (None, DONE)
 
 
+def test_signal_that_refuses_is_taken_back_where_people_approve(temporal_address: str) -> None:
+    """Only while one refuses the gate: then the approvals count again."""
+    refused = ended("blocked", refused_by_signal=("plan",))
+    script = Script([refused, DONE])
+
+    async def all_of_it() -> None:
+        async with started(temporal_address, script, **PLAN) as (_, handle):
+            await waits(handle)
+            await handle.execute_update(GovernedRun.continue_run, {"plan": "approved"})
+            await handle.result()
+
+    asyncio.run(all_of_it())
+    assert script.orders[-1].gates == {"plan": "approved"}
+
+
 def test_number_passes_the_epoch_that_holds_the_run(temporal_address: str) -> None:
     """Once people say so: until then it may be somebody else's."""
     fenced = Problem(kind=Failure.FENCED.value, message="late", latest_number=7)
@@ -239,6 +255,10 @@ def test_number_passes_the_epoch_that_holds_the_run(temporal_address: str) -> No
             lambda one: one.execute_update(GovernedRun.continue_run, {"review": "aproved"}),
             "did you mean 'approved'?",
         ),
+        (
+            lambda one: one.execute_update(GovernedRun.continue_run, {"plan": "approved"}),
+            "plan is passed by approvals alone",
+        ),
     ],
 )
 def test_what_means_nothing_is_refused_at_once(
@@ -247,7 +267,7 @@ def test_what_means_nothing_is_refused_at_once(
     """It leaves nothing in the history, and the run waits as before."""
 
     async def all_of_it() -> str:
-        async with started(temporal_address, Script([FAILED])) as (_, handle):
+        async with started(temporal_address, Script([FAILED]), **PLAN) as (_, handle):
             await waits(handle)
             with pytest.raises(WorkflowUpdateFailedError) as refused:
                 await update(handle)

@@ -13,6 +13,7 @@ import pytest
 
 from fsm_orchestrator.text.hidden import printable
 from tests.support.command import orchestrate, stages
+from tests.support.epoch_cases import taken_over
 from tests.support.patience import Deadline, wait_until
 from tests.web.runs import EVIL_SHOWN, at_work
 from tests.web.served import Served, served
@@ -81,6 +82,21 @@ def test_run_is_followed_to_its_end(watched: Served, moving: Path) -> None:
             _until_row(events, "working", told="the second line")
         done = _until_row(events, "working", look="done")
     assert done["group"] == "done"
+
+
+def test_run_that_is_taken_over_is_followed(watched: Served, moving: Path) -> None:
+    """In the list and on its own page: what works, and what it prints, are the later epoch's."""
+    with watched.events() as events:
+        with taken_over(moving / "runs" / "taken") as take_over:
+            key = _until_row(events, "taken", told="attempt 1", at_work=True)["key"]
+            with watched.events(f"run/{key}/events") as of_run:
+                assert _until(of_run, "lines")[0]["parts"] == [["attempt 1", "", ""]]
+                take_over()
+                _until_row(events, "taken", told="attempt 2", at_work=True)
+                (line,) = _until(of_run, "lines")
+                assert line["parts"] == [["attempt 2", "", ""]]
+        done = _until_row(events, "taken", look="done")
+    assert done["key"] == key
 
 
 def _until_row(events: Iterator[tuple[str, Any]], name: str, **wanted: Any) -> dict[str, Any]:

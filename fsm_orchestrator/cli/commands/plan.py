@@ -180,6 +180,8 @@ class _View:
             said = f"{_VERBS[first.action]}: {reason}"
             if first.action is PlannedAction.RUN and first.beside and len(group) == 1:
                 said = f"{said}; side by side with {' and '.join(first.beside)}"
+            if first.action is PlannedAction.RUN and first.task_queue is not None:
+                said = f"{said}; on the task queue {copyable(first.task_queue)}"
             is_dim = first.action in _FOLDED
             if len(group) > 1:
                 names = folded([one.stage for one in group], self._prose_width - 10)
@@ -212,6 +214,8 @@ class _View:
             ("in", copyable(stage.cwd or "")),
             ("timeout", span_words(stage.timeout_ms or 0)),
         ]
+        if stage.task_queue is not None:
+            details.append(("queue", copyable(stage.task_queue)))
         if stage.env_keys:
             details.append(("sets", ", ".join(stage.env_keys)))
         details += [("expects", copyable(path)) for path in stage.expected_artifacts]

@@ -165,6 +165,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             now_wrong=now.wrong,
             words=_words(view),
             starter=_starter(view),
+            by_now=_by_now(view),
         )
         text = summary_of(report, view.directory, offer, shape)
     else:
@@ -178,6 +179,15 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
     others = (*notes, *_untaken(view, typed), place, view.trouble)
     told = [one for one in others if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
+
+
+def _by_now(view: InspectedRun) -> dict[str, str]:
+    """Return how far each gate has come by now that people have answered since the run ended."""
+    if all(one.request is None for one in view.report.waiting_for):
+        return {}
+    from fsm_orchestrator.explanation.approvals import words_by_now
+
+    return words_by_now(view)
 
 
 def _untold(view: InspectedRun) -> Sequence[str]:

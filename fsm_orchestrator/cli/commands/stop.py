@@ -33,7 +33,7 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
         text = f"no run was at work in {copyable(typed)}"
         if holder is not None:
             text = f"stopped: process {holder.pid} released {copyable(typed)}"
-            if holder.held_by is HeldBy.LIBRARY:
+            if holder.held_by is not HeldBy.COMMAND:
                 text = f"{text}, and goes on with what else it does"
         console.stdout().write(printable(text) + "\n")
     status_command({"output_directories": (typed,), "run_id": None, "as_json": as_json})

@@ -11,7 +11,6 @@ from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.running import run_and_show
 from fsm_orchestrator.cli.waiting import code_of, document_of, said_of, waited_for
-from fsm_orchestrator.constants import MILLISECONDS_MAX
 from fsm_orchestrator.disk.where import run_of
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.run_directories import output_directory_of
@@ -41,7 +40,7 @@ def wait_command(parameters: Mapping[str, Any]) -> int:
         close_to_others()
         adopt_orphans()
         _refuse_to_wait(output, interrupts)
-        waited = waited_for(output, request, interrupts, timeout_ms or MILLISECONDS_MAX)
+        waited = waited_for(output, request, interrupts, timeout_ms)
         if goes_on and waited.outlook.prospect is Prospect.PASSED:
             return run_and_show(request, interrupts)
         code = code_of(waited)

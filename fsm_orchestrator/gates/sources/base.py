@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, Self
@@ -119,6 +119,7 @@ class Tools:
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
         document: makes what a policy judges: what is known of the run, with the other gates.
+        environment: variables that a command is told beside.
         desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
@@ -131,6 +132,7 @@ class Tools:
     now: datetime
     mask: Callable[[str], str]
     document: Callable[[PolicyUsed], PolicyInput]
+    environment: Mapping[str, str] = field(default_factory=dict)
     desk: Callable[[Any], Evidence] | None = None
 
     @property

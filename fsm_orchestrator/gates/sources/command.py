@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
-from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS, TRACE_VARIABLES
 from fsm_orchestrator.disk.where import place_variables
 from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
@@ -177,8 +177,11 @@ class _Command:
     ) -> dict[str, str]:
         tools, directory = self.tools, self.given.directory or os.curdir
         inherited = {key: one for key, one in os.environ.items() if not key.startswith(_OURS)}
+        if tools.environment:  # the trace of the run: what else is known of one is of another span
+            inherited = {k: one for k, one in inherited.items() if k not in TRACE_VARIABLES}
         return {
             **inherited,
+            **tools.environment,
             "PWD": directory,
             "ORCHESTRATOR_RUN_ID": tools.run_id,
             **place_variables(tools.output_directory),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from fsm_orchestrator.gates.sources.installing import how_to_install
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints, model_validator
 from fsm_orchestrator.model.evidence import EvidenceProblem
-from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool
+from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool, scratch_directory
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import listed
 
@@ -100,6 +99,10 @@ def without_tool(error: ToolError, tool: str) -> RefusedError:
     return RefusedError(EvidenceProblem.ENGINE_ERROR, f"{error}{hint}")
 
 
+_KRL: Final = b"SSHKRL\n\0"
+"""What a list of revoked keys in OpenSSH's own form begins with."""
+
+
 class SshTerms(NamedTuple):
     """Whose SSH signatures count, and for what.
 
@@ -132,7 +135,9 @@ class SshSignature:
             said = f"there is no signature {copyable(self._signature)}"
             raise RefusedError(EvidenceProblem.UNSIGNED, said)
         for path in filter(None, (self._allowed, self._by.revoked)):
-            readable(path)
+            raw = readable(path)
+            if path == self._by.revoked and b"\0" in raw and not raw.startswith(_KRL):
+                raise _malformed(path)  # ssh-keygen reads no line beyond the zero in it
         if not self.is_whole():
             said = "its signature is not one of these bytes, or for another purpose"
             raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
@@ -147,8 +152,8 @@ class SshSignature:
 
     def is_of(self, principal: str) -> bool:
         """Say whether it is a principal's, whenever the key may have been valid."""
-        with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-            looser = Path(place, "allowed_signers")
+        with scratch_directory() as place:
+            looser = place / "allowed_signers"
             text = files.read_bounded(Path(self._allowed), KEY_BYTES_MAX, is_link_good=True)
             looser.write_bytes(_without("valid-before", _without("valid-after", text)))
             return self._ask("verify", "-f", str(looser), "-I", principal) == 0
@@ -167,6 +172,8 @@ class SshSignature:
 
     def _why_not(self) -> RefusedError:
         """Find out why a good signature does not count, by asking as if less were demanded."""
+        if self._by.revoked is not None and not _is_of_keys(self._by.revoked):
+            return _malformed(self._by.revoked)
         if self._by.revoked is not None and self._signer_by(self._allowed, None) is not None:
             return RefusedError(EvidenceProblem.REVOKED, "the key that signed it is revoked")
         for option, problem, said in (
@@ -177,8 +184,8 @@ class SshSignature:
                 "the key that signed it is not valid yet",
             ),
         ):
-            with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-                looser = Path(place, "allowed_signers")
+            with scratch_directory() as place:
+                looser = place / "allowed_signers"
                 text = files.read_bounded(Path(self._allowed), KEY_BYTES_MAX, is_link_good=True)
                 looser.write_bytes(_without(option, text))
                 if self._signer_by(str(looser), self._by.revoked) is not None:
@@ -194,6 +201,29 @@ class SshSignature:
             return run_tool(("ssh-keygen", "-Y", what, *words, *last), given=self._raw).code
         as_of = f"-Overify-time={at.astimezone():{_SSH_TIME}}"
         return run_tool(("ssh-keygen", "-Y", what, as_of, *words, *last), given=self._raw).code
+
+
+def _malformed(revoked: str) -> RefusedError:
+    said = (
+        f"{copyable(revoked)} is malformed: neither a list of keys nor a KRL, so nobody's key is"
+        " known not to be revoked"
+    )
+    return RefusedError(EvidenceProblem.ENGINE_ERROR, said)
+
+
+def _is_of_keys(revoked: str) -> bool:
+    """Say whether a file of revoked keys can be read as one: it revokes every key where it cannot.
+
+    A key that is made for this is in no such file.
+    """
+    with scratch_directory() as place:
+        key, allowed, signature = (str(place / one) for one in ("key", "allowed", "sig"))
+        output_of(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key))
+        sign = ("ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", NAMESPACE)
+        Path(signature).write_bytes(output_of(sign))
+        Path(allowed).write_text(f"probe {Path(f'{key}.pub').read_text()}")
+        verify = ("ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "probe", "-r", revoked)
+        return run_tool((*verify, "-n", NAMESPACE, "-s", signature)).code == 0
 
 
 def _without(option: str, allowed: bytes) -> bytes:
@@ -237,8 +267,8 @@ def _signer_of_envelope(raw: bytes, by: SignedBy) -> str:
 
 
 def _has_signed(key: _Key, envelope: Envelope) -> bool:
-    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-        signed, signature = os.path.join(place, "signed"), os.path.join(place, "signature")
+    with scratch_directory() as place:
+        signed, signature = str(place / "signed"), str(place / "signature")
         Path(signed).write_bytes(envelope.signed_bytes)
         verify = (
             ("pkeyutl", "-verify", "-pubin", "-inkey", key.path, "-rawin", "-in", signed)
@@ -253,14 +283,14 @@ def _has_signed(key: _Key, envelope: Envelope) -> bool:
     return False
 
 
-def readable(path: str) -> None:
-    """Refuse a file of keys that cannot be read: who may sign is not known then.
+def readable(path: str) -> bytes:
+    """Read a file of keys, or refuse it: who may sign is not known then.
 
     Raises:
         RefusedError: it cannot be read.
     """
     try:
-        files.read_bounded(Path(path), KEY_BYTES_MAX, is_link_good=True)
+        return files.read_bounded(Path(path), KEY_BYTES_MAX, is_link_good=True)
     except OSError as error:
         said = f"{copyable(path)}: {files.reason(error)}"
         raise RefusedError(EvidenceProblem.ENGINE_ERROR, said) from None
