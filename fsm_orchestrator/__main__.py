@@ -39,6 +39,9 @@ def _make_lean() -> None:
     import gc  # noqa: PLC0415 - see _isolate
 
     gc.set_threshold(COLLECT_AFTER)
+    from fsm_orchestrator.disk import plain_modules  # noqa: PLC0415 - see _isolate
+
+    plain_modules.install()
     from fsm_orchestrator.cli import enumerations, named_tuples, spared  # noqa: PLC0415 - see _isolate
 
     spared.install()

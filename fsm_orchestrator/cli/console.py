@@ -23,6 +23,8 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.interrupts import Interrupts
 
+COLOUR: Final = late_pattern(r"(\x1b\[[0-9;]*m)")
+"""A colour that `cli/style.py` has put into text."""
 CHUNK_BYTES: Final = 4096
 """PIPE_BUF on Linux: a pipe that poll calls writable takes this much without blocking."""
 RESULT_PATIENCE_SECONDS: Final = 30.0
@@ -36,7 +38,6 @@ READER_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 WIDTH_OF_FILES: Final = 80
 """How wide lines are where no terminal says how wide it is."""
 WIDTH_MIN: Final = 20
-_COLOUR: Final = late_pattern(r"(\x1b\[[0-9;]*m)")
 
 
 def _is_on(name: str) -> bool:
@@ -199,7 +200,7 @@ class Console:
 
     def encoded_show(self, text: str) -> bytes:
         """Return painted text as bytes; but for its colours they do nothing to a terminal."""
-        pieces = _COLOUR.split(text)
+        pieces = COLOUR.split(text)
         colours = pieces[1::2] if self.has_colour else [""] * (len(pieces) // 2)
         for index, colour in enumerate(colours):
             pieces[2 * index + 1] = colour

@@ -1,8 +1,9 @@
 """Makes this package's enumerations as `enum` does, in a fraction of the time.
 
 A start defines three hundred members. `enum` asks of each value whether it is a member, a method or
-generated, and of each class above whether it has an attribute of that name. Here `enum` makes the
-class, with its methods and no member, and plain members are put into it.
+generated, and of each class above whether it has an attribute of that name. Here `enum` makes one
+class with no member of each kind; those of the package are made like it, and plain members are put
+into them.
 
 This affects the command's own process only. What is not plain, `enum` makes itself; so it does all
 in a Python that this was not held against.
@@ -27,6 +28,8 @@ _VALUES: Final[dict[Any, tuple[Any, tuple[type, ...]]]] = {
 """By the bases of a class: what makes its members, and the types that their values may have."""
 _METHODS: Final = (FunctionType, property, classmethod, staticmethod)
 _OF_CLASS: Final = frozenset({"__module__", "__qualname__", "__doc__", "__firstlineno__"})
+_OF_EACH: Final = _OF_CLASS | {"__dict__", "__weakref__"}
+"""What Python makes for each class anew."""
 
 
 class _Body(dict[str, Any]):
@@ -39,6 +42,7 @@ def install() -> None:
         return
     kind: Any = enum.EnumType
     prepare, make = kind.__prepare__.__func__, kind.__new__
+    empty: dict[Any, dict[str, Any]] = {}
 
     def prepared(meta: Any, name: str, bases: Any, /, **given: Any) -> Any:
         defining: Any = sys._getframe(1)  # noqa: SLF001 - the only way to know whose class it is
@@ -49,16 +53,29 @@ def install() -> None:
         if type(namespace) is not _Body:
             return make(meta, name, bases, namespace, **given)
         members = _plain_members(namespace, _VALUES[bases][1])
-        classes = prepare(meta, name, bases)
-        for key, value in namespace.items():
-            if key not in members:
+        if not members:
+            classes = prepare(meta, name, bases)
+            for key, value in namespace.items():
                 classes[key] = value
-        one = make(meta, name, bases, classes)
+            return make(meta, name, bases, classes)
+        if bases not in empty:
+            empty[bases] = _of_every(make(meta, name, bases, prepare(meta, name, bases)))
+        own = {key: value for key, value in namespace.items() if key not in members}
+        common = {
+            key: value.copy() if isinstance(value, (dict, list)) else value
+            for key, value in empty[bases].items()
+        }
+        one = type.__new__(meta, name, bases, common | own)
         _put(one, members, _VALUES[bases][0])
         return one
 
     kind.__prepare__ = classmethod(prepared)
     kind.__new__ = made
+
+
+def _of_every(made: type) -> dict[str, Any]:
+    """Return what `enum` has put into a class without members, methods and text of its own."""
+    return {key: value for key, value in vars(made).items() if key not in _OF_EACH}
 
 
 def _plain_members(namespace: dict[str, Any], types: tuple[type, ...]) -> dict[str, Any]:
@@ -69,8 +86,8 @@ def _plain_members(namespace: dict[str, Any], types: tuple[type, ...]) -> dict[s
             members[key] = value
         elif not (isinstance(value, _METHODS) or key in _OF_CLASS):
             return {}
-    has_own = "__new__" in namespace or "__init__" in namespace
-    return {} if has_own or len(set(members.values())) < len(members) else members
+    has_special = any(key.startswith("_") and key not in _OF_CLASS for key in namespace)
+    return {} if has_special or len(set(members.values())) < len(members) else members
 
 
 def _put(kind: Any, members: dict[str, Any], make: Any) -> None:

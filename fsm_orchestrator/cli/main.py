@@ -88,6 +88,9 @@ def _complain(argv: Sequence[str], message: str, remedy: str) -> None:
 
 
 def _declared(argv: list[str]) -> Declared:
+    from fsm_orchestrator.cli import spared
+
+    spared.import_without_patterns("json")
     from fsm_orchestrator.cli.parser.prescan import declared_by_chosen, prescan
 
     return declared_by_chosen(prescan(argv))

@@ -9,26 +9,32 @@ This affects the command's own process only, not a program that imports the pack
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import urllib  # noqa: F401 - the package of what is stood for
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
+from fsm_orchestrator.text.late_pattern import late_pattern
+
 SCREEN: Final = ("rich", "better_exceptions", "colorama")
 """What structlog takes for the screen where it is installed, and does without where it is not."""
-UNUSED: Final = ("platform", "traceback")
+ELSEWHERE: Final = ("nt", "_winapi", "org")
+"""What the standard library looks for, again and again, on other systems."""
+UNUSED: Final = ("ntpath", "platform", "traceback")
 """Imported at every start, used rarely."""
 
 
 def install() -> None:
     """Put the stand-ins in place of what is not loaded yet."""
     modules: dict[str, Any] = sys.modules
-    for name in (*SCREEN, "structlog.twisted"):
+    for name in (*SCREEN, *ELSEWHERE, "structlog.twisted"):
         modules.setdefault(name, None)
     for name in UNUSED:
         _stand_in(name)
     _stand_in_for_the_library()
+    _stand_in_for_its_twins()
     _stand_in_for_others()
 
 
@@ -72,6 +78,32 @@ def _stand_in_for_the_library() -> None:
     _stand_in("logging", is_package=True).offer(
         getLogger=lambda _name=None: _SILENT, NullHandler=lambda: None
     )
+
+
+def _stand_in_for_its_twins() -> None:
+    """Stand for what the standard library has in Python around the same in C, by the latter.
+
+    Of `datetime`, Python has the same once more; of `signal`, it makes enumerations of the numbers.
+    """
+    for name in ("datetime", "signal"):
+        try:
+            twin = importlib.import_module(f"_{name}")
+        except ImportError:
+            continue
+        offered = {key: one for key, one in vars(twin).items() if not key.startswith("__")}
+        _stand_in(name).offer(**offered)
+
+
+def import_without_patterns(*modules: str) -> None:
+    """Import modules; the patterns that they define are compiled when those are first used."""
+    compile_now = re.compile
+    patterns: Any = re
+    patterns.compile = late_pattern
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    finally:
+        patterns.compile = compile_now
 
 
 def _stand_in_for_others() -> None:

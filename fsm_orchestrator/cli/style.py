@@ -9,10 +9,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from fsm_orchestrator.cli.console import has_unicode
+from fsm_orchestrator.cli.console import COLOUR, has_unicode
 from fsm_orchestrator.text.cells import cells
 from fsm_orchestrator.text.hidden import printable
-from fsm_orchestrator.text.late_pattern import late_pattern
 
 
 class Tone(Enum):
@@ -46,7 +45,6 @@ class Mark(Enum):
 
 
 _OF_LEVEL: Final = {"warning": Tone.YELLOW, "error": Tone.RED, "critical": Tone.RED}
-_COLOURS: Final = late_pattern(r"\x1b\[[0-9;]*m")
 
 
 def paint(text: str, tone: Tone) -> str:
@@ -62,7 +60,7 @@ def toned(text: str, level: str) -> str:
 
 def plain(text: str) -> str:
     """Return painted text without its colours."""
-    return _COLOURS.sub("", text) if "\x1b" in text else text
+    return COLOUR.sub("", text) if "\x1b" in text else text
 
 
 def shown_cells(text: str) -> int:

@@ -62,7 +62,7 @@ _DIRECTORIES: Final = {
     LOGS_DIRECTORY: _LOG_NAME,
     EVIDENCE_DIRECTORY: _EVIDENCE_NAME,
     APPROVALS_DIRECTORY: _APPROVAL_NAME,
-    TAMPERED_DIRECTORY: re.compile(r"\.?orchestrator_[a-z_]+\.jsonl?\.[1-9][0-9]*(\..+)?"),
+    TAMPERED_DIRECTORY: late_pattern(r"\.?orchestrator_[a-z_]+\.jsonl?\.[1-9][0-9]*(\..+)?"),
 }
 """The directories of a run, and the names of what a run of ours puts there."""
 _OF_GATES: Final = {

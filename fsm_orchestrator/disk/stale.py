@@ -10,8 +10,9 @@ from typing import Final
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.text.late_pattern import late_pattern
 
-_TEMPORARY_NAME: Final = re.compile(rf"\.(.+)\.[0-9a-f]{{16}}{re.escape(files.TEMPORARY_SUFFIX)}")
+_TEMPORARY_NAME: Final = late_pattern(rf"\.(.+)\.[0-9a-f]{{16}}{re.escape(files.TEMPORARY_SUFFIX)}")
 
 
 def remove_stale(directory: Path, *names: str, within: HeldDirectory | None = None) -> None:

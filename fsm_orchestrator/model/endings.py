@@ -325,10 +325,12 @@ def trigger_of(status: StageStatus) -> Trigger:
 
 def signal_name(signum: int) -> str:
     """Return `SIGTERM` for 15, `signal 42` for a number without a name."""
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"
+    names = [
+        name
+        for name, number in vars(signal).items()  # its enumeration may still have to be made
+        if number == signum and name[:3] == "SIG" and name[3:4] != "_"
+    ]
+    return min(names, default=f"signal {signum}")
 
 
 class AskedFor(int):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
-from signal import Signals
 from typing import Final
 
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.option_kinds import RetrySignal
 
 SIGNAL_OF_CODE: Final[Mapping[int, str]] = {
-    SIGNAL_BASE + Signals[one.value]: one.value for one in RetrySignal
+    SIGNAL_BASE + getattr(signal, one.value): one.value for one in RetrySignal
 }
 """The signals of which shells tell, by the exit code by which they do."""
 _WHEN: Final[Mapping[int, str]] = {

@@ -3,7 +3,7 @@
 `RetryPolicy` is what one source says (options, config file, lifecycle), null where it does not.
 """
 
-from signal import Signals, valid_signals
+import signal
 from typing import Annotated, Final
 
 from fsm_orchestrator.constants import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX, SIGNAL_BASE
@@ -71,7 +71,7 @@ class RetryPolicy(StrictModel):
     @property
     def _codes(self) -> tuple[int, ...]:
         """The exit codes that count; that of a signal is the one by which a shell tells of it."""
-        by_signal = (SIGNAL_BASE + Signals[one.value] for one in self.killed_by or ())
+        by_signal = (SIGNAL_BASE + getattr(signal, one.value) for one in self.killed_by or ())
         return (*(self.exit_codes or ()), *by_signal)
 
     @property
@@ -104,4 +104,4 @@ DEFAULT_RETRY: Final = RetryPolicy(
 
 def _number_of(name: str | None) -> int:
     """Return the signal that a record names so; 0 if it names none."""
-    return next((one for one in valid_signals() if signal_name(one) == name), 0)
+    return next((one for one in signal.valid_signals() if signal_name(one) == name), 0)

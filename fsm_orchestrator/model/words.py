@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import typing
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -79,9 +78,7 @@ class Declaration:
         """The annotation itself."""
         if not isinstance(self.declared, str):
             return self.declared
-        holder = type("holder", (), {"__annotations__": {"it": self.declared}})
-        names = vars(sys.modules[self.module])
-        return typing.get_type_hints(holder, names, include_extras=True)["it"]
+        return eval(self.declared, vars(sys.modules[self.module]))  # noqa: S307 - as typing does
 
     def __getattr__(self, name: str) -> Any:
         """Return what pydantic knows of a field: its description, its alias."""

@@ -9,32 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import sys
 from _thread import allocate_lock
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import MAGIC_NUMBER, cache_from_source
+from importlib.util import cache_from_source
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.disk import unchanged
+from fsm_orchestrator.disk import plain_modules, unchanged
+from fsm_orchestrator.disk.plain_modules import content_of, is_of
 from fsm_orchestrator.errors import ChangedCodeError
 from fsm_orchestrator.processes.observing import OwnCode
 
 PACKAGE: Final = __name__.partition(".")[0]
 NOT_FOR_RUNS: Final = frozenset(
-    {"bundle", "cli/commands", "cli/parser", "rendering", "schemas", "selftest", "web"}
+    {
+        "bundle",
+        "cli/commands",
+        "cli/parser",
+        "coroutines",
+        "rendering",
+        "schemas",
+        "selftest",
+        "temporal",
+        "web",
+    }
 )
 """What no run loads, by its path in the package."""
 KEEPERS: Final = "processes"
 """Where the code of a keeper is, by its path in the package."""
 _SUFFIX: Final = ".py"
-_HEADER_BYTES: Final = 16
-_HEADER: Final = MAGIC_NUMBER + bytes(4)
-"""How bytecode begins that names time and size of its source (PEP 552)."""
-_STAMP: Final = struct.Struct("<2I").pack
 
 
 class _Held(NamedTuple):
@@ -89,6 +95,7 @@ def hold_code() -> None:
         for name, source in _modules(folder):
             if name not in sys.modules:
                 held[name] = _read(source)
+    plain_modules.uninstall()
     sys.meta_path.insert(0, _Finder(held))
     unchanged.install(since, ChangedCodeError)
 
@@ -113,16 +120,17 @@ def _modules(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[st
 def _read(source: os.DirEntry[str]) -> _Held:
     """Read what the loader of a module would read."""
     info = source.stat()
-    files = {}
+    path = source.path
     stem = source.name[: -len(_SUFFIX)]
-    before, after = _cached_in(source.path[: -len(source.name)])
+    before, after = _cached_in(path[: -len(source.name)])
     cached = f"{before}{stem}{after}"
-    stamp = _STAMP(int(info.st_mtime) & 0xFFFFFFFF, info.st_size & 0xFFFFFFFF)
-    with contextlib.suppress(OSError):
-        files[cached] = _content(cached)
-    if files.get(cached, b"")[:_HEADER_BYTES] != _HEADER + stamp:
-        files[source.path] = _content(source.path)
-    return _Held(source.path, stem == "__init__", files, info.st_mtime, info.st_size)
+    try:
+        files = {cached: content_of(cached)}
+    except OSError:
+        files = {}
+    if not files or not is_of(files[cached], info):
+        files[path] = content_of(path)
+    return _Held(path, stem == "__init__", files, info.st_mtime, info.st_size)
 
 
 @lru_cache(maxsize=1)
@@ -130,20 +138,6 @@ def _cached_in(folder: str) -> tuple[str, str]:
     """Return what comes before and after the name of a module where its bytecode is."""
     before, _, after = cache_from_source(f"{folder}*{_SUFFIX}").rpartition("*")
     return before, after
-
-
-def _content(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # hundreds: no object is made for each
-    try:
-        size_bytes = os.fstat(descriptor).st_size
-        parts = []
-        while part := os.read(descriptor, size_bytes + 1):
-            parts.append(part)
-            if len(part) == size_bytes:
-                break
-        return b"".join(parts)
-    finally:
-        os.close(descriptor)
 
 
 class _Finder:

@@ -8,17 +8,16 @@ any of the content: files may hold secrets. Opens no files.
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable
 from typing import Final
 
 from fsm_orchestrator.text.late_pattern import late_pattern
 
-_OTHER_ENCODING: Final = re.compile(rb"\xff\xfe|\xfe\xff|\0{1,3}[^\0]|[^\0]\0")
+_OTHER_ENCODING: Final = late_pattern(rb"\xff\xfe|\xfe\xff|\0{1,3}[^\0]|[^\0]\0")
 """A byte order mark, or the zero bytes that the first character, always ASCII, would have."""
 _PLACED: Final = late_pattern(r"JSON is malformed: (.+) \(byte (\d+)\)")
 """An error of msgspec that says where."""
-_HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89aAbB]")
+_HIGH_SURROGATE: Final = late_pattern(rb"\\u[dD][89aAbB]")
 _PAIR_BYTES: Final = 12
 """Length of two escapes that together make one character."""
 _SLICE_BYTES: Final = 1024**2

@@ -28,6 +28,10 @@ HIDDEN: Final = late_pattern(
     "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
 """A character that is hidden, or that hides others."""
+_CALLED_PRINTABLE: Final = frozenset(
+    {*"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0", *map(chr, range(0xE0100, 0xE01F0))}
+)
+"""Hidden characters that Python calls printable."""
 QUOTED_CHARACTERS_MAX: Final = 200
 _BYTE_ESCAPE: Final = 0xDC00
 """What `surrogateescape` adds to a byte that is no UTF-8."""
@@ -44,9 +48,14 @@ def spelled(character: str) -> str:
     return f"\\u{code:0>4}" if len(code) <= len("ffff") else f"\\U{code:0>8}"
 
 
+def is_plain(text: str) -> bool:
+    """Return whether a text is one line in which nothing is hidden, as nearly every text is."""
+    return text.isprintable() and (text.isascii() or _CALLED_PRINTABLE.isdisjoint(text))
+
+
 def printable(text: str) -> str:
     r"""Return text with every hidden character spelled out; tabs and line feeds stay."""
-    return HIDDEN.sub(lambda match: spelled(match[0]), text)
+    return text if is_plain(text) else HIDDEN.sub(lambda match: spelled(match[0]), text)
 
 
 def shell_words(words: Iterable[str]) -> list[str]:
@@ -69,6 +78,8 @@ def copyable(path: str | PurePath) -> str:
 
 def _misleads(word: str) -> bool:
     """Return whether a word cannot be printed in a line as it is."""
+    if is_plain(word):
+        return False
     return HIDDEN.search(word) is not None or "\n" in word or "\t" in word
 
 

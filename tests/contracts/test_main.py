@@ -99,6 +99,15 @@ def wrong(**fields):
 assert "cannot follow default" in refused(wrong(x=1, y=...), TypeError)
 assert "underscore" in refused(wrong(_x=...), ValueError)
 assert "_make" in refused(wrong(_make=1), (AttributeError, ValueError))
+class Described(typing.TypedDict):
+    name: "str"
+class More(Described, total=False):
+    size: "int | None"
+class Again(More):
+    name: "str"
+assert get_type_hints(More) == get_type_hints(Again) == {"name": str, "size": int | None}
+assert More(name="one") == {"name": "one"} and More.__total__ is False
+assert More.__required_keys__ == {"name"} and More.__optional_keys__ == {"size"}
 print(Point.__module__)
 """
 ENUMERATIONS = """
@@ -163,6 +172,19 @@ model.to_b()
 loaded = {name for name, one in sys.modules.items() if type(one).__name__ == "StandIn"}
 assert {"gettext", "logging", "pickle", "six", "traceback", "uuid", "structlog.dev",
         "structlog.processors", "structlog.stdlib", "structlog.tracebacks"} <= loaded, loaded
+import datetime, json, re, signal
+assert type(datetime).__name__ == type(signal).__name__ == "StandIn"
+assert datetime.datetime.now(datetime.UTC).year > 2000 and datetime.timedelta(1).days == 1
+assert datetime.datetime.strptime("2026", "%Y").year == 2026 and datetime.MAXYEAR == 9999
+before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN and before == signal.SIG_DFL
+assert type(sys.modules["signal"]).__name__ == "StandIn"
+assert signal.Signals(15).name == "SIGTERM" and signal.SIGTERM.name == "SIGTERM"
+assert type(sys.modules["signal"]).__name__ == "module"
+spared.import_without_patterns("json", "json.tool")
+assert isinstance(re.compile("a"), re.Pattern) and json.loads(' [1.5, "\\u00e9"] ') == [1.5, "é"]
+assert json.encoder.py_encode_basestring_ascii("é") == '"\\\\u00e9"' and json.dumps("é", indent=1)
+assert json.scanner.py_make_scanner(json.JSONDecoder())("-1e3", 0) == (-1000.0, 4)
 structlog.get_logger().info("said by default", by="structlog")
 import logging, uuid, gettext, traceback, pickle, six, logging.handlers
 from structlog.stdlib import BoundLogger

@@ -36,6 +36,7 @@ FILES: Final = {
     "text/terminal.py": "what stages print",
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
     "processes/held_code.py": "names of modules and their files",
+    "disk/plain_modules.py": "names of modules and their files",
     "disk/unchanged.py": "paths, and the lists that installers make of files",
     "cli/enumerations.py": "names of members of a class, and of its module",
     "cli/isolation.py": "the environment of the process",

@@ -51,9 +51,10 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command, made for what the chosen lifecycle declares."""
         del ctx
+        declared = self._declared  # first: what it loads is loaded with less
         from fsm_orchestrator.cli.parser.commands import build_command
 
-        return build_command(cmd_name, self._declared)
+        return build_command(cmd_name, declared)
 
     @cached_property
     def _declared(self) -> Declared:

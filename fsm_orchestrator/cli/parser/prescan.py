@@ -20,16 +20,14 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import Kind
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
-from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.toml import NotATableError, table_of
 
 _VALUE_SUFFIXES: Final = [
     suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
 ]
-_DECLARED_OPTION: Final = late_pattern(
-    rf"--[a-z][a-z0-9-]*-(?:{'|'.join(('status', *_VALUE_SUFFIXES))})"
-)
-"""The options of stages and gates that lifecycles declare."""
+_DECLARED_ENDS: Final = tuple(f"-{suffix}" for suffix in ("status", *_VALUE_SUFFIXES))
+"""How the options of stages and gates end that lifecycles declare."""
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 class Prescan(NamedTuple):
@@ -124,7 +122,7 @@ def tokens(argv: Sequence[str]) -> Iterator[Token]:
             yield from (Token("", one, (one,)) for one in positionals)
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
-            takes_value = name in VALUE_OPTIONS or _DECLARED_OPTION.fullmatch(name)
+            takes_value = name in VALUE_OPTIONS or _may_be_declared(name)
             if takes_value and not equals:
                 values = tuple(itertools.islice(rest, 1))
                 yield Token(name, "".join(values), (word, *values))
@@ -132,6 +130,16 @@ def tokens(argv: Sequence[str]) -> Iterator[Token]:
                 yield Token(name, value, (word,))
         else:
             yield Token("", word, (word,))
+
+
+def _may_be_declared(name: str) -> bool:
+    """Return whether a lifecycle may declare an option of this name: `--<stage>-bin`."""
+    stage_at = len("--")
+    return (
+        name.endswith(_DECLARED_ENDS, stage_at + 1)
+        and name[stage_at].isalpha()
+        and _NAME_CHARACTERS.issuperset(name[stage_at:])
+    )
 
 
 def kept_declared(output_directory: Path) -> Declared:
