@@ -276,7 +276,7 @@ def _written(
     total = sum(one.size_bytes for one in members)
     if len(members) > MEMBERS_MAX or total > ARCHIVE_BYTES_MAX // 2:
         raise CommandError("the run has more, or larger, files than a bundle takes")
-    staged = StagedFile(path, path.with_name(files.temporary_name(path.name)))
+    staged = StagedFile(path, files.temporary_name(path.name))
     try:
         output = _Output(files.make_new(staged.temporary, mode=_MODE))
         try:

@@ -25,9 +25,9 @@ def program_path(command: str) -> str | None:
     """Return where a program is found as it would be started; None where it is not."""
     if os.sep in command:
         return command
-    import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
+    from fsm_orchestrator.processes.search_path import found_on  # noqa: PLC0415 - only for names to look up
 
-    return shutil.which(command, path=os.environ.get("PATH"))
+    return found_on(os.environ.get("PATH"), command)
 
 
 def files_of(settings: StageSettings, made: Collection[str]) -> Iterator[CommandFile]:

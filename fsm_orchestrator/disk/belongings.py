@@ -90,6 +90,8 @@ def has_name_of_a_run(directory: str, name: str) -> bool:
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
     before = os.path.join(output, "")
+    if not os.path.isdir(before):
+        return False
     there = {name for name in {*_SIGNS, *RUN_FILES} if os.path.lexists(before + name)}
     return any(
         _is_of_ours(name, _beginning(output / name)) for name in _SIGNS if name in there
@@ -106,6 +108,8 @@ def foreign_names(output: Path) -> tuple[str, ...]:
     file that is empty, or begins with a block of zeros, holds nothing of anybody: a power cut
     leaves some.
     """
+    if not os.path.isdir(output):
+        return ()
     is_ours = is_of_a_run(output)
     paths = () if is_ours else (output / name for name in RUN_FILES)
     found = [path.name for path in paths if _holds_something(path)]

@@ -13,20 +13,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.disk.kinds import refuse_other_kinds
+from fsm_orchestrator.disk.kinds import confirmed, read_open, refuse_other_kinds
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 TEMPORARY_SUFFIX: Final = ".tmp"
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_Place: TypeAlias = tuple[Path | str, int | None]  # a name, and the directory that it is in
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -57,34 +60,44 @@ def perform(
     return call(*args, **kwargs)
 
 
-class StagedFile(NamedTuple):
-    """Bytes beside `path` under a temporary name, waiting to take its place."""
+class StagedFile:
+    """Bytes beside `path` under a temporary `name`, waiting to take its place."""
 
-    path: Path
-    temporary: Path
-    within: HeldDirectory | None = None
+    def __init__(self, path: Path, name: str, within: HeldDirectory | None = None) -> None:
+        self.path = path
+        self._name = name
+        self._within = within
+        self._is_waiting = True
+
+    @property
+    def temporary(self) -> Path:
+        """Where the bytes are while they wait."""
+        return self.path.with_name(self._name)
 
     def commit(self) -> None:
         """Take the place of `path` atomically. Durable after `sync_directory`."""
-        name, at = _place(self.path, self.within)
-        with contextlib.suppress(FileNotFoundError):
-            # rename(2) would say so too, but only for a non-empty one on all systems
-            if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-                raise IsADirectoryError(21, "a directory is in the file's place", str(self.path))
-        if at is None:
-            perform(SystemCall.RENAME, os.replace, self.temporary, name)
-            return
+        name, at = _place(self.path, self._within)
         both = {"src_dir_fd": at, "dst_dir_fd": at}
-        perform(SystemCall.RENAME, os.replace, self.temporary.name, name, **both)
+        try:
+            perform(SystemCall.RENAME, os.replace, self._place[0], name, **both)
+        except IsADirectoryError:
+            raise IsADirectoryError(
+                21, "a directory is in the file's place", str(self.path)
+            ) from None
+        self._is_waiting = False
 
     def discard(self) -> None:
-        """Remove the temporary file, if it is still there."""
-        with contextlib.suppress(OSError):
-            if self.within is None:
-                perform(SystemCall.UNLINK, os.unlink, self.temporary)
-            else:  # also if the directory has lost its name: the file is the run's own
-                at = self.within.descriptor
-                perform(SystemCall.UNLINK, os.unlink, self.temporary.name, dir_fd=at)
+        """Remove the temporary file, unless it has taken its place."""
+        if self._is_waiting:
+            name, at = self._place  # also if the directory has lost its name: the file is ours
+            with contextlib.suppress(OSError):
+                perform(SystemCall.UNLINK, os.unlink, name, dir_fd=at)
+
+    @property
+    def _place(self) -> _Place:
+        if self._within is None:
+            return self.temporary, None
+        return self._name, self._within.descriptor
 
 
 def stage_file(
@@ -100,7 +113,7 @@ def stage_file(
     The temporary name is new and cannot be guessed, so nothing can lie in wait for it. What a kill
     leaves behind is removed by stale.py. `mode` is subject to the umask.
     """
-    staged = StagedFile(path, path.with_name(temporary_name(path.name)), within)
+    staged = StagedFile(path, temporary_name(path.name), within)
     try:
         descriptor = make_new(staged.temporary, mode=mode, within=within)
         try:
@@ -122,7 +135,7 @@ def temporary_name(name: str) -> str:
 
 def make_new(path: Path, *, mode: int = 0o666, within: HeldDirectory | None = None) -> int:
     """Make a file where nothing is, and open it for writing; return its descriptor."""
-    return _open(_place(path, within), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    return _open(_place(path, within), _NEW, mode)
 
 
 def replace_file(
@@ -132,13 +145,12 @@ def replace_file(
     staged = stage_file(path, data, mode=mode, within=within)
     try:
         staged.commit()
-    except BaseException:
+    finally:
         staged.discard()
-        raise
     sync_directory(path.parent, within=within)
 
 
-def _place(path: Path, within: HeldDirectory | None) -> tuple[Path | str, int | None]:
+def _place(path: Path, within: HeldDirectory | None) -> _Place:
     """Return the name to use, and the directory that it is relative to.
 
     Raises:
@@ -150,33 +162,28 @@ def _place(path: Path, within: HeldDirectory | None) -> tuple[Path | str, int | 
     return path.name, within.descriptor
 
 
-def _open(place: tuple[Path | str, int | None], flags: int, mode: int = 0o666) -> int:
-    """Open what is in a place, waiting for nothing and following no link."""
+def _open(place: _Place, flags: int, mode: int = 0o666, *, is_link_good: bool = False) -> int:
+    """Open what is in a place, waiting for nothing, and following no link unless that is good."""
     name, at = place
-    if at is None:
-        return perform(SystemCall.OPEN, os.open, name, flags | _SAFE, mode)
-    return perform(SystemCall.OPEN, os.open, name, flags | _SAFE, mode, dir_fd=at)
+    flags |= _SAFE & ~os.O_NOFOLLOW if is_link_good else _SAFE
+    return perform(SystemCall.OPEN, os.open, name, flags, mode, dir_fd=at)
 
 
-def _open_regular(
-    place: tuple[Path | str, int | None], flags: int, mode: int = 0o666, *, is_link_good: bool
-) -> int:
+def _open_regular(place: _Place, flags: int, mode: int = 0o666, *, is_link_good: bool) -> int:
     """Open what is in a place if it is a regular file, or is to be made.
 
     It is looked at before it is opened, for to open a device may do something.
     """
     name, at = place
-    with contextlib.suppress(FileNotFoundError):
-        refuse_other_kinds(os.stat(name, dir_fd=at, follow_symlinks=is_link_good), name)
-    if is_link_good:
-        descriptor = perform(SystemCall.OPEN, os.open, name, flags | _SAFE & ~os.O_NOFOLLOW)
-    else:
-        descriptor = _open(place, flags, mode)
     try:
-        refuse_other_kinds(os.fstat(descriptor), name)
-    except OSError:
-        os.close(descriptor)
-        raise
+        refuse_other_kinds(os.stat(name, dir_fd=at, follow_symlinks=is_link_good), name)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+        with contextlib.suppress(FileExistsError):  # something came meanwhile
+            return _open(place, flags | os.O_EXCL, mode)
+    descriptor = _open(place, flags, mode, is_link_good=is_link_good)
+    confirmed(descriptor, name)
     return descriptor
 
 
@@ -206,15 +213,13 @@ def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) ->
     durable, unless the caller does that.
     """
     missing = []
-    was_made = False
     probe = path
-    while not probe.exists():
+    while not os.path.exists(probe):
         missing.append(probe)
         probe = probe.parent
     for directory in reversed(missing):
         try:
             perform(SystemCall.MKDIR, os.mkdir, directory, mode)
-            was_made = directory == path
         except FileExistsError:
             continue
         try:
@@ -224,9 +229,11 @@ def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) ->
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
             raise
-    if not path.is_dir():
+        if directory == path:
+            return True
+    if not os.path.isdir(path):
         raise NotADirectoryError(20, "not a directory", str(path))
-    return was_made
+    return False
 
 
 @contextlib.contextmanager
@@ -236,14 +243,13 @@ def below(above: HeldDirectory, name: str, *, may_make: bool = True) -> Iterator
     Raises:
         OSError: it cannot be made or opened, or is no directory.
     """
-    path = above.path / name
-    place, at = _place(path, above)
+    path, at = above.path / name, above.descriptor
+    above.confirm()
     if may_make:
         with contextlib.suppress(FileExistsError):
-            perform(SystemCall.MKDIR, os.mkdir, place, 0o777, dir_fd=at)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            perform(SystemCall.MKDIR, os.mkdir, name, 0o777, dir_fd=at)
     try:
-        descriptor = perform(SystemCall.OPEN, os.open, place, flags, dir_fd=at)
+        descriptor = perform(SystemCall.OPEN, os.open, name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
     except NotADirectoryError:
         raise NotADirectoryError(errno.ENOTDIR, "is no directory", str(path)) from None
     try:
@@ -284,8 +290,7 @@ def remove(path: Path) -> None:
 
 def open_directory(path: Path) -> int:
     """Open a directory to be locked or synced; return its descriptor."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    return perform(SystemCall.OPEN, os.open, path, flags)
+    return perform(SystemCall.OPEN, os.open, path, _DIRECTORY)
 
 
 def open_lock(path: Path, *, may_make: bool, within: HeldDirectory | None = None) -> int:
@@ -313,14 +318,15 @@ def read_bounded(path: Path, size_bytes_max: int, *, is_link_good: bool = False)
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
     """
-    descriptor = open_regular(path, is_link_good=is_link_good)
+    refuse_other_kinds(os.stat(path, follow_symlinks=is_link_good), path)
+    descriptor = _open((path, None), os.O_RDONLY, is_link_good=is_link_good)
+    size_bytes = confirmed(descriptor, path).st_size
     try:
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = perform(SystemCall.READ, stream.read, size_bytes_max + 1)
+        data = perform(SystemCall.READ, read_open, descriptor, size_bytes_max + 1, size_bytes)
     finally:
         os.close(descriptor)
     if len(data) > size_bytes_max:
-        raise OSError(27, f"larger than {size_bytes_max} bytes", str(path))
+        raise OSError(errno.EFBIG, f"larger than {size_bytes_max} bytes", str(path))
     return data
 
 

@@ -32,13 +32,19 @@ class HeldDirectory:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self.descriptor = descriptor
         self._name = os.fspath(path)  # once: it is confirmed before each operation
+        self._hold(descriptor)
+
+    def _hold(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._known: Identity | None = None
 
     @property
     def identity(self) -> Identity:
-        """The directory's identity."""
-        return identity_of(os.fstat(self.descriptor))
+        """The directory's identity, which an open one keeps."""
+        if self._known is None:
+            self._known = identity_of(os.fstat(self.descriptor))
+        return self._known
 
     def confirm(self) -> None:
         """Make sure that the directory still has its name.
@@ -46,6 +52,6 @@ class HeldDirectory:
         Raises:
             OSError: it was removed or moved, or something else has taken its place.
         """
-        there, here = os.stat(self._name), os.fstat(self.descriptor)
-        if there.st_ino != here.st_ino or there.st_dev != here.st_dev:
+        there, here = os.stat(self._name), self._known or self.identity
+        if there.st_ino != here.inode or there.st_dev != here.device:
             raise OSError(errno.ESTALE, MOVED, str(self.path))

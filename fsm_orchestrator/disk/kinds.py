@@ -1,4 +1,4 @@
-"""What is in the place of a file: only a regular file is ever opened."""
+"""What is in the place of a file: only a regular file is ever opened, and read."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _KINDS: Final = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+_FIRST_BLOCK_BYTES: Final = 32 * 1024
+_BLOCK_BYTES_MAX: Final = 1024 * 1024
 
 
 def kind_of(status: os.stat_result) -> str | None:
@@ -44,3 +47,30 @@ def refuse_other_kinds(status: os.stat_result, name: Path | str) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, f"is {kind}, which is not followed", str(name))
     raise OSError(errno.EINVAL, f"is {kind}, not a regular file", str(name))
+
+
+def confirmed(descriptor: int, name: Path | str) -> os.stat_result:
+    """Look at what was opened; close it and raise OSError unless it is a regular file."""
+    try:
+        status = os.fstat(descriptor)
+        refuse_other_kinds(status, name)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return status
+
+
+def read_open(descriptor: int, size_bytes_max: int, size_bytes: int = 0) -> bytes:
+    """Read an open file from where it is to its end, or `size_bytes_max` of it, without a stream.
+
+    `size_bytes` is its size, if that is known: its end is then not read for.
+    """
+    blocks, have, asked_bytes = [], 0, _FIRST_BLOCK_BYTES
+    while have < size_bytes_max:
+        block = os.read(descriptor, min(size_bytes_max - have, asked_bytes))
+        blocks.append(block)
+        have += len(block)
+        if not block or have == size_bytes:
+            break
+        asked_bytes = _BLOCK_BYTES_MAX
+    return b"".join(blocks)

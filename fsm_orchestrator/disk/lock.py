@@ -39,12 +39,14 @@ class OutputLock(HeldDirectory):
     Attributes:
         file: descriptor of the lock file; -1 while there is none.
         is_named: true if the holder knows that the directory's own name is durable.
+        is_new: true if the holder has found nothing in it since it was locked.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         super().__init__(path, descriptor)
         self.file = -1
         self.is_named = False
+        self.is_new = False
         self._holder: dict[str, object] | None = None
         self._file_identity: Identity | None = None
 
@@ -148,7 +150,8 @@ class OutputLock(HeldDirectory):
         except OSError:
             return False
         self._let_go()
-        self.descriptor, self.file = descriptor, -1
+        self._hold(descriptor)
+        self.file = -1
         if self._holder is not None:
             with contextlib.suppress(BusyError, OSError):
                 self._write(self._holder)
@@ -186,7 +189,8 @@ def _lock_file(directory: HeldDirectory, *, may_make: bool) -> int:
     path = directory.path / LOCK_FILE
     while True:
         descriptor = files.open_lock(path, may_make=may_make, within=directory)
-        if os.fstat(descriptor).st_nlink > 1:
+        held = os.fstat(descriptor)
+        if held.st_nlink > 1:
             os.close(descriptor)
             if not may_make:
                 return -1
@@ -199,7 +203,7 @@ def _lock_file(directory: HeldDirectory, *, may_make: bool) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        if identity_of(os.fstat(descriptor)) == identity_of(there):
+        if identity_of(held) == identity_of(there):
             return descriptor
         os.close(descriptor)
 

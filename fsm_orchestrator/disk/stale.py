@@ -25,4 +25,4 @@ def remove_stale(directory: Path, *names: str, within: HeldDirectory | None = No
         for name in os.listdir(directory if within is None else within.descriptor):
             match = _TEMPORARY_NAME.fullmatch(name)
             if match is not None and (not names or match[1] in names):
-                files.StagedFile(directory / match[1], directory / name, within).discard()
+                files.StagedFile(directory / match[1], name, within).discard()

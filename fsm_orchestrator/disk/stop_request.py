@@ -88,7 +88,7 @@ class Asked:
             OSError: that cannot be done.
         """
         path = self._home.path / STOP_FILE
-        staged = files.StagedFile(path, path.with_name(files.temporary_name(STOP_FILE)), self._home)
+        staged = files.StagedFile(path, files.temporary_name(STOP_FILE), self._home)
         descriptor = files.make_new(staged.temporary, mode=PRIVATE, within=self._home)
         try:
             if os.geteuid() == 0:  # the run of another user believes that user alone

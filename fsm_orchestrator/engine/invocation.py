@@ -82,7 +82,8 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 preparation = _prepare(config, caller)
                 if lock is None:
                     lock = _claim(output)
-                    if os.listdir(output):  # another run has been here meanwhile
+                    lock.is_new = not os.listdir(output)
+                    if not lock.is_new:  # another run has been here meanwhile
                         preparation = _prepare(config, caller)
             except CheckpointError as error:
                 if os.path.isdir(output) and not belongings.foreign_names(output):
@@ -181,7 +182,9 @@ def _made_ready(
         from fsm_orchestrator.engine.left_alive import end_left_alive  # noqa: PLC0415 - rare
 
         ended, failure = end_left_alive(preparation, lock)
-    earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
+    earlier = (
+        () if lock.is_new else archive.present_files(output)
+    )  # before there is a holder's name, which is one's own
     try:
         lifecycle = preparation.checkpoint.lifecycle
         at_once = max(
@@ -199,12 +202,13 @@ def _made_ready(
             held_by=caller.held_by,
             hears=None if caller.hearing is None else caller.hearing.hears,
         )
-        _remove_stale(lock)
+        if not lock.is_new:
+            _remove_stale(lock)
         if preparation.archives and failure is not None:
             raise failure
         with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
             if preparation.checkpoint.invocation.number == 1:
-                if earlier or os.path.isdir(output / ARCHIVE_DIRECTORY):
+                if not lock.is_new and (earlier or os.path.isdir(output / ARCHIVE_DIRECTORY)):
                     from fsm_orchestrator.engine.archiving import archived_before  # noqa: PLC0415 - not in a new directory
 
                     preparation = archived_before(preparation, lock, earlier)

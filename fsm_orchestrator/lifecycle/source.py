@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -27,6 +27,7 @@ NAME_CHARACTERS_MAX: Final = 64
 
 _PACKAGE: Final = "fsm_orchestrator.states"
 _SUFFIX: Final = ".toml"
+_KNOWN_MAX: Final = 16
 
 
 def is_name(value: object) -> bool:
@@ -38,6 +39,7 @@ def is_name(value: object) -> bool:
     )
 
 
+@cache
 def _checkout_folder() -> Path | None:
     """Return where the built-in lifecycles lie in a checkout; None for an installed package.
 
@@ -61,8 +63,11 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX)))
 
 
+@lru_cache(maxsize=_KNOWN_MAX)
 def shipped_text(name: str) -> bytes:
-    """Return the text of a built-in lifecycle.
+    """Return the text of a built-in lifecycle, as it was when it was first asked for.
+
+    It is a part of the program, of which a process has one version.
 
     Raises:
         FileNotFoundError: there is none of that name.

@@ -19,7 +19,8 @@ TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable'
 class Command(NamedTuple):
     """A command to start: `command` is a path, or a bare name to look up on `search_path`.
 
-    `stdout` and `stderr` are the descriptors that it writes to; `cage` is what it is kept from.
+    `stdout` and `stderr` are the descriptors that it writes to; `cage` is what it is kept from;
+    `found` is where the name was found on that path just now, if somebody has looked.
     """
 
     command: str
@@ -30,15 +31,16 @@ class Command(NamedTuple):
     stdout: int
     stderr: int
     cage: CageOrder | None = None
+    found: str | None = None
 
 
 def look_up(command: Command) -> str | NotSpawned:
     """Return the path of the program, or why none can be started."""
     program = command.command
     if os.sep not in program:
-        import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
+        from fsm_orchestrator.processes.search_path import found_on  # noqa: PLC0415 - only for names to look up
 
-        found = shutil.which(program, path=command.search_path)
+        found = command.found or found_on(command.search_path, program)
         if found is None:
             return NotSpawned(SpawnFailure.NOT_FOUND, f"no executable {program!r} on PATH")
         program = os.path.abspath(found)

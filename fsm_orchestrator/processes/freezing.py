@@ -1,7 +1,8 @@
 """Freezes processes before they are killed: SIGSTOP in rounds, until no new one appears.
 
 Killed one by one, processes that start others faster than they are found outlive the killing, and
-those that watch over each other start each other anew. Frozen, they do neither.
+those that watch over each other start each other anew. Frozen, they do neither. Where they are is
+read in /proc, file by file.
 
 Imports nothing of the package: the keeper has it too, in an interpreter of its own.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     Look: TypeAlias = Callable[[], Iterable["Key"]]
 
+_BLOCK_BYTES = 16 * 1024
 Key = tuple[int, int]
 """A process: pid, and start time in clock ticks; 0 for a child of ours, whose pid is its own."""
 
@@ -83,11 +85,26 @@ def start_of(pid: int) -> int:
     return int(fields[19]) if fields else 0
 
 
+def told(path: str) -> bytes:
+    """Return what a small file of the kernel's says, read as it is, without a stream.
+
+    Raises:
+        OSError: it is not there, or says nothing.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        blocks = []
+        while block := os.read(descriptor, _BLOCK_BYTES):
+            blocks.append(block)
+    finally:
+        os.close(descriptor)
+    return b"".join(blocks)
+
+
 def fields_of(pid: int | str) -> list[bytes]:
     """Return what proc_pid_stat(5) has of a process from its state on; nothing when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        text = told(f"/proc/{pid}/stat")
     except OSError:
         return []
     return text[text.rfind(b")") + 2 :].split()

@@ -46,7 +46,8 @@ def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[
         (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))
     ]
     sent = control.sendmsg([data], ancillary if descriptors else [], socket.MSG_NOSIGNAL)
-    control.sendall(data[sent:], socket.MSG_NOSIGNAL)
+    if sent < len(data):
+        control.sendall(data[sent:], socket.MSG_NOSIGNAL)
 
 
 def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:

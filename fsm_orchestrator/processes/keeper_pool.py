@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Final, Self
 
+from fsm_orchestrator.processes.freezing import told
 from fsm_orchestrator.processes.keeper_client import Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
@@ -175,7 +176,7 @@ def _inherited() -> _Inherited:
     A keeper that had others would hand a stage, silently, the umask or the limits of an earlier
     moment or of another thread.
     """
-    limits = tuple(resource.getrlimit(limit) for limit in _LIMITS)
+    limits = _told("limits") or tuple(resource.getrlimit(limit) for limit in _LIMITS)
     return (limits, os.getpriority(os.PRIO_PROCESS, 0), *_policy(), *_status(), *_places())
 
 
@@ -201,7 +202,6 @@ def _places() -> Iterator[str | bytes]:
 def _told(name: str) -> bytes:
     """Return what the system tells of this process under a name; nothing where it does not."""
     try:
-        with open(f"{_ME}/{name}", "rb", buffering=0) as file:
-            return file.read()
+        return told(f"{_ME}/{name}")
     except OSError:
         return b""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.endings import Exited, ProcessEnd, Signaled
+from fsm_orchestrator.processes.freezing import told
 
 _KEY: Final = b"oom_kill"
 _MACHINE: Final = "/proc/vmstat"
@@ -71,11 +72,10 @@ def _group_file() -> str | None:
 
 def _count(path: str) -> int | None:
     try:
-        with open(path, "rb") as file:
-            for line in file:
-                words = line.split()
-                if len(words) == 2 and words[0] == _KEY:  # noqa: PLR2004 - name and number
-                    return int(words[1])
+        for line in told(path).splitlines():
+            words = line.split()
+            if len(words) == 2 and words[0] == _KEY:  # noqa: PLR2004 - name and number
+                return int(words[1])
     except (OSError, ValueError):
         return None
     return None

@@ -50,8 +50,9 @@ def foreseen_end(command: Command) -> NotSpawned | Exited | None:
 def _too_long(command: Command) -> int:
     if not sys.platform.startswith("linux"):
         return 0
-    words = [command.command, *command.args, *(f"{key}={one}" for key, one in command.env.items())]
-    sizes = [len(os.fsencode(word)) + 1 for word in words]
+    pairs = [f"{key}={one}" for key, one in command.env.items()]
+    words = os.fsencode("\0".join([command.command, *command.args, *pairs])).split(b"\0")
+    sizes = [len(word) + 1 for word in words]
     is_too_long = max(sizes) > _WORD_BYTES_MAX or sum(sizes) > os.sysconf("SC_ARG_MAX")
     return errno.E2BIG if is_too_long else 0
 
@@ -98,14 +99,14 @@ def _end_of_env(program: str, command: Command) -> Exited | None:
         given = (given[2:].split() or [b""])[0]
     if not given or given.startswith(b"-") or b"=" in given:
         return None
-    import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
+    from fsm_orchestrator.processes.search_path import found_on  # noqa: PLC0415 - only for names to look up
 
     name = os.fsdecode(given)
     path = command.env.get("PATH", os.defpath)
     seen = os.pathsep.join(os.path.join(command.cwd, one) for one in path.split(os.pathsep))
-    if shutil.which(name, path=seen) is not None:
+    if found_on(seen, name) is not None:
         return None
-    return Exited(_NOT_EXECUTABLE if shutil.which(name, os.F_OK, seen) else _NOT_FOUND)
+    return Exited(_NOT_EXECUTABLE if found_on(seen, name, mode=os.F_OK) else _NOT_FOUND)
 
 
 def _has_other_formats() -> bool:

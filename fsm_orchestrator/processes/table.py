@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsm_orchestrator.model.execution import LeakedProcess
+from fsm_orchestrator.processes.freezing import told
 
 PROC = Path("/proc")
 _NO_BOOT = "this boot"
@@ -32,7 +33,7 @@ class ProcessKey(NamedTuple):
 def is_there() -> bool:
     """Answer whether /proc is there, and is that of the processes that we can have."""
     try:
-        return os.readlink(PROC / "self") == str(os.getpid())
+        return os.readlink(f"{PROC}/self") == str(os.getpid())
     except OSError:
         return False
 
@@ -68,7 +69,7 @@ def child_pids(parent: int) -> frozenset[int] | None:
     One read instead of a walk over all processes (proc(5): /proc/PID/task/TID/children).
     """
     try:
-        text = (PROC / str(parent) / "task" / str(parent) / "children").read_bytes()
+        text = told(f"{PROC}/{parent}/task/{parent}/children")
     except OSError:
         return None
     return frozenset(map(int, text.split()))
@@ -193,8 +194,7 @@ def _age_seconds(start_ticks: int) -> float:
 def _stat_fields(pid: int) -> list[str] | None:
     """Read the fields of /proc/PID/stat after the name; None for one that is gone or a zombie."""
     try:
-        with open(f"{PROC}/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read()
+        text = told(f"{PROC}/{pid}/stat")
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].decode("ascii").split()

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from fsm_orchestrator.processes.tree_cgroup import TreeCgroup
 if TYPE_CHECKING or __package__:
-    from fsm_orchestrator.processes.freezing import fields_of
+    from fsm_orchestrator.processes.freezing import fields_of, told
 else:  # in the keeper's own process
     import stage_start
-    from freezing import fields_of
+    from freezing import fields_of, told
 
 SAMPLE_SECONDS = 0.2
 MEMORY, PROCESSES, PROCESSOR = 4, 5, 6
@@ -92,8 +92,7 @@ def _children(pid: int) -> list[int]:
     children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                children += map(int, file.read().split())
+            children += map(int, told(f"/proc/{pid}/task/{thread}/children").split())
     except OSError:
         return children
     return children
@@ -101,8 +100,7 @@ def _children(pid: int) -> list[int]:
 
 def _own_bytes(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            resident, shared = file.read().split()[1:3]
+        resident, shared = told(f"/proc/{pid}/statm").split()[1:3]
     except (OSError, ValueError):
         return 0
     return max(0, int(resident) - int(shared)) * _PAGE_BYTES
@@ -125,7 +123,6 @@ def own_rss_kib(usage: resource.struct_rusage | None) -> int:
     """
     if usage is None:
         return 0
-    with open("/proc/self/status", "rb") as file:
-        words = file.read().split()
+    words = told("/proc/self/status").split()
     peak_kib = int(words[words.index(b"VmHWM:") + 1])
     return usage.ru_maxrss if usage.ru_maxrss > peak_kib else 0

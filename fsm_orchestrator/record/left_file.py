@@ -28,7 +28,9 @@ SIZE_BYTES_MAX: Final = 64 * 1024
 """The size beyond which a file is begun again, with what still counts of it."""
 READ_BYTES_MAX: Final = 64 * 1024 * 1024
 DIRECTORIES_KEPT: Final = 64
-"""How many output directories are remembered in one folder; the oldest are forgotten."""
+"""How many output directories are remembered in one folder when the oldest are forgotten."""
+DIRECTORIES_MAX: Final = 96
+"""How many there are by then: not every run in a new directory looks for the oldest."""
 KEPT_LINES: Final = 16
 _NAME_BYTES_MAX: Final = 64
 RUNS_KEPT: Final = 64
@@ -114,8 +116,10 @@ def file_of(output_directory: Path | str) -> Path:
     Raises:
         OSError: there is no private state.
     """
-    name = sha256_of(os.fsencode(os.path.realpath(output_directory)))
-    return state_directory(Path(output_directory)) / f"left-{name[:2]}" / f"{name[:32]}.jsonl"
+    real = os.path.realpath(output_directory)
+    name = sha256_of(os.fsencode(real))
+    state = state_directory(Path(output_directory), real=real)
+    return state / f"left-{name[:2]}" / f"{name[:32]}.jsonl"
 
 
 def lines_of(output_directory: Path | str) -> tuple[Left, ...]:
@@ -262,7 +266,10 @@ def _forget_old(folder: Path) -> None:
     """Make room for one more directory."""
     with contextlib.suppress(OSError):
         with os.scandir(folder) as entries:
-            found = [(one.stat().st_mtime_ns, one.path) for one in entries]
+            there = list(entries)
+        if len(there) < DIRECTORIES_MAX:
+            return
+        found = [(one.stat().st_mtime_ns, one.path) for one in there]
         for _, path in sorted(found, reverse=True)[DIRECTORIES_KEPT - 1 :]:
             files.remove(Path(path))
 

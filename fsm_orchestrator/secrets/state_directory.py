@@ -13,8 +13,10 @@ class NoStateDirectoryError(OSError):
     """There is no place for private files."""
 
 
-def state_directory(output_directory: Path) -> Path:
+def state_directory(output_directory: Path, *, real: str | None = None) -> Path:
     """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/….
+
+    `real` is the real path of the output directory, where that is known.
 
     Raises:
         NoStateDirectoryError: there is no home directory, or the place is in the output directory.
@@ -24,16 +26,16 @@ def state_directory(output_directory: Path) -> Path:
     if not os.path.isabs(base):
         raise NoStateDirectoryError("there is no home directory, and XDG_STATE_HOME names no place")
     directory = os.path.join(base, PRODUCT)
-    output, real = os.path.realpath(output_directory), os.path.realpath(directory)
-    if os.path.commonpath((output, real)) == output:
+    output = os.path.realpath(output_directory) if real is None else real
+    if os.path.commonpath((output, os.path.realpath(directory))) == output:
         raise NoStateDirectoryError(f"{copyable(directory)} would be in the output directory")
     return Path(directory)
 
 
 def _home() -> str:
     """Return the user's home directory; something that is no full path where there is none."""
-    if os.environ.get("HOME"):
-        return os.environ["HOME"]
+    if home := os.environ.get("HOME"):
+        return home
     import pwd  # noqa: PLC0415 - only without HOME
 
     try:

@@ -43,8 +43,8 @@ class RecordKey:
     def __init__(self, secret: bytes) -> None:
         block = bytes.fromhex(sha256_of(secret)).ljust(_BLOCK_BYTES, b"\0")
         self._inner, self._outer = new_digest(), new_digest()
-        self._inner.update(bytes(one ^ _INNER for one in block))
-        self._outer.update(bytes(one ^ _OUTER for one in block))
+        self._inner.update(_xored(block, _INNER))
+        self._outer.update(_xored(block, _OUTER))
         self.name = self._digits(b"name")[:NAME_DIGITS]
         """What tells the key from others, and nothing about it."""
 
@@ -65,6 +65,11 @@ class RecordKey:
         inner.update(data)
         outer.update(inner.digest())
         return str(outer.hexdigest())
+
+
+def _xored(block: bytes, byte: int) -> bytes:
+    both = int.from_bytes(block) ^ int.from_bytes(bytes([byte]) * len(block))
+    return both.to_bytes(len(block))
 
 
 class MacVerdict(StrEnum):

@@ -262,6 +262,7 @@ class Attempt(Asked):
             stdout=stdout,
             stderr=stderr,
             cage=None if self._cage is None else self._cage.order,
+            found=None if self._program is None else self._program.path,  # what was read is run
         )
 
     def _environment(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -53,15 +54,24 @@ def _inherited(asked: Inherited) -> dict[str, str]:
     names = MINIMAL if asked == INHERIT_MINIMAL else asked
     return {
         key: value
-        for key, value in os.environ.items()
+        for key, value in _of_the_operator().items()
         if key not in _NOT_INHERITED and (names == INHERIT_ALL or key in names)
     }
+
+
+def _of_the_operator() -> dict[str, str]:
+    """Return the environment of this process: read as bytes, in half the steps, and decoded."""
+    how = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    there = os.environb
+    return {key.decode(*how): there[key].decode(*how) for key in there}
 
 
 def _name_of(directory: str) -> str:
     """Return what PWD calls a directory: the operator's own name for it, if there is one."""
     by_operator = os.environ.get("PWD", "")
     if os.path.isabs(by_operator) and os.path.normpath(by_operator) == by_operator:
+        if by_operator == directory:
+            return directory
         with contextlib.suppress(OSError):
             if os.path.samefile(by_operator, directory):
                 return by_operator

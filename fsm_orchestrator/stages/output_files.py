@@ -143,10 +143,10 @@ def protected_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.protected.json"
 
 
-def _is_at(path: Path, found: os.stat_result) -> bool:
+def _is_at(path: str, found: os.stat_result) -> bool:
     """Return whether the file that was `found` by its descriptor is what is at `path` now."""
     try:
-        here = path.lstat()
+        here = os.lstat(path)
     except OSError:
         return False
     return os.path.samestat(here, found)
@@ -200,7 +200,7 @@ def check_logs(
     except OSError:  # of the directory itself: whoever writes there next says that
         return
     for descriptor, name, size in zip(logs, log_names(*names), sizes, strict=True):
-        path, found = home.path / name, os.fstat(descriptor)
+        path, found = f"{home.path}/{name}", os.fstat(descriptor)
         if found.st_size < size or not _is_at(path, found):
             raise OperationError(
                 Operation.LOGS_PERSIST,
@@ -222,14 +222,14 @@ class LogSeals:
     """The logs of attempts that have ended: what a later stage does to them is noticed."""
 
     def __init__(self, output: Path) -> None:
-        self._output = output
+        self._before = os.path.join(output, "")
         self._sealed: dict[str, _Seal] = {}
 
     def seal(self, stage: str, attempt: int) -> None:
         """Note the logs of an attempt whose processes are gone."""
         for name in log_names(stage, attempt):
             with contextlib.suppress(OSError):
-                status = os.lstat(self._output / name)
+                status = os.lstat(self._before + name)
                 self._sealed[name] = _Seal(status, self._digest(name, status))
 
     def confirm(self) -> None:
@@ -243,14 +243,14 @@ class LogSeals:
                 del self._sealed[name]
                 raise OperationError(
                     Operation.CONTROL_VERIFY,
-                    f"{copyable(self._output / name)} was changed, moved or removed after its"
+                    f"{copyable(self._before + name)} was changed, moved or removed after its"
                     " attempt had ended",
                     remedy="find out who did that, a later stage perhaps, then resume",
                 )
 
     def _is_unchanged(self, name: str, seal: _Seal) -> bool:
         try:
-            now = os.lstat(self._output / name)
+            now = os.lstat(self._before + name)
             is_same = _stamp(now) == _stamp(seal.status)
             if is_same and (seal.sha256 is None or now.st_ctime_ns == seal.status.st_ctime_ns):
                 return True
@@ -264,7 +264,7 @@ class LogSeals:
             return None
         data = b""
         if status.st_size:
-            data = files.read_bounded(self._output / name, SEALED_BYTES_MAX)
+            data = files.read_bounded(Path(self._before + name), SEALED_BYTES_MAX)
         return sha256_of(data)
 
 

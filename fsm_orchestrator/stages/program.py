@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.config.program_files import files_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.kinds import read_open
 from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.digest import sha256_of
@@ -31,14 +32,22 @@ class _Taken(NamedTuple):
 
 
 class Program:
-    """What an attempt is about to run. `close` it."""
+    """What an attempt is about to run. `close` it.
+
+    Attributes:
+        path: where the program was found; None where it was not.
+    """
 
     def __init__(self, settings: StageSettings) -> None:
         self._taken: list[_Taken] = []
+        self.path: str | None = None
         for file in files_of(settings, ()):
             if len(self._taken) == FILES_MAX:
                 return
-            self._taken.append(_take(os.path.abspath(file.path), is_program=file.argument is None))
+            path, is_program = os.path.abspath(file.path), file.argument is None
+            if is_program:
+                self.path = path
+            self._taken.append(_take(path, is_program=is_program))
 
     def started(self) -> None:
         """Read what was left to be read."""
@@ -66,8 +75,10 @@ def _take(path: str, *, is_program: bool) -> _Taken:
     info = os.fstat(descriptor)
     if info.st_size > SMALL_BYTES and is_program and info.st_size <= LARGE_BYTES:
         return _Taken(path, None, descriptor, info.st_ctime_ns)
-    with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as stream:
-        data = stream.read(SMALL_BYTES + 1)
+    try:
+        data = read_open(descriptor, SMALL_BYTES + 1)
+    finally:
+        os.close(descriptor)
     return _Taken(path, sha256_of(data) if len(data) <= SMALL_BYTES else None)
 
 

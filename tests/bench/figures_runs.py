@@ -128,6 +128,7 @@ def threads_figure(bench: Bench) -> Sequence[Row]:
                 continue
             try:
                 with KeeperPool() as keepers:
+                    _rate(threads, threads, _run(bench, keepers))  # each keeper is there
                     rates[threads].append(_rate(threads, runs, _run(bench, keepers)))
             except Exception as error:  # noqa: BLE001 - said in the table; the others still count
                 said = (str(error).splitlines() or [""])[0]

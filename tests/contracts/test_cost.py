@@ -336,7 +336,7 @@ CASES: Final = {
     # it.
     "run": Case(
         RUN,
-        Cost(8, 10, 18, 19, 3, 25, 32, 3, 93_800),
+        Cost(8, 10, 18, 19, 3, 14, 32, 3, 93_800),
     ),
     # Two transitions, the first durable with the second: 6 syncs. No stage, so no keeper, and no
     # folder for logs. Checkpoint and events are read once more to try the next command that is
@@ -344,7 +344,7 @@ CASES: Final = {
     # would compare them.
     "blocked": Case(
         ("./out", *TRUE, *NAMED),
-        Cost(6, 4, 8, 21, 2, 33, 16, 0, 33_000),
+        Cost(6, 4, 8, 21, 2, 25, 16, 0, 33_000),
         code=3,
     ),
     # A completed stage costs its transition, but neither process nor attempt. The record is
@@ -352,26 +352,26 @@ CASES: Final = {
     # are stamped by had not ticked by the end of the run before: its events are then read whole.
     "resume": Case(
         ("./out", "--resume", "--executor-bin", "/bin/true", *AT),
-        Cost(8, 9, 13, 27, 0, 50, 29, 2, 119_300),
+        Cost(8, 9, 13, 27, 0, 36, 29, 2, 119_300),
         before=("./out", *PASSING, *FAILING, *NAMED),
         before_code=1,
     ),
     # Nothing is run again: one checkpoint and one report say that it was asked for.
     "resume of done": Case(
         ("./out", "--resume", *AT),
-        Cost(6, 2, 4, 18, 0, 33, 10, 0, 29_000),
+        Cost(6, 2, 4, 18, 0, 28, 10, 0, 29_000),
         before=RUN,
     ),
     # One more attempt: the failure and the next beginning are two steps; its pid, its two logs, and
     # one process.
     "retry": Case(
         ("./out", *PASSING, *_RETRIED, *NAMED),
-        Cost(10, 15, 25, 26, 3, 38, 45, 4, 151_000),
+        Cost(10, 15, 25, 26, 3, 21, 45, 4, 151_000),
     ),
     # An archived run: moved, not copied; the directories it left, lies in and is named in, synced.
     "anew": Case(
         ("./out", *PASSING, *TRUE, "--run-id", "next", *AT),
-        Cost(13, 14, 16, 28, 3, 39, 31, 3, 93_800),
+        Cost(13, 14, 16, 28, 3, 25, 31, 3, 93_800),
         before=RUN,
     ),
     # A secret: a private file, replaced by one without the value once the run is done, and its
@@ -379,7 +379,7 @@ CASES: Final = {
     # with a key, so that other runs load nothing for it.
     "secret": Case(
         (*RUN, "--manager-env", "A=b"),
-        Cost(12, 12, 20, 27, 3, 29, 36, 3, 95_100),
+        Cost(12, 12, 20, 27, 3, 16, 36, 3, 95_100),
     ),
 }
 

@@ -216,6 +216,7 @@ ALLOWED: Final = {
     ("lifecycle/source.py", "shipped_names"): "names of files",
     ("model/open_attempt.py", "cycle_in"): "the idempotency key of a record, RUN:STAGE:CYCLE",
     ("preparation/setting_warnings.py", "setting_warnings"): "names of environment variables",
+    ("processes/search_path.py", "found_on"): "PATH",
     ("processes/keeper_pool.py", "<module>"): "names in Python's module resource",
     ("processes/keeper_pool.py", "_status"): "/proc/self/status",
     ("cli/argv_secrets.py", "_values"): "the command line",

@@ -101,6 +101,57 @@ def test_staged_file_waits_for_its_commit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_has_taken_its_place_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a staged file is committed, to discard it does nothing: also if its name is taken."""
+    staged = files.stage_file(tmp_path / "file", b"new")
+    staged.commit()
+    staged.temporary.write_bytes(b"somebody else's")
+    staged.discard()
+    assert staged.temporary.read_bytes() == b"somebody else's"
+    refused = files.stage_file(tmp_path / "file", b"newer")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "perform", _refusing)
+        with pytest.raises(PermissionError):
+            refused.commit()
+    refused.discard()
+    assert not refused.temporary.exists()
+
+
+def _refusing(*_call: object, **_places: object) -> None:
+    raise PermissionError(1, "refused")
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 32 * 1024, 32 * 1024 + 1, 3 * 1024 * 1024])
+def test_files_of_all_sizes_are_read_whole(tmp_path: Path, size_bytes: int) -> None:
+    """Read in blocks, up to the largest size that is allowed; one byte more is an error."""
+    data, path = os.urandom(size_bytes), tmp_path / "file"
+    path.write_bytes(data)
+    assert files.read_bounded(path, size_bytes) == data
+    path.write_bytes(data + b"!")
+    with pytest.raises(OSError, match="larger than"):
+        files.read_bounded(path, size_bytes)
+
+
+def test_file_that_grows_while_it_is_read_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was appended after the look at its size is not lost."""
+    path, real = tmp_path / "file", files.perform
+    path.write_bytes(b"before")
+
+    def perform(operation: files.SystemCall, call: Callable[..., object], *args: object) -> object:
+        if operation is files.SystemCall.READ:
+            with path.open("ab") as stream:
+                stream.write(b" and after")
+        return real(operation, call, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "perform", lambda *args, **_at: perform(*args))
+        assert files.read_bounded(path, 100) == b"before and after"
+
+
 def test_what_a_kill_left_staged_is_removed(tmp_path: Path) -> None:
     """A temporary file of a killed writer is in nobody's way, and only such files are removed."""
     path = tmp_path / "file"

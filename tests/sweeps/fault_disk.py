@@ -141,11 +141,9 @@ class Disk:
                 return call(*args)
         return None
 
-    def role_of(self, operation: SystemCall, call: Any, args: Any) -> str:
+    def role_of(self, operation: SystemCall, args: Any) -> str:
         """Which file is operated on, and how it is opened, whatever run and time it names."""
         match operation:
-            case SystemCall.READ:
-                name = name_of(call.__self__.fileno())
             case SystemCall.OPEN:
                 name = f"{os.path.basename(args[0])} {args[1]:o}"
             case SystemCall.MKDIR | SystemCall.UNLINK | SystemCall.RENAME:
@@ -299,7 +297,7 @@ class Door:
         if self.before is not None:
             self.before(operation, args)
         if self._counts(operation, args):
-            self.kinds.append((operation, self.disk.role_of(operation, call, args)))
+            self.kinds.append((operation, self.disk.role_of(operation, args)))
             self._left -= 1
             if self._left == 0:
                 self.struck = operation
