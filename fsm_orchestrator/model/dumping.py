@@ -34,11 +34,9 @@ def dumped(
 
 def _names(kind: Any, values: dict[str, Any]) -> Collection[str]:
     """Return the names of the fields that are written: some are left out at their default."""
-    absent = kind.__left_out__
-    if not absent:
-        names: Collection[str] = kind.__declared__
-        return names
-    return [one for one in kind.__declared__ if one not in absent or values[one] != absent[one]]
+    names: Collection[str] = kind.__declared__
+    absent = {one for one, default in kind.__left_out__.items() if values[one] == default}
+    return [one for one in names if one not in absent] if absent else names
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
