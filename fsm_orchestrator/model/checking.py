@@ -103,30 +103,43 @@ def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
     """Return a check that also holds the limits; None of them says a thing of null."""
     if not limits:
         return check
-    pattern = limits.get("pattern")
-    # Where a text ends with a line break, Python's `$` matches before it.
-    matches = None if pattern is None else late_pattern(pattern, re.ASCII)
     least, most = limits.get("ge", -math.inf), limits.get("le", math.inf)
     shortest, longest = limits.get("min_length", 0), limits.get("max_length", math.inf)
-    take = check.take
+    text, take = _text_within(limits), check.take
+    if take is _text:
+        return Check(_NO_TYPES, text)
 
     def bounded(value: Any) -> Any:
         value = take(value)
         if value is None:
             return value
         if isinstance(value, str):
-            if not shortest <= len(value) <= longest:
-                raise NotPlainError
-            if matches is not None and (value[-1:] == "\n" or not matches.search(value)):
-                raise NotPlainError
-        elif isinstance(value, _SIZED):
-            if not shortest <= len(value) <= longest or matches is not None:
+            return text(value)
+        if isinstance(value, _SIZED):
+            if not shortest <= len(value) <= longest or "pattern" in limits:
                 raise NotPlainError
         elif not (isinstance(value, int) and least <= value <= most):
             raise NotPlainError
         return value
 
     return Check(check.types & _NONE, bounded)
+
+
+def _text_within(limits: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return what takes text that is within limits."""
+    pattern = limits.get("pattern")
+    # Where a text ends with a line break, Python's `$` matches before it.
+    matches = None if pattern is None else late_pattern(pattern, re.ASCII)
+    shortest, longest = limits.get("min_length", 0), limits.get("max_length", math.inf)
+
+    def take(value: Any) -> Any:
+        if type(value) is not str or not shortest <= len(value) <= longest:
+            raise NotPlainError
+        if matches is not None and (value[-1:] == "\n" or not matches.search(value)):
+            raise NotPlainError
+        return value if value.isascii() else _text(value)
+
+    return take
 
 
 def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:

@@ -35,8 +35,10 @@ def dumped(
 def _names(kind: Any, values: dict[str, Any]) -> Collection[str]:
     """Return the names of the fields that are written: some are left out at their default."""
     names: Collection[str] = kind.__declared__
+    if not kind.__left_out__:
+        return names
     absent = {one for one, default in kind.__left_out__.items() if values[one] == default}
-    return [one for one in names if one not in absent] if absent else names
+    return [one for one in names if one not in absent]
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
