@@ -55,7 +55,7 @@ class FixedClock:
 def timestamp(at: datetime) -> str:
     """Format a time in UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
     in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    return in_utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return in_utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def wall_seconds() -> float:

@@ -260,6 +260,8 @@ def _tuple(each: Check, kind: type[list[Any] | tuple[Any, ...]]) -> Check:
     def take(value: Any) -> Any:
         if type(value) is not kind:
             raise NotPlainError
+        if not value:
+            return ()
         return tuple([one if type(one) in each.types else each.take(one) for one in value])
 
     return Check(_NO_TYPES, take)

@@ -81,7 +81,7 @@ def compact(model: Any) -> str:
 
 
 def _tuple(value: tuple[Any, ...]) -> str:
-    return "[" + ",".join([_WRITERS[type(one)](one) for one in value]) + "]"
+    return f"[{','.join([_WRITERS[type(one)](one) for one in value])}]" if value else "[]"
 
 
 def _dict(value: dict[Any, Any]) -> str:

@@ -22,7 +22,8 @@ def json_value(value: Any) -> str:
 
 
 def _list(values: Sequence[Any]) -> str:
-    return f"[{', '.join(map(json_value, values))}]"
+    writer = WRITERS.get
+    return f"[{', '.join([writer(type(one), _encoded)(one) for one in values])}]"
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
