@@ -54,7 +54,8 @@ class FixedClock:
 
 def timestamp(at: datetime) -> str:
     """Format a time in UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return in_utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def wall_seconds() -> float:

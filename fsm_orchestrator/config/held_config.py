@@ -1,5 +1,6 @@
 """The request for a run under an engine, whose record lies in an epoch, not in OUT itself."""
 
+from functools import cached_property
 from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
@@ -16,7 +17,7 @@ class HeldConfig(RunConfig):
 
     record_directory: PathText = Field(description="Absolute path of the epoch's directory.")
 
-    @property
+    @cached_property
     def output_path(self) -> Path:
         """Where the record lies: the epoch's directory."""
         return Path(self.record_directory)

@@ -123,9 +123,11 @@ def with_given(
         f"stage.{stage}." for stage, one in given.get("stages", {}).items() if "bin" in one
     )
     settings = {key: one for key, one in kept.by_setting.items() if not key.startswith(redeclared)}
-    for key in keys:
-        source = SettingSource.CONFIG if key in config_keys else SettingSource.FLAG
-        settings[key] = SettingOrigin(source=source, invocation=invocation)
+    flag, config = (
+        SettingOrigin(source=source, invocation=invocation)
+        for source in (SettingSource.FLAG, SettingSource.CONFIG)
+    )
+    settings |= {key: config if key in config_keys else flag for key in keys}
     origins = Origins(
         files=(*kept.files, *files), by_setting=settings, stages_since=kept.stages_since
     )

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,9 +67,10 @@ class GivenModel(BaseModel):
             Raises:
                 UsageError: there is one.
             """
-            unknown = [key for key in given if key not in cls.model_fields]
+            fields = cls.model_fields
+            unknown = [key for key in given if key not in fields]
             if unknown:
-                raise UsageError("\n".join(_unknown(key, cls.model_fields) for key in unknown))
+                raise UsageError("\n".join(_unknown(key, fields) for key in unknown))
             return super().__new__(cls)
 
 
@@ -110,7 +112,7 @@ class StageGiven(LimitFields, VerifyGiven, StageQueueGiven, GivenCommand):
     @property
     def is_empty(self) -> bool:
         """Whether nothing was given."""
-        return not self.model_dump(exclude_none=True)
+        return all(value is None for _, value in self)
 
     def secret_values(self) -> Iterator[str]:
         """Yield the secrets whose values were given here, whatever option gave them."""
@@ -332,10 +334,10 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         """Whether it speaks of gates that only a lifecycle can declare."""
         return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}
 
-    @property
+    @cached_property
     def output_path(self) -> Path:
         """OUT, made absolute; links are kept as they are."""
-        return Path(self.absolute(self.output_directory))
+        return Path(self.directory, self.output_directory)
 
     def absolute(self, path: str) -> str:
         """Make a path of this invocation absolute, against the operator's directory.

@@ -25,7 +25,7 @@ from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields, Milliseconds
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.promises import OnUnmetered
-from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.retry_policy import NO_RETRY, RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
 from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.secrets.masking import Masker
@@ -163,7 +163,7 @@ def record_of(
         ),
         expected_artifacts=masker.mask_all(settings.expected_artifacts),
         **settings.limits._asdict(),
-        retry=None if settings.retry == RetryPolicy() else settings.retry,
+        retry=None if settings.retry == NO_RETRY else settings.retry,
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
@@ -213,7 +213,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         },
         expected_artifacts=record.expected_artifacts,
         limits=record.limits,
-        retry=record.retry or RetryPolicy(),
+        retry=record.retry or NO_RETRY,
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,

@@ -14,7 +14,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.promises import OnUnmetered
-from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.retry_policy import NO_RETRY, RetryPolicy
 from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
@@ -41,7 +41,7 @@ class StageSettings(NamedTuple):
     secrets: Mapping[str, str | None] = {}
     expected_artifacts: tuple[str, ...] = ()
     limits: GivenLimits = GivenLimits()
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = NO_RETRY
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
@@ -118,7 +118,8 @@ def given_settings(
     given = in_force(config, run_id, declared_secrets(kept))
     merged: dict[str, StageSettings] = {}
     for stage in lifecycle.stages:
-        settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
+        now = given[stage] if stage in given else StageGiven()
+        settings = _merge(stage, config, now, kept.get(stage))
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
@@ -200,7 +201,7 @@ def _merge(
             else tuple(dict.fromkeys(config.absolute(path) for path in artifacts))
         ),
         limits=given.limits.over(kept.limits),
-        retry=(given.retry or RetryPolicy()).over(kept.retry),
+        retry=kept.retry if given.retry is None else given.retry.over(kept.retry),
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,

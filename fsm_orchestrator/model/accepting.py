@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.model.checking import (
+    TAKE_NONE,
     Check,
     NotPlainError,
     check_of,
     judged,
     says_nothing,
-    take_none,
 )
 from fsm_orchestrator.model.words import MISSING, Declaration, Word
 
@@ -34,13 +34,16 @@ class _Field(NamedTuple):
     """How a field is filled.
 
     Attributes:
-        around: the validators before and after the check, as bound functions of the value and of
-            the values of the fields before it; None where there are none.
+        types: those whose values are taken without a look.
+        take: looks at all others, as in `Check`.
+        around: the validators before and after that, as bound functions of the value and of the
+            values of the fields before it; None where there are none.
         default: `MISSING` where the field has to be given, or is made by a factory.
     """
 
     name: str
-    check: Check
+    types: frozenset[type]
+    take: Callable[[Any], Any]
     around: tuple[tuple[_Judging, ...], tuple[_Judging, ...]] | None
     default: Any
     factory: Callable[[], Any] | None
@@ -62,11 +65,13 @@ def fill(model: Any, given: Mapping[str, Any], *, from_json: bool = False) -> No
     plan = type(model).__plans__.get(from_json) or _plan_of(type(model), from_json)
     values: dict[str, Any] = {}
     known = 0
-    for name, check, around, default, factory in plan.fields:
+    for name, types, take, around, default, factory in plan.fields:
         if name in given:
             known += 1
             value = given[name]
-            values[name] = check(value) if around is None else _taken(value, check, around, values)
+            if type(value) not in types:
+                value = take(value) if around is None else _taken(value, take, around, values)
+            values[name] = value
         elif default is not MISSING:
             values[name] = default
         elif factory is not None:
@@ -83,14 +88,14 @@ def fill(model: Any, given: Mapping[str, Any], *, from_json: bool = False) -> No
 
 def _taken(
     value: Any,
-    check: Check,
+    take: Callable[[Any], Any],
     around: tuple[tuple[_Judging, ...], tuple[_Judging, ...]],
     values: Mapping[str, Any],
 ) -> Any:
     before, after = around
     for judge in before:
         value = judged(judge, value, values)
-    value = check(value)
+    value = take(value)
     for judge in after:
         value = judged(judge, value, values)
     return value
@@ -153,9 +158,10 @@ def _planned(cls: Any, from_json: bool) -> _Plan:
         before = tuple(reversed(around.get((name, "before"), [])))
         after = tuple(around.get((name, "after"), []))
         default, factory = _default(declaration)
-        check = _check_of(declaration, from_json, is_strict) if is_known else take_none
+        check = _check_of(declaration, from_json, is_strict) if is_known else TAKE_NONE
         between = (before, after) if before or after else None
-        fields.append(_Field(name, check, between, default, factory))
+        types = check.types if between is None else frozenset()
+        fields.append(_Field(name, types, check.take, between, default, factory))
     return _Plan(tuple(fields), tuple(judges))
 
 

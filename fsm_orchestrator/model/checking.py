@@ -12,13 +12,26 @@ import typing
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fsm_orchestrator.model.words import Word
 from fsm_orchestrator.text.late_pattern import late_pattern
 
-Check = Callable[[Any], Any]
-"""Returns a value as the model has it, or raises NotPlainError."""
+
+class Check(NamedTuple):
+    """How the values of a field are looked at.
+
+    Attributes:
+        types: those whose values are all taken as they are: `take` would return them.
+        take: returns a value as the model has it, or raises NotPlainError.
+    """
+
+    types: frozenset[type]
+    take: Callable[[Any], Any]
+
+
+_NO_TYPES: Final[frozenset[type]] = frozenset()
+_NONE: Final = frozenset({types.NoneType})
 _SAYING_NOTHING: Final = frozenset({"default", "default_factory", "description", "strict"})
 """Options of a field that refuse no value whose type is the one declared."""
 _JUDGED: Final = frozenset({"ge", "le", "max_length", "min_length", "pattern"})
@@ -45,13 +58,12 @@ def says_nothing(one: Word) -> bool:
     return one.options.keys() <= _SAYING_NOTHING
 
 
-def take_none(_value: Any) -> Any:
-    """Take nothing: what is declared is beyond this.
-
-    Raises:
-        NotPlainError: always.
-    """
+def _refuse(_value: Any) -> Any:
     raise NotPlainError
+
+
+TAKE_NONE: Final = Check(_NO_TYPES, _refuse)
+"""Takes nothing: what is declared is beyond this."""
 
 
 def check_of(annotation: Any, words: list[Any], from_json: bool, is_strict: bool) -> Check:
@@ -63,25 +75,25 @@ def check_of(annotation: Any, words: list[Any], from_json: bool, is_strict: bool
     before = []
     for one in words:
         if not isinstance(one, Word):
-            return take_none
+            return TAKE_NONE
         match one.name:
             case "Field" | "StringConstraints":
                 options = {k: v for k, v in one.options.items() if k not in _SAYING_NOTHING}
                 if not options.keys() <= _JUDGED:
-                    return take_none
+                    return TAKE_NONE
                 limits |= options
             case "BeforeValidator":
                 before.append(one.args[0])
             case "FailFast" | "Strict" | "WithJsonSchema":
                 pass
             case _:
-                return take_none
+                return TAKE_NONE
     check = _bounded(_of_type(annotation, from_json, is_strict), limits)
     if not before:
         return check
     if len(before) > 1 or before[0].__code__.co_argcount != 1:
-        return take_none
-    return lambda value: check(judged(before[0], value))
+        return TAKE_NONE
+    return Check(_NO_TYPES, lambda value: check.take(judged(before[0], value)))
 
 
 _SIZED: Final = (tuple, dict)
@@ -91,29 +103,43 @@ def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
     """Return a check that also holds the limits; None of them says a thing of null."""
     if not limits:
         return check
-    pattern = limits.get("pattern")
-    # Where a text ends with a line break, Python's `$` matches before it.
-    matches = None if pattern is None else late_pattern(pattern, re.ASCII)
     least, most = limits.get("ge", -math.inf), limits.get("le", math.inf)
     shortest, longest = limits.get("min_length", 0), limits.get("max_length", math.inf)
+    text, take = _text_within(limits), check.take
+    if take is _text:
+        return Check(_NO_TYPES, text)
 
     def bounded(value: Any) -> Any:
-        value = check(value)
+        value = take(value)
         if value is None:
             return value
         if isinstance(value, str):
-            if not shortest <= len(value) <= longest:
-                raise NotPlainError
-            if matches is not None and (value[-1:] == "\n" or not matches.search(value)):
-                raise NotPlainError
-        elif isinstance(value, _SIZED):
-            if not shortest <= len(value) <= longest or matches is not None:
+            return text(value)
+        if isinstance(value, _SIZED):
+            if not shortest <= len(value) <= longest or "pattern" in limits:
                 raise NotPlainError
         elif not (isinstance(value, int) and least <= value <= most):
             raise NotPlainError
         return value
 
-    return bounded
+    return Check(check.types & _NONE, bounded)
+
+
+def _text_within(limits: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return what takes text that is within limits."""
+    pattern = limits.get("pattern")
+    # Where a text ends with a line break, Python's `$` matches before it.
+    matches = None if pattern is None else late_pattern(pattern, re.ASCII)
+    shortest, longest = limits.get("min_length", 0), limits.get("max_length", math.inf)
+
+    def take(value: Any) -> Any:
+        if type(value) is not str or not shortest <= len(value) <= longest:
+            raise NotPlainError
+        if matches is not None and (value[-1:] == "\n" or not matches.search(value)):
+            raise NotPlainError
+        return value if value.isascii() else _text(value)
+
+    return take
 
 
 def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:
@@ -140,7 +166,7 @@ def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:
         return _enum(annotation, takes_text=from_json or not is_strict)
     if hasattr(annotation, "__declared__"):
         return _model(annotation, from_json, takes_dict=from_json or not is_strict)
-    return take_none
+    return TAKE_NONE
 
 
 def _text(value: Any) -> Any:
@@ -155,12 +181,12 @@ def _text(value: Any) -> Any:
 
 
 def _exactly(kind: type) -> Check:
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         if type(value) is not kind:
             raise NotPlainError
         return value
 
-    return check
+    return Check(frozenset({kind}), take)
 
 
 def _finite(value: Any) -> Any:
@@ -170,10 +196,10 @@ def _finite(value: Any) -> Any:
 
 
 _CHECKS: Final[Mapping[Any, Check]] = {
-    str: _text,
+    str: Check(_NO_TYPES, _text),
     int: _exactly(int),
     bool: _exactly(bool),
-    float: _finite,
+    float: Check(_NO_TYPES, _finite),
     datetime: _exactly(datetime),
     types.NoneType: _exactly(types.NoneType),
     None: _exactly(types.NoneType),
@@ -183,41 +209,41 @@ _CHECKS: Final[Mapping[Any, Check]] = {
 def _any_of(checks: list[Check]) -> Check:
     """Return the check of a union: of the one member that takes the value."""
 
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         taken = []
         for one in checks:
             try:
-                taken.append(one(value))
+                taken.append(one.take(value))
             except NotPlainError:
                 continue
         if len(taken) != 1:
             raise NotPlainError
         return taken[0]
 
-    return check
+    return Check(_NO_TYPES, take)
 
 
 def _or_none(check: Check) -> Check:
     """Return the check of what may be null as well."""
 
-    def check_or_none(value: Any) -> Any:
-        return None if value is None else check(value)
+    def take(value: Any) -> Any:
+        return None if value is None else check.take(value)
 
-    return check_or_none
+    return Check(check.types | _NONE, take)
 
 
 def _literal(allowed: tuple[Any, ...]) -> Check:
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         if type(value) not in {str, int} or (type(value), value) not in known:
             raise NotPlainError
         return value
 
     known = {(type(one), one) for one in allowed}
-    return check
+    return Check(_NO_TYPES, take)
 
 
 def _enum(kind: Any, *, takes_text: bool) -> Check:
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         if type(value) is kind:
             return value
         if takes_text and type(value) is str:
@@ -227,29 +253,31 @@ def _enum(kind: Any, *, takes_text: bool) -> Check:
                 raise NotPlainError from None
         raise NotPlainError
 
-    return check
+    return Check(frozenset({kind}), take)
 
 
 def _tuple(each: Check, kind: type[list[Any] | tuple[Any, ...]]) -> Check:
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         if type(value) is not kind:
             raise NotPlainError
-        return tuple([each(one) for one in value])
+        if not value:
+            return ()
+        return tuple([one if type(one) in each.types else each.take(one) for one in value])
 
-    return check
+    return Check(_NO_TYPES, take)
 
 
 def _dict(of_key: Check, of_value: Check) -> Check:
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         if type(value) is not dict:
             raise NotPlainError
-        return {of_key(key): of_value(one) for key, one in value.items()}
+        return {of_key.take(key): of_value.take(one) for key, one in value.items()}
 
-    return check
+    return Check(_NO_TYPES, take)
 
 
 def _model(cls: Any, from_json: bool, *, takes_dict: bool) -> Check:
-    def check(value: Any) -> Any:
+    def take(value: Any) -> Any:
         if type(value) is cls and not from_json:
             return value
         if takes_dict and type(value) is dict and all(type(key) is str for key in value):
@@ -258,4 +286,4 @@ def _model(cls: Any, from_json: bool, *, takes_dict: bool) -> Check:
             return cls.plainly_made(value, from_json=from_json)
         raise NotPlainError
 
-    return check
+    return Check(_NO_TYPES if from_json else frozenset({cls}), take)

@@ -175,10 +175,15 @@ class Model(metaclass=_Declaring):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
         """Return a copy with other values for some fields; they are not judged."""
-        made = self.__copy__()
+        cls = type(self)
+        values, given = dict(self.__dict__), self.model_fields_set
         if update:
-            made.__dict__.update(update)
-            made.model_fields_set.update(update)
+            if len(values) > len(cls.model_fields):  # what was worked out of them is not copied
+                values = self._values()
+            values.update(update)
+            given = given | update.keys()
+        made = cls.__new__(cls)
+        put(made, values, given)
         return made
 
     def model_dump(self, *, mode: str = "python", **options: Any) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import json
 import types
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from fsm_orchestrator.model.checking import NotPlainError
 
 _PLAIN = frozenset({str, int, bool, type(None)})
 _quoted = json.encoder.encode_basestring
+_Writer: TypeAlias = Callable[[Any], str]
 
 
 def dumped(
@@ -32,11 +34,11 @@ def dumped(
 
 def _names(kind: Any, values: dict[str, Any]) -> Collection[str]:
     """Return the names of the fields that are written: some are left out at their default."""
-    absent = kind.__left_out__
-    if not absent:
-        names: Collection[str] = kind.__declared__
+    names: Collection[str] = kind.__declared__
+    if not kind.__left_out__:
         return names
-    return [one for one in kind.__declared__ if one not in absent or values[one] != absent[one]]
+    absent = {one for one, default in kind.__left_out__.items() if values[one] == default}
+    return [one for one in names if one not in absent]
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
@@ -68,75 +70,60 @@ def compact(model: Any) -> str:
     kept = getattr(model, "__compact__", None)
     if kept is None:
         values = vars(model)
-        names = _names(type(model), values)
-        members = [f'"{name}":{_compact(values[name])}' for name in names]
+        members = [
+            f'"{name}":{_WRITERS[type(values[name])](values[name])}'
+            for name in _names(type(model), values)
+        ]
         kept = "{" + ",".join(members) + "}"
         object.__setattr__(model, "__compact__", kept)
     text: str = kept
     return text
 
 
-def _compact(value: Any) -> str:
-    kind = type(value)
-    writer = _WRITERS.get(kind)
-    if writer is None:
-        writer = _WRITERS[kind] = _writer_of(kind)
-    return writer(value)
-
-
-def _writer_of(kind: type) -> Callable[[Any], str]:
-    """Return what writes the values of a type.
-
-    Raises:
-        NotPlainError: nothing here does.
-    """
-    if issubclass(kind, Enum):
-        texts = {one: _compact(one.value) for one in kind}
-        _LEAVES[kind] = texts.__getitem__
-        return texts.__getitem__
-    if hasattr(kind, "__declared__"):
-        return compact
-    raise NotPlainError
-
-
 def _tuple(value: tuple[Any, ...]) -> str:
-    return "[" + ",".join([_compact(one) for one in value]) + "]"
+    return f"[{','.join([_WRITERS[type(one)](one) for one in value])}]" if value else "[]"
 
 
 def _dict(value: dict[Any, Any]) -> str:
-    return "{" + ",".join([f"{_key(key)}:{_compact(one)}" for key, one in value.items()]) + "}"
+    members = [f"{_key(key)}:{_WRITERS[type(one)](one)}" for key, one in value.items()]
+    return "{" + ",".join(members) + "}"
 
 
-def indented(value: Any, indent: int, margin: str = "") -> str:
-    """Return a value as JSON, a member or item a line. A model in another is written once.
+def indented(model: Any, indent: int) -> str:
+    """Return a model as JSON, a member or item a line. A model in another is written once.
 
     Raises:
         NotPlainError: it holds something that JSON has no one way to write.
     """
+    return _in_lines(indent, "", model)
+
+
+def _in_lines(indent: int, margin: str, value: Any) -> str:
     kind = type(value)
-    leaf = _LEAVES.get(kind)
-    if leaf is not None:
-        return leaf(value)
     is_model = hasattr(kind, "__declared__")
-    if not is_model and kind is not dict and kind is not tuple:
-        return _compact(value)
-    kept = getattr(value, "__indented__", None) if is_model else None
-    if kept is not None and kept[0] == (indent, margin):
-        text: str = kept[1]
-        return text
+    if not is_model and kind is not tuple and kind is not dict:
+        return _WRITERS[kind](value)
+    if is_model:
+        kept = getattr(value, "__indented__", None)
+        if kept is not None and kept[0] == (indent, margin):
+            text: str = kept[1]
+            return text
+    elif not value:
+        return "[]" if kind is tuple else "{}"
     inner = margin + " " * indent
+    writer, deeper = _LEAVES.get, partial(_in_lines, indent, inner)
     if is_model:
         values = vars(value)
         lines = [
-            f'{inner}"{name}": {indented(values[name], indent, inner)}'
+            f'{inner}"{name}": {writer(type(values[name]), deeper)(values[name])}'
             for name in _names(kind, values)
         ]
     elif kind is dict:
         lines = [
-            f"{inner}{_key(key)}: {indented(one, indent, inner)}" for key, one in value.items()
+            f"{inner}{_key(key)}: {writer(type(one), deeper)(one)}" for key, one in value.items()
         ]
     else:
-        lines = [inner + indented(one, indent, inner) for one in value]
+        lines = [inner + writer(type(one), deeper)(one) for one in value]
     first, last = "[]" if kind is tuple else "{}"
     made = f"{first}\n" + ",\n".join(lines) + f"\n{margin}{last}" if lines else first + last
     if is_model and margin:
@@ -165,13 +152,33 @@ def _number(value: float) -> str:
     return text
 
 
-_LEAVES: Final[dict[type, Callable[[Any], str]]] = {
+class _Writers(dict[type, _Writer]):
+    """What writes the values of each type, as far as they were met."""
+
+    def __missing__(self, kind: type) -> _Writer:
+        """Find what writes the values of a type that is met for the first time.
+
+        Raises:
+            NotPlainError: nothing here does.
+        """
+        if issubclass(kind, Enum):
+            texts = {one: self[type(one.value)](one.value) for one in kind}
+            writer = _LEAVES[kind] = texts.__getitem__
+        elif hasattr(kind, "__declared__"):
+            writer = compact
+        else:
+            raise NotPlainError
+        self[kind] = writer
+        return writer
+
+
+_LEAVES: Final[dict[type, _Writer]] = {
     str: _quoted,
-    types.NoneType: lambda _: "null",
-    bool: lambda value: "true" if value else "false",
+    types.NoneType: {None: "null"}.__getitem__,
+    bool: {False: "false", True: "true"}.__getitem__,
     int: str,
     float: _number,
 }
 """What writes the values that hold no others, by their types as far as they were met."""
-_WRITERS: Final[dict[type, Callable[[Any], str]]] = {**_LEAVES, tuple: _tuple, dict: _dict}
+_WRITERS: Final = _Writers({**_LEAVES, tuple: _tuple, dict: _dict})
 """The same of all values."""

@@ -1,5 +1,6 @@
 """The limits of a stage: as every model has them, and as they are handed on from there."""
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import (
@@ -65,6 +66,7 @@ class Limits(GivenLimits):
 
 
 LIMIT_FIELDS: Final = GivenLimits._fields
+_limits_in: Final = attrgetter(*LIMIT_FIELDS)
 
 DEFAULT_LIMITS: Final = Limits(
     timeout_ms=DEFAULT_TIMEOUT_MS,
@@ -116,4 +118,4 @@ class LimitFields(BaseModel):
     @property
     def limits(self) -> GivenLimits:
         """The limits among the model's keys."""
-        return GivenLimits(*(getattr(self, field) for field in LIMIT_FIELDS))
+        return GivenLimits(*_limits_in(self))

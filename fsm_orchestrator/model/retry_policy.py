@@ -91,6 +91,8 @@ class RetryPolicy(StrictModel):
         return int(min(first << doublings, longest))
 
 
+NO_RETRY: Final = RetryPolicy()
+"""Says nothing."""
 DEFAULT_RETRY: Final = RetryPolicy(
     max_attempts=1,
     exit_codes=(),

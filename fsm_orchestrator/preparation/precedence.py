@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS, LIMIT_FIELDS, GivenLimits, Limits
-from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
+from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, NO_RETRY, RetryPolicy
 from fsm_orchestrator.record.checkpoint import Checkpoint
-
-_NOTHING: Final = RetryPolicy()
 
 
 class Level(StrEnum):
@@ -70,7 +68,7 @@ def resolved_retry(
 def retry_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> RetryPolicy:
     """Return when a stage is tried again."""
     of_lifecycle = checkpoint.lifecycle.states[stage].retry
-    if settings.retry == _NOTHING and (of_lifecycle is None or of_lifecycle == _NOTHING):
+    if settings.retry == NO_RETRY and (of_lifecycle is None or of_lifecycle == NO_RETRY):
         return DEFAULT_RETRY
     found = resolved_retry(checkpoint, stage, settings)
     return RetryPolicy(**{key: one.value for key, one in found.items()})

@@ -27,7 +27,7 @@ from fsm_orchestrator.record.own_lines import OwnLines, untouched
 from fsm_orchestrator.secrets.state_key import RecordKey
 from fsm_orchestrator.stages.artifact_snapshot import next_tick_ns
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.json_output import escaped, json_value
+from fsm_orchestrator.text.json_output import WRITERS, escaped, json_value
 from fsm_orchestrator.vocabulary import Operation
 
 WHOLE_BYTES_MAX: Final = 256 * 1024
@@ -317,8 +317,10 @@ class EventFile:
 
 def _line_of(event: Mapping[str, Any]) -> str:
     """Return an event as a line of the file; a record in it as the checkpoint writes it, once."""
-    members = [
-        f'"{key}": {value.model_dump_json() if isinstance(value, BaseModel) else json_value(value)}'
-        for key, value in event.items()
-    ]
+    writer = WRITERS.get
+    members = [f'"{key}": {writer(type(one), _other)(one)}' for key, one in event.items()]
     return escaped("{" + ", ".join(members) + "}")
+
+
+def _other(value: Any) -> str:
+    return value.model_dump_json() if isinstance(value, BaseModel) else json_value(value)

@@ -83,13 +83,11 @@ def build_logger(
     def finish(
         _logger: Any, _method: str, event: EventDict
     ) -> tuple[tuple[EventDict], dict[str, Any]]:
-        line: dict[str, Any] = {
-            key: masker.mask(value) if key in _SENTENCES else value for key, value in event.items()
-        }
-        line |= {"seq": event_file.next_seq(), "at": timestamp(clock.now())}
-        line["schema_version"] = SCHEMA_VERSION
-        ordered: EventDict = {key: line.pop(key) for key in _FIRST_KEYS if key in line}
-        return ({**ordered, **line},), {}
+        event.update((key, masker.mask(event[key])) for key in _SENTENCES if key in event)
+        event["seq"], event["at"] = event_file.next_seq(), timestamp(clock.now())
+        event["schema_version"] = SCHEMA_VERSION
+        first = {key: event[key] for key in _FIRST_KEYS if key in event}
+        return ({**first, **event},), {}
 
     logger: RunLogger = structlog.wrap_logger(
         _Sinks(event_file, listener),

@@ -321,5 +321,8 @@ class Report(StrictModel):
 
 def shared_fields(source: Report | InvocationRecord) -> dict[str, Any]:
     """Return what a report and an invocation's record say in the same words."""
-    fields = Report.model_fields.keys() & InvocationRecord.model_fields.keys()
-    return {field: getattr(source, field) for field in fields}
+    return {field: getattr(source, field) for field in _SHARED}
+
+
+_SHARED: Final = tuple(one for one in Report.model_fields if one in InvocationRecord.model_fields)
+"""What a report and an invocation's record say in the same words."""

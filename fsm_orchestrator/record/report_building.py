@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.constants import PRODUCT
@@ -49,7 +50,7 @@ def build_report(
         schema_version=1,
         product=PRODUCT,
         run_id=checkpoint.run_id,
-        lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
+        lifecycle=_named(checkpoint.lifecycle.name, checkpoint.lifecycle_sha256),
         terminal_state=terminal,
         closure_ready=may_close and have_passed(decisions, checkpoint.lifecycle.gates),
         unrun_stages=unrun,
@@ -68,6 +69,11 @@ def build_report(
         earlier_invocations=checkpoint.invocations[:-1],
         **{**shared_fields(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+@lru_cache(maxsize=64)  # each report of a run says it again
+def _named(name: str, sha256: str) -> LifecycleName:
+    return LifecycleName(name=name, sha256=sha256)
 
 
 def _budget(checkpoint: Checkpoint) -> BudgetReport | None:

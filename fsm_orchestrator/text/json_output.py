@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.text.hidden import HIDDEN
@@ -16,21 +16,27 @@ def escaped(text: str) -> str:
     return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
-_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
-
-
-_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
-    str: json.encoder.encode_basestring,
-    int: repr,
-    bool: lambda value: "true" if value else "false",
-    type(None): lambda _: "null",
-}
-"""What writes the values that most members have; an encoder is set up anew for each other."""
-
-
 def json_value(value: Any) -> str:
     """Return a value as JSON on one line."""
-    return _WRITERS.get(type(value), _encoded)(value)
+    return WRITERS.get(type(value), _encoded)(value)
+
+
+def _list(values: Sequence[Any]) -> str:
+    writer = WRITERS.get
+    return f"[{', '.join([writer(type(one), _encoded)(one) for one in values])}]"
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {
+    str: json.encoder.encode_basestring,
+    int: str,
+    bool: {False: "false", True: "true"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+    list: _list,
+    tuple: _list,
+}
+"""What writes the values that most members have; an encoder is set up anew for each other."""
 
 
 def json_text(value: Any) -> str:

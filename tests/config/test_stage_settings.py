@@ -162,6 +162,9 @@ def test_paths_are_relative_to_the_operators_directory() -> None:
     assert (found.cwd, found.expected_artifacts) == ("/here/w", ("/here/b", "/x/a"))
     assert config().output_path == Path("/here/out")
     assert RunConfig(output_directory="out").output_path == Path.cwd() / "out"
+    elsewhere = config().model_copy(update={"directory": "/there"})
+    assert elsewhere.output_path == Path("/there/out")
+    assert elsewhere.model_copy(update={"output_directory": "b"}).output_path == Path("/there/b")
 
 
 def test_a_path_through_a_link_names_the_file_that_the_stage_names(tmp_path: Path) -> None:
