@@ -36,10 +36,11 @@ demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, fail
 test: $(VENV)/.dev  ## the test suite
 	$(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
-# Takes a few minutes. `make test` takes only some of these points: one operation of each kind fails, some runs are
-# killed, at few moments, a third of the commands meet each odd kind of file, an eighth of the examples is drawn, and some
-# cases of a test that is marked `one_in`: another seed draws others. All of them are for whoever changes how a run is
-# recorded, locked, archived or killed.
+# Takes a few minutes. `make test` takes only some of these points: one operation of each kind fails, in one way and in
+# some of the runs that have it, some runs are killed, at few moments, a third of the commands meet each odd kind of file,
+# an eighth of the examples is drawn, a place of a record gets a few of the wrong values, and some cases of a test that is
+# marked `one_in`: another seed draws others. All of them are for whoever changes how a run is recorded, locked, archived
+# or killed.
 soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
 	SOAK=1 $(BIN)/pytest -n 2 \
 	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py \

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.command.resume_cases import half_done
+from tests.support.shared import made_once
 
 
 @pytest.fixture(scope="session")
 def half_done_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a half-done run, for tests that may not run anything: copy its `out`."""
-    directory = tmp_path_factory.mktemp("half-done")
-    half_done(directory)
-    return directory
+    return made_once(tmp_path_factory.getbasetemp(), "half-done", half_done)

@@ -41,6 +41,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("size_bytes", CUTS)
 @pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS])
 def test_file_cut_near_its_start_is_a_run_s_and_is_archived(

@@ -96,6 +96,7 @@ def test_what_no_run_made_stays(tmp_path: Path, name: str, command: str) -> None
     assert (tmp_path / "ran").exists()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("kind", ["FIFO", "link", "link to device", "socket"])
 @pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, INVOCATIONS, "logs"])
 def test_odd_file_before_a_first_run(tmp_path: Path, name: str, kind: str) -> None:

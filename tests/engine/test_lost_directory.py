@@ -161,6 +161,7 @@ def lost_in(phase: str, what: str, place: Path) -> Ended:
     return orchestrate("./out", "--config", "run.toml", *given, cwd=place)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("what", SHELL)
 @pytest.mark.parametrize("phase", PHASES)
 def test_lost_in_each_phase(phase: str, what: str, tmp_path: Path) -> None:

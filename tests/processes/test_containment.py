@@ -33,6 +33,7 @@ NEVER_STILL: Final = {"chain"}
 # Every animal, every way
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("way", ["exits", "timeout", "SIGKILL"])
 @pytest.mark.parametrize("animal", [*sorted(animals.ANIMALS.keys() - {"retort"}), "jobs"])
 def test_animal_is_gone_with_its_stage(

@@ -24,6 +24,7 @@ from tests.support.command import (
     orchestrate,
     report_of,
     stages,
+    start,
 )
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
@@ -53,13 +54,18 @@ class Suspect:
     def start(self, script: str, *options: str, command: tuple[str, ...] = COMMAND) -> None:
         """Start it, and wait until its stage has written its pid."""
         self.directory.mkdir(exist_ok=True)
-        self.process = subprocess.Popen(
-            [*command, "out", *PASSING, *stages(script), *options],
-            cwd=self.directory,
-            env=environment(XDG_STATE_HOME=str(self.directory / "state")),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        words = ("out", *PASSING, *stages(script), *options)
+        if command == COMMAND:
+            self.process = start(*words, cwd=self.directory)
+        else:
+            self.process = subprocess.Popen(
+                [*command, *words],
+                cwd=self.directory,
+                env=environment(XDG_STATE_HOME=str(self.directory / "state")),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         self._known.append(psutil.Process(self.process.pid))
         self.stage = self.process_of("pid")
 
@@ -97,7 +103,7 @@ class Suspect:
         for process in reversed(self._known):
             if process.is_running():
                 process.kill()
-        self.process.wait(PATIENCE_SECONDS)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -9,12 +9,17 @@ import pytest
 
 from tests.record.history_cases import DENIED, PLAN, PLANNED, RAN, ended_in_mid_stage
 from tests.support.command import PASSING, orchestrate, shell, stages
+from tests.support.shared import made_once
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a run for each way of ending, made by the command itself."""
-    cwd = tmp_path_factory.mktemp("runs")
+    """A directory with a run for each way of ending; not to be changed."""
+    return made_once(tmp_path_factory.getbasetemp(), "recorded-runs", make_runs)
+
+
+def make_runs(cwd: Path) -> None:
+    """Make a run for each way of ending, by the command itself."""
     hang = (*stages(PLAN, "exec sleep 60"), "--executor-timeout-ms", "1")
     commands = {
         ("blocked", *DENIED, *stages(PLAN, RAN)): 3,
@@ -38,4 +43,3 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("killed", "revived"):
         assert ended_in_mid_stage(name, signal.SIGKILL, cwd) == -signal.SIGKILL
     assert orchestrate("revived", "--resume", *shell("executor", RAN), cwd=cwd).code == 0
-    return cwd

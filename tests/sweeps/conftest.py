@@ -13,6 +13,7 @@ import pytest
 from fsm_orchestrator.engine import invocation
 from tests.support.command import CHECKPOINT
 from tests.support.memory import MEMORY
+from tests.support.shared import made_once
 from tests.support.soak import SOAK
 from tests.sweeps.checkpoint_cases import ENDINGS, make_runs
 from tests.sweeps.desk import Desk
@@ -21,11 +22,15 @@ from tests.sweeps.fault_disk import PlainRunner
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory with a run for each ending."""
-    directory = tmp_path_factory.mktemp("endings")
-    with pytest.MonkeyPatch.context() as patch:
+    """A directory with a run for each ending; not to be changed."""
+
+    def make(directory: Path) -> None:
         patch.setenv("XDG_STATE_HOME", str(directory / "state"))
         make_runs(directory)
+
+    with pytest.MonkeyPatch.context() as patch:
+        directory = made_once(tmp_path_factory.getbasetemp(), "endings", make)
+        patch.setenv("XDG_STATE_HOME", str(directory / "state"))
         yield directory
 
 

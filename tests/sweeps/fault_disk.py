@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import copy
 import errno
+import itertools
 import os
 import re
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -244,28 +246,52 @@ class Fault(StrEnum):
     SHORT = "short write"
 
 
-TOLD_BY_ERRNO: Final = (Fault.OVER_QUOTA, Fault.BROKEN, Fault.FORBIDDEN, Fault.READ_ONLY)
+BY_ERRNO: Final = tuple(fault for fault in Fault if fault is not Fault.SHORT)
 """The faults that differ in nothing else; what is done about them is the same for most."""
 
 Kind = tuple[SystemCall, str]
 """What makes operations equal: what is done, and to which file, whatever run and time it names."""
 
 
-def points_of(kinds: Sequence[Kind], fault: Fault, turn: int) -> list[int]:
-    """Return the numbers of the operations that are to fail, one after the other, of these.
+class Strike(NamedTuple):
+    """An operation that is to fail, by its number in the run, and how."""
 
-    Faults that are told by their errno alone share the kinds between them.
+    number: int
+    fault: Fault
+
+
+COMMON_ONE_IN: Final = 3
+"""A kind that other scenarios have too is met in one of so many, one after the other."""
+
+
+def strikes_of(
+    kinds: Sequence[Kind], can_be_short: Collection[int], common: Collection[Kind], turn: int
+) -> list[Strike]:
+    """Return what is to fail, one after the other, of the operations of these kinds.
+
+    Of each kind one operation fails, by one of the errnos, and where it can be short, by that too.
+    Scenarios share the `common` kinds: each takes those whose turn it is.
     """
     if SOAK:
-        return [*range(1, len(kinds) + 1)]
+        every = itertools.product(range(1, len(kinds) + 1), Fault)
+        return [
+            Strike(number, fault)
+            for number, fault in every
+            if fault is not Fault.SHORT or number in can_be_short
+        ]
     places: dict[Kind, list[int]] = {}
     for number, kind in enumerate(kinds, start=1):
         places.setdefault(kind, []).append(number)
-    drawn = [numbers[turn % len(numbers)] for numbers in places.values()]
-    if fault in TOLD_BY_ERRNO:
-        part = (TOLD_BY_ERRNO.index(fault) + turn) % len(TOLD_BY_ERRNO)
-        return sorted(drawn[part :: len(TOLD_BY_ERRNO)])
-    return sorted(drawn)
+    strikes = []
+    for kind, numbers in places.items():
+        lot = zlib.crc32(repr(kind).encode()) + turn
+        if kind in common and lot % COMMON_ONE_IN:
+            continue
+        lot //= COMMON_ONE_IN
+        strikes.append(Strike(numbers[lot % len(numbers)], BY_ERRNO[lot % len(BY_ERRNO)]))
+        if short := [number for number in numbers if number in can_be_short]:
+            strikes.append(Strike(short[lot % len(short)], Fault.SHORT))
+    return strikes
 
 
 Choice = Callable[[SystemCall, Any], bool]
@@ -285,10 +311,11 @@ class Door:
         self.disk = disk
         self.struck: SystemCall | None = None
         self.kinds: list[Kind] = []
+        self.can_be_short: set[int] = set()
         self.before: Callable[[SystemCall, Any], None] | None = None
         self._fault = fault
         self._left = number
-        self._counts = can_be_short if fault is Fault.SHORT else counts
+        self._counts = counts
 
     def perform(
         self, operation: SystemCall, call: Callable[..., Any], *args: Any, **places: Any
@@ -298,6 +325,8 @@ class Door:
             self.before(operation, args)
         if self._counts(operation, args):
             self.kinds.append((operation, self.disk.role_of(operation, args)))
+            if operation is SystemCall.WRITE and len(args[1]) > 1:
+                self.can_be_short.add(len(self.kinds))
             self._left -= 1
             if self._left == 0:
                 self.struck = operation
@@ -310,11 +339,6 @@ class Door:
             return self.disk.perform(operation, call, (descriptor, data[: len(data) // 2]))
         number: int = getattr(errno, str(self._fault))
         raise OSError(number, os.strerror(number))
-
-
-def can_be_short(operation: SystemCall, args: Any) -> bool:
-    """Whether it is a write of which only a part can be done."""
-    return operation is SystemCall.WRITE and len(args[1]) > 1
 
 
 def reads(operation: SystemCall, args: Any) -> bool:

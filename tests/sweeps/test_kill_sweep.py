@@ -40,7 +40,7 @@ RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
 MARK: Final = "KILL_SWEEP_MARK"
 SHARES: Final = 8 if SOAK else 1
 """Tests that share the points of a scenario between them."""
-SAMPLE: Final = 8
+SAMPLE: Final = 5
 """How many points are taken, when not all are."""
 MOMENTS: Final = 200
 KINDS: Final = (

@@ -40,7 +40,7 @@ from tests.sweeps.truths import assert_truth
 
 DRAWS: Final = 12 if SOAK else 2
 """How many disks are made for each moment."""
-TAKEN: Final = 200 if SOAK else 24
+TAKEN: Final = 200 if SOAK else 12
 """How many of the different ones are gone on with."""
 HOLE_BYTES: Final = 512
 READERS: Final = (

@@ -61,7 +61,7 @@ PARTS: Final = 4
 """Sequences are played in so many tests, which may run side by side."""
 PLAYED: Final = settings(
     max_examples=1 + (300 if SOAK else 12) // PARTS,  # the simplest one comes first in each part
-    stateful_step_count=60 if SOAK else 30,
+    stateful_step_count=60 if SOAK else 20,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],

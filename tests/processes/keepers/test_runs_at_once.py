@@ -44,7 +44,7 @@ from tests.support.command import events_of, report_of
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers and /proc")
 
 THREADS: Final = 16
-RUNS_EACH: Final = 5
+RUNS_EACH: Final = 3
 TELLS_RUN: Final = 'echo "$ORCHESTRATOR_RUN_ID in $ORCHESTRATOR_OUTPUT_DIR"'
 FILES: Final = {
     "orchestrator.lock",
@@ -112,7 +112,7 @@ def assert_its_own(out: Path, report: Report, events: list[Mapping[str, Any]]) -
 def test_runs_in_many_threads_are_each_their_own(
     tmp_path: Path, started: list[Keeper | str], *, is_pooled: bool
 ) -> None:
-    """Reports, events, logs and files of 80 runs in 16 threads; a pool starts 16 keepers at most.
+    """Reports, events, logs and files of 48 runs in 16 threads; a pool starts 16 keepers at most.
 
     Afterwards no child is left, no descriptor, no thread.
     """
