@@ -70,6 +70,7 @@ def load() -> None:
     """
     from fsm_orchestrator.cli import spared  # noqa: PLC0415
 
+    gc.disable()  # what is loaded is never garbage
     spared.install()
     from fsm_orchestrator import api  # noqa: PLC0415
     from fsm_orchestrator.cli.commands import run  # noqa: PLC0415
@@ -90,6 +91,7 @@ def load() -> None:
     know_places()
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def complete_models() -> None:
