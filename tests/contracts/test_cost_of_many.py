@@ -40,7 +40,6 @@ def opened(event, details):
         counts["opened"] += 1
 
 sys.addaudithook(opened)
-looks = {9, number - 1}  # at what is not garbage: to search for that takes longer than a run
 gates = {"policy": "allow", "ci": "success", "review": "approved"}
 good, bad = StageGiven(bin="/bin/true"), StageGiven(bin="/bin/false")
 stages = {"manager": good, "executor": bad if place == "resumed" else good}
@@ -56,10 +55,8 @@ with KeeperPool() if is_pooled else contextlib.nullcontext() as keepers:
         code = run(config, keepers=keepers).exit_code
         now = dict(counts)
         assert code == (1 if place == "resumed" else 0), code
-        objects = 0
-        if index in looks:
-            gc.collect()
-            objects = len(gc.get_objects())
+        gc.collect()
+        objects = len(gc.get_objects())
         # Kept as text, which is no object to the collector.
         told.append(json.dumps({
             "calls": now,
