@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     _draw_examples()
+    gc.disable()  # until all is collected: what is loaded is never garbage
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in signal.valid_signals() - PYTHON_IGNORES - OF_THE_TERMINAL:
         if signal.getsignal(signum) is signal.SIG_IGN:
@@ -79,6 +80,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         forked.prepare(command.environment())
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

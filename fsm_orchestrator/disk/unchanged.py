@@ -48,10 +48,8 @@ _installed: dict[str, frozenset[bytes]] = {}
 def now() -> Since:
     """Return this moment."""
     ns = time.clock_gettime_ns(COARSE_CLOCK) if sys.platform == "linux" else time.time_ns()
-    modules: list[Any] = list(sys.modules.values())  # some are None, or no module at all
-    packages = [one for module in modules for one in _places_of(module)]
     places = {}
-    for place in dict.fromkeys((*sys.path, *packages)):
+    for place in dict.fromkeys((*sys.path, *_packages())):
         try:
             places[place] = _identity(os.stat(place))
         except OSError:
@@ -80,6 +78,12 @@ def confirm(paths: Sequence[str]) -> None:
     for since, refusal in _in_force:
         for path in paths:
             _read(path, since, refusal)
+
+
+def _packages() -> list[str]:
+    """Return the directories of the packages that are loaded."""
+    modules: list[Any] = list(sys.modules.values())  # some are None, or no module at all
+    return [one for module in modules for one in _places_of(module)]
 
 
 def _places_of(module: object) -> Sequence[str]:

@@ -46,7 +46,7 @@ def arrange(folder: Path, *, fails: int) -> tuple[str, ...]:
 
 
 def test_plan_folds_what_would_not_start(tmp_path: Path) -> None:
-    """A blocked plan of forty stages is a screen; so is a resume that skips most of them."""
+    """A blocked plan of forty stages is a screen."""
     options = arrange(tmp_path, fails=38)
     lines = orchestrate("plan", "out", *options, cwd=tmp_path).stdout.splitlines()
     head = lines[: lines.index("  once the real checks pass:")]
@@ -54,22 +54,36 @@ def test_plan_folds_what_would_not_start(tmp_path: Path) -> None:
     text = " ".join(" ".join(head).split())
     assert re.search(r"- 42 stages would not start: the gates would refuse: manager, ", text)
     assert re.search(r"(…|\.\.\.) \d+ more would end: blocked$", text)
+
+
+def test_failed_run_of_forty_stages_has_room_on_every_screen(tmp_path: Path) -> None:
+    """On the plan of a resume and on both of `explain`, before and after that resume."""
+    options = arrange(tmp_path, fails=38)
     assert orchestrate("out", *options, *PASSING, cwd=tmp_path).code == 1
-    resume = orchestrate("plan", "out", "--resume", cwd=tmp_path).stdout.splitlines()
+    assert_resume_is_folded(tmp_path)
+    commands = {command_on_narrow_screen(tmp_path, columns) for columns in (80, 120)}
+    assert_neighbours_are_folded(tmp_path, "succeeded in the first attempt")
+    (command,) = commands
+    assert orchestrate(*shlex.split(command)[1:], cwd=tmp_path).code == 1
+    assert spawned(report_of(tmp_path / "out")) == ["step_38"]
+    assert_neighbours_are_folded(tmp_path, "skipped: completed by attempt")
+    for stage in ("step_01", "step_40"):
+        assert f'"stage": "{stage}"' in orchestrate("explain", "out", "--json", cwd=tmp_path).stdout
+
+
+def assert_resume_is_folded(folder: Path) -> None:
+    """A resume that would skip most stages is a screen; in full it has each of them."""
+    resume = orchestrate("plan", "out", "--resume", cwd=folder).stdout.splitlines()
     assert len(resume) <= SCREEN_LINES
     text = " ".join(" ".join(resume).split())
     assert "- 37 stages would be skipped: completed by attempt 1: step_01, step_02, " in text
-    in_full = orchestrate("plan", "out", "--resume", "--all", cwd=tmp_path).stdout
+    in_full = orchestrate("plan", "out", "--resume", "--all", cwd=folder).stdout
     assert all(re.search(rf"^[-→>] +{stage} +would ", in_full, re.MULTILINE) for stage in STAGES)
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_explain_has_room_for_forty_stages(tmp_path: Path, columns: int) -> None:
-    """A dozen lines, none wider than the screen, no word cut, and a command that resumes."""
-    options = arrange(tmp_path, fails=38)
-    assert orchestrate("out", *options, *PASSING, cwd=tmp_path).code == 1
-    words = ("explain", "out")
-    code, seen = on_terminal_of(columns, *words, cwd=tmp_path, NO_COLOR="1", TERM="xterm")
+def command_on_narrow_screen(folder: Path, columns: int) -> str:
+    """A dozen lines, none wider than the screen, no word cut: return the command among them."""
+    code, seen = on_terminal_of(columns, "explain", "out", cwd=folder, NO_COLOR="1", TERM="xterm")
     lines = seen.splitlines()
     assert code == 0
     assert len(lines) <= 12
@@ -77,31 +91,22 @@ def test_explain_has_room_for_forty_stages(tmp_path: Path, columns: int) -> None
     assert max(map(len, lines)) > columns - 15
     assert set(re.findall(r"[a-z]{2,}", lines[3])) <= set(WORDS.split())
     (command,) = re.findall(r"^  next  (.*)$", seen, re.MULTILINE)
-    again = orchestrate(*shlex.split(command)[1:], cwd=tmp_path)
-    assert again.code == 1
-    assert spawned(report_of(tmp_path / "out")) == ["step_38"]
+    return str(command)
 
 
-def test_explain_in_full_folds_what_has_nothing_to_tell(tmp_path: Path) -> None:
+def assert_neighbours_are_folded(folder: Path, said: str) -> None:
     """Of forty stages the one that failed is told in full, its neighbours in a line each."""
-    options = arrange(tmp_path, fails=38)
-    assert orchestrate("out", *options, *PASSING, cwd=tmp_path).code == 1
-    for code, said in ((1, "succeeded in the first attempt"), (0, "skipped: completed by attempt")):
-        seen = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout
-        assert len(seen.splitlines()) <= 70
-        text = " ".join(seen[seen.index("\nstages\n") :].split())
-        assert f"37 stages {said}" in text
-        assert "step_36, step_37 step_38: failed: exited with code 7 invocation 1" in text
-        assert "2 stages not reached, because stage step_38 did not succeed: step_39" in text
-        would = re.search(r"it would ([^\n]*(?:\n    [^\n]*)*)", seen)
-        assert would is not None
-        assert "skip 37 stages, step_01 to step_37 (completed by attempt 1);" in " ".join(
-            would[1].split()
-        )
-        if code:
-            assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
-    for stage in ("step_01", "step_40"):
-        assert f'"stage": "{stage}"' in orchestrate("explain", "out", "--json", cwd=tmp_path).stdout
+    seen = orchestrate("explain", "out", "--all", cwd=folder).stdout
+    assert len(seen.splitlines()) <= 70
+    text = " ".join(seen[seen.index("\nstages\n") :].split())
+    assert f"37 stages {said}" in text
+    assert "step_36, step_37 step_38: failed: exited with code 7 invocation 1" in text
+    assert "2 stages not reached, because stage step_38 did not succeed: step_39" in text
+    would = re.search(r"it would ([^\n]*(?:\n    [^\n]*)*)", seen)
+    assert would is not None
+    assert "skip 37 stages, step_01 to step_37 (completed by attempt 1);" in " ".join(
+        would[1].split()
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the width of a terminal is set as Linux does")

@@ -27,6 +27,7 @@ def seen(*words: str, cwd: Path, columns: int, **env: str) -> list[str]:
     return re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_blocked_run_in_a_wide_directory_fits(tmp_path: Path, columns: int, locale: str) -> None:

@@ -282,6 +282,7 @@ def test_what_is_printed_is_true(situation: Situation, desk: Desk) -> None:
     read_and_try("out", situation(run, desk.cwd / "out"), desk)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("out", OUTS, ids=ascii)
 def test_what_is_printed_is_true_whatever_the_directory_is_called(out: str, desk: Desk) -> None:
     """The commands work, typed into a shell, however OUT is spelt."""

@@ -40,7 +40,7 @@ class Size(NamedTuple):
     stops: int
 
 
-SIZE: Final = Size(200, 8, 4) if SOAK else Size(40, 3, 2)
+SIZE: Final = Size(200, 8, 4) if SOAK else Size(24, 3, 2)
 SEEDS: Final = (
     (int(os.environ["CHAOS_SEED"]),) if "CHAOS_SEED" in os.environ else (1, 2, 3) if SOAK else (1,)
 )
