@@ -163,12 +163,12 @@ LOADS: Final = {
     # Looked at again and again (watch, dashboards): no machine and no log is built to look. What is
     # read back is judged by pydantic; five modules are our models' declaration and its form there.
     # Two of `logs` find out whether the events are ahead of the record, for the secrets they name.
-    # Two find the key that tells whether the record is the one that was left.
+    # Two find the key that tells whether the record is the one that was left; one reads /proc.
     "status": Loads(
-        ("status", "./out"), _MODELS, 146, 324, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 147, 325, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 147, 325, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 148, 326, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 27

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from fsm_orchestrator.lifecycle.judged import FILE
 from tests.tools.judged_lifecycles import expected_text
 
 STATES = Path(__file__).parents[2] / "states"
+
+
+@pytest.fixture
+def read_anew() -> Iterator[None]:
+    """Have no other test find the texts that this one has read."""
+    yield
+    source.shipped_text.cache_clear()
 
 
 def test_file_is_what_the_built_in_lifecycles_say_and_prove() -> None:
@@ -30,6 +38,7 @@ def test_built_in_lifecycle_is_read_as_its_text_is(name: str) -> None:
     assert reading.parse(text, "x") == reading.parse(text + b"\n# Another text.\n", "x")
 
 
+@pytest.mark.usefixtures("read_anew")
 @pytest.mark.parametrize("judged", [b"", b"{}\n", None])
 def test_text_that_differs_is_judged(
     judged: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -41,6 +50,7 @@ def test_text_that_differs_is_judged(
     (tmp_path / FILE).write_bytes(shipped)
     (tmp_path / "governed_run.toml").write_bytes(unguarded)
     monkeypatch.setattr(source, "_checkout_folder", lambda: tmp_path)
+    source.shipped_text.cache_clear()
     assert unguarded != text
     with pytest.raises(LifecycleError):
         reading.shipped("governed_run")
