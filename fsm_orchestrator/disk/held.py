@@ -41,10 +41,8 @@ class HeldDirectory:
 
     @property
     def identity(self) -> Identity:
-        """The directory's identity, which an open one keeps."""
-        if self._known is None:
-            self._known = identity_of(os.fstat(self.descriptor))
-        return self._known
+        """The directory's identity."""
+        return self._known or self._looked_at()
 
     def confirm(self) -> None:
         """Make sure that the directory still has its name.
@@ -52,6 +50,11 @@ class HeldDirectory:
         Raises:
             OSError: it was removed or moved, or something else has taken its place.
         """
-        there, here = os.stat(self._name), self._known or self.identity
+        there, here = os.stat(self._name), self._known or self._looked_at()
         if there.st_ino != here.inode or there.st_dev != here.device:
             raise OSError(errno.ESTALE, MOVED, str(self.path))
+
+    def _looked_at(self) -> Identity:
+        """Return its identity, which it keeps while it is open: it is looked at once."""
+        self._known = identity_of(os.fstat(self.descriptor))
+        return self._known

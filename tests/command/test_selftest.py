@@ -19,14 +19,14 @@ SABOTAGE = {
     "lock": "import fcntl; fcntl.flock = lambda *_: None",
     "atomic replacement": """\
 import os, time
-def replace(source, dest, replace=os.replace):
+def replace(source, dest, replace=os.replace, **within):
     if str(dest).endswith("content"):
         data = open(source, "rb").read()
         with open(dest, "wb") as file:
             file.write(data[:1000]); file.flush(); time.sleep(0.01); file.write(data[1000:])
         os.unlink(source)
     else:
-        replace(source, dest)
+        replace(source, dest, **within)
 os.replace = replace
 """,
     "fsync": """\

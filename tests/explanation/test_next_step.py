@@ -234,6 +234,16 @@ def test_a_refusal_that_is_quoted_keeps_its_lines(tmp_path: Path) -> None:
     assert lines[at + 1].startswith("      artifacts: ")
 
 
+def counted(reader: Callable[..., Any], read: list[Path]) -> Callable[..., Any]:
+    """Return what reads a file as `reader` does, and says which."""
+
+    def read_it(path: Path, *args: Any, **how: Any) -> Any:
+        read.append(path)
+        return reader(path, *args, **how)
+
+    return read_it
+
+
 @pytest.mark.parametrize("command", [("explain",), ("report", "--html", "-"), ("status",)])
 def test_checkpoint_and_private_file_are_read_once(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -245,13 +255,8 @@ def test_checkpoint_and_private_file_are_read_once(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     read: list[Path] = []
-    real = files.open_regular
-
-    def counted(path: Path, **how: Any) -> int:
-        read.append(path)
-        return real(path, **how)
-
-    monkeypatch.setattr(files, "open_regular", counted)
+    for how in ("open_regular", "read_bounded"):
+        monkeypatch.setattr(files, how, counted(getattr(files, how), read))
     name, *options = command
     assert main.run_command_line([name, "out", *options]) == 0
     assert [path.name for path in read].count(CHECKPOINT_FILE) == 1
