@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test soak bench check schemas diagrams images docs golden test-lowest format clean
+.PHONY: demo test test-all soak bench check schemas diagrams images docs golden test-lowest format clean
 
 # What is missing is said before anything is installed.
 $(VENV)/bin/python:
@@ -33,20 +33,19 @@ demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, fail
 	$(BIN)/python examples/lint_fix/demo.py demo-out
 
 # A test waits for processes about as long as it computes: twice as many workers as a small machine has processors.
-test: $(VENV)/.dev  ## the test suite
+# Of a test of many cases that run commands it takes some, and half of the longest tests: the seed that is printed says
+# which, another one draws others. `make test-all` takes them all.
+test: $(VENV)/.dev  ## the test suite, a sample of its matrices
 	$(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
-# Takes a few minutes. `make test` takes only some of these points: one operation of each kind fails, in one way and in
-# some of the runs that have it, some runs are killed, at few moments, a third of the commands meet each odd kind of file,
-# an eighth of the examples is drawn, a place of a record gets a few of the wrong values, and some cases of a test that is
-# marked `one_in`: another seed draws others. All of them are for whoever changes how a run is recorded, locked, archived
-# or killed.
-soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
-	SOAK=1 $(BIN)/pytest -n 2 \
-	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py \
-	  tests/secrets/test_every_place.py tests/record/test_history_check.py tests/fleet/test_fleet.py \
-	  tests/bundle/test_forged_bundles.py tests/temporal/test_chaos.py
-	SOAK=1 $(BIN)/pytest -n 2 --ignore tests/sweeps -m 'hypothesis or one_in'
+test-all: $(VENV)/.dev  ## the test suite, every case
+	WHOLE=1 $(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
+
+# Every case, and at length what the others only begin: there one operation of each kind fails, some runs are killed, at
+# few moments, a third of the commands meets each odd kind of file, an eighth of the examples is drawn. For whoever
+# changes how a run is recorded, locked, archived or killed. Takes about an hour.
+soak: $(VENV)/.dev  ## every case, every fault point, every kill point, the model at length
+	SOAK=1 $(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.dev
 	$(PIP) install --editable '.[dev,demo,bench]'

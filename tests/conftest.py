@@ -10,6 +10,7 @@ from __future__ import annotations
 import compileall
 import gc
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -54,7 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(signum, _outlive if signum == signal.SIGHUP else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     memory.work_there()
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
+    state = tempfile.mkdtemp(prefix="state-")
+    config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
+    os.environ["XDG_STATE_HOME"] = state
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

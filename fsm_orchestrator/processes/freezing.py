@@ -85,7 +85,7 @@ def start_of(pid: int) -> int:
     return int(fields[19]) if fields else 0
 
 
-def told(path: str) -> bytes:
+def kernel_bytes(path: str) -> bytes:
     """Return what a small file of the kernel's says, read as it is, without a stream.
 
     Raises:
@@ -104,7 +104,7 @@ def told(path: str) -> bytes:
 def fields_of(pid: int | str) -> list[bytes]:
     """Return what proc_pid_stat(5) has of a process from its state on; nothing when it is gone."""
     try:
-        text = told(f"/proc/{pid}/stat")
+        text = kernel_bytes(f"/proc/{pid}/stat")
     except OSError:
         return []
     return text[text.rfind(b")") + 2 :].split()

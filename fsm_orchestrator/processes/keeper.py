@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes import stage_start
-    from fsm_orchestrator.processes.freezing import told
+    from fsm_orchestrator.processes.freezing import kernel_bytes
     from fsm_orchestrator.processes.keeper_messages import (
         DESCRIPTORS_MAX,
         FINISH_SECONDS_MAX,
@@ -46,7 +46,7 @@ if TYPE_CHECKING or __package__:
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
     import stage_start
-    from freezing import told
+    from freezing import kernel_bytes
     from keeper_messages import DESCRIPTORS_MAX, FINISH_SECONDS_MAX, receive, send
     from kept_output import KeptOutput
     from stage_watch import LeaseWatch
@@ -278,7 +278,7 @@ class Keeper:
     def _children(self) -> list[int]:
         """List the children, ended ones that are not reaped included."""
         try:
-            return [int(pid) for pid in told(self._children_file).split()]
+            return [int(pid) for pid in kernel_bytes(self._children_file).split()]
         except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
             return freezing.children_of(os.getpid())
 

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Final, Self
 
-from fsm_orchestrator.processes.freezing import told
+from fsm_orchestrator.processes.freezing import kernel_bytes
 from fsm_orchestrator.processes.keeper_client import Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
@@ -202,6 +202,6 @@ def _places() -> Iterator[str | bytes]:
 def _told(name: str) -> bytes:
     """Return what the system tells of this process under a name; nothing where it does not."""
     try:
-        return told(f"{_ME}/{name}")
+        return kernel_bytes(f"{_ME}/{name}")
     except OSError:
         return b""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.endings import Exited, ProcessEnd, Signaled
-from fsm_orchestrator.processes.freezing import told
+from fsm_orchestrator.processes.freezing import kernel_bytes
 
 _KEY: Final = b"oom_kill"
 _MACHINE: Final = "/proc/vmstat"
@@ -72,7 +72,7 @@ def _group_file() -> str | None:
 
 def _count(path: str) -> int | None:
     try:
-        for line in told(path).splitlines():
+        for line in kernel_bytes(path).splitlines():
             words = line.split()
             if len(words) == 2 and words[0] == _KEY:  # noqa: PLR2004 - name and number
                 return int(words[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsm_orchestrator.model.execution import LeakedProcess
-from fsm_orchestrator.processes.freezing import told
+from fsm_orchestrator.processes.freezing import kernel_bytes
 
 PROC = Path("/proc")
 _NO_BOOT = "this boot"
@@ -69,7 +69,7 @@ def child_pids(parent: int) -> frozenset[int] | None:
     One read instead of a walk over all processes (proc(5): /proc/PID/task/TID/children).
     """
     try:
-        text = told(f"{PROC}/{parent}/task/{parent}/children")
+        text = kernel_bytes(f"{PROC}/{parent}/task/{parent}/children")
     except OSError:
         return None
     return frozenset(map(int, text.split()))
@@ -194,7 +194,7 @@ def _age_seconds(start_ticks: int) -> float:
 def _stat_fields(pid: int) -> list[str] | None:
     """Read the fields of /proc/PID/stat after the name; None for one that is gone or a zombie."""
     try:
-        text = told(f"{PROC}/{pid}/stat")
+        text = kernel_bytes(f"{PROC}/{pid}/stat")
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].decode("ascii").split()

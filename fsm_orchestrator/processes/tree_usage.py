@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from fsm_orchestrator.processes.tree_cgroup import TreeCgroup
 if TYPE_CHECKING or __package__:
-    from fsm_orchestrator.processes.freezing import fields_of, told
+    from fsm_orchestrator.processes.freezing import fields_of, kernel_bytes
 else:  # in the keeper's own process
     import stage_start
-    from freezing import fields_of, told
+    from freezing import fields_of, kernel_bytes
 
 SAMPLE_SECONDS = 0.2
 MEMORY, PROCESSES, PROCESSOR = 4, 5, 6
@@ -92,7 +92,7 @@ def _children(pid: int) -> list[int]:
     children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            children += map(int, told(f"/proc/{pid}/task/{thread}/children").split())
+            children += map(int, kernel_bytes(f"/proc/{pid}/task/{thread}/children").split())
     except OSError:
         return children
     return children
@@ -100,7 +100,7 @@ def _children(pid: int) -> list[int]:
 
 def _own_bytes(pid: int) -> int:
     try:
-        resident, shared = told(f"/proc/{pid}/statm").split()[1:3]
+        resident, shared = kernel_bytes(f"/proc/{pid}/statm").split()[1:3]
     except (OSError, ValueError):
         return 0
     return max(0, int(resident) - int(shared)) * _PAGE_BYTES
@@ -123,6 +123,6 @@ def own_rss_kib(usage: resource.struct_rusage | None) -> int:
     """
     if usage is None:
         return 0
-    words = told("/proc/self/status").split()
+    words = kernel_bytes("/proc/self/status").split()
     peak_kib = int(words[words.index(b"VmHWM:") + 1])
     return usage.ru_maxrss if usage.ru_maxrss > peak_kib else 0

@@ -30,6 +30,8 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import assert_valid
 from tests.support.screen import Terminal
 
+pytestmark = pytest.mark.one_in(2)
+
 Keys = dict[str, Path]
 
 

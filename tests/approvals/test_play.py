@@ -31,6 +31,8 @@ from tests.approvals.approval_cases import (
 from tests.support.command import EVENTS, orchestrate, report_of
 from tests.support.schema_checks import assert_valid
 
+pytestmark = pytest.mark.one_in(2)
+
 Keys = dict[str, Path]
 
 

@@ -54,6 +54,8 @@ from tests.support.command import (
 from tests.support.long_history import failed_often
 from tests.support.outcome_runs import OUTCOMES
 
+pytestmark = pytest.mark.one_in(2)
+
 ALWAYS: Final = {
     *(Link.ARCHIVE, Link.STATEMENT, Link.MEMBERS, Link.CHECKPOINT, Link.LIFECYCLE, Link.HISTORY),
     *(Link.CHAIN, Link.RECORD, Link.REPORT, Link.DERIVED),

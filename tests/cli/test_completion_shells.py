@@ -25,6 +25,8 @@ from tests.cli.completion_cases import HOSTILE
 from tests.support.command import command_of_shells, environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.one_in(2)
+
 TERMINAL = (
     "import fcntl, os, sys, termios\n"
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"

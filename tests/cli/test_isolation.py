@@ -18,6 +18,8 @@ from fsm_orchestrator.cli import isolation
 from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, report_of, shell
 from tests.support.other_python import other_python
 
+pytestmark = pytest.mark.one_in(2)
+
 BARE: Final = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 PRINTER: Final = ("--manager-bin", "env", "--manager-arg", "-0")
 STRAY: Final = "raise SystemExit('a stray module was loaded')"

@@ -33,6 +33,8 @@ from tests.support.command import (
 )
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.one_in(2)
+
 VALUE: Final = "open-sesame-4711"
 FAILING: Final = (*PASSING, *stages("sleep 60 & sleep 0.2", "echo no >&2; exit 3"))
 """A run that logs at every level: it leaks, and fails."""

@@ -24,6 +24,8 @@ from tests.support.command import (
     stages,
 )
 
+pytestmark = pytest.mark.one_in(2)
+
 NOT_ASKED: Mapping[str, str] = {"FSM_ORCHESTRATOR_LOG_FORMAT": "", "LC_ALL": "C.UTF-8", "TERM": "x"}
 MANY = tuple(f"stage_{number:02d}" for number in range(40))
 

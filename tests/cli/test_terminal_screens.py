@@ -15,6 +15,8 @@ from tests.support.command import PASSING, orchestrate, shell, stages
 from tests.support.printed import commands_in
 from tests.support.screen import Terminal
 
+pytestmark = pytest.mark.one_in(2)
+
 
 def screen(*words: str, cwd: Path, columns: int = 80, **env: str) -> list[str]:
     """The lines that a terminal shows in the end; none is wider than it, as far as we broke it."""

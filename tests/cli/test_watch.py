@@ -19,6 +19,8 @@ from tests.support.epoch_cases import taken_over
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.screen import Terminal
 
+pytestmark = pytest.mark.one_in(2)
+
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -36,6 +36,8 @@ from tests.support.command import (
 )
 from tests.support.copies import another_machine
 
+pytestmark = pytest.mark.one_in(2)
+
 PRIVATE = "a-private-value"
 GATES: Final = {"policy": "allow", "ci": "success", "review": "approved"}
 SCRIPT = 'echo "has $A"; test "$ORCHESTRATOR_ATTEMPT" -gt 1 && test "${A#a-private}" = "$A"'

@@ -37,6 +37,8 @@ from tests.support.command import (
     statuses,
 )
 
+pytestmark = pytest.mark.one_in(2)
+
 LOCK = "orchestrator.lock"
 
 

@@ -19,6 +19,8 @@ from tests.support.command import (
 )
 from tests.support.lifecycle_cases import edited
 
+pytestmark = pytest.mark.one_in(2)
+
 DONE = '[[state]]\nname = "done"'
 CLEANUP = '[[state]]\nname = "cleanup"\nkind = "stage"\nfinally = true\n'
 TIDY = edited((DONE, f"{CLEANUP}\n{DONE}"))

@@ -9,6 +9,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.command.runbook_cases import (
     CI_LIKE,
     DRY_RUN,
@@ -22,6 +24,8 @@ from tests.command.runbook_cases import (
     typed,
 )
 from tests.support.command import REPORT, report_of, statuses, tree_of
+
+pytestmark = pytest.mark.one_in(1)
 
 CI_ENVIRONMENT = {
     "AUTONOMOUS_NON_INTERACTIVE_PROFILE": "orchestrator_v1",

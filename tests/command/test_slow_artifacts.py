@@ -23,6 +23,8 @@ from tests.support.command import (
 )
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.one_in(2)
+
 HUGE = "16G"
 """As large as an artifact may be: nothing reads it in a few seconds."""
 

@@ -20,6 +20,8 @@ from fsm_orchestrator.processes import held_code
 from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, environment, report_of, shell
 from tests.support.patience import wait_until
 
+pytestmark = pytest.mark.one_in(2)
+
 PACKAGE: Final = Path(fsm_orchestrator.__file__).parent
 REPLACED: Final = """
 for file in $(find "$LIB" -name '*.py'); do echo 'raise SystemError("another version")' >$file; done

@@ -12,6 +12,8 @@ from fsm_orchestrator.model.stage_options import BOUNDS
 from tests.command.stage_cases import only_execution, run
 from tests.support.command import orchestrate, report_of, shell
 
+pytestmark = pytest.mark.one_in(2)
+
 MIB = 1 << 20
 HOLD = "x = bytearray(80 << 20); import time; time.sleep(60)"
 

@@ -20,6 +20,7 @@ from tests.support.command import checkpoint_of
 from tests.support.junit_rules import wrong_in
 
 pytestmark = [
+    pytest.mark.one_in(2),
     pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="signs with ssh-keygen"),
 ]

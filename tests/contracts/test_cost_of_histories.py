@@ -13,6 +13,8 @@ from tests.support.command import EVENTS, INVOCATIONS
 from tests.support.counting import Call, Installed, Kind, can_trace, numbers
 from tests.support.long_history import failed_often, left_so, with_history
 
+pytestmark = pytest.mark.one_in(2)
+
 FEW: Final = 100
 MANY: Final = 5000
 COMMANDS: Final = (

@@ -12,6 +12,8 @@ import pytest
 from tests.contracts.cost_cases import on_linux
 from tests.support.counting import PYTHON, Installed, make_key
 
+pytestmark = pytest.mark.one_in(2)
+
 # Many runs in one process
 
 RUNS: Final = 30

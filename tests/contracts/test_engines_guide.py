@@ -20,6 +20,8 @@ from tests.support.kube_api import HOST, KubeApi
 from tests.support.patience import wait_until
 from tests.support.yaml_text import read_yaml
 
+pytestmark = pytest.mark.one_in(2)
+
 FIRST, SECOND = "000001.000001", "000001.000002"
 SCONTROL: Final = """#!/bin/sh
 # Answers as Slurm's controller does: `state` has what it knows, and is missing while it is away.

@@ -19,6 +19,8 @@ from fsm_orchestrator.gates.sources.junit import JUnitSource
 from tests.gates.policy_cases import needs_regorus, verdict_on
 from tests.support.command import orchestrate, report_of
 
+pytestmark = pytest.mark.one_in(2)
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LINT_FIX = EXAMPLES / "lint_fix"
 QUICKSTARTS = EXAMPLES / "quickstarts"

@@ -32,6 +32,8 @@ from tests.support.fork_server import SENDERS
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.spans import SPAN
 
+pytestmark = pytest.mark.one_in(2)
+
 SPANS = rf" +{SPAN}\b"
 """How long something took, in a column: each time another, and another count of spaces."""
 FROM_KEEPER = "ls /proc/self/fd; grep -s -e ^Sig[BI] -e ^Uid -e ^Groups -e ^Cpus /proc/self/status"

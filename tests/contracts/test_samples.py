@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from tests.support.command import orchestrate
 from tests.support.drawn import not_drawn
 from tests.support.places import Place, of_each_kind
 from tests.support.soak import SOAK
@@ -35,16 +37,59 @@ def test_first_and_last_place_of_each_kind_are_sampled() -> None:
     assert of_each_kind(iter(found)) == (found if SOAK else sampled)
 
 
-def test_so_many_turns_as_there_are_shares_take_every_case() -> None:
-    """Each turn leaves out others, in whatever order they were collected, and nothing unmarked."""
-    every = [f"test_one.py::test[{number}]" for number in range(7)]
-    marked = pytest.mark.one_in(3).mark
-    items = [SimpleNamespace(nodeid=one, get_closest_marker=lambda _: marked) for one in every]
-    items.append(SimpleNamespace(nodeid="test_another.py::test", get_closest_marker=lambda _: None))
+def items_of(names: Iterable[str], share: int | None = None, **lent: Any) -> list[pytest.Item]:
+    """Return what was collected: cases of one module, which lends them that."""
+    mark = None if share is None else pytest.mark.one_in(share).mark
+    module = SimpleNamespace(**lent)
+    found = [SimpleNamespace(nodeid=one, get_closest_marker=lambda _: mark) for one in names]
+    for one in found:
+        one.module = module
+    return cast("list[pytest.Item]", found)
+
+
+def cases(count: int) -> list[str]:
+    """Return the names of so many cases of one test."""
+    return [f"test_one.py::test[{number}]" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("every", "share", "lent"),
+    [
+        (cases(7), 3, {}),
+        ([f"test_one.py::test_{number}" for number in range(7)], 3, {}),
+        (cases(7), None, {"run": orchestrate}),
+        (cases(3), None, {"run": orchestrate}),
+    ],
+    ids=["marked cases", "marked tests", "unmarked cases", "few unmarked cases"],
+)
+def test_so_many_turns_as_there_are_shares_take_every_case(
+    every: list[str], share: int | None, lent: dict[str, Any]
+) -> None:
+    """Each turn leaves out others, in whatever order they were collected."""
+    items = items_of(every, share, **lent)
+    turns = share or min(len(every) - 1, 3)
     taken = []
-    for turn in range(3):
-        left_out = not_drawn(cast("list[pytest.Item]", items), turn)
-        assert left_out == not_drawn(cast("list[pytest.Item]", items[::-1]), turn)
-        assert len(left_out) in {4, 5}
-        taken += [one for one in every if one not in left_out]
+    for turn in range(turns):
+        left_out = not_drawn(items, turn)
+        assert left_out == not_drawn(items[::-1], turn)
+        drawn = [one for one in every if one not in left_out]
+        assert len(drawn) in {len(every) // turns, len(every) // turns + 1}
+        taken += drawn
     assert sorted(taken) == every
+
+
+@pytest.mark.parametrize(
+    ("every", "share", "lent"),
+    [
+        (cases(7), None, {}),
+        (cases(2), None, {"run": orchestrate}),
+        (cases(7), 1, {"run": orchestrate}),
+    ],
+    ids=["no commands", "two cases", "marked"],
+)
+def test_what_is_cheap_or_marked_so_is_always_taken(
+    every: list[str], share: int | None, lent: dict[str, Any]
+) -> None:
+    """A matrix is thinned where its cases run commands, unless it says that each counts."""
+    items = items_of(every, share, **lent)
+    assert [not_drawn(items, turn) for turn in range(3)] == [set(), set(), set()]

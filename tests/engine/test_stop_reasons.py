@@ -59,10 +59,10 @@ def config(place: Path, script: str, **given: Any) -> RunConfig:
 def ended_by(
     interrupts: Interrupts, config: RunConfig, *reasons: StopReason, event: str = "stage.started"
 ) -> Report:
-    """The report of a run that is asked to end, for those reasons, once its stage is at work."""
+    """The report of a run that is asked to end, for those reasons, once its first stage works."""
 
     def asked(told: Mapping[str, Any]) -> None:
-        if told["event"] == event:
+        if told["event"] == event and not interrupts.count:
             for reason in reasons:
                 interrupts.deliver(signal.SIGTERM, reason)
 

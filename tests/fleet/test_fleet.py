@@ -19,6 +19,8 @@ from fsm_orchestrator.fleet.definition import read_fleet
 from tests.support.command import checkpoint_of, orchestrate, report_of, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.one_in(2)
+
 HEAD = """
 [defaults]
 gates = { policy = "allow", ci = "success", review = "approved" }

@@ -32,7 +32,10 @@ from tests.support.command import (
 )
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
+pytestmark = [
+    pytest.mark.one_in(2),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc"),
+]
 BOMB: Final = """
 import os, resource, signal, sys, time
 NOBODY, SIZE, SECONDS = 65534, 40, 60

@@ -44,7 +44,10 @@ from tests.support.command import (
 from tests.support.patience import Deadline
 from tests.support.soak import SOAK
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
+pytestmark = [
+    pytest.mark.one_in(2),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc"),
+]
 WITHOUT_KEEPER: Final = """
 import fsm_orchestrator.processes.runner, fsm_orchestrator.cli.main
 fsm_orchestrator.processes.runner.start_keeper = lambda: "none is to be had today"

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 import pytest
 
-from tests.support.soak import SOAK
+from tests.support.soak import WHOLE
 
-MARKER = "one_in"
+MARKER: Final = "one_in"
+MATRIX_CASES_MIN: Final = 3
+"""How many cases make a matrix, in which one case is like another."""
+MATRIX_SHARE_MAX: Final = 3
+RUNNERS: Final = tuple(f"tests.support.{name}" for name in ("command", "guide", "held", "temporal"))
+"""How the names of modules begin that run commands: a case that uses them is dear."""
 
 
 def turn_of(config: pytest.Config) -> int:
@@ -18,28 +24,52 @@ def turn_of(config: pytest.Config) -> int:
 
 
 def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
-    """Return the ids of the cases that are left out at this turn, however they are ordered.
+    """Return the ids of what is left out at this turn, however the items are ordered.
 
-    Of a test marked `one_in(n)`, so many turns one after the other take every case.
+    Of a test marked `one_in(n)` one case in n is taken, and of the tests of a module that are
+    marked so and have one case each, one in n. Where commands are run, a test of three cases that
+    is not marked counts as marked `one_in(2)`, one of more as `one_in(3)`. So many turns one after
+    the other take everything.
     """
     cases: dict[str, list[str]] = defaultdict(list)
-    shares: dict[str, int] = {}
     for item in items:
-        if (mark := item.get_closest_marker(MARKER)) is not None:
-            test = item.nodeid.partition("[")[0]
-            cases[test].append(item.nodeid)
-            shares[test] = mark.args[0]
+        cases[item.nodeid.partition("[")[0]].append(item.nodeid)
+    drawn: dict[tuple[str, int], list[str]] = defaultdict(list)
+    seen: set[str] = set()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if test in seen:
+            continue
+        seen.add(test)
+        share = _share_of(item, len(cases[test]))
+        group = test if len(cases[test]) > 1 else test.partition("::")[0]
+        drawn[group, share] += cases[test]
     return {
-        case
-        for test, found in cases.items()
-        for number, case in enumerate(sorted(found))
-        if (number + turn) % shares[test]
+        one
+        for (_, share), found in drawn.items()
+        for number, one in enumerate(sorted(found))
+        if (number + turn) % share
     }
 
 
+def _share_of(item: pytest.Item, cases: int) -> int:
+    if (mark := item.get_closest_marker(MARKER)) is not None:
+        return int(mark.args[0])
+    if cases < MATRIX_CASES_MIN or not _runs_commands(item):
+        return 1
+    return min(cases - 1, MATRIX_SHARE_MAX)
+
+
+def _runs_commands(item: pytest.Item) -> bool:
+    module = getattr(item, "module", object)
+    lent = (getattr(one, "__module__", None) for one in vars(module).values())
+    return any(isinstance(name, str) and name.startswith(RUNNERS) for name in lent)
+
+
 def leave_out_what_is_not_drawn(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the cases that are drawn; with `SOAK=1`, and of a test that is named, every one."""
-    if SOAK or config.option.keyword or any("::" in one for one in config.args):
+    """Take the cases that are drawn; with `WHOLE=1`, and of a file or test that is named, all."""
+    is_named = any(one.partition("::")[0].endswith(".py") for one in config.args)
+    if WHOLE or config.option.keyword or config.option.markexpr or is_named:
         return
     left_out = not_drawn(items, turn_of(config))
     config.hook.pytest_deselected(items=[one for one in items if one.nodeid in left_out])

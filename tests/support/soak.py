@@ -7,3 +7,5 @@ from typing import Final
 
 SOAK: Final = bool(os.environ.get("SOAK"))
 """`SOAK=1` looks everywhere; without, a run of the tests takes a sample of each kind."""
+WHOLE: Final = SOAK or bool(os.environ.get("WHOLE"))
+"""`WHOLE=1` takes every case of every test; without, those of a matrix that are drawn."""

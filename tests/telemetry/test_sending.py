@@ -26,6 +26,8 @@ from tests.support.command import EVENTS, PASSING, orchestrate, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.telemetry.telemetry_cases import PARENT, facts, made, sent, told, tree
 
+pytestmark = pytest.mark.one_in(2)
+
 TRUE = ("--manager-bin", "true", "--executor-bin", "true")
 
 

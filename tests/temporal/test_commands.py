@@ -21,6 +21,8 @@ from tests.support.temporal_server import connected
 from tests.support.temporal_workers import at_work
 from tests.temporal.held import ALL_BUT_REVIEW, TRUE, Site, site
 
+pytestmark = pytest.mark.one_in(2)
+
 SECRET: Final = "s3cr3t-of-the-worker/+é"  # noqa: S105 - a pretended one
 SETTING: Final = "a-setting-that-stays-here"
 

@@ -30,6 +30,8 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.temporal_workers import Worker, at_work
 from tests.support.tethered import tethered
 
+pytestmark = pytest.mark.one_in(2)
+
 GATES = 'gates = { policy = "allow", ci = "success", review = "approved" }'
 NOTES = 'echo "$ORCHESTRATOR_RUN_ID" >> began.$0'
 

@@ -15,7 +15,7 @@ from tests.support.temporal_runs import Runs
 from tests.support.temporal_server import connected, why_not
 from tests.support.temporal_workers import Worker, at_work
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = [pytest.mark.one_in(2), pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 THAWED_SECONDS_MAX: Final = 0.1
 """How long the stage of a host that thaws may live: until its keeper is scheduled, a few ms."""

@@ -14,7 +14,7 @@ from tests.support.temporal_runs import HEARTBEAT_SECONDS, Runs
 from tests.support.temporal_server import TemporalServer, connected, own_server, why_not
 from tests.support.temporal_workers import Worker, at_work
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = [pytest.mark.one_in(2), pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 RUN: Final = "run-1"
 LONG_SECONDS: Final = 60.0

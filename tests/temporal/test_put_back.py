@@ -12,6 +12,8 @@ from tests.support.command import PASSING, shell
 from tests.support.patience import wait_until
 from tests.temporal.held import site
 
+pytestmark = pytest.mark.one_in(2)
+
 
 def test_run_without_its_latest_epoch_goes_on_only_with_it(
     tmp_path: Path, temporal_address: str

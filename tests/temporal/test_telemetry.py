@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from fsm_orchestrator.model.trace import span_of_invocation
 from tests.support.collector import collecting
 from tests.support.command import PASSING
 from tests.support.patience import wait_until
 from tests.temporal.held import TRUE, site
+
+pytestmark = pytest.mark.one_in(2)
 
 TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 CALLER: Final = "b7ad6b7169203331"

@@ -18,7 +18,7 @@ from tests.support.temporal_runs import Runs
 from tests.support.temporal_server import connected, why_not
 from tests.support.temporal_workers import Worker, at_work
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = [pytest.mark.one_in(2), pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 AS_NEWER: Final = f"""
 import sys
