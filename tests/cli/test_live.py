@@ -13,6 +13,8 @@ import pytest
 from tests.support.command import PASSING, events_of, report_of, shell, stages
 from tests.support.screen import Terminal
 
+pytestmark = pytest.mark.one_in(2)
+
 WAITING = "until [ -e go ]; do sleep 0.05; done"
 
 

@@ -13,6 +13,8 @@ from fsm_orchestrator.lifecycle.source import shipped_text
 from tests.cli.cli_cases import on_terminal_of
 from tests.support.command import PASSING, orchestrate, report_of, shell, spawned
 
+pytestmark = pytest.mark.one_in(2)
+
 STAGES = [f"step_{number:02}" for number in range(1, 41)]
 SCREEN_LINES = 24
 WORDS = "nothing reaches the host at the far end of a line that is as long as it can be " * 3

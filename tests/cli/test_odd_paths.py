@@ -14,6 +14,8 @@ import pytest
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from tests.support.command import PASSING, Ended, orchestrate, report_of, shell
 
+pytestmark = pytest.mark.one_in(2)
+
 ODD: Final = "o\nNEXT\x1b[31mE\u202eB\tT"
 """A name that a screen has to spell out."""
 SPELLED: Final = r"o\x0aNEXT\x1b[31mE\xe2\x80\xaeB\x09T"

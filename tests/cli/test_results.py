@@ -15,6 +15,8 @@ from tests.cli.cli_cases import GOOD_RUN, through_shell
 from tests.support.command import COMMAND, PASSING, environment, orchestrate, report_of, stages
 from tests.support.patience import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.one_in(2)
+
 LONG_LOG = "seq 20000; seq 20000 >&2"
 """Far more than a pipe holds."""
 PRINTING: Sequence[Sequence[str]] = (

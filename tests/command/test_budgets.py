@@ -29,6 +29,8 @@ from tests.support.command import (
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.screen import Terminal
 
+pytestmark = pytest.mark.one_in(2)
+
 FAILED, USAGE = 1, 2
 LONG = "sleep 100 & wait"
 

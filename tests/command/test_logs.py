@@ -24,6 +24,8 @@ from tests.support.command import (
 )
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.one_in(2)
+
 LOOKS = (("logs", "out"), ("status", "out", "out"))
 PEAK = """
 import resource, subprocess, sys

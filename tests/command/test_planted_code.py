@@ -21,6 +21,8 @@ from tests.gates.policy_cases import REGO, without_opa
 from tests.support.command import PASSING, environment, report_of, shell
 from tests.support.soak import SOAK
 
+pytestmark = pytest.mark.one_in(2)
+
 ON_LINUX: Final = pytest.mark.skipif(sys.platform != "linux", reason="the stamps are Linux's")
 EVIL: Final = 'open("$HERE/ran", "a").write("planted code ran\\n")'
 """What planted code does, as a shell quotes it."""

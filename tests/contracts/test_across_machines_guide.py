@@ -15,6 +15,8 @@ from fsm_orchestrator.vocabulary import StopReason
 from tests.support import temporal_server
 from tests.support.guide import BLOCK
 
+pytestmark = pytest.mark.one_in(2)
+
 PAGE = Path(__file__).parents[2] / "docs" / "across-machines.md"
 TEXT = PAGE.read_text()
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from fsm_orchestrator.approvals.said import NAMESPACES
 from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from tests.support.guide import follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "approvals.md"
 

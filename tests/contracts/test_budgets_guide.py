@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from fsm_orchestrator.model.unmeasured import own_failure
 from fsm_orchestrator.stages.meter_lines import LINE_BYTES_MAX, METER_BYTES_MAX
 from fsm_orchestrator.text.amounts import DECIMALS_MAX, DIGITS_MAX, UNITS_MAX
 from fsm_orchestrator.vocabulary import Ending, Operation
 from tests.support.guide import follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "budgets.md"
 

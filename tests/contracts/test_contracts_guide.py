@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from fsm_orchestrator.model.assertions import AssertionTest
 from fsm_orchestrator.model.contracts import ContractGiven
 from tests.support.guide import follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "contracts.md"
 

@@ -19,6 +19,8 @@ from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
 from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.stages.output_lines import LINE_BYTES_MAX, LINES_MAX
 
+pytestmark = pytest.mark.one_in(2)
+
 GUIDE = Path(__file__).parents[2] / "docs" / "events.md"
 MODELS: tuple[type[Event], ...] = get_args(get_args(EventLine)[0])
 COMMON = (*StageEvent.model_fields, "event", "level")

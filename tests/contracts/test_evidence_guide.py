@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fsm_orchestrator.bundle.known import Requirement
 from fsm_orchestrator.bundle.members import FIXED
 from fsm_orchestrator.bundle.statement import RunPredicate
@@ -16,6 +18,8 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.schemas import SchemaName, schema_text
 from fsm_orchestrator.vocabulary import EventName
 from tests.support.guide import follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "evidence.md"
 LINKS = re.compile(r"(<!-- links -->\n\n).*?(\n<!-- end -->)", re.DOTALL)

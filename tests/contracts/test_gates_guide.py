@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from fsm_orchestrator.config.config_reading import load
 from fsm_orchestrator.explanation.evidence_remedies import REMEDIES
 from fsm_orchestrator.gates.sources.predicates import known_to
@@ -12,6 +14,8 @@ from fsm_orchestrator.gates.sources.registry import SOURCES
 from fsm_orchestrator.model.evidence import EvidenceProblem, SourceKind
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.guide import BLOCK, follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "gates.md"
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.guide import follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "lifecycles.md"
 

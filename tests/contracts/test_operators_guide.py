@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.guide import BLOCK, COMMAND, follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operators.md"
 

@@ -10,6 +10,8 @@ import pytest
 from tests.tools import terminal
 from tests.tools.pictures import BYTES_MAX, expected_pictures, stale_pictures
 
+pytestmark = pytest.mark.one_in(2)
+
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 PICTURES = sorted(IMAGES.iterdir())

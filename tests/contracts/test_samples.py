@@ -57,17 +57,18 @@ def cases(count: int) -> list[str]:
     [
         (cases(7), 3, {}),
         ([f"test_one.py::test_{number}" for number in range(7)], 3, {}),
+        (cases(9), None, {"run": orchestrate}),
         (cases(7), None, {"run": orchestrate}),
         (cases(3), None, {"run": orchestrate}),
     ],
-    ids=["marked cases", "marked tests", "unmarked cases", "few unmarked cases"],
+    ids=["marked cases", "marked tests", "many", "some", "a few"],
 )
 def test_so_many_turns_as_there_are_shares_take_every_case(
     every: list[str], share: int | None, lent: dict[str, Any]
 ) -> None:
     """Each turn leaves out others, in whatever order they were collected."""
     items = items_of(every, share, **lent)
-    turns = share or min(len(every) - 1, 3)
+    turns = share or {3: 2, 7: 3, 9: 4}[len(every)]
     taken = []
     for turn in range(turns):
         left_out = not_drawn(items, turn)

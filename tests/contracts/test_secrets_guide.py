@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from fsm_orchestrator.secrets.declared import looks_secret
 from tests.support.guide import follow
+
+pytestmark = pytest.mark.one_in(2)
 
 GUIDE = Path(__file__).parents[2] / "docs" / "secrets.md"
 

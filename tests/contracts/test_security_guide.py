@@ -15,6 +15,8 @@ from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.processes import landlock, seccomp
 from tests.support.guide import follow
 
+pytestmark = pytest.mark.one_in(2)
+
 GUIDE = Path(__file__).parents[2] / "docs" / "security.md"
 
 

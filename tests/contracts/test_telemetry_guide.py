@@ -15,6 +15,8 @@ from fsm_orchestrator.telemetry.names import Key, Link, Metric, Result, SpanKind
 from tests.support.collector import collecting
 from tests.support.guide import follow
 
+pytestmark = pytest.mark.one_in(2)
+
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "telemetry.md"
 METRICS: Final = "<!-- metrics -->\n"
 

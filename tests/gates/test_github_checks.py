@@ -14,6 +14,8 @@ from tests.gates.evidence_cases import assert_refused, config_with, evidence_of,
 from tests.gates.github_cases import APPROVALS, CHECKS, SUBJECT, StandIn, check, review, status
 from tests.support.command import events_of, orchestrate, report_of, tree_of
 
+pytestmark = pytest.mark.one_in(2)
+
 
 def test_checks_that_succeeded_pass(github: StandIn) -> None:
     """Check runs and statuses count alike; what GitHub said is kept, and no token."""

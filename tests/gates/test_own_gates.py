@@ -18,6 +18,8 @@ from tests.gates.evidence_cases import GATE_SIGNAL, TEST_RESULT, VSA, sha256_of,
 from tests.gates.github_cases import APPROVALS, CHECKS, SUBJECT, StandIn, check
 from tests.support.command import CHECKPOINT, EVENTS, PASSING, REPORT, Ended, orchestrate, report_of
 
+pytestmark = pytest.mark.one_in(2)
+
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "own_gates" / "guarded_release.toml"
 LIFECYCLE: Final = ("--lifecycle", str(EXAMPLE))
 STAGES: Final = ("--build-bin", "true", "--deploy-bin", "true")

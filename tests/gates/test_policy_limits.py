@@ -27,6 +27,8 @@ from tests.gates.policy_cases import (
 from tests.support.command import orchestrate
 from tests.support.other_python import other_python
 
+pytestmark = pytest.mark.one_in(2)
+
 NUMBERS = "some a in numbers.range(1, 100000)\n\tsome b in numbers.range(1, 100000)"
 
 

@@ -39,6 +39,8 @@ from tests.support.command import (
 )
 from tests.support.patience import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.one_in(2)
+
 WATCHDOG_SECONDS = PATIENCE_SECONDS
 LONG_MS = "600000"
 """Longer than any test may take: a wait of this length is one that must not happen."""

@@ -20,7 +20,7 @@ from fsm_orchestrator.rendering.html.page import page_of
 from tests.rendering.html_cases import CSS, RUNS, page_at, parsed, part, run, unusable, words
 from tests.support.command import PASSING, orchestrate, stages, start
 
-pytestmark = pytest.mark.usefixtures("private_state")
+pytestmark = [pytest.mark.one_in(2), pytest.mark.usefixtures("private_state")]
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -21,6 +21,8 @@ from tests.support.command import (
     tree_of,
 )
 
+pytestmark = pytest.mark.one_in(2)
+
 NOW = {"TOKEN": VALUE}
 LATER = {"TOKEN": OTHER}
 FAILING = (*shell("executor", saver("saw", "test -e ready")), "--executor-secret", "TOKEN")

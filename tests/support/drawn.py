@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 import pytest
 
 from tests.support.soak import WHOLE
 
 MARKER: Final = "one_in"
-MATRIX_CASES_MIN: Final = 3
-"""How many cases make a matrix, in which one case is like another."""
-MATRIX_SHARE_MAX: Final = 3
+MATRIX_SHARES: Final = ((9, 4), (4, 3), (3, 2))
+"""From how many cases on a test is a matrix, of which one in so many is taken."""
 RUNNERS: Final = tuple(f"tests.support.{name}" for name in ("command", "guide", "held", "temporal"))
 """How the names of modules begin that run commands: a case that uses them is dear."""
 
@@ -27,9 +27,9 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
     """Return the ids of what is left out at this turn, however the items are ordered.
 
     Of a test marked `one_in(n)` one case in n is taken, and of the tests of a module that are
-    marked so and have one case each, one in n. Where commands are run, a test of three cases that
-    is not marked counts as marked `one_in(2)`, one of more as `one_in(3)`. So many turns one after
-    the other take everything.
+    marked so and have one case each, one in n. Where commands are run, a test of three cases or
+    more that is not marked counts as marked, by `MATRIX_SHARES`. So many turns one after the other
+    take everything.
     """
     cases: dict[str, list[str]] = defaultdict(list)
     for item in items:
@@ -46,18 +46,19 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
         drawn[group, share] += cases[test]
     return {
         one
-        for (_, share), found in drawn.items()
-        for number, one in enumerate(sorted(found))
-        if (number + turn) % share
+        for (group, share), found in drawn.items()
+        # Not all groups begin with their first: their dear ones would be taken together.
+        for number, one in enumerate(sorted(found), start=turn + crc32(group.encode()))
+        if number % share
     }
 
 
 def _share_of(item: pytest.Item, cases: int) -> int:
     if (mark := item.get_closest_marker(MARKER)) is not None:
         return int(mark.args[0])
-    if cases < MATRIX_CASES_MIN or not _runs_commands(item):
-        return 1
-    return min(cases - 1, MATRIX_SHARE_MAX)
+    shares = (share for cases_min, share in MATRIX_SHARES if cases >= cases_min)
+    share = next(shares, 1)
+    return share if share == 1 or _runs_commands(item) else 1
 
 
 def _runs_commands(item: pytest.Item) -> bool:

@@ -41,7 +41,10 @@ from tests.processes.keepers.keeper_cases import (
 )
 from tests.support.command import events_of, report_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers and /proc")
+pytestmark = [
+    pytest.mark.one_in(2),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs keepers and /proc"),
+]
 
 THREADS: Final = 16
 RUNS_EACH: Final = 3
