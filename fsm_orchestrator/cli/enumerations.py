@@ -27,7 +27,9 @@ _VALUES: Final[dict[Any, tuple[Any, tuple[type, ...]]]] = {
 }
 """By the bases of a class: what makes its members, and the types that their values may have."""
 _METHODS: Final = (FunctionType, property, classmethod, staticmethod)
-_OF_CLASS: Final = frozenset({"__module__", "__qualname__", "__doc__", "__firstlineno__"})
+_OF_CLASS: Final = frozenset(
+    ("__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__")
+)
 _OF_EACH: Final = _OF_CLASS | {"__dict__", "__weakref__"}
 """What Python makes for each class anew."""
 

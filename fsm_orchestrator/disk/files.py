@@ -214,7 +214,7 @@ def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) ->
     """
     missing = []
     probe = path
-    while not os.path.exists(probe):
+    while not probe.exists():
         missing.append(probe)
         probe = probe.parent
     for directory in reversed(missing):

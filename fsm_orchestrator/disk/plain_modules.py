@@ -6,7 +6,7 @@ source must be, and the source is looked at once, as Python does, to see whether
 What is not plainly there (a source alone, bytecode that is out of date or from elsewhere, a module
 in an archive) is left to Python.
 
-For the command's own process only, until its first stage begins (`processes/held_code.py`).
+For the command's own process only; where it starts stages, until the first (`held_code.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 PACKAGES: Final = frozenset({__name__.partition(".")[0], "click", "structlog", "transitions"})
-"""Packages beside the standard library in which every module is a source file."""
+"""Packages beside the standard library in which every module is a source file, or a package."""
 _SUFFIX: Final = ".py"
 _PACKAGE: Final = "__init__"
 _HEADER: Final = MAGIC_NUMBER + bytes(4)
@@ -43,7 +43,8 @@ _READ_BYTES: Final = 1 << 16
 
 def install() -> None:
     """Find modules here from now on, where Python keeps bytecode beside the source."""
-    if sys.pycache_prefix is None and PathFinder in sys.meta_path:
+    is_beside = bool(sys.implementation.cache_tag) and sys.pycache_prefix is None
+    if is_beside and hasattr(os, "__file__") and PathFinder in sys.meta_path:
         sys.meta_path.insert(0, _Finder())
 
 
@@ -111,11 +112,12 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the code of the module: what has been read if it is asked for the first time."""
         content, self._content = self._content, b""
-        if content:
+        try:
             code: CodeType = marshal.loads(memoryview(content)[_HEADER_BYTES:])  # noqa: S302 - as Python does
-            if getattr(code, "co_filename", None) == self.path:
-                return code
-        return super().get_code(fullname)
+        except (EOFError, TypeError, ValueError):  # read before, or cut off: Python says how
+            return super().get_code(fullname)
+        is_of_path = getattr(code, "co_filename", None) == self.path
+        return code if is_of_path else super().get_code(fullname)
 
 
 def _library() -> str | None:
@@ -140,8 +142,8 @@ def content_of(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # hundreds: no object is made for each
     try:
         parts = []
-        while len(part := os.read(descriptor, _READ_BYTES)) == _READ_BYTES:
+        while part := os.read(descriptor, _READ_BYTES):
             parts.append(part)
-        return b"".join((*parts, part))
+        return b"".join(parts)
     finally:
         os.close(descriptor)

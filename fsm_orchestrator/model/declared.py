@@ -176,12 +176,12 @@ class Model(metaclass=_Declaring):
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
         """Return a copy with other values for some fields; they are not judged."""
         cls = type(self)
-        values, given = dict(self.__dict__), self.model_fields_set
+        values, given = dict(self.__dict__), set(self.model_fields_set)
         if update:
             if len(values) > len(cls.model_fields):  # what was worked out of them is not copied
                 values = self._values()
             values.update(update)
-            given = given | update.keys()
+            given.update(update)
         made = cls.__new__(cls)
         put(made, values, given)
         return made

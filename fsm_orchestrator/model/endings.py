@@ -1,8 +1,7 @@
 """The ways in which a stage can end: tagged values, never exceptions.
 
 `ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once what
-it left has been judged. Every consumer matches and ends in `assert_never`. Named tuples, for each
-start of the command defines them all, and a dataclass takes eight times as long to define.
+it left has been judged. Consumers match, and end in `assert_never`. Tuples: quickly defined.
 """
 
 from __future__ import annotations
@@ -24,6 +23,12 @@ from fsm_orchestrator.vocabulary import Ending, StageStatus, StopReason, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import MeterStop, UnitStop
+
+_SIGNAL_NAMES: Final = {
+    number: name  # the first of its names; the enumeration of `signal` may still have to be made
+    for name, number in sorted(vars(signal).items(), reverse=True)
+    if name[:3] == "SIG" and name[3:4] != "_"
+}
 
 
 class PostmortemGap(StrEnum):
@@ -325,12 +330,7 @@ def trigger_of(status: StageStatus) -> Trigger:
 
 def signal_name(signum: int) -> str:
     """Return `SIGTERM` for 15, `signal 42` for a number without a name."""
-    names = [
-        name
-        for name, number in vars(signal).items()  # its enumeration may still have to be made
-        if number == signum and name[:3] == "SIG" and name[3:4] != "_"
-    ]
-    return min(names, default=f"signal {signum}")
+    return _SIGNAL_NAMES.get(signum, f"signal {signum}")
 
 
 class AskedFor(int):

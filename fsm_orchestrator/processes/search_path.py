@@ -16,7 +16,7 @@ def found_on(path: str | None, name: str, *, mode: int = os.X_OK) -> str | None:
     """
     if path is None:
         path = os.environ.get("PATH", _of_the_system())
-    if "\0" in name:
+    if "\0" in name or "\0" in path:
         return None
     for directory in dict.fromkeys(path.split(os.pathsep) if path else ()):
         place = os.path.join(directory, name)

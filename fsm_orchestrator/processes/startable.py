@@ -102,7 +102,7 @@ def _end_of_env(program: str, command: Command) -> Exited | None:
     from fsm_orchestrator.processes.search_path import found_on  # noqa: PLC0415 - only for names to look up
 
     name = os.fsdecode(given)
-    path = command.env.get("PATH", os.defpath)
+    path = "" if os.sep in name else command.env.get("PATH", os.defpath)
     seen = os.pathsep.join(os.path.join(command.cwd, one) for one in path.split(os.pathsep))
     if found_on(seen, name) is not None:
         return None

@@ -73,6 +73,12 @@ def _script(first_line: str) -> Callable[[Path], Sequence[str]]:
     return made
 
 
+def _env_of_a_path(home: Path) -> Sequence[str]:
+    (home / "inner").mkdir()
+    (home / "inner" / "shell").symlink_to("/bin/sh")
+    return _script("#!/usr/bin/env inner/shell")(home)
+
+
 def _script_of_a_script(home: Path) -> Sequence[str]:
     executable(home / "inner", "#!/no/such/interpreter\n")
     executable(home / "tool", f"#!{home / 'inner'}\n")
@@ -125,6 +131,7 @@ CANNOT_START: dict[str, Callable[[Path], Sequence[str]]] = {
     "script of a script": _script_of_a_script,
     "interpreter without run bit": _interpreter_without_run_bit,
     "env in vain": _script("#!/usr/bin/env no-such-interpreter"),
+    "env with a path in vain": _script("#!/usr/bin/env inner/shell"),
     "env -S in vain": _script("#!/usr/bin/env -S no-such-interpreter -u"),
     "no program": _script("echo no first line"),
     "empty": lambda home: ("--manager-bin", str(executable(home / "tool", ""))),
@@ -165,6 +172,7 @@ CAN_START: dict[str, Callable[[Path], Sequence[str]]] = {
     "spaces and an argument": _script("#! \t/bin/sh -e "),
     "env": _script("#!/usr/bin/env sh"),
     "env -S": _script("#!/usr/bin/env -S sh -e"),
+    "env with a path": _env_of_a_path,
     "env with an assignment": _script("#!/usr/bin/env -S A=b sh"),
 }
 

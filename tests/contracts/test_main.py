@@ -173,7 +173,9 @@ loaded = {name for name, one in sys.modules.items() if type(one).__name__ == "St
 assert {"gettext", "logging", "pickle", "six", "traceback", "uuid", "structlog.dev",
         "structlog.processors", "structlog.stdlib", "structlog.tracebacks"} <= loaded, loaded
 import datetime, json, re, signal
+from fsm_orchestrator.model.endings import signal_name
 assert type(datetime).__name__ == type(signal).__name__ == "StandIn"
+names = [signal_name(number) for number in range(1, signal.NSIG)]
 assert datetime.datetime.now(datetime.UTC).year > 2000 and datetime.timedelta(1).days == 1
 assert datetime.datetime.strptime("2026", "%Y").year == 2026 and datetime.MAXYEAR == 9999
 before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -181,6 +183,8 @@ assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN and before == signal.S
 assert type(sys.modules["signal"]).__name__ == "StandIn"
 assert signal.Signals(15).name == "SIGTERM" and signal.SIGTERM.name == "SIGTERM"
 assert type(sys.modules["signal"]).__name__ == "module"
+assert names == [signal_name(number) for number in range(1, signal.NSIG)]
+assert [*signal.Signals] and all(signal_name(one) == one.name for one in signal.Signals)
 spared.import_without_patterns("json", "json.tool")
 assert isinstance(re.compile("a"), re.Pattern) and json.loads(' [1.5, "\\u00e9"] ') == [1.5, "é"]
 assert json.encoder.py_encode_basestring_ascii("é") == '"\\\\u00e9"' and json.dumps("é", indent=1)
