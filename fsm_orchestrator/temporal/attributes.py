@@ -37,7 +37,7 @@ async def _lacking(client: Client) -> dict[str, Any] | None:
 async def made_known(client: Client) -> bool:
     """Add those that the server lacks if it allows that; return whether it knows them all.
 
-    A server refuses a whole request if it knows one of its attributes.
+    Some servers refuse a whole request if they know one of its attributes.
     """
     from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above

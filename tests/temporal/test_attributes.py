@@ -5,24 +5,38 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from fsm_orchestrator.temporal.attributes import are_known, made_known
-from fsm_orchestrator.temporal.shapes import STATE_ATTRIBUTE
+from fsm_orchestrator.temporal.shapes import KEYWORD_LISTS, KEYWORDS, STATE_ATTRIBUTE
 from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
+    from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
     from temporalio.client import Client
 
 
-def test_server_that_has_some_is_given_the_others(temporal_address: str) -> None:
-    """It refuses a request for all of them, so it is asked for those alone that it lacks."""
+def test_server_that_has_some_is_given_the_others(
+    temporal_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers refuse a request for one that they have, so those are not asked for."""
+    asked: list[set[str]] = []
 
     async def known() -> tuple[bool, bool]:
         client = await _in_new_namespace(temporal_address)
+        add = client.operator_service.add_search_attributes
+
+        async def seen(request: AddSearchAttributesRequest, **more: Any) -> Any:
+            asked.append(set(request.search_attributes))
+            return await add(request, **more)
+
+        monkeypatch.setattr(client.operator_service, "add_search_attributes", seen)
         return await are_known(client), await made_known(client)
 
     assert asyncio.run(known()) == (False, True)
+    assert asked == [{*KEYWORDS, *KEYWORD_LISTS} - {STATE_ATTRIBUTE}]
 
 
 async def _in_new_namespace(address: str) -> Client:
