@@ -82,9 +82,9 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
         )
     if holder is not None and holder.held_by is not HeldBy.COMMAND and holder.hears is None:
         raise CommandError(
-            f"cannot stop {_named(output)}: process {holder.pid} runs it as a library that is too"
-            " old to be asked by a file, and a signal would end that program with all that it does",
-            remedy="end the run in that program: call `deliver` of the `interrupts` it gave",
+            f"cannot stop {_named(output)}: {_program(holder)} is too old to be asked"
+            " by a file, and a signal would end it with all that it does",
+            remedy=_elsewhere(output, holder),
         )
     return holder
 
@@ -113,14 +113,28 @@ def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_o
                 readable(watched, min(deadline, time.monotonic() + LOOK_SECONDS))
                 asked.put_again_if_gone()
     except OSError as error:
-        remedy = "make that directory writable, or end the run in that program by `deliver`"
+        remedy = f"make that directory writable, or {_elsewhere(output, holder)}"
         if isinstance(error, PermissionError):
             remedy = "run `stop` as the user whose run it is"
         raise CommandError(
-            f"cannot stop {_named(output)}: process {holder.pid} runs it as a library, and is to"
-            f" be asked by a file there: {files.reason(error)}",
+            f"cannot stop {_named(output)}: {_program(holder)} is to be asked by a file"
+            f" there: {files.reason(error)}",
             remedy=remedy,
         ) from error
+
+
+def _program(holder: Holder) -> str:
+    """Return the program that does more than the run that it holds."""
+    what = "a worker of an engine" if holder.held_by is HeldBy.ENGINE else "which uses the library"
+    return f"process {holder.pid}, {what},"
+
+
+def _elsewhere(output: Path, holder: Holder) -> str:
+    """Return how to end the run of such a program without asking it by a file."""
+    if holder.held_by is HeldBy.ENGINE:
+        signal_it = f"{PRODUCT} temporal signal {_named(output)} --stop"
+        return f"have its engine end the run; under Temporal: {signal_it}"
+    return "end the run in that program: call `deliver` of the `interrupts` it gave"
 
 
 def _named(output: Path) -> str:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 STAGES_MAX: Final = 100
 TEXT_CHARACTERS_MAX: Final = 3000
 """Slack shows no more of a text in one piece."""
+_CODE_CHARACTERS_MAX: Final = 1200
+"""Room for two pieces of code, and what stands beside them."""
+_CUT: Final = "..."
 _FENCE: Final = "```"
 _NO_BACKTICK: Final = "\N{MODIFIER LETTER GRAVE ACCENT}"
 """What looks like one, and begins no code."""
@@ -143,8 +146,9 @@ def _slack_text(notice: Notice) -> str:
     test = "test: " if notice.is_test else ""
     head = f"{test}*{Standing(notice.event.value).words}*: run {notice.run_id}"
     where = f"in {_code(notice.output_directory)} on {_plain(notice.host)}"
-    lines = [f"{head} {where}", *map(_plain, _reasons(notice))]
-    return "\n".join([*lines, _code(shell_line(notice.look))])[:TEXT_CHARACTERS_MAX]
+    look = f"\n{_code(shell_line(notice.look))}"
+    lines = "\n".join([f"{head} {where}", *map(_plain, _reasons(notice))])
+    return lines[: TEXT_CHARACTERS_MAX - len(look)] + look
 
 
 def _reasons(notice: Notice) -> list[str]:
@@ -163,9 +167,31 @@ def _reasons(notice: Notice) -> list[str]:
 
 
 def _code(text: str) -> str:
-    """Return text that Slack shows as it is, to be copied: it has no escape for a backtick."""
-    fence = _FENCE if "`" in text else "`"
-    return f"{fence}{_linkless(text.replace(_FENCE, _NO_BACKTICK * 3))}{fence}"
+    """Return text that Slack shows as it is, to be copied: it has no escape for a backtick.
+
+    Cut before it is fenced, so that no fence is left open.
+    """
+    shown = _edgeless(_cut(text).replace(_FENCE, _NO_BACKTICK * 3))
+    fence = _FENCE if "`" in shown else "`"
+    return f"{fence}{_linkless(shown)}{fence}"
+
+
+def _cut(text: str) -> str:
+    """Return text that is short enough once it is escaped."""
+    if len(_linkless(text)) <= _CODE_CHARACTERS_MAX:
+        return text
+    text = text[:_CODE_CHARACTERS_MAX]
+    while len(_linkless(text)) > _CODE_CHARACTERS_MAX - len(_CUT):
+        text = text[:-1]
+    return text + _CUT
+
+
+def _edgeless(text: str) -> str:
+    """Return text that neither begins nor ends with what would lengthen the fence beside it."""
+    inner = text.strip("`")
+    start = text.index(inner)
+    end = len(text) - start - len(inner)
+    return _NO_BACKTICK * start + inner + _NO_BACKTICK * end
 
 
 def _plain(text: str) -> str:

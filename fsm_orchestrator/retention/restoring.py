@@ -54,8 +54,8 @@ def restore(output: Path, name: str) -> Restored:
     except RecordingError as error:
         raise CommandError(
             str(error),
-            remedy="make the directory writable, with all that is in it; then type it again, which"
-            f" goes on: {restoring.restore_command(output, name)}",
+            remedy="make room, or make the directory writable with all that is in it; then type it"
+            f" again, which goes on: {restoring.restore_command(output, name)}",
         ) from error
 
 

@@ -18,6 +18,11 @@ _LOOK_SECONDS: Final = 0.2
 
 async def are_known(client: Client) -> bool:
     """Return whether the server knows all of them; False where it does not say."""
+    return await _lacking(client) == {}
+
+
+async def _lacking(client: Client) -> dict[str, Any] | None:
+    """Return the type of each that the server does not know; None where it does not say."""
     from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
@@ -25,18 +30,23 @@ async def are_known(client: Client) -> bool:
     try:
         known = await client.operator_service.list_search_attributes(asked, timeout=_ASK)
     except RPCError:
-        return False
-    return all(known.custom_attributes.get(name) == one for name, one in _types().items())
+        return None
+    return {name: one for name, one in _types().items() if known.custom_attributes.get(name) != one}
 
 
 async def made_known(client: Client) -> bool:
-    """Add them to the server if it allows that; return whether it knows them."""
+    """Add those that the server lacks if it allows that; return whether it knows them all.
+
+    Some servers refuse a whole request if they know one of its attributes.
+    """
     from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
-    if await are_known(client):
+    lacking = await _lacking(client)
+    if lacking == {}:
         return True
-    asked = AddSearchAttributesRequest(search_attributes=_types(), namespace=client.namespace)
+    added = _types() if lacking is None else lacking
+    asked = AddSearchAttributesRequest(search_attributes=added, namespace=client.namespace)
     try:
         await client.operator_service.add_search_attributes(asked, timeout=_ASK)
     except RPCError:

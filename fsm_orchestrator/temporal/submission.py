@@ -17,11 +17,12 @@ from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.disk import belongings
-from fsm_orchestrator.disk.epochs import epochs_of, next_invocation
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.disk.epochs import epochs_of, latest_record, next_invocation
+from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.preparation.asked_about import sources_in_force
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id, with_known_gates
+from fsm_orchestrator.record.checkpoint_reader import load
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.temporal.deciding import refusal_of
 from fsm_orchestrator.temporal.request_file import (
@@ -36,6 +37,7 @@ from fsm_orchestrator.text.phrases import described, option_prefix, suggestion
 from fsm_orchestrator.vocabulary import OnChangedStage
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.gates.judging import GateSignal
     from fsm_orchestrator.lifecycle.model import Lifecycle
 
 TASK_QUEUE: Final = "fsm-orchestrator"
@@ -122,11 +124,14 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
         read.sha256,
     )
     lifecycle = named_lifecycle(both)
+    both = with_known_gates(both, lifecycle)
     _refuse_unknown_stages(both, lifecycle)
     if config.gates and (refusal := refusal_of(dict(config.gates), _gates(lifecycle))):
         raise UsageError(refusal)
-    now = both.model_copy(update={"gates": config.gates, "gate_sources": config.gate_sources})
-    sources_in_force(now, {}, lifecycle.gates)  # or refuse what each invocation would
+    kept = _kept_signals(run_directory, lifecycle) if has_begun else ()
+    if kept is not None:
+        now = both.model_copy(update={"gates": config.gates, "gate_sources": config.gate_sources})
+        sources_in_force(now, {}, lifecycle.gates, kept)  # or refuse what each invocation would
     options = ResumeOptions(
         on_changed_stage=config.on_changed_stage.value,
         rerun=config.rerun,
@@ -143,6 +148,15 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
     if has_begun:
         asked = asked.model_copy(update={"gates": {}})
     return Submission(spec, config_text(asked, directory), is_begun=True)
+
+
+def _kept_signals(run_directory: Path, lifecycle: Lifecycle) -> tuple[GateSignal, ...] | None:
+    """Return the signals that a run has; None where its record cannot be read, as a worker says."""
+    try:
+        signals = load(latest_record(run_directory)).gate_signals
+    except (OrchestratorError, OSError):
+        return None
+    return tuple(one for one in signals if one.gate in lifecycle.gates)
 
 
 def _without_resume(config: RunConfig) -> RunConfig:

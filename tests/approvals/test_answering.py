@@ -292,3 +292,13 @@ def test_signal_cannot_pass_what_people_approve(waiting: Path, tmp_path: Path) -
     begin(project(tmp_path))
     for status, code in (("changes_requested", 3), ("approved", 3), ("approved", 2)):
         assert go_on(tmp_path, f"--{ASKED}-status", status).code == code
+
+
+def test_signal_that_only_waits_is_taken_back_as_one_that_refuses(
+    waiting: Path, keys: Keys
+) -> None:
+    """It holds what people have approved, and nothing but a signal that passes lifts it."""
+    assert go_on(waiting, f"--{ASKED}-status", "missing").code == 3
+    assert approve(waiting, keys["bob"]).code == 0
+    assert go_on(waiting).code == 3
+    assert go_on(waiting, f"--{ASKED}-status", "approved").code == 0

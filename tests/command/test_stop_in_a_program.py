@@ -191,7 +191,11 @@ def test_program_that_is_too_old_to_be_asked_is_left_alone(tmp_path: Path) -> No
         for options in ((), ("--now",)):
             ended = orchestrate("stop", "out", *options, cwd=tmp_path)
             assert ended.code == 1
-            assert f"process {os.getpid()} runs it as a library that is too old" in ended.stderr
+            assert f"process {os.getpid()}, which uses the library, is too old" in ended.stderr
+        lock.write_text(json.dumps({**said, "held_by": "engine"}))
+        ended = orchestrate("stop", "out", cwd=tmp_path)
+        assert f"process {os.getpid()}, a worker of an engine, is too old" in ended.stderr
+        assert "fsm-orchestrator temporal signal " in ended.stderr
         assert "stop" not in orchestrate("status", "out", cwd=tmp_path).stdout
         (tmp_path / "go").touch()
         assert one.ended().exit_code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -117,6 +118,20 @@ def test_signature_that_does_not_count(signed: Path, how: str, problem: str) -> 
     spoil(signed, how)
     assert_refused(signed, run_with(signed, SSH, more=SUBJECT), problem, "missing")
     assert evidence_of(signed)["signer"] is None
+
+
+def test_key_that_cannot_be_made_for_asking_hides_no_reason(
+    signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that makes no such keys says why a signature does not count, as others do."""
+    (signed / "bin").mkdir()
+    wrapper = signed / "bin" / "ssh-keygen"
+    real = shutil.which("ssh-keygen")
+    wrapper.write_text(f'#!/bin/sh\n[ "$2" = -t ] && exit 1\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{signed / 'bin'}:{os.environ['PATH']}")
+    shutil.copy(signed / "ci.pub", signed / "revoked")
+    assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "revoked", "missing")
 
 
 def test_revoked_key(signed: Path) -> None:

@@ -20,6 +20,7 @@ from fsm_orchestrator import Interrupts, Report, RunConfig, StageGiven, UsageErr
 from fsm_orchestrator.constants import NOTICES_FILE
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.notices.body import TEXT_CHARACTERS_MAX
 from fsm_orchestrator.notices.told import SIZE_BYTES_MAX, told_of, untold_of
 from fsm_orchestrator.vocabulary import SchemaName, StopReason
 from tests.support.patience import wait_until
@@ -257,6 +258,24 @@ def test_no_name_breaks_the_message_of_slack(
     text = post.document["text"]
     assert re.search(r" in ```/\S*/a`b`c``` on ", text), text
     assert re.search(r"\n```fsm-orchestrator explain '/\S*/a`b`c'```$", text), text
+    refused(notice, output_directory="a`b`")
+    text = posts_to(receiver, "/services/T0/B1/tick")[-1].document["text"]
+    assert re.search(r" in ```/\S*/a`b\u02cb``` on ", text), text
+
+
+def test_long_name_leaves_no_code_of_slack_open(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut within its fence, however it is spelled out, and the message is not too long."""
+    monkeypatch.setenv("SLACK", f"{receiver.url}/services/T0/B2/long")
+    notice = {"on": ["waiting"], "webhook_env": "SLACK", "format": "slack"}
+    refused(notice, output_directory="/".join(("&" * 150, "`" + "<" * 150, "a" * 150)))
+    (post,) = posts_to(receiver, "/services/T0/B2/long")
+    text = post.document["text"]
+    assert len(text) <= TEXT_CHARACTERS_MAX
+    assert re.search(r" in ```/\S*(&amp;|&lt;)\.\.\.``` on ", text), text
+    assert "waiting for review" in text
+    assert text.endswith("...```")
 
 
 @pytest.mark.parametrize(

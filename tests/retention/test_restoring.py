@@ -90,6 +90,7 @@ def test_archive_that_cannot_be_written_is_restored_once_it_can(kept: Path) -> N
             restore(kept, "r1")
     assert "read-only file system" in str(refusal.value)
     assert "resume" not in refusal.value.remedy
+    assert refusal.value.remedy.startswith("make room, or make the directory writable")
     assert refusal.value.remedy.endswith(f"fsm-orchestrator restore {kept} r1")
     assert restore(kept, "r1").run_id == "r1"
     assert restore(kept, "r3").archived == "r1"

@@ -84,6 +84,20 @@ def test_signal_cannot_pass_what_people_approve(place: Site) -> None:
     assert place.stand(place.run_id("asks"))["number"] == 1
 
 
+def test_signal_that_refuses_is_taken_back(place: Site) -> None:
+    """By one that passes, with which the run is submitted again: approvals are asked for then."""
+    key = make_key(place.folder, "eve")
+    (place.folder / "eves").write_text(line(key, "eve@example.org"))
+    approval = '{ allowed_signers = "eves", not = [] }'
+    (place.folder / "denied.toml").write_text(f"[gate.review]\napproval = {approval}\n")
+    words = ("denied", *TRUE, "--config", "denied.toml", *ALL_BUT_REVIEW)
+    place.submit(*words, "--review-status", "changes_requested", "--wait", "5s")
+    place.typed("signal", "denied", "--stop")
+    again = ("denied", "--resume", "--review-status", "approved")
+    ended = place.submit(*again, "--wait", "5s")
+    assert (ended.code, "next     fsm-orchestrator approve denied" in ended.stdout) == (124, True)
+
+
 def test_search_attributes_say_where_a_run_stands(place: Site, temporal_address: str) -> None:
     """The server finds a run by each gate that it waits for, and by no state that it has left."""
     begun = place.folder / "begun-searched"

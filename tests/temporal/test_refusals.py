@@ -79,6 +79,17 @@ def test_run_that_is_at_work_already(place: Site) -> None:
     assert request.read_bytes() == before
 
 
+def test_gate_that_there_is_not(place: Site) -> None:
+    """It is refused when a run is submitted, and when it is submitted again."""
+    folder = place.folder
+    approval = '{ allowed_signers = "signers", not = [] }'
+    (folder / "more.toml").write_text(f"[gate.nosuch]\napproval = {approval}\n")
+    assert place.submit("asked", *TRUE).code == 0
+    for words in (("asked", "--resume"), ("new", *TRUE)):
+        done = place.submit(*words, "--config", "more.toml")
+        assert (done.code, "has no gate 'nosuch'" in done.stderr) == (2, True), done
+
+
 def test_value_of_a_secret(place: Site) -> None:
     """It would have to be written somewhere; it is not shown either."""
     for given in (

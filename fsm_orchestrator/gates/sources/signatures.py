@@ -172,7 +172,7 @@ class SshSignature:
 
     def _why_not(self) -> RefusedError:
         """Find out why a good signature does not count, by asking as if less were demanded."""
-        if self._by.revoked is not None and not _is_of_keys(self._by.revoked):
+        if self._by.revoked is not None and _is_malformed(self._by.revoked):
             return _malformed(self._by.revoked)
         if self._by.revoked is not None and self._signer_by(self._allowed, None) is not None:
             return RefusedError(EvidenceProblem.REVOKED, "the key that signed it is revoked")
@@ -211,10 +211,22 @@ def _malformed(revoked: str) -> RefusedError:
     return RefusedError(EvidenceProblem.ENGINE_ERROR, said)
 
 
-def _is_of_keys(revoked: str) -> bool:
-    """Say whether a file of revoked keys can be read as one: it revokes every key where it cannot.
+def _is_malformed(revoked: str) -> bool:
+    """Say whether a file of revoked keys is known to be none: such a file revokes every key.
 
-    A key that is made for this is in no such file.
+    A key that is made for this is in no such file. Where none can be made, nothing is known of it.
+    """
+    try:
+        return not _is_of_keys(revoked)
+    except ToolError:
+        return False
+
+
+def _is_of_keys(revoked: str) -> bool:
+    """Say whether a file of revoked keys lets a key pass that is made for this.
+
+    Raises:
+        ToolError: no such key can be made.
     """
     with scratch_directory() as place:
         key, allowed, signature = (str(place / one) for one in ("key", "allowed", "sig"))
