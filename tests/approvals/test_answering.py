@@ -295,10 +295,12 @@ def test_signal_cannot_pass_what_people_approve(waiting: Path, tmp_path: Path) -
 
 
 def test_signal_that_only_waits_is_taken_back_as_one_that_refuses(
-    waiting: Path, keys: Keys
+    tmp_path: Path, keys: Keys, signers: str
 ) -> None:
     """It holds what people have approved, and nothing but a signal that passes lifts it."""
-    assert go_on(waiting, f"--{ASKED}-status", "missing").code == 3
-    assert approve(waiting, keys["bob"]).code == 0
-    assert go_on(waiting).code == 3
-    assert go_on(waiting, f"--{ASKED}-status", "approved").code == 0
+    (project(tmp_path) / "signers").write_text(signers)
+    assert begin(tmp_path).code == 3
+    assert go_on(tmp_path, f"--{ASKED}-status", "missing").code == 3
+    assert approve(tmp_path, keys["bob"]).code == 0
+    assert go_on(tmp_path).code == 3
+    assert go_on(tmp_path, f"--{ASKED}-status", "approved").code == 0
