@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.disk.kinds import confirmed, read_open, refuse_other_kinds
+from fsm_orchestrator.disk.kinds import confirm, read_open, refuse_other_kinds
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
@@ -183,7 +183,7 @@ def _open_regular(place: _Place, flags: int, mode: int = 0o666, *, is_link_good:
         with contextlib.suppress(FileExistsError):  # something came meanwhile
             return _open(place, flags | os.O_EXCL, mode)
     descriptor = _open(place, flags, mode, is_link_good=is_link_good)
-    confirmed(descriptor, name)
+    confirm(descriptor, name)
     return descriptor
 
 
@@ -318,10 +318,9 @@ def read_bounded(path: Path, size_bytes_max: int, *, is_link_good: bool = False)
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
     """
-    refuse_other_kinds(os.stat(path, follow_symlinks=is_link_good), path)
-    descriptor = _open((path, None), os.O_RDONLY, is_link_good=is_link_good)
-    size_bytes = confirmed(descriptor, path).st_size
+    descriptor = _open_regular((path, None), os.O_RDONLY, is_link_good=is_link_good)
     try:
+        size_bytes = os.fstat(descriptor).st_size
         data = perform(SystemCall.READ, read_open, descriptor, size_bytes_max + 1, size_bytes)
     finally:
         os.close(descriptor)

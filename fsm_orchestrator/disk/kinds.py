@@ -49,15 +49,13 @@ def refuse_other_kinds(status: os.stat_result, name: Path | str) -> None:
     raise OSError(errno.EINVAL, f"is {kind}, not a regular file", str(name))
 
 
-def confirmed(descriptor: int, name: Path | str) -> os.stat_result:
+def confirm(descriptor: int, name: Path | str) -> None:
     """Look at what was opened; close it and raise OSError unless it is a regular file."""
     try:
-        status = os.fstat(descriptor)
-        refuse_other_kinds(status, name)
+        refuse_other_kinds(os.fstat(descriptor), name)
     except OSError:
         os.close(descriptor)
         raise
-    return status
 
 
 def read_open(descriptor: int, size_bytes_max: int, size_bytes: int = 0) -> bytes:

@@ -31,19 +31,13 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
     more that is not marked counts as marked, by `MATRIX_SHARES`. So many turns one after the other
     take everything.
     """
-    cases: dict[str, list[str]] = defaultdict(list)
+    tests: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        cases[item.nodeid.partition("[")[0]].append(item.nodeid)
+        tests[item.nodeid.partition("[")[0]].append(item)
     drawn: dict[tuple[str, int], list[str]] = defaultdict(list)
-    seen: set[str] = set()
-    for item in items:
-        test = item.nodeid.partition("[")[0]
-        if test in seen:
-            continue
-        seen.add(test)
-        share = _share_of(item, len(cases[test]))
-        group = test if len(cases[test]) > 1 else test.partition("::")[0]
-        drawn[group, share] += cases[test]
+    for test, cases in tests.items():
+        group = test if len(cases) > 1 else test.partition("::")[0]
+        drawn[group, _share_of(cases[0], len(cases))] += [one.nodeid for one in cases]
     return {
         one
         for (group, share), found in drawn.items()
@@ -56,9 +50,8 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
 def _share_of(item: pytest.Item, cases: int) -> int:
     if (mark := item.get_closest_marker(MARKER)) is not None:
         return int(mark.args[0])
-    shares = (share for cases_min, share in MATRIX_SHARES if cases >= cases_min)
-    share = next(shares, 1)
-    return share if share == 1 or _runs_commands(item) else 1
+    share = next((share for cases_min, share in MATRIX_SHARES if cases >= cases_min), 1)
+    return share if share > 1 and _runs_commands(item) else 1
 
 
 def _runs_commands(item: pytest.Item) -> bool:

@@ -35,6 +35,15 @@ def place(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> It
         yield made
 
 
+def asking(place: Site, name: str) -> tuple[str, ...]:
+    """Return the words of a run of that name which asks people to approve its review."""
+    key = make_key(place.folder, f"{name}-key")
+    (place.folder / f"{name}.signers").write_text(line(key, "bob@example.org"))
+    approval = f'{{ allowed_signers = "{name}.signers", not = [] }}'
+    (place.folder / f"{name}.toml").write_text(f"[gate.review]\napproval = {approval}\n")
+    return (name, *TRUE, "--config", f"{name}.toml", *ALL_BUT_REVIEW)
+
+
 def test_submitted_run_is_done(place: Site) -> None:
     """What `run` leaves is there, and the request is nobody else's to read."""
     done = place.submitted("done", *TRUE, *PASSING)
@@ -69,11 +78,7 @@ def test_blocked_run_goes_on_once_people_have_spoken(place: Site) -> None:
 
 def test_signal_cannot_pass_what_people_approve(place: Site) -> None:
     """`approve` is named instead: when it is signalled, when it is submitted, while it waits."""
-    key = make_key(place.folder, "bob")
-    (place.folder / "signers").write_text(line(key, "bob@example.org"))
-    approval = '{ allowed_signers = "signers", not = [] }'
-    (place.folder / "asks.toml").write_text(f"[gate.review]\napproval = {approval}\n")
-    words = ("asks", *TRUE, "--config", "asks.toml", *ALL_BUT_REVIEW)
+    words = asking(place, "asks")
     refused = place.submit(*words, "--review-status", "approved")
     assert (refused.code, "approvals alone" in refused.stderr) == (2, True), refused
     assert not (place.folder / "asks").exists()
@@ -86,11 +91,7 @@ def test_signal_cannot_pass_what_people_approve(place: Site) -> None:
 
 def test_signal_that_refuses_is_taken_back(place: Site) -> None:
     """By one that passes, with which the run is submitted again: approvals are asked for then."""
-    key = make_key(place.folder, "eve")
-    (place.folder / "eves").write_text(line(key, "eve@example.org"))
-    approval = '{ allowed_signers = "eves", not = [] }'
-    (place.folder / "denied.toml").write_text(f"[gate.review]\napproval = {approval}\n")
-    words = ("denied", *TRUE, "--config", "denied.toml", *ALL_BUT_REVIEW)
+    words = asking(place, "denied")
     place.submit(*words, "--review-status", "changes_requested", "--wait", "5s")
     place.typed("signal", "denied", "--stop")
     again = ("denied", "--resume", "--review-status", "approved")
