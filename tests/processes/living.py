@@ -50,6 +50,18 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
+def stands_still(pid: int) -> bool:
+    """Whether a process is stopped, or waits for a child that is: in vfork(2), until it executes.
+
+    A shell starts its commands so. While it waits the kernel shows D for it, whatever has come.
+    """
+    stat = stat_of(pid)
+    if stat is None or stat[0] != "D":
+        return stat is not None and stat[0] in {"T", "t"}
+    below = [stat_of(child) for child in children().get(pid, ())]
+    return any(child is not None and child[0] == "T" for child in below)
+
+
 def children() -> dict[int, list[int]]:
     """The children of every process, by parent."""
     found: dict[int, list[int]] = {}

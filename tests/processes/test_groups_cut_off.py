@@ -13,6 +13,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
+from tests.processes.living import stands_still
 from tests.support.command import (
     PASSING,
     checkpoint_of,
@@ -201,8 +202,8 @@ def test_suspended_run_stops_all(tmp_path: Path) -> None:
     with suspect(tmp_path, words, "--timeout-ms=600000") as run:
         run.open_attempts()
         os.kill(run.process.pid, signal.SIGTSTP)
-        every = [psutil.Process(run.process.pid), *run.leaders]
-        wait_until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in every))
+        every = [run.process.pid, *(one.pid for one in run.leaders)]
+        wait_until(lambda: all(map(stands_still, every)))
         (tmp_path / "go").touch()
         os.kill(run.process.pid, signal.SIGCONT)
         assert run.end() == 0

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.processes.living import stands_still
 from tests.support.command import (
     COMMAND,
     PASSING,
@@ -80,11 +81,7 @@ class Suspect:
     def stop(self, signum: int = signal.SIGSTOP) -> None:
         """Stop the orchestrator."""
         self.process.send_signal(signum)
-        self.wait_for(psutil.Process(self.process.pid), psutil.STATUS_STOPPED)
-
-    def wait_for(self, process: psutil.Process, status: str) -> None:
-        """Wait until a process is in a state."""
-        wait_until(lambda: process.status() == status, f"{process} is not {status}")
+        wait_until(lambda: stands_still(self.process.pid), "it is not stopped")
 
     def go_on(self) -> int:
         """Continue the orchestrator; its exit code."""
@@ -257,7 +254,7 @@ def test_suspended_run_stands_still_and_goes_on(suspects: Callable[[], Suspect],
         other = run.process_of("other")
         run.stop(signal.SIGTSTP)
         for one in (run.stage, other):  # the signals are sent: each takes its own in its turn
-            run.wait_for(one, psutil.STATUS_STOPPED)
+            wait_until(lambda one=one: stands_still(one.pid), f"{one} goes on")  # type: ignore[misc]
         said = orchestrate("status", "out", cwd=run.directory).stdout
         assert said.startswith("! suspended: run ")
         assert f"kill -CONT {run.process.pid}\n" in said
@@ -277,7 +274,7 @@ def test_what_had_stopped_itself_stays_stopped(suspects: Callable[[], Suspect]) 
     run = suspects()
     run.start(f"sleep 600 & echo $! > other; kill -STOP $!; {GO}; kill -KILL $!")
     other = run.process_of("other")
-    run.wait_for(other, psutil.STATUS_STOPPED)
+    wait_until(lambda: stands_still(other.pid), "it goes on")
     run.stop(signal.SIGTSTP)
     run.process.send_signal(signal.SIGCONT)
     wait_until(lambda: run.stage.status() != psutil.STATUS_STOPPED, "it does not go on")
@@ -330,9 +327,9 @@ def test_ctrl_z_on_a_terminal_suspends(tmp_path: Path) -> None:
         os.write(terminal, b"\x1a")
         assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
         wait_until((tmp_path / "pid").read_text)
-        stage = psutil.Process(int((tmp_path / "pid").read_text()))
+        stage = int((tmp_path / "pid").read_text())
         # The signal has been sent: a busy machine lets the stage take it when its turn comes.
-        wait_until(lambda: stage.status() == psutil.STATUS_STOPPED, "it is not stopped")
+        wait_until(lambda: stands_still(stage), "it is not stopped")
         (tmp_path / "go").touch()
         os.kill(pid, signal.SIGCONT)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
