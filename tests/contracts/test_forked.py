@@ -117,7 +117,9 @@ def can_fork(cwd: Path, *arguments: str, **env: str) -> bool:
     return forked.can_fork(arguments, cwd=cwd, env=environment(**env), base=environment())
 
 
-@pytest.mark.parametrize("name", ["PYTHONHASHSEED", "LC_ALL", "LANG", "LD_PRELOAD", "FORCE_COLOR"])
+@pytest.mark.parametrize(
+    "name", ["PYTHONHASHSEED", "LC_CTYPE", "LANG", "LD_PRELOAD", "FORCE_COLOR"]
+)
 def test_environment_that_is_heeded_at_the_start_is_never_forked(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ class Ended:
 
 def environment(**extra: str) -> dict[str, str]:
     """Return the environment of a command under test: it logs JSON, to be read by tests."""
-    asked = {"NO_COLOR": "1", "FSM_ORCHESTRATOR_LOG_FORMAT": "json"}
+    asked = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "FSM_ORCHESTRATOR_LOG_FORMAT": "json"}
     return {**os.environ, **asked, **extra}
 
 
@@ -61,7 +61,7 @@ def shell_environment(folder: Path) -> dict[str, str]:
 
     The command, and private state, go into `folder`. It is forked where that is the same.
     """
-    state = {"XDG_STATE_HOME": str(folder / "state"), "LC_ALL": "C.UTF-8", "TERM": ""}
+    state = {"XDG_STATE_HOME": str(folder / "state"), "TERM": ""}
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     env = environment(PATH=path, **state)
     words = command_of_shells(env)

@@ -4,11 +4,10 @@ Each command begins with `__main__`, in a process of its own that has its own di
 environment, umask and output, and ends as any other process does. Its keeper is executed, as ever:
 that is a small interpreter, and to fork a large process costs more.
 
-A request is its length in eight bytes, which bring the descriptors of stdout, of stderr, and of
-the socket for the answers, then marshalled data. The answers, in eight bytes each, are the
-process's pid and then its exit code. A shell's command (fork_client.py) comes by a door of its own
-with its three streams; the answers go there, and the pid is 0 where it would have started otherwise
-than this server.
+A request is a connection. Its first eight bytes are a length, and bring the descriptors of stdout
+and stderr, or of all three streams where a shell's command asks (fork_client.py); so much
+marshalled data follows. The answers, in eight bytes each, are the process's pid, 0 where the
+command would have started otherwise than this server, and then its exit code.
 """
 
 from __future__ import annotations
@@ -217,12 +216,16 @@ def lazy_types(annotation: Any, kind: type) -> Iterator[Any]:
         yield from lazy_types(part, kind)
 
 
-def receive(door: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return the next request and its descriptors; None when there will be none."""
-    head, descriptors, _, _ = socket.recv_fds(door, NUMBER_BYTES, 3)
-    if not head:
-        return None
-    return marshal.loads(door.recv(decoded(head), socket.MSG_WAITALL)), descriptors  # noqa: S302
+def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Return a request and its descriptors; None of one who has ended meanwhile."""
+    descriptors: list[int] = []
+    with contextlib.suppress(OSError, EOFError, ValueError):
+        head, descriptors, _, _ = socket.recv_fds(connection, NUMBER_BYTES, 3)
+        body = connection.recv(decoded(head), socket.MSG_WAITALL)
+        return marshal.loads(body), descriptors  # noqa: S302 - our own tests ask
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return None
 
 
 def become(request: dict[str, Any], streams: Sequence[int]) -> None:
@@ -256,8 +259,8 @@ def move_to(machine: str) -> None:
     os.uname, table.boot = lambda: named, lambda: f"{machine}-boot"
 
 
-def serve(door: socket.socket, shells: socket.socket, start: dict[str, Any]) -> bool:
-    """Answer requests; true in a process that is to be a command, false after the last request.
+def serve(tie: socket.socket, door: socket.socket, start: dict[str, Any]) -> bool:
+    """Answer requests; true in a process that is to be a command, false once `tie` is closed.
 
     `start` is what this process has had from its start.
     """
@@ -267,30 +270,26 @@ def serve(door: socket.socket, shells: socket.socket, start: dict[str, Any]) -> 
     signal.signal(signal.SIGCHLD, lambda *_: None)
     running: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([door.fileno(), shells.fileno(), woken], (), ())
+        ready, _, _ = select.select([tie.fileno(), door.fileno(), woken], (), ())
         if woken in ready:
             os.read(woken, NUMBER_BYTES)
             tell_ends(running)
-        if door.fileno() in ready:
-            if (received := receive(door)) is None:
-                return False
-            request, (*streams, answering) = received
-            answers = socket.socket(fileno=answering)
-        elif shells.fileno() in ready:
-            answers, _ = shells.accept()
-            if (received := receive(answers)) is None:
-                answers.close()
-                continue
-            request, streams = received
-        else:
+        if tie.fileno() in ready:
+            return False
+        if door.fileno() not in ready:
             continue
+        answers, _ = door.accept()
+        if (received := receive(answers)) is None:
+            answers.close()
+            continue
+        request, streams = received
         is_same = request.get("start", start) == start
         if is_same and (child := os.fork()) == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for descriptor in (woken, waker):
                 os.close(descriptor)
-            for one in (door, shells, answers, *running.values()):
+            for one in (tie, door, answers, *running.values()):
                 one.close()
             become(request, streams)
             return True
@@ -314,13 +313,13 @@ def tell_ends(running: dict[int, socket.socket]) -> None:
 
 def tell(answers: socket.socket, number: int) -> None:
     """Send a number, to whoever still wants to know it."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         answers.sendall(encoded(number))
 
 
 if __name__ == "__main__":
     started = start_now(os.environ)
     load()
-    ours, shells = (socket.socket(fileno=int(word)) for word in sys.argv[1:])
-    if serve(ours, shells, started):
+    ours, asked = (socket.socket(fileno=int(word)) for word in sys.argv[1:])
+    if serve(ours, asked, started):
         runpy.run_module(PACKAGE, run_name="__main__", alter_sys=True)

@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,19 +103,17 @@ class Process:
 
 
 class ForkServer:
-    """A server, and the way to it."""
+    """A server, and the way to it: `start` is what it has had from its start."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.start = start_now(env)
-        self._guard = threading.Lock()
-        self._door, theirs = socket.socketpair()
         is_short = len(tempfile.gettempdir()) < DOOR_CHARACTERS_MAX
         self._folder = tempfile.TemporaryDirectory(dir=None if is_short else "/tmp")
-        self.path = Path(self._folder.name, "door")
-        with theirs, socket.socket(socket.AF_UNIX) as shells:
-            shells.bind(str(self.path))
-            shells.listen()
-            given = (theirs.fileno(), shells.fileno())
+        self.start, self.path = start_now(env), Path(self._folder.name, "door")
+        self._tie, theirs = socket.socketpair()
+        with theirs, socket.socket(socket.AF_UNIX) as door:
+            door.bind(str(self.path))
+            door.listen()
+            given = (theirs.fileno(), door.fileno())
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.fork_server", *map(str, given)],
                 cwd=Path(__file__).parents[2],
@@ -136,7 +133,6 @@ class ForkServer:
         limits: Mapping[int, int] = MappingProxyType({}),
     ) -> Process:
         """Start the command, with other soft limits than those of its server where it has any."""
-        answers, theirs = socket.socketpair()
         readers, writers = zip(os.pipe(), os.pipe(), strict=True)
         os.umask(umask := os.umask(0))
         body = marshal.dumps(
@@ -148,14 +144,15 @@ class ForkServer:
                 "limits": dict(limits),
             }
         )
+        answers = socket.socket(socket.AF_UNIX)
         try:
-            with theirs, self._guard:
-                handed = [*writers, theirs.fileno()]
-                socket.send_fds(self._door, [encoded(len(body))], handed)
-                self._door.sendall(body)
-        except BrokenPipeError:
-            said = self._process.communicate()[1].decode()
-            raise ConnectionError(f"its server ended: {self._process.returncode} {said}") from None
+            answers.connect(str(self.path))
+            socket.send_fds(answers, [encoded(len(body))], writers)
+            answers.sendall(body)
+        except OSError as error:
+            ended = self._process.poll()
+            said = "" if ended is None else f"{ended} {self._process.communicate()[1].decode()}"
+            raise ConnectionError(f"no server of forked commands: {error} {said}") from error
         finally:
             for writer in writers:
                 os.close(writer)
@@ -163,7 +160,7 @@ class ForkServer:
 
     def close(self) -> None:
         """End the server."""
-        self._door.close()
+        self._tie.close()
         self._process.communicate()
         self._folder.cleanup()
         atexit.unregister(self.close)
