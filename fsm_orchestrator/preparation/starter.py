@@ -78,15 +78,21 @@ def _trace_of(invocations: Sequence[InvocationRecord]) -> Trace | None:
 def _person(masker: Masker) -> tuple[str | None, int, str]:
     """Return the name and id of the user, and the name of the machine; no secret in either."""
     uid = os.getuid()
-    user, host = masker.mask_all((_user_name(uid), os.uname().nodename))
+    try:
+        name = _user_name(uid)
+    except KeyError:  # also where the list of users cannot be read, at this moment
+        name = ""
+    user, host = masker.mask_all((name, os.uname().nodename))
     return user or None, uid, host
 
 
 @lru_cache(maxsize=1)
 def _user_name(uid: int) -> str:
+    """Return the name of a user.
+
+    Raises:
+        KeyError: it has none, or the list of users cannot be read.
+    """
     import pwd  # noqa: PLC0415 - not for a plan or resume without signals
 
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
+    return pwd.getpwuid(uid).pw_name

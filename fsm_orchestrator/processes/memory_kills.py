@@ -38,7 +38,10 @@ class MemoryKills(NamedTuple):
     @classmethod
     def now(cls) -> MemoryKills:
         """Read the counts: that of the machine only where the group has none."""
-        path = _group_file()
+        try:
+            path = _group_file()
+        except OSError:
+            path = None
         group = None if path is None else _count(path)
         return cls(group, _count(_MACHINE) if group is None else None)
 
@@ -53,12 +56,13 @@ class MemoryKills(NamedTuple):
 
 @functools.cache
 def _group_file() -> str | None:
-    """Find the file with the count of this process's control group."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return None
+    """Find the file with the count of this process's control group.
+
+    Raises:
+        OSError: its groups cannot be read, at this moment.
+    """
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
     for words in lines:
         if len(words) != 3:  # noqa: PLR2004 - number, controllers, path
             continue

@@ -143,13 +143,22 @@ def boot() -> str:
     return "" if found == _NO_BOOT else found
 
 
-@lru_cache(maxsize=1)
 def _boot(proc: Path) -> str:
     """Return the id of this boot, which no process outlives."""
     try:
-        return (proc / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # a /proc with nothing but processes (subset=pid)
+        return _boot_id(proc)
+    except OSError:  # a /proc with nothing but processes (subset=pid), or no descriptor is free
         return _NO_BOOT
+
+
+@lru_cache(maxsize=1)
+def _boot_id(proc: Path) -> str:
+    """Read the id of this boot, once it can be read.
+
+    Raises:
+        OSError: it cannot.
+    """
+    return (proc / "sys/kernel/random/boot_id").read_text().strip()
 
 
 def _identity_elsewhere(pid: int) -> str | None:

@@ -167,7 +167,8 @@ class _Look:
     def held_against(self, lines: tuple[Left, ...]) -> Finding:
         """Hold the files against lines, the last of which is the latest."""
         last, is_sealed = lines[-1], _is_sealed(lines)
-        is_same_boot = last.boot != "" and last.boot == boot()
+        # Not to know this boot excuses nothing: only another one may have cut power.
+        is_same_boot = last.boot != "" and boot() in {"", last.boot}
         if is_sealed and self._is_untouched(last):
             return self._others(lines, _Reach(last.seq, is_same_boot, is_sealed))
         if self._events < 0:

@@ -14,6 +14,7 @@ import pytest
 from fsm_orchestrator import RunConfig
 from fsm_orchestrator.errors import CheckpointError, OrchestratorError, TamperedError
 from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.processes import table
 from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.record_check import record_digest
 from tests.support.command import (
@@ -274,8 +275,13 @@ def test_another_run_s_record_is_refused(tmp_path: Path) -> None:
     assert place.refusal() == ""
 
 
-def test_what_a_kill_leaves_is_gone_on_from_and_not_what_is_put_back(tmp_path: Path) -> None:
-    """A stage that kills its orchestrator and puts an older checkpoint back is found out."""
+def test_what_a_kill_leaves_is_gone_on_from_and_not_what_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that kills its orchestrator and puts an older checkpoint back is found out.
+
+    Also where this boot has no id to be read: it may well be the same, and no power was cut.
+    """
     keep = "cp $ORCHESTRATOR_OUTPUT_DIR/orchestrator_*.json ."
     killing = f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
     given = (*PASSING, *stages(keep, killing))
@@ -284,6 +290,9 @@ def test_what_a_kill_leaves_is_gone_on_from_and_not_what_is_put_back(tmp_path: P
     assert place.refusal() == ""
     shutil.copy(tmp_path / CHECKPOINT, place.out / CHECKPOINT)
     assert f"{CHECKPOINT} is an older one" in place.refusal()
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "PROC", tmp_path)
+        assert f"{CHECKPOINT} is an older one" in place.refusal()
     place.put(place.latest)
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
 
