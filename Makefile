@@ -33,9 +33,9 @@ demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, fail
 	$(BIN)/python examples/lint_fix/demo.py demo-out
 
 # A test waits for processes about as long as it computes: twice as many workers as a small machine has processors.
-# Of a test of many cases that run commands it takes some, and half of the longest tests: the seed that is printed says
-# which, another one draws others. `make test-all` takes them all.
-test: $(VENV)/.dev  ## the test suite, a sample of its matrices
+# Of the tests that run commands it takes half, of one of many cases fewer, and half of the longest: the seed that is
+# printed says which, another one draws others. `make test-all` takes them all.
+test: $(VENV)/.dev  ## the test suite, a sample of what runs commands
 	$(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
 test-all: $(VENV)/.dev  ## the test suite, every case

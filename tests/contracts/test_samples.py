@@ -52,23 +52,29 @@ def cases(count: int) -> list[str]:
     return [f"test_one.py::test[{number}]" for number in range(count)]
 
 
+def single(count: int) -> list[str]:
+    """Return the names of so many tests of one case."""
+    return [f"test_one.py::test_{number}" for number in range(count)]
+
+
 @pytest.mark.parametrize(
     ("every", "share", "lent"),
     [
         (cases(7), 3, {}),
-        ([f"test_one.py::test_{number}" for number in range(7)], 3, {}),
+        (single(7), 3, {}),
         (cases(9), None, {"run": orchestrate}),
         (cases(7), None, {"run": orchestrate}),
         (cases(3), None, {"run": orchestrate}),
+        (single(5), None, {"run": orchestrate}),
     ],
-    ids=["marked cases", "marked tests", "many", "some", "a few"],
+    ids=["marked cases", "marked tests", "many", "some", "a few", "one each"],
 )
 def test_so_many_turns_as_there_are_shares_take_every_case(
     every: list[str], share: int | None, lent: dict[str, Any]
 ) -> None:
     """Each turn leaves out others, in whatever order they were collected."""
     items = items_of(every, share, **lent)
-    turns = share or {3: 2, 7: 3, 9: 4}[len(every)]
+    turns = share or {3: 2, 5: 2, 7: 3, 9: 4}[len(every)]
     taken = []
     for turn in range(turns):
         left_out = not_drawn(items, turn)
@@ -85,8 +91,10 @@ def test_so_many_turns_as_there_are_shares_take_every_case(
         (cases(7), None, {}),
         (cases(2), None, {"run": orchestrate}),
         (cases(7), 1, {"run": orchestrate}),
+        (single(7), None, {}),
+        (single(7), 1, {"run": orchestrate}),
     ],
-    ids=["no commands", "two cases", "marked"],
+    ids=["no commands", "two cases", "marked", "tests without commands", "marked tests"],
 )
 def test_what_is_cheap_or_marked_so_is_always_taken(
     every: list[str], share: int | None, lent: dict[str, Any]

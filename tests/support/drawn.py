@@ -14,6 +14,8 @@ from tests.support.soak import WHOLE
 MARKER: Final = "one_in"
 MATRIX_SHARES: Final = ((9, 4), (4, 3), (3, 2))
 """From how many cases on a test is a matrix, of which one in so many is taken."""
+SINGLES_SHARE: Final = 2
+"""Of the tests of a module that have one case each, one in so many is taken."""
 RUNNERS: Final = tuple(f"tests.support.{name}" for name in ("command", "guide", "held", "temporal"))
 """How the names of modules begin that run commands: a case that uses them is dear."""
 
@@ -27,9 +29,9 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
     """Return the ids of what is left out at this turn, however the items are ordered.
 
     Of a test marked `one_in(n)` one case in n is taken, and of the tests of a module that are
-    marked so and have one case each, one in n. Where commands are run, a test of three cases or
-    more that is not marked counts as marked, by `MATRIX_SHARES`. So many turns one after the other
-    take everything.
+    marked so and have one case each, one in n. Where commands are run, a test that is not marked
+    counts as marked, by `MATRIX_SHARES` one of three cases or more, by `SINGLES_SHARE` one of one.
+    So many turns one after the other take everything.
     """
     tests: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -51,6 +53,7 @@ def _share_of(item: pytest.Item, cases: int) -> int:
     if (mark := item.get_closest_marker(MARKER)) is not None:
         return int(mark.args[0])
     share = next((share for cases_min, share in MATRIX_SHARES if cases >= cases_min), 1)
+    share = SINGLES_SHARE if cases == 1 else share
     return share if share > 1 and _runs_commands(item) else 1
 
 

@@ -105,6 +105,7 @@ def test_same_record_in_another_spelling_is_accepted(
 # -- fields ----------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_removed_or_renamed_field_is_named(ending: str, checkpoints: Mapping[str, bytes]) -> None:
     """A key that is missing or unknown is refused by its path."""
@@ -123,6 +124,7 @@ def test_removed_or_renamed_field_is_named(ending: str, checkpoints: Mapping[str
         assert names(said, place) or names(said, (*place[:-1], f"{key}x")), (place, said)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_doubled_key_is_named_wherever_it_stands(
     ending: str, checkpoints: Mapping[str, bytes]
@@ -139,6 +141,7 @@ def test_doubled_key_is_named_wherever_it_stands(
                 assert said == f"the key {key!r} stands twice in one object"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_value_of_another_shape_is_named(ending: str, checkpoints: Mapping[str, bytes]) -> None:
     """A field of another type, and one holding a structure or a huge text, is refused by path."""
@@ -152,6 +155,7 @@ def test_value_of_another_shape_is_named(ending: str, checkpoints: Mapping[str, 
             assert said is None or names(said, place), (place, said)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_number_out_of_range_is_refused(ending: str, checkpoints: Mapping[str, bytes]) -> None:
     """Numbers beyond all bounds crash nothing, and stand for no number that the run had."""
@@ -167,6 +171,7 @@ def test_number_out_of_range_is_refused(ending: str, checkpoints: Mapping[str, b
             assert refusal(marked.replace(b'"@@"', text)), (place, text[:20])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_other_word_of_a_closed_set_is_refused(
     ending: str, checkpoints: Mapping[str, bytes]
@@ -179,6 +184,7 @@ def test_other_word_of_a_closed_set_is_refused(
             assert_refused_or_harmless(data, checkpoints[ending])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_values_of_siblings_may_not_be_swapped(
     ending: str, checkpoints: Mapping[str, bytes]
