@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.command import PASSING, events_of, report_of, shell, stages
+from tests.support.patience import wait_until
 from tests.support.screen import Terminal
 
 pytestmark = pytest.mark.one_in(2)
@@ -120,11 +120,7 @@ def test_terminal_that_stands_still_holds_nothing_up(tmp_path: Path) -> None:
     with Terminal("out", *PASSING, *stages(script), cwd=tmp_path) as terminal:
         events = tmp_path / "out" / "orchestrator_events.jsonl"
         terminal.type("\x13")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (
-            events.exists() and '"run.ended"' in events.read_text()
-        ):
-            time.sleep(0.05)
+        wait_until(lambda: events.exists() and '"run.ended"' in events.read_text())
         assert events_of(tmp_path / "out")[-1]["event"] == "run.ended"
         terminal.type("\x11")
         assert terminal.end() == 0

@@ -16,8 +16,17 @@ import pytest
 from fsm_orchestrator.cli import log_stream
 from fsm_orchestrator.cli.log_stream import WAITS_SECONDS_MAX, LogStream
 from fsm_orchestrator.processes.interrupts import Interrupts
-from tests.support.command import COMMAND, PASSING, environment, events_of, report_of, stages
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.command import (
+    COMMAND,
+    EVENTS,
+    PASSING,
+    REPORT,
+    environment,
+    events_of,
+    read_json,
+    stages,
+)
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 LINE = "x" * 999 + "\n"
 
@@ -164,13 +173,8 @@ def test_run_says_how_many_lines_were_not_shown(tmp_path: Path, log_format: str)
         stderr=subprocess.PIPE,
         text=True,
     )
-    events = tmp_path / "out" / "orchestrator_events.jsonl"
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and not (
-        events.exists() and '"run.ended"' in events.read_text()
-    ):
-        time.sleep(0.02)
-    assert report_of(tmp_path / "out")["terminal_state"] == "done"
+    events, report = (tmp_path / "out" / name for name in (EVENTS, REPORT))
+    wait_until(lambda: report.exists() and read_json(report)["terminal_state"] == "done")
     result, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert "done: " in result.splitlines()[0]
