@@ -89,7 +89,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def turn(request: pytest.FixtureRequest) -> int:
     """The number by which this session draws what it takes of a sweep."""
-    return drawn.turn_of(request.config)
+    return drawn.turn_within(request.config)
 
 
 @pytest.fixture(autouse=True)

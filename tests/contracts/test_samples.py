@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from tests.support.command import orchestrate
-from tests.support.drawn import not_drawn
+from tests.support.drawn import MATRIX_SHARES, SHARES_MULTIPLE, SINGLES_SHARE, not_drawn
 from tests.support.places import Place, of_each_kind
 from tests.support.soak import SOAK
 
@@ -102,3 +104,14 @@ def test_what_is_cheap_or_marked_so_is_always_taken(
     """A matrix is thinned where its cases run commands, unless it says that each counts."""
     items = items_of(every, share, **lent)
     assert [not_drawn(items, turn) for turn in range(3)] == [set(), set(), set()]
+
+
+def test_what_a_case_takes_turns_while_all_cases_are_drawn() -> None:
+    """No share goes in step with what is drawn within a case."""
+    marked = {
+        int(share)
+        for path in Path(__file__).parents[1].rglob("test_*.py")
+        for share in re.findall(r"mark\.one_in\((\d+)\)", path.read_text())
+    }
+    shares = {SINGLES_SHARE, *(share for _, share in MATRIX_SHARES), *marked}
+    assert {share for share in shares if SHARES_MULTIPLE % share} == set()

@@ -277,7 +277,7 @@ def test_what_had_stopped_itself_stays_stopped(suspects: Callable[[], Suspect]) 
     wait_until(lambda: stands_still(other.pid), "it goes on")
     run.stop(signal.SIGTSTP)
     run.process.send_signal(signal.SIGCONT)
-    wait_until(lambda: run.stage.status() != psutil.STATUS_STOPPED, "it does not go on")
+    wait_until(lambda: not stands_still(run.stage.pid), "it does not go on")
     assert other.status() == psutil.STATUS_STOPPED
     (run.directory / "go").touch()
     assert run.process.wait(PATIENCE_SECONDS) == 0

@@ -16,6 +16,8 @@ MATRIX_SHARES: Final = ((9, 4), (4, 3), (3, 2))
 """From how many cases on a test is a matrix, of which one in so many is taken."""
 SINGLES_SHARE: Final = 2
 """Of the tests of a module that have one case each, one in so many is taken."""
+SHARES_MULTIPLE: Final = 840
+"""What any share divides, up to one in eight."""
 RUNNERS: Final = tuple(f"tests.support.{name}" for name in ("command", "guide", "held", "temporal"))
 """How the names of modules begin that run commands: a case that uses them is dear."""
 
@@ -23,6 +25,14 @@ RUNNERS: Final = tuple(f"tests.support.{name}" for name in ("command", "guide", 
 def turn_of(config: pytest.Config) -> int:
     """Return the seed that pytest-randomly says at the top; 0 where it is switched off."""
     return int(config.getoption("randomly_seed", 0))
+
+
+def turn_within(config: pytest.Config) -> int:
+    """Return the number by which a test draws what it takes: the same for all turns in a row.
+
+    A case that is drawn at each second turn would else never meet a half of it.
+    """
+    return turn_of(config) // SHARES_MULTIPLE
 
 
 def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
@@ -52,8 +62,8 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
 def _share_of(item: pytest.Item, cases: int) -> int:
     if (mark := item.get_closest_marker(MARKER)) is not None:
         return int(mark.args[0])
-    share = next((share for cases_min, share in MATRIX_SHARES if cases >= cases_min), 1)
-    share = SINGLES_SHARE if cases == 1 else share
+    shares = ((1, SINGLES_SHARE),) if cases == 1 else MATRIX_SHARES
+    share = next((share for cases_min, share in shares if cases >= cases_min), 1)
     return share if share > 1 and _runs_commands(item) else 1
 
 

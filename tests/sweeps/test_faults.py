@@ -154,7 +154,7 @@ def test_crash_anywhere_loses_and_repeats_nothing(
     assert isinstance(expected, Report), expected
     look(None, None)
     assert_durable(desk, door.disk)
-    for scene, (where, disk) in [*found.items()][turn // 2 % ONE_STATE_IN :: ONE_STATE_IN]:
+    for scene, (where, disk) in [*found.items()][turn % ONE_STATE_IN :: ONE_STATE_IN]:
         with at(f"{crash} {where}"), booted_again(crash):
             desk.put(scene)
             if disk is not None:  # what was not synced before the kill is not synced now
@@ -193,7 +193,7 @@ def test_fault_anywhere_is_told_and_mended(
     door = Door(Disk(desk.disk))
     expected = through(door, scenario.step(desk))
     assert isinstance(expected, Report), expected
-    turn = turn // 2 + list(SCENARIOS).index(name)  # this case is drawn at each second turn
+    turn += list(SCENARIOS).index(name)
     strikes = strikes_of(door.kinds, door.can_be_short, common, turn)
     for number, fault in strikes:
         desk.put(before)
