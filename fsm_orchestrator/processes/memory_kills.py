@@ -8,11 +8,14 @@ from __future__ import annotations
 import functools
 import signal
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.endings import Exited, ProcessEnd, Signaled
 from fsm_orchestrator.processes.freezing import kernel_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _KEY: Final = b"oom_kill"
 _MACHINE: Final = "/proc/vmstat"
@@ -38,12 +41,8 @@ class MemoryKills(NamedTuple):
     @classmethod
     def now(cls) -> MemoryKills:
         """Read the counts: that of the machine only where the group has none."""
-        try:
-            path = _group_file()
-        except OSError:
-            path = None
-        group = None if path is None else _count(path)
-        return cls(group, _count(_MACHINE) if group is None else None)
+        group = _count_or_none(_group_file)
+        return cls(group, _count_or_none(lambda: _MACHINE) if group is None else None)
 
     def until(self, later: MemoryKills) -> MemoryKill:
         """Say what happened between this reading and a later one."""
@@ -59,7 +58,7 @@ def _group_file() -> str | None:
     """Find the file with the count of this process's control group.
 
     Raises:
-        OSError: its groups cannot be read, at this moment.
+        OSError: its groups, or the file, cannot be read, at this moment.
     """
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         lines = [line.rstrip("\n").split(":", 2) for line in file]
@@ -74,14 +73,27 @@ def _group_file() -> str | None:
     return None
 
 
-def _count(path: str) -> int | None:
+def _count_or_none(find: Callable[[], str | None]) -> int | None:
     try:
-        for line in kernel_bytes(path).splitlines():
-            words = line.split()
-            if len(words) == 2 and words[0] == _KEY:  # noqa: PLR2004 - name and number
-                return int(words[1])
-    except (OSError, ValueError):
+        path = find()
+        return None if path is None else _count(path)
+    except OSError:
         return None
+
+
+def _count(path: str) -> int | None:
+    """Return the count that a file holds, or None where there is no such file or no such count.
+
+    Raises:
+        OSError: the file is there and cannot be read, at this moment.
+    """
+    try:
+        lines = kernel_bytes(path).splitlines()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    for words in map(bytes.split, lines):
+        if len(words) == 2 and words[0] == _KEY and words[1].isdigit():  # noqa: PLR2004 - name, number
+            return int(words[1])
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.processes import memory_kills
+from fsm_orchestrator.processes.freezing import kernel_bytes
 from fsm_orchestrator.processes.memory_kills import MemoryKills
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -19,6 +22,7 @@ WITHOUT_DESCRIPTORS = """
 import pwd, resource
 from fsm_orchestrator.preparation import starter
 from fsm_orchestrator.processes import table
+from fsm_orchestrator.processes.freezing import kernel_bytes
 from fsm_orchestrator.processes.memory_kills import MemoryKills
 from fsm_orchestrator.secrets.masking import Masker
 
@@ -42,3 +46,20 @@ def test_what_could_not_be_read_for_a_moment_is_read_later() -> None:
     user = next((one.pw_name for one in pwd.getpwall() if one.pw_uid == os.getuid()), None)
     known = (BOOT_ID.read_text().strip(), user, MemoryKills.now().group is not None)
     assert done.stdout.splitlines() == [str(("", None, False)), str(known)]
+
+
+def test_a_count_that_could_not_be_read_for_a_moment_is_found_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file of counts is looked for again when it was there and no descriptor was left."""
+    known = MemoryKills.now().group is not None
+    memory_kills._group_file.cache_clear()  # as in a new process
+
+    def no_descriptor(path: str) -> bytes:
+        kernel_bytes(path)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory_kills, "kernel_bytes", no_descriptor)
+        assert MemoryKills.now() == (None, None)
+    assert (MemoryKills.now().group is not None) is known
