@@ -92,7 +92,8 @@ def waited_for(
     output: Path, request: Request, interrupts: Interrupts, wait_ms: int | None
 ) -> Waited:
     """Wait, and show on stderr what for; without `wait_ms` as long as any wait may be."""
-    deadline = time.monotonic() + (wait_ms or MILLISECONDS_MAX) / 1000
+    longest_ms = MILLISECONDS_MAX if wait_ms is None else wait_ms
+    deadline = time.monotonic() + longest_ms / 1000
     is_json = request.log_format is LogFormat.JSON
     has_bound = wait_ms is not None
     screen = WaitingScreen(console.stderr(), deadline, is_json=is_json, has_bound=has_bound)
@@ -122,7 +123,7 @@ def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
     outlook = waited.outlook
     explain = command_line("explain", typed)
     if waited.is_over:
-        took = span_words(timeout_ms or MILLISECONDS_MAX)
+        took = span_words(MILLISECONDS_MAX if timeout_ms is None else timeout_ms)
         names = names_of(outlook.awaited) or "the run at work"
         lines = [
             Line(f"not decided within {took}: {names}", Mark.WAITING),

@@ -125,6 +125,13 @@ def test_wait_is_over_in_time(place: Path) -> None:
     assert (resumed.code, report_of(place / "out")["exit_code"]) == (OVER, BLOCKED)
 
 
+def test_time_to_wait_is_up_before_the_run_is_blocked(place: Path) -> None:
+    """No time left ends the wait at once; it does not count as no limit."""
+    resumed = orchestrate("./out", "--resume", "--wait", "1", cwd=place)
+    assert "not decided within 1ms: review" in resumed.stdout
+    assert (resumed.code, report_of(place / "out")["exit_code"]) == (OVER, BLOCKED)
+
+
 def test_wait_goes_on_if_it_is_asked_to(place: Path) -> None:
     """With `--resume` it exits as the resume does; a run that is done is waited for by nobody."""
     process = start("wait", "./out", "--timeout", "5m", "--resume", cwd=place)
