@@ -252,7 +252,7 @@ def holder_of(output_directory: Path) -> Holder | None:
     """Return who holds the directory now; None when nobody does. Writes nothing.
 
     Raises:
-        CommandError: no permission to look.
+        CommandError: that cannot be determined.
     """
     if not os.path.isdir(output_directory):
         return None
@@ -261,13 +261,15 @@ def holder_of(output_directory: Path) -> Holder | None:
     except BusyError as busy:
         return busy.holder
     except RecordingError as error:
-        if isinstance(error.__cause__, PermissionError):
-            raise CommandError(
-                f"cannot tell whether a run is at work in {copyable(output_directory)}:"
-                " permission denied",
-                remedy="look as the user whose run it is",
-            ) from error
-        return None
+        cause = error.__cause__
+        if isinstance(cause, FileNotFoundError | NotADirectoryError):
+            return None
+        is_denied = isinstance(cause, PermissionError)
+        why = files.reason(cause) if isinstance(cause, OSError) else str(error)
+        raise CommandError(
+            f"cannot tell whether a run is at work in {copyable(output_directory)}: {why}",
+            remedy="look as the user whose run it is" if is_denied else "repair that, or try again",
+        ) from error
     return None
 
 

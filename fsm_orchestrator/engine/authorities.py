@@ -25,33 +25,47 @@ FILES_MAX: Final = 10_000
 
 
 class Authorities:
-    """The files of the sources of a run."""
+    """The files that the sources of a run judge by."""
 
     def __init__(self, sources: Iterable[SourceModel]) -> None:
         named = (path for one in sources for path in one.authorities)
         self._named = tuple(dict.fromkeys(named))
-        self._seen = self._now()
         self.changed: OperationError | None = None
-        """What the first look said that found a change; the file stays as it is."""
+        """The error from the first look that found a change, or too many files to notice one; None
+        before it. The files themselves are not restored."""
+        self._seen = self._now()
 
     def note(self) -> None:
-        """Take the files as they are now."""
+        """Note the present state of the files."""
         self._seen = self._now()
 
     def look(self) -> None:
-        """Compare the files with what they were, and take them as they are now."""
+        """Compare the files with the state noted last, and note their present state."""
         before, self._seen = self._seen, self._now()
         for path in (*before, *self._seen):
             why = _difference(path, before, self._seen)
-            if why is not None and self.changed is None:
-                self.changed = OperationError(
-                    Operation.CONTROL_VERIFY,
+            if why is not None:
+                self._refuse(
                     f"{copyable(path)} {why} while stages were at work, and gates are judged by it",
-                    remedy="find out who did that, a stage perhaps; put it right, then resume",
+                    "find out who did that, a stage perhaps; put it right, then resume",
                 )
 
     def _now(self) -> dict[str, str | None]:
-        return {path: _digest(path) for path in _files(self._named)}
+        found: dict[str, str | None] = {}
+        for path in _files(self._named):
+            if len(found) == FILES_MAX:
+                self._refuse(
+                    f"gates are judged by more than {FILES_MAX:,} files, too many to notice a"
+                    f" change: {copyable(path)} is one more",
+                    "name the files themselves, or a directory that has no others; then resume",
+                )
+                break
+            found[path] = _state(path)
+        return found
+
+    def _refuse(self, why: str, remedy: str) -> None:
+        if self.changed is None:
+            self.changed = OperationError(Operation.CONTROL_VERIFY, why, remedy=remedy)
 
 
 def _difference(
@@ -67,23 +81,28 @@ def _difference(
 
 
 def _files(named: Iterable[str]) -> Iterator[str]:
-    """Yield files, and those in directories at any depth, in order; only so many."""
-    left = FILES_MAX
+    """Yield the named files, and those at any depth in the named directories."""
     for path in named:
         if not os.path.isdir(path):
             yield path
             continue
         for place, below, names in os.walk(path):
             below.sort()
-            for name in sorted(names):
-                left -= 1
-                if left < 0:
-                    return
-                yield os.path.join(place, name)
+            yield from (os.path.join(place, name) for name in sorted(names))
 
 
-def _digest(path: str) -> str | None:
+def _state(path: str) -> str | None:
+    """Return a text that changes with the content of a file; None if there is no file."""
     try:
         return sha256_of(files.read_bounded(Path(path), FILE_BYTES_MAX, is_link_good=True))
     except OSError:
+        return _status(path)
+
+
+def _status(path: str) -> str | None:
+    """Return what every write to a file changes that cannot be read, or is too large."""
+    try:
+        found = os.stat(path)
+    except OSError:
         return None
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -383,6 +384,23 @@ def test_looking_makes_no_lock_file(tmp_path: Path) -> None:
     assert holder_of(tmp_path) is None
     assert holder_of(tmp_path / "nowhere") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_holder_that_cannot_be_looked_for_is_not_nobody(tmp_path: Path) -> None:
+    """Without a free descriptor the answer is an error, not that nobody holds the directory."""
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from fsm_orchestrator.disk.lock import holder_of\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try: print(holder_of(Path(sys.argv[1])))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        f"CommandError cannot tell whether a run is at work in {tmp_path}: too many open files\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from fsm_orchestrator.engine import authorities as authorities_module
 from fsm_orchestrator.engine.authorities import Authorities
 from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
@@ -100,6 +101,34 @@ def test_file_that_is_put_into_a_directory_of_policies_is_named(tmp_path: Path) 
     (tmp_path / "all" / "below" / "b.rego").write_text("b")
     found.look()
     assert "all/below/b.rego was put there" in str(found.changed)
+
+
+def test_too_many_files_to_compare_let_no_gate_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is refused before a stage runs: a change to the files left out would go unnoticed."""
+    monkeypatch.setattr(authorities_module, "FILES_MAX", 3)
+    (tmp_path / "all").mkdir()
+    for number in range(3):
+        (tmp_path / "all" / f"{number}.rego").write_text("a")
+    settings = {"rego": {"policy": ["all"], "query": "data.a"}}
+    source = RegoSource.model_validate_json(json.dumps(settings)).based(str(tmp_path))
+    assert Authorities([source]).changed is None
+    (tmp_path / "all" / "more.rego").write_text("a")
+    assert "more than 3 files, too many to notice a change" in str(Authorities([source]).changed)
+
+
+def test_file_too_large_to_be_read_is_compared_by_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write to it is noticed although its content is not read."""
+    monkeypatch.setattr(authorities_module, "FILE_BYTES_MAX", 2)
+    found = authorities(tmp_path, "approval")
+    found.look()
+    assert found.changed is None
+    (tmp_path / "who").write_text("own")
+    found.look()
+    assert "was changed or replaced" in str(found.changed)
 
 
 def test_stage_that_lets_itself_approve_fails_the_run(tmp_path: Path) -> None:
