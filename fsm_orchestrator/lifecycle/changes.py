@@ -1,13 +1,13 @@
 """Compares two lifecycles part by part: states, edges, bounds, renamed states.
 
-diff.py judges whether a difference loosens anything; only bounds say so themselves, as more is
-looser. Takes any lifecycles of the right shape, refused ones too.
+diff.py judges whether a difference loosens anything; only bounds already say it, as more is looser.
+Takes any lifecycles of the right shape, refused ones too.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
@@ -22,11 +22,11 @@ BOUNDS: Final = ("timeout_ms", "kill_grace_ms", "idle_timeout_ms", "output_limit
 """The limits that restrain a stage; `slow_after_ms` only reports."""
 
 EdgePair = tuple[Edge, Edge]
-"""An edge as it was and as it is, with the same source, trigger and dest."""
+"""The old and the new form of an edge, with the same source, trigger and dest."""
 
 
 class Change(NamedTuple):
-    """A key with another value; None where a file leaves it out, so that `default` counts."""
+    """A key with another value; None if a file leaves it out, so that `default` counts."""
 
     key: str
     was: object
@@ -35,7 +35,7 @@ class Change(NamedTuple):
 
 
 class RetriedCodes(NamedTuple):
-    """Exit codes, or signals, that are retried now, or no longer."""
+    """Exit codes, or signals, after which a stage is now retried, or no longer."""
 
     codes: tuple[int, ...] | tuple[str, ...]
 
@@ -65,7 +65,7 @@ class EdgeOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EdgeChanges:
-    """The differences between edges; `reordered` is where kept ones are tried in another order."""
+    """The differences between edges; `reordered` has where kept ones are tried in another order."""
 
     added: tuple[Edge, ...]
     removed: tuple[Edge, ...]
@@ -84,10 +84,10 @@ class BoundChange:
 
 
 def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
-    """Return the states that only have another name now, old to new.
+    """Return the states that were only renamed, old name to new.
 
-    A renamed stage would otherwise be reported as a loosening: its success is certain no more.
-    Only renames beyond doubt count: the same content and the same edges, but for names that are
+    A renamed stage would otherwise be reported as a loosening, as its success is no longer certain.
+    Only renames beyond doubt count: the same content and the same edges, apart from names that are
     not in both lifecycles, and no other state like it.
     """
     gone = [name for name in old.states if name not in new.states]
@@ -106,17 +106,26 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
     """Return the lifecycle with states renamed wherever they are named."""
     if not renamed:
         return lifecycle
-    # Not model_copy or dict(): both would keep what the original has cached.
+
+    def new_of(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(renamed.get(name, name) for name in names)
+
+    # Neither model_copy nor dict(): both would keep the cached values of the original.
     values: dict[str, Any] = {key: getattr(lifecycle, key) for key in Lifecycle.model_fields}
     values["initial"] = renamed.get(lifecycle.initial, lifecycle.initial)
     values["state"] = tuple(
-        state.model_copy(update={"name": renamed.get(state.name, state.name)})
+        state.model_copy(
+            update={
+                "name": renamed.get(state.name, state.name),
+                "stages": None if state.stages is None else new_of(state.stages),
+            }
+        )
         for state in lifecycle.state
     )
     values["transition"] = tuple(
         transition.model_copy(
             update={
-                "source": tuple(renamed.get(name, name) for name in transition.source),
+                "source": new_of(transition.source),
                 "dest": renamed.get(transition.dest, transition.dest),
             }
         )
@@ -126,14 +135,14 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
 
 
 def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
-    """Return what changed about the lifecycle as a whole."""
+    """Return the changes of the lifecycle as a whole."""
     keys = ("name", "title", "initial", "gates_guard", "accepts_early_signals")
     changes = (Change(key, getattr(old, key), getattr(new, key)) for key in keys)
     return tuple(change for change in changes if change.was != change.now)
 
 
 def changed_gates(old: Lifecycle, new: Lifecycle) -> tuple[GateChange, ...]:
-    """Return the gates that both declare, and that differ."""
+    """Return the gates that both declare and that differ."""
     before = {one.name: one for one in old.gate}
     changes = (
         GateChange(
@@ -161,7 +170,7 @@ def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
 
 
 def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
-    """Pair equal edges first, then those left over of the same ends, in file order."""
+    """Pair equal edges first, then the remaining ones of the same ends, in file order."""
     added: list[Edge] = []
     removed: list[Edge] = []
     pairs: list[EdgePair] = []
@@ -182,7 +191,7 @@ def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
 def changed_bounds(
     old: Lifecycle, new: Lifecycle, pairs: tuple[EdgePair, ...]
 ) -> Iterator[BoundChange]:
-    """Yield the bounds, of states and edges in both, that are looser or tighter now."""
+    """Yield the bounds, of states and edges in both, that are now looser or tighter."""
     for name in new.stages:
         if name in old.stages:
             yield from _stage_bounds(old.states[name], new.states[name])
@@ -194,7 +203,7 @@ def changed_bounds(
 
 
 def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
-    """Compare values as they count: the default where a key is left out."""
+    """Compare the values that count: the default if a key is left out."""
     for key in BOUNDS:
         default = getattr(DEFAULT_LIMITS, key)
         before, after = getattr(old, key), getattr(new, key)
@@ -236,7 +245,7 @@ def _state_changes(old: Lifecycle, new: Lifecycle, name: str) -> Iterator[Change
 
 
 def _reordered(old: Lifecycle, new: Lifecycle, kept: Counter[Edge]) -> tuple[EdgeOrder, ...]:
-    """Return where edges that both have are tried in another order."""
+    """Return the places where edges that both have are tried in another order."""
     before, after = _orders(old, kept), _orders(new, kept)
     return tuple(order for order, edges in after.items() if edges != before.get(order, edges))
 
@@ -271,7 +280,7 @@ def _by_signature(
 
 
 def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
-    """Return everything about a state but the names that are not in both lifecycles."""
+    """Return everything about a state except the names that are not in both lifecycles."""
 
     def neutral(other: str) -> str:
         return "=" if other == name else other if other in common else "?"
