@@ -1,8 +1,8 @@
-"""Whether the run's own files are what this program left: it believes nothing that others wrote.
+"""Checks that the run's own files are what this program left: others may have written to them.
 
 A stage runs with the operator's rights, and may write to checkpoint and report. Before either is
-replaced, what is there is compared with what was left there, byte by byte: both are small, and no
-time stamp is fine enough to tell.
+replaced, the existing file is compared with the one that was left, byte by byte: both are small,
+and no time stamp is fine enough to show every change.
 """
 
 from __future__ import annotations
@@ -23,60 +23,60 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 KEPT_MAX: Final = 100
-"""How many foreign files are kept in a run's directory."""
+"""The most foreign versions of one file that are kept in a run's directory."""
 
 
 class Tampering(StrEnum):
-    """What was done to a file of ours."""
+    """A change that others made to one of this program's files."""
 
     REMOVED = "removed"
     EDITED = "edited"
     REPLACED = "replaced"
-    """By something that is no regular file."""
+    """Replaced by something that is not a regular file."""
 
     @property
     def words(self) -> str:
-        """What was done, as people read it."""
+        """The change, as text for people."""
         match self:
             case Tampering.REMOVED:
                 return "was removed or moved"
             case Tampering.EDITED:
                 return "was changed or replaced"
             case Tampering.REPLACED:
-                return "was replaced by something that is no regular file"
+                return "was replaced by something that is not a regular file"
             case _:
                 assert_never(self)
 
 
 class Found(NamedTuple):
-    """What was found in the place of a file of ours; `data` is None where it is not read."""
+    """The state of a file that others have changed; `data` is None where it was not read."""
 
     what: Tampering
     data: bytes | None
 
 
 class Anchor:
-    """What this invocation left in the run's files, as far as that is known."""
+    """The content that this invocation left in the run's files, where known."""
 
     def __init__(self, home: HeldDirectory) -> None:
         self._home = home
         self._left: dict[Path, bytes] = {}
-        self._said: tuple[Path, Tampering, Path | None] | None = None
-        """The first that was found and has not been said."""
+        self._said: tuple[Path, Tampering, str] | None = None
+        """The first change that was found and has not been reported, and what became of it."""
 
     def left(self, path: Path, data: bytes | None) -> None:
-        """Note what was written to a file; None where it is not known."""
+        """Note the content written to a file; None where it is unknown."""
         if data is None:
             self._left.pop(path, None)
         else:
             self._left[path] = data
 
     def data_of(self, path: Path) -> bytes | None:
-        """Return what was written to a file; None where it is not known."""
+        """Return the content written to a file, or None where it is unknown."""
         return self._left.get(path)
 
     def look(self) -> None:
-        """Compare all files with what was left; put back what differs, and keep what was there.
+        """Compare all files with what was left; restore those that differ, and keep what was there.
 
         Raises:
             OSError: the whole directory was removed or replaced, or a file cannot be read.
@@ -85,39 +85,42 @@ class Anchor:
             found = _compared(path, data)
             if found is not None:
                 self._home.confirm()
-                kept = self._put_back(path, found)
-                self._said = self._said or (path, found.what, kept)
+                done = self._put_back(path, found)
+                self._said = self._said or (path, found.what, done)
 
     def confirm(self) -> None:
-        """Make sure that all files are, and were at each look, what was left.
+        """Check that all files are, and were at each look, what was left.
 
         Raises:
-            OperationError: one was not. Said once: what is there then is ours.
-            OSError: as `look`.
+            OperationError: one was not. It is raised once, and says whether the file is restored.
+            OSError: as for `look`.
         """
         self.look()
         said, self._said = self._said, None
         if said is None:
             return
-        path, what, kept = said
-        there = "" if kept is None else f"; what was there is kept in {copyable(kept)}"
+        path, what, done = said
         raise OperationError(
             Operation.CONTROL_VERIFY,
-            f"{copyable(path)} {what.words} while the run was at work, and is put back{there}",
+            f"{copyable(path)} {what.words} while the run was at work, {done}",
             remedy="find out who did that, a stage perhaps, then resume; a confined stage cannot",
         )
 
-    def _put_back(self, path: Path, found: Found) -> Path | None:
-        """Put our version back; return where the foreign one is kept."""
+    def _put_back(self, path: Path, found: Found) -> str:
+        """Restore this program's version and keep the foreign one; return what was done."""
         kept = None
         with contextlib.suppress(OSError):
             if found.data is not None:
                 kept = self._kept(path, found.data)
             elif found.what is not Tampering.REMOVED:
                 kept = self._moved(path)
-        with contextlib.suppress(OSError):
+        try:
             files.replace_file(path, self._left[path], within=self._home)
-        return kept
+        except OSError as error:
+            done = f"and cannot be restored: {files.reason(error)}"
+        else:
+            done = "and is restored"
+        return done if kept is None else f"{done}; the other version is kept in {copyable(kept)}"
 
     def _kept(self, path: Path, data: bytes) -> Path | None:
         with self._tampered() as place:
@@ -137,21 +140,21 @@ class Anchor:
             return place.path / name
 
     def _tampered(self) -> contextlib.AbstractContextManager[HeldDirectory]:
-        """Open the directory for what is kept, private, in the one that the run has locked."""
+        """Open the private directory for foreign versions, in the one that the run has locked."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(TAMPERED_DIRECTORY, 0o700, dir_fd=self._home.descriptor)
         return files.below(self._home, TAMPERED_DIRECTORY, may_make=False)
 
 
 def _free_name(name: str, place: HeldDirectory) -> str | None:
-    """Return a new name for what is to be kept; None where there is too much already."""
+    """Return a new name for a foreign version, or None where too many are kept already."""
     taken = set(os.listdir(place.descriptor))
     names = (f"{name}.{number}" for number in range(1, KEPT_MAX + 1))
     return next((one for one in names if one not in taken), None)
 
 
 def _compared(path: Path, data: bytes) -> Found | None:
-    """Return what is in the place of a file that was left with `data`; None where it is that."""
+    """Return the state of a file that was left with `data`, or None if it is unchanged."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -163,7 +166,7 @@ def _compared(path: Path, data: bytes) -> Found | None:
     try:
         there = files.read_bounded(path, RECORD_BYTES_MAX)
     except PermissionError:
-        if status.st_mode & stat.S_IRUSR:  # nobody shut it away: the disk refuses
+        if status.st_mode & stat.S_IRUSR:  # the permissions allow reading: the disk refused
             raise
         return Found(Tampering.EDITED, None)
     return None if there == data else Found(Tampering.EDITED, there)
