@@ -17,34 +17,34 @@
 
 Run:
     RunConfig, StageGiven   what to run, and where
-    run, resume             run it to its end, or go on with it; both return the Report
+    run, resume             run it to its end, or resume it; both return the Report
     run_async, resume_async     the same under asyncio: cancelling the task ends the run
-    Interrupts, Listener    end a run from elsewhere; be called with every event
+    Interrupts, Listener    end a run from elsewhere; receive every event
     KeeperPool              lends keepers to a program that makes many runs
 
 Under an engine that hands runs from one machine to another:
-    claim_epoch, Epoch      claim a run for one invocation: the latest claim alone counts
+    claim_epoch, Epoch      claim a run for one invocation: only the latest claim counts
     next_invocation         the number of a run's next invocation
-    Lease                   ends a run when its engine is heard no more
+    Lease                   ends a run when its engine stops responding
     StopReason              why a run was asked to end
 
-Look:
+Inspect:
     load_report, Report     the record of a run
     Outcome                 how it ended: done, blocked, failed or timeout
-    list_runs, RunOverview  where the runs of a directory stand, one row a run
-    Standing                how each stands: as Outcome, and working, waiting, interrupted …
+    list_runs, RunOverview  where the runs of a directory stand, one row per run
+    Standing                where each stands: an Outcome, or working, waiting, interrupted …
 
 Design:
     load_lifecycle, Lifecycle   a declared machine, read and proved
-    verify, diff                what is proved of one; what changed between two
+    verify, diff                what is proved about it; what changed between two of them
 
 Errors:
-    OrchestratorError       the base of all; its `remedy` says what to do
+    OrchestratorError       the base of all errors; its `remedy` says what to do
     UsageError, LifecycleError, BusyError, CheckpointError, ReportError, OperationError,
     RecordingError, InternalError, FencedError: see `fsm_orchestrator.errors`
 
-Each is described by `help()`, as `help(fsm_orchestrator.run)`. A name is loaded when it is first
-used: `--help` and `--version` need none of them.
+`help()` describes each of them, for example `help(fsm_orchestrator.run)`. A name is loaded when it
+is first used: `--help` and `--version` need none of them.
 """
 
 from __future__ import annotations
@@ -170,5 +170,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names as well before they are loaded, for whoever completes them."""
+    """List the public names too, before they are loaded, for tab completion."""
     return sorted({*globals(), *__all__})

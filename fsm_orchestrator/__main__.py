@@ -1,4 +1,4 @@
-"""The command's process: made ready to start fast, then handed to the command line.
+"""The command's process: prepared for a fast start, then handed to the command line.
 
 This affects the command's own process only, not a program that imports the package.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 COLLECT_AFTER = 200_000
-"""How many new objects start a garbage collection: what is imported is never garbage, and searching
-it takes a twentieth of a start."""
+"""The number of new objects that starts a garbage collection. Imported objects are never garbage,
+and searching them takes a twentieth of a start."""
 
 
 def start() -> None:
@@ -27,7 +27,7 @@ def start() -> None:
 
 
 def start_worker() -> None:
-    """Be a worker of a fleet, which has started this process as isolated as itself."""
+    """Run as a worker of a fleet, which has started this process as isolated as itself."""
     _make_lean()
     from fsm_orchestrator.fleet.worker import main  # noqa: PLC0415 - after the above
 
@@ -35,7 +35,7 @@ def start_worker() -> None:
 
 
 def _make_lean() -> None:
-    """Load and search for no more than a run needs."""
+    """Load no more than a run needs, and search no more than that."""
     import gc  # noqa: PLC0415 - see _isolate
 
     gc.set_threshold(COLLECT_AFTER)
@@ -50,7 +50,7 @@ def _make_lean() -> None:
 
 
 def _isolate() -> None:
-    """Keep out what lies around; what is loaded before this may be somebody else's."""
+    """Keep out stray files: what is loaded before this may be somebody else's."""
     from fsm_orchestrator.cli import isolation  # noqa: PLC0415 - the first of all
 
     isolation.open_standard_streams()
@@ -58,10 +58,10 @@ def _isolate() -> None:
 
 
 def _load_package() -> None:
-    """Load the package that this file is in, wherever Python would look for it.
+    """Load the package that contains this file, wherever Python would look for it.
 
-    What lies beside it comes before other packages if a packager put it there (`--user`,
-    `--target`), else after them: a checkout is full of names.
+    If a packager put it there (`--user`, `--target`), the files next to it come before other
+    packages, otherwise after them: a checkout is full of names.
     """
     import importlib.util  # noqa: PLC0415 - only where Python was started again
     import os  # noqa: PLC0415
@@ -87,6 +87,6 @@ def _load_package() -> None:
 
 
 if __name__ == "__main__":
-    if not __package__:  # a script by its path, not `python -m`
+    if not __package__:  # run as a script by its path, not by `python -m`
         _load_package()
     start()

@@ -1,4 +1,4 @@
-"""The Python interface, and the command's own way in."""
+"""The Python interface, and the entry point of the command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.stages.meter import OnMetered
 
 
-def run(  # noqa: PLR0913 - each is a means of its own
+def run(  # noqa: PLR0913 - each is a separate means
     config: RunConfig,
     *,
     install_signal_handlers: bool = False,
@@ -43,46 +43,49 @@ def run(  # noqa: PLR0913 - each is a means of its own
     epoch: Epoch | None = None,
     task_queue: str | None = None,
 ) -> Report:
-    """Run a lifecycle (or resume, if `config.resume`) to its end, and return the report.
+    """Run a lifecycle to its end (or resume the run, if `config.resume`), and return the report.
 
     Does what the command does; `report.exit_code` is what the command would exit with. A blocked,
     failed or timed-out run is a report, not an exception.
 
-    Its effects on the calling process are these: on Linux it starts one child, the keeper, which
-    starts the stages, ends and reaps all that comes of them, and is gone when this returns;
-    elsewhere each stage is a child in a session of its own. It opens files and closes them again.
-    With `config.telemetry` it starts one more, which sends what was done, and ends by itself.
-    It prints nothing, never exits, changes neither the working directory nor the environment,
-    makes the calling process no subreaper, and leaves its logging alone. Where there is no keeper
-    SIGCHLD must not be ignored, or the exit codes of the stages are lost (the stage then counts as
-    failed).
+    Effects on the calling process: on Linux, it starts one child, the keeper, which starts the
+    stages, ends and reaps all their descendants, and is gone when this function returns. Elsewhere,
+    each stage is a child in its own session. With `config.telemetry`, it starts one more child,
+    which exports what was done and ends on its own. Files that it opens are closed again. It prints
+    nothing, never exits, changes neither the working directory nor the environment, does not make
+    the calling process a subreaper, and leaves the process's logging alone. Where there is no
+    keeper, SIGCHLD must not be ignored: the exit codes of the stages would be lost, and the stages
+    count as failed.
 
     Args:
         config: what to run, and where.
         install_signal_handlers: end the run on SIGINT, SIGTERM, SIGHUP and SIGQUIT, as the command
-            does; in the main thread only. The handlers that were there are put back. Such a signal
-            is delivered to `interrupts` where they are given, so to all runs that have them.
-        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`. One may be
+            does; in the main thread only. The previous handlers are restored afterwards. If
+            `interrupts` is given, it gets such a signal, and so do all the runs that have it.
+        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`. One can be
             given to any number of runs, which then end together.
-        listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
-            raises decides nothing: that is a warning of the run, and it is told nothing more.
+        listener: called with every event, a mapping as in orchestrator_events.jsonl. An exception
+            that it raises changes nothing: it becomes a warning of the run, and the listener is not
+            called again.
         keepers: lends the run a keeper and takes it back, for a program that makes many runs. The
             pool's idle keepers are children of the process until the pool is closed.
         lease: ends the run when it runs out, even while this process is stopped.
-        epoch: the claim under which the run is held; `config.output_directory` is then the run,
-            and the record is written into the epoch's own directory.
-        task_queue: the queue that this process serves. A stage of another queue is not begun: the
-            invocation ends before it, to go on there.
+        epoch: the claim under which the run is held. `config.output_directory` is then the
+            directory of the run, and the record is written into the epoch's own directory.
+        task_queue: the queue that this process serves. A stage that needs another queue is not
+            started: the invocation ends before it, and the run continues on that queue.
 
     Raises:
         UsageError: the request is wrong or refused; nothing was started, nothing written.
         BusyError: another orchestrator holds the directory; nothing was touched.
-        CheckpointError: a resume without a checkpoint that can be used; the report says so.
-        OperationError: an earlier run could not be archived, or the lock not be taken.
+        FencedError: a later epoch holds the run.
+        CheckpointError: there is no usable checkpoint to resume from; the report says so.
+        OperationError: an earlier run could not be archived, or the lock could not be taken.
+        RecordingError: a file of the run could not be written.
         InternalError: a bug; the log has its traceback.
-        BaseException: what was raised through it: Ctrl-C, `SystemExit`, an error of a signal
-            handler or of another thread. The run is then recorded as ended by that, and can be
-            resumed; nothing of it is left running.
+        BaseException: whatever was raised while the run was at work: Ctrl-C, `SystemExit`, an error
+            of a signal handler or from another thread. The run is then recorded as ended by it and
+            can be resumed; nothing that it started is left running.
     """
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(Interrupts() if interrupts is None else interrupts.of_one_run())
@@ -96,7 +99,7 @@ def run(  # noqa: PLR0913 - each is a means of its own
         return run_invocation(config, followed(caller))
 
 
-def run_as_command(  # noqa: PLR0913 - all that a command may want to hear
+def run_as_command(  # noqa: PLR0913 - everything that a command may listen to
     config: RunConfig,
     interrupts: Interrupts,
     listener: Listener,
@@ -107,7 +110,7 @@ def run_as_command(  # noqa: PLR0913 - all that a command may want to hear
     *,
     on_untold: Callable[[str], None] | None = None,
 ) -> Report:
-    """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
+    """Run as `run` does, in a process that is the command's own: a signal ends only this run."""
     quiet = QuietListener(listener)
     caller = Surroundings(
         interrupts,
@@ -123,9 +126,9 @@ def run_as_command(  # noqa: PLR0913 - all that a command may want to hear
 
 
 def followed(caller: Surroundings, on_untold: Callable[[str], None] | None = None) -> Surroundings:
-    """Return the means of a run with what follows its end: people are told, old runs are pruned.
+    """Return the means of a run, with the work after its end: people are notified, old runs pruned.
 
-    `on_untold` is called with each notice that could not be delivered.
+    `on_untold` is called with a sentence for each notice that could not be delivered.
     """
     return caller._replace(on_ended=partial(_follow, caller, on_untold))
 
@@ -136,9 +139,9 @@ def _follow(
     preparation: Preparation,
     report: Report | None,
 ) -> None:
-    """Do what follows the end of a run. It decides nothing, and loads nothing unasked for.
+    """Do the work after the end of a run. It decides nothing, and loads only what was asked for.
 
-    No notice is sent of a run that goes on elsewhere: it has not ended.
+    No notice is sent about a run that continues elsewhere: it has not ended.
     """
     if preparation.config.telemetry:
         from fsm_orchestrator.telemetry.handing import hand_over  # noqa: PLC0415 - only where asked for
@@ -171,9 +174,9 @@ def resume(  # noqa: PLR0913 - as `run`
     epoch: Epoch | None = None,
     task_queue: str | None = None,
 ) -> Report:
-    """Continue the run in `config.output_directory`: `run` with `config.resume` set.
+    """Continue the run in `config.output_directory`: call `run` with `config.resume` set.
 
-    What `config` does not give is as it was. Arguments and errors are those of `run`.
+    Settings that `config` does not give stay as they were. Arguments and errors are those of `run`.
     """
     return run(
         config.model_copy(update={"resume": True, "resume_or_start": False}),
@@ -188,10 +191,10 @@ def resume(  # noqa: PLR0913 - as `run`
 
 
 def load_report(path: str | os.PathLike[str]) -> Report:
-    """Read the report in an output directory, or in a report's file.
+    """Read the report in an output directory, or the report file at a path.
 
     Raises:
-        ReportError: there is none, or it cannot be understood.
+        ReportError: there is no report, or it cannot be understood.
     """
     from fsm_orchestrator.record.report_reader import read_report  # noqa: PLC0415 - not for a run
 
@@ -202,10 +205,11 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
 
 def list_runs(*directories: str | os.PathLike[str]) -> tuple[RunOverview, ...]:
-    """Tell where runs stand, one row a run: each of a directory of runs by name, or a run itself.
+    """Return where runs stand, one row per run, for directories that are runs or contain runs.
 
-    Reads the files alone, and may be called while runs work. A run whose files cannot be read is a
-    row that says why (`trouble`). Without a directory, looks in the current one.
+    The runs in a directory are in the order of their names; without a directory, they are those of
+    the current one. Only files are read, so this may be called while runs are at work. A run whose
+    files cannot be read is a row that says why (`trouble`).
 
     Raises:
         ReportError: a directory cannot be read.

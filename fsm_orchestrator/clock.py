@@ -1,4 +1,4 @@
-"""The only reader of the wall clock, and the one way times are written."""
+"""The only reader of the wall clock, and the one format in which times are written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Clock(Protocol):
         """Return the time of day in UTC."""
 
     def elapsed_ms(self, since_seconds: float) -> int:
-        """Return whole milliseconds since a reading of `time.monotonic()`; never negative."""
+        """Return the whole milliseconds since a reading of `time.monotonic()`; never negative."""
 
     @property
     def is_fixed(self) -> bool:
-        """True if time stands still, so that nothing measured may be reported."""
+        """True if time stands still, so that no measured time may be reported."""
 
 
 class SystemClock:
@@ -31,7 +31,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def elapsed_ms(self, since_seconds: float) -> int:
-        """Return whole milliseconds since a reading of `time.monotonic()`."""
+        """Return the whole milliseconds since a reading of `time.monotonic()`; never negative."""
         return max(0, round((time.monotonic() - since_seconds) * 1000))
 
 
@@ -44,11 +44,11 @@ class FixedClock:
         self._at = at.astimezone(UTC)
 
     def now(self) -> datetime:
-        """Return the same time, always."""
+        """Return the same time at every call."""
         return self._at
 
     def elapsed_ms(self, since_seconds: float) -> int:  # noqa: ARG002 - the protocol's signature
-        """Return 0, always."""
+        """Return 0 at every call."""
         return 0
 
 
@@ -59,5 +59,5 @@ def timestamp(at: datetime) -> str:
 
 
 def wall_seconds() -> float:
-    """Return seconds since the epoch, to compare with the times of files."""
+    """Return the seconds since 1970, to compare with the times of files."""
     return time.time()

@@ -34,15 +34,16 @@ async def run_async(
     epoch: Epoch | None = None,
     task_queue: str | None = None,
 ) -> Report:
-    """Run a lifecycle to its end, as `run` does, in a thread of its own; return the report.
+    """Run a lifecycle to its end in its own thread, as `run` does, and return the report.
 
-    When its task is cancelled, the run is interrupted as by SIGTERM: its stage has the grace to
-    clean up, the record says that it was interrupted, and only then `CancelledError` is raised. It
-    is raised also where the run had ended just before. A second cancellation ends the stage at
-    once, as a second signal does. The thread has ended when this returns or raises.
+    If the task that awaits this is cancelled, the run is interrupted as by SIGTERM: its stage gets
+    its grace period to clean up, the record says that it was interrupted, and only then is
+    `CancelledError` raised. It is also raised if the run had ended just before the cancellation. A
+    second cancellation ends the stage at once, as a second signal does. The thread has ended when
+    this returns or raises.
 
-    The listener is called in that thread; from there, `loop.call_soon_threadsafe` leads back.
-    Arguments and errors are otherwise those of `run`.
+    The listener is called in that thread; use `loop.call_soon_threadsafe` to get back to the loop.
+    Otherwise, arguments and errors are those of `run`.
     """
     return await _in_a_thread(
         lambda own: run(
@@ -68,7 +69,7 @@ async def resume_async(
     epoch: Epoch | None = None,
     task_queue: str | None = None,
 ) -> Report:
-    """Continue the run in `config.output_directory`, as `resume` does, and as `run_async` waits."""
+    """Continue the run in `config.output_directory`, as `resume` does; wait as `run_async` does."""
     return await _in_a_thread(
         lambda own: resume(
             config,
@@ -91,8 +92,8 @@ class _Ended(NamedTuple):
 async def _in_a_thread(
     work: Callable[[Interrupts], Report], interrupts: Interrupts | None
 ) -> Report:
-    """Work in a thread, with what is delivered to `interrupts`, and by cancelling this task."""
-    import asyncio  # noqa: PLC0415 - who awaits has it
+    """Do the work in a thread; `interrupts`, or cancelling this task, asks it to end."""
+    import asyncio  # noqa: PLC0415 - a caller that awaits has it
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[_Ended] = loop.create_future()
@@ -117,7 +118,7 @@ async def _in_a_thread(
                 except asyncio.CancelledError as error:
                     cancellation = cancellation or error
                     own.deliver(signal.SIGTERM, StopReason.CANCELLED)
-        except BaseException:  # the coroutine is closed: there is no loop to wait in any more
+        except BaseException:  # the coroutine is closed: there is no loop left to wait in
             own.deliver(signal.SIGTERM, StopReason.CANCELLED)
             raise
         thread.join()

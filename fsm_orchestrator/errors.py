@@ -1,9 +1,9 @@
-"""Every error this package raises on purpose.
+"""Every error that this package raises on purpose.
 
     OrchestratorError
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
     │  ├─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
-    │  └─ LeaseError         exit 2    there can be no such lease, or none for this run
+    │  └─ LeaseError         exit 2    no such lease is possible, or none for this run
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
     │  └─ TamperedError      exit 1    the record is not the one that was left: file, change
     ├─ ReportError           exit 1    a report cannot be read: file, reason
@@ -15,9 +15,9 @@
     │  └─ OutputError        exit 1    its result could not be written to standard output
     └─ InternalError         exit 70   a bug in this program
 
-What a stage or a gate does is never an error: see `model.endings` and `gates`. A message is lower
-case and says what is wrong and where; `remedy` says what to do next. Imports only the vocabulary of
-this package.
+An action of a stage or a gate is never an error: see `model.endings` and `gates`. A message is
+lower case and says what is wrong and where; `remedy` says what to do next. Imports only the
+vocabulary of this package.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Operation
 
 
 class OrchestratorError(Exception):
-    """Base of all errors of this package.
+    """The base of all errors of this package.
 
     Attributes:
-        remedy: what the operator can do about it, a sentence without its full stop, or "".
-        exit_code: what the command exits with.
+        remedy: what the operator can do about it, a sentence without a period, or "".
+        exit_code: the exit code of the command.
     """
 
     exit_code = ExitCode.FAILED
@@ -43,7 +43,7 @@ class OrchestratorError(Exception):
 
 
 class UsageError(OrchestratorError):
-    """The request is wrong or is refused; nothing was started and nothing was written."""
+    """The request is wrong or refused; nothing was started and nothing was written."""
 
     exit_code = ExitCode.USAGE
 
@@ -53,15 +53,15 @@ class LifecycleError(UsageError):
 
 
 class LeaseError(UsageError):
-    """There can be no such lease here, or none for this run: nothing was started."""
+    """No such lease is possible here, or none for this run; nothing was started."""
 
 
 class CheckpointError(OrchestratorError):
-    """A checkpoint cannot be used; the file was left as it is."""
+    """A checkpoint cannot be used; the file was left unchanged."""
 
 
 class TamperedError(CheckpointError):
-    """The record of a run is not the one that was left here; it was left as it is."""
+    """The record of a run is not the one that was left here; it was not changed."""
 
 
 class ReportError(OrchestratorError):
@@ -69,10 +69,10 @@ class ReportError(OrchestratorError):
 
 
 class OperationError(OrchestratorError):
-    """The program could not do its own part of the run, which has failed with it.
+    """The program could not do its own part of the run, and the run failed with it.
 
     Attributes:
-        operation: what could not be done, dotted: `checkpoint.persist`, `report.persist`,
+        operation: the operation that failed, dotted: `checkpoint.persist`, `report.persist`,
             `events.persist`, `attempt.end` …; the `command` of its stage execution.
     """
 
@@ -94,27 +94,28 @@ class RecordingError(OperationError):
 
 
 class ChangedCodeError(ImportError):
-    """Code that this program needs is not what it was when its first stage began."""
+    """Code that this program needs has changed since its first stage began."""
 
 
 def not_loaded(error: ImportError) -> OperationError:
-    """Return what it means for a run that something it needs cannot be loaded."""
+    """Return the error of a run that needs something that cannot be loaded."""
     if isinstance(error, ChangedCodeError):
         return OperationError(
             Operation.CONTROL_VERIFY,
             f"a part of this program is not loaded: {error}",
-            remedy="find out who did that, an upgrade or a stage; install it again, then resume",
+            remedy="find out whether an upgrade or a stage did that; install it again, then resume",
         )
     return OperationError(
         Operation.ORCHESTRATOR_RUN,
         f"a part of this program cannot be loaded: {error}",
-        remedy="it was upgraded or removed meanwhile, or is not installed whole: install it again"
-        " with all that it needs, then repeat or resume (what PYTHONPATH names is not looked at)",
+        remedy="it was upgraded or removed in the meantime, or is not completely installed:"
+        " install it again with everything that it needs, then repeat or resume (PYTHONPATH is"
+        " ignored)",
     )
 
 
 class Holder(NamedTuple):
-    """The holder of an output directory, as its lock file names it; empty if it does not yet."""
+    """The holder of an output directory, as its lock file names it; empty until the file does."""
 
     pid: int | None = None
     host: str | None = None
@@ -122,12 +123,12 @@ class Holder(NamedTuple):
     run_id: str | None = None
     held_by: HeldBy | None = None
     hears: str | None = None
-    """What a request to end its run must quote; None where it would not be heard."""
+    """The text that a request to end its run must quote; None if the holder takes none."""
 
     def __str__(self) -> str:
-        """Describe the holder without the directory."""
+        """Return the holder as text, without the directory."""
         if self.pid is None:
-            return "a process that has not yet said who it is"
+            return "a process that has not yet identified itself"
         program = ""
         if self.held_by is HeldBy.LIBRARY:
             program = " that uses the library"
@@ -137,7 +138,7 @@ class Holder(NamedTuple):
 
 
 class BusyError(OrchestratorError):
-    """Another orchestrator holds the output directory; its files were not touched.
+    """Another orchestrator holds the output directory; no file in it was touched.
 
     Attributes:
         holder: the other orchestrator.
@@ -160,20 +161,20 @@ class FencedError(OrchestratorError):
 
 
 class CommandError(OrchestratorError):
-    """A command that inspects or ends a run could not do what it was asked."""
+    """A command that inspects or ends a run could not do what it was asked to do."""
 
 
 class OutputError(CommandError):
     """A result could not be written to standard output.
 
     Attributes:
-        reason: why, as a phrase.
+        reason: the reason, as a phrase.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"cannot write the result to standard output: {reason}",
-            remedy="send it to a place that takes all of it, and ask again",
+            remedy="send it to a place that can take all of it, and run the command again",
         )
         self.reason = reason
 

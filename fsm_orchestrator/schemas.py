@@ -1,7 +1,7 @@
-"""The published JSON Schemas (2020-12), made from the models that read and write the files.
+"""The published JSON Schemas (2020-12), generated from the models that read and write the files.
 
-What a schema says of a key is what the model says. Added here is only what the models leave to the
-code around them: when a report says that its run may be closed, and how a person may write a
+What a schema says about a key is what the model says. Added here is only what the models leave to
+the code around them: when a report says that its run may be closed, and how a person may write a
 lifecycle. A run does not load this module.
 """
 
@@ -56,7 +56,7 @@ class _Shape:
 
 
 def schema_text(name: SchemaName) -> str:
-    """Return the JSON Schema of a shape: indented, always the same, with a newline at the end."""
+    """Return the JSON Schema of a shape: indented, always identical, ending with a newline."""
     shape = _SHAPES[name]
     adapter = adapter_of(shape.model)
     if shape.is_written_whole:
@@ -79,7 +79,7 @@ def _id_of(name: SchemaName) -> str:
 
 
 def _embed_checkpoint(document: Schema) -> None:
-    """Say of the records in events what the schema of the checkpoint says, which is embedded."""
+    """Embed the schema of the checkpoint, and refer to it for the records in events."""
     name = SchemaName.CHECKPOINT
     checkpoint = json.loads(schema_text(name))
     defs = document["$defs"]
@@ -95,7 +95,7 @@ def _embed_checkpoint(document: Schema) -> None:
 
 
 def _refer(key: Schema, meant: Schema) -> None:
-    """Let a key be what is meant, with the description that it has."""
+    """Replace the schema of a key with `meant`, and keep the key's description."""
     description = key["description"]
     key.clear()
     key.update({**meant, "description": description})
@@ -121,7 +121,7 @@ def _without_notes(document: Any) -> Any:
 
 
 def _add_closure_rules(document: Schema) -> None:
-    """Add when a run may be closed, for readers that know only the schema."""
+    """Add the rules for closing a run, for readers that know only the schema."""
     document["$defs"]["ClosureReady"] = {
         "title": "ClosureReady",
         "description": "A report whose run may be closed: done, every gate passed.",
@@ -173,7 +173,7 @@ def _passed(rule: GateRule) -> Schema:
 
 
 def _allow_units(document: Schema) -> None:
-    """Allow durations and sizes with their units, under the key without a unit as well."""
+    """Allow durations and sizes with units, also under the key that does not name the unit."""
     for shape in (document, *document["$defs"].values()):
         properties = shape.get("properties", {})
         for name, key in MEASURED_KEYS.items():
@@ -227,7 +227,7 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
     SchemaName.CONFIG: _Shape(
         ConfigFile,
         "Config file",
-        "What `--config` reads, in TOML: whatever the options of `run` can say.",
+        "The file that `--config` reads, in TOML: everything that the options of `run` can say.",
         complete=_allow_units,
     ),
     SchemaName.POSTMORTEM: _Shape(
@@ -247,8 +247,8 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
     SchemaName.APPROVAL_DECISION: _Shape(
         DecisionStatement,
         "Decision on a request for approval",
-        "The statement in approvals/<gate>.<n>.<decision>.<id>.json: what a person has said to a"
-        " request, and has signed.",
+        "The statement in approvals/<gate>.<n>.<decision>.<id>.json: what a person has answered to"
+        " a request, and has signed.",
         is_written_whole=True,
     ),
     SchemaName.GATE_SIGNAL: _Shape(
@@ -259,7 +259,7 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
     SchemaName.FLEET: _Shape(
         FleetReport,
         "Fleet report",
-        "fleet.json: what came of each run of a fleet, and of all.",
+        "fleet.json: the result of each run of a fleet, and of all together.",
         is_written_whole=True,
     ),
     SchemaName.COMPARISON: _Shape(
@@ -271,7 +271,7 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
     SchemaName.VERIFICATION: _Shape(
         Verification,
         "Verification of a bundle",
-        "`verify-bundle FILE --json`: what each link of a bundle comes to, and all of them.",
+        "`verify-bundle FILE --json`: the result for each link of a bundle, and for all of them.",
         is_written_whole=True,
     ),
     SchemaName.RUN_STATEMENT: _Shape(
@@ -284,14 +284,14 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
     SchemaName.NOTICE: _Shape(
         Notice,
         "Notice",
-        "What a command reads on stdin, and a webhook is sent, of the end of an invocation.",
+        "What a command reads on stdin, and a webhook is sent, about the end of an invocation.",
         is_written_whole=True,
     ),
     SchemaName.POLICY_INPUT: _Shape(
         PolicyInput,
         "Policy input",
-        "evidence/GATE.N.json: what a gate's policy was told, byte for byte; `input` in Rego, the"
-        " context in Cedar, where what is null is left out.",
+        "evidence/GATE.N.json: what a gate's policy was given, byte for byte; `input` in Rego, the"
+        " context in Cedar, where null values are left out.",
         is_written_whole=True,
     ),
 }

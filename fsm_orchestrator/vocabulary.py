@@ -1,4 +1,4 @@
-"""The closed sets of the program, each member named once. Imports nothing of the package."""
+"""The closed sets of the program, each member named once. Imports nothing from the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class StateKind(StrEnum):
 
 
 class Trigger(StrEnum):
-    """A fact that happened. The machine moves on facts, never on commands."""
+    """A fact that happened. The machine reacts to facts, never to commands."""
 
     START = "start"
     GATES_PASSED = "gates_passed"
@@ -34,7 +34,7 @@ class Trigger(StrEnum):
 
 
 class Guard(StrEnum):
-    """A condition an edge may name. The functions behind it are the driver's."""
+    """A condition that an edge may name. The driver has the functions behind it."""
 
     ARTIFACTS_INTACT = "artifacts_intact"
     GATES_HOLD = "gates_hold"
@@ -51,11 +51,11 @@ class Outcome(StrEnum):
 
 
 class Standing(StrEnum):
-    """Where a run stands for those who look at it: its outcome, or why it has none."""
+    """The standing of a run, for people who look at it: its outcome, or why it has none."""
 
     WORKING = "working"
     SUSPENDED = "suspended"
-    """Its orchestrator is there, but stopped (Ctrl-Z, SIGSTOP)."""
+    """Its orchestrator exists, but is stopped (Ctrl-Z, SIGSTOP)."""
     INTERRUPTED = "interrupted"
     """Its orchestrator is gone and left no outcome."""
     WAITING = "waiting"
@@ -64,16 +64,16 @@ class Standing(StrEnum):
     TIMEOUT = "timeout"
     DONE = "done"
     NOT_CLOSABLE = "not_closable"
-    """Done, and yet not to be closed: what it must have is not there any more."""
+    """Done, but must not be closed: something that it must have is no longer there."""
 
     @property
     def is_held(self) -> bool:
-        """Whether an orchestrator is there."""
+        """True while an orchestrator holds the run."""
         return self in {Standing.WORKING, Standing.SUSPENDED}
 
     @property
     def words(self) -> str:
-        """The standing as people read it, on every screen and page."""
+        """The standing as text for people, the same on every screen and page."""
         return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
 
 
@@ -86,7 +86,7 @@ class Gate(StrEnum):
 
 
 class GateSource(StrEnum):
-    """Where a gate's signal came from."""
+    """The source of a gate's signal."""
 
     FLAG = "flag"
     CONFIG = "config"
@@ -96,10 +96,10 @@ class GateSource(StrEnum):
 
 
 class SettingSource(StrEnum):
-    """Where a setting that was given came from; any other is the lifecycle's or a default."""
+    """The source of a setting that was given; any other setting is the lifecycle's or a default."""
 
     FLAG = "flag"
-    """An option, or the program that called."""
+    """An option, or the calling program."""
     CONFIG = "config"
 
 
@@ -123,12 +123,12 @@ class StageStatus(StrEnum):
 
     @property
     def is_good(self) -> bool:
-        """Whether the stage is complete, by this execution or by an earlier one."""
+        """True if the stage is complete, by this execution or by an earlier one."""
         return self in {StageStatus.SUCCESS, StageStatus.SKIPPED}
 
 
 class Ending(StrEnum):
-    """The ending of an attempt, for programs; its meaning for the stage is the status."""
+    """The ending of an attempt, for programs; the status says what it means for the stage."""
 
     EXITED = "exited"
     SIGNALED = "signaled"
@@ -154,7 +154,7 @@ class Ending(StrEnum):
 
 
 class Operation(StrEnum):
-    """The program's own work, as its failures are recorded: the first part is the stage."""
+    """The program's own work, as its failures are recorded; the first part stands for the stage."""
 
     CHECKPOINT_LOAD = "checkpoint.load"
     CHECKPOINT_PERSIST = "checkpoint.persist"
@@ -178,12 +178,12 @@ class Operation(StrEnum):
 
     @property
     def stage(self) -> str:
-        """The word that stands where a stage execution names its stage."""
+        """The word that a stage execution has in place of the name of a stage."""
         return self.value.partition(".")[0]
 
 
 class HeldBy(StrEnum):
-    """The program that holds an output directory: the command, a library's, an engine's worker."""
+    """The kind of program that holds an output directory: command, library or engine's worker."""
 
     COMMAND = "command"
     LIBRARY = "library"
@@ -191,31 +191,31 @@ class HeldBy(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a run was asked to end before its own end, for programs."""
+    """The reason why a run was asked to end early, for programs."""
 
     SIGNAL = "signal"
-    """A signal came: Ctrl-C, SIGTERM, …"""
+    """A signal arrived: Ctrl-C, SIGTERM, …"""
     REQUESTED = "requested"
-    """Somebody asked: `stop`, or the program that runs it."""
+    """Somebody asked: `stop`, or the program that called this one."""
     CANCELLED = "cancelled"
     """The task or the workflow that it belongs to was cancelled."""
     SHUTDOWN = "shutdown"
-    """Its worker ends; the run goes on elsewhere."""
+    """Its worker shuts down; the run continues elsewhere."""
     LEASE_LOST = "lease_lost"
-    """Its lease ran out: somebody else may have the run by now."""
+    """Its lease ran out: another process may have the run by now."""
     FENCED = "fenced"
     """A later epoch holds the run."""
     HANDED_OVER = "handed_over"
-    """Its next stage belongs to another task queue, and goes on there."""
+    """Its next stage needs another task queue; the run continues there."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether somebody else has the run by now, or may have it."""
+        """True if another process has the run by now, or may have it."""
         return self in {StopReason.LEASE_LOST, StopReason.FENCED}
 
     @property
     def goes_on_elsewhere(self) -> bool:
-        """Whether the run is not this invocation's to end: another one goes on with it."""
+        """True if this invocation must not end the run: another one continues it."""
         return self.is_lost or self is StopReason.HANDED_OVER
 
 
@@ -227,14 +227,14 @@ class Containment(StrEnum):
 
 
 class OnLeak(StrEnum):
-    """The consequence for a stage that exited and left processes running."""
+    """The consequence for a stage that exits and leaves processes running."""
 
     WARN = "warn"
     FAIL = "fail"
 
 
 class OnChangedStage(StrEnum):
-    """The answer of a resume to a completed stage whose settings or artifacts have changed."""
+    """The response of a resume to a completed stage whose settings or artifacts have changed."""
 
     REFUSE = "refuse"
     KEEP = "keep"
@@ -242,7 +242,7 @@ class OnChangedStage(StrEnum):
 
 
 class Compared(StrEnum):
-    """What a completed stage is compared by, in the order in which a plan lists it."""
+    """The properties by which a completed stage is compared, in the order of a plan's list."""
 
     COMMAND = "command"
     ARGS = "args"
@@ -265,7 +265,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least severe events that are shown on stderr, from all to few."""
+    """The least severe events shown on stderr, from all to few."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -274,7 +274,7 @@ class LogLevel(StrEnum):
 
 
 class OutputStream(StrEnum):
-    """A stream that a stage prints to."""
+    """A stream that a stage writes to."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
@@ -335,7 +335,7 @@ class SchemaName(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """Every exit code of the command. 124 is timeout(1)'s, 70 and 75 are sysexits.h's."""
+    """Every exit code of the command. 124 is that of timeout(1); 70 and 75 are from sysexits.h."""
 
     DONE = 0
     FAILED = 1

@@ -1,4 +1,4 @@
-"""What holds for every test: signals as if a terminal had started it, and no one else's leftovers.
+"""Fixtures of every test: signals as if a terminal had started it, and no foreign leftovers.
 
 A job in the background, `nohup` and some CI agents start their programs with signals ignored or
 blocked. Whatever a test starts inherits that, and the program rightly leaves an ignored signal
@@ -27,9 +27,9 @@ from tests.support.soak import SOAK
 
 PACKAGE: Final = Path(__file__).parents[1] / "fsm_orchestrator"
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-"""What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
+"""The signals that the interpreter ignores, and that `subprocess` restores in its children."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
-"""What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
+"""The signals that stop a job: a terminal must not stop a session that ignores them."""
 SEARCH_SECONDS_MAX: Final = 0.002
 """A search for garbage that takes longer has met what has been loaded since the last long one: that
 is left out of later searches too."""
@@ -39,15 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Undo what the starter of the session has done to signals, and let bytecode be kept.
 
     Temporary files are made in memory. The package is compiled once, before anything is run: a run
-    starts no second keeper of code that came meanwhile, and bytecode that others write is such.
+    starts no second keeper of code that has changed since, and bytecode from others is such code.
     """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(PACKAGE, quiet=1)
-    # Thousands of commands are started: each would compile the package anew.
+    # Thousands of commands are started: each would compile the package again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     _draw_examples()
-    gc.disable()  # until all is collected: what is loaded is never garbage
+    gc.disable()  # until all is collected: loaded objects are never garbage
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in signal.valid_signals() - PYTHON_IGNORES - OF_THE_TERMINAL:
         if signal.getsignal(signum) is signal.SIG_IGN:
@@ -71,9 +71,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make ready what all tests share.
+    """Prepare what all tests share.
 
-    What is loaded now is left out of all later searches for garbage: each is then quick.
+    All that is loaded now is left out of all later searches for garbage: each is then quick.
     """
     if not session.config.option.collectonly and any(
         hasattr(module, "orchestrate")
@@ -88,7 +88,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def turn(request: pytest.FixtureRequest) -> int:
-    """The number by which this session draws what it takes of a sweep."""
+    """Return the number by which this session draws what it takes of a sweep."""
     return drawn.turn_within(request.config)
 
 
@@ -117,14 +117,14 @@ def own_leftovers() -> Iterator[None]:
 
 
 def _draw_examples() -> None:
-    """Say how many examples hypothesis draws, and how long it may."""
-    # pytest compiles it in its own way: to be kept, like all other bytecode.
+    """Set how many examples hypothesis draws, and for how long."""
+    # pytest compiles it in a special way: to be kept, like all other bytecode.
     from hypothesis import settings  # noqa: PLC0415
 
     settings.register_profile(
         "suite",
-        deadline=None,  # how long one example takes is the machine's
-        max_examples=300 if SOAK else 40,  # beside those that are written down, which are all tried
+        deadline=None,  # the time of one example depends on the machine
+        max_examples=300 if SOAK else 40,  # besides the explicit ones, which are all tried
     )
     settings.load_profile("suite")
 

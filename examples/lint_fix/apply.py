@@ -1,9 +1,9 @@
 """The executor stage: applies a plan to a copy of the package and proves it with the tests.
 
 Writes OUT/changes.patch (for `patch -p1` or `git apply` in the package) and, once the tests have
-run on the fixed copy, OUT/test_report.json. The package itself is left as it is. Exits 1 with a
-message when the package is not the one planned for, the patch is empty or longer than allowed,
-or the tests did not succeed.
+run on the fixed copy, OUT/test_report.json. Leaves the package itself unchanged. Exits 1 with a
+message when the package is not the one that was planned for, the patch is empty or longer than
+allowed, or the tests did not succeed.
 
     python apply.py PACKAGE PLAN OUT [--tests TEST ...] [--max-changed-lines N]
 """
@@ -24,7 +24,7 @@ from tools import ToolError, ruff_check, run_tests
 
 
 class ApplyError(Exception):
-    """The plan was not carried out; the message says why."""
+    """An error that kept the plan from being carried out; the message says why."""
 
 
 def read_plan(path: Path) -> tuple[str, dict[str, str]]:
@@ -52,12 +52,12 @@ def require_planned_state(package: Path, digests: dict[str, str]) -> None:
 
 
 def file_patch(before: Path, after: Path, file: str) -> list[str]:
-    """Return the unified diff of one file, headers first; no lines if it is unchanged."""
+    """Return the unified diff of one file, headers first, or no lines if it is unchanged."""
     old, new = (
         list(io.StringIO((root / file).read_bytes().decode(), newline="\n"))
         for root in (before, after)
     )
-    # difflib leaves a last line without its newline open: say so as diff(1) does.
+    # difflib leaves a last line without its newline open: mark it as diff(1) does.
     return [
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
         for line in difflib.unified_diff(old, new, f"a/{file}", f"b/{file}")

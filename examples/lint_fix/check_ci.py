@@ -1,7 +1,7 @@
 """Runs the package's own tests, on a copy, and leaves their JUnit report for the gate to read.
 
-The exit code is 0 whenever pytest came to an end: what its report says is the gate's to judge.
-Where it did not there is no report, and the gate stays closed.
+Exits 0 whenever pytest came to an end: the gate judges the report. If pytest did not come to an
+end, there is no report, and the gate stays closed.
 
     python check_ci.py PACKAGE REPORT [TEST ...]
 """

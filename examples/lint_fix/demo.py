@@ -1,9 +1,9 @@
 """A governed lint-and-fix of a real package: blocked, failed, resumed, done.
 
 Fetches a small package's source by name through pip, and runs `fsm-orchestrator` four times over
-it. Its gates ask for themselves: ci reads the report of the package's own tests, policy has a
-policy in Rego judged. Shows each command before its output, and checks that every run ended as this
-file expects: exits 1 with a message when one did not.
+it. Its gates ask for evidence: ci reads the report of the package's own tests, policy has a policy
+in Rego judged. Shows each command before its output, and checks that every run ended as this file
+expects: exits 1 with a message when one did not.
 
     python demo.py [OUT]        default: demo-out
 """
@@ -47,11 +47,11 @@ HERE = Path(__file__).resolve().parent
 
 
 class DemoError(Exception):
-    """The demo cannot go on, or something is not as expected."""
+    """An error that stops the demo, or a result that is not as expected."""
 
 
 class Paths:
-    """Where everything is, as short as it can be written from the current directory."""
+    """The paths of the demo, as short as they can be written from the current directory."""
 
     def __init__(self, out: Path) -> None:
         self.download = out / "download"
@@ -112,7 +112,7 @@ def main() -> int:
 
 
 def fetch(paths: Paths) -> None:
-    """Have pip download the source distribution, unless it is there, and unpack it afresh."""
+    """Have pip download the source distribution unless it exists, and unpack it again."""
     say(f"A package that needs care: {NAME} {VERSION}")
     if digest_of(paths.archive) != SHA256:
         paths.archive.unlink(missing_ok=True)
@@ -121,13 +121,13 @@ def fetch(paths: Paths) -> None:
     with tarfile.open(paths.archive) as archive:
         if hasattr(tarfile, "data_filter"):
             archive.extractall(paths.source, filter="data")
-        else:  # Python before 3.11.4: the digest alone says that nothing leads out of the folder
+        else:  # Python before 3.11.4: only the digest proves that nothing leads out of the folder
             archive.extractall(paths.source)  # noqa: S202
     print(f"{paths.archive} unpacked to {paths.package}")
 
 
 def download(paths: Paths) -> None:
-    """Have pip download the source distribution, and see that it is the one known here."""
+    """Have pip download the source distribution, and check that it is the expected one."""
     pip = [shown(Path(sys.executable)), "-m", "pip", "--quiet", "--no-input"]
     patience = ["--disable-pip-version-check", "--timeout", "15", "--retries", "1"]
     wanted = ["--no-deps", "--no-binary", NAME, f"{NAME}=={VERSION}"]
@@ -144,7 +144,7 @@ def download(paths: Paths) -> None:
 
 
 def blocked(paths: Paths) -> None:
-    """Start a run whose policy says no: no stage is started."""
+    """Start a run that the policy refuses: no stage is started."""
     say("Run 1: the gates look for themselves, the policy says no, nothing is started")
     package = str(paths.package)
     called("check_ci.py", package, str(paths.tests))
@@ -174,7 +174,7 @@ def blocked(paths: Paths) -> None:
 
 
 def failed(paths: Paths) -> None:
-    """Resume with raised limits; the executor is given tests that are not there."""
+    """Resume with raised limits, but give the executor tests that do not exist."""
     say("Run 2: the limit is raised, but the executor looks for tests in the wrong place")
     copied("limits.json", paths.limits)
     report = orchestrate(paths, ["--resume"], exit_code=1)
@@ -207,7 +207,7 @@ def resumed_again(paths: Paths) -> None:
 
 
 def manager_options(paths: Paths) -> list[list[str]]:
-    """Return the manager: plan.py under this interpreter, and the artifacts it must leave."""
+    """Return the manager: plan.py under this interpreter, and the artifacts that it must leave."""
     out = paths.plan.parent
     arguments = [shown(HERE / "plan.py"), str(paths.package), str(out), f"--select={RULES}"]
     return [
@@ -236,7 +236,7 @@ def executor_arguments(paths: Paths, *, tests: str) -> list[list[str]]:
 
 
 def orchestrate(paths: Paths, *options: list[str], exit_code: int) -> dict[str, Any]:
-    """Run the orchestrator, let it speak for itself, and return its report."""
+    """Run the orchestrator, let its output through, and return its report."""
     start = [*orchestrator(), "run", str(paths.run), "--log-format", "text"]
     show(start, *options)
     command = start + [word for option in options for word in option]
@@ -252,7 +252,7 @@ def orchestrate(paths: Paths, *options: list[str], exit_code: int) -> dict[str, 
 
 
 def orchestrator() -> list[str]:
-    """Return the command that starts the orchestrator of this interpreter."""
+    """Return the command that starts this interpreter's orchestrator."""
     beside = Path(sys.executable).with_name("fsm-orchestrator")
     if beside.exists():
         return [shown(beside)]
@@ -260,7 +260,7 @@ def orchestrator() -> list[str]:
 
 
 def called(script: str, *arguments: str) -> None:
-    """Run one of the scripts beside this file, which must succeed."""
+    """Run a script from this file's folder, which must succeed."""
     command = [shown(Path(sys.executable)), shown(HERE / script), *arguments]
     show(command)
     if subprocess.run(command, check=False).returncode != 0:
@@ -268,13 +268,13 @@ def called(script: str, *arguments: str) -> None:
 
 
 def copied(name: str, place: Path) -> None:
-    """Copy a file beside this one to where the gates look."""
+    """Copy a file from this file's folder to the place where the gates look."""
     show(["cp", shown(HERE / name), str(place)])
     shutil.copyfile(HERE / name, place)
 
 
 def expect_problems(report: dict[str, Any], **problems: str | None) -> None:
-    """Check what the evidence of gates came to: no problem where they passed."""
+    """Check the result of the gates' evidence: no problem where they passed."""
     found = {one["gate"]: one["evidence"] for one in report["gate_decisions"]}
     said = {gate: found[gate]["problem"] for gate in problems}
     expect(said == problems, f"the evidence of the gates is {problems}")
@@ -299,7 +299,7 @@ def expect(holds: bool, expected: str) -> None:
 
 
 def digest_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file; None if there is none."""
+    """Return the SHA-256 of a file, or None if it does not exist."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
@@ -316,7 +316,7 @@ def shown(path: Path) -> str:
 
 
 def show(command: list[str], *options: list[str]) -> None:
-    """Print a command as one would type it, an option a line."""
+    """Print a command as a person would type it, one option per line."""
     lines = [shlex.join(command), *(shlex.join(option) for option in options)]
     print("\n$ " + styled(BOLD, " \\\n    ".join(lines)), flush=True)
 
@@ -327,7 +327,7 @@ def say(heading: str) -> None:
 
 
 def styled(style: str, text: str) -> str:
-    """Return the text in a style where standard output shows colours."""
+    """Return the text in a style if standard output shows colors."""
     wanted = os.environ.get
     forced = wanted("FORCE_COLOR") or wanted("CLICOLOR_FORCE", "0") != "0"
     shows = forced or (sys.stdout.isatty() and wanted("TERM") != "dumb")

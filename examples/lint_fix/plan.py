@@ -1,7 +1,7 @@
 """The manager stage: plans with ruff, changes nothing.
 
-Writes OUT/action_plan.json (what ruff found, what would be fixed, in which files as they are
-now) and OUT/run_report.json (who planned what for which run).
+Writes OUT/action_plan.json (ruff's findings, the planned fixes, and the present digests of the
+files to fix) and OUT/run_report.json (who planned what for which run).
 
     python plan.py PACKAGE OUT --select RULES
 """
@@ -42,7 +42,7 @@ def action_plan(package: Path, rules: str, found: list[Finding]) -> dict[str, An
 
 
 def run_report(plan: dict[str, Any], ruff_version: str) -> dict[str, Any]:
-    """Who planned what: the run, stage and attempt are the orchestrator's, from the environment."""
+    """Return who planned what; run, stage and attempt are from the orchestrator's environment."""
     return {
         "status": "planned",
         "run_id": os.environ.get("ORCHESTRATOR_RUN_ID"),

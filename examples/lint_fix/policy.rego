@@ -1,5 +1,5 @@
-# What automation may change in third-party code. The numbers and names are in limits.json, what is
-# asked for is in request.json, and whatever is known of the run is `input`.
+# The changes that automation may make in third-party code. The numbers and names are in limits.json,
+# the request is in request.json, and the facts about the run are `input`.
 package lint_fix
 
 default allow := false
@@ -37,7 +37,7 @@ objections contains reason if {
 	print(reason)
 }
 
-# What the manager is told to do must be what was asked for.
+# The manager must apply the rules that were requested.
 objections contains reason if {
 	not sprintf("--select=%s", [concat(",", data.request.rules)]) in input.stages.manager.args
 	reason := "the manager is told to apply other rules"

@@ -1,6 +1,6 @@
-"""Writes down what a change would be: its rules, the package's licence, the files it would touch.
+"""Writes a description of a change: its rules, the package's license, the files it would touch.
 
-The policy is judged on that file. What cannot be read is not guessed: then nothing is written, and
+The policy judges that file. Facts that cannot be read are not guessed: then nothing is written, and
 the gate stays closed.
 
     python request.py PACKAGE OUT --select RULES
@@ -18,11 +18,11 @@ from tools import ToolError, findings
 
 
 class UnknownError(Exception):
-    """The package lacks what has to be known."""
+    """A package that lacks a required fact."""
 
 
 def licence_of(package: Path) -> str:
-    """Return the licence that the package's metadata states."""
+    """Return the license that the package's metadata states."""
     metadata = package / "PKG-INFO"
     try:
         headers = HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """Runs ruff and pytest, as modules of this interpreter, and returns what they really said.
 
-Shared by the checks and the stages beside it. Never writes into the package it looks at.
+The checks and the stages in this folder share it. Never writes into the package it looks at.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TESTS_SECONDS_MAX = 300
 
 
 class ToolError(Exception):
-    """A tool could not do its work; the message is for the operator."""
+    """A failure of a tool; the message is for the operator."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One place where ruff objects; `fixable` means ruff calls its fix safe."""
+    """One place where ruff objects; `fixable` means that ruff calls its fix safe."""
 
     file: str
     line: int
@@ -35,10 +35,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class TestRun:
-    """What pytest reported.
+    """The result that pytest reported.
 
-    `outcome` is `success` (tests ran, none failed), `failure` (some failed) or `missing` (no
-    test ran, or pytest did not come to its end): `missing` is never as good as success.
+    `outcome` is `success` (tests ran, none failed), `failure` (some failed) or `missing` (no test
+    ran, or pytest did not come to its end): `missing` is never as good as success.
     """
 
     outcome: str
@@ -55,7 +55,7 @@ class TestRun:
 
 
 def ruff(arguments: list[str], *, cwd: Path) -> str:
-    """Run ruff in `cwd` and return its stdout; ToolError unless it exits 0."""
+    """Run ruff in `cwd` and return its stdout; raise ToolError unless it exits 0."""
     completed = subprocess.run(
         [sys.executable, "-m", "ruff", *arguments],
         cwd=cwd,
@@ -70,13 +70,13 @@ def ruff(arguments: list[str], *, cwd: Path) -> str:
 
 
 def ruff_check(package: Path, rules: str, arguments: list[str]) -> str:
-    """`ruff check` with these rules alone: no configuration, cache or ignore file counts."""
+    """Run `ruff check` with these rules alone: no configuration, cache or ignore file counts."""
     alone = ["--isolated", "--no-cache", "--no-respect-gitignore"]
     return ruff(["check", *alone, "--select", rules, *arguments], cwd=package)
 
 
 def findings(package: Path, rules: str) -> list[Finding]:
-    """All that ruff finds in the package under these rules, in the order of files and lines."""
+    """Return all findings of ruff in the package under these rules, by file and line."""
     listed = ruff_check(package, rules, ["--exit-zero", "--output-format", "json", "."])
     root = package.resolve()
     found = [
@@ -95,7 +95,7 @@ def findings(package: Path, rules: str) -> list[Finding]:
 def run_tests(package: Path, targets: list[str], *, report: Path | None = None) -> TestRun:
     """Run the package's tests (all of them unless `targets` names some) and count them.
 
-    The JUnit report that they are counted by is kept as `report`, if that is given.
+    Keeps the JUnit report with the counts as `report`, if that is given.
     """
     with tempfile.TemporaryDirectory() as scratch:
         junit = report or Path(scratch) / "junit.xml"

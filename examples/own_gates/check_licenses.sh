@@ -1,5 +1,5 @@
 #!/bin/sh
-# A stand-in for a license checker: it refuses what is not on the list.
+# A stand-in for a license checker: it refuses licenses that are not on the list.
 for license in $(cat "$(dirname "$0")/licenses.txt"); do
     case $license in
     MIT | Apache-2.0 | BSD-3-Clause) ;;

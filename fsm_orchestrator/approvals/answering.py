@@ -40,15 +40,15 @@ from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import ExitCode
 
 Sign = Callable[[bytes], str | None]
-"""Signs bytes; returns None where nothing is signed."""
+"""A function that signs bytes; it returns None if nothing is signed."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants to say.
+    """An answer that somebody wants to give.
 
     Attributes:
-        expires_ms: how long it is to hold, in milliseconds; as long as the request unless given.
+        expires_ms: the milliseconds for which it holds; None for as long as the request.
     """
 
     said: Said
@@ -58,7 +58,7 @@ class Wish:
 
 
 class Answered(NamedTuple):
-    """What was said and kept, and what follows from it."""
+    """An answer that was kept, and what follows from it."""
 
     answer: Answer
     judged: Judged
@@ -66,13 +66,13 @@ class Answered(NamedTuple):
 
 
 class NotCountedError(UsageError):
-    """What was to be said would not count; nothing was kept."""
+    """An answer that would not count; nothing was kept."""
 
     exit_code = ExitCode.USAGE
 
 
 def to_answer(awaited: Sequence[Awaited], gate: str | None) -> Awaited:
-    """Return the gate that is answered: the one that is named, else the one that waits.
+    """Return the gate to answer: the named one, or else the one that waits.
 
     Raises:
         UsageError: there is none, or more than one.
@@ -91,7 +91,7 @@ def to_answer(awaited: Sequence[Awaited], gate: str | None) -> Awaited:
     asked = [one for one in waiting if one.look.latest is not None]
     if not asked:
         raise UsageError(
-            "nothing is asked yet: the run has not come to where it asks", remedy="run it first"
+            "nothing is asked yet: the run has not reached the gate", remedy="run it first"
         )
     if len(asked) > 1:
         gates = listed([one.gate for one in asked])
@@ -100,10 +100,10 @@ def to_answer(awaited: Sequence[Awaited], gate: str | None) -> Awaited:
 
 
 def request_of(awaited: Awaited, resume: str) -> StoredRequest:
-    """Return the request as it can be answered now. `resume` is the command that asks anew.
+    """Return the request as it can be answered now. `resume` is the command that asks again.
 
     Raises:
-        UsageError: it has expired, or what it names is not there any more.
+        UsageError: it has expired, or what it names has changed.
     """
     look, desk = awaited.look, awaited.desk
     if look.current is not None:
@@ -122,14 +122,14 @@ def request_of(awaited: Awaited, resume: str) -> StoredRequest:
     why = f"has expired, at {latest.predicate.expiresAt}"
     if changed:
         why = f"is stale: {changed_words(changed)}"
-    raise UsageError(f"the request {latest.file} {why}", remedy=f"have it asked anew: {resume}")
+    raise UsageError(f"the request {latest.file} {why}", remedy=f"have it asked again: {resume}")
 
 
 def raw_statement(wish: Wish, request: StoredRequest, withdraws: Sequence[str]) -> bytes:
-    """Return what is signed.
+    """Return the bytes to sign.
 
     Raises:
-        UsageError: it could not hold.
+        UsageError: the request has expired.
     """
     predicate = request.predicate
     until = None
@@ -138,7 +138,7 @@ def raw_statement(wish: Wish, request: StoredRequest, withdraws: Sequence[str]) 
         if latest <= wish.now:
             raise UsageError(
                 f"the request has expired, at {predicate.expiresAt}",
-                remedy="have it asked anew: resume the run",
+                remedy="have it asked again: resume the run",
             )
         until = latest
         if wish.expires_ms is not None:
@@ -158,7 +158,7 @@ def raw_statement(wish: Wish, request: StoredRequest, withdraws: Sequence[str]) 
 
 
 def _speaker() -> Speaker:
-    import pwd  # noqa: PLC0415 - for whoever answers
+    import pwd  # noqa: PLC0415 - only for answers
 
     uid = os.getuid()
     try:
@@ -169,15 +169,15 @@ def _speaker() -> Speaker:
 
 
 def answered(awaited: Awaited, request: StoredRequest, wish: Wish, sign: Sign) -> Answered:
-    """Sign and keep what somebody says.
+    """Sign and keep an answer.
 
     Raises:
-        UsageError: it would not count; nothing is kept then.
-        CommandError: it cannot be signed, or kept.
+        UsageError: it would not count; then nothing is kept.
+        CommandError: it cannot be signed or kept.
     """
     taken_back: tuple[str, ...] = ()
     if wish.said is Said.WITHDRAW:
-        # All of them: only those of the same person are taken back by it.
+        # All of them: a withdrawal takes back only those of the same person.
         taken_back = tuple(
             one.sha256
             for one in awaited.look.votes
@@ -192,10 +192,10 @@ def answered(awaited: Awaited, request: StoredRequest, wish: Wish, sign: Sign) -
 def kept_answer(
     awaited: Awaited, request: StoredRequest, said: Said | None, raw: bytes
 ) -> Answered:
-    """Keep what somebody has said and signed, if it counts; `said` None for a plain signature.
+    """Keep a signed answer if it counts; `said` is None for a plain signature.
 
     Raises:
-        UsageError: it would not count; nothing is kept then.
+        UsageError: it would not count; then nothing is kept.
         CommandError: it cannot be kept.
     """
     look, now = awaited.look, awaited.desk.now
@@ -210,7 +210,7 @@ def kept_answer(
         place = awaited.desk.output / "approvals"
         raise CommandError(
             f"it was signed, and cannot be kept in {copyable(place)}: {files.reason(error)}",
-            remedy="sign with --request and --out, and send the file to whose run it is",
+            remedy="sign with --request and --out, and send the file to the owner of the run",
         ) from error
     return Answered(mine.answer, found, file)
 
@@ -231,7 +231,7 @@ def _refuse_uncounted(mine: Vote, votes: Sequence[Vote], request: StoredRequest)
         )
     if mine.request_sha256 != request.sha256:
         raise NotCountedError(
-            "it would not count: it is of another request, or of another run",
+            "it would not count: it is for another request, or for another run",
             remedy="nothing was kept; answer the request that is asked now",
         )
     own = [
@@ -254,7 +254,7 @@ def _refuse_uncounted(mine: Vote, votes: Sequence[Vote], request: StoredRequest)
 
 
 def said_in(raw: bytes) -> Said | None:
-    """Return what a file from another machine says; None for a plain signature.
+    """Return the kind of answer in a file from another machine; None for a plain signature.
 
     Raises:
         UsageError: it is neither.

@@ -1,4 +1,4 @@
-"""How a request names what a stage is held to, wherever the output directory is. Pure."""
+"""Names in a request what a stage is held to, wherever the output directory is. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def inside(path: str, output: Path) -> str:
-    """Return a path as it is named: relative to the output directory, where it is in that.
+    """Return a path as requests name it: relative to the output directory if it is inside.
 
-    To that of the run: under an engine each invocation has a record directory of its own.
+    That is the run's directory: under an engine each invocation has its own record directory.
     """
     found, output = Path(path), run_of(output)
     if not found.is_relative_to(output):
@@ -29,7 +29,7 @@ def inside(path: str, output: Path) -> str:
 
 
 def confined_to(confine: Confine, output: Path) -> str:
-    """Return the digest of what a stage is confined to."""
+    """Return the digest of a stage's confinement."""
     lists = {name: getattr(confine, name) for name in ("write", "read")}
     named = {
         name: tuple(inside(one, output) for one in paths)
@@ -40,7 +40,7 @@ def confined_to(confine: Confine, output: Path) -> str:
 
 
 def held_to(record: StageRecord, output: Path) -> str:
-    """Return the digest of what a stage has to leave, leave alone and go by."""
+    """Return the digest of a stage's contracts, protected paths and inputs."""
     contracts = [one.model_dump(mode="json") for one in record.contracts]
     for one in contracts:
         schema = one["json_schema"]

@@ -1,4 +1,4 @@
-"""What is to be approved, as it is now: read from the record and from the files that it names."""
+"""The current content of a request: read from the record and from the files that it names."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Asking:
     """A gate state that asks people for a gate.
 
     Attributes:
-        settings: of each stage, as exact as they are known.
+        settings: the settings of each stage, as exact as they are known.
         mask: hides secrets in what is shown.
-        output: the output directory: what is in it is named relative to it, wherever it is.
+        output: the output directory; paths in it are named relative to it, wherever it is.
     """
 
     checkpoint: Checkpoint
@@ -51,7 +51,7 @@ class Asking:
 
     @property
     def cycle(self) -> int:
-        """The cycle that the gate state is in: one more each time a loop led back before it."""
+        """The cycle of the gate state: one more each time a loop led back before it."""
         checkpoint, name = self.checkpoint, self.state.name
         return 1 + sum(
             checkpoint.times_taken(edge)
@@ -60,7 +60,7 @@ class Asking:
         )
 
     def content(self, terms: ApprovalTerms, now: datetime) -> ApprovalPredicate:
-        """Return what would be asked now."""
+        """Return the content of a request that is made now."""
         checkpoint = self.checkpoint
         begun = checkpoint.invocations[0].origin
         return ApprovalPredicate(
@@ -85,10 +85,10 @@ class Asking:
         )
 
     def _artifacts(self) -> Iterator[RequestedFile]:
-        """Yield what the stages before the gate state have made, as it is now.
+        """Yield the artifacts of the stages before the gate state, as they are now.
 
-        A path that a released stage has made anew is that stage's: what was there before is on
-        record.
+        A path that a released stage has written again belongs to that stage: the earlier artifact
+        is taken from the record.
         """
         is_before: dict[str, bool] = {}
         sets: dict[str, Contract] = {}
@@ -111,7 +111,7 @@ class Asking:
                 yield before[self._named(path)]
 
     def _commands(self) -> Iterator[RequestedCommand]:
-        """Yield the commands that are released; what they make, those after them may run."""
+        """Yield the released commands; each may run files that those before it have made."""
         made: dict[str, str] = {}
         checkpoint = self.checkpoint
         place_of = checkpoint.lifecycle.place_of
@@ -160,7 +160,7 @@ class Asking:
 
 
 def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:
-    """Return the stages that a run comes to from a gate state before the gate is judged again."""
+    """Return the stages that a run reaches from a gate state before the gate is judged again."""
     first = tuple(edge.dest for edge in lifecycle.edges_from(state.name, Trigger.GATES_PASSED))
     reached = _onward(lifecycle, first, until=gate)
     return tuple(name for name in lifecycle.stages if name in reached)
@@ -169,7 +169,7 @@ def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str,
 def _onward(
     lifecycle: Lifecycle, first: tuple[str, ...], until: str | None = None
 ) -> tuple[str, ...]:
-    """Return states and all that can follow, but by loops and resumes; not behind a gate.
+    """Return states and all that can follow, except by loops and resumes or behind a gate.
 
     A group brings its stages with it; one of them leads where its group does.
     """

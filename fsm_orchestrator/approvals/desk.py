@@ -1,7 +1,7 @@
-"""Asks people for a gate, and judges what they have said: the request, and whether it is approved.
+"""Asks people for a gate, and judges their answers: the request, and whether it is approved.
 
-A request is kept while what it asks for is the same and it has not expired; then it is asked anew,
-and the old one stays on record.
+A request is kept until it expires or what it asks for changes; then people are asked again, and the
+old request stays on record.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from fsm_orchestrator.text.instants import instant
 
 
 class Look(NamedTuple):
-    """What there is to see of a request.
+    """The current state of a request.
 
     Attributes:
         content: what would be asked now.
-        signers: those who may sign; None where nobody has to, or the files cannot be read.
-        approvers: who may approve, as principals.
+        signers: the people who may sign; None if nobody has to, or the files cannot be read.
+        approvers: the principals who may approve.
     """
 
     content: ApprovalPredicate
@@ -52,12 +52,12 @@ class Look(NamedTuple):
 
     @property
     def current(self) -> StoredRequest | None:
-        """The request that asks for just this, and can be approved now."""
+        """The request that asks for exactly this, and can be approved now."""
         return self.requests.current
 
     @property
     def latest(self) -> StoredRequest | None:
-        """The latest request, also where it asks for something else."""
+        """The latest request, even if it asks for something else."""
         found = of_state(self.kept, self.content.state)
         return found[-1] if found else self.current
 
@@ -68,9 +68,9 @@ class Desk:
 
     Attributes:
         output: the output directory.
-        home: the same, held; None where nothing may be written.
-        settings: of each stage, as exact as they are known.
-        is_entry: whether an approval lets the run in now: it is used then.
+        home: the output directory, held; None if nothing may be written.
+        settings: the settings of each stage, as exact as they are known.
+        is_entry: True if an approval lets the run in now: it is then used.
     """
 
     checkpoint: Checkpoint
@@ -84,9 +84,9 @@ class Desk:
     is_entry: bool = False
 
     def __call__(self, source: ApprovalSource) -> Evidence:
-        """Ask, and judge what was said.
+        """Ask, and judge the answers.
 
-        What is shown of it is not masked yet.
+        The texts of the evidence are not masked yet.
 
         Raises:
             RecordingError: the request cannot be written.
@@ -121,7 +121,7 @@ class Desk:
         return Evidence(None, answer(record, found.problem, found.detail, **known))
 
     def look(self, source: ApprovalSource) -> Look:
-        """Look at what would be asked now, what was asked, and what was said; ask if that is new.
+        """Look at the request and its answers; make a new request if none asks for just this.
 
         Raises:
             RecordingError: the request cannot be written.
@@ -160,9 +160,9 @@ def of_state(kept: Kept, state: str) -> tuple[StoredRequest, ...]:
 def kept_request(
     kept: Kept, content: ApprovalPredicate, terms: ApprovalTerms, now: datetime
 ) -> StoredRequest | None:
-    """Return the latest request of the gate state if it asks for just this, and holds still.
+    """Return the latest request of the gate state if it asks for just this and still holds.
 
-    One that can be approved for longer than the terms have it is none of ours.
+    A request that can be approved for longer than the terms allow is not this program's.
     """
     asked_here = of_state(kept, content.state)
     if not asked_here:

@@ -1,6 +1,6 @@
 """Asks the source of one gate, and takes what sources have said as gate states do.
 
-The one maker of both, for a run and for a look at what its gates would say.
+Only this module makes both, for a run and for a look at what its gates would say.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class Inquiry:
     """A gate whose source is asked, once or again.
 
     Attributes:
-        settings: of each stage, as exact as they are known.
-        number: of the evidence, from 1 for each gate.
+        settings: the settings of each stage, as exact as they are known.
+        number: the number of the evidence, from 1 for each gate.
         output: the output directory.
-        home: the same, held; None where nothing may be written.
+        home: the output directory, held; None if nothing may be written.
         mask: hides secrets in what is said.
-        changed: looks which artifacts are not what their stage left.
-        taken: what is known of the gates, as gate states take it.
-        state: the gate state that judges the gate; None for the one that the run came to last.
-        is_entry: whether the gate lets the run in now.
-        environment: variables that its command is told beside.
+        changed: returns the artifacts that are not what their stage left.
+        taken: returns what is known of the gates, as gate states take it.
+        state: the gate state that judges the gate; None for the one that the run reached last.
+        is_entry: True if the gate lets the run in now.
+        environment: additional variables for its command.
     """
 
     checkpoint: Checkpoint
@@ -63,7 +63,7 @@ class Inquiry:
         """Ask the source.
 
         Raises:
-            AskedToEndError: the run was asked to end meanwhile.
+            AskedToEndError: the run was asked to end while the source was asked.
         """
         checkpoint = self.checkpoint
         source = checkpoint.sources[self.gate]
@@ -89,7 +89,7 @@ class Inquiry:
         return evidence_from(source, tools, checkpoint.subject, work)
 
     def desk(self, now: datetime) -> Desk:
-        """Return what asks people for the gate."""
+        """Return the desk that asks people for the gate."""
         from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
 
         return Desk(
@@ -122,7 +122,7 @@ def about_subject(
     output: Path,
     mask: Callable[[str], str],
 ) -> dict[str, EvidenceRecord]:
-    """Refuse every gate where the subject of the run is not what it was."""
+    """Refuse every gate if the subject of the run has changed."""
     subject = checkpoint.subject
     why = None if subject is None else moved(subject, output)
     return found if why is None else about_another(found, checkpoint.lifecycle.gates, mask(why))

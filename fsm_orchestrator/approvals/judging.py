@@ -1,7 +1,7 @@
-"""Whether what people have said to a request lets a run in: a pure function.
+"""Decides whether the answers to a request let a run in: a pure function.
 
-An approval counts for the one request that it names, while everything that this names is what it
-is now.
+An approval counts only for the request that it names, and only while everything that the request
+names is unchanged.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.phrases import counted, described, listed
 
 _SHOWN_MAX: Final = 12
-"""The characters of a digest that are shown to people."""
+"""The number of characters of a digest that are shown to people."""
 _SUBJECT_SHOWN_MAX: Final = 22
-"""The same, with the name of the algorithm before it."""
+"""The same for a digest with the name of its algorithm before it."""
 
 
 @dataclass(frozen=True)
 class Vote:
-    """What one person has said, after its signature was looked at.
+    """The answer of one person, after its signature was checked.
 
     Attributes:
-        answer: as a decision keeps it; its problem is what the signature alone says.
-        request_sha256: of the request that it names.
-        run_id: of the run that it names; None where the request alone says it.
-        cycle: likewise.
-        identities: what tells the person from others.
-        sha256: of the statement; a withdrawal names it.
-        withdraws: the statements that it takes back.
-        detail: the sentence of the problem.
+        answer: the answer as a decision keeps it; its problem is that of the signature alone.
+        request_sha256: the digest of the request that it names.
+        run_id: the run that it names; None if only the request names one.
+        cycle: the cycle that it names; likewise.
+        identities: what distinguishes the person from others.
+        sha256: the digest of the statement; a withdrawal names it.
+        withdraws: the digests of the statements that it takes back.
+        detail: the problem, as a sentence.
     """
 
     answer: Answer
@@ -58,12 +58,12 @@ class Vote:
 
 
 class Judged(NamedTuple):
-    """What follows from all that was said.
+    """The judgment of all answers.
 
     Attributes:
-        problem: why the gate does not open; None where it does.
-        given: how many people have approved, in a way that counts.
-        expires_at: until when it holds; None where it does not.
+        problem: why the gate does not open; None if it does.
+        given: the number of people whose approvals count.
+        expires_at: the time until which it holds; None if it does not.
     """
 
     problem: EvidenceProblem | None
@@ -78,10 +78,10 @@ class Requests(NamedTuple):
     """The requests of a gate.
 
     Attributes:
-        current: the one that asks for what is to be done now; None where none has been made.
+        current: the request for what is to be done now; None if none has been made.
         content: what is to be done now.
-        earlier: those before it, in order.
-        used: the digests of those by which a run was let in.
+        earlier: the requests before it, in order.
+        used: the digests of the requests by which a run was let in.
     """
 
     current: StoredRequest | None
@@ -93,7 +93,7 @@ class Requests(NamedTuple):
 def judged(
     requests: Requests, votes: Sequence[Vote], terms: ApprovalTerms, now: datetime
 ) -> Judged:
-    """Judge all that was said."""
+    """Judge all answers."""
     votes = tuple(with_withdrawals(votes))
     current = None if requests.current is None else requests.current.sha256
     here = [_at(one, now) for one in votes if one.request_sha256 == current]
@@ -137,7 +137,7 @@ def _because(answer: Answer) -> str:
 
 
 def with_withdrawals(votes: Sequence[Vote]) -> Iterator[Vote]:
-    """Yield what was said, marked where the same person has taken it back."""
+    """Yield the answers, marked if the same person has taken them back."""
     back = [
         (one.withdraws, one.identities)
         for one in votes
@@ -158,7 +158,7 @@ def _refused(vote: Vote, problem: EvidenceProblem, detail: str) -> Vote:
 
 
 def _at(vote: Vote, now: datetime) -> Vote:
-    """Return an answer to the request as it counts now: not after its end."""
+    """Return an answer to the request as it counts now: not after its expiry."""
     expires_at = vote.answer.expires_at
     if vote.answer.problem is not None or expires_at is None:
         return vote
@@ -169,7 +169,7 @@ def _at(vote: Vote, now: datetime) -> Vote:
 def _elsewhere(
     vote: Vote, requests: Requests, now: datetime
 ) -> tuple[Vote, tuple[Difference, ...]]:
-    """Return an answer to another request, which never counts, with what it is that differs."""
+    """Return an answer to another request, which never counts, and how the requests differ."""
     if vote.answer.problem is not None:
         return vote, ()
     found = next((one for one in requests.earlier if one.sha256 == vote.request_sha256), None)
@@ -193,12 +193,12 @@ def _elsewhere(
         expired = _at(vote, now)
         if expired.answer.problem is not None:
             return expired, ()
-        problem, detail = EvidenceProblem.STALE, "another request has taken the place of it"
+        problem, detail = EvidenceProblem.STALE, "another request has taken its place"
     return _refused(vote, problem, detail), changed
 
 
 def changed_words(changed: Iterable[Difference]) -> str:
-    """Return what has changed, for people."""
+    """Return the changes as text for people."""
     return "; ".join(_changed_words(one) for one in changed)
 
 
@@ -237,5 +237,5 @@ def _people(votes: Sequence[Vote]) -> tuple[tuple[Vote, ...], ...]:
 
 
 def _until(person: Sequence[Vote]) -> str:
-    """Return until when a person's approval holds: the latest of them."""
+    """Return the time until which a person's approval holds: the latest of them."""
     return max(one.answer.expires_at or "" for one in person)

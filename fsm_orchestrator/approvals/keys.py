@@ -1,6 +1,6 @@
-"""The keys of SSH signatures and of `allowed_signers`: which are one person's, and which are not.
+"""The keys of SSH signatures and of `allowed_signers`: which are one person's, and which not.
 
-Whether a signature is good, ssh-keygen alone says.
+Only ssh-keygen decides whether a signature is good.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ _FIELDS: Final[Mapping[bytes, int]] = {
     b"sk-ssh-ed25519": 2,
     b"sk-ecdsa-sha2-nistp256": 3,
 }
-"""How many fields the public part of a key has, by its type."""
+"""The number of fields in the public part of a key, by its type."""
 _LINE: Final = re.compile(r'\s*(?:"([^"]*)"|([^\s"#]\S*))\s+(.*)')
 _KEY: Final = re.compile(r"(?:^|\s)([a-z][a-z0-9@.-]*)\s+(AAAA[A-Za-z0-9+/=]+)")
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _NOT_IN_NAMES: Final = frozenset(',"*?!')
 _NAME_CHARACTERS_MAX: Final = 500
 _CERTIFIED_MAX: Final = 20
-"""How many names of a certificate are tried."""
+"""The largest number of names of a certificate that are tried."""
 _WILD: Final = frozenset("*?!")
 
 
 class NotAKeyError(Exception):
-    """Bytes are no key or signature that SSH knows."""
+    """Bytes that are no key or signature known to SSH."""
 
 
 class SigningKey(NamedTuple):
     """The key of a signature.
 
     Attributes:
-        fingerprint: as ssh-keygen prints it; of a certificate that of the key in it.
-        identities: what tells a person: the key, and for a certificate its authority with its id.
-        principals: whom a certificate names, by its own word.
+        fingerprint: as ssh-keygen prints it; for a certificate, that of the key in it.
+        identities: what identifies a person: the key, and for a certificate its authority with its
+            id.
+        principals: the names that a certificate claims.
     """
 
     fingerprint: str
@@ -57,7 +58,7 @@ class SigningKey(NamedTuple):
 
 
 class _Reader:
-    """Reads the fields of SSH's wire format."""
+    """A reader of the fields of SSH's wire format."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -82,7 +83,7 @@ def fingerprint(key: bytes) -> str:
 
 
 def signing_key(signature: str) -> SigningKey:
-    """Return the key that a signature says it was made with.
+    """Return the key that a signature claims to be made with.
 
     Raises:
         NotAKeyError: it is no SSH signature.
@@ -150,7 +151,7 @@ class AllowedLine(NamedTuple):
 
     @property
     def is_pattern(self) -> bool:
-        """Whether it names principals by a pattern."""
+        """True if it names principals by a pattern."""
         return any(_WILD.intersection(one) for one in self.principals)
 
 
@@ -175,20 +176,20 @@ def allowed_lines(text: str) -> Iterator[AllowedLine]:
 
 
 def counted_lines(lines: Iterable[AllowedLine]) -> str:
-    """Return the lines that count, as a file: patterns name nobody but by certificates."""
+    """Return the lines that count, as a file: patterns count only for certificates."""
     return "".join(f"{one.text}\n" for one in lines if one.is_authority or not one.is_pattern)
 
 
 def principals_in(lines: Iterable[AllowedLine]) -> tuple[str, ...]:
-    """Return everybody whom the lines name, and not by a pattern."""
+    """Return everybody whom the lines name without a pattern."""
     named = [name for one in lines for name in one.principals if not _WILD.intersection(name)]
     return tuple(dict.fromkeys(named))
 
 
 def certified_in(key: SigningKey, lines: Iterable[AllowedLine]) -> tuple[str, ...]:
-    """Return those whom a certificate names, and an authority's line by a pattern.
+    """Return those whom both a certificate and, by a pattern, an authority's line name.
 
-    Whether that authority has signed it, ssh-keygen says.
+    Only ssh-keygen decides whether that authority has signed it.
     """
     patterns = [name for one in lines if one.is_authority for name in one.principals]
     good = (one for one in key.principals[:_CERTIFIED_MAX] if _is_name(one))
@@ -196,13 +197,13 @@ def certified_in(key: SigningKey, lines: Iterable[AllowedLine]) -> tuple[str, ..
 
 
 def _is_name(text: str) -> bool:
-    """Return whether a text can be a principal, and no option of a tool."""
+    """Return whether a text can be a principal and cannot be an option of a tool."""
     is_short = 0 < len(text) <= _NAME_CHARACTERS_MAX and text[0] != "-"
     return is_short and all(one > " " and one not in _NOT_IN_NAMES for one in text)
 
 
 def keys_of(principal: str, lines: Iterable[AllowedLine]) -> frozenset[str]:
-    """Return the fingerprints of the keys that may be a principal's."""
+    """Return the fingerprints of the keys that may belong to a principal."""
     return frozenset(
         one.fingerprint
         for one in lines

@@ -1,6 +1,6 @@
-"""The request: an in-toto statement that names everything which an approval is of.
+"""The request: an in-toto statement that names everything that an approval covers.
 
-Whoever signs it signs these bytes. No secret is in it: arguments are masked as in the record.
+The signers sign these bytes. They hold no secret: arguments are masked as in the record.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class RequestedCommand(StrictModel):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All this for people, a line for each thing."""
+        """The command as people read it, one line for each property."""
         return (
             f"$ {shlex.join(self.argv)}",
             self._place,
@@ -91,7 +91,7 @@ class RequestedCommand(StrictModel):
 
     @property
     def sha256(self) -> str:
-        """The digest of all this."""
+        """The digest of the command with all its properties."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return sha256_of(text.encode())
 
@@ -104,7 +104,7 @@ class RequestedLifecycle(StrictModel):
 
 
 class Requester(StrictModel):
-    """Who asks."""
+    """The person who asks."""
 
     principal: str | None = Field(description="As a principal; null where that was not said.")
     user: str | None = Field(description="Name of the user who started the run; or null.")
@@ -113,7 +113,7 @@ class Requester(StrictModel):
 
 
 class ApprovalPredicate(BaseModel):
-    """What is to be approved, and until when."""
+    """The content of a request, and until when it can be approved."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -121,7 +121,7 @@ class ApprovalPredicate(BaseModel):
     state: StateName = Field(description="The gate state that asks.")
     runId: RunId = Field(description="The run.")  # noqa: N815 - as in other predicates
     cycle: Ordinal = Field(description="The cycle of the stages that are released, from 1.")
-    requester: Requester = Field(description="Whoever asks, as far as it is known.")
+    requester: Requester = Field(description="The person who asks, where known.")
     askedAt: Timestamp = Field(description="When it was asked, in UTC.")  # noqa: N815
     expiresAt: Timestamp = Field(  # noqa: N815
         description="Until when it can be approved, in UTC."
@@ -137,7 +137,7 @@ class ApprovalPredicate(BaseModel):
 
     @property
     def named(self) -> tuple[SubjectEntry, ...]:
-        """Everything that it is about, as an in-toto statement names its subjects."""
+        """Everything that it is about, in the form of an in-toto statement's subjects."""
         return (
             *self.subject,
             *(_named(one.path, one.sha256) for one in self.artifacts),
@@ -159,7 +159,7 @@ class ApprovalRequest(BaseModel):
         alias="_type", description="The type of an in-toto statement."
     )
     subject: Annotated[tuple[SubjectEntry, ...], Field(min_length=1)] = Field(
-        description="Everything that the approval is of: as the predicate names it."
+        description="Everything that the approval covers, as the predicate names it."
     )
     predicateType: Literal["urn:fsm-orchestrator:approval:v0.1"] = Field(  # noqa: N815
         description="The type of the predicate."
@@ -168,14 +168,14 @@ class ApprovalRequest(BaseModel):
 
 
 class NotARequestError(Exception):
-    """A file is no request; the message says why."""
+    """A file that is no request; the message says why."""
 
 
 class StoredRequest(NamedTuple):
-    """A request as it lies on disk.
+    """A request on disk.
 
     Attributes:
-        number: which of the gate's it is, from 1; 0 where it is not known.
+        number: its number among the gate's requests, from 1; 0 if it is not known.
         file: its name in the output directory.
     """
 
@@ -202,10 +202,10 @@ def request_bytes(predicate: ApprovalPredicate) -> bytes:
 
 
 def predicate_of(raw: bytes) -> ApprovalPredicate:
-    """Read a request without believing it.
+    """Read a request without trusting it.
 
     Raises:
-        NotARequestError: it is none, or its subjects are not those of its predicate.
+        NotARequestError: it is no request, or its subjects are not those of its predicate.
     """
     from fsm_orchestrator.gates.sources.envelope import RefusedError  # noqa: PLC0415
     from fsm_orchestrator.model.declared import ValidationError  # noqa: PLC0415
@@ -224,7 +224,7 @@ def predicate_of(raw: bytes) -> ApprovalPredicate:
 
 
 class Part(StrEnum):
-    """What of a request can be another than it was."""
+    """The parts in which a request can differ from an earlier one."""
 
     SUBJECT = "subject"
     ARTIFACT = "artifact"
@@ -237,7 +237,7 @@ class Part(StrEnum):
 
 
 class Difference(NamedTuple):
-    """One thing that a request names otherwise than another; None where one does not name it."""
+    """A difference between two requests; a value is None if that request does not name the part."""
 
     part: Part
     name: str
@@ -246,7 +246,7 @@ class Difference(NamedTuple):
 
 
 def differences(was: ApprovalPredicate, now: ApprovalPredicate) -> tuple[Difference, ...]:
-    """Return what two requests differ in; nothing where they ask for the same."""
+    """Return the differences between two requests; none if they ask for the same."""
     return tuple(
         Difference(part, name, before.get((part, name)), after.get((part, name)))
         for before, after in [(dict(_parts(was)), dict(_parts(now)))]

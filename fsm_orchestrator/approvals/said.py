@@ -1,4 +1,4 @@
-"""What a person says to a request: a statement of its own, signed in a namespace of its own."""
+"""A person's answer to a request: its own statement, signed in its own namespace."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from fsm_orchestrator.text.validation import problems
 
 DECISION_TYPE: Final = "urn:fsm-orchestrator:approval-decision:v0.1"
 NAMESPACES: Final[Mapping[Said, str]] = {one: f"{PRODUCT}.{one.value}" for one in Said}
-"""One for each: a denial can never be read as an approval."""
+"""The namespace of each answer: a denial can never be read as an approval."""
 SAID_BYTES_MAX: Final = 1024**2
 REASON_CHARACTERS_MAX: Final = 10_000
 
 
 class Speaker(StrictModel):
-    """Who says it, as the machine knows; the signature says it better."""
+    """The person who answers, as known to the machine; the signature is the better proof."""
 
     user: str | None = Field(description="Name of the user; null without a name.")
     uid: Count = Field(description="Id of the user.")
@@ -46,14 +46,14 @@ class Speaker(StrictModel):
 
 
 class RequestNamed(StrictModel):
-    """The request that it is said to."""
+    """The request that is answered."""
 
     name: str = Field(description="Name of the request's file.")
     digest: dict[str, Sha256] = Field(description="SHA-256 of its bytes, in hexadecimal.")
 
 
 class DecisionPredicate(BaseModel):
-    """What is said."""
+    """The content of an answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -62,20 +62,20 @@ class DecisionPredicate(BaseModel):
     runId: RunId = Field(description="The run.")  # noqa: N815 - as in other predicates
     cycle: Ordinal = Field(description="The cycle that was asked for.")
     reason: Annotated[str, StringConstraints(max_length=REASON_CHARACTERS_MAX)] = Field(
-        description="Why, in the words of the person; empty without."
+        description="The person's own reason; empty without one."
     )
     decidedAt: Timestamp = Field(description="When it was said, in UTC.")  # noqa: N815
     expiresAt: Timestamp | None = Field(  # noqa: N815
-        description="Until when it holds; null where it has no end of its own."
+        description="Until when it holds; null where it sets no end itself."
     )
-    approver: Speaker = Field(description="Who says it, as the machine knows.")
+    approver: Speaker = Field(description="The person who answers, as known to the machine.")
     withdraws: tuple[Sha256, ...] = Field(
-        description="SHA-256 of each statement that is taken back; empty but for withdraw."
+        description="SHA-256 of each statement that is taken back; empty except for withdraw."
     )
 
 
 class DecisionStatement(BaseModel):
-    """What a person says: an in-toto Statement v1."""
+    """A person's answer: an in-toto Statement v1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -83,7 +83,7 @@ class DecisionStatement(BaseModel):
         alias="_type", description="The type of an in-toto statement."
     )
     subject: Annotated[tuple[RequestNamed, ...], Field(min_length=1, max_length=1)] = Field(
-        description="The request that it is said to."
+        description="The request that is answered."
     )
     predicateType: Literal["urn:fsm-orchestrator:approval-decision:v0.1"] = Field(  # noqa: N815
         description="The type of the predicate."
@@ -92,7 +92,7 @@ class DecisionStatement(BaseModel):
 
 
 class SignedStatement(StrictModel):
-    """A statement with its signature, in one file: neither is ever there without the other."""
+    """A statement with its signature, in one file: neither ever exists without the other."""
 
     statement: str = Field(description="The statement: the text that is signed, byte for byte.")
     signature: str | None = Field(
@@ -104,8 +104,8 @@ class Spoken(NamedTuple):
     """A statement that could be read.
 
     Attributes:
-        request_sha256: of the request that it names.
-        raw: what was signed.
+        request_sha256: the digest of the request that it names.
+        raw: the bytes that were signed.
     """
 
     predicate: DecisionPredicate
@@ -137,10 +137,10 @@ def bundle_bytes(raw: bytes, signature: str | None) -> bytes:
 
 
 def spoken(bundle: bytes) -> Spoken:
-    """Read a statement with its signature, believing neither.
+    """Read a statement with its signature, trusting neither.
 
     Raises:
-        RefusedError: it is none.
+        RefusedError: it is no such statement.
     """
     try:
         json_value(bundle)

@@ -1,4 +1,4 @@
-"""Signing with the key that a person has: a file, one in the agent, or one in hardware."""
+"""Signs with a person's key: one in a file, in the agent, or in hardware."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NAME_A_KEY: Final = "name your key: --key ~/.ssh/id_ed25519, or its .pub where 
 
 
 class UsableKey(NamedTuple):
-    """A key that can be signed with.
+    """A key for signing.
 
     Attributes:
-        path: its file; of one that only the agent has, None.
-        public: its line, as a .pub file has it.
+        path: its file; None if only the agent has it.
+        public: its line, as in a .pub file.
     """
 
     path: str | None
@@ -63,12 +63,12 @@ def _usable(path: str | None, line: str) -> Iterator[UsableKey]:
 
 
 def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
-    """Return the key that is named, else the first that is wanted, by its fingerprint.
+    """Return the named key, or else the first wanted one, chosen by its fingerprint.
 
-    `wanted` is None where nobody knows whose count.
+    `wanted` is None if it is not known whose keys count.
 
     Raises:
-        UsageError: there is none, or more than one where nothing says which.
+        UsageError: there is none, or there are several and nothing says which.
     """
     if named is not None:
         path = os.path.expanduser(named)
@@ -77,7 +77,7 @@ def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
         return UsableKey(path, "", "")
     found = [one for one in usable_keys() if wanted is None or one.fingerprint in wanted]
     if not found:
-        what = "no key that you have is one of those who may approve"
+        what = "none of your keys is one of those who may approve"
         raise UsageError(what if wanted is not None else "you have no key", remedy=_NAME_A_KEY)
     if wanted is None and len({one.fingerprint for one in found}) > 1:
         raise UsageError("you have more than one key", remedy=_NAME_A_KEY)
@@ -85,10 +85,10 @@ def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
 
 
 def signature_of(raw: bytes, key: UsableKey, namespace: str) -> str:
-    """Sign bytes in a namespace: a signature counts for nothing else.
+    """Sign bytes in a namespace: the signature counts for nothing else.
 
     Raises:
-        CommandError: it could not be signed.
+        CommandError: they could not be signed.
     """
     with scratch_directory() as place:
         path = key.path

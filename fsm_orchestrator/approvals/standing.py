@@ -1,6 +1,6 @@
-"""Whether the gates that a run waits for are decided by now: seen from outside, nothing written.
+"""The standing of the gates that a run waits for: seen from outside, nothing is written.
 
-What a run will make of it, it judges itself when it goes on.
+The run judges the answers itself when it continues.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from fsm_orchestrator.text.instants import instant
 
 
 class Decided(StrEnum):
-    """How far a gate has come that people are asked for."""
+    """The progress of a gate that people are asked for."""
 
     PASSED = "passed"
     AWAITED = "awaited"
     """Somebody can still answer."""
     REFUSED = "refused"
-    """Somebody has denied it, and not taken that back."""
+    """Somebody has denied it, and has not taken that back."""
     EXPIRED = "expired"
-    """The request has: a resume asks anew."""
+    """The request has expired: a resume asks again."""
     STALE = "stale"
-    """Something that the request names is not what it was: a resume asks anew."""
+    """Something that the request names has changed: a resume asks again."""
 
 
 class Awaited(NamedTuple):
     """A gate that people are asked for.
 
     Attributes:
-        desk: where they are asked; nothing can be written there.
-        look: what is to be seen there now.
+        desk: the place where they are asked; nothing can be written there.
+        look: the current state of its request.
     """
 
     gate: str
@@ -53,7 +53,7 @@ class Awaited(NamedTuple):
 def asked_gates(saved: SavedRun, output: Path, now: datetime) -> tuple[Awaited, ...]:
     """Look at every gate of a run that people are asked for, in judging order.
 
-    `output` is where the files of the run are.
+    `output` is the directory of the run's files.
     """
     return tuple(_asked(saved, output, now))
 

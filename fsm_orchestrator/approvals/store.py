@@ -1,7 +1,7 @@
-"""`OUT/approvals/`: the requests of a run, and what people have said to them, one file each.
+"""`OUT/approvals/`: the requests of a run, and the answers to them, one file each.
 
-A file is written under a name that nobody else writes, and appears whole: two people who answer at
-the same time both count. Nothing here is believed; nothing is ever removed.
+A file has a name that nobody else writes, and appears whole: the answers of two people at the same
+time both count. Nothing here is trusted; nothing is ever removed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ _PLAIN: Final = re.compile(_NUMBERED + r"request\.json(\.[A-Za-z0-9_@+-]+)*\.sig
 
 
 class KeptSaying(NamedTuple):
-    """A file with what somebody has said to a request.
+    """A file with an answer to a request.
 
     Attributes:
-        number: of the request, as the file is called.
-        said: as the file is called; None for a plain signature of the request, an approval.
-        written_at: when the file was written.
+        number: the number of the request, from the file's name.
+        said: the kind of answer, from the file's name; None for a plain signature of the request,
+            an approval.
+        written_at: the time when the file was written.
     """
 
     number: int
@@ -60,12 +61,12 @@ class KeptSaying(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What there is of one gate.
+    """The files of one gate.
 
     Attributes:
-        requests: those that can be read, in order.
+        requests: the requests that can be read, in order.
         used: the digests of the requests by which an approval has let a run in.
-        last_number: of the requests, 0 when there is none.
+        last_number: the number of the last request; 0 if there is none.
     """
 
     requests: tuple[StoredRequest, ...]
@@ -75,12 +76,12 @@ class Kept(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file of the store, wherever it lies.
+    """A file of the store, wherever it is.
 
     Attributes:
-        name: without its directory.
-        read: returns its bytes, as many at most as it is given; raises OSError.
-        written_at: returns when it was written; raises OSError.
+        name: its name without its directory.
+        read: returns its bytes, at most as many as its argument says; raises OSError.
+        written_at: returns the time when it was written; raises OSError.
     """
 
     name: str
@@ -89,14 +90,14 @@ class StoredFile(NamedTuple):
 
 
 def kept(output: Path, gate: str) -> Kept:
-    """Read what there is of a gate in an output directory; as `kept_in`."""
+    """Read the files of a gate in an output directory, as `kept_in` does."""
     return kept_in(_files(output), gate)
 
 
 def kept_in(stored: Iterable[StoredFile], gate: str) -> Kept:
-    """Read what there is of a gate; what cannot be read is not there.
+    """Read the files of a gate; a file that cannot be read counts as absent.
 
-    Requests are numbered without gaps: one behind a gap was put there by somebody else.
+    Requests are numbered without gaps: a request behind a gap is not this program's.
     """
     requests: list[StoredRequest] = []
     sayings: list[KeptSaying] = []
@@ -174,7 +175,7 @@ def keep_request(home: HeldDirectory, number: int, predicate: ApprovalPredicate)
 
 
 def keep_use(home: HeldDirectory, request: StoredRequest, now: datetime) -> None:
-    """Note that the approval of a request has let a run in, for its cycle.
+    """Record that the approval of a request has let a run in, for its cycle.
 
     Raises:
         RecordingError: it cannot be written.
@@ -195,11 +196,12 @@ def _write(home: HeldDirectory, name: str, raw: bytes) -> None:
 
 
 def keep_saying(output: Path, request: StoredRequest, said: Said | None, raw: bytes) -> str:
-    """Write what somebody has said to a request, beside whatever is there; return the file's name.
+    """Write an answer to a request beside the existing files; return the file's name.
 
-    `said` is None for a plain signature. The directory belongs to a run that may be at work. Where
-    an engine hands the run on meanwhile, it is written into the epochs that follow, too: a claim
-    takes along what was there before it was looked for, and it is looked for a claim after that.
+    `said` is None for a plain signature. The directory belongs to a run that may be at work. If an
+    engine hands the run on in the meantime, the answer is also written into the epochs that follow:
+    a claim copies the files that are there before it can be seen, and this looks for a claim after
+    it has written.
 
     Raises:
         OSError: it cannot be written.

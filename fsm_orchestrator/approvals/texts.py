@@ -1,6 +1,6 @@
-"""The artifacts of a request as a person reads them, and the copies that a later one is shown by.
+"""The artifacts of a request as a person reads them, and copies to compare later ones with.
 
-A text is shown only where it is what the request names. Copies are masked, small and private; they
+A text is shown only if it is what the request names. Copies are masked, small and private; they
 prove nothing.
 """
 
@@ -28,7 +28,7 @@ from fsm_orchestrator.disk.held import HeldDirectory
 
 SHOWN_BYTES_MAX: Final = 1024**2
 COPIES_BYTES_MAX: Final = 4 * 1024**2
-"""How much is kept of the artifacts of one request."""
+"""The largest number of bytes kept of the artifacts of one request."""
 
 
 class ArtifactText(NamedTuple):
@@ -36,8 +36,8 @@ class ArtifactText(NamedTuple):
 
     Attributes:
         path: where it is looked for.
-        lines: its lines, masked; None where it cannot be shown, and `why` says why.
-        is_other: whether the file is there, and is not what the request names.
+        lines: its lines, masked; None if it cannot be shown, and `why` says why.
+        is_other: True if the file is there, but is not what the request names.
     """
 
     file: RequestedFile
@@ -48,7 +48,7 @@ class ArtifactText(NamedTuple):
 
 
 def text_of(file: RequestedFile, output: Path, mask: Callable[[str], str]) -> ArtifactText:
-    """Read an artifact that a request names, of a run in the directory `output`."""
+    """Read an artifact that is named by a request of the run in the directory `output`."""
     path = output / file.path
     if file.sha256 is None:
         return ArtifactText(file, path, None, "it could not be read when this was asked")
@@ -65,7 +65,7 @@ def text_of(file: RequestedFile, output: Path, mask: Callable[[str], str]) -> Ar
 
 
 def keep_copies(home: HeldDirectory, request: StoredRequest, mask: Callable[[str], str]) -> None:
-    """Keep what the artifacts say, to compare a later request with; what fails is left out."""
+    """Keep the artifacts' text to compare a later request with; whatever fails is left out."""
     left = COPIES_BYTES_MAX
     with contextlib.suppress(OSError), files.below(home, APPROVALS_DIRECTORY) as place:
         for number, file in enumerate(request.predicate.artifacts, start=1):
@@ -95,9 +95,9 @@ def _kept(output: Path, request: StoredRequest) -> dict[str, list[str]]:
 def changes(
     output: Path, was: StoredRequest, now: ApprovalPredicate, mask: Callable[[str], str]
 ) -> Iterator[str]:
-    """Yield what is another than it was: as lines of a diff where it has lines, else in words.
+    """Yield each change as a sentence, with the lines of a diff if there are lines.
 
-    Nothing that differs is left out, also where its lines say the same, or cannot be shown.
+    No difference is left out, even if its lines are the same or cannot be shown.
     """
     before = _kept(output, was)
     artifacts = {one.path: one for one in now.artifacts}

@@ -1,4 +1,4 @@
-"""Whose a signature is, and whether it counts: ssh-keygen is asked, in steps."""
+"""Finds whose a signature is, and whether it counts: ssh-keygen is asked, in steps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 def not_by(principal: str) -> str:
     """Return why somebody may not approve."""
-    return f"{principal} may not approve: it is who asked, or is named in `not`"
+    return f"{principal} may not approve: it is the requester, or is named in `not`"
 
 
 class Signer(NamedTuple):
@@ -49,18 +49,18 @@ class Signer(NamedTuple):
 
     @property
     def identities(self) -> frozenset[str]:
-        """What tells this person from others: two who share one are one person."""
+        """The identities of this person: two people who share one are one person."""
         return self.key.identities | {self.principal}
 
 
 class Signers:
-    """Those who may sign, as the files of keys name them now."""
+    """The people who may sign, as the files of keys name them now."""
 
     def __init__(self, terms: ApprovalTerms, at: datetime | None = None) -> None:
-        """Read the files. Keys have to be valid at `at`: now unless given.
+        """Read the files. Keys have to be valid at `at`, by default now.
 
         Raises:
-            RefusedError: one cannot be read.
+            RefusedError: a file cannot be read.
         """
         self._terms, self._at = terms, at
         path = terms.allowed_signers or ""
@@ -73,7 +73,7 @@ class Signers:
 
     @property
     def principals(self) -> tuple[str, ...]:
-        """Who may approve: those listed, else everybody whom the file names."""
+        """The principals who may approve: those listed, or else all that the file names."""
         listed = self._terms.principals or principals_in(self._lines)
         return tuple(one for one in listed if not self._is_excluded(one))
 
@@ -88,10 +88,10 @@ class Signers:
         return frozenset(one.fingerprint for one in self._lines)
 
     def signer(self, raw: bytes, signature: str, said: Said) -> Signer:
-        """Return who has signed the bytes to say that.
+        """Return the person who has signed the bytes as that answer.
 
         Raises:
-            RefusedError: nobody who may.
+            RefusedError: nobody who may has signed them.
         """
         try:
             key = signing_key(signature)
@@ -121,7 +121,7 @@ class Signers:
             except RefusedError as refused:
                 if refused.problem is EvidenceProblem.UNKNOWN_SIGNER:
                     self._refuse_requester(key, (raw, str(detached), str(whole)), said)
-                # The files that were asked are copies: name those of the operator's.
+                # ssh-keygen read copies of the files: name the operator's files instead.
                 path = os.fspath(terms.allowed_signers or "")
                 detail = str(refused).replace(str(allowed), path)
                 if refused.problem is EvidenceProblem.UNKNOWN_SIGNER and not listed:
@@ -132,7 +132,7 @@ class Signers:
     def _refuse_requester(
         self, key: SigningKey, files_of: tuple[bytes, str, str], said: Said
     ) -> None:
-        """Tell apart from strangers those who are known and may not approve.
+        """Distinguish known people who may not approve from strangers.
 
         Raises:
             RefusedError: the signer is one of them.
@@ -155,7 +155,7 @@ class Signers:
         files_of: tuple[bytes, str, str],
         said: Said,
     ) -> bool:
-        """Say whether a signer is somebody who may not approve, by name or by key."""
+        """Return whether a signer is somebody who may not approve, by name or by key."""
         if principal == excluded or key.identities & keys_of(excluded, self._lines):
             return True
         raw, detached, whole = files_of

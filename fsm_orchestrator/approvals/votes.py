@@ -1,4 +1,4 @@
-"""What the files of a gate say, and whose signatures they have: read without believing them."""
+"""The answers in the files of a gate, and their signers: read without trusting them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNSIGNED: Final = "it is unsigned, and only signed answers count"
 def votes_of(
     kept: Kept, requests: Requests, terms: ApprovalTerms, signers: Signers | None
 ) -> tuple[Vote, ...]:
-    """Return everything that was said for a gate; whatever is wrong is a problem of its own."""
+    """Return every answer for a gate; whatever is wrong with one is its own problem."""
     every = [*requests.earlier, *([] if requests.current is None else [requests.current])]
     by_number = {one.number: one for one in every}
     by_digest = {one.sha256: one for one in every}
@@ -35,7 +35,7 @@ def votes_of(
 
 
 def _plain(one: KeptSaying, request: StoredRequest | None, signers: Signers | None) -> Vote:
-    """Judge a plain signature of a request: an approval until the request ends."""
+    """Judge a plain signature of a request: an approval until the request expires."""
     raw = b"" if request is None else request.raw
     given = _answer(one, Said.APPROVE)
     if request is not None:
@@ -43,7 +43,7 @@ def _plain(one: KeptSaying, request: StoredRequest | None, signers: Signers | No
     signature = one.raw.decode(errors="replace")
     vote = Vote(given, sha256_of(raw), None, None, frozenset(), sha256_of(one.raw))
     if request is None:
-        return _refused(vote, EvidenceProblem.STALE, "the request that it is of is not here")
+        return _refused(vote, EvidenceProblem.STALE, "the request that it names is not here")
     if signers is None:
         return _refused(vote, EvidenceProblem.UNSIGNED, "no allowed_signers says whose it is")
     try:
@@ -59,7 +59,7 @@ def _signed(
     signers: Signers | None,
     asker: Requester,
 ) -> Vote:
-    """Judge a statement of a person's own."""
+    """Judge a person's own statement."""
     said = one.said or Said.APPROVE
     try:
         found = spoken(one.raw)
@@ -74,7 +74,7 @@ def _signed(
 
 
 def vote_of(found: Spoken, file: str, request: StoredRequest | None) -> Vote:
-    """Return a statement as a vote, before its signature is looked at."""
+    """Return a statement as a vote, before its signature is checked."""
     predicate = found.predicate
     until = predicate.expiresAt
     if predicate.decision is Said.APPROVE and request is not None:
@@ -112,7 +112,7 @@ def verified(
     signers: Signers | None,
     asker: Requester,
 ) -> Vote:
-    """Return a vote with its signer, or with what is wrong with its signature."""
+    """Return a vote with its signer, or with the problem of its signature."""
     if found.signature is None:
         return _unsigned(vote, terms, asker)
     if signers is None:
@@ -133,9 +133,9 @@ def _by(vote: Vote, signer: Signer) -> Vote:
 
 
 def _unsigned(vote: Vote, terms: ApprovalTerms, asker: Requester) -> Vote:
-    """Judge a statement that nobody has signed: it counts only where that is allowed.
+    """Judge a statement without a signature: it counts only if the terms allow that.
 
-    Who asked is as the record of the run has it: what the request says, anybody can write.
+    The requester is taken from the run's record: anybody can write what a request says.
     """
     if not terms.unsigned:
         return _refused(vote, EvidenceProblem.UNSIGNED, _UNSIGNED)
@@ -145,7 +145,7 @@ def _unsigned(vote: Vote, terms: ApprovalTerms, asker: Requester) -> Vote:
     may_not_be = REQUESTER in terms.excluded and answer.said is Said.APPROVE
     if may_not_be and asker.uid in {None, answer.uid}:
         why = (
-            "nobody knows who asked, for the clock is fixed"
+            "it is not known who asked, because the clock is fixed"
             if asker.uid is None
             else f"the user with the id {answer.uid} has asked"
         )

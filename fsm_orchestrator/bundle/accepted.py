@@ -1,4 +1,4 @@
-"""Who has gone on from a record that was not known to be the one that was left, by the events.
+"""The people who continued from a record that was not known to be the one left, by the events.
 
 Nothing follows from it but a sentence: a person who accepts a record does not prove it.
 """
@@ -21,9 +21,9 @@ _GAP: Final = f'"{EventName.CHAIN_GAP.value}"'.encode()
 
 
 def acceptances(lines: Iterable[bytes]) -> dict[int, str]:
-    """Return what somebody has accepted, who and when, by the number of the event that says so.
+    """Return sentences on what was accepted, by whom and when, by the number of the event.
 
-    The lines need not be one chain, nor whole: what cannot be read is passed over.
+    The lines need not be one chain, nor whole: unreadable ones are ignored.
     """
     found: dict[int, str] = {}
     gap: ChainGap | None = None
@@ -42,7 +42,7 @@ def acceptances(lines: Iterable[bytes]) -> dict[int, str]:
 
 
 def said_of(found: Mapping[int, str]) -> str:
-    """Return the acceptances as clauses behind what is wrong; empty without one."""
+    """Return the acceptances as clauses to append to a problem; empty if there are none."""
     shown = [*found.items()][-_SHOWN_MAX:]
     return "".join(f"; by event {seq} {said}" for seq, said in shown)
 
@@ -55,7 +55,7 @@ def _event(text: bytes) -> EventLine | None:
 
 
 def _begun_by(event: EventLine) -> InvocationRecord | None:
-    """Return the invocation with which an event begins."""
+    """Return the invocation that an event begins, or None if it begins none."""
     match event:
         case RecordBegun():
             return event.invocation

@@ -1,7 +1,7 @@
 """The links of the approvals: what people were asked to approve, and whether they have.
 
-Judged by the functions that judged it first, as of the end of the run; whose keys are whose, the
-files of the verifier say.
+Judged by the functions that judged it first, as of the end of the run; the files of the verifier
+say whose keys are whose.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.phrases import counted
 
 ANSWERS_MAX: Final = 1_000
-"""How many answers of a gate are looked at: each takes several processes to verify."""
+"""The most answers of a gate that are looked at: each takes several processes to verify."""
 
 
 def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
-    """Return the gates that people have opened."""
+    """Return the decisions on the gates that people opened, with the approvals."""
     return [
         (one, one.evidence.approval)
         for one in decisions_of(known)
@@ -67,7 +67,7 @@ def _asked(known: Known) -> list[tuple[GateDecision, ApprovalState]]:
 
 
 def requests(known: Known) -> Notes:
-    """Verify that what people were asked to approve is what the record says was run."""
+    """Verify that what people were asked to approve is what was run, by the record."""
     asked = _asked(known)
     check_bytes(known, named_files(known, MemberKind.APPROVAL))
     if not asked:
@@ -101,7 +101,7 @@ def _request(known: Known, state: ApprovalState) -> StoredRequest:
 def _bindings(
     known: Known, decision: GateDecision, state: ApprovalState, asked: ApprovalPredicate
 ) -> Iterator[tuple[str, bool]]:
-    """Yield everything that a request names, and whether the record has the same."""
+    """Yield everything that a request names, and whether it is what the record has."""
     record = record_of(known)
     runs = {record.run_id, *(one.run_id for one in record.home.copied_from)}
     named = () if decision.evidence is None else decision.evidence.subject
@@ -120,7 +120,7 @@ def _bindings(
 def _commands(
     record: Checkpoint, gate: str, state: ApprovalState, asked: ApprovalPredicate
 ) -> Iterator[tuple[str, bool]]:
-    """Yield every stage that the gate releases, with what a request says of its command."""
+    """Yield each part of the commands in a request, and whether it is what the record has."""
     output = Path(record.home.directory)
     named = {command.stage for command in asked.commands}
     for stage in released_stages(record.lifecycle, record.lifecycle.states[state.state], gate):
@@ -146,7 +146,7 @@ def _commands(
 
 
 def _ran(record: Checkpoint, stage: str, file: RequestedFile) -> bool:
-    """Return whether a file that was approved is the one that a stage has run, if it has any."""
+    """Return whether an approved file is the one that a stage ran, if it ran any."""
     attempts = record.attempts_of(stage)
     path = os.path.join(record.home.directory, file.path)
     ran = [one.sha256 for one in attempts[-1].program if one.path == path] if attempts else []
@@ -154,7 +154,7 @@ def _ran(record: Checkpoint, stage: str, file: RequestedFile) -> bool:
 
 
 def _was_left(record: Checkpoint, artifact: RequestedFile) -> bool:
-    """Return whether an artifact that was approved is one that a stage has left."""
+    """Return whether an approved artifact is one that a stage left, if any left one at its path."""
     path = os.path.join(record.home.directory, artifact.path)
     left = [
         one.sha256
@@ -166,7 +166,7 @@ def _was_left(record: Checkpoint, artifact: RequestedFile) -> bool:
 
 
 def approvals(known: Known) -> Notes:
-    """Verify the signatures of the people who have opened a gate, as of the end of the run."""
+    """Verify the signatures of the people who opened a gate, as of the end of the run."""
     asked = _asked(known)
     is_required = Requirement.APPROVALS in known.wanted.requires
     if not asked:
@@ -224,10 +224,10 @@ def _approved(
 
 
 def _check_asked(votes: tuple[Vote, ...]) -> None:
-    """Refuse to count where nothing could say whose an answer is.
+    """Refuse to count votes if nothing could find out whose an answer is.
 
     Raises:
-        RefusedError: it could not be asked.
+        RefusedError: the tool or the file of keys could not be asked.
     """
     for one in votes:
         if one.answer.problem is EvidenceProblem.ENGINE_ERROR:
@@ -246,7 +246,7 @@ def _terms(known: Known, given: ApprovalTerms) -> ApprovalTerms:
 
 
 def _kept(known: Known, gate: str, answers: set[str]) -> Kept:
-    """Return what there is of a gate; of what people have said, what was there when it opened."""
+    """Return what is stored of a gate, with only the answers that were there when it opened."""
     found = kept_in(map(_stored, known.bundle.of_kind(MemberKind.APPROVAL)), gate)
     then = tuple(one for one in found.sayings if one.file in answers)
     if len(then) < len(answers):
@@ -264,7 +264,7 @@ def _bounded(member: MemberFacts, most_bytes: int) -> bytes:
     """Return a member of the approvals, unless it is larger than the store takes.
 
     Raises:
-        OSError: it is.
+        OSError: it is larger.
     """
     data = member.data or b""
     if len(data) > most_bytes or has_too_many_values(data):
@@ -275,7 +275,7 @@ def _bounded(member: MemberFacts, most_bytes: int) -> bytes:
 def _same_votes(
     decision: GateDecision, state: ApprovalState, votes: tuple[Vote, ...], request: StoredRequest
 ) -> None:
-    """Hold the keys that count now against those of the decision."""
+    """Compare the keys that count now with those of the decision."""
     counted_then = {one.key for one in state.answers if one.counts and one.key is not None}
     keys = {one.answer.key for one in votes if one.answer.problem is None}
     if not counted_then <= keys:

@@ -31,7 +31,7 @@ _PROBLEMS = {
 
 
 def archive(known: Known) -> Notes:
-    """Verify that the archive is one that the writer writes, whole, and nothing else."""
+    """Verify that the archive is whole, as the writer writes it, and has nothing else."""
     error = known.bundle.error
     if error is not None:
         said = f"{_PROBLEMS[error.problem]}, at byte {error.at}"
@@ -43,7 +43,7 @@ def archive(known: Known) -> Notes:
 
 
 def statement(known: Known) -> Notes:
-    """Verify that the statement is one, in the one form that it is written in."""
+    """Verify that the statement is valid, and in the only form in which it is written."""
     raw = known.bundle.data_of(STATEMENT_MEMBER)
     if raw is None:
         raise BrokenError(Break.MISSING, f"there is no {STATEMENT_MEMBER}")
@@ -66,7 +66,7 @@ def _unreadable(why: str) -> BrokenError:
 
 
 def members(known: Known) -> Notes:
-    """Verify that there are just the members that are listed, with their sizes and digests."""
+    """Verify that the members are exactly those that are listed, with their sizes and digests."""
     if known.statement is None:
         raise AssertionError("statement")
     listed = known.statement.predicate.members

@@ -1,9 +1,9 @@
-"""Reading an archive without believing it: one pass, flat in memory, nothing unpacked.
+"""Reads an archive without trusting it: one pass, flat in memory, nothing unpacked.
 
-What is read is what the writer would write of the same members, byte for byte: each header is made
-again from the name and the size that it says, members stand in the order of their names, and
-nothing but zeros fills a block or makes the end. So there is one archive of some members, and no
-name, kind, owner or size that another program could read otherwise.
+It reads only what the writer would write for the same members, byte for byte: each header is made
+again from the name and the size in it, members are in the order of their names, and only zeros fill
+a block or make the end. So there is one archive for given members, and no name, kind, owner or size
+that another program could read differently.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ CHUNK_BYTES: Final = 1024**2
 
 
 class ArchiveProblem(StrEnum):
-    """Why an archive is not read."""
+    """A reason not to read an archive."""
 
     EMPTY = "empty"
     CUT = "cut"
     """It ends in the middle."""
     NOT_CANONICAL = "not_canonical"
-    """A header, or what fills a block, is not what the writer writes."""
+    """A header, or the padding of a block, is not what the writer writes."""
     UNKNOWN_MEMBER = "unknown_member"
     ORDER = "order"
-    """A member stands behind one of a greater name, or of the same."""
+    """A member follows one with a greater name, or with the same name."""
     TOO_LARGE = "too_large"
     TOO_MANY = "too_many"
     TRAILING = "trailing"
@@ -44,12 +44,12 @@ class ArchiveProblem(StrEnum):
 
 
 class ArchiveError(Exception):
-    """An archive is not read.
+    """An error for an archive that is not read.
 
     Attributes:
-        problem: why.
-        at: the byte that it was found at.
-        member: the name of the member that it was found in; None where it is in none.
+        problem: the reason.
+        at: the byte at which it was found.
+        member: the name of the member in which it was found; None if in none.
     """
 
     def __init__(self, problem: ArchiveProblem, at: int, member: str | None = None) -> None:
@@ -63,7 +63,7 @@ class ReadMember:
     """A member of an archive while it is read.
 
     Attributes:
-        sha256: of its bytes, in hexadecimal; empty before all of them were read.
+        sha256: SHA-256 of its bytes, in hexadecimal; empty before all of them were read.
     """
 
     def __init__(self, source: _Source, name: str, kind: MemberKind, size_bytes: int) -> None:
@@ -76,10 +76,10 @@ class ReadMember:
         self._digest = hashlib.sha256()
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield its bytes, a piece at a time; those that were not taken are read over.
+        """Yield its bytes, a piece at a time; `members_of` reads past those that were not taken.
 
         Raises:
-            ArchiveError: the archive ends in the middle of it, or is wrong behind it.
+            ArchiveError: the archive ends in the middle of it, or is wrong after it.
             OSError: the file cannot be read.
         """
         while self._left:
@@ -92,19 +92,19 @@ class ReadMember:
             self._source.skip_padding(self)
 
     def read(self) -> bytes:
-        """Return all its bytes: of a kind that is small."""
+        """Return all its bytes; only for a kind that is small."""
         return b"".join(self.chunks())
 
 
 class _Source:
-    """The bytes of an archive, from the first to the last."""
+    """The bytes of an archive, from first to last."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.at = 0
 
     def take(self, size_bytes: int, member: str | None = None) -> bytes:
-        """Return the next bytes, all of them."""
+        """Return the next bytes, exactly as many."""
         found = self.up_to(size_bytes)
         if len(found) < size_bytes:
             raise ArchiveError(ArchiveProblem.CUT, self.at, member)
@@ -121,14 +121,14 @@ class _Source:
         return b"".join(parts)
 
     def skip_padding(self, member: ReadMember) -> None:
-        """Read what fills the last block of a member."""
+        """Read the padding of a member's last block."""
         at, wanted = self.at, headers.padding(member.size_bytes)
         if self.take(len(wanted), member.name) != wanted:
             raise ArchiveError(ArchiveProblem.NOT_CANONICAL, at, member.name)
 
 
 def members_of(stream: BinaryIO) -> Iterator[ReadMember]:
-    """Yield the members of an archive in their order. Each is to be read before the next.
+    """Yield the members of an archive in their order. Each must be read before the next.
 
     Raises:
         ArchiveError: it is not an archive that the writer has written.
@@ -150,7 +150,7 @@ def members_of(stream: BinaryIO) -> Iterator[ReadMember]:
 
 
 def _next(source: _Source, last: str) -> ReadMember | None:
-    """Read the header of the next member; None at the end, behind which there is nothing."""
+    """Read the header of the next member; return None at the end, which nothing may follow."""
     at = source.at
     block = source.up_to(BLOCK_BYTES)
     if not block and not at:
@@ -176,7 +176,7 @@ def _next(source: _Source, last: str) -> ReadMember | None:
 
 
 def _said(source: _Source, block: bytes) -> tuple[bytes, int | None, bytes]:
-    """Return name and size as a header says them, and all of the header."""
+    """Return the name and size that a header gives, and the whole header."""
     if not headers.is_extended(block):
         return headers.name_in(block), headers.size_in(block), block
     at = source.at

@@ -1,4 +1,4 @@
-"""Writing the archive: members in the order of their names, a piece at a time."""
+"""Writes the archive: members in the order of their names, a piece at a time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from fsm_orchestrator.bundle.headers import END, header_of, padding
 
 
 class OtherSizeError(Exception):
-    """A member has not the size that it was said to have: its file has changed meanwhile."""
+    """An error for a member without its announced size: its file has changed in the meantime."""
 
 
 class ArchiveWriter:
-    """Writes members, then the end. Holds one piece of one member at a time."""
+    """A writer of members, then the end. Holds one piece of one member at a time."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         self._last = ""
 
     def add(self, name: str, size_bytes: int, chunks: Iterable[bytes]) -> str:
-        """Write a member behind those of lesser names; return the SHA-256 of its bytes.
+        """Write a member after those with lesser names; return the SHA-256 of its bytes.
 
         Raises:
-            OtherSizeError: there is more or less of it.
+            OtherSizeError: it has more or fewer bytes.
         """
         if name <= self._last:
             raise ValueError(f"{name} after {self._last}")

@@ -1,6 +1,6 @@
-"""What a bundle says of its run, derived from the record: pure, so that it can be derived anew.
+"""The contents of a bundle that follow from the record: pure, so they can be derived again.
 
-The checkpoint is to be as its run left it, its paths as they were there, and up to its events.
+The checkpoint must be as its run left it, with its paths from there, and up to its events.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ _NO_SETTINGS: Final = frozenset(
         *("home", "lifecycle_sha256", "lifecycle", "doubt"),
     }
 )
-"""What of a checkpoint is neither history nor a setting."""
+"""The fields of a checkpoint that are neither history nor settings."""
 _DIGESTS: Final = frozenset({"env_digests", "secret_digests", "hidden"})
-"""What a stage's record has in the place of values."""
+"""The fields of a stage's record that stand in for values."""
 
 
 class Contents(NamedTuple):
-    """What of a bundle does not follow from the record.
+    """The parts of a bundle that do not follow from the record.
 
     Attributes:
         members: the listed ones, in order.
@@ -77,7 +77,7 @@ class Contents(NamedTuple):
 
 
 def lifecycle_bytes(checkpoint: Checkpoint) -> bytes:
-    """Return the lifecycle that the run followed, whole."""
+    """Return the whole lifecycle that the run followed."""
     return document_bytes(checkpoint.lifecycle.model_dump(mode="json"))
 
 
@@ -87,7 +87,7 @@ def relation_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def config_bytes(checkpoint: Checkpoint) -> bytes:
-    """Return the settings that the run had last: variables by their names, without values."""
+    """Return the last settings of the run: variables by their names, without values."""
     names = [one for one in Checkpoint.model_fields if one not in HISTORY | _NO_SETTINGS]
     document = checkpoint.model_dump(mode="json")
     settings = {name: document[name] for name in names if name in document}
@@ -103,14 +103,14 @@ def config_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def genesis_of(checkpoint: Checkpoint) -> str:
-    """Return what the first event of the run is chained to."""
+    """Return the digest that the first event of the run is chained to."""
     return genesis(checkpoint.run_id_in(1), checkpoint.lifecycle.relation_sha256)
 
 
 def predicate_of(
     checkpoint: Checkpoint, report: Report, chain: ChainSummary, contents: Contents
 ) -> RunPredicate:
-    """Return what the statement says. `report` is the one to go by (report_check.py)."""
+    """Return the predicate of the statement. `report` is the checked one (report_check.py)."""
     lifecycle = checkpoint.lifecycle
     return RunPredicate(
         runId=checkpoint.run_id,
@@ -142,7 +142,7 @@ def predicate_of(
 def subject_of(
     checkpoint: Checkpoint, members: tuple[ListedMember, ...]
 ) -> tuple[SubjectEntry, ...]:
-    """Return what the statement is about: artifacts, the run's subject, else its report."""
+    """Return the subject of the statement: artifacts, the run's subject, else its report."""
     artifacts = (
         SubjectEntry(name=one.path, digest={LIST if one.files is not None else FILE: one.sha256})
         for completion in checkpoint.completed
@@ -157,7 +157,7 @@ def subject_of(
 
 
 def summary_of(checkpoint: Checkpoint, report: Report) -> SummaryPredicate:
-    """Return what the VSA says."""
+    """Return the predicate of the VSA."""
     is_ready = report.closure_ready
     evidence = (one.evidence for one in report.gate_decisions)
     return SummaryPredicate(
@@ -237,7 +237,7 @@ def _approval(one: ApprovalState) -> ApprovalSummary:
 
 
 def _stage(checkpoint: Checkpoint, stage: str) -> StageSummary:
-    """Return what was last done about a stage; of one at work, what was asked for it."""
+    """Return the last attempt at a stage; while it is at work, what was configured for it."""
     begun = checkpoint.open_attempt_of(stage)
     ended = checkpoint.attempts_of(stage)
     count = checkpoint.next_attempt(stage) - 1

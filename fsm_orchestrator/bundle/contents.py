@@ -1,7 +1,7 @@
-"""The artifacts themselves, where they are wanted: the files that the stages left, and no others.
+"""The artifacts themselves, if they are wanted: the files that the stages left, and no others.
 
-An artifact that is not what its stage left makes no bundle. A file is kept once, by its digest,
-whatever it is called.
+No bundle is made with an artifact that is not what its stage left. A file is kept once, by its
+digest, whatever its name is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 
 LINK: Final = " ->"
-"""What the path of a link ends with in the list of a directory: its bytes are what it says."""
+"""The end of a link's path in the list of a directory: the bytes of a link are its target."""
 _UNKNOWN: Final = "0" * 64
 
 
@@ -42,7 +42,7 @@ class Whole(NamedTuple):
 
 
 def whole_artifacts(kept: Checkpoint, here: Checkpoint, look: Look) -> Whole:
-    """Return the files of the artifacts in force; `here` is the record with the paths of now.
+    """Return the files of the artifacts in force; `here` is the record with the current paths.
 
     Raises:
         CommandError: one of them is not what its stage left.
@@ -67,7 +67,7 @@ def whole_artifacts(kept: Checkpoint, here: Checkpoint, look: Look) -> Whole:
 
 
 def _checked(artifact: Artifact, at: str, look: Look) -> list[tuple[str, Source]]:
-    """Return the files of an artifact, which lies `at` now, with their paths in its list."""
+    """Return the files of an artifact, which is `at` now, with their paths in its list."""
     try:
         found = [*_files(artifact, at, look)]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the links of the gates have in common: the decisions, their time, the files they name."""
+"""The common parts of the gates' links: the decisions, their time, the files they name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def decisions_of(known: Known) -> tuple[GateDecision, ...]:
 
 
 def judged_at(known: Known) -> datetime:
-    """Return the time as of which the gates were judged last: the end of a run that is done."""
+    """Return the time as of which the gates were judged last: the end, if the run is done."""
     record = record_of(known)
     passed = [one.at for one in record.transitions if one.trigger is Trigger.GATES_PASSED]
     at = known.judged_at if record.is_done or not passed else passed[-1]
@@ -35,7 +35,7 @@ def judged_at(known: Known) -> datetime:
 
 
 def named_files(known: Known, kind: MemberKind) -> dict[str, str]:
-    """Return the files of a kind that decisions name, with the digests that these have."""
+    """Return the files of a kind that decisions name, with the digests that they name."""
     if known.retelling is None:
         raise AssertionError("chain")
     named = dict(known.retelling.evidence)
@@ -46,7 +46,7 @@ def named_files(known: Known, kind: MemberKind) -> dict[str, str]:
 
 
 def check_bytes(known: Known, named: dict[str, str]) -> None:
-    """Hold files against the digests by which decisions name them."""
+    """Compare files with the digests by which decisions name them."""
     for name, sha256 in named.items():
         member = known.bundle.members.get(name)
         if member is None:

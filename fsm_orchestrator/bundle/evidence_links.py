@@ -1,4 +1,4 @@
-"""The link of the evidence: it is there, and about what the run is about.
+"""The link of the evidence: it is present, and about what the run is about.
 
 Judged by the functions that judged it first, as of the end of the run.
 """
@@ -38,11 +38,11 @@ from fsm_orchestrator.text.phrases import counted, listed
 from fsm_orchestrator.vocabulary import StateKind
 
 _SHOWN_SUBJECTS: Final = 100
-"""How many of the things that evidence names a record has."""
+"""The most subjects of a piece of evidence that a record has."""
 
 
 def evidence(known: Known) -> Notes:
-    """Verify that the evidence of each gate is there, and judge once more what it is about."""
+    """Verify that the evidence of each gate is present, and judge again what it is about."""
     decisions = decisions_of(known)
     found = [one for one in decisions if one.evidence is not None and one.passed]
     named = named_files(known, MemberKind.EVIDENCE)
@@ -75,10 +75,10 @@ def _require_evidence(decisions: tuple[GateDecision, ...]) -> None:
 
 
 def _about(known: Known, decision: GateDecision) -> Iterator[str]:
-    """Verify that evidence which passed a gate is about this run.
+    """Verify that the evidence that passed a gate is about this run.
 
     Yields:
-        what a reader should know of it.
+        what a reader should know about it.
     """
     record, one = record_of(known), decision.evidence
     if one is None or one.source is SourceKind.APPROVAL:
@@ -98,13 +98,13 @@ def _about(known: Known, decision: GateDecision) -> Iterator[str]:
         _judge_again(known, decision, source)
     if one.signer is not None:
         yield (
-            f"{decision.gate}: that {one.signer} has signed its evidence, the run has verified:"
+            f"{decision.gate}: the run verified that {one.signer} has signed its evidence:"
             " this did not"
         )
 
 
 def _work_before(record: Checkpoint, gate: str) -> tuple[SubjectEntry, ...]:
-    """Return the artifacts that the evidence of a gate had to name when it was asked first."""
+    """Return the artifacts that the evidence of a gate had to name when it was first requested."""
     lifecycle = record.lifecycle
     states = [
         one.name
@@ -122,7 +122,7 @@ def _work_before(record: Checkpoint, gate: str) -> tuple[SubjectEntry, ...]:
 
 
 def _judge_again(known: Known, decision: GateDecision, terms: StatementTerms) -> None:
-    """Judge the bytes of a statement by the function that has judged them first."""
+    """Judge the bytes of a statement with the function that judged them first."""
     record, one = record_of(known), decision.evidence
     if one is None or one.file is None:
         return

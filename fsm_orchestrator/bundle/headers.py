@@ -1,7 +1,7 @@
-"""The headers of the archive: one form for each name and size, and no other is read.
+"""The headers of the archive: one form for each name and size, and no other is accepted.
 
-PAX (POSIX.1-2001), uncompressed: a `ustar` block, behind an extended header where a name is longer
-than 100 bytes or a file than 8 GiB. Times, owners and modes are always the same.
+PAX (POSIX.1-2001), uncompressed: a `ustar` block, after an extended header if a name is longer than
+100 bytes or a file than 8 GiB. Times, owners and modes are always the same.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Final
 
 BLOCK_BYTES: Final = 512
 END: Final = bytes(2 * BLOCK_BYTES)
-"""What the archive ends with."""
+"""The end of the archive."""
 EXTENDED_BYTES_MAX: Final = BLOCK_BYTES
-"""How long the records of an extended header can be: a name and a size fit into one block."""
+"""The most bytes of an extended header's records: a name and a size fit into one block."""
 _NAME_BYTES: Final = 100
 _SIZE_MAX: Final = 8**11 - 1
 _TIME: Final = 315_532_800
-"""1980-01-01: some programs complain about earlier ones."""
+"""1980-01-01, because some programs complain about earlier times."""
 _FILE, _EXTENDED = b"0", b"x"
 _EXTENDED_NAME: Final = b"././@PaxHeader"
 _MODE: Final = 0o600
 
 
 def header_of(name: str, size_bytes: int) -> bytes:
-    """Return everything that stands before a member's bytes."""
+    """Return everything that precedes a member's bytes."""
     raw = name.encode("ascii")
     records = b""
     if len(raw) > _NAME_BYTES:
@@ -39,22 +39,22 @@ def header_of(name: str, size_bytes: int) -> bytes:
 
 
 def padding(size_bytes: int) -> bytes:
-    """Return what fills the last block of a member."""
+    """Return the padding of a member's last block."""
     return bytes(-size_bytes % BLOCK_BYTES)
 
 
 def is_extended(block: bytes) -> bool:
-    """Say whether a block is an extended header, behind which another follows."""
+    """Return whether a block is an extended header, which another one follows."""
     return block[156:157] == _EXTENDED
 
 
 def name_in(block: bytes) -> bytes:
-    """Return the name that a block has, which is a part where an extended header has more."""
+    """Return the name in a block, which is only a part if an extended header has more."""
     return block[:_NAME_BYTES].rstrip(b"\0")
 
 
 def size_in(block: bytes) -> int | None:
-    """Return the size that a block has; None where it is not a number as ours are."""
+    """Return the size in a block, or None if it is not a number as this program writes them."""
     digits = block[124:135]
     return int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else None
 
@@ -62,7 +62,7 @@ def size_in(block: bytes) -> int | None:
 def extended_in(records: bytes) -> tuple[bytes | None, int | None]:
     """Return the name and the size in the records of an extended header.
 
-    Whether they stand there as we write them is for `header_of` to tell.
+    `header_of` decides whether they are written as this program writes them.
     """
     name: bytes | None = None
     size: int | None = None
@@ -76,7 +76,7 @@ def extended_in(records: bytes) -> tuple[bytes | None, int | None]:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """Return a record of an extended header: its own length in front."""
+    """Return a record of an extended header, with its own length in front."""
     rest = b" %s=%s\n" % (key, value)
     length = len(rest)
     while len(b"%d" % length) + len(rest) != length:

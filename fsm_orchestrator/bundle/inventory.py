@@ -1,6 +1,6 @@
-"""What a run has left beside its record: evidence, approvals and logs, by the names of members.
+"""The files of a run apart from its record: evidence, approvals and logs, by names of members.
 
-Only regular files are taken, of gates and attempts that the record knows; what else lies there is
+Only regular files of gates and attempts that the record knows are taken; anything else there is
 named: a stage may have put it there.
 """
 
@@ -27,24 +27,24 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
 
 _FILES_MAX: Final = 150_000
-"""How many files of a run are taken: fewer than a bundle may have members."""
+"""The most files of a run in one directory: fewer than a bundle may have members."""
 _WHOSE: Final = late_pattern(
     r"(?P<place>[a-z]+)/(?P<of_gate>gate\.)?(?P<name>[a-z][a-z0-9_]*)\.(?P<number>[1-9][0-9]*)\..+"
 )
-"""Of which gate, or which attempt of a stage, a file is."""
+"""The gate, or the attempt of a stage, that a file belongs to."""
 _COPY: Final = late_pattern(
     rf"{APPROVALS_DIRECTORY}/[a-z][a-z0-9_]*\.[1-9][0-9]*\.artifact\.[1-9][0-9]*\.txt"
 )
-"""What an artifact said when people were asked, kept to show them what has changed since: a copy
-that proves nothing. The request has the digest of the artifact."""
+"""The copy of an artifact as it was when people were asked, kept to show them what has changed
+since: it proves nothing. The request has the digest of the artifact."""
 
 
 class Inventory(NamedTuple):
-    """The files of a run beside its record.
+    """The files of a run apart from its record.
 
     Attributes:
         sources: those that are taken.
-        ignored: the names of those that the record does not know, or that are no files.
+        ignored: the names of those that the record does not know, or that are not regular files.
     """
 
     sources: tuple[Source, ...]
@@ -52,7 +52,7 @@ class Inventory(NamedTuple):
 
 
 def inventory_of(directory: Path, checkpoint: Checkpoint, look: Look, *, logs: bool) -> Inventory:
-    """Return the files of a run, digested; those that its decisions name are what they name.
+    """Return the files of a run, digested, after checking those that its decisions name.
 
     Raises:
         CommandError: one of them cannot be read, or there are too many.
@@ -71,14 +71,14 @@ def inventory_of(directory: Path, checkpoint: Checkpoint, look: Look, *, logs: b
         except OSError as error:
             raise CommandError(
                 f"cannot read {copyable(path)}: {files.reason(error)}",
-                remedy="make it readable, or remove what lies in its place",
+                remedy="make it readable, or remove what is in its place",
             ) from None
     _refuse_others(directory, {one.name: one.sha256 for one in sources}, checkpoint)
     return Inventory(tuple(sources), tuple(ignored))
 
 
 def _entries(directory: Path, place: str) -> Iterator[tuple[str, Path, bool]]:
-    """Yield name and path of everything in a directory, and whether it is a regular file."""
+    """Yield name and path of each entry of a directory, and whether it is a regular file."""
     path = directory / place
     if path.is_symlink():
         yield place, path, False
@@ -117,7 +117,7 @@ class _Known:
 
 
 def _refuse_others(directory: Path, found: dict[str, str], checkpoint: Checkpoint) -> None:
-    """Refuse evidence and requests that are not those which the gates went by."""
+    """Refuse evidence and requests other than those that the gates went by."""
     for name, sha256 in dict.fromkeys(_named(_decisions(checkpoint))):
         if found.get(name) == sha256:
             continue

@@ -1,4 +1,4 @@
-"""What is known of a bundle while its links are verified, and how a link says that it is broken."""
+"""The facts that verified links establish about a bundle, and the errors that a link raises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsm_orchestrator.record.retelling import Retelling
 
 
 class Requirement(StrEnum):
-    """What has to be proved beside the bundle's own consistency."""
+    """A proof that is required besides the bundle's own consistency."""
 
     SIGNATURE = "signature"
     APPROVALS = "approvals"
@@ -23,13 +23,13 @@ class Requirement(StrEnum):
 
 
 class Wanted(NamedTuple):
-    """By what a bundle is verified, and what is asked of it.
+    """The means of verifying a bundle, and what is required of it.
 
     Attributes:
         allowed_signers: the verifier's file of SSH keys; None without one.
         revoked_keys: the verifier's file of revoked keys; None without one.
         public_keys: files with public keys in PEM.
-        expected_head: the digest that the chain of events is to end with; None for any.
+        expected_head: the digest that the chain of events must end with; None for any.
     """
 
     allowed_signers: str | None = None
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 
 
 class BrokenError(Exception):
-    """A link does not hold."""
+    """An error for a link that does not hold."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class BrokenError(Exception):
 
 
 class NotApplicableError(Exception):
-    """There is nothing to verify, or nothing to verify it by; the message says which."""
+    """An error for a link with nothing to verify, or nothing to verify it by; it says which."""
 
     def __init__(self, detail: str, notes: tuple[str, ...] = ()) -> None:
         super().__init__(detail)
@@ -68,12 +68,12 @@ class NotApplicableError(Exception):
 
 @dataclass
 class Known:
-    """What has been read and found good, by the links so far.
+    """The parts of a bundle that the links so far have read and found good.
 
     Attributes:
-        judged_at: when the run came to its end, as of which keys and approvals are judged.
-        signatures: what signs the bundle, as far as it was looked at.
-        not_verified: what a reader might take for proved, and is not.
+        judged_at: when the run ended; keys and approvals are judged as of then.
+        signatures: the bundle's signatures, as far as they were looked at.
+        not_verified: what a reader might take for proved, but is not.
     """
 
     bundle: OpenedBundle
@@ -88,7 +88,7 @@ class Known:
     not_verified: list[str] = field(default_factory=list)
 
     def data(self, name: str) -> bytes:
-        """Return a member that is held, which the links before have found to be there."""
+        """Return a held member that earlier links have found to be there."""
         found = self.bundle.data_of(name)
         if found is None:
             raise AssertionError(name)

@@ -1,8 +1,8 @@
-"""Making a bundle of a run that nobody works at, from what it has left.
+"""Makes a bundle of a run that nobody is working at, from the files it has left.
 
-The same run gives the same bytes, wherever, whenever and by whom it is made: all follows from the
-record and the files beside it. Each file is read twice, a piece at a time: to be listed and to be
-written. What has changed between makes no bundle.
+The same run gives the same bytes, wherever, whenever and by whomever it is made: everything follows
+from the record and the files next to it. Each file is read twice, a piece at a time: to be listed
+and to be written. If it has changed in between, no bundle is made.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ _MODE: Final = 0o600
 
 
 class Asked(NamedTuple):
-    """What is wanted of a bundle.
+    """The options for making a bundle.
 
     Attributes:
-        record_key: what the record is proved by, where there is one.
-        may_replace: whether a file that is in the way may be replaced.
+        record_key: the key that proves the record, if there is one.
+        may_replace: True if a file that is in the way may be replaced.
     """
 
     with_logs: bool = True
@@ -93,11 +93,11 @@ class Made(NamedTuple):
     """A bundle that was made.
 
     Attributes:
-        sha256: of its file.
-        report: the one that it goes by.
-        doubt: why it is not known whether the record is the one that was left; None where it is.
-        ignored: what lies among the run's files, and its record knows nothing of.
-        accepted: how the record was changed when somebody went on from it all the same.
+        sha256: SHA-256 of its file.
+        report: the report that it goes by.
+        doubt: why the record is not known to be the one that was left; None if it is.
+        ignored: files among the run's that its record does not know.
+        accepted: how the record was changed when somebody continued from it all the same.
     """
 
     path: Path
@@ -112,7 +112,7 @@ class Made(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """The record of a run, held against all that is known of it."""
+    """The record of a run, checked against everything that is known of it."""
 
     saved: SavedRun
     kept: Checkpoint
@@ -128,7 +128,7 @@ def make(directory: Path, path: Path, asked: Asked) -> Made:
         CheckpointError: its record cannot be used, or is not the one that was left.
         ReportError: its report cannot be read.
         UsageError: a file is in the way.
-        CommandError: it cannot be made, or not be written; nothing is left of it.
+        CommandError: it cannot be made or written; nothing is left of it.
     """
     _refuse_place(path, may_replace=asked.may_replace)
     _refuse_held(directory)
@@ -157,7 +157,7 @@ def make(directory: Path, path: Path, asked: Asked) -> Made:
 
 
 def _refuse_place(path: Path, *, may_replace: bool) -> None:
-    """Refuse to write where something is that may not be replaced."""
+    """Refuse to write over something that may not be replaced."""
     try:
         refuse_odd_place(path)
     except OSError as error:
@@ -207,7 +207,7 @@ def _record(directory: Path, key: RecordKey | None) -> _Record:
 
 
 def _logs(kept: Checkpoint, *, wanted: bool) -> LogsKept:
-    """Say what is taken of the logs: they are as the stages wrote them, so no secret is masked."""
+    """Return which logs are taken: they are as the stages wrote them, so no secret is masked."""
     if not wanted:
         return LogsKept.LEFT_OUT
     return LogsKept.WITHHELD if kept.secret_keys else LogsKept.WHOLE
@@ -232,13 +232,13 @@ def _chain(directory: Path, kept: Checkpoint) -> ChainSummary:
         raise CheckpointError(
             f"the last {counted(lost, 'event')} of the run {'is' if lost == 1 else 'are'} not in"
             f" {copyable(path)}: a power cut may have taken them",
-            remedy="resume the run: that says so in its events, and all else can be proved",
+            remedy="resume the run: its events then name the loss, and all else can be proved",
         )
     return ChainSummary(lastSeq=found.last_seq, head=found.head)
 
 
 def _own(directory: Path, record: _Record) -> tuple[Source, ...]:
-    """Return what the program itself has kept of a run, and what follows from that."""
+    """Return the files that the program itself keeps of a run, and what follows from them."""
     kept = record.kept
     try:
         found = [
@@ -300,7 +300,7 @@ def _written(
 
 
 class _Output:
-    """The file that is written, and what was written to it."""
+    """The output file, and the size and digest of what was written to it."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor

@@ -1,7 +1,7 @@
-"""The members of a bundle: a closed list of names, each of a kind with bounds of its own.
+"""The members of a bundle: a closed list of names, each of a kind with its own bounds.
 
-What a run has left has the names that it has in the output directory, so that a file that its
-report names is the member of that name.
+Files that a run has left keep their names from the output directory, so that a file that its report
+names is the member of that name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GIB: Final = 1024**3
 
 
 class MemberKind(StrEnum):
-    """What a member of a bundle is."""
+    """The kind of a member of a bundle."""
 
     STATEMENT = "statement"
     SUMMARY = "summary"
@@ -48,12 +48,12 @@ class MemberKind(StrEnum):
 
     @property
     def bytes_max(self) -> int:
-        """How large a member of this kind may be."""
+        """The largest size of a member of this kind."""
         return _BYTES_MAX.get(self, 64 * _MIB)
 
     @property
     def is_listed(self) -> bool:
-        """Whether the statement lists it: all but the statement itself, and what signs that."""
+        """True if the statement lists it: all but the statement itself, and what signs that."""
         return self not in {MemberKind.STATEMENT, MemberKind.SIGNATURE}
 
 
@@ -85,9 +85,9 @@ FIXED: Final = {
     RELATION_MEMBER: MemberKind.RELATION,
     CONFIG_MEMBER: MemberKind.CONFIG,
 }
-"""The members that have a name of their own."""
+"""The members that have a fixed name."""
 OPTIONAL: Final = frozenset({INVOCATIONS_FILE})
-"""Those of them that a bundle may do without."""
+"""The fixed members that a bundle may lack."""
 
 _NUMBERED: Final = r"[a-z][a-z0-9_]{0,63}\.[1-9][0-9]{0,8}"
 _IN_DIRECTORIES: Final = {
@@ -110,7 +110,7 @@ _IN_DIRECTORIES: Final = {
 
 
 def kind_of(name: str) -> MemberKind | None:
-    """Return what a member of this name is; None where there can be none of this name."""
+    """Return the kind of a member of this name, or None if there can be none."""
     if len(name) > NAME_BYTES_MAX or not name.isascii():
         return None
     for kind, pattern in _IN_DIRECTORIES.items():
@@ -120,5 +120,5 @@ def kind_of(name: str) -> MemberKind | None:
 
 
 def artifact_member(sha256: str) -> str:
-    """Return the name of the member that has a file of an artifact: by its bytes, not its path."""
+    """Return the name of the member for a file of an artifact: by its bytes, not its path."""
     return f"{ARTIFACTS_DIRECTORY}/{sha256}"

@@ -1,7 +1,7 @@
-"""A bundle that was read once from its first byte to its last: what is in it, and where.
+"""A bundle that was read once from its first byte to its last: its members, and where they are.
 
-Small members are held, within a bound for all of them together; large ones are only digested. The
-file may be changed by others meanwhile: what is read again is digested again.
+Small members are held, within a bound for all of them together; large ones are only digested.
+Others may change the file in the meantime: what is read again is digested again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsm_orchestrator.record.events_mark import LINE_BYTES_MAX
 from fsm_orchestrator.text.hidden import copyable
 
 HELD_BYTES_MAX: Final = 256 * 1024**2
-"""How much of the small members is held, all together."""
+"""The most bytes of small members that are held, all together."""
 CHUNK_BYTES: Final = 1024**2
 _LARGE: Final = frozenset(
     {
@@ -29,19 +29,19 @@ _LARGE: Final = frozenset(
         *(MemberKind.ARTIFACT, MemberKind.EVIDENCE),
     }
 )
-"""What is not held, but read again where it is looked into."""
+"""The kinds that are not held, but read again where they are needed."""
 
 
 class ChangedMeanwhileError(Exception):
-    """The file was changed while it was read."""
+    """An error for a file that was changed while it was read."""
 
 
 class MemberFacts(NamedTuple):
-    """What is known of a member.
+    """The facts about a member.
 
     Attributes:
         begins: where its bytes begin in the archive.
-        data: all of it; None where it is not held.
+        data: all its bytes; None if they are not held.
     """
 
     name: str
@@ -56,15 +56,15 @@ class OpenedBundle:
     """The members of an archive, by their names.
 
     Attributes:
-        path: the file, absolute.
-        members: as far as the archive could be read.
-        error: why it could not be read to its end; None where it could.
-        sha256: of the whole file; None where it could not be read.
-        is_too_large: whether more small members were in it than are held.
+        path: the absolute path of the file.
+        members: the members, as far as the archive could be read.
+        error: why it could not be read to its end; None if it could.
+        sha256: SHA-256 of the whole file; None if it could not be read.
+        is_too_large: True if it has more small members than are held.
     """
 
     def __init__(self, stream: BinaryIO, path: str) -> None:
-        """Read an archive from its start; the stream can be searched."""
+        """Read an archive from its start; the stream must be seekable."""
         self.path = path
         self.members: dict[str, MemberFacts] = {}
         self.error: ArchiveError | None = None
@@ -95,7 +95,7 @@ class OpenedBundle:
         )
 
     def data_of(self, name: str) -> bytes | None:
-        """Return all of a member that is held; None where there is none."""
+        """Return all of a member that is held, or None if there is none."""
         found = self.members.get(name)
         return None if found is None else found.data
 
@@ -103,7 +103,7 @@ class OpenedBundle:
         """Yield the bytes of a member, a piece at a time.
 
         Raises:
-            ChangedMeanwhileError: they are not those that were read before; raised behind them.
+            ChangedMeanwhileError: they are not those that were read before; raised after the last.
         """
         member, digest = self.members[name], hashlib.sha256()
         at, left = member.begins, member.size_bytes
@@ -126,7 +126,7 @@ class OpenedBundle:
         return self._stream.read(taken)
 
     def whole(self, name: str) -> bytes:
-        """Return all of a member that is not held, of a kind that is not large.
+        """Return all of a member that is not held, but of a small kind.
 
         Raises:
             ChangedMeanwhileError: it is not what was read before.
@@ -136,7 +136,7 @@ class OpenedBundle:
     def lines(self, name: str) -> Iterator[bytes]:
         """Yield the lines of a member with their ends; the last one may have none.
 
-        Of a line that is longer than any of ours, only a part comes.
+        Only a part is yielded of a line that is longer than any that this program writes.
 
         Raises:
             ChangedMeanwhileError: they are not what was read before.
@@ -157,7 +157,7 @@ class OpenedBundle:
 
 
 class _Digested(io.RawIOBase):
-    """A stream that is digested while it is read."""
+    """A stream that digests what is read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._source = stream
@@ -176,7 +176,7 @@ def open_file(path: Path) -> BinaryIO:
     """Open the file of a bundle; the caller closes it.
 
     Raises:
-        UsageError: there is none that can be read.
+        UsageError: there is no file that can be read.
     """
     try:
         return os.fdopen(files.open_regular(path, is_link_good=True), "rb")

@@ -1,4 +1,4 @@
-"""The links of the record: checkpoint, lifecycle, history, chain, report, and what follows."""
+"""The links of the record: checkpoint, lifecycle, history, chain, report, and what is derived."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _NO_MACS: Final = "the MACs of checkpoint and events: their key stays on the mac
 
 
 def checkpoint(known: Known) -> Notes:
-    """Verify that the checkpoint has the shape of one."""
+    """Verify that the checkpoint has the form of one."""
     raw = known.data(CHECKPOINT_FILE)
     if has_too_many_values(raw):
         said = "it has more values than any record"
@@ -73,7 +73,7 @@ def checkpoint(known: Known) -> Notes:
 
 
 def _old_invocations(known: Known, found: Checkpoint) -> None:
-    """Hold what the checkpoint keeps of old invocations against their file."""
+    """Compare what the checkpoint keeps of old invocations with their file."""
     is_there = INVOCATIONS_FILE in known.bundle.members
     if found.earlier is None:
         if is_there:
@@ -89,7 +89,7 @@ def _old_invocations(known: Known, found: Checkpoint) -> None:
 
 
 def lifecycle(known: Known) -> Notes:
-    """Prove the lifecycle anew, and that the members which spell it out say the same."""
+    """Prove the lifecycle again, and that the members that spell it out are the same."""
     record = _checkpoint(known)
     findings = verify(record.lifecycle)
     if findings:
@@ -108,7 +108,7 @@ def lifecycle(known: Known) -> Notes:
 
 
 def history(known: Known) -> Notes:
-    """Make the record again from its start, as a walk over the lifecycle."""
+    """Rebuild the record from its start, as a walk over the lifecycle."""
     problem = contradiction_in(_checkpoint(known))
     if problem is not None:
         raise BrokenError(Break.NO_WALK, problem, member=CHECKPOINT_FILE)
@@ -116,7 +116,7 @@ def history(known: Known) -> Notes:
 
 
 def chain(known: Known) -> Notes:
-    """Follow the events from the first to the last, and hold their end against the statement."""
+    """Follow the events from the first to the last, and compare their end with the statement."""
     record, said = _checkpoint(known), _said(known)
     found = Retelling(record)
     torn_bytes = 0
@@ -146,7 +146,7 @@ def chain(known: Known) -> Notes:
 
 
 def _end_of(found: Retelling) -> str:
-    """Return when the run came to its end; whoever looked at it later has judged nothing anew."""
+    """Return when the run ended; later invocations that only looked at it judged nothing again."""
     taken = [one.at for one in found.onward.transitions]
     return taken[-1] if taken else found.onward.invocation.finished_at or found.last_at
 
@@ -162,22 +162,22 @@ def _notes_on(known: Known, found: Retelling, torn_bytes: int) -> Notes:
             continue
         said = f"event {gap.seq} is a gap ({gap.cause.value}): " + accepted.get(
             gap.seq,
-            f"what was before it, up to event {gap.last_seq}, is as the checkpoint tells it",
+            f"what was before it, up to event {gap.last_seq}, is as the checkpoint has it",
         )
         notes.append(said)
         known.not_verified.append(said)
     if torn_bytes:
-        notes.append(f"behind them are {counted(torn_bytes, 'byte')} of a torn line")
+        notes.append(f"after them are {counted(torn_bytes, 'byte')} of a torn line")
     return tuple(notes)
 
 
 def _accepted(known: Known) -> Mapping[int, str]:
-    """Return what somebody has accepted as it was found, by the events, chained or not."""
+    """Return what somebody has accepted as found, by the events, chained or not."""
     return acceptances(known.bundle.lines(EVENTS_FILE))
 
 
 def record(known: Known) -> Notes:
-    """Tell the checkpoint by the events alone, and compare."""
+    """Rebuild the checkpoint from the events alone, and compare."""
     found = _retelling(known)
     _old_invocations(known, found.onward)
     different = found.difference()
@@ -193,7 +193,7 @@ def record(known: Known) -> Notes:
 
 
 def report(known: Known) -> Notes:
-    """Make the report that the events tell, and compare."""
+    """Make the report from the events, and compare."""
     raw = known.data(REPORT_FILE)
     if has_too_many_values(raw):
         said = "it has more values than any report"
@@ -207,7 +207,7 @@ def report(known: Known) -> Notes:
         said = "it is not written as a run writes it"
         raise BrokenError(Break.UNREADABLE, said, member=REPORT_FILE)
     found = _retelling(known)
-    # Where the record cannot be told by the events, the link before says so.
+    # If the events cannot give the record, the link before reports that.
     told = _told(found)
     ended = found.ended
     is_closed = ended is not None and ended.closure_ready and told.invocation.exit_code == 0
@@ -267,7 +267,7 @@ def derived(known: Known) -> Notes:
 
 
 def _logs(known: Known, record: Checkpoint, said: LogsKept) -> None:
-    """Hold what the statement says of the logs against those that are there, and the secrets."""
+    """Compare what the statement says of the logs with those present, and with the secrets."""
     has_logs = any(known.bundle.of_kind(MemberKind.LOG))
     is_so = {
         LogsKept.WHOLE: not record.secret_keys,
@@ -280,7 +280,7 @@ def _logs(known: Known, record: Checkpoint, said: LogsKept) -> None:
 
 
 def artifacts(known: Known) -> Notes:
-    """Hold the artifacts that are in the archive against what their stages left."""
+    """Compare the artifacts in the archive with what their stages left."""
     if known.statement is None:
         raise AssertionError("statement")
     listed = known.statement.predicate.artifacts
@@ -315,7 +315,7 @@ def _artifact(known: Known, one: ArtifactSummary) -> None:
     else:
         is_right = len(found) == one.files and list_digest(found) == one.sha256
     if not is_right:
-        said = f"the artifact {one.path} of {one.stage} was another when its stage had left it"
+        said = f"the artifact {one.path} of {one.stage} is not what its stage left"
         raise BrokenError(Break.OTHER_BYTES, said, member=one.contents[0].member)
 
 

@@ -1,6 +1,6 @@
 """Looks for the values of declared secrets in what a bundle gives away, as far as they are known.
 
-Files are in a bundle as they are: nothing in them is masked.
+Files are in a bundle unchanged: nothing in them is masked.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from fsm_orchestrator.text.phrases import listed
 
 
 def secret_watch(known: KnownSecrets) -> Look:
-    """Return what looks at files for secrets, in every encoding that is masked elsewhere."""
+    """Return a watch for secrets in files, in every encoding that is masked elsewhere."""
     masker = Masker(value for values in known.secrets.values() for value in values)
 
     def at(path: Path) -> Callable[[bytes], None]:
-        """Return what looks at the pieces of a file; it raises CommandError at a secret."""
+        """Return a watch for the pieces of a file, which raises CommandError at a secret."""
         rest = b""
 
         def look(piece: bytes) -> None:

@@ -47,16 +47,16 @@ from fsm_orchestrator.processes.tool import ToolError, scratch_directory
 from fsm_orchestrator.text.instants import instant
 
 SIGNATURES_MAX: Final = 100
-"""How many signatures a bundle may have: each takes several processes to verify."""
+"""The most signatures that a bundle may have: each takes several processes to verify."""
 _SSH_BYTES_MAX: Final = 64 * 1024
 
 
 class _Looked(NamedTuple):
-    """A signature that is one of the bytes that it should be of.
+    """A signature of the bytes that it should be of.
 
     Attributes:
-        signer: whose it is; None where the verifier's files do not say.
-        unknown: why they do not; empty where there are none to ask.
+        signer: whose it is; None if the verifier's files do not say.
+        unknown: why they do not; empty if there are none to ask.
     """
 
     name: SignatureName
@@ -88,7 +88,7 @@ def signatures(known: Known) -> Notes:
 
 
 def _without_signer(known: Known, looked: list[_Looked]) -> None:
-    """Say why nobody has signed it, as far as the verifier's files tell."""
+    """Raise an error that says why no signer is known, by the verifier's files."""
     unknown = next((one for one in looked if one.unknown), None)
     if unknown is not None:
         said = unknown.unknown
@@ -127,10 +127,10 @@ def _looked(known: Known) -> Iterator[_Looked]:
 
 
 def _ssh(known: Known, name: SignatureName, member: MemberFacts) -> _Looked:
-    """Ask whose an SSH signature is.
+    """Find out whose an SSH signature is.
 
     Raises:
-        RefusedError: it is none of the statement, or its key counts no more.
+        RefusedError: it does not sign the statement, or its key no longer counts.
     """
     if member.size_bytes > _SSH_BYTES_MAX:
         raise RefusedError(EvidenceProblem.BAD_SIGNATURE, "it is larger than any SSH signature")
@@ -174,16 +174,16 @@ def _ssh(known: Known, name: SignatureName, member: MemberFacts) -> _Looked:
 
 
 def _check_mark(name: SignatureName, key: str) -> None:
-    """Refuse a signature under the name of another key's."""
+    """Refuse a signature that has the name of another key's."""
     if mark_of(key) != name.mark:
         raise RefusedError(EvidenceProblem.BAD_SIGNATURE, "its name is that of another key's")
 
 
 def _envelope(known: Known, name: SignatureName, member: MemberFacts) -> _Looked:
-    """Ask whose a DSSE signature is, also in a Sigstore bundle.
+    """Find out whose a DSSE signature is, also in a Sigstore bundle.
 
     Raises:
-        RefusedError: it is none of the statement, or not written as a bundle writes it.
+        RefusedError: it does not sign the statement or the VSA, or is not as a bundle writes it.
     """
     raw = member.data or b""
     if has_too_many_values(raw):
@@ -217,7 +217,7 @@ def _envelope(known: Known, name: SignatureName, member: MemberFacts) -> _Looked
 
 
 def head(known: Known) -> Notes:
-    """Hold the end of the chain against the one that was expected."""
+    """Compare the end of the chain with the expected one."""
     wanted = known.wanted.expected_head
     if wanted is None:
         raise NotApplicableError("without --expect-head any chain will do")

@@ -1,7 +1,7 @@
-"""The signatures of a bundle: under which names they lie in it, and in which forms.
+"""The signatures of a bundle: their names in it, and their forms.
 
-They sign the bytes of the statement, or of the VSA, as they are. No statement lists them, so
-whether and by whom a bundle is signed changes nothing else in it.
+They sign the exact bytes of the statement, or of the VSA. No statement lists them, so whether and
+by whom a bundle is signed changes nothing else in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.late_pattern import late_pattern
 
 NAMESPACE: Final = "fsm-orchestrator.run"
-"""What an SSH signature is for: one of evidence or of an approval counts for nothing here."""
+"""The purpose of an SSH signature: one of evidence or of an approval does not count here."""
 SIGSTORE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MARK_DIGITS: Final = 16
 _NAME: Final = late_pattern(
@@ -27,14 +27,14 @@ _NAME: Final = late_pattern(
 
 
 class Signed(StrEnum):
-    """What is signed."""
+    """The document that is signed."""
 
     STATEMENT = "statement"
     SUMMARY = "vsa"
 
 
 class Form(StrEnum):
-    """How a signature is written, by the ending of its name."""
+    """The form of a signature, by the ending of its name."""
 
     SSH = "sig"
     DSSE = "dsse.json"
@@ -42,10 +42,10 @@ class Form(StrEnum):
 
 
 class SignatureName(NamedTuple):
-    """What the name of a signature says.
+    """The parts of a signature's name.
 
     Attributes:
-        mark: what `mark_of` makes of the key's name.
+        mark: the mark of its key (`mark_of`).
     """
 
     signed: Signed
@@ -54,23 +54,23 @@ class SignatureName(NamedTuple):
 
     @property
     def member(self) -> str:
-        """The name."""
+        """The name of the member."""
         return f"{SIGNATURES_DIRECTORY}/{self.signed}.{self.mark}.{self.form}"
 
 
 def named(member: str) -> SignatureName | None:
-    """Return what the name of a member says, if it is a signature's."""
+    """Return the parts of a member's name, or None if it is not a signature's."""
     found = _NAME.fullmatch(member)
     return None if found is None else SignatureName(Signed(found[1]), found[2], Form(found[3]))
 
 
 def mark_of(key: str) -> str:
-    """Return what tells the signatures of a key from others; `key` is its fingerprint or keyid."""
+    """Return a mark that distinguishes a key's signatures; `key` is its fingerprint or keyid."""
     return sha256_of(key.encode())[:MARK_DIGITS]
 
 
 def signed_bytes(payload: bytes) -> bytes:
-    """Return what a DSSE signature signs: a payload with its type and their lengths."""
+    """Return the bytes that a DSSE signature signs: a payload with its type and their lengths."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
@@ -81,7 +81,7 @@ def dsse_bytes(payload: bytes, keyid: str, signature: bytes) -> bytes:
 
 
 def sigstore_bytes(payload: bytes, keyid: str, signature: bytes) -> bytes:
-    """Return a Sigstore bundle of the same, which says which key by a hint."""
+    """Return a Sigstore bundle of the same, which names the key by a hint."""
     return _document(
         {
             "mediaType": SIGSTORE_TYPE,

@@ -1,4 +1,4 @@
-"""Signing a bundle: with a key that SSH knows, or with an ed25519 key in PEM."""
+"""Signs a bundle: with a key that SSH knows, or with an ed25519 key in PEM."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KIND: Final = "an SSH key (or its .pub where an agent has it), or an ed25519 ke
 
 
 class Signature(NamedTuple):
-    """A member that signs, and the key as people name it."""
+    """A member that is a signature, and the key as people name it."""
 
     member: str
     data: bytes
@@ -61,7 +61,7 @@ class SshKey(NamedTuple):
 
 
 class PemKey(NamedTuple):
-    """An ed25519 key: signs as DSSE, which is also written as a Sigstore bundle."""
+    """An ed25519 key: it signs as DSSE, which is also written as a Sigstore bundle."""
 
     key: Ed25519PrivateKey
     keyid: str
@@ -80,7 +80,7 @@ def key_at(path: str) -> SshKey | PemKey:
     """Return the key in a file.
 
     Raises:
-        UsageError: there is none that can be signed with.
+        UsageError: there is none to sign with.
     """
     path = os.path.expanduser(path)
     try:
@@ -105,7 +105,7 @@ def _pem_key(path: str, data: bytes) -> PemKey:
         from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
     except ImportError:
         raise UsageError(
-            "to sign with a key in PEM needs the package cryptography",
+            "signing with a key in PEM needs the package cryptography",
             remedy="pip install 'fsm-orchestrator[sign]', or sign with an SSH key",
         ) from None
     try:
@@ -128,7 +128,7 @@ def _pem_key(path: str, data: bytes) -> PemKey:
 def signatures_by(
     keys: Iterable[SshKey | PemKey], statement: bytes, summary: bytes
 ) -> tuple[Signature, ...]:
-    """Return what the keys sign, each member once.
+    """Return the signatures by the keys, each member once.
 
     Raises:
         CommandError: it could not be signed.

@@ -1,6 +1,6 @@
-"""Where the bytes of members come from, and what they are: read once to be listed, once to be kept.
+"""The sources of members: the bytes are read once to be listed, once to be kept.
 
-A file that is not the same when it is read again makes no bundle.
+No bundle is made if a file is not the same when it is read again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsm_orchestrator.text.units import exact_size
 
 _CHUNK_BYTES: Final = 1024**2
 Look = Callable[[Path], Callable[[bytes], object]]
-"""Returns what is shown every piece of a file when it is read first."""
+"""A function that returns, for a file, what gets every piece of it on the first reading."""
 
 
 def unseen(_path: Path) -> Callable[[bytes], object]:
@@ -33,8 +33,8 @@ class Source(NamedTuple):
     """A member before it is written.
 
     Attributes:
-        data: its bytes, where they are held; else they are read from `path`.
-        is_link_good: whether that may be a link to the file.
+        data: its bytes, if they are held; else they are read from `path`.
+        is_link_good: True if `path` may be a link to the file.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Source(NamedTuple):
 
     @property
     def listed(self) -> ListedMember:
-        """What the statement says of it."""
+        """The statement's entry for it."""
         return ListedMember(
             name=self.name, kind=self.kind, sha256=self.sha256, sizeBytes=self.size_bytes
         )
@@ -56,7 +56,7 @@ class Source(NamedTuple):
         """Yield its bytes.
 
         Raises:
-            CommandError: its file cannot be read any more.
+            CommandError: its file can no longer be read.
         """
         if self.path is None:
             yield self.data or b""
@@ -91,7 +91,7 @@ def from_file(
     is_link_good: bool = False,
     size_bytes_max: int | None = None,
 ) -> Source:
-    """Return a member that a file has, digested, or the beginning of one.
+    """Return a member for a file, or for the beginning of one, digested.
 
     Raises:
         OSError: it cannot be read.
@@ -118,7 +118,7 @@ def from_file(
 
 
 def _pieces(descriptor: int, size_bytes: int) -> Iterator[bytes]:
-    """Yield so many bytes of an open file, fewer only where it has no more."""
+    """Yield that many bytes of an open file, fewer only if it has no more."""
     while size_bytes and (chunk := os.read(descriptor, min(_CHUNK_BYTES, size_bytes))):
         size_bytes -= len(chunk)
         yield chunk

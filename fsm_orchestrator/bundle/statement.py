@@ -1,7 +1,7 @@
 """The statement of a bundle: an in-toto Statement v1 about a run and every member of its archive.
 
-It follows from the record alone (building.py), so whoever has the record can derive it anew. Its
-bytes are signed and digested as they are.
+It follows from the record alone (building.py), so anybody who has the record can derive it again.
+Its exact bytes are signed and digested.
 """
 
 import json
@@ -38,13 +38,13 @@ RUN_TYPE: Final = "urn:fsm-orchestrator:run:v0.1"
 
 
 class LogsKept(StrEnum):
-    """What a bundle has of the logs."""
+    """The logs that a bundle has."""
 
     WHOLE = "whole"
     LEFT_OUT = "left_out"
-    """Whoever made it did not want them."""
+    """The maker of the bundle did not want them."""
     WITHHELD = "withheld"
-    """Those of stages and gates that were given a secret are left out, for they may show it."""
+    """The run has secrets, which its logs may show, so all of them are left out."""
 
 
 class ListedMember(StrictModel):
@@ -68,7 +68,7 @@ class LifecycleSummary(StrictModel):
 
 
 class OutcomeSummary(StrictModel):
-    """How the run stands."""
+    """The outcome of the run, and its state."""
 
     terminalState: Outcome | None = Field(
         description="How it ended; null where it was interrupted and has no outcome yet."
@@ -89,14 +89,14 @@ class OutcomeSummary(StrictModel):
 
 
 class ChainSummary(StrictModel):
-    """The chain that the events of the run are."""
+    """The chain of the run's events."""
 
     lastSeq: Ordinal = Field(description="Number of the last event.")
     head: Sha256 = Field(description="SHA-256 of its line without its newline.")
 
 
 class GiverSummary(StrictModel):
-    """Who has given a signal, as the machine knew them."""
+    """The giver of a signal, as the machine knew them."""
 
     user: str | None = Field(description="Name of the user; null where it is not known.")
     uid: Count | None = Field(description="Id of that user; null where it is not known.")
@@ -105,7 +105,7 @@ class GiverSummary(StrictModel):
 
 
 class EvidenceSummary(StrictModel):
-    """What the source of a gate said."""
+    """The evidence from a gate's source."""
 
     source: SourceKind = Field(description="What it comes from.")
     problem: EvidenceProblem | None = Field(
@@ -125,7 +125,7 @@ class EvidenceSummary(StrictModel):
 
 
 class AnswerSummary(StrictModel):
-    """What one person has said to a request for approval."""
+    """The answer of one person to a request for approval."""
 
     said: Said = Field(description="What was said.")
     principal: str | None = Field(description="Whose signature was verified; null where none was.")
@@ -136,7 +136,7 @@ class AnswerSummary(StrictModel):
 
 
 class ApprovalSummary(StrictModel):
-    """A request for approval, and what came of it."""
+    """A request for approval, and its result."""
 
     member: str | None = Field(
         description="The member that has the request; null where none was made."
@@ -180,14 +180,14 @@ class ProgramSummary(StrictModel):
 
 
 class VerificationSummary(StrictModel):
-    """A command that this program ran to see what a stage has done."""
+    """A command that this program ran to verify the work of a stage."""
 
-    command: tuple[str, ...] = Field(description="The command in words; masked.")
+    command: tuple[str, ...] = Field(description="The words of the command; masked.")
     passed: bool = Field(description="Whether it verified the work.")
 
 
 class StageSummary(StrictModel):
-    """What was last done about a stage."""
+    """The last attempt at a stage."""
 
     stage: StateName = Field(description="The stage.")
     attempts: Count = Field(description="How many attempts of it the record has.")
@@ -198,7 +198,7 @@ class StageSummary(StrictModel):
     ending: Ending | None = Field(description="What kind of ending that was; null without one.")
     exitCode: int | None = Field(description="Its exit code; null where it has none.")
     command: tuple[str, ...] = Field(
-        description="Program and arguments in words; masked; empty where it was never run."
+        description="Program and arguments, word by word; masked; empty where it was never run."
     )
     directory: str | None = Field(description="The directory it ran in; null where it was not run.")
     environment: tuple[str, ...] = Field(
@@ -306,7 +306,7 @@ class RunStatement(BaseModel):
 
 
 def statement_bytes(subject: tuple[SubjectEntry, ...], predicate: RunPredicate) -> bytes:
-    """Return the bytes of a statement: what is signed."""
+    """Return the bytes of a statement, which are signed."""
     return in_toto_bytes(subject, RUN_TYPE, predicate)
 
 
@@ -324,5 +324,5 @@ def in_toto_bytes(
 
 
 def document_bytes(document: dict[str, Any]) -> bytes:
-    """Return a document as it stands in a bundle: in ASCII, so that every reader shows the same."""
+    """Return a document as it is in a bundle: in ASCII, so that every reader shows the same."""
     return (json.dumps(document, indent=2) + "\n").encode()

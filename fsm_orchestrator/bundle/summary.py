@@ -1,4 +1,4 @@
-"""The SLSA Verification Summary Attestation (VSA) beside the statement.
+"""The SLSA Verification Summary Attestation (VSA) next to the statement.
 
 For consumers that know only those: whether the run may be closed, and about which digests. It is a
 member like others, listed in the statement.
@@ -19,14 +19,14 @@ LEVEL_FAILED: Final = "FAILED"
 
 
 class VerificationResult(StrEnum):
-    """What the verification of the subjects came to."""
+    """The result of verifying the subjects."""
 
     PASSED = "PASSED"
     FAILED = "FAILED"
 
 
 class Verifier(StrictModel):
-    """Who verified."""
+    """The verifying program."""
 
     id: Literal["urn:fsm-orchestrator"] = Field(description="This program.")
     version: dict[str, str] = Field(
@@ -35,14 +35,14 @@ class Verifier(StrictModel):
 
 
 class Resource(StrictModel):
-    """Something that counted, by its digest."""
+    """An input of the verification, by its digest."""
 
     uri: str = Field(description="Its name.")
     digest: dict[str, Sha256] = Field(description="SHA-256 of it, in hexadecimal.")
 
 
 class SummaryPredicate(BaseModel):
-    """What was verified, by what, and what it came to."""
+    """The subjects of a verification, its inputs and its result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -1,7 +1,7 @@
-"""What the verification of a bundle comes to: a result for each link, and what follows from all.
+"""The verification of a bundle: a result for each link, and what follows from all of them.
 
-Links are in the order in which each builds on those before it. Facts are typed; what a broken link
-means is said here, once.
+Links are in an order in which each builds only on those before it. Facts are typed; the meaning of
+a broken link is given here, once.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Link(StrEnum):
 
     @property
     def claim(self) -> str:
-        """What holds where the link does."""
+        """The claim that holds if the link does."""
         return _CLAIMS[self]
 
     @property
     def meaning(self) -> str:
-        """What it means that the link is broken."""
+        """The meaning of a break in this link."""
         return _MEANINGS[self]
 
 
@@ -64,11 +64,11 @@ _CLAIMS: Final = {
     Link.STATEMENT: "the statement lists what a run leaves",
     Link.MEMBERS: "every member has the bytes that the statement lists",
     Link.CHECKPOINT: "the checkpoint is one of this program",
-    Link.LIFECYCLE: "the lifecycle is proved anew",
+    Link.LIFECYCLE: "the lifecycle is proved again",
     Link.HISTORY: "the history is a walk over it",
     Link.CHAIN: "the events are one chain",
-    Link.RECORD: "the events alone tell the checkpoint",
-    Link.REPORT: "the report is what the events tell",
+    Link.RECORD: "the checkpoint follows from the events alone",
+    Link.REPORT: "the report follows from the events",
     Link.DERIVED: "statement, VSA and config are what the record says",
     Link.ARTIFACTS: "the artifacts are those that the run judged",
     Link.EVIDENCE: "the evidence is about what the run is about",
@@ -84,34 +84,34 @@ _MEANINGS: Final = {
     Link.CHECKPOINT: "the record of the run was not written by this program, or was changed",
     Link.LIFECYCLE: "the run followed a lifecycle that may reach done without its gates or stages,"
     " or that was changed later",
-    Link.HISTORY: "the record tells a course that the lifecycle does not allow: it was made up, or"
+    Link.HISTORY: "the record has a course that the lifecycle does not allow: it was made up, or"
     " changed",
     Link.CHAIN: "events were changed, added or taken out after they had been written",
-    Link.RECORD: "checkpoint and events tell two different runs: one of them was changed",
+    Link.RECORD: "checkpoint and events describe two different runs: one of them was changed",
     Link.REPORT: "the report says what did not happen: do not go by it",
     Link.DERIVED: "the summary says what the record does not: do not go by it",
     Link.ARTIFACTS: "the files are not those that the stages left",
     Link.EVIDENCE: "a gate passed by evidence that is not there, was changed, or is of other work",
-    Link.REQUESTS: "people approved something else than what was run",
+    Link.REQUESTS: "people approved something other than what was run",
     Link.APPROVALS: "nothing shows that the people who had to approve have done so",
-    Link.SIGNATURES: "whoever made this bundle is not who should have, or it was changed since",
+    Link.SIGNATURES: "somebody other than expected made this bundle, or it was changed since",
     Link.HEAD: "it is the record of another run, or of another state of this one",
 }
 
 
 class CheckState(StrEnum):
-    """What became of a link."""
+    """The result of a link."""
 
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not_applicable"
     """There is nothing to verify, or nothing to verify it by; the detail says which."""
     NOT_REACHED = "not_reached"
-    """A link before it is broken on which it builds."""
+    """A link before it that it builds on is broken."""
 
 
 class Break(StrEnum):
-    """What is wrong with a link, beside the problems of archives, lines and evidence."""
+    """A problem with a link, besides those of archives, lines and evidence."""
 
     MISSING = "missing"
     UNLISTED = "unlisted"
@@ -121,16 +121,16 @@ class Break(StrEnum):
     NO_WALK = "no_walk"
     NOT_DERIVED = "not_derived"
     OTHER_THING = "other_thing"
-    """Something is bound to other bytes, another run or other work than this."""
+    """It is bound to other bytes, another run or other work than this."""
     REQUIRED = "required"
-    """It was asked for, and is not there."""
+    """It was required, and is not there."""
 
 
 Problem = ArchiveProblem | LineProblem | EvidenceProblem | Break
 
 
 class Check(StrictModel):
-    """One link, and what became of it."""
+    """A link, and its result."""
 
     link: Link = Field(description="The link.")
     state: CheckState = Field(description="What became of it.")
@@ -152,7 +152,7 @@ class Check(StrictModel):
 
 
 class Verdict(StrEnum):
-    """What the verification comes to."""
+    """The conclusion of a verification."""
 
     VERIFIED = "verified"
     CONSISTENT = "consistent, unsigned"
@@ -160,7 +160,7 @@ class Verdict(StrEnum):
 
 
 class Proof(StrEnum):
-    """Why a bundle is verified, and not only consistent."""
+    """A reason why a bundle is verified, and not only consistent."""
 
     SIGNATURE = "signature"
     EXPECTED_HEAD = "expected_head"
@@ -179,7 +179,7 @@ class FoundSignature(StrictModel):
 
 
 class Verification(StrictModel):
-    """What the verification of a bundle comes to: links, verdict, and what was not verified."""
+    """The result of verifying a bundle: links, verdict, and what was not verified."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     product: Literal["fsm-orchestrator"] = Field(description="The program that verified.")
@@ -216,6 +216,6 @@ class Verification(StrictModel):
 
     @property
     def broken(self) -> Check | None:
-        """The first broken link; None where none is."""
+        """The first broken link, or None."""
         failed = (one for one in self.checks if one.state is CheckState.FAILED)
         return next(failed, None)

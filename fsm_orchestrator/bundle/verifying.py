@@ -1,6 +1,6 @@
-"""Verifies a bundle, link by link: offline, and with nothing of the machine that the run was on.
+"""Verifies a bundle, link by link: offline, and with nothing from the machine of the run.
 
-What is in a bundle is data: bounded, no path of it is followed, and nothing in it is run.
+The contents of a bundle are data: bounded, no path in them is followed, and nothing in them is run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
-"""How much of what is wrong is told: it may quote what somebody has made up."""
+"""The most characters of a problem's detail that are shown: it may quote what somebody made up."""
 _VERIFY: Final[Mapping[Link, Callable[[Known], Notes]]] = {
     Link.ARCHIVE: archive_links.archive,
     Link.STATEMENT: archive_links.statement,
@@ -59,7 +59,7 @@ _STUMBLED: Final = (
     *(LookupError, ValueError, TypeError, AttributeError),
     *(ArithmeticError, RecursionError),
 )
-"""What reading something impossible comes to. It is what somebody else has made, and no bug."""
+"""The errors of reading impossible content: somebody else wrote that, so they are no bugs."""
 _RECORD: Final = frozenset({Link.CHECKPOINT, Link.LIFECYCLE, Link.HISTORY, Link.CHAIN})
 _NEEDS: Final[Mapping[Link, frozenset[Link]]] = {
     Link.ARCHIVE: frozenset(),
@@ -79,15 +79,15 @@ _NEEDS: Final[Mapping[Link, frozenset[Link]]] = {
     Link.SIGNATURES: frozenset({Link.CHAIN}),
     Link.HEAD: frozenset({Link.CHAIN}),
 }
-"""The links that a link builds on, and through them all that those build on."""
+"""The links that a link builds on, and through them those that they build on."""
 
 
 class _NotAskedError(Exception):
-    """A tool, or a file of keys, says nothing: that breaks no bundle."""
+    """An error for a tool, or a file of keys, that gives no answer: that breaks no bundle."""
 
 
 def checks_of(known: Known) -> Iterator[Check]:
-    """Yield the links in order, each verified when it is asked for.
+    """Yield the links in order, each verified when it is requested.
 
     Raises:
         UsageError: a tool, or a file of keys of the verifier, could not be asked, and nothing
@@ -127,7 +127,7 @@ def _checked(link: Link, known: Known) -> Check:
             }
         )
     except _STUMBLED:
-        # The links that read a record do so by functions that trust it to be one of ours.
+        # The links read a record with functions that trust it to be one of this program's.
         said = "it says what no run can say, and cannot be followed"
         failed = _check(link, CheckState.FAILED, said)
         return failed.model_copy(update={"problem": Break.UNREADABLE})
@@ -161,7 +161,7 @@ def _check(link: Link, state: CheckState, detail: str, notes: Notes = ()) -> Che
 
 
 def verification_of(bundle: OpenedBundle, wanted: Wanted) -> tuple[Verification, Known]:
-    """Verify every link that can be; return what it comes to, and what was learned.
+    """Verify every link that can be verified; return the result, and what was learned.
 
     Raises:
         UsageError: as `checks_of`.
@@ -213,7 +213,7 @@ def _proofs(known: Known, states: Mapping[Link, CheckState]) -> tuple[Proof, ...
 
 
 def _of_logs(known: Known, by: tuple[Proof, ...]) -> Iterator[str]:
-    """Say what no digest in the record covers, where nobody has signed the list of members."""
+    """Yield what no digest in the record covers, if nobody has signed the list of members."""
     logs = sum(1 for _ in known.bundle.of_kind(MemberKind.LOG))
     if logs and Proof.SIGNATURE not in by:
         yield f"{counted(logs, 'log')}: no event has their digests, so only a signature proves them"

@@ -1,5 +1,4 @@
-"""From argv to an exit code.
+"""The command line: from argv to an exit code.
 
-Face: `main`.
-May import: every room; `parser` never pydantic, structlog or transitions.
+Face: `main`. May import: every room; `parser` never pydantic, structlog or transitions.
 """

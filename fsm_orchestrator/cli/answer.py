@@ -1,4 +1,4 @@
-"""`approve`, `deny` and `withdraw`: show what is asked, have it confirmed, sign, and keep it."""
+"""`approve`, `deny` and `withdraw`: show a request, have it confirmed, sign and keep the answer."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _YES: Final = frozenset({"y", "yes"})
 _VERBS: Mapping[Said, str] = {
     Said.APPROVE: "approve",
     Said.DENY: "deny",
-    Said.WITHDRAW: "withdraw what you said to",
+    Said.WITHDRAW: "withdraw your answer to",
 }
 
 
 @dataclass(frozen=True)
 class _Given:
-    """What was typed."""
+    """The options that were typed."""
 
     said: Said
     typed: str
@@ -73,13 +73,13 @@ class _Given:
     digest: str | None
     wish: Wish
     place: tuple[str, ...] = ()
-    """The options that a resume needs because the record is not where it was."""
+    """The options that a resume needs because the record has moved."""
     has_engine: bool = False
-    """Whether an engine says when and where the run goes on."""
+    """True if an engine decides when and where the run continues."""
 
 
 def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
-    """Answer a request; return 0 once that is kept, 1 where the person would not after all."""
+    """Answer a request; return 0 once the answer is kept, 1 if the person does not confirm it."""
     given = _Given(
         said=said,
         typed=parameters["output_directory"],
@@ -107,7 +107,7 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     has_engine = run_of(output) != output
     given = replace(given, place=place_options(saved, output), has_engine=has_engine)
     holder = holder_now(output)
-    if holder is None:  # a run at work looks after its record itself
+    if holder is None:  # a run at work guards its own record
         key_file = parameters.get("state_key_file")
         believed(saved, output, None if key_file is None else absolute(key_file))
     holder_pid = None if holder is None else holder.pid
@@ -135,22 +135,22 @@ def _refuse_ended(saved: SavedRun, given: _Given) -> None:
         raise UsageError(
             f"the run {saved.checkpoint.run_id} has ended, and is done: there is nothing to"
             f" {given.said} any more",
-            remedy="an approval is for a run that goes on",
+            remedy="an approval is for a run that continues",
         )
 
 
 def _refuse_unasked(given: _Given, awaited: Awaited) -> None:
-    """Refuse to approve what is approved, where the run has gone on by that.
+    """Refuse to approve a request that is approved already, if the run has used the approval.
 
     Raises:
-        UsageError: it has: it asks nothing now.
+        UsageError: the run has used it, and asks for nothing now.
     """
     look, shown_as = awaited.look, shown_path(given.typed)
     is_used = look.current is not None and look.current.sha256 in look.kept.used
     if given.said is Said.APPROVE and awaited.decided is Decided.PASSED and is_used:
         raise UsageError(
             f"the gate {awaited.gate} of run {awaited.desk.checkpoint.run_id} is approved, and the"
-            " run has gone on by that: nothing is asked now",
+            " run has continued with that: nothing is asked now",
             remedy=f"see why it stands where it does: {command_line('explain', shown_as)}",
         )
 
@@ -165,7 +165,7 @@ def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: boo
         if one.is_other:
             raise UsageError(
                 f"the request {request.file} is stale: {copyable(one.path)} was changed just now",
-                remedy=f"have it asked anew: {_resume(given)}",
+                remedy=f"have it asked again: {_resume(given)}",
             )
     last = _last_answer(awaited, request)
     earlier = {one.sha256: one for one in look.requests.earlier}
@@ -192,7 +192,7 @@ def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: boo
 
 
 def _last_answer(awaited: Awaited, request: StoredRequest) -> tuple[str, Answer] | None:
-    """Return the request that was answered last before this one, and the answer."""
+    """Return the most recently answered request before this one, and its answer."""
     foreign = {EvidenceProblem.BAD_SIGNATURE, EvidenceProblem.UNKNOWN_SIGNER}
     found = [
         (one.request_sha256, one.answer)
@@ -218,7 +218,7 @@ def _is_confirmed(given: _Given, seen: Shown) -> bool:
     """Show a request and have it confirmed, by a person at a terminal or by its digest.
 
     Raises:
-        UsageError: neither is possible, or another digest was named.
+        UsageError: neither is possible, or a different digest was given.
     """
     out = console.stdout()
     lines = tuple(request_lines(seen, prose_width(out)))
@@ -239,7 +239,7 @@ def _is_confirmed(given: _Given, seen: Shown) -> bool:
         )
     text = shown(lines)
     is_long = len(lines) >= out.size[1] > 0
-    if not (is_long and paged(text if out.has_colour else plain(text))):
+    if not (is_long and paged(text if out.has_color else plain(text))):
         out.show(text)
     predicate = seen.request.predicate
     out.write(f"\n{_VERBS[given.said]} {predicate.gate} of run {predicate.runId}? [y/N] ")
@@ -291,14 +291,14 @@ def _keep_from(path: Path, given: _Given, awaited: Awaited, *, is_working: bool)
 
 
 def _answer_file(given: _Given, path: Path, out: Path) -> int:
-    """Answer a request that is a file, for a run on another machine."""
+    """Answer a request from a file, for a run on another machine."""
     raw = _read(path, REQUEST_BYTES_MAX)
     try:
         request = StoredRequest(0, path.name, raw, predicate_of(raw))
     except NotARequestError as error:
-        raise UsageError(f"{copyable(str(path))} is no request: {error}") from None
+        raise UsageError(f"{copyable(str(path))} is not a request: {error}") from None
     if given.said is Said.WITHDRAW:
-        raise UsageError("only beside the run is known what can be withdrawn")
+        raise UsageError("what can be withdrawn is known only beside the run")
     above = Path(os.path.abspath(path)).parent
     output = above.parent if above.name == APPROVALS_DIRECTORY else above
     artifacts = tuple(text_of(one, output, str) for one in request.predicate.artifacts)

@@ -1,4 +1,4 @@
-"""A request for approval as a person reads it: what it is about, what would be run, what was said.
+"""A request for approval, as a person reads it: its subject, the commands, the answers so far.
 
 Everything that somebody else wrote is quoted, so that nothing in it can drive a terminal.
 """
@@ -25,15 +25,15 @@ _DIGEST_SHOWN: Final = 12
 
 
 class Shown(NamedTuple):
-    """What is shown of a request.
+    """The parts of a request that are shown.
 
     Attributes:
-        artifacts: what the artifacts say.
-        changed: a diff against what was answered last; empty where nothing was, or nothing changed.
-        last: the answer that it is a diff against.
-        answers: what others have said to this request.
-        needed: how many must approve, and how many have; None where nobody knows here.
-        decided: how far the gate has come; None where nobody knows here.
+        artifacts: the contents of the artifacts.
+        changed: a diff against the request answered last; empty if there is none, or no change.
+        last: the answer to the request that the diff is against.
+        answers: the answers of others to this request.
+        needed: how many must approve, and how many have; None if unknown here.
+        decided: the state of the gate's decision; None if unknown here.
     """
 
     request: StoredRequest
@@ -53,15 +53,15 @@ def request_lines(shown: Shown, width: int) -> Iterator[Line]:
     yield Line(f"{predicate.gate} of run {predicate.runId} {stands}{cycle}", mark)
     yield Line("")
     since = f"{requester_words(predicate.requester)}, {age(predicate.askedAt)} ago"
-    yield from map(Line, _labelled("asked", f"by {since}", width))
-    yield from map(Line, _labelled("until", expiry_words(predicate.expiresAt), width))
-    yield from map(Line, _labelled("digest", shown.request.sha256, width))
+    yield from map(Line, _labeled("asked", f"by {since}", width))
+    yield from map(Line, _labeled("until", expiry_words(predicate.expiresAt), width))
+    yield from map(Line, _labeled("digest", shown.request.sha256, width))
     for one in predicate.subject:
         about = f"{copyable(one.name)}, {one.digest_words}"
-        yield from map(Line, _labelled("about", about, width))
+        yield from map(Line, _labeled("about", about, width))
     lifecycle = predicate.lifecycle
     follows = f"{lifecycle.name}, sha256 {lifecycle.sha256[:_DIGEST_SHOWN]}"
-    yield from map(Line, _labelled("follows", follows, width))
+    yield from map(Line, _labeled("follows", follows, width))
     for artifact in shown.artifacts:
         yield Line("")
         yield from artifact_lines(artifact, width)
@@ -76,7 +76,7 @@ def request_lines(shown: Shown, width: int) -> Iterator[Line]:
 
 
 def _stands(decided: Decided | None) -> tuple[Mark, str]:
-    """Return where a request stands before it is answered."""
+    """Return the mark and the words for where a request stands before it is answered."""
     match decided:
         case Decided.PASSED:
             return Mark.GOOD, "is approved already"
@@ -88,7 +88,7 @@ def _stands(decided: Decided | None) -> tuple[Mark, str]:
             assert_never(decided)
 
 
-def _labelled(label: str, text: str, width: int) -> list[str]:
+def _labeled(label: str, text: str, width: int) -> list[str]:
     indent = f"  {label:<{LABEL_WIDTH}}"
     return sentences(text, width, indent=indent, hanging=" " * len(indent))
 
@@ -105,7 +105,7 @@ def requester_words(requester: Requester) -> str:
 
 
 def expiry_words(expires_at: str) -> str:
-    """Return a time that is to come, and how long that is; or that it has passed."""
+    """Return a future time and how far away it is, or that it has passed."""
     now = timestamp(SystemClock().now())
     if expires_at <= now:
         return f"{expires_at}, which has passed"
@@ -115,7 +115,7 @@ def expiry_words(expires_at: str) -> str:
 def artifact_lines(
     artifact: ArtifactText, width: int, lines_max: int | None = None
 ) -> Iterator[Line]:
-    """Yield an artifact: its path, size and digest, and what it says."""
+    """Yield an artifact: its path, size and digest, and its content."""
     file = artifact.file
     size = "" if file.size is None else f", {counted(file.size, 'byte')}"
     digest = "unreadable" if file.sha256 is None else file.sha256[:_DIGEST_SHOWN]
@@ -157,7 +157,7 @@ def _answer_lines(shown: Shown, width: int) -> Iterator[Line]:
 
 
 def answer_words(one: Answer) -> str:
-    """Return what a person has said, for people."""
+    """Return an answer as text for people."""
     when = "" if one.at is None else f" {age(one.at)} ago"
     why = f": {described(one.reason)}" if one.reason else ""
     state = " (withdrawn)" if one.is_withdrawn else ""

@@ -1,4 +1,4 @@
-"""Archived runs as lines of a screen: mark, name, where it stood, since when, its size."""
+"""Archived runs as lines of a screen: mark, name, where each stood, since when, and its size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsm_orchestrator.text.units import size_words
 
 
 def archived_lines(runs: Iterable[tuple[ArchivedRun, str | None]], width: int) -> Iterator[Line]:
-    """Yield a line for each run, below it what is to be said of it."""
+    """Yield a line for each run, with any remarks about it below."""
     listed = list(runs)
     rows = columns([_row(run) for run, _ in listed], indent="")
     below = " " * (lead_cells() + 2)

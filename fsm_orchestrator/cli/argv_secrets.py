@@ -19,7 +19,7 @@ _SETTING: Final = f"-{OPTION_OF_KEY['env'].suffix}"
 
 
 def masker_of(argv: Sequence[str]) -> Masker:
-    """Return a masker of what a command line, and the config file it names, declare secret."""
+    """Return a masker of the secrets that a command line and its config file declare."""
     return Masker(value for value in _values(argv) if value)
 
 

@@ -1,4 +1,4 @@
-"""The page of a run that is made from its bundle, with a seal of what was verified."""
+"""The page of a run, made from its bundle, with a seal that states what was verified."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.text.hidden import copyable
 
 TAIL_BYTES: Final = 1024**2
-"""How much of the end of a log is unpacked: more than a page shows."""
+"""The size of the end of a log that is unpacked: more than a page shows."""
 
 
 def write_page(found: Verification, known: Known, typed: str, named: str, told: Console) -> None:
-    """Write the page to the file named, or to stdout; say so on `told`.
+    """Write the page to the named file, or to stdout; confirm it on `told`.
 
     Raises:
         CommandError: it cannot be written, or the record of the run cannot be read.
@@ -33,7 +33,7 @@ def write_page(found: Verification, known: Known, typed: str, named: str, told: 
     if known.report is None or known.retelling is None:
         raise CommandError(
             f"there is no page of {copyable(typed)}: its record cannot be followed",
-            remedy="ask for the bundle again; what is broken is told above",
+            remedy="ask for the bundle again; what is broken is shown above",
         )
     from fsm_orchestrator.rendering.html.page import page_of
     from fsm_orchestrator.rendering.html.seal import seal_of
@@ -52,9 +52,9 @@ def write_page(found: Verification, known: Known, typed: str, named: str, told: 
 
 
 def _unpack_end(bundle: OpenedBundle, log: MemberFacts, directory: Path) -> None:
-    """Unpack the end of a log; what is before it is a hole, so that its size is right.
+    """Unpack the end of a log; the part before it is a hole, so that the size is right.
 
-    The reader lets in no name that leads anywhere else.
+    The reader admits no name that leads outside the directory.
     """
     path = directory / log.name
     descriptor = files.make_new(path, mode=0o600)

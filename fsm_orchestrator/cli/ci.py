@@ -1,7 +1,7 @@
-"""What a CI system is told of a run that has ended, beside its summary: `--ci`.
+"""Reports a run that has ended to a CI system, in addition to its summary: `--ci`.
 
-It is told on stderr, which a runner reads as well, so that the result on stdout stays alone. What
-cannot be told is a warning, never an outcome.
+Writes to stderr, which a runner reads too, so that stdout holds nothing but the result. A failure
+to report is a warning, never an outcome.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fsm_orchestrator.inspection.inspected_run import inspect_run
 SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 WORKSPACE: Final = "GITHUB_WORKSPACE"
 SUMMARY_BYTES_MAX: Final = 900_000
-"""What a step may have: of more than a mebibyte GitHub shows nothing."""
+"""The size limit of a step's summary: GitHub shows nothing of one larger than a mebibyte."""
 
 
 def tell_of_run(output: Path, typed: str) -> None:
-    """Tell of the run in an output directory: its summary, its output in groups, annotations."""
+    """Report the run in an output directory: its summary, its output in groups, annotations."""
     if not console.is_on_github() and not os.environ.get(SUMMARY):
         return
     try:
@@ -42,7 +42,7 @@ def tell_of_run(output: Path, typed: str) -> None:
 
 
 def tell_of_refusal(error: OrchestratorError) -> None:
-    """Tell why there is no run."""
+    """Report why there is no run."""
     if console.is_on_github():
         from fsm_orchestrator.rendering.ci.github import error_command
 
@@ -52,7 +52,7 @@ def tell_of_refusal(error: OrchestratorError) -> None:
 
 
 def _add_to_summary(path: Path, text: str) -> None:
-    """Add to the summary of the step, which other commands may have begun."""
+    """Append to the summary of the step, which other commands may have begun."""
     content = text.encode()
     try:
         descriptor = files.open_append(path)

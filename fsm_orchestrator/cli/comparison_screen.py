@@ -1,4 +1,4 @@
-"""What differs between two runs, as lines: the outcome first, what is the same on one line."""
+"""The differences between two runs, as lines: the outcome first, equal aspects on one line."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from fsm_orchestrator.text.units import as_typed, span_words
 from fsm_orchestrator.vocabulary import Standing
 
 SHOWN_MAX: Final = 10
-"""How many differences of one group are shown; all of them with --all."""
+"""The maximum number of differences shown of one group; --all shows every one."""
 _DIGEST_CELLS: Final = 12
 _LEFT_OF_FIRST: Final = 24
-"""How much of two long texts is shown before the place where they part."""
+"""The characters of two long texts that are shown before their first difference."""
 _LABEL_CELLS_MAX: Final = 40
 
 
@@ -68,7 +68,7 @@ _CHANGES: Final = {
 def comparison_lines(
     found: Comparison, typed: Sequence[str], width: int, *, in_full: bool
 ) -> Iterator[Line]:
-    """Yield the verdict, the two runs, what differs by group, and what is the same."""
+    """Yield the verdict, the two runs, the differences by group, and what is the same."""
     yield from _verdict(found, width)
     yield Line("")
     yield from _runs(found, typed, width)
@@ -97,7 +97,7 @@ def _verdict(found: Comparison, width: int) -> Iterator[Line]:
     if found.is_same:
         mark, said = Mark.GOOD, f"the same in all {counted(found.compared, 'thing')} compared"
         if found.differences:
-            said += ", but for how long they took"
+            said += ", except for how long they took"
     else:
         has_failed = found.b.standing in {Standing.FAILED, Standing.TIMEOUT}
         is_worse = has_failed and found.a.standing is not found.b.standing
@@ -128,7 +128,7 @@ def _runs(found: Comparison, typed: Sequence[str], width: int) -> Iterator[Line]
 def _stacked(
     name: str, path: str, run_id: str, standing: str, when: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is said of a run below each other, where the screen is narrow."""
+    """Yield the facts about a run one below the other, for a narrow screen."""
     yield name, path
     yield "", run_id
     yield "", f"{standing}, {when}"
@@ -167,7 +167,7 @@ def _label(fact: Fact) -> str:
 def _difference_lines(
     label: str, one: Difference, mark: Mark, label_cells: int, width: int, *, in_full: bool
 ) -> Iterator[Line]:
-    """Yield one line where both values have room on it, else one for each of them."""
+    """Yield one line if both values fit on it, else one for each of them."""
     room = width - lead_cells() - label_cells - 2
     padding = " " * max(label_cells - cells(label), 0)
     said = _in_one(one)
@@ -208,7 +208,7 @@ _DIGESTS: Final = frozenset(
 
 
 def _shown(fact: Fact, value: Value | None) -> str:
-    """Return a value as people read it: a duration as typed, a digest by its beginning."""
+    """Return a value as people read it: a duration as typed, the beginning of a digest."""
     match value:
         case None:
             return "nothing"
@@ -229,7 +229,7 @@ def _shown(fact: Fact, value: Value | None) -> str:
 
 
 def _parting(a: str, b: str, room: int) -> tuple[str, str]:
-    """Return two texts cut to a line around the place where they begin to differ."""
+    """Return two texts cut to a line around the point where they begin to differ."""
     if max(cells(a), cells(b)) <= room:
         return a, b
     pairs = enumerate(zip(a, b, strict=False))

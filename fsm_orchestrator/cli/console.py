@@ -1,6 +1,6 @@
 """Output to the operator: the result on stdout, messages on stderr.
 
-Also the one place that asks the environment whether a stream may be coloured or redrawn.
+Also the one place that checks in the environment whether a stream may be colored or redrawn.
 
 A result that cannot be written is an error of its command; it never changes a run. A message that
 cannot be written is lost. A reader that goes away has read enough.
@@ -23,33 +23,33 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.interrupts import Interrupts
 
-COLOUR: Final = late_pattern(r"(\x1b\[[0-9;]*m)")
-"""A colour that `cli/style.py` has put into text."""
+COLOR: Final = late_pattern(r"(\x1b\[[0-9;]*m)")
+"""A color that `cli/style.py` has put into text."""
 CHUNK_BYTES: Final = 4096
-"""PIPE_BUF on Linux: a pipe that poll calls writable takes this much without blocking."""
+"""PIPE_BUF on Linux: a pipe that poll reports as writable takes this much without blocking."""
 RESULT_PATIENCE_SECONDS: Final = 30.0
-"""How long the end of a run waits for a reader of its summary that stands still."""
+"""The seconds that the end of a run waits for a stalled reader of its summary."""
 LOG_PATIENCE_SECONDS: Final = 0.2
 MESSAGE_PATIENCE_SECONDS: Final = 5.0
 READER_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
-"""The errors that say that nobody reads any more."""
+"""The errors that mean that nobody reads any longer."""
 
 
 WIDTH_OF_FILES: Final = 80
-"""How wide lines are where no terminal says how wide it is."""
+"""The width of lines where no terminal reports its own."""
 WIDTH_MIN: Final = 20
 
 
 def _is_on(name: str) -> bool:
-    """Return whether a variable is set to something other than nothing and 0."""
+    """Return whether a variable is set to anything but the empty string or 0."""
     return os.environ.get(name, "") not in {"", "0"}
 
 
-def may_colour(is_terminal: bool) -> bool:
-    """Return whether the environment lets a stream be coloured, or asks for it.
+def may_color(is_terminal: bool) -> bool:
+    """Return whether the environment allows a stream to be colored, or asks for it.
 
-    `NO_COLOR` (whatever it is) comes before `FORCE_COLOR` and `CLICOLOR_FORCE`; those before what
-    the terminal is like.
+    `NO_COLOR` (with any value) takes precedence over `FORCE_COLOR` and `CLICOLOR_FORCE`, and those
+    over the properties of the terminal.
     """
     if os.environ.get("NO_COLOR"):
         return False
@@ -60,14 +60,14 @@ def may_colour(is_terminal: bool) -> bool:
 
 
 def may_redraw(is_terminal: bool) -> bool:
-    """Return whether lines may be written over: by a terminal that can, and a person there."""
+    """Return whether lines may be overwritten: on a capable terminal, with a person at it."""
     is_able = os.environ.get("TERM", "dumb") not in {"", "dumb"}
     is_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
     return is_terminal and is_able and not is_ci
 
 
 def has_unicode() -> bool:
-    """Return whether symbols that are no ASCII are shown, by locale and terminal."""
+    """Return whether non-ASCII symbols are shown, judging by the locale and the terminal."""
     if os.environ.get("TERM") in {"dumb", "linux"}:
         return False
     given = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
@@ -78,8 +78,9 @@ def has_unicode() -> bool:
 def never_waiting(descriptor: int) -> int:
     """Return a descriptor of the same terminal on which a write never waits.
 
-    One that poll calls writable may take less than is written, and have the writer wait for the
-    rest. Everything else, or a terminal that may not be opened, is returned as it is.
+    A terminal that poll reports as writable may take less than is written, and make the writer wait
+    for the rest. The descriptor of anything else, or of a terminal that cannot be opened, is
+    returned unchanged.
     """
     if not os.isatty(descriptor):
         return descriptor
@@ -90,20 +91,20 @@ def never_waiting(descriptor: int) -> int:
 
 
 def is_in_front(descriptor: int) -> bool:
-    """Return whether this process may redraw: from the background it writes into what others do."""
+    """Return whether this process may redraw; a background process would disturb other output."""
     try:
         return os.tcgetpgrp(descriptor) == os.getpgrp()
-    except OSError:  # not the terminal that controls this process: nobody else's either
+    except OSError:  # not this process's controlling terminal, so nobody else's either
         return True
 
 
 def is_on_github() -> bool:
-    """Return whether GitHub Actions runs this."""
+    """Return whether GitHub Actions runs this program."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def inert(text: str) -> str:
-    r"""Return text on which a runner of GitHub Actions does not act: `##[` commands it anywhere.
+    r"""Return text that a GitHub Actions runner does not act on: `##[` is a command anywhere in it.
 
     Written as `\u005b`, the bracket is the same in JSON.
     """
@@ -113,8 +114,8 @@ def inert(text: str) -> str:
 class Console:
     """One of the standard streams.
 
-    `patience_seconds` is how long a reader may stall before the rest is dropped; None is forever.
-    A request to end the run, if `interrupts` are given, ends the wait as well.
+    `patience_seconds` is how long a reader may stall before the rest is dropped; None means
+    forever. A request to end the run, if `interrupts` are given, also ends the wait.
     """
 
     def __init__(
@@ -136,12 +137,12 @@ class Console:
 
     @property
     def is_in_front(self) -> bool:
-        """True unless it is a terminal that this process only writes on from the background."""
+        """True unless it is a terminal to which this process writes from the background."""
         return is_in_front(self._descriptor)
 
     @property
     def is_gone(self) -> bool:
-        """True once the reader of a pipe has gone away, though nothing was written since."""
+        """True once the reader of a pipe has gone away, even if nothing was written since."""
         poll = select.poll()
         poll.register(self._descriptor, 0)
         return self._is_broken or bool(poll.poll(0))
@@ -155,18 +156,18 @@ class Console:
             return False
 
     @property
-    def has_colour(self) -> bool:
-        """True if it may be coloured, by the environment and what it is."""
-        return may_colour(self.is_terminal)
+    def has_color(self) -> bool:
+        """True if it may be colored, judging by the environment and the kind of stream."""
+        return may_color(self.is_terminal)
 
     @property
     def may_be_redrawn(self) -> bool:
-        """True if lines may be written over."""
+        """True if lines may be overwritten."""
         return may_redraw(self.is_terminal)
 
     @property
     def size(self) -> tuple[int, int]:
-        """How many columns and lines it has; the lines are 0 where it is no terminal."""
+        """The number of columns and lines; the lines are 0 if it is not a terminal."""
         columns, lines = 0, 0
         try:
             columns, lines = os.get_terminal_size(self._descriptor)
@@ -177,11 +178,11 @@ class Console:
 
     @property
     def width(self) -> int:
-        """How many columns its lines may have."""
+        """The number of columns that its lines may have."""
         return self.size[0]
 
     def is_same_as(self, other: Console) -> bool:
-        """Return whether both are one terminal."""
+        """Return whether both are the same terminal."""
         try:
             one, two = os.fstat(self._descriptor), os.fstat(other._descriptor)
         except OSError:
@@ -194,26 +195,26 @@ class Console:
             self.send(self._encoded(text))
 
     def show(self, text: str) -> None:
-        """Write text that `cli/style.py` has painted, with its colours if it may have any."""
+        """Write text painted by `cli/style.py`, with its colors if the stream may have any."""
         with contextlib.suppress(OutputError):
             self.send(self.encoded_show(text))
 
     def encoded_show(self, text: str) -> bytes:
-        """Return painted text as bytes; but for its colours they do nothing to a terminal."""
-        pieces = COLOUR.split(text)
-        colours = pieces[1::2] if self.has_colour else [""] * (len(pieces) // 2)
-        for index, colour in enumerate(colours):
-            pieces[2 * index + 1] = colour
+        """Return painted text as bytes that, apart from its colors, do nothing to a terminal."""
+        pieces = COLOR.split(text)
+        colors = pieces[1::2] if self.has_color else [""] * (len(pieces) // 2)
+        for index, color in enumerate(colors):
+            pieces[2 * index + 1] = color
         if self.is_terminal:
             pieces[::2] = map(printable, pieces[::2])
         return inert("".join(pieces)).encode(errors="replace")
 
     def _encoded(self, text: str) -> bytes:
-        """Return text as bytes that do nothing to a terminal, wherever its words came from."""
+        """Return text as bytes that do nothing to a terminal, whatever their origin."""
         return inert(printable(text) if self.is_terminal else text).encode(errors="replace")
 
     def send(self, content: bytes) -> None:
-        """Write all of `content`, unless the reader goes away, now or before.
+        """Write all of `content`, unless the reader goes away or has gone.
 
         Raises:
             OutputError: it cannot be written; nothing is written after it.
@@ -241,7 +242,7 @@ class Console:
         patience = self._patience_seconds
         ready = dict(poll.poll(None if patience is None else patience * 1000))
         if self._interrupts is not None and ready and not self._interrupts.is_news:
-            self._interrupts.drain()  # woken for nothing, if it was by that
+            self._interrupts.drain()  # if that woke it, it was for nothing
             if writer not in ready:
                 return
         if writer not in ready:
@@ -250,7 +251,7 @@ class Console:
 
 
 class Result(Console):
-    """The stream of the result, which a command owes to whoever asked for it."""
+    """The stream of the result, which a command must deliver to its caller."""
 
     def write(self, text: str) -> None:
         """Write all of `text`, however long the reader takes, unless it goes away.
@@ -261,7 +262,7 @@ class Result(Console):
         self.send(self._encoded(text))
 
     def show(self, text: str) -> None:
-        """Write all of painted text, as `write` does.
+        """Write all of the painted text, as `write` does.
 
         Raises:
             OutputError: it cannot be written.
@@ -270,15 +271,15 @@ class Result(Console):
 
 
 def stdout() -> Result:
-    """Return the stream of a result that no run waits for: its reader is waited for."""
+    """Return the stream for a result that no run waits for: it waits for its reader."""
     return Result(1, None)
 
 
 def stdout_of_run(interrupts: Interrupts) -> Result:
     """Return the stream for the summary of a run that has ended.
 
-    The product of a run is its report on disk: a reader that stands still delays the end of the
-    process only so long, and a new request to end it not at all.
+    The product of a run is its report on disk: a stalled reader delays the end of the process for a
+    limited time only, and not at all after a new request to end it.
     """
     interrupts.drain()
     return Result(1, RESULT_PATIENCE_SECONDS, interrupts)

@@ -1,4 +1,4 @@
-"""A lifecycle, or a run on it, on a terminal: a line a state, and what to type for a picture."""
+"""A lifecycle, or a run on it, on a terminal: a line for each state, and how to draw a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEFT_OUT: Final = "conditions, resumes and aborts are left out"
 def text_of(
     picture: Picture, width: int, next_rows: Sequence[tuple[str, str]], report: Report | None
 ) -> Iterator[Line]:
-    """Yield the lines; `next_rows` are what to type next, none where nobody types."""
+    """Yield the lines; `next_rows` are the commands to type next, empty if nobody can type."""
     yield from map(Line, sentences(f"{picture.name}: {picture.title}", width, indent=""))
     yield Line("")
     notes = None if report is None else _notes(report)
@@ -47,7 +47,7 @@ def text_of(
 
 
 def _notes(report: Report) -> dict[str, str]:
-    """Return what to say of the states of a run: how stages ended that did not just succeed."""
+    """Return notes on the states of a run: how stages ended that did not simply succeed."""
     notes = {}
     for one in report.stage_executions:
         if one.attempt and one.status not in {StageStatus.SUCCESS, StageStatus.SKIPPED}:

@@ -1,12 +1,12 @@
 """Makes this package's enumerations as `enum` does, in a fraction of the time.
 
-A start defines three hundred members. `enum` asks of each value whether it is a member, a method or
-generated, and of each class above whether it has an attribute of that name. Here `enum` makes one
-class with no member of each kind; those of the package are made like it, and plain members are put
-into them.
+A start defines three hundred members. For each value `enum` checks whether it is a member, a method
+or generated, and for each base class whether it has an attribute of that name. Here `enum` makes
+one class without members of each kind; the package's classes are made like it, and plain members
+are put into them.
 
-This affects the command's own process only. What is not plain, `enum` makes itself; so it does all
-in a Python that this was not held against.
+This affects the command's own process only. `enum` itself makes whatever is not plain, and
+everything in a Python that this was not checked against.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _VALUES: Final[dict[Any, tuple[Any, tuple[type, ...]]]] = {
     (IntEnum,): (int.__new__, (int,)),
     (Enum,): (lambda kind, _: object.__new__(kind), (str, int)),
 }
-"""By the bases of a class: what makes its members, and the types that their values may have."""
+"""The constructor of members and the types of their values, by the bases of a class."""
 _METHODS: Final = (FunctionType, property, classmethod, staticmethod)
 _OF_CLASS: Final = frozenset(
     ("__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__")
 )
 _OF_EACH: Final = _OF_CLASS | {"__dict__", "__weakref__"}
-"""What Python makes for each class anew."""
+"""The attributes that Python makes for each class separately."""
 
 
 class _Body(dict[str, Any]):
-    """What the body of a class of ours defines, in order."""
+    """The definitions in the body of a class of this package, in order."""
 
 
 def install() -> None:
@@ -81,7 +81,7 @@ def _of_every(made: type) -> dict[str, Any]:
 
 
 def _plain_members(namespace: dict[str, Any], types: tuple[type, ...]) -> dict[str, Any]:
-    """Return the members of a class by their names; none if one of them is not plain."""
+    """Return the members of a class by their names; empty if one of them is not plain."""
     members = {}
     for key, value in namespace.items():
         if type(value) in types and not key.startswith("_"):

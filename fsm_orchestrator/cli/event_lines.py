@@ -14,13 +14,13 @@ from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, Sta
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
-    """Return an event as one line of text; None when another line says the same."""
+    """Return an event as one line of text, or None if another line says the same."""
     render = _RENDERERS.get(EventName(event["event"]))
     return None if render is None else printable(render(event))
 
 
 def document_of(event: Mapping[str, Any]) -> str | None:
-    """Return the JSON document that an event shows below its line, where it shows one."""
+    """Return the JSON document that an event shows below its line, or None."""
     is_shown = event["event"] == EventName.REPORT_UNPLACED
     return json_text(event["report"]) if is_shown else None
 

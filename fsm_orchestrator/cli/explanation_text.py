@@ -1,4 +1,4 @@
-"""The explanation of a run in full: causes, remedies, gates, stages and all that they did."""
+"""The full explanation of a run: causes, remedies, gates, stages and everything that they did."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from fsm_orchestrator.text.phrases import counted
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 FOLDED_FROM: Final = 8
-"""Of so many stages, those that have nothing to tell share a line with their neighbours."""
+"""The number of stages from which those with little to report share a line with others."""
 _COMPLETED_AND_SKIPPED: Final = 2
 
 
 def text_in_full(explanation: Explanation, typed: str, width: int) -> list[str]:
-    """Return the lines of the whole explanation, what happened, why and what to type at the top."""
+    """Return the lines of the whole explanation: what happened, why and what to type come first."""
     lines = [*_head(explanation, typed, width), *_why(explanation, width)]
     lines += _what_to_do(explanation, width)
     if explanation.budget is not None:
@@ -89,7 +89,7 @@ def _what_to_do(explanation: Explanation, width: int) -> Iterator[str]:
         yield "next command"
         yield from command_lines(step.words, "  ", width)
         if step.reverify is not None:
-            yield "or, to verify again what was done, and run nothing of it"
+            yield "or, to verify again what was done, without running it"
             yield from command_lines(step.reverify, "  ", width)
     if step.would:
         verb = "it would" if step.words is not None else "then"
@@ -127,7 +127,7 @@ def _stages(explanation: Explanation, width: int) -> Iterator[str]:
 
 
 def _fold_of(stage: ExplainedStage) -> str | None:
-    """Return what a stage has in common with its neighbours; None where it has more to tell."""
+    """Return what a stage has in common with its neighbors, or None if it has more to report."""
     match stage.fate:
         case StageFate.NOT_REACHED | StageFate.PASSED_OVER if not stage.attempts:
             return f"{_words(stage.fate)}, because {stage.because}"
@@ -162,7 +162,7 @@ def _facts(
 ) -> Iterator[str]:
     """Yield names and values in two columns; paths are never broken.
 
-    With `is_brief` a long command is cut: it is whole further down, with its stage.
+    With `is_brief` a long command is cut: the whole of it appears further down, with its stage.
     """
     name_width = max((len(fact.name) for fact in facts), default=0)
     for fact in facts:
@@ -179,7 +179,7 @@ def _facts(
 
 
 def _paragraphs(text: str, width: int) -> Iterator[str]:
-    """Wrap each line of a text by itself; what is indented in it stays so."""
+    """Wrap each line of a text separately; indented lines stay indented."""
     for line in text.split("\n"):
         depth = len(line) - len(line.lstrip())
         indent = " " * (depth + 2)

@@ -23,7 +23,7 @@ __all__ = ["JOBS", "on_temporal"]
 def on_temporal(
     parameters: Mapping[str, Any],
 ) -> Callable[[Fleet, Path, FleetOptions, Interrupts, FleetObserver], FleetReport]:
-    """Return what runs a fleet on the server that options name.
+    """Return a function that runs a fleet on the server that options name.
 
     Raises:
         UsageError: the extra is not installed, or an option cannot be used.

@@ -1,4 +1,4 @@
-"""A fleet on stderr: a table that is redrawn, or a line for each run that is done with."""
+"""A fleet on stderr: a table that is redrawn, or a line for each finished run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fsm_orchestrator.text.units import span_words
 LOOK_SECONDS: Final = 0.1
 NAME_CELLS_MAX: Final = 30
 _STANDINGS: Final = tuple(one for one in WORST_FIRST if not one.is_held)
-"""Where a run that is not at work can stand, in the order in which they are counted."""
+"""The standings of a run that is not at work, in the order in which they are counted."""
 _COURSES: Final = {
     Course.REFUSED: "refused",
     Course.WORKING: "working",
@@ -36,18 +36,18 @@ _COURSES: Final = {
 _QUIET: Final = frozenset(
     {Course.SKIPPED, Course.LEFT, Course.SUBMITTED, Course.TO_COME, Course.NOT_STARTED}
 )
-"""What is counted, and not shown run by run."""
+"""The courses that are counted, but not shown run by run."""
 
 
 def screen_of(out: Console, *, is_quiet: bool) -> FleetObserver:
-    """Return what shows a fleet there: a table that is redrawn, or a line for each run."""
+    """Return an observer that shows a fleet there: a redrawn table, or a line for each run."""
     if out.may_be_redrawn and not is_quiet:
         return _Table(out)
     return _Lines(out, is_quiet=is_quiet)
 
 
 def counts_words(view: FleetView) -> str:
-    """Return how many runs stand where, what is worst first."""
+    """Return how many runs stand where, the worst first."""
     counts = view.counts
     told = [(counts[one], one.words) for one in _STANDINGS]
     told += [(counts[one], words) for one, words in _COURSES.items()]
@@ -55,7 +55,7 @@ def counts_words(view: FleetView) -> str:
 
 
 def entry_line(entry: FleetEntry) -> Line:
-    """Return the line of a run that is done with."""
+    """Return the line of a finished run."""
     standing = entry.standing
     mark = Mark.BAD if standing is None else mark_of(standing)
     words = entry.course.value.replace("_", " ") if standing is None else standing.words
@@ -70,7 +70,7 @@ def untold_lines(entry: FleetEntry) -> Iterator[Line]:
 
 
 class _Lines:
-    """A line for each run that is done with; when quiet, only for those that did not end well."""
+    """A line for each finished run; when quiet, only for those that did not end well."""
 
     interval_seconds: float | None = None
     wants_words = False
@@ -131,7 +131,7 @@ class _Table:
             self._draw([*self._lines(view, now)])
 
     def close(self, view: FleetView) -> None:
-        """Leave only what is settled."""
+        """Leave only the settled lines."""
         del view
         self._draw([])
 
@@ -142,7 +142,7 @@ class _Table:
             line._replace(text=shortened(line.text, width - (lead_cells() if line.mark else 0)))
             for line in lines
         ]
-        with contextlib.suppress(OutputError):  # it is a message: the fleet goes on
+        with contextlib.suppress(OutputError):  # only messages are lost: the fleet continues
             self._redrawn.draw([*painted(fitting)], [*painted(settled)])
 
     def _lines(self, view: FleetView, now: float) -> Iterator[Line]:

@@ -24,7 +24,7 @@ def command_line(*words: str) -> str:
 def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
     """Return a command line that can be copied into a shell, broken where it would be too long.
 
-    An option and its value stay together; a line that goes on ends in a backslash.
+    An option and its value stay together; a line that continues ends in a backslash.
     """
     quoted = shell_words(words)
     pieces: list[str] = []
@@ -60,7 +60,7 @@ def columns(
 ) -> list[str]:
     """Return rows as aligned lines; the last column is ragged. A cell may be painted.
 
-    `widths` are those of rows before these, and are widened to what these take.
+    `widths` are those of the rows before these; they are widened to fit these.
     """
     table = [[cell if plain(cell) != cell else printable(cell) for cell in row] for row in rows]
     if not table:
@@ -79,7 +79,7 @@ def columns(
 
 
 def sentences(text: str, width: int, *, indent: str = "  ", hanging: str = "    ") -> list[str]:
-    """Return text in lines of `width` cells, its own line breaks kept; no word is ever cut."""
+    """Return text in lines of `width` cells, keeping its own line breaks; no word is ever cut."""
     lines: list[str] = []
     for line in text.splitlines():
         depth = " " * (len(line) - len(line.lstrip()))

@@ -1,4 +1,4 @@
-"""The screen of `gates`: a table; watched, one that is redrawn, or a line for each change."""
+"""The screen of `gates`: a table; with `--watch` a redrawn one, or a line for each change."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from fsm_orchestrator.text.units import span_words
 
 INTERVAL_MS: Final = 10_000
 LINES_MAX: Final = 5
-"""The lines that are shown of what a command has printed."""
+"""The maximum number of lines shown of a command's output."""
 
 
 class GateScreen(Protocol):
-    """Where the answers of a watch are shown."""
+    """A screen for the answers of a watch."""
 
     @property
     def is_read(self) -> bool:
-        """Whether anybody still reads it."""
+        """True while anybody still reads it."""
 
     def show(self, found: Sequence[AskedGate], interval_ms: int) -> None:
-        """Show what is known, and that it will be asked again."""
+        """Show the answers so far, and that the gates will be asked again."""
 
     def finish(self, found: Sequence[AskedGate]) -> None:
-        """Show what is known at the end."""
+        """Show the answers at the end."""
 
 
 def watch(
     asking: GateAsking, interrupts: Interrupts, interval_ms: int, screen: GateScreen | None
 ) -> tuple[AskedGate, ...]:
-    """Ask until no gate awaits its evidence any more; show each answer.
+    """Ask until no gate still awaits its evidence; show each answer.
 
     Raises:
-        AskedToEndError: it was asked to end; what is known is shown.
+        AskedToEndError: it was asked to end; the answers so far are shown.
     """
     found: tuple[AskedGate, ...] = ()
     try:
@@ -70,7 +70,7 @@ def watch(
 
 
 def screen_of(out: Console, preparation: Preparation) -> GateScreen:
-    """Return what shows a watch there: a table that is redrawn, or a line for each change."""
+    """Return a screen for a watch there: a redrawn table, or a line for each change."""
     return _Table(out, preparation) if out.may_be_redrawn else _Changes(out, preparation)
 
 
@@ -84,11 +84,11 @@ class _Table:
 
     @property
     def is_read(self) -> bool:
-        """Whether anybody still reads it."""
+        """True while anybody still reads it."""
         return not self._out.is_broken
 
     def show(self, found: Sequence[AskedGate], interval_ms: int) -> None:
-        """Draw the table, as far as there is room for it."""
+        """Draw as much of the table as fits."""
         width, height = self._out.size
         asked = timestamp(self._preparation.clock.now())
         every = f"asked at {asked}, again every {span_words(interval_ms)}; Ctrl-C ends"
@@ -115,7 +115,7 @@ class _Table:
 
 
 class _Changes:
-    """A line for each gate that is not what it was, with the time."""
+    """A line for each gate that has changed, with the time."""
 
     def __init__(self, out: Console, preparation: Preparation) -> None:
         self._out = out
@@ -124,16 +124,16 @@ class _Changes:
 
     @property
     def is_read(self) -> bool:
-        """Whether anybody still reads it."""
+        """True while anybody still reads it."""
         return not self._out.is_broken
 
     def show(self, found: Sequence[AskedGate], interval_ms: int) -> None:
-        """Write what has changed."""
+        """Write the gates that have changed."""
         del interval_ms
         self.finish(found)
 
     def finish(self, found: Sequence[AskedGate]) -> None:
-        """Write what has changed."""
+        """Write the gates that have changed."""
         at = timestamp(self._preparation.clock.now())
         lines = []
         for one in found:
@@ -154,9 +154,9 @@ def gate_lines(
     *,
     is_watched: bool = False,
 ) -> Iterator[Line]:
-    """Yield what a run is about, and the table of its gates with what each source said.
+    """Yield the subject of a run, and the table of its gates with the answer of each source.
 
-    Where it is watched, a gate whose evidence is awaited is told from one that refuses.
+    With `is_watched`, a gate that awaits its evidence is distinguished from one that refuses.
     """
     subject, gates = preparation.checkpoint.subject, preparation.checkpoint.lifecycle.gates
     for about in () if subject is None else subject.lines:

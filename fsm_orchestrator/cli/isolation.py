@@ -1,8 +1,8 @@
-"""Keeps what lies around the command's process out of it: modules, variables, the locale.
+"""Keeps the surroundings of the command's process out of it: modules, variables, the locale.
 
 Nothing that Python finds in the current directory, in its own variables (`PYTHONPATH`,
 `PYTHONWARNINGS`, …) or in the operator's home takes part in a run, and text is UTF-8 whatever the
-locale. The stages get all of it as it is. Loads only what every interpreter has loaded.
+locale. The stages get all of these unchanged. Loads only what every interpreter has loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # known to type checkers; a `typing.py` may lie in the current directory
+TYPE_CHECKING = False  # known to type checkers; the current directory may hold a `typing.py`
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
@@ -23,9 +23,9 @@ HARMLESS: Final = frozenset(
         *("PYTHONSTARTUP", "PYTHONUNBUFFERED"),
     }
 )
-"""Variables of Python that change nothing here: for them alone no second start is paid."""
+"""Variables of Python that change nothing here: they alone are not worth a second start."""
 COERCED: Final = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
-"""What Python sets LC_CTYPE to where the locale is C (PEP 538)."""
+"""The values to which Python sets LC_CTYPE if the locale is C (PEP 538)."""
 INITIAL_ENVIRONMENT: Final = "/proc/self/environ"
 
 
@@ -35,16 +35,16 @@ def open_standard_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # Takes the lowest free number: this one. To be written to, it is as good as closed.
+            # It takes the lowest free number: this one. A write to it fails, as on a closed stream.
             os.open(os.devnull, os.O_RDONLY)
 
 
 def isolate(main_file: str) -> None:
     """Keep out of this process what must not reach into it.
 
-    What cannot be undone here any more is undone by starting Python again in place of this
-    process, isolated and in UTF-8 mode, on `main_file`; then this does not return. Where Python
-    was started with `-S`, whoever did so has chosen what it finds: nothing is left out.
+    What can no longer be undone here is undone by starting Python again in place of this process,
+    isolated and in UTF-8 mode, on `main_file`; in that case this does not return. If Python was
+    started with `-S`, its caller has chosen what it finds: nothing is removed.
     """
     _undo_coercion()
     if sys.flags.no_site:
@@ -61,7 +61,7 @@ def isolate(main_file: str) -> None:
     if first is not None:
         del sys.path[0]
         if first == os.path.dirname(_home(main_file)):
-            sys.path.append(first)  # an archive, or a folder that holds the libraries as well
+            sys.path.append(first)  # an archive, or a folder that also holds the libraries
 
 
 def _home(main_file: str) -> str:
@@ -69,14 +69,14 @@ def _home(main_file: str) -> str:
 
 
 def _undo_coercion() -> None:
-    """Put LC_CTYPE back as the operator has it, if Python has set it."""
+    """Restore the operator's LC_CTYPE if Python has changed it."""
     if os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") not in COERCED:
         return
     try:
         with open(INITIAL_ENVIRONMENT, "rb") as file:
             initial = [os.fsdecode(pair) for pair in file.read().split(b"\0")]
     except OSError:
-        # What Python adds is the last.
+        # Python's own addition is the last one.
         if list(os.environ)[-1] == "LC_CTYPE":
             del os.environ["LC_CTYPE"]
         return
@@ -93,7 +93,7 @@ def _first_place() -> str | None:
         return None
     try:
         here = os.getcwd()
-    except FileNotFoundError:  # then it is not looked at either
+    except FileNotFoundError:  # Python does not look there either
         here = ""
     script = os.path.realpath(sys.argv[0]) if here or os.path.isabs(sys.argv[0]) else ""
     if sys.path[0] in {"", here, os.path.dirname(script)}:
@@ -102,7 +102,7 @@ def _first_place() -> str | None:
 
 
 def _strays_in(folder: str, own: str) -> Iterator[ModuleType]:
-    """Yield what was loaded from a folder, but for the package itself."""
+    """Yield the modules that were loaded from a folder, except the package itself."""
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
         if spec is None or "." in name or name in {own, "__main__"}:
@@ -121,7 +121,7 @@ def _has_variables() -> bool:
 
 
 def _looks_into_home() -> bool:
-    """Return whether packages are also looked for in the operator's home."""
+    """Return whether Python also looks for packages in the operator's home."""
     site = sys.modules.get("site")
     return getattr(site, "USER_SITE", None) in sys.path
 

@@ -1,10 +1,9 @@
 r"""A run on a terminal, redrawn in place.
 
-What is settled becomes a line that stays; the lines below it are drawn again and again. The cursor
-waits in the first cell of those, whose place the terminal keeps (DECSC): so a resized terminal,
-whatever it does to its lines, takes the place along, and keys that are pressed move nothing. It is
-never hidden and no mode of the terminal is changed: nothing has to be put back, not even after
-SIGKILL.
+Settled lines stay; the lines below them are drawn again and again. The cursor waits in the first
+cell of those, a place that the terminal keeps (DECSC): so a resized terminal, whatever it does to
+its lines, moves the place with them, and pressed keys move nothing. The cursor is never hidden and
+no mode of the terminal is changed: nothing has to be restored, not even after SIGKILL.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ TO_PLACE: Final = "\x1b8"
 ERASE_BELOW: Final = "\x1b[J"
 ERASE_REST: Final = "\x1b[K"
 SETTLED_MAX: Final = 1_000
-"""How many lines wait for a terminal that stands still; the oldest of more are not shown."""
+"""The maximum number of lines that wait for a stalled terminal; the oldest of more are dropped."""
 AWAY_SECONDS: Final = 2.0
-"""After a longer silence this process was stopped, and the place may be anybody's by now."""
+"""The silence that means that this process was stopped; others may have used the place since."""
 
 
 class Live:
-    """The display. Only ever called by one thread at a time; writes without waiting."""
+    """The display. Called by only one thread at a time; writes without waiting."""
 
-    def __init__(self, descriptor: int, view: RunView, *, has_colour: bool) -> None:
+    def __init__(self, descriptor: int, view: RunView, *, has_color: bool) -> None:
         self._descriptor = descriptor
         self._view = view
-        self._has_colour = has_colour
+        self._has_color = has_color
         self._stream = LogStream(descriptor, _gap_line)
         self._drawn: list[str] = []
         self._screen = Screen(0, 0)
@@ -46,7 +45,7 @@ class Live:
         self._looked_at = time.monotonic()
 
     def draw(self) -> None:
-        """Show what has changed; nothing while the terminal stands still."""
+        """Show the changes; show nothing while the terminal is stalled."""
         now = time.monotonic()
         screen = self._size()
         if screen != self._screen or now - self._looked_at > AWAY_SECONDS:
@@ -61,16 +60,16 @@ class Live:
         self._write(lines)
 
     def clear(self) -> None:
-        """Take the lines away that are not settled, for others to write there."""
+        """Remove the lines that are not settled, so that others can write there."""
         if self._drawn and self._stream.is_idle:
             self._write([])
 
     def moved(self) -> None:
-        """Draw anew from where the cursor is: others have written meanwhile."""
+        """Draw again from where the cursor is: others have written in the meantime."""
         self._is_placed, self._drawn = False, []
 
     def finish(self, wait: Callable[[LogStream], None]) -> None:
-        """Leave only what is settled. `wait` gives the terminal time to take what is left."""
+        """Leave only the settled lines. `wait` gives the terminal time to take the rest."""
         self._view.finish()
         self._take_settled()
         wait(self._stream)
@@ -87,7 +86,7 @@ class Live:
         del self._settled[:too_many]
 
     def _write(self, lines: list[str]) -> None:
-        """Replace what is drawn by settled lines that are new, and `lines` below them."""
+        """Replace the drawn lines by newly settled ones, with `lines` below them."""
         has_new = bool(self._settled or self._left_out)
         text = TO_PLACE if self._is_placed else "\r"
         if has_new or not self._is_placed or not lines:
@@ -101,7 +100,7 @@ class Live:
             text += KEEP_PLACE
         self._settled, self._left_out = [], 0
         self._drawn, self._is_placed = lines, bool(lines)
-        self._stream.write(text if self._has_colour else plain(text))
+        self._stream.write(text if self._has_color else plain(text))
 
     def _size(self) -> Screen:
         try:

@@ -1,4 +1,4 @@
-"""The lines that show a run while it works: a function of what it is at, the time, the screen."""
+"""The lines that show a run while it works: a function of its state, the time and the screen."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_ASCII: Final = "|/-\\"
 TURNS_A_SECOND: Final = 10
 TO_COME_MAX: Final = 8
-"""How many stages that are still to come are shown, each on a line, where there is room."""
+"""The maximum number of stages still to come that are shown, each on a line, if they fit."""
 MINUTE_MS: Final = 60_000
 
 
 class Screen(NamedTuple):
-    """The room that there is: cells of a line, and lines."""
+    """The room on the screen: cells in a line, and lines."""
 
     width: int
     height: int
 
 
 def frame(view: RunView, now: float, screen: Screen) -> list[str]:
-    """Return the lines that change: the stage at work, and what is to come."""
-    width = screen.width - 1  # in the last cell of a line terminals differ
+    """Return the lines that change: the stage at work, and those to come."""
+    width = screen.width - 1  # terminals differ in the last cell of a line
     lines = _at_work_lines(view, now, width, max(1, screen.height - 5))
     if view.waiting is not None:
         said = f"{lead(Mark.WAITING)}{paint(view.waiting, Tone.YELLOW)}"
@@ -62,7 +62,7 @@ def frame(view: RunView, now: float, screen: Screen) -> list[str]:
 
 
 def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
-    """Return what stays on the screen of something that is decided."""
+    """Return the lines that stay on the screen for a decided matter."""
     width -= 1
     match one:
         case Begun():
@@ -84,7 +84,7 @@ def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
 
 
 def stopping_words(view: RunView) -> str:
-    """Return what is done about a request to end, and what another one would do."""
+    """Return how a request to end is being met, and what another one would do."""
     ending = [one for one in view.at_work.values() if one.again_at is None]
     if not ending:
         return "stopping"
@@ -96,7 +96,7 @@ def stopping_words(view: RunView) -> str:
 
 
 def still_words(running: RunningStage, now: float) -> str:
-    """Return that a stage is still at work, for a log that nobody redraws."""
+    """Return that a stage is still at work, for a log that is not redrawn."""
     attempts = attempts_words(running.attempt, running.of_attempts)
     said = filter(None, (running.name, attempts, running.verifying))
     what = ", ".join(said)
@@ -107,7 +107,7 @@ def still_words(running: RunningStage, now: float) -> str:
 
 
 def elapsed_words(seconds: float) -> str:
-    """Return a time that runs, in words that do not jump: `3.0s`, `1m05s`."""
+    """Return a running time in a form that does not jump: `3.0s`, `1m05s`."""
     tenths = max(0.0, seconds)
     if tenths * 1000 < MINUTE_MS - 50:
         return f"{tenths:.1f}s"
@@ -115,7 +115,7 @@ def elapsed_words(seconds: float) -> str:
 
 
 def _at_work_lines(view: RunView, now: float, width: int, room: int) -> list[str]:
-    """Return what is at work, each with its last words where there is room for those of all."""
+    """Return the stages at work, each with its last words if those of all of them fit."""
     at_work = [*view.at_work.values()]
     has_words = room >= 2 * len(at_work)
     shown = at_work if len(at_work) <= room else at_work[: room - 1]
@@ -148,7 +148,7 @@ def _running_line(view: RunView, running: RunningStage, now: float, width: int) 
 
 
 def _spent(view: RunView) -> str:
-    """Return what the run has spent; empty where nothing is metered."""
+    """Return what the run has spent; empty if nothing is metered."""
     if not view.spent:
         return ""
     from fsm_orchestrator.explanation.budget_words import amount_words
@@ -186,7 +186,7 @@ def _to_come_lines(view: RunView, room: int, width: int) -> list[str]:
 
 
 def _joined(pieces: list[str], width: int) -> str:
-    """Return as many of the pieces as fit, and what fits of the next."""
+    """Return as many of the pieces as fit, and the part of the next one that fits."""
     line = pieces[0]
     for piece in filter(None, pieces[1:]):
         longer = f"{line}  {piece}"

@@ -1,7 +1,7 @@
-"""The log on stderr: a reader that stands still costs lines, never the run, and is told of it.
+"""The log on stderr: a stalled reader costs lines, never the run, and is informed of the loss.
 
-What cannot be written at once is queued. Lines beyond the queue are lost, and counted; once the
-reader has caught up it is told how many, and the rest goes on.
+Lines that cannot be written at once are queued. Lines beyond the queue are lost, and counted; once
+the reader has caught up it gets their number, and then the following lines.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 QUEUE_BYTES_MAX: Final = 64 * 1024
 WAITS_SECONDS_MAX: Final = 5.0
-"""The time that a run waits for the readers of its log, in all."""
+"""The total time that a run waits for the readers of its log."""
 LAST_PATIENCE_SECONDS: Final = 5.0
-"""The time that they have, once the run has ended, to take the last lines."""
+"""The time that readers have after the end of the run to take the last lines."""
 
 LOOK_SECONDS: Final = 0.001
 
@@ -48,7 +48,7 @@ class LogStream:
         self._is_gone = False
 
     def write(self, line: str) -> None:
-        """Write a line, or queue it; lose it when the queue is full or lines are lost already."""
+        """Write a line, or queue it; lose it if the queue is full or lines are lost already."""
         data = inert(line).encode(errors="replace")
         self._send()
         self._say_lost()
@@ -62,7 +62,7 @@ class LogStream:
 
     @property
     def is_idle(self) -> bool:
-        """Whether all that was written has been taken, after a try to send the rest."""
+        """True if everything written has been taken, after an attempt to send the rest."""
         self._send()
         return not self._queue
 
@@ -81,13 +81,13 @@ class LogStream:
             time.sleep(LOOK_SECONDS)
 
     def _say_lost(self) -> None:
-        """Tell a reader that has caught up how many lines it was not shown."""
+        """Report to a reader that has caught up how many lines it was not shown."""
         if self._lost and not self._queue:
             self._queue += self._gap_line(self._lost).encode(errors="replace")
             self._lost = 0
 
     def _wait(self, data_bytes: int) -> None:
-        """Give a reader that reads a chance to make room; one that does not has had its own."""
+        """Give an active reader a chance to make room; a stalled one has had its chance."""
         began = time.monotonic()
         while (
             not self._is_stalled
@@ -101,14 +101,14 @@ class LogStream:
             began = now
 
     def _send(self) -> bool:
-        """Write what is taken without waiting; return False if an error kept it from that."""
+        """Write what can be taken without waiting; return False if an error prevented it."""
         while self._queue and not self._is_gone and self._is_writable(0):
             try:
                 count = os.write(self._descriptor, self._queue[:CHUNK_BYTES])
             except BlockingIOError:
                 break
             except OSError as error:
-                # A full disk may have room again, as a reader that stands still may read again.
+                # A full disk may get room again, as a stalled reader may resume reading.
                 self._is_gone = error.errno in READER_GONE
                 return False
             del self._queue[:count]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command and exit: the entry point."""
     code = run_command_line(sys.argv[1:])
-    # All output is written; what Python would still flush could only fail.
+    # All output is written; whatever Python would still flush could only fail.
     os._exit(code)
 
 
@@ -35,7 +35,7 @@ def run_command_line(argv: Sequence[str]) -> int:
     """Parse, run, and map every ending to an exit code. Never raises, never exits."""
     try:
         instruction = os.environ.get(COMPLETION_VARIABLE)
-        # Beside arguments it is a leftover: the exit code 0 of a run means that it is done.
+        # Together with arguments it is a leftover: the exit code 0 of a run means that it is done.
         if instruction and not argv:
             return _answer_shell(instruction)
         return _dispatch(list(argv))
@@ -71,7 +71,7 @@ def _dispatch(argv: list[str]) -> int:
     captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
     try:
         with redirect_stdout(captured):
-            # Of a name that no variable has: click would answer a shell on its own, and exit.
+            # A name that no variable has: otherwise click itself would answer a shell, and exit.
             result = app.main(args=argv, prog_name=PRODUCT, complete_var="=", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         console.stderr().write(error.format_message() + "\n")
@@ -104,7 +104,7 @@ def _answer_shell(instruction: str) -> int:
 
 
 def _said(error: click.UsageError) -> str:
-    """Return what is wrong; of an unknown option also the one that was probably meant."""
+    """Return what is wrong; for an unknown option, also the one that was probably meant."""
     if not isinstance(error, click.NoSuchOption):
         return error.format_message()
     from fsm_orchestrator.text.phrases import suggestion
@@ -113,7 +113,7 @@ def _said(error: click.UsageError) -> str:
 
 
 def _options(error: click.NoSuchOption) -> Iterator[str]:
-    """Yield the long options of the command; of two names of one, the first."""
+    """Yield the long options of the command; of two names for one option, the first."""
     params = () if error.ctx is None else error.ctx.command.get_params(error.ctx)
     for one in params:
         yield from [name for name in one.opts if len(name) > len("-x")][:1]

@@ -1,13 +1,13 @@
 """Makes named tuples as `typing` does, in a fraction of the time: a start makes a hundred.
 
-So it is with the typed dictionaries of click: `typing` compiles the annotation of each key.
+The same is done for the typed dictionaries of click: `typing` compiles the annotation of each key.
 
 `typing` compiles the annotation of each field, compiles a constructor from text, and builds each
-class twice. Here a constructor is that of any class with as many fields, its names changed; the
-annotations are left as they are, and compiled when they are asked for (`typing.get_type_hints`).
+class twice. Here a constructor is shared by the classes with as many fields, with its names
+changed; the annotations are kept as text, and compiled on request (`typing.get_type_hints`).
 
-This affects the command's own process only. What is rare, or wrong, `typing` makes, or refuses,
-itself; Python 3.14 and later, which leave annotations alone by themselves, are left alone.
+This affects the command's own process only. `typing` itself makes what is rare and refuses what is
+wrong; Python 3.14 and later, which defer annotations on their own, are left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ASKS_LATE: Final = (3, 14)
 """The first Python that compiles annotations only when they are asked for."""
 _new: Final = tuple.__new__
 _SEEN: Final[dict[str, Any]] = {"_new": _new, "__builtins__": {}, "__name__": __name__}
-"""What a constructor sees."""
+"""The globals of a constructor."""
 _CONSTRUCTORS: Final[tuple[Any, ...]] = (
     lambda _cls: _new(_cls, ()),
     lambda _cls, a: _new(_cls, (a,)),
@@ -53,14 +53,14 @@ _CONSTRUCTORS: Final[tuple[Any, ...]] = (
         _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q)
     ),
 )
-"""For no field, one, two, and so on; more are rare."""
+"""The constructors for no field, one, two, and so on; more are rare."""
 _OF_TYPING: Final = frozenset(
     {
         *("__new__", "__init__", "__slots__", "__getnewargs__", "__classcell__"),
         *("_fields", "_field_defaults", "_make", "_replace", "_asdict", "_source"),
     }
 )
-"""What a class may not define, and what needs more than is done here."""
+"""The names that a class must not define, and those that need more than is done here."""
 
 
 def install() -> None:
@@ -88,7 +88,7 @@ def install() -> None:
 
 
 def _install_for_dictionaries(meta: Any) -> None:
-    """Make typed dictionaries whose annotations are texts here from now on."""
+    """Make typed dictionaries whose annotations are text here from now on."""
     if meta is None:
         return
     make = meta.__new__
@@ -104,7 +104,7 @@ def _install_for_dictionaries(meta: Any) -> None:
             return make(cls, name, bases, namespace, total=total)
         one.__annotations__ = {**one.__annotations__, **own}
         for kind in ("__required_keys__" if total else "__optional_keys__", "__mutable_keys__"):
-            if hasattr(one, kind):  # the second from Python 3.13
+            if hasattr(one, kind):  # the second one since Python 3.13
                 setattr(one, kind, frozenset({*getattr(one, kind), *own}))
         return one
 
@@ -151,7 +151,7 @@ _GETTERS: Final = tuple(
 
 
 def _make(cls: Any, iterable: Iterable[Any]) -> Any:
-    """Make one of a sequence or iterable."""
+    """Make one from a sequence or iterable."""
     made = _new(cls, iterable)
     if len(made) != len(cls._fields):
         raise TypeError(f"Expected {len(cls._fields)} arguments, got {len(made)}")
@@ -178,7 +178,7 @@ def _as_dictionary(self: Any) -> dict[str, Any]:
 
 
 def _plain(self: Any) -> tuple[Any, ...]:
-    """Return it as a plain tuple, to be copied and pickled."""
+    """Return it as a plain tuple, for copying and pickling."""
     return tuple(self)
 
 

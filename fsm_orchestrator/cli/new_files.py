@@ -1,4 +1,4 @@
-"""The files that `init` writes, before they are written."""
+"""The files that `init` is going to write."""
 
 from __future__ import annotations
 

@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from fsm_orchestrator.stages.meter import OnMetered
 
 GAP: Final = "log.gap"
-"""The name of the one line on stderr that is no event: it has no number, and is in no file."""
+"""The name of the one line on stderr that is not an event: it has no number, and is in no file."""
 _GRAVITY: Final = (*LogLevel, "critical")
 """The levels of events, the least grave first."""
 STILL_SECONDS: Final = 60.0
-"""How often a log without a screen says that a stage is still at work."""
+"""The seconds between two lines in a log saying that a stage is still at work."""
 FRAME_SECONDS: Final = 0.1
 
 
 class Progress(Protocol):
-    """Whoever shows a run while it works."""
+    """A display or log of a run while it works."""
 
     @property
     def on_words(self) -> Callable[[str, str], None] | None:
-        """What takes a stage and the line it printed last; None where that is not shown."""
+        """The receiver of a stage and the line it printed last; None if those are not shown."""
 
     @property
     def on_metered(self) -> OnMetered | None:
-        """What takes what the run has spent by now; None where that is not shown."""
+        """The receiver of the amounts that the run has spent; None if those are not shown."""
 
     @property
     def is_live(self) -> bool:
-        """Whether stages and warnings have been shown as the summary would show them."""
+        """True if stages and warnings have been shown as the summary would show them."""
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Show an event."""
@@ -57,7 +57,7 @@ class Progress(Protocol):
 def progress_of(
     log_format: LogFormat, log_level: LogLevel, output_path: Path, interrupts: Interrupts
 ) -> Progress:
-    """Return what shows a run. Events below `log_level` are not shown."""
+    """Return a display or log of a run. Events below `log_level` are not shown."""
     console = stderr()
     shown = frozenset(_GRAVITY[_GRAVITY.index(log_level) :])
     path = copyable(str(output_path / EVENTS_FILE))
@@ -65,8 +65,8 @@ def progress_of(
         return JsonLog(shown, path, interrupts)
     is_auto = log_format is LogFormat.AUTO
     if is_auto and console.may_be_redrawn and LogLevel.INFO in shown:
-        return LiveDisplay(interrupts, has_colour=console.has_colour)
-    return TextLog(shown, path, interrupts, has_colour=console.has_colour)
+        return LiveDisplay(interrupts, has_color=console.has_color)
+    return TextLog(shown, path, interrupts, has_color=console.has_color)
 
 
 class JsonLog:
@@ -97,7 +97,7 @@ class JsonLog:
 
 
 class TextLog:
-    """The log for people: a line an event, and now and then that something still runs."""
+    """The log for people: a line for each event, and at intervals one that a stage still runs."""
 
     on_words = None
     on_metered = None
@@ -109,12 +109,12 @@ class TextLog:
         events_path: str,
         interrupts: Interrupts,
         *,
-        has_colour: bool,
+        has_color: bool,
     ) -> None:
         self._shown = shown
         self._events_path = events_path
         self._interrupts = interrupts
-        self._has_colour = has_colour
+        self._has_color = has_color
         self._stream = LogStream(2, self._gap_line)
         self._lock = threading.RLock()
         self._ticker: Ticker | None = None
@@ -142,7 +142,7 @@ class TextLog:
         self._stream.finish(self._interrupts)
 
     def _follow(self, event: Mapping[str, Any]) -> None:
-        """Know what the run is at, from its first stage on."""
+        """Follow what the run is doing, from its first stage on."""
         is_start = event["event"] == EventName.STAGE_STARTED
         if self._view is None:
             if not is_start:
@@ -182,13 +182,13 @@ class TextLog:
             return max(0.0, self._still_at - now)
 
     def _gap_line(self, count: int) -> str:
-        return self._coloured(gap_message(count, self._events_path), "warning")
+        return self._colored(gap_message(count, self._events_path), "warning")
 
     def _write(self, line: str, level: str) -> None:
-        self._stream.write(self._coloured(line, level))
+        self._stream.write(self._colored(line, level))
 
-    def _coloured(self, line: str, level: str) -> str:
-        if not self._has_colour:
+    def _colored(self, line: str, level: str) -> str:
+        if not self._has_color:
             return f"{line}\n"
         from fsm_orchestrator.cli.style import toned
 
@@ -200,12 +200,12 @@ class LiveDisplay:
 
     is_live = True
 
-    def __init__(self, interrupts: Interrupts, *, has_colour: bool) -> None:
+    def __init__(self, interrupts: Interrupts, *, has_color: bool) -> None:
         self.on_words: Callable[[str, str], None] | None = self._note_words
         self.on_metered: OnMetered | None = self._note_metered
         self._metered: tuple[tuple[str, str, str | None], ...] = ()
         self._interrupts = interrupts
-        self._has_colour = has_colour
+        self._has_color = has_color
         self._events: deque[tuple[float, Mapping[str, Any]]] = deque()
         self._words: dict[str, str] = {}
         self._lock = threading.RLock()
@@ -215,7 +215,7 @@ class LiveDisplay:
         self._stopped_at = 0.0
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        """Note an event; with the first stage, or a gate that waits, the display begins."""
+        """Note an event; the first stage, or a gate that waits, starts the display."""
         self._events.append((time.monotonic(), event))
         if self._ticker is None and event["event"] in _BEGINS:
             from fsm_orchestrator.cli.ticker import Ticker
@@ -227,7 +227,7 @@ class LiveDisplay:
             self._ticker.start()
 
     def close(self) -> None:
-        """Leave the lines that stay."""
+        """Leave the settled lines on the screen."""
         hooks = self._interrupts
         hooks.on_request = hooks.before_stop = hooks.after_stop = _nothing
         if self._ticker is not None:
@@ -248,14 +248,14 @@ class LiveDisplay:
         return FRAME_SECONDS
 
     def _take_events(self) -> Live:
-        """Let the view know what happened since; loads the display, while the stage works."""
+        """Pass the new events to the view; loads the display while the stage works."""
         from fsm_orchestrator.cli.event_lines import document_of, line_of
         from fsm_orchestrator.cli.live import Live
         from fsm_orchestrator.cli.run_view import RunView
 
         if self._view is None or self._live is None:
             self._view = RunView()
-            self._live = Live(2, self._view, has_colour=self._has_colour)
+            self._live = Live(2, self._view, has_color=self._has_color)
         while self._events:
             at, event = self._events.popleft()
             if event["event"] in _NEW_WORDS:
@@ -271,7 +271,7 @@ class LiveDisplay:
         return self._live
 
     def _make_room(self) -> None:
-        """Take the display away: this process is to be stopped (Ctrl-Z)."""
+        """Remove the display before this process is stopped (Ctrl-Z)."""
         with self._lock:
             self._stopped_at = time.monotonic()
             if self._live is not None:
@@ -285,9 +285,9 @@ class LiveDisplay:
 
 
 _BEGINS: Final = frozenset({EventName.STAGE_STARTED, EventName.GATE_WAITING})
-"""The events from which on something is at work that can take long."""
+"""The events that begin something that can take long."""
 _NEW_WORDS: Final = frozenset({EventName.STAGE_STARTED, EventName.VERIFICATION_STARTED})
-"""The events from which on the words of another process are shown."""
+"""The events after which another process provides the words shown."""
 _SAID: Final = frozenset(
     {
         *(EventName.WARNING, EventName.STAGE_OUTPUT, EventName.ARTIFACT_SLOW),
@@ -295,15 +295,15 @@ _SAID: Final = frozenset(
         *(EventName.REPORT_UNPLACED, EventName.RUN_CRASHED),
     }
 )
-"""What is said in a sentence; of a refused closing the summary speaks."""
+"""The events that are shown as a sentence; the summary covers a refused closing."""
 
 
 def gap_message(count: int, events_path: str) -> str:
-    """Return the sentence on lines that a reader was not shown."""
+    """Return the sentence about lines that a reader was not shown."""
     were = "1 line of the log was" if count == 1 else f"{count} lines of the log were"
     they = "it is" if count == 1 else "they are"
     return f"{were} not shown; {they} in {events_path}"
 
 
 def _nothing() -> None:
-    """Do nothing: nobody shows anything any more."""
+    """Do nothing: the display or log is closed."""

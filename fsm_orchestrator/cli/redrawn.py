@@ -1,8 +1,8 @@
 """Lines at the end of a terminal that are drawn again and again in place.
 
-As for a run at work (`cli/live.py`): the cursor waits in the first cell of them, whose place the
-terminal keeps, it is never hidden, and no mode of the terminal is changed. So nothing has to be put
-back, not even after SIGKILL.
+As for a run at work (`cli/live.py`): the cursor waits in the first cell of them, a place that the
+terminal keeps; it is never hidden, and no mode of the terminal is changed. So nothing has to be
+restored, not even after SIGKILL.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from fsm_orchestrator.cli.live import (
 )
 
 _LINE_END: Final = f"{ERASE_REST}\r\n".encode()
-"""What was behind the end of a line goes away."""
+"""The end of a line, which erases any earlier text after it."""
 
 
 class Redrawn:
-    """Painted lines on a terminal, each of which fits in a line of it."""
+    """Painted lines on a terminal, each of which fits in one of its lines."""
 
     def __init__(self, out: Console) -> None:
         self._out = out
@@ -35,13 +35,14 @@ class Redrawn:
         self._looked_at = time.monotonic()
 
     def draw(self, lines: Sequence[str], settled: Sequence[str] = ()) -> None:
-        """Replace what is drawn, where it is not the same; `settled` lines stay above it.
+        """Replace what is drawn, if it differs; `settled` lines stay above it.
 
-        From the background only those are written: the rest belongs to whoever is in front.
+        In the background only those are written: the rest of the screen belongs to the foreground
+        process.
         """
         now, size = time.monotonic(), self._out.size
         if size != self._size or now - self._looked_at > AWAY_SECONDS:
-            self._is_placed = False  # the terminal has taken the cursor along with its line
+            self._is_placed = False  # the terminal has moved the cursor along with its line
         self._size, self._looked_at = size, now
         drawn = tuple(lines) if self._out.is_in_front else ()
         if not drawn and not self._drawn and not settled:
@@ -59,10 +60,10 @@ class Redrawn:
         )
 
     def clear(self) -> None:
-        """Take away what is drawn."""
+        """Remove the drawn lines."""
         if self._drawn:
             self.draw(())
 
     def moved(self) -> None:
-        """Draw anew from where the cursor is: others have written meanwhile."""
+        """Draw again from where the cursor is: others have written in the meantime."""
         self._is_placed, self._drawn = False, ()

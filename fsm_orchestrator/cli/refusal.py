@@ -1,4 +1,4 @@
-"""The refusal of a resume names the next command, the one that `explain` and the summary name."""
+"""Adds the next command to the refusal of a resume: the one that `explain` and the summary name."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def naming_next_command(config: RunConfig, interrupts: Interrupts | None = None)
 
 
 def for_a_second(interrupts: Interrupts | None) -> MayGoOn:
-    """Return whether to go on judging for a command that is only offered.
+    """Return whether to keep judging for a command that is only offered.
 
-    It is tried for a second at most, and not after another request to end: the rest of what would
-    be judged counts as it was recorded.
+    Judging takes a second at most, and stops at another request to end: whatever has not been
+    judged by then counts as it was recorded.
     """
     from fsm_orchestrator.stages.judging import Judging
 
@@ -55,7 +55,7 @@ def for_a_second(interrupts: Interrupts | None) -> MayGoOn:
 
 
 def _is_plain(config: RunConfig) -> bool:
-    """Return whether it is the run that is refused, and nothing that was asked for besides."""
+    """Return whether only the run can be the reason for the refusal, and no other option."""
     asked = (config.stages, config.rerun, config.lifecycle, config.run_id, config.reverify)
     return config.resume and not any(asked) and config.on_changed_stage is OnChangedStage.REFUSE
 
@@ -68,6 +68,6 @@ def _accepted(config: RunConfig, interrupts: Interrupts | None) -> Offer | None:
         view, shown = inspect_run(config.output_path), shown_path(config.output_directory)
         may_go_on = for_a_second(interrupts)
         offer = offer_of(view, shown, may_go_on=may_go_on)
-        return offer if may_go_on("") else None  # what was not looked at to the end is not known
+        return offer if may_go_on("") else None  # after an unfinished look the answer is unknown
     except OrchestratorError:
         return None

@@ -1,4 +1,4 @@
-"""What a supervisor asks of a report, on a terminal: outcome, gates, reason codes, stages."""
+"""The facts of a report that a supervisor needs, on a terminal: outcome, gates, codes, stages."""
 
 from __future__ import annotations
 

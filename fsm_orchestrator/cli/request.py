@@ -17,11 +17,11 @@ from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel
 
 LOG_FORMAT_VARIABLE: Final = "FSM_ORCHESTRATOR_LOG_FORMAT"
-"""What a script sets that reads stderr as JSON lines; the option goes before it."""
+"""A variable set by scripts that read stderr as JSON lines; the option takes precedence."""
 
 
 class Request(NamedTuple):
-    """The configuration asked for, and how to show the result."""
+    """The requested configuration, and how to show the result."""
 
     config: RunConfig
     as_json: bool
@@ -72,7 +72,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
 
 
 def looked_at(config: RunConfig) -> RunConfig:
-    """Return a request as it is looked at: of a run that an engine has, in its latest epoch.
+    """Return a configuration for reading: that of a run under an engine is of its latest epoch.
 
     Raises:
         UsageError: an engine has the run, and a new one is asked for.
@@ -85,7 +85,7 @@ def looked_at(config: RunConfig) -> RunConfig:
 
 
 def format_in_environment() -> str | None:
-    """Return the format of the log that the environment asks for.
+    """Return the log format that the environment asks for.
 
     Raises:
         UsageError: there is no such format.

@@ -1,4 +1,4 @@
-"""A line for each run that does not stand where it stood, for those who cannot redraw a screen."""
+"""A line for each run whose standing changed, for output that cannot be redrawn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fsm_orchestrator.vocabulary import Standing
 
 
 class _Stand(NamedTuple):
-    """What makes a run news: not that its stage has printed a line."""
+    """The facts of a run whose change is news; another line printed by its stage is not."""
 
     run_id: str | None
     standing: Standing | None
@@ -28,14 +28,14 @@ class _Stand(NamedTuple):
 
 
 class ChangeLines:
-    """Tells what has changed since it was asked last; at first of all runs that are not done."""
+    """The lines for changes since the previous call; the first covers all runs not yet done."""
 
     def __init__(self) -> None:
         self._stood: dict[str, _Stand] | None = None
         self._troubles: tuple[str, ...] = ()
 
     def text_of(self, rows: Mapping[str, RunOverview], changes: Changes) -> str:
-        """Return the lines of what has changed, as painted text."""
+        """Return the lines for the changes, as painted text."""
         at = timestamp(SystemClock().now())
         stood, self._stood = self._stood, {shown: _stand_of(row) for shown, row in rows.items()}
         text = ""

@@ -1,4 +1,4 @@
-"""What a terminal shows of many runs: the worst first, or those first that need a person."""
+"""The screens of many runs on a terminal: the worst first, or those first that need a person."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from fsm_orchestrator.vocabulary import Standing
 _ENDS: Final = Line("Ctrl-C ends", is_dim=True)
 _INDENT: Final = "    "
 _COMMAND_LINES_MAX: Final = 2
-"""A command that takes more is not shown, but the one that explains all of it."""
+"""The maximum lines of a shown command; for a longer one, `explain` is shown instead."""
 
 Commands = Callable[[RunOverview], Sequence[str]]
-"""What finds the next command for a run."""
+"""The function that finds the next command for a run."""
 
 
 class ListFrame:
-    """The list of `status`, as much of it as there is room for."""
+    """As much of the list of `status` as fits."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -39,13 +39,13 @@ class ListFrame:
         self._troubles: tuple[str, ...] = ()
 
     def note(self, rows: Mapping[str, RunOverview], changes: Changes) -> None:
-        """Take in what was found."""
+        """Record the findings."""
         order = self._asked.order or Order.WORST
         self._runs = sorted(rows.values(), key=lambda one: key_of(one, order))
         self._troubles = changes.troubles
 
     def lines(self, width: int, height: int) -> list[str]:
-        """Return as many lines as there is room for."""
+        """Return as many lines as fit."""
         head = _head(self._runs, self._asked.parent, self._troubles, width)
         room = max(height - len(head) - 2, 1)
         kept = self._runs if len(self._runs) <= room else self._runs[: room - 1]
@@ -56,7 +56,7 @@ class ListFrame:
 
 
 class NeedFrame:
-    """The runs that need a person, then those at work; how many are done."""
+    """The runs that need a person, then those at work, and the number of those that are done."""
 
     def __init__(self, asked: Asked, next_command: Commands) -> None:
         self._asked = asked
@@ -68,7 +68,7 @@ class NeedFrame:
         self._troubles: tuple[str, ...] = ()
 
     def note(self, rows: Mapping[str, RunOverview], changes: Changes) -> None:
-        """Take in what was found."""
+        """Record the findings."""
         runs = by_need(rows.values())
         self._done = [one for one in runs if one.standing is Standing.DONE]
         self._working = [one for one in runs if one.standing is Standing.WORKING]
@@ -78,7 +78,7 @@ class NeedFrame:
             self._commands.pop(shown, None)
 
     def lines(self, width: int, height: int) -> list[str]:
-        """Return as many lines as there is room for: some are kept for runs at work."""
+        """Return as many lines as fit, with some kept for runs at work."""
         runs = [*self._needy, *self._working, *self._done]
         head = _head(runs, self._asked.parent, self._troubles, width)
         done = [*painted(self._done_lines(width))]
@@ -123,7 +123,7 @@ class NeedFrame:
         return [Line(shortened(said, width - lead_cells()), Mark.GOOD)]
 
     def _command(self, run: RunOverview, width: int) -> list[str]:
-        """Return the next command for a run, whole: where it is too long, what explains it."""
+        """Return the whole next command for a run, or `explain` if the command is too long."""
         known = self._commands.get(run.output_directory)
         if known is None or known[0] is not run:
             known = run, self._next_command(run)

@@ -1,7 +1,7 @@
 """The list of many runs: counts, then a line for each, the worst first.
 
-The worst can only be first once all were looked at: of each no more is kept meanwhile than what its
-line says, as bytes. JSON in the order in which runs were named is written as they are looked at.
+The worst can only come first once all were read: until then no more is kept of each run than the
+text of its line, as bytes. JSON in the order in which runs were named is written as they are read.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _INDENT: Final = " " * 4
 
 
 class Asked(NamedTuple):
-    """What was asked of a list of runs.
+    """The parameters of a list of runs.
 
     Attributes:
-        order: None for the order of the kind of list: the worst first for people.
-        failing: where no run may stand, or the list exits with 1. So it does if one cannot be read.
+        order: None for the default order of the list: the worst first for people.
+        failing: the standings that make the list exit with 1. An unreadable run does so too.
         parent: the one directory that they are all in, as it was typed; None for several.
-        is_history: whether they are the run in that directory, and those in its archive.
+        is_history: True if they are the run in that directory, and those in its archive.
     """
 
     selection: Selection = Selection()
@@ -51,9 +51,9 @@ class Asked(NamedTuple):
     is_history: bool = False
 
     def name_of(self, run: RunOverview) -> str:
-        """Return what a run is called in the list: its name, or its whole path as it was typed.
+        """Return the name of a run in the list, or its whole path as it was typed.
 
-        Those of one directory are told apart by their ids.
+        Runs of one directory are distinguished by their ids.
         """
         if self.is_history:
             return run.run_id or run.name
@@ -61,7 +61,7 @@ class Asked(NamedTuple):
 
 
 def write_list(runs: Iterable[RunOverview], asked: Asked, *, as_json: bool) -> ExitCode:
-    """Write where runs stand, those that are asked for; return what that comes to."""
+    """Write where the requested runs stand; return the exit code for them."""
     found = _Found(runs, asked)
     (_write_json if as_json else _write_lines)(found, asked)
     is_bad = found.is_troubled or any(one in asked.failing for one in found.counts)
@@ -69,7 +69,7 @@ def write_list(runs: Iterable[RunOverview], asked: Asked, *, as_json: bool) -> E
 
 
 class _Found:
-    """The runs that are asked for, counted as they are looked at."""
+    """The requested runs, counted as they are read."""
 
     def __init__(self, runs: Iterable[RunOverview], asked: Asked) -> None:
         self._runs = runs

@@ -1,4 +1,4 @@
-"""Rows of many runs as a table that uses the width there is."""
+"""Rows of many runs as a table that uses the available width."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fsm_orchestrator.text.hidden import copyable
 NAME_CELLS_MIN: Final = 20
 _HEAD: Final = ("run", "stands", "for", "took", "reason or last words")
 _TOLD_CELLS_MIN: Final = 30
-"""What is to be left for reasons."""
+"""The minimum width left for reasons."""
 _STANDING_CELLS: Final = 20
 _NARROW: Final = ((0, NAME_CELLS_MIN), (1, 12), (0, 12), (1, 8))
-"""How wide columns are where there is hardly any room, one step after the other."""
+"""The widths of columns on a very narrow screen, applied one step after the other."""
 _GAP: Final = "  "
 
 
 class Row(NamedTuple):
-    """What a run has in each column."""
+    """The columns of a run."""
 
     mark: Mark
     name: str
@@ -33,16 +33,16 @@ class Row(NamedTuple):
     took: str
     told: str
     is_trouble: bool = False
-    """Whether `told` says why it cannot be read: a path, and then the reason."""
+    """True if `told` says why the run cannot be read: a path, and then the reason."""
 
     @property
     def texts(self) -> tuple[str | bool, ...]:
-        """What is in the columns, and what that is."""
+        """The columns after the mark, and whether the last of them says why it cannot be read."""
         return self[1:]
 
 
 def row_of(run: RunOverview, shown: str, width: int | None) -> Row:
-    """Return the row of a run, which is called `shown` there; no more than is seen in `width`."""
+    """Return the row of a run, under the name `shown`; its text is no longer than `width` shows."""
     is_trouble = run.trouble is not None
     return Row(
         mark_of_run(run.standing),
@@ -56,11 +56,11 @@ def row_of(run: RunOverview, shown: str, width: int | None) -> Row:
 
 
 class Table:
-    """The columns of a table, as wide as its rows take.
+    """The columns of a table, as wide as its rows require.
 
-    Of what does not fit in `width` the end of a reason is left out, and the middle of a long name
-    and of what cannot be read.
-    Where little is left for reasons, the columns before them give way.
+    Text that does not fit in `width` loses the end of a reason, and the middle of a long name and
+    of a message about an unreadable run. If little room is left for reasons, the columns before
+    them shrink.
     """
 
     def __init__(self, width: int | None, *, has_took: bool = True) -> None:
@@ -75,7 +75,7 @@ class Table:
         self._widths = [*map(max, self._widths, taken)]
 
     def fit(self) -> None:
-        """Settle how wide each column is, once all rows were noted."""
+        """Fix the width of each column, once all rows were noted."""
         if self._room is None:
             return
         self._widths[0] = min(self._widths[0], max(self._room // 3, NAME_CELLS_MIN))
@@ -89,7 +89,7 @@ class Table:
 
     @property
     def _left(self) -> int:
-        """How many cells are left for reasons."""
+        """The number of cells left for reasons."""
         before = self._widths[: 4 if self._has_took else 3]
         return (self._room or 0) - sum(before) - len(_GAP) * len(before)
 

@@ -1,6 +1,6 @@
-"""A run as it is seen while it works: what each stage is at, made from its events.
+"""A run as it is seen while it works: the progress of each stage, derived from its events.
 
-Knows no terminal. Times are those of the monotonic clock of whoever tells it the time.
+Knows no terminal. Times are those of the caller's monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus, Trigger
 
 
 class RunningStage(NamedTuple):
-    """The stage that the run is at.
+    """A stage at work.
 
     Attributes:
         began_at: when its attempt, or the wait for the next one, began.
         again_at: when it is tried again; None while an attempt works.
         error: why the attempt before failed; empty for none.
-        verifying: which verification of what it did is at work; empty while it works itself.
+        verifying: the verification of its work that is running; empty while it works itself.
     """
 
     name: str
@@ -68,10 +68,10 @@ class Begun(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A line of text that stays: a warning, an error, what a stage prints.
+    """A line of text that stays: a warning, an error, a line that a stage prints.
 
     Attributes:
-        document: what is shown below it, its lines as they are; None where there is nothing.
+        document: the text shown below it, with its lines unchanged; None if there is none.
     """
 
     text: str
@@ -80,18 +80,18 @@ class Said(NamedTuple):
 
 
 Settled = EndedStage | SkippedStages | Gates | Begun | Said
-"""What has been decided and stays on the screen."""
+"""The decided matters that stay on the screen."""
 
 
 class RunView:
-    """What a run is at, and what of it is settled but not yet shown.
+    """The progress of a run, and the settled parts of it that are not yet shown.
 
     Attributes:
         stages: all stages of the lifecycle, in order.
         seen: those that are over, or at work.
         requests: how often it was asked to end.
-        settled: the lines that are to be shown next, once and for all.
-        spent: what the run has spent: each unit, how much of it, and how much may be.
+        settled: the lines to show next, permanently.
+        spent: the amounts that the run has spent: each unit, the amount, and its limit.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class RunView:
         self.at_work: dict[str, RunningStage] = {}  # by name, in the order in which they began
         self.requests = 0
         self.settled: list[Settled] = []
-        self.waiting: str | None = None  # what a gate waits for
+        self.waiting: str | None = None  # the evidence that a gate waits for
         self.spent: tuple[tuple[str, str, str | None], ...] = ()
         self._gates: list[Mapping[str, Any]] = []
         self._ended: dict[str, EndedStage] = {}
@@ -113,7 +113,7 @@ class RunView:
         return tuple(one for one in self.stages if one not in self.seen)
 
     def suspended(self, seconds: float) -> None:
-        """Let the clocks stand still for as long as the run did."""
+        """Stop the clocks for as long as the run was suspended."""
         for name, one in self.at_work.items():
             again_at = None if one.again_at is None else one.again_at + seconds
             began_at = one.began_at + seconds
@@ -125,7 +125,7 @@ class RunView:
             self.at_work[stage] = self.at_work[stage]._replace(words=words)
 
     def note(self, event: Mapping[str, Any], now: float) -> None:
-        """Take an event in."""
+        """Record an event."""
         name = EventName(event["event"])
         if name not in _KEEPS_OPEN:
             self._settle_stages(event.get("stage"))
@@ -158,16 +158,16 @@ class RunView:
             case EventName.STAGE_OUTPUT:
                 self.printed(event["stage"], event["text"])
             case EventName.ATTEMPT_INTERRUPTED if event["stage"] in self._ended:
-                self._end(event["execution"])  # its success was not to be, after all
+                self._end(event["execution"])  # it did not succeed after all
             case _:
                 pass
 
     def say(self, text: str, level: str, document: str | None = None) -> None:
-        """Let a line of text stay, and a document below it."""
+        """Add a line of text that stays, and a document below it."""
         self.settled.append(Said(text, level, document))
 
     def finish(self) -> None:
-        """Settle what is still open: nothing more will come."""
+        """Settle whatever is still open: no more events will come."""
         self._settle_stages(None)
         self._settle_gates()
         self._settle_skips()
@@ -232,7 +232,7 @@ class RunView:
         self._skipped.append(stage)
 
     def _settle_stages(self, told: str | None) -> None:
-        """Settle what has ended; what another stage is `told` of leaves those that may go on."""
+        """Settle the ended stages; those that may continue stay if `told` names another stage."""
         for name, one in [*self._ended.items()]:
             may_go_on = one.status is not StageStatus.SUCCESS and one.attempt < one.of_attempts
             if told not in {None, name} and may_go_on:
@@ -258,5 +258,5 @@ _KEEPS_OPEN: Final = frozenset(
         EventName.ATTEMPT_INTERRUPTED,
     }
 )
-"""What may come between the end of an attempt and the news that another follows."""
+"""The events that can come between the end of an attempt and the start of another."""
 _KEEPS_SKIPS: Final = frozenset({EventName.STAGE_SKIPPED, EventName.TRANSITION, EventName.WARNING})

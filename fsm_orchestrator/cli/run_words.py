@@ -1,4 +1,4 @@
-"""A run of many in words, the same in a list and in a live view."""
+"""The text about one of many runs, the same in a list and in a live view."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SPACES: Final = {ord(one): " " for one in "\t\n"}
 
 
 def mark_of_run(standing: Standing | None) -> Mark:
-    """Return the mark of where a run stands; of one that cannot be read as of a failed one."""
+    """Return the mark of where a run stands; an unreadable run has that of a failed one."""
     return Mark.BAD if standing is None else mark_of(standing)
 
 
@@ -38,7 +38,7 @@ def counts_lines(
 ) -> list[str]:
     """Return how many runs stand where as painted lines, the worst first.
 
-    `total` is how many there are, where not all are counted; `where` is what they are in.
+    `total` is the number of all runs, if not all are counted; `where` is their place.
     """
     found = counted_worst_first(standings)
     number = sum(count for _, count in found)
@@ -63,7 +63,7 @@ def _count_words(standing: Standing | None, count: int) -> str:
 
 
 def age_words(run: RunOverview) -> str:
-    """Return for how long a run has been where it stands."""
+    """Return how long a run has stood where it stands."""
     return NOT_KNOWN if run.since is None else _whole(age_ms(run.since))
 
 
@@ -85,7 +85,7 @@ def told_words(run: RunOverview) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Return text that stays in its line and its columns, and does nothing to a terminal."""
+    """Return text kept to its line and its columns, that does nothing to a terminal."""
     return printable(text.translate(_SPACES))
 
 
@@ -106,7 +106,7 @@ def age_ms(since: str) -> int:
 
 
 def _whole(milliseconds: int) -> str:
-    """Return a span that runs, in whole seconds: it is read again and again."""
+    """Return a running span in whole seconds, since it is read again and again."""
     return (
         span_words(milliseconds // _SECOND_MS * _SECOND_MS) if milliseconds >= _SECOND_MS else "0s"
     )

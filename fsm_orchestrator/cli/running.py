@@ -1,4 +1,4 @@
-"""A run that is carried out, watched, and told on stdout once it has ended."""
+"""Carries out a run, shows its progress, and prints on stdout how it ended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = False) -> int:
     """Run or resume, and show how that ended; return the exit code of the report.
 
-    `may_wait` says that the report of a blocked run is not the last one.
+    `may_wait` means that the report of a blocked run is not the last one.
     """
     config = request.config
     untold: list[str] = []
@@ -71,20 +71,20 @@ def show_report(report: Report, config: RunConfig, interrupts: Interrupts) -> No
 
 
 def _say_slow_artifact(slow: SlowArtifact) -> None:
-    """Say why nothing is seen yet. The path may hold a secret that nothing here knows of."""
+    """Explain why nothing is shown yet. The path is left out: it may hold an unknown secret."""
     took = span_words(slow.elapsed_ms)
     console.stderr().write(f"still judging the artifacts of completed stages after {took}\n")
 
 
 def _say_untold(sentences: Sequence[str], *, is_json: bool) -> None:
-    """Say who could not be told of the end of the run."""
+    """Print who could not be notified of the end of the run."""
     from fsm_orchestrator.cli.untold import untold_text
 
     console.stderr().show(untold_text(sentences, is_json=is_json))
 
 
 def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: Interrupts) -> str:
-    """Return the summary. A run is what it is where a library that only this needs is gone."""
+    """Return the summary. It is short, and the run unaffected, if a library it needs is missing."""
     out = console.stdout()
     shape = Shape(
         typed=shown_path(config.output_directory),
@@ -124,9 +124,9 @@ def _show(
 def _offer(
     config: RunConfig, report: Report, interrupts: Interrupts
 ) -> tuple[Offer | None, Sequence[str]]:
-    """Return what to type next, and what the stage that is to blame said to stdout alone.
+    """Return what to type next, and what the stage to blame printed to stdout alone.
 
-    A run that may be closed leaves nothing, and is not looked at.
+    A run that may be closed has nothing left to do, and is not examined.
     """
     if report.closure_ready:
         return None, ()
@@ -136,7 +136,7 @@ def _offer(
 
     view = inspect_ended(config.output_path, report)
     if view.saved is not None and view.saved.checkpoint.run_id != report.run_id:
-        return None, ()  # another run has come to its place
+        return None, ()  # another run has taken its place
     shown = shown_path(config.output_directory)
     offer = offer_of(view, shown, may_go_on=for_a_second(interrupts))
     return offer, words_in_stdout(view, WORDS_MAX)

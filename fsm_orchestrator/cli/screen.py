@@ -1,7 +1,7 @@
-"""Lines of a screen: a mark at the beginning where there is one, sentences behind labels, folds.
+"""Lines of a screen: an optional mark at the beginning, sentences after labels, folds.
 
-No word is cut: a line breaks between words, or is longer than the screen. What words could do to
-a terminal is spelled out before a colour is added.
+No word is cut: a line breaks between words, or is longer than the screen. Characters that could act
+on a terminal are spelled out before a color is added.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LABEL_WIDTH: Final = 6
 
 
 class Line(NamedTuple):
-    """One line: what it says, its mark, and whether it stands back."""
+    """One line: its text, its mark, and whether it is dimmed."""
 
     text: str
     mark: Mark | None = None
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 def shown(lines: Iterable[Line]) -> str:
-    """Return lines as painted text; the texts of marked lines begin below one another."""
+    """Return lines as painted text; the texts of marked lines are aligned."""
     return "".join(f"{line}\n" for line in painted(lines))
 
 
@@ -50,8 +50,8 @@ def prose_width(console: Console) -> int:
     return min(console.width, PROSE_WIDTH_MAX)
 
 
-def labelled(label: str, text: str, width: int) -> list[str]:
-    """Return text behind a label, each of its lines below the first one's text."""
+def labeled(label: str, text: str, width: int) -> list[str]:
+    """Return text after a label, with its lines aligned below the text of the first."""
     indent = f"  {label:<{LABEL_WIDTH}}"
     below = " " * len(indent)
     lines: list[str] = []
@@ -60,17 +60,17 @@ def labelled(label: str, text: str, width: int) -> list[str]:
     return lines
 
 
-def labelled_command(label: str, words: Sequence[str], width: int) -> list[str]:
-    """Return a command behind a label; one that is too long goes on in lines of its own."""
+def labeled_command(label: str, words: Sequence[str], width: int) -> list[str]:
+    """Return a command after a label; one that is too long continues on further lines."""
     indent = f"  {label:<{LABEL_WIDTH}}"
     lines = command_lines(words, " " * len(indent), width)
     return [indent + lines[0].lstrip(), *lines[1:]]
 
 
 def shortened(text: str, width: int) -> str:
-    """Return text that fits in `width`, of a longer one its first words and an ellipsis.
+    """Return text that fits in `width`: of a longer one, the first words and an ellipsis.
 
-    A word is cut where most of the line would be lost without it: some languages have no spaces.
+    A word is cut if most of the line would be lost without it: some languages have no spaces.
     """
     if cells(text) <= width:
         return text
@@ -83,7 +83,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def folded(names: Sequence[str], width: int) -> str:
-    """Return names as far as there is room for them, and how many more there are."""
+    """Return as many names as fit, and the number of the others."""
     kept: list[str] = []
     for index, name in enumerate(names):
         more = f"{ellipsis()} {len(names) - index} more"

@@ -1,7 +1,7 @@
-"""Spares the command's process modules that libraries import and nothing here uses.
+"""Spares the command's process the modules that libraries import and nothing here uses.
 
-A stand-in takes the place of each, and loads the module as soon as anything of it is used. What
-libraries take of it when they are imported, the stand-in offers itself.
+A stand-in replaces each module, and loads it as soon as anything of it is used. The names that
+libraries take from it on import are provided by the stand-in itself.
 
 This affects the command's own process only, not a program that imports the package.
 """
@@ -19,15 +19,15 @@ from typing import Any, Final
 from fsm_orchestrator.text.late_pattern import late_pattern
 
 SCREEN: Final = ("rich", "better_exceptions", "colorama")
-"""What structlog takes for the screen where it is installed, and does without where it is not."""
+"""The modules that structlog uses for the screen if they are installed, and can do without."""
 ELSEWHERE: Final = ("nt", "_winapi", "org")
-"""What the standard library looks for, again and again, on other systems."""
+"""The modules that the standard library repeatedly looks for on other systems."""
 UNUSED: Final = ("ntpath", "platform", "traceback")
-"""Imported at every start, used rarely."""
+"""The modules that are imported at every start and rarely used."""
 
 
 def install() -> None:
-    """Put the stand-ins in place of what is not loaded yet."""
+    """Put the stand-ins in place of the modules that are not loaded yet."""
     modules: dict[str, Any] = sys.modules
     for name in (*SCREEN, *ELSEWHERE, "structlog.twisted"):
         modules.setdefault(name, None)
@@ -39,8 +39,8 @@ def install() -> None:
 
 
 def _stand_in_for_the_library() -> None:
-    """Stand for modules of the standard library of which little is used."""
-    # click only straightens help texts with it; most of ours are straight.
+    """Replace modules of the standard library of which little is used."""
+    # click only straightens help texts with it; most of this program's are straight.
     inspecting = _stand_in("inspect")
     inspecting.offer(
         cleandoc=lambda text: (
@@ -55,14 +55,14 @@ def _stand_in_for_the_library() -> None:
     # logging asks for the current task (Python 3.12 and later).
     coroutines = _stand_in("asyncio", is_package=True)
     coroutines.offer(current_task=lambda: coroutines.in_use().current_task())
-    # pydantic asks for its plugins by this function, and finds none, whatever else is loaded: none
-    # that happens to be installed may watch or change what is kept.
+    # pydantic asks for its plugins by this function, and finds none, whatever else is loaded: no
+    # plugin that happens to be installed may watch or change what is kept.
     metadata = _stand_in("importlib.metadata", is_package=True)
     metadata.__dict__["__path__"] = []
     metadata.__dict__["entry_points"] = lambda **given: (
         () if given == {"group": "pydantic"} else metadata.load().entry_points(**given)
     )
-    # click's messages are in English, and nobody's catalogue changes them.
+    # click's messages are in English, and no catalogue changes them.
     _stand_in("gettext").offer(
         gettext=lambda message: message,
         ngettext=lambda one, more, number: one if number == 1 else more,
@@ -72,18 +72,19 @@ def _stand_in_for_the_library() -> None:
     identifiers.offer(
         UUID=type("UUID", (), {"__new__": lambda _, *given: identifiers.load().UUID(*given)})
     )
-    # structlog names what it raises where one of its loggers is pickled.
+    # structlog names this error for when one of its loggers is pickled.
     _stand_in("pickle").offer(PicklingError=type("PicklingError", (Exception,), {}))
-    # What transitions logs for its own debugging goes nowhere here.
+    # The lines that transitions logs for its own debugging are discarded here.
     _stand_in("logging", is_package=True).offer(
         getLogger=lambda _name=None: _SILENT, NullHandler=lambda: None
     )
 
 
 def _stand_in_for_its_twins() -> None:
-    """Stand for what the standard library has in Python around the same in C, by the latter.
+    """Replace Python modules of the standard library by the C modules that they wrap.
 
-    Of `datetime`, Python has the same once more; of `signal`, it makes enumerations of the numbers.
+    For `datetime`, Python also has the same code in Python; for `signal`, it makes enumerations of
+    the numbers.
     """
     for name in ("datetime", "signal"):
         try:
@@ -95,7 +96,7 @@ def _stand_in_for_its_twins() -> None:
 
 
 def import_without_patterns(*modules: str) -> None:
-    """Import modules; the patterns that they define are compiled when those are first used."""
+    """Import modules; the patterns that they define are compiled at their first use."""
     compile_now = re.compile
     patterns: Any = re
     patterns.compile = late_pattern
@@ -107,12 +108,13 @@ def import_without_patterns(*modules: str) -> None:
 
 
 def _stand_in_for_others() -> None:
-    """Stand for modules of other packages."""
-    # transitions asks whether something is a string as Python 2 and 3 do.
+    """Replace modules of other packages."""
+    # transitions checks for strings in the way that suits Python 2 and 3.
     _stand_in("six").offer(string_types=(str,))
     for name in ("stdlib", "threadlocal", "tracebacks"):
         _stand_in(f"structlog.{name}")
-    # Where nobody says otherwise, structlog writes to the screen by these; we always say otherwise.
+    # By default structlog writes to the screen with these; this program always configures it
+    # otherwise.
     screen, processors = _stand_in("structlog.dev"), _stand_in("structlog.processors")
     screen.offer(
         _has_colors=True,
@@ -127,7 +129,7 @@ def _stand_in_for_others() -> None:
 
 
 class _Silent:
-    """A logger that nobody listens to."""
+    """A logger that discards everything."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return self._ignore
@@ -140,9 +142,9 @@ _SILENT: Final = _Silent()
 
 
 class StandIn(ModuleType):
-    """Stands for a module until something of it is used.
+    """A stand-in for a module until something of it is used.
 
-    Not importlib.util.LazyLoader: in Python 3.11 a second import is a use already.
+    Not importlib.util.LazyLoader: in Python 3.11 a second import already counts as a use.
     """
 
     def __init__(self, name: str, *, is_package: bool) -> None:
@@ -151,17 +153,17 @@ class StandIn(ModuleType):
         self.__dict__["_offered"] = ()
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the module itself has by that name."""
+        """Return the module's own attribute of that name."""
         if name == "__path__" and not self._is_package:  # `from NAME import …` asks for it
             raise AttributeError(name)
         return getattr(self.load(), name)
 
     def offer(self, **offered: Any) -> None:
-        """Offer something until the module is loaded."""
+        """Offer attributes until the module is loaded."""
         self.__dict__.update(offered, _offered=(*self._offered, *offered))
 
     def making(self, name: str) -> Callable[..., Callable[..., Any]]:
-        """Return what takes the place of a class whose instances are called."""
+        """Return a replacement for a class whose instances are called."""
 
         def make(*args: Any, **named: Any) -> Callable[..., Any]:
             def call(*given: Any) -> Any:
@@ -172,7 +174,7 @@ class StandIn(ModuleType):
         return make
 
     def calling(self, name: str) -> Callable[..., Any]:
-        """Return what takes the place of a function."""
+        """Return a replacement for a function."""
 
         def call(*args: Any, **named: Any) -> Any:
             return getattr(self.load(), name)(*args, **named)
@@ -183,7 +185,7 @@ class StandIn(ModuleType):
         """Return the module itself if it has been loaded.
 
         Raises:
-            RuntimeError: it has not, as asyncio raises it where no loop runs.
+            RuntimeError: it has not, as asyncio raises it without a running loop.
         """
         if sys.modules.get(self.__name__) is self:
             raise RuntimeError("no running event loop")
@@ -199,7 +201,7 @@ class StandIn(ModuleType):
 
 
 def _stand_in(name: str, *, is_package: bool = False) -> StandIn:
-    """Put a stand-in in the place of a module, unless that is loaded already."""
+    """Replace a module by a stand-in, unless it is loaded already."""
     stand_in = StandIn(name, is_package=is_package)
     if sys.modules.setdefault(name, stand_in) is stand_in and "." in name:
         package, _, last = name.rpartition(".")

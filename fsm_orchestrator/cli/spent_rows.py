@@ -1,4 +1,4 @@
-"""The row of a screen that says what a run has spent."""
+"""The row of a screen that shows what a run has spent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 
 def spent_rows(budget: BudgetReport | None) -> list[tuple[str, str]]:
-    """Return the row of what was spent; none where nothing is metered."""
+    """Return the row of what was spent, or no row if nothing is metered."""
     spent = "" if budget is None else brief_words(budget)
     return [("spent", spent)] if spent else []

@@ -1,4 +1,4 @@
-"""Lines about stages and gates as the live display and the summary of a run both show them."""
+"""Lines about stages and gates, in the form that the live display and the summary share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LAST_WORDS_INDENT: Final = "    "
 
 
 def mark_of(status: StageStatus, ending: Ending | None) -> Mark:
-    """Return the mark of how an attempt ended. What was asked for is no failure."""
+    """Return the mark of how an attempt ended. An ending that was asked for is no failure."""
     match ExitMeaning.of(ending):
         case ExitMeaning.REWORK:
             return Mark.AGAIN
@@ -54,15 +54,15 @@ def _mark_of_status(status: StageStatus) -> Mark:
 
 
 def end_words(status: StageStatus, ending: Ending | None) -> str:
-    """Return how an attempt ended, in words; nothing of a success."""
+    """Return how an attempt ended as text; empty for a success."""
     meaning = ExitMeaning.of(ending)
     if meaning is not None:
         return meaning.words
     match ending:
         case Ending.SIBLING_FAILED:
-            return "ended, for another failed"
+            return "ended, because another failed"
         case Ending.LEASE_LOST:
-            return "ended, for the lease was lost"
+            return "ended, because the lease was lost"
         case Ending.VERIFICATION_FAILED:
             return "verification failed"
         case _:
@@ -70,12 +70,12 @@ def end_words(status: StageStatus, ending: Ending | None) -> str:
 
 
 def name_cells(names: Sequence[str]) -> int:
-    """Return how wide the column of stage names is."""
+    """Return the width of the column of stage names."""
     return min(max(map(len, names), default=0), NAME_CELLS_MAX)
 
 
 def stage_line(mark: Mark, name: str, column: int, took: str, remark: str, width: int) -> str:
-    """Return one line about a stage: what does not fit is left out at its end."""
+    """Return one line about a stage, cut at its end if it does not fit."""
     tone = None if mark is Mark.GOOD else mark.tone
     head = f"{lead(mark)}{padded(name, column)}  {took}".rstrip()
     if not remark:
@@ -88,7 +88,7 @@ def stage_line(mark: Mark, name: str, column: int, took: str, remark: str, width
 
 
 def attempts_words(attempt: int, of_attempts: int) -> str:
-    """Return `attempt 2 of 3`; nothing about the only one."""
+    """Return `attempt 2 of 3`; empty for the only one."""
     if attempt <= 1 and of_attempts <= 1:
         return ""
     return f"attempt {attempt} of {of_attempts}" if attempt <= of_attempts else f"attempt {attempt}"
@@ -105,9 +105,9 @@ def folded_line(names: Sequence[str], what: str, width: int) -> str:
 def gates_line(
     decisions: Sequence[Mapping[str, Any]], width: int, *, have_passed: bool
 ) -> list[str]:
-    """Return the verdicts of the gates on one line, or on more where they do not fit.
+    """Return the verdicts of the gates on one line, or on more if they do not fit.
 
-    Where those that count have passed, one that does not stands back.
+    If those that count have passed, one that does not is dimmed.
     """
     mark, tone = (Mark.GOOD, Tone.DIM) if have_passed else (Mark.WAITING, Mark.WAITING.tone)
     dot = " · " if has_unicode() else ", "
@@ -129,10 +129,10 @@ def gates_line(
 
 
 def took_words(took_ms: int) -> str:
-    """Return how long something took, in as many cells as its neighbours."""
+    """Return how long something took, padded to the width of its neighbors."""
     return f"{span_words(took_ms):>8}"
 
 
 def shortened(line: str, width: int) -> str:
-    """Return a painted line that fits; one that does not loses its colours."""
+    """Return a painted line that fits; one that is cut loses its colors."""
     return line if shown_cells(line) <= width else cut(plain(line), width, ellipsis())

@@ -1,7 +1,7 @@
-r"""Marks and colours, the same on every screen. No colour carries a meaning alone.
+r"""Marks and colors, the same on every screen. No color carries a meaning alone.
 
-Whoever makes a screen paints it; whether colours are shown is decided by the stream that it is
-written to (`Console.show`), which leaves them out of a file.
+The code that makes a screen paints it; the stream that it is written to decides whether colors are
+shown (`Console.show`), and leaves them out of a file.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from fsm_orchestrator.cli.console import COLOUR, has_unicode
+from fsm_orchestrator.cli.console import COLOR, has_unicode
 from fsm_orchestrator.text.cells import cells
 from fsm_orchestrator.text.hidden import printable
 
 
 class Tone(Enum):
-    """How text is painted: the codes of SGR that every terminal has, on light and dark."""
+    """The ways to paint text: SGR codes that every terminal has, on light and dark."""
 
     GREEN = "32"
     RED = "31"
@@ -28,19 +28,19 @@ class Tone(Enum):
 
 
 class Mark(Enum):
-    """What a line is about, at a glance: the symbol, what stands for it in ASCII, its tone."""
+    """The subject of a line, at a glance: the symbol, its substitute in ASCII, its tone."""
 
     GOOD = ("✓", "ok", Tone.GREEN)
     BAD = ("✗", "x", Tone.RED)
     WAITING = ("!", "!", Tone.YELLOW)
     AGAIN = ("↻", "~", Tone.CYAN)
     AHEAD = ("→", ">", Tone.CYAN)
-    """What is at work, or would be."""
+    """Something that is at work, or would be."""
     LEFT_OUT = ("-", "-", Tone.DIM)
 
     @property
     def tone(self) -> Tone:
-        """The colour of what is marked."""
+        """The color of the marked text."""
         return self.value[2]
 
 
@@ -48,19 +48,19 @@ _OF_LEVEL: Final = {"warning": Tone.YELLOW, "error": Tone.RED, "critical": Tone.
 
 
 def paint(text: str, tone: Tone) -> str:
-    """Return text in a colour; nothing in it can drive a terminal."""
+    """Return text in a color; nothing in it can drive a terminal."""
     return f"\x1b[{tone.value}m{printable(text)}\x1b[0m" if text else ""
 
 
 def toned(text: str, level: str) -> str:
-    """Return text in the colour of an event's level."""
+    """Return text in the color of an event's level."""
     tone = _OF_LEVEL.get(level)
     return text if tone is None else paint(text, tone)
 
 
 def plain(text: str) -> str:
-    """Return painted text without its colours."""
-    return COLOUR.sub("", text) if "\x1b" in text else text
+    """Return painted text without its colors."""
+    return COLOR.sub("", text) if "\x1b" in text else text
 
 
 def shown_cells(text: str) -> int:
@@ -74,20 +74,20 @@ def symbol(mark: Mark) -> str:
 
 
 def lead(mark: Mark) -> str:
-    """Return the symbol of a mark with what parts it from its text, which then stands in line."""
+    """Return the symbol of a mark and the gap after it, so that texts are aligned."""
     return in_lead(symbol(mark))
 
 
 def in_lead(sign: str) -> str:
-    """Return a sign in the cells that a mark takes before its text."""
+    """Return a sign padded to the cells that a mark takes before its text."""
     return sign + " " * (lead_cells() - shown_cells(sign))
 
 
 def lead_cells() -> int:
-    """Return how many cells a mark and the gap behind it take."""
+    """Return how many cells a mark and the gap after it take."""
     return 2 if has_unicode() else 3
 
 
 def ellipsis() -> str:
-    """Return what stands for text that is left out."""
+    """Return the sign for text that is left out."""
     return "…" if has_unicode() else "..."

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
 
 LINES_MAX: Final = 12
-"""What the end of a run takes of a screen, unless a command or a refusal is longer."""
+"""The maximum lines of the summary, unless a command or a refusal is longer."""
 UNBOUNDED: Final = 100_000
 """The width of a line that no terminal cuts."""
 WORDS_MAX: Final = 5
@@ -44,16 +44,16 @@ LABEL_CELLS: Final = len("details")
 
 
 class Shape(NamedTuple):
-    """How a summary is shown.
+    """The form of a summary.
 
     Attributes:
         typed: the output directory as commands name it.
         width: of a line.
-        has_stages: whether stages and warnings are already on the same screen.
-        now_wrong: what keeps a run that is done from being closed by now.
-        words: what the stage that is to blame printed last, where its stderr says nothing.
-        starter: who started the run, for those who come to it later.
-        by_now: how far the gates that people are asked for have come since, by their names.
+        has_stages: True if stages and warnings are already on the same screen.
+        now_wrong: what now keeps a run that is done from being closed.
+        words: the last output of the stage to blame, if its stderr says nothing.
+        starter: who started the run, for people who come to it later.
+        by_now: the current state of the gates that people are asked for, by their names.
     """
 
     typed: str
@@ -95,7 +95,7 @@ def headline(report: Report) -> str:
 
 
 def about_lines(report: Report) -> list[str]:
-    """Return what the run is about, a line for each thing; of many the first."""
+    """Return what the run is about, a line for each thing; of many, only the first."""
     if report.subject is None:
         return []
     lines = report.subject.lines
@@ -104,7 +104,7 @@ def about_lines(report: Report) -> list[str]:
 
 
 def next_lines(offer: Offer | None, width: int) -> list[str]:
-    """Return what to do first, and the command to type; where there is none, what else to do."""
+    """Return what to do first, and the command to type; without a command, what else to do."""
     if offer is None:
         return []
     if offer.words is not None:
@@ -117,12 +117,12 @@ def next_lines(offer: Offer | None, width: int) -> list[str]:
 
 
 def starter_rows(starter: str | None) -> list[tuple[str, str]]:
-    """Return the row of who started the latest invocation; none where that is not recorded."""
+    """Return the row of who started the latest invocation, or no row if that is not recorded."""
     return [] if starter is None else [("by", printable(starter))]
 
 
 def starter_lines(starter: str | None) -> list[str]:
-    """Return that row as a line that stands alone."""
+    """Return that row as a separate line."""
     return _rows(starter_rows(starter))
 
 
@@ -187,7 +187,7 @@ def _head(report: Report, width: int) -> list[str]:
 
 
 def _stage_lines(report: Report, width: int) -> list[str]:
-    """Return a line for each stage: for its last attempt, and what was skipped in one line."""
+    """Return a line for the last attempt of each stage, with the skipped stages on one line."""
     last: dict[str, StageExecution] = {}
     for one in report.stage_executions:
         if one.attempt > 0:
@@ -233,7 +233,7 @@ def _remark(execution: StageExecution, report: Report) -> str:
 
 
 def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
-    """Return why it ended as it did, and the last words of the stage that is to blame."""
+    """Return why it ended as it did, and the last words of the stage to blame."""
     width = shape.width
     if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
         return _gate_lines(report, shape), []
@@ -246,7 +246,7 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
             lines += sentences(said, width)
     for one in (*report.declined, *report.failures):
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
-            continue  # said above, as it is now
+            continue  # its current state is said above
         from fsm_orchestrator.inspection.blame import last_words_of, why_words
 
         lines += _bounded(sentences(f"{one.name}: {why_words(one)}", width), width)
@@ -306,7 +306,7 @@ def _warning_lines(report: Report, width: int) -> list[str]:
 
 
 def _report_path(output_path: Path, shape: Shape) -> str:
-    """Return the path of the report: whole, or as it was typed where that is too long."""
+    """Return the path of the report: whole, or as it was typed if the whole path is too long."""
     path = output_path / REPORT_FILE
     if cells(whole := copyable(str(path))) + LABEL_CELLS + 4 <= shape.width:
         return whole
@@ -315,9 +315,9 @@ def _report_path(output_path: Path, shape: Shape) -> str:
 
 
 def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: Shape) -> list[str]:
-    """Return where to look and what to type: every command works as it is printed."""
+    """Return where to look and what to type: every command works as printed."""
     rows: list[tuple[str, str]] = []
-    # Else that it is not there is said above; another run's may have come to its place.
+    # Otherwise its absence is said above; the report of another run may have taken its place.
     path = output_path / REPORT_FILE
     is_recorded = all(one.operation is None for one in report.stage_executions)
     has_report = os.path.isfile(path) and (

@@ -37,7 +37,7 @@ def lines_of(runs: Sequence[Listed], width: int | None) -> Iterator[Line]:
 
 
 def document_of(run: Listed) -> dict[str, Any]:
-    """Return a run as JSON has it."""
+    """Return a run in its JSON form."""
     standing = run.standing
     return {
         "standing": None if standing is None else standing.value,

@@ -1,4 +1,4 @@
-"""Wait until a run that was submitted has ended, as `temporal submit --wait` does."""
+"""Waits until a submitted run has ended, for `temporal submit --wait`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _FIRST_LOOK_SECONDS: Final = 0.05
 async def waited(
     client: Client, server: Server, run_id: str, wait_ms: int, typed: str, as_json: bool
 ) -> int:
-    """Wait, show how it ended, and return what the run exits with; 124 once the time is over.
+    """Wait, show how it ended, and return the exit code of the run; 124 once the time is over.
 
-    Goes on to wait while people can still give what a gate asks for.
+    Continues to wait while people can still give what a gate asks for.
 
     Raises:
         CommandError: the server does not answer, or refuses.
@@ -58,7 +58,7 @@ async def waited(
 
 
 def _has_ended(run: Listed) -> bool:
-    """Return whether the run does not go on by itself, and is not to be given anything."""
+    """Return whether the run neither continues on its own nor waits for people."""
     goes_on = run.course in {WorkflowCourse.WORKING, WorkflowCourse.RETRYING}
     is_open = run.course is WorkflowCourse.WAITING and run.standing is Standing.WAITING
     return not (goes_on or is_open)
@@ -73,9 +73,12 @@ def _code(run: Listed | None) -> int:
 def _lines(run: Listed | None, typed: str, wait_ms: int, *, is_over: bool) -> list[Line]:
     details = Line(f"  details  {command_line('explain', typed)}")
     if run is None:
-        return [Line("the server knows the run no more", Mark.BAD), details]
+        return [Line("the server no longer knows the run", Mark.BAD), details]
     if is_over:
-        lines = [Line(f"not ended within {span_words(wait_ms)}: it goes on", Mark.WAITING), details]
+        lines = [
+            Line(f"not ended within {span_words(wait_ms)}: it continues", Mark.WAITING),
+            details,
+        ]
         result = run.stand.result
         if run.course is WorkflowCourse.WAITING and result is not None and result.waiting_gates:
             first = result.waiting_gates[0]

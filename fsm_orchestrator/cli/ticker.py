@@ -1,4 +1,4 @@
-"""A thread that looks after a screen while the run works, and takes no part in it.
+"""A thread that takes care of a screen while the run works, and has no part in the run.
 
 All signals are blocked in it: they are for the thread that runs.
 """
@@ -17,10 +17,10 @@ WAKE = b"w"
 
 
 class Ticker:
-    """Calls `tick` again and again; it returns in how many seconds it wants to be called next.
+    """A thread that calls `tick` repeatedly; `tick` returns the seconds until its next call.
 
     Attributes:
-        failure: what it raised; it is not called again then.
+        failure: the error that it raised; it is not called again after that.
     """
 
     def __init__(self, tick: Callable[[], float]) -> None:
@@ -33,11 +33,11 @@ class Ticker:
 
     @property
     def is_started(self) -> bool:
-        """Whether the thread works."""
+        """True while the thread works."""
         return self._thread is not None
 
     def start(self) -> None:
-        """Start the thread. Where none can be had, nothing ticks, and the run is as it would be."""
+        """Start the thread. If none can be started, nothing ticks, and the run is unaffected."""
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             thread = threading.Thread(target=self._work, name="screen", daemon=True)
@@ -48,12 +48,12 @@ class Ticker:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def wake(self) -> None:
-        """Have it called now; never waits, so a signal handler may call this."""
+        """Have `tick` called now; never waits, so a signal handler may call this."""
         with contextlib.suppress(OSError):
             os.write(self._writer, WAKE)
 
     def stop(self) -> None:
-        """End the thread, once it has done what it is at."""
+        """End the thread, once it has finished its current call."""
         thread, self._thread = self._thread, None
         if thread is not None:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a collector has not taken of a run, on screens. Loaded only where something was sent."""
+"""The parts of a run that a collector has not received, on screens. Loaded if some were sent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 PROBLEM_CHARACTERS_MAX: Final = 300
-"""What is read there, a stage may have written."""
+"""The maximum characters of a problem: a stage may have written it."""
 
 
 def untaken_sentences(view: InspectedRun, typed: str) -> Sequence[str]:
-    """Return what was not taken, and what sends it; nothing where all was, or nothing was sent."""
+    """Return what was not received, and the command that sends it; empty if there is none."""
     untaken = read_notes(view.directory, view.report.run_id).untaken
     if not untaken:
         return ()

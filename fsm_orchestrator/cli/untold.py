@@ -1,4 +1,4 @@
-"""Who could not be told of the end of a run, on screens. Loaded only where that is so."""
+"""The people who could not be notified of the end of a run, on screens. Loaded only if needed."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def untold_text(said: Iterable[str], *, is_json: bool) -> str:
 
 
 def untold_sentences(view: InspectedRun) -> Sequence[str]:
-    """Return who could not be told of the last end of a run; nothing where all could be."""
+    """Return who could not be notified of the last end of a run; empty if all could be."""
     return tuple(one.sentence for one in untold_of(view.directory, view.report.run_id))

@@ -1,4 +1,4 @@
-"""What the verification of a bundle comes to, as lines: the verdict, each link, what is left."""
+"""The result of verifying a bundle, as lines: the verdict, each link, and what was not verified."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def verification_lines(found: Verification, typed: str, width: int) -> Iterator[
 
 
 def _how_it_ended(found: Verification) -> str:
-    """Return how the run ended, as far as a report was found good that says so."""
+    """Return how the run ended, if a report that was found good says so."""
     if found.closure_ready is None:
         return ""
     ended = "has no end" if found.terminal_state is None else found.terminal_state.value

@@ -1,4 +1,4 @@
-"""Waiting for gates as a command does it: shown, ended by signals, told by an exit code."""
+"""The wait of a command for gates: shown, ended by signals, reported by an exit code."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from fsm_orchestrator.vocabulary import ExitCode, LogFormat, OnChangedStage
 
 
 def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
-    """Run, and whenever that is blocked by gates that can still be given, wait and go on.
+    """Run, and whenever gates that can still be given block the run, wait and continue.
 
-    All of it is one invocation to whoever gave it a time (--run-timeout): once that is up the run
-    goes on to end by it.
+    For --run-timeout all of this is one invocation: once that time is up the run is resumed, to end
+    by it.
 
     Raises:
-        UsageError: what is changed by then is to be kept, which nobody has seen yet.
+        UsageError: changes until then are to be kept, which nobody has seen yet.
     """
     if request.config.on_changed_stage is OnChangedStage.KEEP:
         raise UsageError(
-            "--on-changed-stage keep is about what is there now, and --wait goes on with what is"
-            " there then",
+            "--on-changed-stage keep is about what has changed now, and --wait continues with what"
+            " has changed by then",
             remedy="leave --wait out; once the gates passed, resume with keep again",
         )
     deadline, is_first = time.monotonic() + wait_ms / 1000, True
@@ -54,7 +54,7 @@ def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
         if interrupts.running_seconds() >= run_ends_at and waited.signum is None:
             request, is_first = _resumed(request), False
             continue
-        is_news = is_first or waited.has_waited  # else the run has just judged the same otherwise
+        is_news = is_first or waited.has_waited  # if not, the run has just judged it differently
         if waited.outlook.prospect is not Prospect.PASSED or waited.is_over or not is_news:
             if request.as_json:
                 show_report(load_report(config.output_path), config, interrupts)
@@ -66,14 +66,14 @@ def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
 
 
 def _end_of_run_time(output: Path, began: float) -> float:
-    """Return when the time of the run is up, by `running_seconds`; never, where it has none."""
+    """Return the `running_seconds` at which the time of the run is up; infinity without a limit."""
     budget = load_report(output).budget
     run_ms = None if budget is None else budget.run_timeout_ms
     return math.inf if run_ms is None else began + run_ms / 1000
 
 
 def _resumed(request: Request) -> Request:
-    """Return the request that goes on with the run: all that it was given is kept."""
+    """Return the request that continues the run: everything that the run was given is kept."""
     directory = current_directory()
     config = RunConfig(
         output_directory=request.config.output_directory,
@@ -91,7 +91,7 @@ def _resumed(request: Request) -> Request:
 def waited_for(
     output: Path, request: Request, interrupts: Interrupts, wait_ms: int | None
 ) -> Waited:
-    """Wait, and show on stderr what for; without `wait_ms` as long as any wait may be."""
+    """Wait, and show on stderr what for; without `wait_ms` as long as any wait may take."""
     longest_ms = MILLISECONDS_MAX if wait_ms is None else wait_ms
     deadline = time.monotonic() + longest_ms / 1000
     is_json = request.log_format is LogFormat.JSON
@@ -103,7 +103,7 @@ def waited_for(
 
 
 def code_of(waited: Waited) -> int:
-    """Return what a waiting exits with."""
+    """Return the exit code of a wait."""
     if waited.signum is not None:
         return SIGNAL_BASE + waited.signum
     if waited.is_over:
@@ -119,7 +119,7 @@ def code_of(waited: Waited) -> int:
 
 
 def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
-    """Return how the waiting ended, and what to type next."""
+    """Return how the wait ended, and what to type next."""
     outlook = waited.outlook
     explain = command_line("explain", typed)
     if waited.is_over:
@@ -127,7 +127,7 @@ def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
         names = names_of(outlook.awaited) or "the run at work"
         lines = [
             Line(f"not decided within {took}: {names}", Mark.WAITING),
-            Line("  the run is as it was, and can be waited for again"),
+            Line("  the run has not changed, and can be waited for again"),
             Line(f"  details  {explain}"),
         ]
     elif outlook.prospect is Prospect.PASSED:
@@ -151,7 +151,7 @@ def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
 
 
 def document_of(waited: Waited, code: int) -> str:
-    """Return how the waiting ended, as JSON."""
+    """Return how the wait ended, as JSON."""
     outlook = waited.outlook
     document = {
         "run_id": outlook.view.report.run_id,

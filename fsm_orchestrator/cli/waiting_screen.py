@@ -1,4 +1,4 @@
-"""What is shown while a run waits for its gates: a line, redrawn or written at each change."""
+"""The screen of a run that waits for its gates: a line, redrawn or written at each change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 class WaitingScreen:
-    """Tells on stderr what is awaited, and where somebody has bounded that, for how long still."""
+    """A line on stderr that shows what is awaited, and if the wait is limited, the time left."""
 
     def __init__(
         self, out: Console, deadline: float, *, is_json: bool, has_bound: bool = True
@@ -41,7 +41,7 @@ class WaitingScreen:
         self._is_drawn = False
 
     def on_look(self, outlook: Outlook) -> float:
-        """Show what is known; return in how many seconds that will look different."""
+        """Show what is awaited; return in how many seconds that will look different."""
         told = list(_told(outlook))
         if self._is_live:
             self._draw(told)
@@ -57,7 +57,7 @@ class WaitingScreen:
         return float("inf")
 
     def finish(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._is_drawn:
             self._erase()
             self._is_drawn = False

@@ -1,4 +1,4 @@
-"""Many runs, watched: looked at again and again, and shown until that is ended."""
+"""Many runs, watched: read again and again, and shown until the watch is ended."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.vocabulary import ExitCode
 
 DRAW_SECONDS: Final = 0.5
-"""How often a screen is drawn again: times go by, and windows change their size."""
+"""The seconds after which a screen is drawn again: times advance, and windows are resized."""
 
 
 class Frame(Protocol):
-    """What a screen shows of many runs."""
+    """The content of a screen about many runs."""
 
     def note(self, rows: Mapping[str, RunOverview], changes: Changes) -> None:
-        """Take in what was found."""
+        """Record the findings."""
 
     def lines(self, width: int, height: int) -> Sequence[str]:
-        """Return the painted lines of what is known now; none is wider, and no more fit."""
+        """Return the painted lines of the current findings: as many as fit, none wider."""
 
 
 def places_of(typed: Sequence[str], outputs: Sequence[Path]) -> list[Place]:
-    """Return the directories that were typed, as a reader of many runs takes them."""
+    """Return the directories that were typed, in the form that a reader of many runs takes."""
     return [Place(name, path) for name, path in zip(typed, outputs, strict=True)]
 
 
 def watch(many: ManyRuns, frame: Frame, selection: Selection, *, is_plain: bool) -> int:
-    """Show runs until it is asked to end; return 128 and the number of the signal.
+    """Show runs until asked to end; return 128 plus the number of the signal.
 
-    Where nobody reads any more, that is 0.
+    If nobody reads any longer, return 0.
     """
     interrupts = Interrupts()
     with interrupts.installed():
@@ -80,13 +80,13 @@ def _is_over(interrupts: Interrupts) -> bool:
 
 class _Screen(Protocol):
     def note(self, rows: Mapping[str, RunOverview], changes: Changes) -> None:
-        """Take in what was found."""
+        """Record the findings."""
 
     def show(self) -> None:
-        """Show what is known now."""
+        """Show the current findings."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class _Drawn:

@@ -1,4 +1,4 @@
-"""The log of a Temporal worker on stderr: a line for each thing that happens to it."""
+"""The log of a Temporal worker on stderr: a line for each of its events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEVELS: Final[Mapping[WorkerEvent, str]] = {
 
 
 def writer(out: Console, *, is_json: bool) -> Say:
-    """Return what writes each event there, as text or as JSON."""
+    """Return a function that writes each event there, as text or as JSON."""
 
     def finish(_logger: object, _method: str, event: Any) -> Any:
         name = WorkerEvent(event["event"])

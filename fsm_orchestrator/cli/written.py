@@ -1,4 +1,4 @@
-"""Writing a page, or another document about a run, to the file that a person names."""
+"""Writes a page, or another document about a run, to the file that a person names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 class Document(NamedTuple):
-    """What is written of a run; `about` says what is good about it."""
+    """A document about a run; `about` is a remark on it."""
 
     text: str
     about: str = ""
@@ -24,7 +24,7 @@ class Document(NamedTuple):
 
 
 def write_document(document: Document, named: str, told: Console | None = None) -> int:
-    """Write a document to the file named, or to stdout for `-`; say so on `told`, else on stdout.
+    """Write a document to the named file, or to stdout for `-`; confirm it on `told`, or on stdout.
 
     Raises:
         CommandError: it cannot be written.

@@ -27,13 +27,13 @@ from fsm_orchestrator.model.evidence import SubjectGiven
 from fsm_orchestrator.text.validation import problems
 
 _ROOT: Final = "/\x01"
-"""Stands before a text that is absolute by what its template stands for, while others are based."""
+"""A prefix that protects a text that its template makes absolute, while other texts are based."""
 _Model = TypeVar("_Model", bound=StrictModel)
 _Table = TypeVar("_Table", SourceModel, SubjectGiven)
 
 
 def with_asked_texts(config: RunConfig, run_id: str, kept_secrets: Collection[str]) -> RunConfig:
-    """Return the request with the tables of its config file as the run has them.
+    """Return the request with the tables of its config file filled in and based for the run.
 
     Raises:
         UsageError: a template cannot be filled in.
@@ -44,9 +44,9 @@ def with_asked_texts(config: RunConfig, run_id: str, kept_secrets: Collection[st
 
 
 def as_in_a_file(config: RunConfig) -> RunConfig:
-    """Return the request with tables that a config file anywhere could have: paths are absolute.
+    """Return the request with tables that fit a config file anywhere: their paths are absolute.
 
-    Templates stay; the braces of what was given otherwise are none.
+    Templates stay; braces in texts from elsewhere are escaped.
     """
     others = {
         gate: _mapped(one, escaped)
@@ -61,7 +61,7 @@ def as_in_a_file(config: RunConfig) -> RunConfig:
 
 
 def template_problems(table: StrictModel) -> Iterator[tuple[str, str]]:
-    """Yield the templates of a table that there are not, each with its key."""
+    """Yield the unknown templates of a table, each with its key."""
     for name, value in table.model_dump(mode="json").items():
         for text in _texts(value):
             try:
@@ -103,7 +103,7 @@ def _in_force(config: RunConfig, key: str, table: _Table, facts: Facts) -> _Tabl
 
 
 def _written(table: object) -> Callable[[str], str]:
-    """Return how a value stands in a text of a table."""
+    """Return the function that writes a value in a text of a table."""
     return table.written if isinstance(table, SourceModel) else str
 
 

@@ -1,4 +1,4 @@
-"""The words that a setting may be, where it may be one of a few: for whoever has mistyped one."""
+"""The words of settings that take one of a few, to suggest the right one for a mistyped word."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OF_GATE: Final = {gate: rule.values for gate, rule in MANDATORY_RULES.items()}
 
 
 def word_hint(location: tuple[int | str, ...], value: object) -> str:
-    """Return `; did you mean 'x'?` for a value at a place where one of some words may be."""
+    """Return `; did you mean 'x'?` for a value at a place that takes one of a few words."""
     match location:
         case ("gates", str(gate)):
             known = _OF_GATE.get(gate, ())
@@ -54,7 +54,7 @@ def word_hint(location: tuple[int | str, ...], value: object) -> str:
 def meant(problem: Problem, given: object, run: type[BaseModel], stage: type[BaseModel]) -> str:
     """Return the keyword, or the word, that was probably meant in a configuration.
 
-    `run` and `stage` are the models of a run's configuration, and of what it gives for a stage.
+    `run` and `stage` are the models of a run's configuration, and of its settings for a stage.
     """
     if not problem.is_unknown_key:
         return word_hint(problem.location, given)
@@ -64,7 +64,7 @@ def meant(problem: Problem, given: object, run: type[BaseModel], stage: type[Bas
 def _known_below(
     location: tuple[int | str, ...], run: type[BaseModel], stage: type[BaseModel]
 ) -> Iterable[str]:
-    """Return the keywords that may stand at a place below a run's configuration."""
+    """Return the keywords that are allowed at a place below a run's configuration."""
     match location:
         case ("stages", _, "retry", _):
             return RetryPolicy.model_fields

@@ -42,7 +42,7 @@ else:
 
 
 class _Signals:
-    """Reads `[gates]`: of the gates that every lifecycle has the values are known."""
+    """Reads `[gates]`: the values of gates that every lifecycle has are known."""
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> Any:
         from pydantic_core import core_schema  # noqa: PLC0415 - only where pydantic judges
@@ -211,8 +211,8 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
 def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> RunConfig:
     """Combine options and the file at the absolute `path`, and note what came from the file.
 
-    A lifecycle that the file names by a path is found from there. Other paths, and templates, are
-    left for when the run is known: file_texts.py, asked_texts.py.
+    A path of a lifecycle in the file is resolved against the file's base. Other paths, and
+    templates, are left until the run is known: file_texts.py, asked_texts.py.
     """
     base = base_of(file.relative_to, os.path.dirname(path), flags.directory)
     if file.lifecycle is not None and not is_name(file.lifecycle):
@@ -226,7 +226,7 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
 
 
 def _keys_decided(flags: RunConfig, both: RunConfig) -> tuple[str, ...]:
-    """Return the settings that the file decided where options and file were combined, by key."""
+    """Return the keys of the settings that the file decided when options and file were combined."""
     by_flag = set(keys_given(flags.model_dump(mode="json", exclude_none=True)))
     from_file = {
         f"gates.{gate}" for gate, one in both.gate_sources.items() if one is GateSource.CONFIG

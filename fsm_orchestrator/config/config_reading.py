@@ -46,7 +46,7 @@ CONFIG_BYTES_MAX: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadConfig:
-    """A config file that could be read: its name, its text and what it says."""
+    """A config file that could be read: its name, its text and its content."""
 
     name: str
     text: str
@@ -54,11 +54,11 @@ class ReadConfig:
 
     @property
     def sha256(self) -> str:
-        """The digest of its bytes."""
+        """The digest of the file's bytes."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def origin(self, *path: str) -> str:
-        """`run.toml:7` for a key that the file sets."""
+        """Return `run.toml:7` for a key that the file sets."""
         return _at(self.name, self.text, place_written(path, table_of(self.text.encode())))
 
 
@@ -72,7 +72,7 @@ def load(path: Path, name: str) -> ReadConfig:
 
 
 def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
-    """Return what a document says; `text` is what it was read from, for the lines of problems.
+    """Return the content of a document; `text` is its source, for the lines of problems.
 
     Raises:
         UsageError: something in it is wrong.
@@ -98,7 +98,7 @@ def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
 def _exact_budget(budget: Any, text: str) -> Any:
     """Return the table of the budget with its numbers as they are written, never as floats.
 
-    Without a text, the document has them as they are written.
+    Without a text, the numbers in the document are already as they were written.
     """
     from decimal import Decimal  # noqa: PLC0415 - only with a budget
 
@@ -124,7 +124,7 @@ def _spelled_out(document: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]
 
 
 def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[str]:
-    """Yield the templates that there are not."""
+    """Yield a problem for each unknown template."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
             for _, value in texts_of(key, value_of(given, key)):
@@ -148,7 +148,7 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
 
 
 def _contract_problems(name: str, text: str, content: ConfigFile) -> Iterator[str]:
-    """Yield the templates in paths of contracts that there are not."""
+    """Yield a problem for each unknown template in paths of contracts."""
     for stage, given in content.stage.items():
         if not given.artifact:
             continue
@@ -192,7 +192,7 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
             remedy="name a TOML file",
         ) from error
     try:
-        document = table_of(data)  # first: it says best what is wrong with the bytes
+        document = table_of(data)  # first: its message is the best one for wrong bytes
         return data.decode(), document
     except NotATableError as error:
         raise _WrongFileError(name, [f"{copyable(name)}: {error}"]) from error
@@ -244,7 +244,7 @@ def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
 
 
 def _json_value(value: object) -> object:
-    """Return a TOML time as JSON has it; a time without an offset is UTC."""
+    """Return a TOML time in JSON's form; a time without an offset is UTC."""
     if isinstance(value, dt.datetime):
         return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).isoformat()
     return str(value)
@@ -259,10 +259,10 @@ def _problems(
         location = ("json" if part == "json_" else part for part in problem.location)
         path = place_written(tuple(location), document)
         if problem.kind == "too_short" and value_at(document, path):
-            continue  # what is wrong with its items has lines of its own
+            continue  # the problems of its items have their own lines
         what = _what(problem, path, document)
         is_missing = problem.kind == "missing"
-        place = path[:-1] if is_missing else path  # of what is missing, the table has a line
+        place = path[:-1] if is_missing else path  # for a missing key, the line of its table
         found.append((line_of(text, place) or 0, f"{_at(name, text, place)}: {what}"))
     return found
 
@@ -272,7 +272,7 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
         return f"key {_shown(path)} is missing"
     if problem.is_unknown_key:
         if path[:1] == ("stage",) and path[2:] == ("exit_codes",):
-            return f"key {_shown(path)} belongs into the lifecycle file"
+            return f"key {_shown(path)} belongs in the lifecycle file"
         return validation.unknown_key(
             path, _known_keys(path, document), shown=".".join(map(str, path))
         )
@@ -286,7 +286,7 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
         return said
     is_of_table = "artifact" in path or path == ("budget",) or path[:1] == ("notify",)
     if isinstance(value, dict) and is_of_table:
-        return said  # what is wrong is what stands in the table
+        return said  # the content of the table is wrong
     return f"{said}, not {described(value)}{word_hint(path, value)}"
 
 
@@ -326,7 +326,7 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
 
 
 class _WrongFileError(UsageError):
-    """A config file is wrong; `problems` are the lines of the message."""
+    """An error about a config file; `problems` are the lines of the message."""
 
     def __init__(self, name: str, problems: Sequence[str]) -> None:
         check = shell_line((PRODUCT, "config", "check", os.path.join(os.curdir, name)))

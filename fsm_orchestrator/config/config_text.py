@@ -29,11 +29,11 @@ from fsm_orchestrator.vocabulary import OnChangedStage
 
 
 def config_text(config: RunConfig, base: str | None = None) -> str:
-    """Return `config` as a config file, without OUT, that asks for what `config` asks for.
+    """Return `config` as a config file, without OUT, that requests the same run as `config`.
 
-    Secrets are declared in it; comments at the top name those whose values are to be set. Its
-    relative paths are relative to `base`, an absolute path, which is then always named in it; else
-    to where the command is typed.
+    It declares secrets; comments at the top name those whose values are to be set. Its relative
+    paths are relative to `base`, an absolute path, which is then always named in it; without
+    `base`, to the directory where the command is typed.
 
     Raises:
         UsageError: another setting holds a secret, and would have to be left out.
@@ -95,12 +95,12 @@ def config_text(config: RunConfig, base: str | None = None) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape the hidden characters of TOML, all of which stand in quotes."""
+    """Escape the hidden characters of TOML, which are all in quotes."""
     return HIDDEN.sub(lambda match: f"\\U{ord(match[0]):08x}", text.replace("\t", "\\t"))
 
 
 def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> bool:
-    """Return whether it matters to the file where it lies."""
+    """Return whether the meaning of the file depends on its directory."""
     if lifecycle is not None and not (is_name(lifecycle) or os.path.isabs(lifecycle)):
         return True
     return not all(is_absolute(text) for given in stages for text in _paths(given))
@@ -133,7 +133,7 @@ def _stage(name: str, given: StageGiven, masker: Masker) -> dict[str, Any]:
 
 
 def _refuse_hidden(name: str, given: StageGiven, masker: Masker) -> None:
-    """Refuse settings that hold a secret: without them the file would ask for something else.
+    """Refuse settings that hold a secret: without them the file would request something else.
 
     Raises:
         UsageError: there are such settings.

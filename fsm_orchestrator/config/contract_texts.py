@@ -1,4 +1,4 @@
-"""The paths in the contracts of a stage: templates filled in, bases changed, as for other paths."""
+"""The paths in the contracts of a stage: templates filled in, bases changed, as in other paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTRACTS_KEY = "artifact"
 
 
 def paths_of(given: StageGiven) -> Iterator[str]:
-    """Yield the paths that the contracts of a stage name."""
+    """Yield the paths in the contracts of a stage."""
     for one in given.artifact or ():
         yield one.path
         if one.json_schema is not None:
@@ -22,7 +22,7 @@ def paths_of(given: StageGiven) -> Iterator[str]:
 
 
 def with_paths(given: StageGiven, change: Callable[[str], str]) -> tuple[ContractGiven, ...]:
-    """Return the contracts of a stage with other paths; a slash at the end stays."""
+    """Return the contracts of a stage with changed paths; a trailing slash is kept."""
     return tuple(
         one.model_copy(
             update={

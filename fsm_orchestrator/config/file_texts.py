@@ -1,4 +1,4 @@
-"""The commands and paths of a config file, as the run has them: filled in, and absolute."""
+"""The commands and paths of a config file for the run: filled in, and absolute."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ TEXT_KEYS: Final = (
 
 
 def value_of(given: StageGiven, key: str) -> Any:
-    """Return what is given for a key, which may be of a table."""
+    """Return the given value for a key, which may be in a table."""
     table, _, own = key.rpartition(".")
     holder = getattr(given, table) if table else given
     return getattr(holder, own, None)
 
 
 def _changed(given: StageGiven, values: Mapping[str, Any]) -> StageGiven:
-    """Return settings with other values for some keys."""
+    """Return settings with new values for some keys."""
     update = {key: value for key, value in values.items() if "." not in key}
     of_table = {key.partition(".")[2]: value for key, value in values.items() if "." in key}
     if of_table and given.confine is not None:
@@ -42,9 +42,9 @@ def _changed(given: StageGiven, values: Mapping[str, Any]) -> StageGiven:
 
 
 def texts_of(key: str, value: Any) -> tuple[tuple[str, str], ...]:
-    """Return the texts of a key that has one or several, each with the key that it is read as.
+    """Return the texts of a key that has one or several, each with the key whose rules apply.
 
-    The program of a command is read as that of a stage, its other words as arguments.
+    The rules of `bin` apply to the program of a command, those of `args` to its other words.
     """
     found: list[tuple[str, str]] = []
 
@@ -75,7 +75,7 @@ def is_path(key: str, text: str) -> bool:
 
 
 def from_file(config: RunConfig, stage: str) -> tuple[str, ...]:
-    """Return which of a stage's keys with templates the config file decides."""
+    """Return the keys of a stage that allow templates and that the config file decides."""
     file = config.config_file
     keys = () if file is None else file.keys
     return tuple(key for key in TEXT_KEYS if f"stage.{stage}.{key}" in keys)
@@ -84,7 +84,7 @@ def from_file(config: RunConfig, stage: str) -> tuple[str, ...]:
 def in_force(
     config: RunConfig, run_id: str, kept_secrets: Collection[str]
 ) -> Mapping[str, StageGiven]:
-    """Return what is given for each stage, with the texts of the config file as the run has them.
+    """Return the given settings of each stage, with the config file's texts filled in and absolute.
 
     Raises:
         UsageError: a template cannot be filled in.
@@ -111,7 +111,7 @@ def _stage(config: RunConfig, stage: str, facts: Facts) -> StageGiven:
 
 
 def has_file_contracts(config: RunConfig, stage: str) -> bool:
-    """Return whether the contracts of a stage are those of the config file."""
+    """Return whether the contracts of a stage come from the config file."""
     file = config.config_file
     return file is not None and f"stage.{stage}.artifact" in file.keys
 
@@ -136,9 +136,9 @@ def _refusal(path: str, where: str, why: str) -> UsageError:
 
 
 def as_in_a_file(config: RunConfig, stage: str) -> StageGiven:
-    """Return what is given for a stage as a config file says it from the operator's directory.
+    """Return the given settings of a stage, for a config file in the operator's directory.
 
-    Templates of the config file stay; the braces of what was given otherwise are no templates.
+    Templates of the config file stay; braces in texts from elsewhere are escaped.
     """
     given, in_file = config.stages[stage], from_file(config, stage)
     changes: dict[str, Any] = {}
@@ -167,7 +167,7 @@ def _rebased(config: RunConfig, key: str, text: str) -> str:
 
 
 def named_lifecycle(config: RunConfig) -> Lifecycle:
-    """Read the lifecycle that was asked for.
+    """Read the lifecycle that was requested.
 
     Raises:
         LifecycleError: there is none, it cannot be read, or it is refused.
@@ -183,7 +183,7 @@ def named_lifecycle(config: RunConfig) -> Lifecycle:
 
 
 def said_relative(config: RunConfig) -> str:
-    """Return to what the relative paths of the config file are relative, as a phrase."""
+    """Return a phrase for the base of the relative paths in the config file."""
     file = config.config_file
     if file is None or file.base != os.path.dirname(file.path):
         return relative_to_operator(config)
@@ -191,5 +191,5 @@ def said_relative(config: RunConfig) -> str:
 
 
 def relative_to_operator(config: RunConfig) -> str:
-    """Return to what the relative paths of options are relative, as a phrase."""
+    """Return a phrase for the base of the relative paths in options."""
     return f"relative to the directory in which the command was typed, {copyable(config.directory)}"

@@ -1,4 +1,4 @@
-"""The gates that were given something, held against those that the lifecycle has."""
+"""The gates that were given signals or sources, checked against those of the lifecycle."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def settled_gates(config: RunConfig, lifecycle: Lifecycle) -> RunConfig:
 
 
 def _with_keys(config: RunConfig, gates: Iterable[str]) -> GivenFile | None:
-    """Return the config file as one that decided the signals of gates too."""
+    """Return the config file with the signals of these gates among the settings that it decides."""
     file = config.config_file
     if file is None:
         return None

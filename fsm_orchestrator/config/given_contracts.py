@@ -1,4 +1,4 @@
-"""Contracts on artifacts as they were given, made those of a run: paths absolute."""
+"""The given contracts on artifacts, converted for a run: paths absolute."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fsm_orchestrator.text.hidden import copyable
 def contracts_of(
     given: Sequence[ContractGiven], absolute: Callable[[str], str]
 ) -> tuple[Contract, ...]:
-    """Return contracts as a run keeps them; nobody has read their schemas yet.
+    """Return the contracts in the form that a run keeps; their schemas are not read yet.
 
     Raises:
-        UsageError: two are about one path.
+        UsageError: two are about the same path.
     """
     made: dict[str, Contract] = {}
     for one in given:
@@ -42,13 +42,13 @@ def contracts_of(
 
 
 def absolute_path(path: str, absolute: Callable[[str], str]) -> str:
-    """Return a path that is absolute; the slash at the end of a directory stays."""
+    """Return an absolute path; the trailing slash of a directory is kept."""
     made = absolute(path)
     return f"{made}/" if is_directory(path) and not is_directory(made) else made
 
 
 def table_of(given: ContractGiven) -> dict[str, Any]:
-    """Return a contract as a config file has it."""
+    """Return a contract as a table of a config file."""
     said: Mapping[str, Any] = given.model_dump(mode="json", exclude_none=True)
     table = {key: value for key, value in said.items() if value or value == 0}
     if given.assertions:
@@ -57,10 +57,10 @@ def table_of(given: ContractGiven) -> dict[str, Any]:
 
 
 def words_of(contract: Contract) -> str:
-    """Return a contract in one line, for people."""
+    """Return a contract on one line, for people."""
     said = [contract.path]
     if contract.min_matches is not None:
-        said.append(f"at least {contract.min_matches} of it")
+        said.append(f"min_matches {contract.min_matches}")
     for key in ("min_bytes", "max_bytes", "encoding", "json_schema"):
         value = getattr(contract, key)
         if value is not None:

@@ -1,4 +1,4 @@
-"""How the paths of a stage were given: what was typed, and what it is relative to."""
+"""The paths of a stage as they were given: the typed text, and what it is relative to."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fsm_orchestrator.text.phrases import described
 
 
 def given_paths(config: RunConfig, stage: str, settings: StageSettings) -> dict[str, str]:
-    """Return how each path of a stage was given now that is relative to something, by the path."""
+    """Return by path how each relative path of a stage was given now."""
     given, in_file = config.stages.get(stage), from_file(config, stage)
     if given is None:
         return {}
     artifacts = given.expected_artifacts or ()
     if len(artifacts) != len(settings.expected_artifacts):
-        artifacts = ()  # one was given twice: which is which is not known
+        artifacts = ()  # one was given twice: the two lists do not correspond
     texts = [
         ("bin", given.bin, settings.command),
         ("cwd", given.cwd, settings.cwd),

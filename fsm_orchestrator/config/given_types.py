@@ -1,4 +1,4 @@
-"""The types of what an operator gives for a stage: texts, names of variables, and lists of them."""
+"""The types of the settings that an operator gives for a stage: texts, variable names, lists."""
 
 import os
 from collections.abc import Mapping
@@ -39,15 +39,15 @@ def _a_base(given: Any) -> Any:
 Base = Annotated[
     str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$"), BeforeValidator(_a_base)
 ]
-"""What the paths of a file are relative to: one of `RelativeTo`, or an absolute path."""
+"""The base of a file's paths: one of `RelativeTo`, or an absolute path."""
 
 
 ArchivedKept = Annotated[int, Field(ge=0, le=ARCHIVED_KEPT_MAX)]
-"""How many archived runs are left in an output directory."""
+"""The number of archived runs that are left in an output directory."""
 
 
 def _one_word(given: Any) -> Any:
-    """Take the one word that an option gave for the word itself."""
+    """Accept a list that holds only the one word for the word itself, as an option gives it."""
     listed = isinstance(given, list | tuple)
     word = given[0] if listed and len(given) == 1 else given
     if isinstance(word, str) and word in INHERITED_WORDS:
@@ -58,7 +58,7 @@ def _one_word(given: Any) -> Any:
 
 
 def _words(given: Any) -> Any:
-    """Refuse what is no command: a list of words, the program first."""
+    """Refuse a value that is not a command: a list of words, the program first."""
     listed = isinstance(given, list | tuple)
     if not listed or not given or not all(isinstance(one, str) for one in given) or not given[0]:
         raise ValueError('each command is a list of words, such as ["pytest", "-q"]')
@@ -69,17 +69,17 @@ CommandWords = Annotated[
     Annotated[tuple[Text, ...], Strict(strict=False), Field(min_length=1)], BeforeValidator(_words)
 ]
 Commands = Annotated[tuple[CommandWords, ...], Field(max_length=VERIFICATIONS_MAX)]
-"""Commands, each in words."""
+"""Commands, each a list of words."""
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
 Inherited = Annotated[
     Annotated[tuple[EnvironmentKey, ...], Strict(strict=False)] | Literal["all", "minimal"],
     BeforeValidator(_one_word),
 ]
-"""What of the operator's environment a stage inherits: a word, or the names of variables."""
+"""The part of the operator's environment that a stage inherits: a word, or names of variables."""
 
 
 def _secrets_by_key(given: Any, info: "ValidationInfo") -> Any:
-    """Take a list of names, or, from a program only, a mapping that has values."""
+    """Accept a list of names, or, from a program only, a mapping with values."""
     if isinstance(given, list | tuple):
         if not all(isinstance(one, str) and one and "=" not in one for one in given):
             raise ValueError("each is the name of a variable; its value is in the environment")
@@ -98,7 +98,7 @@ DeclaredSecrets = Annotated[
 
 
 class VerifyGiven(BaseModel):
-    """The keys of a model that has what was given of a verification; null means not given."""
+    """The keys of a model with the settings given for verification; null means not given."""
 
     verify: Commands | None = unset("verify")
     verify_timeout_ms: Milliseconds | None = unset("verify_timeout_ms")
@@ -107,16 +107,16 @@ class VerifyGiven(BaseModel):
 
 
 class ClosingGiven(BaseModel):
-    """The keys of a model that has what was given of how a run may close; null means not given."""
+    """The keys of a model with the settings given for closing a run; null means not given."""
 
     reverify: bool | None = Field(
         default=None,
-        description="Whether a resume verifies again what the stage has done that failed only in"
-        " its verification, instead of running it again.",
+        description="Whether a resume verifies again the work of a stage that failed only in its"
+        " verification, instead of running the stage again.",
     )
     allow_empty: bool | None = Field(
         default=None,
-        description="Whether the run may be closed although stages were passed over for want of a"
+        description="Whether the run may be closed although stages were passed over for lack of a"
         " binary, or nothing was run at all; false unless given.",
     )
     skip_stages: tuple[StateName, ...] | None = Field(
@@ -126,13 +126,13 @@ class ClosingGiven(BaseModel):
 
 
 class StageQueueGiven(BaseModel):
-    """The key of a model that has what was given of where a stage is run; null means not given."""
+    """The key of a model with the task queue given for a stage; null means not given."""
 
     task_queue: TaskQueue | None = unset("task_queue")
 
 
 class RunQueueGiven(BaseModel):
-    """The key of a model that has what was given of where a run is run; null means not given."""
+    """The key of a model with the task queue given for a run; null means not given."""
 
     task_queue: TaskQueue | None = Field(
         default=None,
@@ -143,12 +143,12 @@ class RunQueueGiven(BaseModel):
 
 
 class AfterGiven(BaseModel):
-    """The keys of a model that has what was given of what follows the end of an invocation."""
+    """The keys of a model with the settings given for after the end of an invocation."""
 
     notify: Annotated[tuple[Notice, ...], Field(max_length=NOTICES_MAX)] | None = Field(
         default=None,
-        description="Who is told of the ends of the run, and how; a resume tells as the run did"
-        " before, unless given.",
+        description="Who is notified of the ends of the run, and how; a resume notifies as the run"
+        " did before, unless given.",
     )
     keep_archived: ArchivedKept | None = Field(
         default=None,
@@ -158,11 +158,11 @@ class AfterGiven(BaseModel):
 
 
 class PlaceGiven(BaseModel):
-    """What is said of an output directory that is not where its run was."""
+    """The instructions for an output directory that is not where its run was."""
 
     as_copy: bool = Field(
         default=False,
-        description="Whether a copy of a run is continued as a run of its own, under a new id.",
+        description="Whether a copy of a run is continued as a separate run, under a new id.",
     )
     adopt: bool = Field(
         default=False,

@@ -1,4 +1,4 @@
-"""The request for a run under an engine, whose record lies in an epoch, not in OUT itself."""
+"""The request for a run under an engine, whose record is in an epoch, not in OUT itself."""
 
 from functools import cached_property
 from pathlib import Path
@@ -9,21 +9,21 @@ from fsm_orchestrator.model.declared import Field
 
 
 class HeldConfig(RunConfig):
-    """What was asked for, and the epoch in which it is done.
+    """The request, and the epoch in which it is carried out.
 
-    `output_directory` stays what the user has named: that is what is shown, what stages are told,
-    and what relative artifacts are found in.
+    `output_directory` stays the directory that the user has named: it is shown, passed to stages,
+    and the base for relative artifacts.
     """
 
     record_directory: PathText = Field(description="Absolute path of the epoch's directory.")
 
     @cached_property
     def output_path(self) -> Path:
-        """Where the record lies: the epoch's directory."""
+        """The directory of the record: that of the epoch."""
         return Path(self.record_directory)
 
 
 def held(config: RunConfig, record_directory: Path) -> RunConfig:
-    """Return the request for a run whose record lies in a directory of its own."""
+    """Return the request for a run whose record is in another directory than OUT."""
     given = {name: getattr(config, name) for name in RunConfig.model_fields}
     return HeldConfig.model_construct(**given, record_directory=str(record_directory))

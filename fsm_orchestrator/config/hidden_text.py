@@ -1,8 +1,8 @@
-"""Texts of a stage's settings that hold a secret: kept as their parts, filled in when it is known.
+"""Texts of a stage's settings that hold a secret: kept in parts, filled in when it is known.
 
 A text is kept without the secret and with a reference to it, so that nothing is ever run with, or
-decided on, a masked text. Where the secret stands in another encoding nothing can be filled in:
-then only a keyed digest tells whether a text is the same.
+decided on, a masked text. If the secret appears in another encoding, nothing can be filled in: then
+only a keyed digest shows whether a text is the same.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class SecretReference(StrictModel):
 
 
 SecretValues = Mapping[SecretReference, str]
-"""The values that are known."""
+"""The known values."""
 
 
 class HiddenText(StrictModel):
     """A text of a stage's settings that holds a secret."""
 
-    field: Compared = Field(description="The setting that the text is of.")
+    field: Compared = Field(description="The setting that the text belongs to.")
     index: Annotated[int, Field(ge=0)] = Field(
-        description="Its place in the list, from 0; 0 where the setting is no list."
+        description="Its place in the list, from 0; 0 if the setting is not a list."
     )
     parts: Annotated[tuple[str | SecretReference, ...], Many] = Field(
         description=(
-            "The text, with a reference in the place of each secret; empty where a secret stands"
+            "The text, with a reference in the place of each secret; empty if a secret appears"
             " in another encoding, so that it cannot be filled in."
         )
     )
@@ -48,7 +48,7 @@ class HiddenText(StrictModel):
     )
 
     def filled_in(self, values: SecretValues) -> str | None:
-        """Return the text; None where it cannot be known."""
+        """Return the text, or None if it cannot be known."""
         texts = [one if isinstance(one, str) else values.get(one) for one in self.parts]
         known = [one for one in texts if one is not None]
         return "".join(known) if known and len(known) == len(texts) else None
@@ -61,7 +61,7 @@ class HiddenText(StrictModel):
 
 
 class Place(NamedTuple):
-    """Where a text stands among the settings of a stage."""
+    """The place of a text in the settings of a stage."""
 
     field: Compared
     number: int
@@ -76,7 +76,7 @@ class Hider:
         self.digest_key = digest_key
 
     def hidden(self, stage: str, place: Place, text: str) -> HiddenText | None:
-        """Return the kept form of a text of a stage; None where it holds no secret."""
+        """Return the kept form of a text of a stage, or None if it holds no secret."""
         if not self.masker.hides(text):
             return None
         pieces = self.masker.pieces(text)

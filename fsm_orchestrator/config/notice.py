@@ -1,4 +1,4 @@
-"""One `[[notify]]` of a config file: of which ends somebody is told, and by what."""
+"""One `[[notify]]` of a config file: the ends that it reports, and the way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTICE_TIMEOUT_MS: Final = 10_000
 NOTICE_TIMEOUT_MS_MAX: Final = 60_000
 _URL_CHARACTERS_MAX: Final = 2000
 _CREDENTIAL_HOSTS: Final = frozenset({"hooks.slack.com"})
-"""Where the URL itself lets in whoever has it."""
+"""The hosts for which the URL itself is a credential."""
 
 VariableName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)
@@ -30,11 +30,11 @@ VariableName = Annotated[
 
 
 class Notice(StrictModel):
-    """Of which ends of a run somebody is told, and how: by a command, or by a webhook."""
+    """The ends of a run to report, and the way: by a command, or by a webhook."""
 
     on: tuple[ToldEnd, ...] = Field(
         min_length=1,
-        description="The ends that are told, each by the word that `status` has for it.",
+        description="The ends that cause a notice, each by its word in `status`.",
     )
     command: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
         default=None,
@@ -44,7 +44,7 @@ class Notice(StrictModel):
     webhook: Annotated[str, Field(max_length=_URL_CHARACTERS_MAX)] | None = Field(
         default=None,
         description="An http or https URL that the notice is posted to as JSON. It is kept in the"
-        " record of the run: one that is a secret itself belongs into webhook_env or webhook_file.",
+        " record of the run: one that is a secret itself belongs in webhook_env or webhook_file.",
     )
     webhook_env: VariableName | None = Field(
         default=None, description="The variable that holds the URL, where that is a secret."
@@ -68,7 +68,7 @@ class Notice(StrictModel):
     )
     timeout: Annotated[Span, Field(le=NOTICE_TIMEOUT_MS_MAX)] = Field(
         default=NOTICE_TIMEOUT_MS,
-        description="How long telling may take, tries and the pauses between them included; at"
+        description="How long notifying may take, including tries and the pauses between them; at"
         " most a minute.",
     )
     directory: NonEmptyText | None = Field(
@@ -86,7 +86,7 @@ class Notice(StrictModel):
             raise ValueError(problem)
         if urlsplit(given).hostname in _CREDENTIAL_HOSTS:
             raise ValueError(
-                "is a credential, and would lie in the record: name a variable or a file that"
+                "is a credential, and would be in the record: name a variable or a file that"
                 " holds it, webhook_env or webhook_file"
             )
         return given
@@ -101,7 +101,7 @@ class Notice(StrictModel):
                 raise ValueError("has an empty program")
             is_of_webhook = self.secret_env or self.secret_file
             if is_of_webhook or self.format is not NoticeFormat.JSON:
-                raise ValueError("has a key of webhooks beside its command")
+                raise ValueError("has a key for webhooks besides its command")
         elif self.directory is not None:
             raise ValueError("has a directory, and no command to run in it")
         if self.secret_env is not None and self.secret_file is not None:
@@ -125,7 +125,7 @@ class Notice(StrictModel):
 
     @property
     def words(self) -> str:
-        """The way, for people, without arguments and without what a URL may let in by."""
+        """The way, for people, without arguments and without the credentials in a URL."""
         if self.command is not None:
             return f"command {self.command[0]}"
         if self.webhook_env is not None:
@@ -143,13 +143,13 @@ class Notice(StrictModel):
 
     @property
     def name(self) -> str:
-        """What tells this way of telling from others, over all invocations of a run."""
+        """The identity of this way of reporting, the same in all invocations of a run."""
         ways = (*(self.command or ()), self.webhook, self.webhook_env, self.webhook_file)
         return sha256_of("\0".join(one or "" for one in (*ways, self.format)).encode())[:16]
 
 
 def problem_with_url(given: str) -> str | None:
-    """Return why nothing can be posted to a URL; None where that can be."""
+    """Return why nothing can be posted to a URL, or None if it can."""
     try:
         parts = urlsplit(given)
         is_good = parts.scheme in {"http", "https"} and bool(parts.hostname)

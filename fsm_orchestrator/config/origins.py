@@ -1,6 +1,6 @@
-"""Where the settings of a run came from: which option or file, in which invocation.
+"""The origins of a run's settings: the option or file, and the invocation.
 
-The checkpoint keeps it, so that a resume can compare the files of then with those of now.
+The checkpoint keeps them, so that a resume can compare the files of then with those of now.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class InputFile(StrictModel):
 
 
 class SettingOrigin(StrictModel):
-    """Where one setting came from."""
+    """The origin of one setting."""
 
     source: SettingSource = Field(description="What gave it.")
     invocation: Ordinal = Field(description="Number of the invocation that it was given to.")
 
 
 class Origins(StrictModel):
-    """Where the settings of a run came from."""
+    """The origins of a run's settings."""
 
     files: Annotated[tuple[InputFile, ...], Many] = Field(
         description="The files that it still has a setting or its lifecycle from."
@@ -76,23 +76,23 @@ class Origins(StrictModel):
         return next((one for one in self.files if (one.kind, one.invocation) == wanted), None)
 
     def keys_of(self, file: InputFile) -> tuple[str, ...]:
-        """Return the settings that the run still has from a config file, by key."""
+        """Return the keys of the settings that the run still has from a config file."""
         origin = SettingOrigin(source=SettingSource.CONFIG, invocation=file.invocation)
         return tuple(key for key, one in self.by_setting.items() if one == origin)
 
 
 NO_ORIGINS = Origins(files=(), by_setting={}, stages_since={})
-"""The origins of a run that was given nothing yet."""
+"""The origins of a run without any given settings yet."""
 
 
 TIME_KEYS: Final = ("run_timeout_ms", "total_timeout_ms")
-"""The times that a run may have over all its stages."""
+"""The limits on a run's time over all its stages."""
 
 
 def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the key of each setting in a configuration, as a config file has it.
+    """Yield the key of each setting in a configuration, as in a config file.
 
-    `given` is what was given, dumped without what was not.
+    `given` is the dumped configuration without the settings that were not given.
     """
     for key in ("lifecycle", *RUN_KEYS, *TIME_KEYS):
         if key in given:
@@ -117,7 +117,7 @@ def with_given(
     config_keys: tuple[str, ...],
     files: tuple[InputFile, ...],
 ) -> Origins:
-    """Return the origins after an invocation was given something; a new binary sets all anew."""
+    """Return the origins with those of an invocation; a new binary resets those of its stage."""
     keys = tuple(keys_given(given))
     redeclared = tuple(
         f"stage.{stage}." for stage, one in given.get("stages", {}).items() if "bin" in one

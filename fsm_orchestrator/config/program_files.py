@@ -1,4 +1,4 @@
-"""The files that a stage's command is: its program, and what that is given to run."""
+"""The files of a stage's command: its program, and the files that the program is given."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CommandFile(NamedTuple):
 
 
 def program_path(command: str) -> str | None:
-    """Return where a program is found as it would be started; None where it is not."""
+    """Return the path of the program that would be started, or None if it is not found."""
     if os.sep in command:
         return command
     from fsm_orchestrator.processes.search_path import found_on  # noqa: PLC0415 - only for names to look up
@@ -31,9 +31,9 @@ def program_path(command: str) -> str | None:
 
 
 def files_of(settings: StageSettings, made: Collection[str]) -> Iterator[CommandFile]:
-    """Yield the program and each argument that is a regular file, but what is `made` meanwhile.
+    """Yield the program and each argument that is a regular file, apart from those in `made`.
 
-    What the stage makes itself is no part of its command. Paths in `made` are normal.
+    Files that the stage itself makes are no part of its command. Paths in `made` are normal.
     """
     own = {*map(os.path.normpath, settings.artifact_paths), *made}
     program = program_path(settings.command)
@@ -46,7 +46,7 @@ def files_of(settings: StageSettings, made: Collection[str]) -> Iterator[Command
 
 
 def pinned(stages: Mapping[str, StageSettings]) -> dict[str, StageSettings]:
-    """Return the settings of stages, with what is to be pinned and is not yet.
+    """Return the settings of stages, with the missing pins added.
 
     Raises:
         UsageError: the program of one cannot be read.
@@ -82,7 +82,7 @@ def _pins(stage: str, settings: StageSettings, made: Collection[str]) -> Pins:
 
 
 def changed(settings: StageSettings) -> str | None:
-    """Return the path of a file that is not what was pinned; None where all are."""
+    """Return the path of a file that differs from its pin, or None if there is none."""
     from fsm_orchestrator.disk.file_digest import digest_and_size  # noqa: PLC0415 - only with a pin
 
     for one in () if settings.pins is None else settings.pins.files:

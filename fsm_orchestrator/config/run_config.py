@@ -1,4 +1,4 @@
-"""RunConfig: all that was given now; None means not given. stage_settings.py adds what is kept."""
+"""RunConfig: all settings given now; None means not given. stage_settings.py adds the kept ones."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,14 +55,14 @@ else:
 
 
 class GivenModel(BaseModel):
-    """Base of what an operator gives: frozen, unknown keys refused, values never echoed."""
+    """Base of an operator's settings: frozen, unknown keys refused, values never echoed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     if not TYPE_CHECKING:  # a type checker reads the fields
 
         def __new__(cls, /, **given: Any) -> Self:
-            """Refuse an unknown keyword, with the nearest known one.
+            """Refuse an unknown keyword, and suggest the nearest known one.
 
             Raises:
                 UsageError: there is one.
@@ -92,7 +92,7 @@ class StageGiven(LimitFields, VerifyGiven, StageQueueGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
-        default=None, description="When the stage is tried again by itself; without it, never."
+        default=None, description="When the stage is retried automatically; without it, never."
     )
     confine: Confine | None = Field(
         default=None, description="What the stage is confined to; without it, to nothing."
@@ -111,18 +111,18 @@ class StageGiven(LimitFields, VerifyGiven, StageQueueGiven, GivenCommand):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was given."""
+        """True if nothing was given."""
         return all(value is None for _, value in self)
 
     def secret_values(self) -> Iterator[str]:
-        """Yield the secrets whose values were given here, whatever option gave them."""
+        """Yield the secrets whose values were given here, by any option."""
         yield from (value for value in (self.secrets or {}).values() if value is not None)
         for key, value in (self.env or {}).items():
             if looks_secret(key) or key in (self.secrets or {}):
                 yield value
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show of environment and secrets the keys alone."""
+        """Show only the keys of environment and secrets."""
         for name, value in super().__repr_args__():
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
@@ -157,12 +157,12 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
     )
     gate_sources: Mapping[GateName, GateSource] = Field(
         default_factory=dict,
-        description="Where the signals came from; a flag, or the program, where it is silent.",
+        description="The sources of the signals; a flag, or the program, for a gate not listed.",
     )
     signals_in_file: Mapping[GateName, str] = Field(
         default_factory=dict,
-        description="The signals that a config file gives beside options, of gates of which only"
-        " the lifecycle can say which is the stricter.",
+        description="The signals that a config file gives besides options, for gates whose stricter"
+        " signal only the lifecycle knows.",
     )
     sources: Mapping[GateName, SourceModel] = Field(
         default_factory=dict, description="The source of each gate's evidence, where it has one."
@@ -202,11 +202,11 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
     )
     on_changed_stage: OnChangedStage = Field(
         default=OnChangedStage.REFUSE,
-        description="What a resume does about a completed stage that is not what it was.",
+        description="What a resume does about a completed stage that has changed.",
     )
     accept_record: Sha256 | None = Field(
         default=None,
-        description="The digest of a record that is to be gone on from although it is not, or is"
+        description="The digest of a record to continue from although it is not, or is"
         " not known to be, the one that was left here.",
     )
     state_key_file: PathText | None = Field(
@@ -225,13 +225,13 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
     )
     fixed_clock: datetime | None = Field(
         default=None,
-        description="The time at which time stands still, so that two equal runs give equal"
+        description="The time at which the clock stands still, so that two equal runs give equal"
         " reports.",
     )
 
     @classmethod
     def refusal(cls, error: "ValidationError") -> UsageError:
-        """Return what is wrong as UsageError: a configuration is the caller's."""
+        """Return a validation error as UsageError: a configuration is the caller's."""
         from fsm_orchestrator.config.closed_sets import meant  # noqa: PLC0415 - rare
         from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
@@ -254,7 +254,7 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
     @field_validator("gates", "gate_sources", "sources", mode="before")
     @classmethod
     def _by_name(cls, given: Any) -> Any:
-        """Take gates that are given as members of the enum by their names."""
+        """Accept gates given as members of the enum, and return them by their names."""
         if not isinstance(given, Mapping):
             return given
         return {one.value if isinstance(one, Gate) else one: given[one] for one in given}
@@ -264,7 +264,7 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
     def _absolute_subject(
         cls, subject: "SubjectGiven | None", info: "ValidationInfo"
     ) -> "SubjectGiven | None":
-        """Make the paths absolute: the subject is looked at again by a resume from elsewhere."""
+        """Make the paths absolute: a resume from another directory reads the subject again."""
         base = info.data.get("directory")
         if subject is None or base is None:
             return subject
@@ -282,7 +282,7 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
     @classmethod
     def _check_signals(cls, gates: Mapping[str, str]) -> Mapping[str, str]:
         for gate, status in gates.items():
-            rule = MANDATORY_RULES.get(gate)  # the lifecycle has the others
+            rule = MANDATORY_RULES.get(gate)  # only the lifecycle knows the other gates
             if rule is not None and status not in rule.values:
                 values = rule.values
                 hint = suggestion(status, values)
@@ -290,17 +290,17 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
         return gates
 
     def __repr__(self) -> str:
-        """Show no secret, in an argument either."""
+        """Return the representation with secrets masked, also in arguments."""
         return Masker(self.known_secrets()).mask(super().__repr__())
 
     def __str__(self) -> str:
-        """Show no secret, in an argument either."""
+        """Return the text with secrets masked, also in arguments."""
         return Masker(self.known_secrets()).mask(super().__str__())
 
     @field_validator("gate_sources")
     @classmethod
     def _check_sources(cls, sources: Mapping[str, GateSource]) -> Mapping[str, GateSource]:
-        """Refuse a source that no signal that is given now can have."""
+        """Refuse a source that a signal given now cannot have."""
         for gate, source in sources.items():
             if source not in {GateSource.FLAG, GateSource.CONFIG}:
                 raise ValueError(f"{gate} is given by flag or config, not by {source.value}")
@@ -315,7 +315,7 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
 
     @contextlib.contextmanager
     def hidden_in_errors(self) -> Iterator[None]:
-        """Mask the secrets in what is raised on purpose meanwhile."""
+        """Mask the secrets in errors of this program that are raised in the block."""
         try:
             yield
         except OrchestratorError as error:
@@ -326,22 +326,22 @@ class RunConfig(RunLimitFields, GivenModel, ClosingGiven, RunQueueGiven, AfterGi
 
     @property
     def has_tables(self) -> bool:
-        """Whether a config file may have said what gates ask, or what the run is about."""
+        """True if a config file may have set what gates ask, or the subject of the run."""
         return self.config_file is not None and bool(self.sources or self.subject)
 
     @property
     def has_other_gates(self) -> bool:
-        """Whether it speaks of gates that only a lifecycle can declare."""
+        """True if it names gates that only a lifecycle can declare."""
         return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}
 
     @cached_property
     def output_path(self) -> Path:
-        """OUT, made absolute; links are kept as they are."""
+        """OUT, made absolute; links are not resolved."""
         return Path(self.directory, self.output_directory)
 
     def absolute(self, path: str) -> str:
         """Make a path of this invocation absolute, against the operator's directory.
 
-        `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
+        `..` is kept: after a symbolic link it does not mean what a normalized path would say.
         """
         return str(Path(self.directory, path))

@@ -1,7 +1,7 @@
 """The kept form of a stage's settings.
 
-`StageRecord` goes into the output directory, without environment values; those that are kept go
-into the private file.
+`StageRecord` goes into the output directory, without environment values; the values that are kept
+go into the private file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -74,11 +74,11 @@ class RecordedCommand(StrictModel):
 class StageRecord(LimitFields, RecordedCommand):
     """A stage's settings as the checkpoint keeps them.
 
-    Digests show whether an environment value is the same, and do not let it be guessed.
+    Digests show whether an environment value is the same, without letting it be guessed.
     """
 
     retry: RetryPolicy | None = Field(
-        description="When the stage is tried again by itself; null when nothing was given."
+        description="When the stage is retried automatically; null if nothing was given."
     )
     env_inherit: Inherited | None = Field(
         description="What it inherits of the operator's environment; null for all of it."
@@ -88,14 +88,14 @@ class StageRecord(LimitFields, RecordedCommand):
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
     on_unmetered: OnUnmetered | None = left_out(
-        None, "What it means that it metered nothing; left out where nothing was said."
+        None, "What it means that it metered nothing; left out if not given."
     )
     task_queue: TaskQueue | None = left_out(
-        None, "The task queue of the machines that it needs; left out where nothing was said."
+        None, "The task queue of the machines that it needs; left out if not given."
     )
-    pins: Pins | None = left_out(None, "What of its command must not change any more.")
+    pins: Pins | None = left_out(None, "The parts of its command that must no longer change.")
     verify: Commands = left_out(
-        (), "The commands that verify what it has done, in order, each in words; masked."
+        (), "The commands that verify its work, in order, each a list of words; masked."
     )
     verify_timeout_ms: Milliseconds | None = left_out(
         None, OPTION_OF_KEY["verify_timeout_ms"].description
@@ -105,13 +105,13 @@ class StageRecord(LimitFields, RecordedCommand):
     contracts: tuple[Contract, ...] = left_out(
         (), "The contracts on artifacts that the stage must write."
     )
-    protect: tuple[str, ...] = left_out((), "Absolute paths of what the stage must leave as it is.")
-    inputs: tuple[str, ...] = left_out((), "Absolute paths, or globs, of what the stage goes by.")
+    protect: tuple[str, ...] = left_out((), "Absolute paths that the stage must leave unchanged.")
+    inputs: tuple[str, ...] = left_out((), "Absolute paths, or globs, of the stage's inputs.")
     input_program: bool = left_out(False, OPTION_OF_KEY["input_program"].description)
 
     @property
     def artifact_paths(self) -> tuple[str, ...]:
-        """The paths of all that the stage must leave, each once, as they are recorded."""
+        """The paths of everything that the stage must leave, each once, as they are recorded."""
         listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
         return tuple(dict.fromkeys(listed))
 
@@ -130,7 +130,7 @@ class StageRecord(LimitFields, RecordedCommand):
 
     @model_validator(mode="after")
     def _refuse_misplaced(self) -> Self:
-        """Refuse a hidden text that stands for none of these, or a second for the same."""
+        """Refuse a hidden text that stands for none of the texts, or a second one for one text."""
         texts = texts_of(self.command, self.args, self.cwd, self.expected_artifacts, self.verify)
         places = {place for place, _ in texts}
         hidden = [Place(one.field, one.index) for one in self.hidden]
@@ -142,7 +142,7 @@ class StageRecord(LimitFields, RecordedCommand):
 def record_of(
     stage: str, settings: StageSettings, hider: Hider, kept: StageRecord | None
 ) -> StageRecord:
-    """Return what the checkpoint keeps of `settings`; digests of lost values come from `kept`."""
+    """Return the record of `settings` for the checkpoint; `kept` has the digests of lost values."""
     known = {Place(one.field, one.index): one for one in settings.hidden}
     hidden = tuple(
         found
@@ -179,7 +179,7 @@ def record_of(
 
 
 def _verifying_record(settings: StageSettings, masker: Masker) -> dict[str, Any]:
-    """Return what the checkpoint keeps of the verification; nothing where there is none."""
+    """Return the record of the verification for the checkpoint; empty if there is none."""
     kept = {key: getattr(settings, key) for key in VERIFY_KEYS}
     return {**kept, "verify": tuple(map(masker.mask_all, settings.verify))}
 
@@ -199,9 +199,9 @@ def env_digest(digest_key: bytes, key: str, value: str) -> str:
 
 
 def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageSettings:
-    """Return the settings that a checkpoint gives back where these secrets are known.
+    """Return the settings from a checkpoint, with the secrets in `values` filled in.
 
-    Settings of the environment have no values: those are in the private file.
+    Environment settings have no values: those are in the private file.
     """
     settings = StageSettings(
         command=record.command,
@@ -246,7 +246,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
 def _in_words(
     words: tuple[str, ...], commands: tuple[tuple[str, ...], ...]
 ) -> tuple[tuple[str, ...], ...]:
-    """Return words one after another as commands of as many words as these."""
+    """Return consecutive words as commands, each with as many words as in `commands`."""
     rest = iter(words)
     return tuple(tuple(islice(rest, len(one))) for one in commands)
 
@@ -264,7 +264,7 @@ def _texts(settings: StageSettings) -> Iterator[tuple[Place, str]]:
 def secrets_of(
     settings: Mapping[str, StageSettings], *, with_secrets: bool
 ) -> dict[str, StageSecrets]:
-    """Return what the private file must hold of the stages that are given any variables."""
+    """Return the content of the private file for the stages that are given any variables."""
     return {
         stage: StageSecrets(
             env=_known(one.env), secrets=_known(one.secrets) if with_secrets else {}

@@ -1,4 +1,4 @@
-"""The settings that each stage runs with: given now, else kept (stage_record.py)."""
+"""The settings that each stage runs with: those given now, else those kept (stage_record.py)."""
 
 import os
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class StageSettings(NamedTuple):
-    """Everything that a stage runs with; paths are absolute, a bare command name stays bare.
+    """All settings that a stage runs with; paths are absolute, a bare command name stays bare.
 
-    Values of `env` are None where only the key is known, for the private file is gone; those of
-    `secrets` where they are neither in the operator's environment nor kept.
-    `hidden` are the texts that hold a secret which is not known now: they are masked here.
+    Values of `env` are None if only the key is known, because the private file is gone; those of
+    `secrets` if they are neither in the operator's environment nor kept. `hidden` are the texts
+    with a secret that is not known now: they are masked here.
     """
 
     command: str
@@ -69,7 +69,7 @@ class StageSettings(NamedTuple):
 
     @property
     def must_earn(self) -> bool:
-        """Whether more is looked at than an exit code and files that are there."""
+        """True if success takes more than the exit code and existing files."""
         return bool(self.contracts or self.protect or self.inputs or self.input_program)
 
     @property
@@ -89,7 +89,7 @@ class StageSettings(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether the stage can be run with these settings: nothing of them is missing."""
+        """True if the stage can be run with these settings: none of them is missing."""
         return not (self.missing_values or self.missing_secrets or self.hidden)
 
 
@@ -215,7 +215,7 @@ def _merge(
 
 
 def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
-    """Return what was given of the verification; a program is found as that of a stage is."""
+    """Return the given verification settings; its programs are found as those of stages are."""
     found = {key: one for key in VERIFY_KEYS if (one := getattr(given, key)) is not None}
     if given.verify is not None:
         found["verify"] = tuple(
@@ -226,7 +226,7 @@ def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
 
 
 def _earned(config: RunConfig, given: StageGiven, kept: StageSettings) -> dict[str, Any]:
-    """Return what the stage has to leave, leave alone and go by, beside its plain artifacts."""
+    """Return the contracts, protected paths and inputs of a stage, given now or kept."""
     paths = {
         key: getattr(kept, key)
         if listed is None
@@ -277,12 +277,12 @@ def _variables(
 
 
 def signal_warnings(lifecycle: Lifecycle, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
-    """Warn of exit codes to retry after by which a shell would tell of a signal."""
+    """Return a warning for each exit code to retry after by which a shell reports a signal."""
     policies = {
         stage: one.retry.over(lifecycle.states[stage].retry) for stage, one in settings.items()
     }
     return tuple(
-        f"stage {stage!r}: retries after exit code {code}, by which a shell tells of {name}; if"
+        f"stage {stage!r}: retries after exit code {code}, by which a shell reports {name}; if"
         f" that is meant, name it: {option_prefix(stage)}-retry-signal {name}"
         for stage, policy in policies.items()
         for code, name in policy.meant_signals.items()
@@ -291,7 +291,7 @@ def signal_warnings(lifecycle: Lifecycle, settings: Mapping[str, StageSettings])
 
 
 def guessed_secrets(given: StageGiven) -> tuple[str, ...]:
-    """Return the names that were given as settings and are taken for secrets."""
+    """Return the names that were given as settings but are treated as secrets."""
     return tuple(
         key for key in given.env or {} if looks_secret(key) and key not in (given.secrets or {})
     )

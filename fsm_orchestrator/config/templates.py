@@ -17,7 +17,7 @@ from fsm_orchestrator.text.phrases import described
 
 KNOWN: Final = "{out}, {run_id} and {env:NAME}; a brace itself is written {{"
 FILLED_CHARACTERS_MAX: Final = 131_071
-"""The longest argument that Linux passes on: MAX_ARG_STRLEN, without the byte that ends it."""
+"""The longest argument that Linux passes on: MAX_ARG_STRLEN, without the terminating byte."""
 
 _BRACE: Final = late_pattern(r"\{(?:\{|([^{}]*)\})?")
 _VARIABLE: Final = late_pattern(r"env:([^=]+)")
@@ -31,7 +31,7 @@ class Fact(StrEnum):
 
 
 class Literal(NamedTuple):
-    """A text that stands for itself."""
+    """A literal text."""
 
     text: str
 
@@ -46,7 +46,7 @@ Piece: TypeAlias = Literal | Variable | Fact
 
 
 class Facts(NamedTuple):
-    """What templates are filled in with.
+    """The values that fill in templates.
 
     Attributes:
         out: the absolute path of OUT.
@@ -60,14 +60,14 @@ class Facts(NamedTuple):
 
 
 class TemplateError(ValueError):
-    """A text has a template that is none, or that cannot be filled in."""
+    """An error about a template in a text that is unknown, or that cannot be filled in."""
 
 
 def pieces_of(text: str) -> tuple[Piece, ...]:
-    """Take a text apart.
+    """Split a text into its pieces.
 
     Raises:
-        TemplateError: it has a template that there is not.
+        TemplateError: it has an unknown template.
     """
     return tuple(_pieces(text))
 
@@ -95,7 +95,7 @@ def _pieces(text: str) -> Iterator[Piece]:
 
 
 def filled(text: str, facts: Facts, written: Callable[[str], str] = str) -> str:
-    """Return a text with its templates filled in; `written` is how a value stands in the text.
+    """Return a text with its templates filled in; `written` writes a value in the text.
 
     Raises:
         TemplateError: one cannot be: its variable is not set, or is a secret.
@@ -143,7 +143,7 @@ def _value(name: str, secrets: Collection[str]) -> str:
 
 
 def is_absolute(text: str) -> bool:
-    """Return whether a text that was not filled in yet will be an absolute path."""
+    """Return whether a text will be an absolute path once it is filled in."""
     first = next(iter(pieces_of(text)), None)
     match first:
         case Literal(literal):
@@ -159,5 +159,5 @@ def is_absolute(text: str) -> bool:
 
 
 def escaped(text: str) -> str:
-    """Return a text that says, in a config file, what `text` says."""
+    """Return the text that stands for `text` in a config file."""
     return text.replace("{", "{{")

@@ -18,9 +18,10 @@ UNREADABLE_RUN: Final = "unreadable"
 
 
 def present_files(output_directory: Path) -> tuple[Path, ...]:
-    """Return what an earlier run left in the directory; nothing where no run of ours was.
+    """Return what an earlier run left in the directory; empty if no run has written there.
 
-    A directory in a file's place is no run's: it stays, and the run says that it is in the way.
+    A directory in place of a file is not from a run: it stays, and the run reports that it is in
+    the way.
     """
     if not is_of_a_run(output_directory):
         return ()
@@ -31,9 +32,9 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
 
 
 def earlier_run_id(output_directory: Path) -> str | None:
-    """Return the id of the run whose files are in the directory; None if none can be read.
+    """Return the id of the run whose files are in the directory, or None if none can be read.
 
-    Read leniently: what cannot be resumed can still be archived under its name.
+    It is read leniently: a run that cannot be resumed can still be archived under its id.
     """
     for name in (CHECKPOINT_FILE, REPORT_FILE):
         run_id = peek.run_id(output_directory / name)
@@ -43,7 +44,7 @@ def earlier_run_id(output_directory: Path) -> str | None:
 
 
 def archived_run_ids(output_directory: Path) -> frozenset[str]:
-    """List the names in the archive; not of what is on its way out of it, behind a dot."""
+    """List the names in the archive, except runs on their way out of it, which begin with a dot."""
     try:
         names = os.listdir(output_directory / ARCHIVE_DIRECTORY)
     except OSError:
@@ -52,12 +53,12 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
 
 
 def is_half_archived(output_directory: Path, run_id: str) -> bool:
-    """Return whether moving the run that is in a directory to its archive was cut short."""
+    """Return whether moving a run from its directory to the archive was cut short."""
     return os.path.isdir(output_directory / ARCHIVE_DIRECTORY / run_id)
 
 
 def half_archived(output_directory: Path, run_id: str) -> str | None:
-    """Return what is wrong where that is so, and what repairs it; else None."""
+    """Return how to undo or finish an archiving that was cut short, or None if none was."""
     if not is_half_archived(output_directory, run_id):
         return None
     from fsm_orchestrator.disk.restoring import restore_command  # noqa: PLC0415 - rare
@@ -65,7 +66,7 @@ def half_archived(output_directory: Path, run_id: str) -> str | None:
     command = restore_command(output_directory, run_id)
     return (
         f"moving the run {run_id} to the archive was cut short: `{command}` takes it back, and a"
-        " new run goes on with it"
+        " new run continues it"
     )
 
 
@@ -75,12 +76,12 @@ def archive_run(
     along: Along | None = None,
     run_id: str | None = None,
 ) -> tuple[Staying, ...]:
-    """Move everything an earlier run left, which is `present_files`, to `archive/<run_id>/`.
+    """Move everything an earlier run left (`found`, its `present_files`) to `archive/<run_id>/`.
 
-    Its artifacts in the directory, which are `along`, go first, the checkpoint last, once the
-    others are durable: after a kill or a power cut in the middle the next start goes on, and what
-    belongs together comes to lie together. An artifact that cannot be moved stays, and is returned.
-    `run_id` is the run's, where the caller has read it.
+    Its artifacts in the directory (`along`) go first and the checkpoint last, once the others are
+    durable: after a kill or a power cut in the middle, the next start continues, and the files of a
+    run end up together. An artifact that cannot be moved stays and is returned. `run_id` is the
+    run's id, if the caller has read it.
 
     Raises:
         OSError: a file of the run could not be moved; nothing was overwritten.
@@ -106,7 +107,7 @@ def archive_run(
 
 
 def _after_a_restore(output: HeldDirectory, found: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Take back what was put back of an archived run, where that was cut short."""
+    """Undo a restore that was cut short, if there was one, and return the files present now."""
     if not os.path.isdir(output.path / ARCHIVE_DIRECTORY):
         return found
     from fsm_orchestrator.disk.restoring import half_restored, take_back  # noqa: PLC0415 - rare
@@ -132,13 +133,13 @@ def _take_along(along: Along, output: HeldDirectory, name: str) -> tuple[Staying
 
 
 def other_run_reported(output_directory: Path, run_id: str) -> str | None:
-    """Return the run that the report in the directory is of, if that is another than `run_id`."""
+    """Return the id of the run that the directory's report belongs to, if it is not `run_id`."""
     found = peek.leading_run_id(output_directory / REPORT_FILE)
     return None if found == run_id else found
 
 
 def archive_report(output: HeldDirectory) -> None:
-    """Move the report alone aside, before another takes its place. As `archive_run`."""
+    """Move only the report aside, as `archive_run` does, before another takes its place."""
     report = output.path / REPORT_FILE
     if report not in present_files(output.path):
         return
@@ -157,16 +158,16 @@ def _sync_archive(directory: Path) -> None:
 
 
 def _move_all(sources: tuple[Path, ...], output: HeldDirectory, name: str) -> None:
-    """Move files of the output directory to `archive/<name>/`, in this order."""
+    """Move files of the output directory to `archive/<name>/`, in the given order."""
     with (
         files.below(output, ARCHIVE_DIRECTORY) as directory,
         files.below(directory, name) as destination,
     ):
-        files.sync(directory.descriptor)  # its maker may have been killed
+        files.sync(directory.descriptor)  # may have been made by a killed process
         files.sync(output.descriptor)
         for source in sources:
             if source.name == CHECKPOINT_FILE and len(sources) > 1:
-                files.sync(destination.descriptor)  # no cut undoes those moves alone
+                files.sync(destination.descriptor)  # a power cut cannot undo only these
             moving.move(source.name, output, destination)
         files.sync(destination.descriptor)
         files.sync(output.descriptor)

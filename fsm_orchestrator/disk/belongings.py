@@ -1,6 +1,6 @@
-"""What lies in an output directory under names of ours: a run's, or somebody else's.
+"""The contents of an output directory under this program's names: a run's, or somebody else's.
 
-What no run of ours made is never moved and never written over: a new run is refused.
+Anything that no run has made is never moved or overwritten: a new run is refused.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _SIGNS: Final = {
     INVOCATIONS_FILE: '"invocation"',
     LOCK_FILE: '"run_id"',
 }
-"""What is in the beginning of each file if a run of ours wrote it: found in a cut one, too."""
+"""The text near the beginning of each file that shows that a run wrote it, even if cut off."""
 _BEGINNINGS: Final = {
     CHECKPOINT_FILE: f'{{"schema_version":{SCHEMA_VERSION},"product":"',
     REPORT_FILE: f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "product": "',
     EVENTS_FILE: '{"seq": 1, "at": "',
 }
-"""What each file begins with: of one that a power cut has left shorter, a part is there."""
+"""The beginning of each file: a part of it remains where a power cut has left the file shorter."""
 _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = late_pattern(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*(\.verify\.[1-9][0-9]*)?"
@@ -64,7 +64,7 @@ _DIRECTORIES: Final = {
     APPROVALS_DIRECTORY: _APPROVAL_NAME,
     TAMPERED_DIRECTORY: late_pattern(r"\.?orchestrator_[a-z_]+\.jsonl?\.[1-9][0-9]*(\..+)?"),
 }
-"""The directories of a run, and the names of what a run of ours puts there."""
+"""The directories of a run, and the names that a run gives to the files in them."""
 _OF_GATES: Final = {
     LOGS_DIRECTORY: late_pattern(
         rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"
@@ -75,20 +75,20 @@ _OF_GATES: Final = {
         rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(request\.json|used\.json|artifact\..+)"
     ),
 }
-"""The names of what is there before the first step of a run is durable: what its gates said, and
-what it protects."""
+"""The names of the files that exist before the first step of a run is durable: the records of its
+gates, and of what it protects."""
 
 
 RUN_DIRECTORIES: Final = tuple(_DIRECTORIES)
 
 
 def has_name_of_a_run(directory: str, name: str) -> bool:
-    """Return whether a run of ours puts what is called `name` into one of its directories."""
+    """Return whether a run gives this name to a file in one of its directories."""
     return _DIRECTORIES[directory].fullmatch(name) is not None
 
 
 def is_of_a_run(output: Path) -> bool:
-    """Return whether a run of ours has left a file that it wrote in the directory."""
+    """Return whether a run has left a file that it wrote in the directory."""
     before = os.path.join(output, "")
     if not os.path.isdir(before):
         return False
@@ -102,11 +102,11 @@ def is_of_a_run(output: Path) -> bool:
 
 
 def foreign_names(output: Path) -> tuple[str, ...]:
-    """Return what has a name of ours in the directory, and no run of ours made.
+    """Return this program's names in the directory that are on something no run has made.
 
-    A directory in a file's place is not among them: the run itself says that it is in the way. A
-    file that is empty, or begins with a block of zeros, holds nothing of anybody: a power cut
-    leaves some.
+    A directory in place of a file is not among them: the run itself reports that it is in the way.
+    A file that is empty, or begins with a block of zeros, is nobody's: a power cut leaves such
+    files.
     """
     if not os.path.isdir(output):
         return ()
@@ -121,9 +121,9 @@ def foreign_names(output: Path) -> tuple[str, ...]:
 
 
 def shield_from_git(made: HeldDirectory) -> None:
-    """Keep what is in a directory that a run has made out of the work tree of git around it.
+    """Make git ignore the contents of a directory that a run has made.
 
-    Nothing depends on it. One that is there is somebody's own.
+    Nothing depends on it. An existing ignore file is somebody's own, and stays.
     """
     with contextlib.suppress(OSError):
         descriptor = files.make_new(made.path / IGNORE_FILE, within=made)
@@ -134,7 +134,7 @@ def shield_from_git(made: HeldDirectory) -> None:
 
 
 def _is_of_ours(name: str, text: str) -> bool:
-    """Say so of a file by what it begins with, up to where a power cut has left a hole."""
+    """Return whether a run wrote a file, by its beginning up to a hole that a power cut left."""
     if _SIGNS[name] in text or name not in _BEGINNINGS:
         return _SIGNS[name] in text
     kept, whole = text.split("\0", 1)[0], _BEGINNINGS[name]
@@ -142,7 +142,7 @@ def _is_of_ours(name: str, text: str) -> bool:
 
 
 def _is_of_gates(place: Path, pattern: re.Pattern[str]) -> bool:
-    """Say whether all in a directory has names that only what gates said can have."""
+    """Return whether a directory is not empty, and has only names that gates give."""
     try:
         names = os.listdir(place)
     except OSError:

@@ -1,7 +1,7 @@
-"""Reads from git's own files which commit is checked out, for people to see.
+"""Reads from git's own files which commit is checked out, for display only.
 
-It proves nothing: git is never run, changed files are not looked at, and whoever may write to the
-directory may write what is read here. Every read is bounded and waits for nothing.
+It proves nothing: git is never run, changed files are not looked at, and anyone who may write to
+the directory may write what is read here. Every read is bounded and never waits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GIT_NAME: Final = ".git"
 _SMALL_BYTES_MAX: Final = 4096
 _PACKED_BYTES_MAX: Final = 8 * 1024 * 1024
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# As git-check-ref-format has it: no component is empty, hidden or leads out of the directory.
+# As in git-check-ref-format, no component is empty, hidden or leads out of the directory.
 _REF: Final = re.compile(
     r"refs(/(?!\.)((?!\.\.|@\{)[^\x00-\x20\x7f~^:?*\[\\/])+(?<!\.lock)(?<!\.))+"
 )
@@ -28,10 +28,10 @@ _BRANCHES: Final = "refs/heads/"
 
 
 class CheckedOut(NamedTuple):
-    """What is checked out, as far as it could be read.
+    """The commit and branch that are checked out, as far as they could be read.
 
     Attributes:
-        commit: its full name; None where `problem` says why.
+        commit: its full name; None if `problem` is set.
         branch: the branch, or another ref in full; None if none is checked out, or none is known.
     """
 
@@ -41,7 +41,7 @@ class CheckedOut(NamedTuple):
 
 
 class _NotUnderstoodError(Exception):
-    """A file of git says something that no version of git known here writes."""
+    """An error for a file of git with content that no version of git known here writes."""
 
 
 def checked_out(above: Path) -> CheckedOut:
@@ -64,14 +64,14 @@ def checked_out(above: Path) -> CheckedOut:
 
 
 class _Found(NamedTuple):
-    """The directory of git's files of a work tree, and its HEAD."""
+    """The directory of a work tree's git files, and its HEAD."""
 
     own: Path
     head: str
 
 
 def _found(above: Path | None) -> _Found | None:
-    """Return the work tree's files; None if no `.git` here or further up is git's."""
+    """Return the work tree's git files, or None if no `.git` here or further up is git's."""
     while above is not None:
         own = _own_directory(above)
         if (head := _text(own / "HEAD")) is not None:
@@ -83,7 +83,7 @@ def _found(above: Path | None) -> _Found | None:
 
 
 def _own_directory(above: Path) -> Path:
-    """Return where the files of a work tree are: elsewhere for a submodule, or a second tree."""
+    """Return the directory of a work tree's git files, elsewhere for a submodule or second tree."""
     path = above / GIT_NAME
     if path.is_dir():
         return path
@@ -100,7 +100,7 @@ def _ref(said: str) -> str:
 
 
 def _commit_of(ref: str, own: Path) -> str | None:
-    """Return the commit that a ref names; None if the ref is still to be made."""
+    """Return the commit that a ref names, or None if the ref does not exist yet."""
     common = _text(own / "commondir")
     places = [own] if common is None else [own, own / common]
     for place in places:
@@ -120,7 +120,7 @@ def _commit(said: str) -> str:
 
 
 def _text(path: Path) -> str | None:
-    """Return the one line of a small file; None if there is no such file."""
+    """Return the one line of a small file, or None if there is no such file."""
     data = _data(path, _SMALL_BYTES_MAX)
     return None if data is None else data.decode().removesuffix("\n")
 

@@ -1,4 +1,4 @@
-"""Digests of files and of what is below directories: of a sorted list, bounded, interruptible."""
+"""Digests of files and of directory trees: over a sorted list, bounded, interruptible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def digest_of(
 ) -> tuple[str, int]:
     """Return the SHA-256 and the length of what can be read from a descriptor.
 
-    `between` is called for each MiB, and what it raises ends the reading; `chunk` takes each.
+    `between` is called before each MiB, and an exception from it ends the reading; `chunk` gets
+    each.
     """
     digest, length = hashlib.sha256(), 0
     while True:
@@ -41,8 +42,8 @@ def digest_of(
 def list_digest(files: Iterable[Listed]) -> str:
     """Return the SHA-256 of a list of files: of their digests and paths, sorted by path.
 
-    Each is a line as sha256sum(1) writes it, ended by a zero byte: `sha256sum -z` of the sorted
-    paths gives the same.
+    The list has one line per file as sha256sum(1) writes it, ended by a zero byte, just as
+    `sha256sum -z` of the sorted paths prints it.
     """
     digest = hashlib.sha256()
     for one in sorted(files, key=lambda file: os.fsencode(file.path)):
@@ -51,5 +52,5 @@ def list_digest(files: Iterable[Listed]) -> str:
 
 
 def shown_path(path: str) -> str:
-    """Return a path as a record can have it: bytes that are no UTF-8 are escaped."""
+    """Return a path in the form that a record can hold: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Duplicates files of one record directory in another: by a link, or by a durable copy."""
+"""Duplicates files of one record directory in another, by a link or a durable copy."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NO_LINKS: Final = frozenset(
 def link(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
     """Link a regular file under its name, or copy it where there are no hard links.
 
-    What is no regular file, or gone by now, is left out. What is there already stays.
+    A file that is not regular, or is gone by now, is left out. An existing one stays.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the link or the copy cannot be made.
     """
     both = {"src_dir_fd": source.descriptor, "dst_dir_fd": destination.descriptor}
     if not _is_regular(name, source):
@@ -42,10 +42,10 @@ def link(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
 def copy(
     name: str, source: HeldDirectory, destination: HeldDirectory, *, whole_lines: bool = False
 ) -> None:
-    """Copy a regular file durably, under a name that is free; the caller syncs the directory.
+    """Copy a regular file durably to a free name; the caller syncs the directory.
 
-    What is no regular file, or gone by now, is left out. `whole_lines` leaves out what is behind
-    the last newline: its writer has not come to the end of it.
+    A file that is not regular, or is gone by now, is left out. `whole_lines` leaves out anything
+    after the last newline: its writer has not finished that line.
 
     Raises:
         OSError: it cannot be copied.
@@ -73,7 +73,7 @@ def _is_regular(name: str, directory: HeldDirectory) -> bool:
 
 
 def _end_of_lines(descriptor: int, size_bytes: int) -> int:
-    """Return how many of the first bytes of a file are whole lines."""
+    """Return how many bytes at the beginning of a file are whole lines."""
     end = size_bytes
     while end > 0:
         start = max(0, end - COPY_BYTES)

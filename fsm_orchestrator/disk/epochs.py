@@ -36,17 +36,17 @@ class Epoch(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name, which sorts as epochs follow each other: `000002.000001`."""
+        """The name, which sorts in the order of the epochs: `000002.000001`."""
         return f"{self.number:06d}.{self.attempt:06d}"
 
     @property
     def directory(self) -> Path:
-        """The record directory that it alone writes to."""
+        """The record directory that only this epoch writes to."""
         return self.run_directory / EPOCHS_DIRECTORY / self.name
 
     @property
     def is_latest(self) -> bool:
-        """Whether no later epoch holds the run, as far as can be seen from here."""
+        """True if no later epoch holds the run, as far as can be seen from here."""
         names = epochs_of(self.run_directory)
         return bool(names) and names[-1] == self.name
 
@@ -61,26 +61,26 @@ class Epoch(NamedTuple):
 
 
 def is_epoch_name(name: str) -> bool:
-    """Return whether a directory is called as an epoch is: `000002.000001`."""
+    """Return whether a name is that of an epoch, such as `000002.000001`."""
     return _NAME.fullmatch(name) is not None
 
 
 def epochs_of(run_directory: Path) -> list[str]:
-    """Return the names of the epochs of a run, oldest first; empty where it has none."""
+    """Return the names of the epochs of a run, oldest first; empty if it has none."""
     return [name for name in _names_in(run_directory) if is_epoch_name(name)]
 
 
 def next_invocation(run_directory: str | os.PathLike[str]) -> int:
     """Return the number of a run's next invocation: one more than its latest epoch has, or 1.
 
-    For whoever asks an engine for an invocation, and hands it the number to be claimed with.
+    For a caller that asks an engine for an invocation, and passes it the number to claim with.
     """
     names = epochs_of(Path(run_directory))
     return int(names[-1].partition(".")[0]) + 1 if names else 1
 
 
 def drafts_of(run_directory: Path) -> list[str]:
-    """Return the names of the epochs of a run that are being made, or were not made to the end."""
+    """Return the names of a run's epochs that are being made, or were never finished."""
     return [
         name
         for name in _names_in(run_directory)
@@ -89,7 +89,7 @@ def drafts_of(run_directory: Path) -> list[str]:
 
 
 def _names_in(run_directory: Path) -> list[str]:
-    """Return what is in the directory of a run's epochs, sorted; empty where there is none."""
+    """Return the names in the directory of a run's epochs, sorted; empty if there is none."""
     try:
         return sorted(os.listdir(run_directory / EPOCHS_DIRECTORY))
     except (FileNotFoundError, NotADirectoryError):
@@ -97,17 +97,17 @@ def _names_in(run_directory: Path) -> list[str]:
 
 
 def latest_record(run_directory: Path) -> Path:
-    """Return where the record of a run is: its latest epoch, or the directory itself."""
+    """Return the directory of a run's record: its latest epoch, or the run's directory itself."""
     names = epochs_of(run_directory)
     return run_directory / EPOCHS_DIRECTORY / names[-1] if names else run_directory
 
 
 def fenced(epoch: Epoch) -> FencedError:
-    """Return the error of an epoch that holds the run no more."""
+    """Return the error for an epoch that no longer holds the run."""
     names = epochs_of(epoch.run_directory)
     later = names[-1] if names else "none"
     return FencedError(
-        f"epoch {epoch.name} of {copyable(epoch.run_directory)} holds the run no more: the latest"
+        f"epoch {epoch.name} of {copyable(epoch.run_directory)} no longer holds the run: the latest"
         f" is {later}",
         remedy="leave it to the worker that has the run now",
     )

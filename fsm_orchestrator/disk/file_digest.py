@@ -13,7 +13,7 @@ FILE_BYTES_MAX: Final = 16 * 1024**3
 
 
 def digest_and_size(path: str) -> tuple[str | None, int | None]:
-    """Return the SHA-256 and the size of a regular file; None where it cannot be read."""
+    """Return the SHA-256 and size of a regular file; both None if it is unreadable or too large."""
     try:
         descriptor = files.open_regular(Path(path), is_link_good=True)
         with os.fdopen(descriptor, "rb") as stream:

@@ -3,9 +3,8 @@
 Each system call in them goes through `perform`, so that a fault can be injected before any. They
 raise OSError, which the caller interprets (`recording`). They know nothing of what they write.
 
-Whatever is in the place of a file (a FIFO, a link, a device), it is never followed, never waited
-for and never written to. With `within`, a path is a name in that directory, and goes through its
-descriptor.
+Anything else in the place of a file (a FIFO, a link, a device) is never followed, waited for or
+written to. With `within`, a path is a name in that directory, and goes through its descriptor.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-_Place: TypeAlias = tuple[Path | str, int | None]  # a name, and the directory that it is in
+_Place: TypeAlias = tuple[Path | str, int | None]  # a name, and the descriptor of its directory
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 
 class SystemCall(StrEnum):
-    """The system calls by which a run is kept and read."""
+    """The system calls that write and read a run."""
 
     OPEN = "open"
     READ = "read"
@@ -61,7 +60,7 @@ def perform(
 
 
 class StagedFile:
-    """Bytes beside `path` under a temporary `name`, waiting to take its place."""
+    """Bytes next to `path` under a temporary `name`, waiting to take its place."""
 
     def __init__(self, path: Path, name: str, within: HeldDirectory | None = None) -> None:
         self.path = path
@@ -71,11 +70,11 @@ class StagedFile:
 
     @property
     def temporary(self) -> Path:
-        """Where the bytes are while they wait."""
+        """The path of the bytes while they wait."""
         return self.path.with_name(self._name)
 
     def commit(self) -> None:
-        """Take the place of `path` atomically. Durable after `sync_directory`."""
+        """Take the place of `path` atomically; durable after `sync_directory`."""
         name, at = _place(self.path, self._within)
         both = {"src_dir_fd": at, "dst_dir_fd": at}
         try:
@@ -89,7 +88,7 @@ class StagedFile:
     def discard(self) -> None:
         """Remove the temporary file, unless it has taken its place."""
         if self._is_waiting:
-            name, at = self._place  # also if the directory has lost its name: the file is ours
+            name, at = self._place  # even if the directory lost its name: the file is this one's
             with contextlib.suppress(OSError):
                 perform(SystemCall.UNLINK, os.unlink, name, dir_fd=at)
 
@@ -108,10 +107,10 @@ def stage_file(
     within: HeldDirectory | None = None,
     is_durable: bool = True,
 ) -> StagedFile:
-    """Write `data` under a temporary name in the directory of `path`, durably unless told else.
+    """Write `data` under a temporary name in the directory of `path`, durably if `is_durable`.
 
-    The temporary name is new and cannot be guessed, so nothing can lie in wait for it. What a kill
-    leaves behind is removed by stale.py. `mode` is subject to the umask.
+    The temporary name is new and cannot be guessed, so nothing can lie in wait for it. stale.py
+    removes what a kill leaves behind. `mode` is subject to the umask.
     """
     staged = StagedFile(path, temporary_name(path.name), within)
     try:
@@ -129,19 +128,19 @@ def stage_file(
 
 
 def temporary_name(name: str) -> str:
-    """Return a new name that nobody can guess, for what is to be called `name`."""
+    """Return a new, unguessable name for a file that is to be called `name`."""
     return f".{name}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
 
 
 def make_new(path: Path, *, mode: int = 0o666, within: HeldDirectory | None = None) -> int:
-    """Make a file where nothing is, and open it for writing; return its descriptor."""
+    """Make a file where there is none, and open it for writing; return its descriptor."""
     return _open(_place(path, within), _NEW, mode)
 
 
 def replace_file(
     path: Path, data: bytes, *, mode: int = 0o666, within: HeldDirectory | None = None
 ) -> None:
-    """Replace `path` by `data`: temporary file, fsync, rename, fsync of the directory."""
+    """Replace `path` with `data`: temporary file, fsync, rename, fsync of the directory."""
     staged = stage_file(path, data, mode=mode, within=within)
     try:
         staged.commit()
@@ -151,7 +150,7 @@ def replace_file(
 
 
 def _place(path: Path, within: HeldDirectory | None) -> _Place:
-    """Return the name to use, and the directory that it is relative to.
+    """Return the name to use, and the descriptor of the directory that it is relative to.
 
     Raises:
         OSError: that directory has lost its name.
@@ -163,16 +162,16 @@ def _place(path: Path, within: HeldDirectory | None) -> _Place:
 
 
 def _open(place: _Place, flags: int, mode: int = 0o666, *, is_link_good: bool = False) -> int:
-    """Open what is in a place, waiting for nothing, and following no link unless that is good."""
+    """Open what is in a place without waiting, following a link only if `is_link_good`."""
     name, at = place
     flags |= _SAFE & ~os.O_NOFOLLOW if is_link_good else _SAFE
     return perform(SystemCall.OPEN, os.open, name, flags, mode, dir_fd=at)
 
 
 def _open_regular(place: _Place, flags: int, mode: int = 0o666, *, is_link_good: bool) -> int:
-    """Open what is in a place if it is a regular file, or is to be made.
+    """Open a regular file in a place, or make it if `flags` ask for that.
 
-    It is looked at before it is opened, for to open a device may do something.
+    It is looked at before it is opened, because opening a device may do something.
     """
     name, at = place
     try:
@@ -180,7 +179,7 @@ def _open_regular(place: _Place, flags: int, mode: int = 0o666, *, is_link_good:
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
-        with contextlib.suppress(FileExistsError):  # something came meanwhile
+        with contextlib.suppress(FileExistsError):  # something appeared since
             return _open(place, flags | os.O_EXCL, mode)
     descriptor = _open(place, flags, mode, is_link_good=is_link_good)
     confirm(descriptor, name)
@@ -195,7 +194,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_directory(path: Path, *, within: HeldDirectory | None = None) -> None:
-    """Make the entries of a directory durable: of `within` where that is given."""
+    """Make the entries of a directory durable: those of `within` if it is given."""
     if within is not None:
         sync(within.descriptor)
         return
@@ -207,7 +206,7 @@ def sync_directory(path: Path, *, within: HeldDirectory | None = None) -> None:
 
 
 def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) -> bool:
-    """Make a directory and its parents; return False if it was there.
+    """Make a directory and its parents; return False if it existed.
 
     Only directories that this call makes get `mode` (subject to the umask). Their names are made
     durable, unless the caller does that.
@@ -241,7 +240,7 @@ def below(above: HeldDirectory, name: str, *, may_make: bool = True) -> Iterator
     """Open a directory in another, made if absent; a link is not followed. Durable once synced.
 
     Raises:
-        OSError: it cannot be made or opened, or is no directory.
+        OSError: it cannot be made or opened, or is not a directory.
     """
     path, at = above.path / name, above.descriptor
     above.confirm()
@@ -268,7 +267,7 @@ def open_append(path: Path, *, mode: int = 0o666, within: HeldDirectory | None =
 
 
 def truncate(descriptor: int, size_bytes: int) -> None:
-    """Cut an open file to `size_bytes`."""
+    """Truncate an open file to `size_bytes`."""
     perform(SystemCall.TRUNCATE, os.ftruncate, descriptor, size_bytes)
 
 
@@ -278,12 +277,12 @@ def sync(descriptor: int) -> None:
 
 
 def sync_data(descriptor: int) -> None:
-    """Make what was written to an open file durable, and of its own facts the size alone."""
+    """Make what was written to an open file durable, and of its metadata only the size."""
     perform(SystemCall.FSYNC, getattr(os, "fdatasync", os.fsync), descriptor)  # macOS has none
 
 
 def remove(path: Path) -> None:
-    """Remove a file if there is one."""
+    """Remove a file if it exists."""
     with contextlib.suppress(FileNotFoundError):
         perform(SystemCall.UNLINK, os.unlink, path)
 
@@ -304,7 +303,7 @@ def open_regular(
 ) -> int:
     """Open a regular file for reading, without waiting; the caller closes the descriptor.
 
-    `is_link_good`: whether it may be a link to one, as the file that an operator names may be.
+    `is_link_good` allows a link to one, as for a file that an operator names.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
@@ -331,10 +330,10 @@ def read_bounded(path: Path, size_bytes_max: int, *, is_link_good: bool = False)
 
 @contextlib.contextmanager
 def recording(operation: Operation, path: Path) -> Iterator[None]:
-    """Do a part of the program's own work on `path`.
+    """Run the block as a part of this program's own work on `path`.
 
     Raises:
-        RecordingError: it raised OSError.
+        RecordingError: the block raised OSError.
     """
     try:
         yield

@@ -11,28 +11,28 @@ MOVED = "another directory is in the place of the one that the run works in"
 
 
 class Identity(NamedTuple):
-    """What tells a directory from every other one that is there at the time."""
+    """The device and inode that distinguish a directory from all others that exist at the time."""
 
     device: int
     inode: int
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """Return the identity of what was looked at."""
+    """Return the identity in the status of a directory or file."""
     return Identity(status.st_dev, status.st_ino)
 
 
 class HeldDirectory:
-    """An open directory. What is done below it goes through its descriptor.
+    """An open directory. Operations below it go through its descriptor.
 
     Attributes:
         path: the name that it had when it was opened.
-        descriptor: of the open directory.
+        descriptor: the open directory.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._name = os.fspath(path)  # once: it is confirmed before each operation
+        self._name = os.fspath(path)  # converted once: `confirm` runs before each operation
         self._hold(descriptor)
 
     def _hold(self, descriptor: int) -> None:
@@ -55,6 +55,6 @@ class HeldDirectory:
             raise OSError(errno.ESTALE, MOVED, str(self.path))
 
     def _looked_at(self) -> Identity:
-        """Return its identity, which it keeps while it is open: it is looked at once."""
+        """Return the identity, read once: it does not change while the directory is open."""
         self._known = identity_of(os.fstat(self.descriptor))
         return self._known

@@ -1,4 +1,4 @@
-"""What is in the place of a file: only a regular file is ever opened, and read."""
+"""The kinds of files: only a regular file is ever opened and read."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _BLOCK_BYTES_MAX: Final = 1024 * 1024
 
 
 def kind_of(status: os.stat_result) -> str | None:
-    """Return what was looked at, in words; None for a regular file."""
+    """Return the kind of a file as text, or None for a regular file."""
     kind = stat.S_IFMT(status.st_mode)
     return None if kind == stat.S_IFREG else _KINDS.get(kind, "of an unknown kind")
 
 
 def refuse_odd_place(path: Path) -> None:
-    """Raise OSError if something else than a regular file is where one is to be written.
+    """Raise OSError if something other than a regular file is where one is to be written.
 
-    What is put in the place of a FIFO or a device would take it from whoever uses it.
+    Replacing a FIFO or a device would take it from its users.
     """
     with contextlib.suppress(FileNotFoundError):
         refuse_other_kinds(os.stat(path), path)
 
 
 def refuse_other_kinds(status: os.stat_result, name: Path | str) -> None:
-    """Raise OSError unless it is a regular file that was looked at."""
+    """Raise OSError unless the status is that of a regular file."""
     kind = kind_of(status)
     if kind is None:
         return
@@ -50,7 +50,7 @@ def refuse_other_kinds(status: os.stat_result, name: Path | str) -> None:
 
 
 def confirm(descriptor: int, name: Path | str) -> None:
-    """Look at what was opened; close it and raise OSError unless it is a regular file."""
+    """Check an opened file: close it and raise OSError unless it is a regular file."""
     try:
         refuse_other_kinds(os.fstat(descriptor), name)
     except OSError:
@@ -59,9 +59,9 @@ def confirm(descriptor: int, name: Path | str) -> None:
 
 
 def read_open(descriptor: int, size_bytes_max: int, size_bytes: int = 0) -> bytes:
-    """Read an open file from where it is to its end, or `size_bytes_max` of it, without a stream.
+    """Read an open file from its position to its end, at most `size_bytes_max`, without a stream.
 
-    `size_bytes` is its size, if that is known: its end is then not read for.
+    `size_bytes` is its size, if known: this saves the read that finds the end.
     """
     blocks, have, asked_bytes = [], 0, _FIRST_BLOCK_BYTES
     while have < size_bytes_max:

@@ -32,14 +32,14 @@ LOOKERS_WAIT_SECONDS = 0.02
 class OutputLock(HeldDirectory):
     """The held lock of an output directory: flock on the directory itself and on its lock file.
 
-    The file is what other programs know, and names the holder. The directory is locked as well
-    (where the file system can: NFS cannot), so that removing the file lets nobody in. Everything
-    that a run writes goes through the descriptor of the directory that was locked.
+    The file, which names the holder, is what other programs know. The directory is locked as well
+    (where the file system can do that: NFS cannot), so that removing the file lets nobody in.
+    Everything that a run writes goes through the descriptor of the directory that was locked.
 
     Attributes:
         file: descriptor of the lock file; -1 while there is none.
-        is_named: true if the holder knows that the directory's own name is durable.
-        is_new: true if the holder has found nothing in it since it was locked.
+        is_named: True if the holder knows that the directory's own name is durable.
+        is_new: True if the holder has found nothing in it since it was locked.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -54,7 +54,7 @@ class OutputLock(HeldDirectory):
     def acquire(cls, output_directory: Path) -> Self:
         """Lock an existing directory, and its lock file if there is one. Writes nothing.
 
-        A lock file that cannot be locked is left for `write_holder` to complain about.
+        A lock file that cannot be locked is left for `write_holder` to report.
 
         Raises:
             BusyError: another orchestrator holds it.
@@ -80,9 +80,9 @@ class OutputLock(HeldDirectory):
         held_by: HeldBy = HeldBy.COMMAND,
         hears: str | None = None,
     ) -> None:
-        """Make the lock file if necessary, lock it, and write into it who holds the directory.
+        """Make the lock file if necessary, lock it, and write the directory's holder into it.
 
-        `hears` is what a request to end the run must quote, where one would be heard.
+        `hears` is what a request to end the run must quote, if the run accepts any.
 
         Raises:
             BusyError: another orchestrator holds the file.
@@ -108,11 +108,11 @@ class OutputLock(HeldDirectory):
         self._holder, self._file_identity = holder, identity_of(os.fstat(self.file))
 
     def confirm_file(self) -> None:
-        """Make sure that the lock file has its name still: by it others know of the run.
+        """Make sure that the lock file still has its name, by which others know of the run.
 
         Raises:
-            OperationError: it was removed, moved or replaced; said once, for what is to follow.
-            OSError: the whole directory was.
+            OperationError: it was removed, moved or replaced; raised only once.
+            OSError: the whole directory was removed, moved or replaced.
         """
         held, there = self._file_identity, None
         if held is None:
@@ -131,10 +131,10 @@ class OutputLock(HeldDirectory):
             )
 
     def make_again(self) -> bool:
-        """Make and lock the directory anew if it is gone, for the last words of a run.
+        """Make and lock the directory again if it is gone, for the final record of a run.
 
         Returns:
-            False if there is something of its name, or it cannot be made: then it is not touched.
+            False if something has its name, which is then not touched, or if it cannot be made.
         """
         try:
             if os.path.lexists(self.path) or not files.make_directory(self.path):
@@ -142,7 +142,7 @@ class OutputLock(HeldDirectory):
             descriptor = files.open_directory(self.path)
             try:
                 _lock_directory(descriptor, self.path / LOCK_FILE)
-                if os.listdir(descriptor):  # somebody else's has come in its place by now
+                if os.listdir(descriptor):  # another has taken its place by now
                     raise FileExistsError(errno.EEXIST, "is not empty", str(self.path))
             except (BusyError, OSError):
                 os.close(descriptor)
@@ -182,9 +182,9 @@ def _lock_directory(descriptor: int, path: Path) -> None:
 
 
 def _lock_file(directory: HeldDirectory, *, may_make: bool) -> int:
-    """Open and lock the lock file, and make sure that it is still the one of its name.
+    """Open and lock the lock file, and make sure that it still has its name.
 
-    One that has another name elsewhere (a hard link) may be another directory's: it is not used.
+    A file with another name elsewhere (a hard link) may be another directory's: it is not used.
     """
     path = directory.path / LOCK_FILE
     while True:
@@ -209,7 +209,7 @@ def _lock_file(directory: HeldDirectory, *, may_make: bool) -> int:
 
 
 def _flock(descriptor: int, path: Path) -> None:
-    """Take the lock at once, or raise with its holder.
+    """Take the lock at once, or raise BusyError with its holder.
 
     A lock without a named holder may belong to a process that only looks (`status`): it counts as
     busy only after a few more tries.
@@ -229,7 +229,7 @@ def _flock(descriptor: int, path: Path) -> None:
 
 
 def _read_holder(path: Path) -> Holder:
-    """Return the holder that a lock file names; an empty one if it names none of this directory."""
+    """Return the holder that a lock file names, or an empty one if none of this directory."""
     try:
         identity = identity_of(os.stat(path.parent))
         return _holder_in(files.read_bounded(path, HOLDER_BYTES_MAX), identity)
@@ -238,7 +238,7 @@ def _read_holder(path: Path) -> Holder:
 
 
 def named_holder(output_directory: Path) -> Holder:
-    """Return the holder that a lock file names, held or not, by another number of its device."""
+    """Return the holder that a lock file names, held or not, under any number of its device."""
     try:
         inode = os.stat(output_directory).st_ino
         text = files.read_bounded(output_directory / LOCK_FILE, HOLDER_BYTES_MAX)
@@ -249,7 +249,7 @@ def named_holder(output_directory: Path) -> Holder:
 
 
 def holder_of(output_directory: Path) -> Holder | None:
-    """Return who holds the directory now; None when nobody does. Writes nothing.
+    """Return the current holder of the directory, or None if there is none. Writes nothing.
 
     Raises:
         CommandError: that cannot be determined.
@@ -274,10 +274,10 @@ def holder_of(output_directory: Path) -> Holder | None:
 
 
 def _holder_in(text: bytes, identity: Identity) -> Holder:
-    """Return the holder that a text names; an empty one unless all that it says can be."""
+    """Return the holder that a text names, or an empty one unless all its values are valid."""
     try:
         known = json.loads(text)
-        if known["directory"] != list(identity):  # the text was copied
+        if known["directory"] != list(identity):  # copied from another directory
             return Holder()
         pid, words = known["pid"], [known[key] for key in ("host", "since", "run_id", "held_by")]
         held_by, hears = HeldBy(words.pop()), known.get("hears")

@@ -1,4 +1,4 @@
-"""Moves a name from one directory into another, to another file system too.
+"""Moves a name from one directory into another, also to another file system.
 
 An overlay counts each of its layers as one: a directory from a lower layer cannot be renamed.
 """
@@ -20,9 +20,9 @@ COPY_BYTES = 1024 * 1024
 
 
 def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
-    """Move what is called `name`, whatever it is, to where nothing of that name may be.
+    """Move `name`, a file of any kind, into a directory that must not have that name.
 
-    Where it cannot be renamed it is copied, and removed once the copy is durable.
+    If it cannot be renamed there, it is copied, and removed once the copy is durable.
 
     Raises:
         OSError: it cannot be moved; it is still there, and nothing was overwritten.
@@ -39,19 +39,19 @@ def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
 
 
 def copy(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
-    """Copy durably what is called `name`, whatever it is, to where nothing of that name may be.
+    """Copy `name`, a file of any kind, durably into a directory, unless that has it already.
 
     Raises:
         OSError: it cannot be copied; nothing was overwritten.
     """
     source.confirm()
     if _status(name, destination) is not None:
-        return  # a start that was cut short has copied it
+        return  # copied by a start that was cut short
     _copy_into_place(name, source, destination)
 
 
 def take_own_copy(name: str, directory: HeldDirectory) -> None:
-    """Replace a file that has another name elsewhere (a hard link) by a copy, to be written to.
+    """Replace a file that has another name elsewhere (a hard link) with a copy that may be changed.
 
     Raises:
         OSError: it cannot be copied.
@@ -88,7 +88,7 @@ def _move_as_copy(name: str, source: HeldDirectory, destination: HeldDirectory) 
 
 
 def _copy_into_place(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
-    """Copy under a temporary name, and let that take its place once all of it is there."""
+    """Copy under a temporary name, and rename the copy to its name once it is complete."""
     temporary = files.temporary_name(name)
     try:
         _copy(name, source, temporary, destination)
@@ -99,7 +99,7 @@ def _copy_into_place(name: str, source: HeldDirectory, destination: HeldDirector
 
 
 def _copy(name: str, source: HeldDirectory, new: str, destination: HeldDirectory) -> None:
-    """Copy a file, a link or a whole directory durably; its name is synced by the caller."""
+    """Copy a file, a link or a whole directory durably; the caller syncs its name."""
     found = os.stat(name, dir_fd=source.descriptor, follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
         with (
@@ -131,7 +131,7 @@ def _copy_file(name: str, source: HeldDirectory, new: str, destination: HeldDire
 def copy_open(
     reader: int, name: str, destination: HeldDirectory, bytes_max: int = sys.maxsize
 ) -> None:
-    """Copy an open file durably to a name that is free, with its mode and times.
+    """Copy an open file durably to a free name, with its mode and times.
 
     Raises:
         OSError: it cannot be copied.

@@ -1,4 +1,4 @@
-"""What lies beside a path that leads to nothing: what was meant is probably among it."""
+"""The entries next to a path that leads to nothing: the intended one is probably among them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Final
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 
 _LOOKED_AT_MAX: Final = 1_000
-"""How many entries of a directory are looked at."""
+"""The most entries of a directory that are looked at."""
 
 
 def runs_beside(path: Path) -> tuple[str, ...]:
-    """Return the names of the directories beside a path that a run has left its files in."""
+    """Return the names of the directories next to a path in which a run has left its files."""
     files = (CHECKPOINT_FILE, REPORT_FILE)
     return _beside(path, lambda entry: any((entry / one).exists() for one in files))
 
 
 def toml_files_beside(path: Path) -> tuple[str, ...]:
-    """Return the names of the TOML files beside a path."""
+    """Return the names of the TOML files next to a path."""
     return _beside(path, lambda entry: entry.suffix == ".toml" and entry.is_file())
 
 

@@ -1,8 +1,8 @@
-"""Reads a few facts of a checkpoint without pydantic: run id, private file, names of secrets.
+"""Reads a few facts from a checkpoint without pydantic: run id, private file, names of secrets.
 
-The only lenient reader: what cannot be resumed can still be archived, completed and looked at.
-Decides nothing: a resume asks `record.checkpoint_reader`. A caller that hides values asks whether
-the file could be understood at all, and counts every value as lost if not.
+The only lenient reader: a run that cannot be resumed can still be archived, completed and looked
+at. It decides nothing: a resume uses `record.checkpoint_reader`. A caller that hides values checks
+whether the file could be understood at all, and counts every value as lost if not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, RUN_ID_PATTERN
 from fsm_orchestrator.disk import files
 
 RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
-"""The largest report, checkpoint or lifecycle that is read."""
+"""The size of the largest report, checkpoint or lifecycle that is read."""
 RECORD_VALUES_MAX: Final = 500_000
 """The most values that a record may have: small ones take a hundred times their size in memory."""
 PRIVATE_REF_PATTERN: Final = r"[0-9a-f]{32}"
@@ -36,7 +36,7 @@ class PrivateFacts(NamedTuple):
         ref: the file's name; None if the run has none or the name is not known.
         secret_keys: the names of all secrets that were declared.
         refs_before: the files of the runs that it was copied from.
-        is_known: false if the checkpoint cannot be understood.
+        is_known: False if the checkpoint cannot be understood.
     """
 
     ref: str | None = None
@@ -46,7 +46,7 @@ class PrivateFacts(NamedTuple):
 
 
 class Standpoint(NamedTuple):
-    """Where a checkpoint says that its run stands, and which lifecycle it follows.
+    """The state and the lifecycle of a run, as its checkpoint names them.
 
     Attributes:
         run_id: the run's id.
@@ -63,11 +63,11 @@ _NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
 _LEADING: Final = frozenset({"private_ref", "secret_keys", "home", *Standpoint._fields})
 """The members at the beginning of a checkpoint that are looked for."""
 _BEHIND: Final = ',"lifecycle":{'
-"""What stands behind them. No text in JSON has a quotation mark of its own."""
+"""The text that follows them. A string in JSON contains no bare quotation mark."""
 
 
 def has_too_many_values(text: bytes | bytearray) -> bool:
-    """Return whether a JSON text may have more values than any record of ours: by its commas."""
+    """Return whether a JSON text may have more values than any record, judging by its commas."""
     return len(text) > RECORD_VALUES_MAX and text.count(b",") > RECORD_VALUES_MAX
 
 
@@ -75,7 +75,7 @@ def read_record(path: Path, *, is_link_good: bool = False) -> bytes:
     """Read a report or checkpoint. `is_link_good` as in `open_regular`.
 
     Raises:
-        OSError: it cannot be read, is not a regular file, or has more than any record of ours.
+        OSError: it cannot be read, is not a regular file, or has more than any record has.
     """
     data = files.read_bounded(path, RECORD_BYTES_MAX, is_link_good=is_link_good)
     refuse_too_many_values(data, path)
@@ -83,14 +83,14 @@ def read_record(path: Path, *, is_link_good: bool = False) -> bytes:
 
 
 def refuse_too_many_values(text: bytes | bytearray, path: Path) -> None:
-    """Raise OSError if the text of a record has more values than any of ours."""
+    """Raise OSError if the text of a record has more values than any record has."""
     if has_too_many_values(text):
         said = f"more than {RECORD_VALUES_MAX} values, which no run writes"
         raise OSError(errno.EFBIG, said, str(path))
 
 
 def document(path: Path) -> Mapping[str, Any]:
-    """Read the JSON object in a file of a run; empty if there is none to read."""
+    """Read the JSON object in a file of a run; empty if there is none."""
     try:
         found = json.loads(read_record(path))
     except (OSError, ValueError, RecursionError):
@@ -99,18 +99,18 @@ def document(path: Path) -> Mapping[str, Any]:
 
 
 def run_id(path: Path) -> str | None:
-    """Return the run id that a report or checkpoint names; None if it names no legal one."""
+    """Return the run id that a report or checkpoint names, or None if it names no valid one."""
     return run_id_in(document(path))
 
 
 def run_id_in(record: Mapping[str, Any]) -> str | None:
-    """Return the same of one that was read."""
+    """Return the run id in a record that was read, or None if it has no valid one."""
     found = record.get("run_id")
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
 def leading_run_id(path: Path) -> str | None:
-    """Return the run id at the beginning of a report or checkpoint; None if there is none."""
+    """Return the run id at the beginning of a report or checkpoint, or None if there is none."""
     try:
         found = leading(beginning(path), frozenset({"run_id"})).get("run_id")
     except OSError:
@@ -119,10 +119,10 @@ def leading_run_id(path: Path) -> str | None:
 
 
 def private_facts(output_directory: Path, members: Mapping[str, Any] | None = None) -> PrivateFacts:
-    """Return what the run in a directory has that is private. Without a checkpoint it is nothing.
+    """Return the private facts of the run in a directory; none without a checkpoint.
 
-    Reads only the beginning of the file if that says it, as in every file we write; `members` are
-    the leading ones, where the caller has read them.
+    Reads only the beginning of the file if that has them, as in every file this program writes;
+    `members` are the leading members, if the caller has read them.
     """
     path = output_directory / CHECKPOINT_FILE
     if members is None:
@@ -157,7 +157,7 @@ def _is_ref(value: Any) -> bool:
 
 
 def standpoint(members: Mapping[str, Any]) -> Standpoint | None:
-    """Return where a run stands, by the leading members of its checkpoint; None if not all say."""
+    """Return the standpoint in the leading members of a checkpoint, or None if one is missing."""
     try:
         return Standpoint(*(members[name] for name in Standpoint._fields))
     except KeyError:
@@ -178,30 +178,30 @@ def beginning(path: Path) -> str:
 
 
 def leading(text: str, names: frozenset[str] = _LEADING) -> Mapping[str, Any]:
-    """Return members of the JSON object that a text begins, as far as the text has them whole.
+    """Return the members of the JSON object at the start of a text that the text has whole.
 
-    All of `names` that are among them; however it is spaced, and whatever is behind them.
+    Finds all of `names` among them, whatever the spacing, and whatever follows them.
     """
     found: dict[str, Any] = {}
     with contextlib.suppress(ValueError, RecursionError):
-        if (end := text.find(_BEHIND)) >= 0:  # as in every file we write: read at once
+        if (end := text.find(_BEHIND)) >= 0:  # as in every file that this program writes
             return dict(json.loads(text[:end] + "}"))
     with contextlib.suppress(ValueError, RecursionError):
         at = _after(text, 0, "{")
         while len(found) < len(names):
             name, at = _DECODER.raw_decode(text, at)
             value, end = _DECODER.raw_decode(text, _after(text, at, ":"))
-            at = _after(text, end, ",")  # a number at the end of the text may be cut
+            at = _after(text, end, ",")  # a number at the end may be cut off
             if isinstance(name, str) and name in names:
                 found.setdefault(name, value)
     return found
 
 
 def _after(text: str, at: int, mark: str) -> int:
-    """Return where what follows a mark begins, space aside.
+    """Return the position after a mark and the spaces around it.
 
     Raises:
-        ValueError: something else than the mark is there.
+        ValueError: something other than the mark is there.
     """
     at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches everywhere
     if not text.startswith(mark, at):

@@ -1,12 +1,12 @@
-"""Finds modules where they must be: a start loads three hundred of them.
+"""Finds modules where they are expected: a start loads three hundred of them.
 
 Python asks finder after finder for each module, tries every kind of file that it may be, and looks
-at source and bytecode again and again: a tenth of a start. Here bytecode is read beside where the
-source must be, and the source is looked at once, as Python does, to see whether it was changed.
-What is not plainly there (a source alone, bytecode that is out of date or from elsewhere, a module
-in an archive) is left to Python.
+at source and bytecode again and again: a tenth of a start. Here bytecode is read next to the
+expected source, and the source is looked at once, as Python does, to see whether it was changed.
+Anything that is not plainly there (a source alone, bytecode that is out of date or from elsewhere,
+a module in an archive) is left to Python.
 
-For the command's own process only; where it starts stages, until the first (`held_code.py`).
+For the command's own process only; if it starts stages, only until the first (`held_code.py`).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from typing import Final
 
 PACKAGES: Final = frozenset({__name__.partition(".")[0], "click", "structlog", "transitions"})
-"""Packages beside the standard library in which every module is a source file, or a package."""
+"""Packages besides the standard library in which every module is a source file, or a package."""
 _SUFFIX: Final = ".py"
 _PACKAGE: Final = "__init__"
 _HEADER: Final = MAGIC_NUMBER + bytes(4)
-"""How bytecode begins that names time and size of its source (PEP 552)."""
+"""The beginning of bytecode that records the time and size of its source (PEP 552)."""
 _HEADER_BYTES: Final = 16
 _TIME_BITS: Final = 0xFFFFFFFF
 _SIZE_BITS: Final = _TIME_BITS << 32
@@ -42,7 +42,7 @@ _READ_BYTES: Final = 1 << 16
 
 
 def install() -> None:
-    """Find modules here from now on, where Python keeps bytecode beside the source."""
+    """Find modules here from now on, if Python keeps bytecode next to the source."""
     is_beside = bool(sys.implementation.cache_tag) and sys.pycache_prefix is None
     if is_beside and hasattr(os, "__file__") and PathFinder in sys.meta_path:
         sys.meta_path.insert(0, _Finder())
@@ -54,7 +54,7 @@ def uninstall() -> None:
 
 
 class _Finder:
-    """Finds modules of the standard library and of some packages."""
+    """A finder for modules of the standard library and of some packages."""
 
     def __init__(self) -> None:
         self._library = _library()
@@ -63,7 +63,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load a module; None for what is not plainly there."""
+        """Return how to load a module, or None if it is not plainly there."""
         del target
         package, _, stem = name.rpartition(".")
         if path is None:
@@ -103,43 +103,43 @@ class _Finder:
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module from bytecode that has been read."""
+    """A loader for a module whose bytecode has been read."""
 
     def __init__(self, name: str, path: str, content: bytes) -> None:
         super().__init__(name, path)
         self._content = content
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """Return the code of the module: what has been read if it is asked for the first time."""
+        """Return the code of the module: on the first call, from the bytecode already read."""
         content, self._content = self._content, b""
         try:
             code: CodeType = marshal.loads(memoryview(content)[_HEADER_BYTES:])  # noqa: S302 - as Python does
-        except (EOFError, TypeError, ValueError):  # read before, or cut off: Python says how
+        except (EOFError, TypeError, ValueError):  # read before, or cut off: left to Python
             return super().get_code(fullname)
         is_of_path = getattr(code, "co_filename", None) == self.path
         return code if is_of_path else super().get_code(fullname)
 
 
 def _library() -> str | None:
-    """Return where the standard library is, unless modules are looked for anywhere before."""
+    """Return the directory of the standard library, or None if anything is searched before it."""
     place = os.path.dirname(os.__file__)
     before = sys.path[: sys.path.index(place)] if place in sys.path else sys.path
     return None if any(map(os.path.exists, before)) else place
 
 
 def is_of(bytecode: bytes, source: os.stat_result) -> bool:
-    """Return whether bytecode was made of a source as that is now (PEP 552)."""
+    """Return whether bytecode was made from the current state of a source (PEP 552)."""
     stamp = source.st_size << 32 & _SIZE_BITS | int(source.st_mtime) & _TIME_BITS
     return bytecode[:_HEADER_BYTES] == _HEADER + stamp.to_bytes(8, "little")
 
 
 def content_of(path: str) -> bytes:
-    """Return what is in a file.
+    """Return the content of a file.
 
     Raises:
         OSError: it cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # hundreds: no object is made for each
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # hundreds: no file object for each
     try:
         parts = []
         while part := os.read(descriptor, _READ_BYTES):

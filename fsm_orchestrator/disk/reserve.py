@@ -1,7 +1,7 @@
-"""Space that is kept for a run's last word: freed when the disk is full, so that it can be written.
+"""Space kept for a run's final record: freed when the disk is full, so that it can be written.
 
-The blocks belong to a file that has no name: nothing of it is seen, or left by a kill. What cannot
-be kept is not: the run then goes on as one without it.
+The blocks belong to a file without a name: it is never seen, and a kill leaves nothing of it. If
+the space cannot be kept, the run continues without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Reserve:
-    """Blocks on the file system of a directory, until they are freed or closed."""
+    """Blocks on a directory's file system that are kept until they are freed or closed."""
 
     def __init__(self, directory: HeldDirectory, size_bytes: int) -> None:
         self._descriptor = -1
@@ -30,7 +30,7 @@ class Reserve:
                 self.close()
 
     def free_for(self, error: BaseException | None) -> bool:
-        """Free the space if it was missing; return whether there is more now than before."""
+        """Free the space if the error is a full disk; return whether there is more space now."""
         is_full = isinstance(error, OSError) and error.errno in _FULL
         if not is_full or self._descriptor < 0:
             return False
@@ -57,7 +57,7 @@ def _fill(descriptor: int, size_bytes: int) -> None:
 def _open_nameless(directory: HeldDirectory) -> int:
     flags = os.O_RDWR | os.O_CLOEXEC
     if hasattr(os, "O_TMPFILE"):
-        with contextlib.suppress(OSError):  # not every file system can
+        with contextlib.suppress(OSError):  # not every file system supports it
             return os.open(".", flags | os.O_TMPFILE, 0o600, dir_fd=directory.descriptor)
     name = f".{os.urandom(16).hex()}.tmp"
     flags |= os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

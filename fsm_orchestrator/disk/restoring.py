@@ -1,7 +1,7 @@
-"""An archived run put back into its output directory, step by step, each of which may be the last.
+"""Puts an archived run back into its output directory, step by step: any step may be the last.
 
-While that is under way the archived directory is called `.restoring.<name>` and the checkpoint is
-in it: the next start takes back what is out already, and the next `restore` goes on.
+In the meantime the archived directory is called `.restoring.<name>` and has the checkpoint: the
+next start takes back what is already out, and the next `restore` continues.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.text.hidden import copyable, shell_line
 
 RESTORING: Final = ".restoring."
-"""What the directory of an archived run is called, before its name, while it is put back. No run
-is called so: an id begins with a letter or a digit."""
+"""The prefix of an archived run's directory while the run is put back. No run id begins like this:
+an id begins with a letter or a digit."""
 _BEFORE: Final = tuple(one for one in (*RUN_FILES, *RUN_DIRECTORIES) if one != CHECKPOINT_FILE)
 
 
 def half_restored(output_directory: Path) -> str | None:
-    """Return the archived run that was being put back when that was cut short; else None."""
+    """Return the archived run whose restore was cut short, or None."""
     if os.path.lexists(output_directory / CHECKPOINT_FILE):
         return None
     try:
@@ -40,10 +40,10 @@ def half_restored(output_directory: Path) -> str | None:
 
 
 def refuse_half_restored(output_directory: Path) -> None:
-    """Refuse to go on with a run of which a part alone is in its place.
+    """Refuse a run of which only a part is in its place.
 
     Raises:
-        UsageError: somebody has begun to put it back, and that was cut short.
+        UsageError: putting it back was begun and cut short.
     """
     name = half_restored(output_directory)
     if name is not None:
@@ -54,17 +54,17 @@ def refuse_half_restored(output_directory: Path) -> None:
 
 
 def restore_command(output_directory: Path, name: str) -> str:
-    """Return the command that puts an archived run back, or goes on with that."""
+    """Return the command that puts an archived run back, or continues to."""
     return shell_line((PRODUCT, "restore", str(output_directory), name))
 
 
 def put_back(output: HeldDirectory, name: str, note: Callable[[], None]) -> tuple[str, ...]:
-    """Put the archived run `name` back, or go on with that; return the artifacts that came along.
+    """Put the archived run `name` back, or continue to; return the artifacts that came along.
 
-    The directory has no run. `note` is called when all but the checkpoint is in its place.
+    The directory has no run. `note` is called when everything but the checkpoint is in its place.
 
     Raises:
-        OSError: something cannot be moved. What was begun can be gone on with, or taken back.
+        OSError: something cannot be moved. The restore can be continued or taken back.
     """
     with files.below(output, ARCHIVE_DIRECTORY, may_make=False) as archive:
         if half_restored(output.path) != name:
@@ -84,7 +84,7 @@ def put_back(output: HeldDirectory, name: str, note: Callable[[], None]) -> tupl
 
 
 def fetch_back(output: HeldDirectory, run_id: str) -> None:
-    """Move back what is in the archive already of the run whose checkpoint is in the directory.
+    """Move back what the archive already has of the run whose checkpoint is in the directory.
 
     Raises:
         OSError: something cannot be moved.
@@ -102,7 +102,7 @@ def fetch_back(output: HeldDirectory, run_id: str) -> None:
 
 
 def take_back(output: HeldDirectory, name: str) -> None:
-    """Move what was put back of a run into the archive again: it was not finished.
+    """Move what was put back of a run into the archive again: the restore was not finished.
 
     Raises:
         OSError: something cannot be moved.
@@ -119,7 +119,7 @@ def take_back(output: HeldDirectory, name: str) -> None:
 
 
 def sweep(output: HeldDirectory) -> None:
-    """Remove what is left of a directory whose run is back in its place."""
+    """Remove what is left of a directory in the archive whose run is back in its place."""
     with (
         contextlib.suppress(OSError),
         files.below(output, ARCHIVE_DIRECTORY, may_make=False) as archive,
@@ -130,7 +130,7 @@ def sweep(output: HeldDirectory) -> None:
 
 
 def _move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
-    """Move what is there; what has been moved before is not."""
+    """Move a name that exists, unless it has been moved before."""
     if os.path.lexists(source.path / name) and not os.path.lexists(destination.path / name):
         moving.move(name, source, destination)
 
@@ -138,13 +138,13 @@ def _move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
 def _rename(old: str, new: str, archive: HeldDirectory) -> None:
     both = {"src_dir_fd": archive.descriptor, "dst_dir_fd": archive.descriptor}
     if os.path.lexists(archive.path / new):
-        os.rmdir(new, dir_fd=archive.descriptor)  # one that was emptied; else it is refused
+        os.rmdir(new, dir_fd=archive.descriptor)  # fails unless it was emptied
     files.perform(SystemCall.RENAME, os.rename, old, new, **both)
     files.sync(archive.descriptor)
 
 
 def _let_go(name: str, archive: HeldDirectory) -> None:
-    """Remove the emptied directory of a run; one that others have put something into stays."""
+    """Remove the emptied directory of a run; what others have put there stays as `<name>.rest`."""
     emptied = archive.path / f"{RESTORING}{name}"
     _remove_emptied(emptied)
     if os.path.lexists(emptied):
@@ -158,7 +158,7 @@ def _let_go(name: str, archive: HeldDirectory) -> None:
 
 
 def _remove_emptied(directory: Path) -> None:
-    """Remove a directory and those in it, as far as nothing else is there."""
+    """Remove a directory and those in it, where they are empty."""
     for place, _, _ in os.walk(directory, topdown=False):
         with contextlib.suppress(OSError):
             os.rmdir(place)

@@ -1,4 +1,4 @@
-"""The temporary files of writers that were killed: removed by the next one."""
+"""The temporary files of writers that were killed, removed by the next one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TEMPORARY_NAME: Final = late_pattern(rf"\.(.+)\.[0-9a-f]{{16}}{re.escape(files.
 
 
 def remove_stale(directory: Path, *names: str, within: HeldDirectory | None = None) -> None:
-    """Remove what killed writers of `names` left under temporary names, as far as that can be done.
+    """Remove the temporary files that killed writers of `names` left, as far as possible.
 
-    Of all names where none is given. Only the holder of the directory's lock may ask for it, or
-    the only writer of the names. Follows no link and removes no directory.
+    Without `names`, those of all names. Only the holder of the directory's lock, or the only writer
+    of the names, may call this. Follows no link and removes no directory.
     """
     with contextlib.suppress(OSError):
         for name in os.listdir(directory if within is None else within.descriptor):

@@ -1,7 +1,7 @@
 """`orchestrator.stop`: the file by which a run inside another program is asked to end.
 
-It quotes what the run said in its lock file when it began, new each time: what was left by an
-earlier request fits no later invocation. Who asks keeps the file locked, which says who that is.
+It quotes the value in the run's lock file, which is new for each invocation: a file left by an
+earlier request fits no later one. The requester keeps the file locked, which identifies it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PRIVATE: Final = 0o600
 
 
 class Doubt(StrEnum):
-    """Why a request is not believed."""
+    """A reason not to believe a request."""
 
     OTHER_KIND = "other_kind"
     OTHER_USER = "other_user"
@@ -39,10 +39,10 @@ class StopRequest(NamedTuple):
     """A request to end a run.
 
     Attributes:
-        hears: what the run says in its lock file.
-        key: what tells it from others.
+        hears: the value in the run's lock file.
+        key: distinguishes it from other requests.
         times: how often it asks: 2 kills at once, as a second signal does.
-        inode: of the file that it was read from.
+        inode: the file that it was read from.
     """
 
     hears: str
@@ -52,13 +52,13 @@ class StopRequest(NamedTuple):
 
 
 def new_key() -> str:
-    """Return a key that nobody can guess."""
+    """Return an unguessable key."""
     return os.urandom(16).hex()
 
 
 @contextlib.contextmanager
 def asking(output: Path, hears: str, *, times: int) -> Iterator[Asked]:
-    """Ask the run that is at work in a directory to end, for as long as the block lasts.
+    """Ask the run that is at work in a directory to end, while the block lasts.
 
     Raises:
         OSError: the file cannot be written.
@@ -74,7 +74,7 @@ def asking(output: Path, hears: str, *, times: int) -> Iterator[Asked]:
 
 
 class Asked:
-    """A request of this process, in its place."""
+    """A request of this process, with its file in place."""
 
     def __init__(self, home: HeldDirectory, request: StopRequest) -> None:
         self._home = home
@@ -82,16 +82,16 @@ class Asked:
         self._descriptor = -1
 
     def put(self) -> None:
-        """Put it into its place, over what is there.
+        """Put the request in its place, over an existing one.
 
         Raises:
-            OSError: that cannot be done.
+            OSError: it cannot be put there.
         """
         path = self._home.path / STOP_FILE
         staged = files.StagedFile(path, files.temporary_name(STOP_FILE), self._home)
         descriptor = files.make_new(staged.temporary, mode=PRIVATE, within=self._home)
         try:
-            if os.geteuid() == 0:  # the run of another user believes that user alone
+            if os.geteuid() == 0:  # another user's run believes only that user
                 owner = os.stat(LOCK_FILE, dir_fd=self._home.descriptor, follow_symlinks=False)
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,7 +105,7 @@ class Asked:
         self._descriptor = descriptor
 
     def put_again_if_gone(self) -> None:
-        """Put it into its place again if somebody has taken it away."""
+        """Put the request in its place again if somebody has removed it."""
         try:
             os.stat(STOP_FILE, dir_fd=self._home.descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -115,7 +115,7 @@ class Asked:
             return
 
     def take_back(self) -> None:
-        """Take it away, if it is still this one."""
+        """Remove the request, if the file in its place is still this one's."""
         with contextlib.suppress(OSError):
             there = os.stat(STOP_FILE, dir_fd=self._home.descriptor, follow_symlinks=False)
             if there.st_ino == os.fstat(self._descriptor).st_ino:
@@ -129,7 +129,7 @@ class Asked:
 
 
 def found_in(home: HeldDirectory) -> StopRequest | Doubt | None:
-    """Return the request that is there now, or why it is not believed; None where there is none."""
+    """Return the current request, or the reason not to believe it; None if there is none."""
     try:
         descriptor = files.open_regular(home.path / STOP_FILE, within=home)
     except FileNotFoundError:
@@ -156,7 +156,7 @@ def found_in(home: HeldDirectory) -> StopRequest | Doubt | None:
 
 
 def remove_left(home: HeldDirectory) -> None:
-    """Remove what an earlier request has left."""
+    """Remove the file that an earlier request has left."""
     with contextlib.suppress(OSError):
         os.unlink(STOP_FILE, dir_fd=home.descriptor)
 
@@ -167,7 +167,7 @@ def _text_of(request: StopRequest) -> bytes:
 
 
 def _request_in(text: bytes, inode: int) -> StopRequest | None:
-    """Return the request that a text is, if it says just that."""
+    """Return the request in a text, or None if the text is anything else."""
     try:
         said = json.loads(text)
         product, hears, key, times = (said.pop(one) for one in ("product", "hears", "key", "times"))

@@ -1,7 +1,7 @@
-"""The artifacts of a run that lie in its output directory: they go to the archive with it.
+"""The artifacts of a run that are in its output directory: they go to the archive with it.
 
-Their paths are read leniently from the run's checkpoint. Whatever it says, what is moved stays
-below the output directory, links are not followed, and no file of a run is among it.
+Their paths are read leniently from the run's checkpoint. Whatever it says, moved files stay below
+the output directory, links are not followed, and the run's own files are not among them.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def artifacts_named(directory: Path) -> tuple[str, ...]:
 def artifacts_in(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the artifacts in its output directory that a checkpoint names, relative to that.
 
-    Whether they are there is another matter. What lies in a directory that is one is not listed.
+    They need not exist. An artifact inside a directory that is itself one is not listed.
     """
     home = _table(record.get("home")).get("directory")
     if not isinstance(home, str) or not os.path.isabs(home):
         return ()
     found = dict.fromkeys(_relative(home, _paths(record)))
     kept: list[str] = []
-    for one in sorted(found):  # a directory comes before what is in it
+    for one in sorted(found):  # a directory comes before its contents
         if not any(PurePosixPath(one).is_relative_to(above) for above in kept):
             kept.append(one)
     return tuple(kept)
 
 
 def _paths(record: Mapping[str, Any]) -> Iterator[object]:
-    """Yield what a checkpoint has where paths of artifacts are."""
+    """Yield the values in a checkpoint that should be paths of artifacts."""
     earlier = _table(record.get("earlier"))
     made = [*_tables(record.get("completions")), *_tables(earlier.get("completions"))]
     made += _tables(earlier.get("executions"))
@@ -88,7 +88,7 @@ class Along(NamedTuple):
 
     Attributes:
         moved: those that are moved.
-        copied: those that are copied, for the next run goes by them.
+        copied: those that are copied, because the next run uses them.
     """
 
     moved: tuple[str, ...]
@@ -96,7 +96,7 @@ class Along(NamedTuple):
 
 
 class Staying(NamedTuple):
-    """An artifact that could not be taken along, relative to its run's directory."""
+    """An artifact that could not be moved or copied, relative to its run's directory."""
 
     path: str
     why: OSError
@@ -107,7 +107,7 @@ def move_along(
 ) -> tuple[Staying, ...]:
     """Move artifacts to the same places below another directory; return those that stay.
 
-    One that is not there has been moved before. Nothing is overwritten.
+    One that is absent has been moved before. Nothing is overwritten.
     """
     return tuple(_done_to(artifacts, moving.move, source, destination))
 
@@ -115,7 +115,7 @@ def move_along(
 def copy_along(
     artifacts: Iterable[str], source: HeldDirectory, destination: HeldDirectory
 ) -> tuple[Staying, ...]:
-    """Copy artifacts as `move_along` moves them."""
+    """Copy artifacts to the same places below another directory, like `move_along`."""
     return tuple(_done_to(artifacts, moving.copy, source, destination))
 
 

@@ -1,6 +1,6 @@
-"""What is below a directory, looked at without following any link: bounded, and never led out.
+"""The contents of directories, read without following any link: bounded, and never led out.
 
-Directories are walked by their descriptors, so that nothing that is replaced meanwhile leads out of
+Directories are walked by their descriptors, so that nothing replaced during the walk leads out of
 them either. Only regular files are opened. Globs do not follow links in the parts that have
 wildcards.
 """
@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 FILES_MAX: Final = 100_000
 DEPTH_MAX: Final = 100
 TREE_BYTES_MAX: Final = 16 * 1024**3
-"""How much is read for one digest of a directory or glob."""
+"""The most bytes read for one digest of a directory or glob."""
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
@@ -29,7 +29,7 @@ _WILDCARDS: Final = frozenset("*?[")
 
 
 class EntryKind(StrEnum):
-    """What is at a path, links not followed."""
+    """The kind of an entry, links not followed."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -39,14 +39,14 @@ class EntryKind(StrEnum):
 
 
 class Entry(NamedTuple):
-    """Something below a directory.
+    """A directory, or something below it.
 
     Attributes:
-        path: relative to the directory; empty for that itself.
-        kind: what it is.
-        info: as lstat has it.
-        descriptor: of a regular file that is open for reading, until the next entry is asked for.
-        target: of a link, what it says.
+        path: relative to the directory; empty for the directory itself.
+        kind: its kind.
+        info: its status, as lstat gives it.
+        descriptor: a regular file that is open for reading, until the next entry is requested.
+        target: the target of a link.
         problem: why it could not be opened or read; empty if it could.
     """
 
@@ -59,11 +59,11 @@ class Entry(NamedTuple):
 
 
 class TooMuchError(Exception):
-    """There is more below a directory than is looked at; the message says which bound."""
+    """An error for a directory with more in it than is looked at; the message names the bound."""
 
 
 def within(size_bytes: int) -> int:
-    """Return how much is to be read.
+    """Return the size if that much is read.
 
     Raises:
         TooMuchError: it is more than is read.
@@ -74,18 +74,18 @@ def within(size_bytes: int) -> int:
 
 
 def entries_at(root: str, files_max: int = FILES_MAX) -> Iterator[Entry]:
-    """Yield what is at a path and all that is below it, in the order of names; nothing if gone.
+    """Yield what is at a path and everything below it, in the order of names; nothing if gone.
 
     Raises:
         OSError: the path itself cannot be looked at.
-        TooMuchError: there is more than `files_max`, or it is nested too deeply.
+        TooMuchError: there are more than `files_max` entries, or they are nested too deeply.
     """
     try:
         info = os.lstat(root)
     except (FileNotFoundError, NotADirectoryError):
         return
     except ValueError:
-        return  # no file has such a name
+        return  # no file can have such a name
     left = _Room(files_max)
     if not stat.S_ISDIR(info.st_mode):
         yield from _single(root, info, None, "")
@@ -99,7 +99,7 @@ def entries_at(root: str, files_max: int = FILES_MAX) -> Iterator[Entry]:
 
 
 class _Room:
-    """How many entries there may still be."""
+    """The number of entries that may still come."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -110,7 +110,7 @@ class _Room:
         if self._left < 0:
             raise TooMuchError(f"more than {self._most} files")
         if depth > DEPTH_MAX:
-            raise TooMuchError(f"more than {DEPTH_MAX} directories in each other, at {path}")
+            raise TooMuchError(f"more than {DEPTH_MAX} nested directories, at {path}")
 
 
 def _below(directory: int, path: str, room: _Room, depth: int) -> Iterator[Entry]:
@@ -124,7 +124,7 @@ def _below(directory: int, path: str, room: _Room, depth: int) -> Iterator[Entry
         try:
             info = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
-            continue  # it went away meanwhile
+            continue  # gone since it was listed
         if not stat.S_ISDIR(info.st_mode):
             yield from _single(name, info, directory, own)
             continue
@@ -141,7 +141,7 @@ def _below(directory: int, path: str, room: _Room, depth: int) -> Iterator[Entry
 
 
 def _single(name: str, info: os.stat_result, directory: int | None, path: str) -> Iterator[Entry]:
-    """Yield the one entry of what is no directory; a file is open meanwhile."""
+    """Yield the one entry of what is not a directory; a file is open until the next."""
     try:
         if stat.S_ISLNK(info.st_mode):
             target = os.readlink(name, dir_fd=directory)
@@ -165,13 +165,13 @@ def _single(name: str, info: os.stat_result, directory: int | None, path: str) -
 
 
 def matches_of(pattern: str, files_max: int = FILES_MAX) -> list[str]:
-    """Return the paths that match an absolute glob and are no directories, sorted by bytes.
+    """Return the paths that match an absolute glob and are not directories, sorted by bytes.
 
-    `**` stands for any number of directories. What begins with a dot matches as well.
+    `**` stands for any number of directories. Names that begin with a dot match as well.
 
     Raises:
         OSError: a directory on the way cannot be read.
-        TooMuchError: there is more to look at than `files_max`.
+        TooMuchError: there are more than `files_max` entries to look at.
     """
     parts = [part for part in pattern.split("/") if part]
     fixed = 0
@@ -183,7 +183,7 @@ def matches_of(pattern: str, files_max: int = FILES_MAX) -> list[str]:
 
 
 def fixed_part(pattern: str) -> str:
-    """Return the directory in which all is that can match a glob."""
+    """Return the directory that contains everything that can match a glob."""
     parts = pattern.split("/")
     fixed = next(
         (at for at, part in enumerate(parts) if not _WILDCARDS.isdisjoint(part)), len(parts) - 1
@@ -210,7 +210,7 @@ def _matching(directory: str, parts: list[str], room: _Room, depth: int) -> Iter
 
 
 def _names(directory: str, room: _Room, depth: int, *, directories: bool) -> Iterator[str]:
-    """Yield the names in a directory: those of directories, or of all else."""
+    """Yield the names in a directory: those of directories, or of everything else."""
     with contextlib.ExitStack() as stack:
         try:
             found = stack.enter_context(os.scandir(directory))

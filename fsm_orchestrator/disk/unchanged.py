@@ -1,13 +1,13 @@
 """Keeps code out of this process that was written, or put in its place, after a certain moment.
 
 A stage runs with the operator's rights, and may write where the interpreter finds its modules. The
-kernel stamps each change of a file, and each change of its name, with a time that nobody but root
-can set (`ctime`). So what is loaded after the first stage has begun is read through the directory
-that was there before, and refused if anything of it is newer; but not where the installer's list
-of digests, which is old itself, says that it is what was installed: a link more to a file is a
-change as well.
+kernel stamps each change of a file, and each change of its name, with a time that only root can set
+(`ctime`). So code that is loaded after the first stage has begun is read through the directory that
+was there before, and refused if anything on the way is newer, unless the installer's list of
+digests, which is old itself, says that it is what was installed: another link to a file is a change
+as well.
 
-A child that judges a policy gets this module as it is in memory: it imports nothing of the package.
+A child that judges a policy gets this module from memory: it imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 COARSE_CLOCK = 5
-"""CLOCK_REALTIME_COARSE, which files are stamped with; the fine one is ahead of it."""
+"""CLOCK_REALTIME_COARSE, the clock that stamps files; the fine one is ahead of it."""
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 class Since(NamedTuple):
-    """A moment, and the directories in which modules were looked for then: device and inode."""
+    """A moment, and the directories that were searched for modules then: device and inode."""
 
     ns: int
     places: Mapping[str, tuple[int, int]]
@@ -42,11 +42,11 @@ class Since(NamedTuple):
 _in_force: list[tuple[Since, type[ImportError]]] = []
 _places: dict[int, Mapping[str, tuple[int, int]]] = {}
 _installed: dict[str, frozenset[bytes]] = {}
-"""What the lists of each directory say, as far as they were asked."""
+"""The entries of each directory's lists of installed files, as far as they were read."""
 
 
 def now() -> Since:
-    """Return this moment."""
+    """Return the current moment."""
     ns = time.clock_gettime_ns(COARSE_CLOCK) if sys.platform == "linux" else time.time_ns()
     places = {}
     for place in dict.fromkeys((*sys.path, *_packages())):
@@ -58,19 +58,19 @@ def now() -> Since:
 
 
 def install(since: Since, refusal: type[ImportError] = ImportError) -> None:
-    """Load nothing in this process from now on that is newer; raise `refusal` instead."""
+    """Load nothing newer in this process from now on; raise `refusal` instead."""
     _in_force[:] = [(since, refusal)]
     before = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else 0
     sys.meta_path.insert(before, _Finder(since, refusal))
 
 
 def in_force() -> Since | None:
-    """Return the moment after which nothing is loaded that is newer; None if there is none."""
+    """Return the moment that everything loaded must precede, or None if there is none."""
     return _in_force[0][0] if _in_force else None
 
 
 def confirm(paths: Sequence[str]) -> None:
-    """Make sure that files are what they were, as far as this process loads only such.
+    """Make sure that files are unchanged, if this process loads only such files.
 
     Raises:
         ImportError: one is newer, or gone.
@@ -81,8 +81,8 @@ def confirm(paths: Sequence[str]) -> None:
 
 
 def _packages() -> list[str]:
-    """Return the directories of the packages that are loaded."""
-    modules: list[Any] = list(sys.modules.values())  # some are None, or no module at all
+    """Return the directories of the loaded packages."""
+    modules: list[Any] = list(sys.modules.values())  # some are None, or not modules
     return [one for module in modules for one in _places_of(module)]
 
 
@@ -92,7 +92,7 @@ def _places_of(module: object) -> Sequence[str]:
 
 
 class _Finder:
-    """Finds what is there, and has it looked at before it is run."""
+    """A finder that has each module checked before it is run."""
 
     def __init__(self, since: Since, refusal: type[ImportError]) -> None:
         self._since = since
@@ -101,10 +101,10 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load a module; None where there is none.
+        """Return how to load a module, or None if there is none.
 
         Raises:
-            ImportError: what is there is newer.
+            ImportError: the module is newer.
         """
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None or spec.origin is None:
@@ -116,14 +116,14 @@ class _Finder:
                 spec.loader = _Compiled(name, file, self._since, self._refusal)
             case ExtensionFileLoader():
                 _read(spec.origin, self._since, self._refusal)
-            case other:  # what is in an archive
+            case other:  # in an archive
                 archive = getattr(other, "archive", None) or spec.origin
                 _read(archive, self._since, self._refusal)
         return spec
 
 
 class _Source(SourceFileLoader):
-    """Loads a module from source, or bytecode, that is not newer."""
+    """A loader for a module from source, or bytecode, that is not newer."""
 
     def __init__(self, name: str, path: str, since: Since, refusal: type[ImportError]) -> None:
         super().__init__(name, path)
@@ -131,11 +131,11 @@ class _Source(SourceFileLoader):
         self._refusal = refusal
 
     def get_data(self, path: Any) -> bytes:
-        """Return what is in a file.
+        """Return the content of a file.
 
         Raises:
             ImportError: it is newer.
-            OSError: it is bytecode, and newer or gone: the source will do.
+            OSError: it is bytecode, and newer or gone: the source is used instead.
         """
         try:
             return _read(path, self._since, self._refusal)
@@ -145,11 +145,11 @@ class _Source(SourceFileLoader):
             raise
 
     def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
-        """Write no bytecode: what lies there is somebody else's by now."""
+        """Write no bytecode: a file in that place is somebody else's by now."""
 
 
 class _Compiled(SourcelessFileLoader):
-    """Loads a module from bytecode alone that is not newer."""
+    """A loader for a module from bytecode alone that is not newer."""
 
     def __init__(self, name: str, path: str, since: Since, refusal: type[ImportError]) -> None:
         super().__init__(name, path)
@@ -157,7 +157,7 @@ class _Compiled(SourcelessFileLoader):
         self._refusal = refusal
 
     def get_data(self, path: Any) -> bytes:
-        """Return what is in a file.
+        """Return the content of a file.
 
         Raises:
             ImportError: it is newer.
@@ -166,7 +166,7 @@ class _Compiled(SourcelessFileLoader):
 
 
 def _read(path: str, since: Since, refusal: type[ImportError]) -> bytes:
-    """Return what is in a file; raise where it, or the way to it, is newer than it may be."""
+    """Return the content of a file; raise `refusal` if it, or the way to it, is newer."""
     try:
         data, is_old = _content(os.path.realpath(path), since)
     except OSError as error:
@@ -177,9 +177,9 @@ def _read(path: str, since: Since, refusal: type[ImportError]) -> bytes:
 
 
 def _content(path: str, since: Since) -> tuple[bytes, bool]:
-    """Return what is in a file, and whether it and all below a place that is known are old.
+    """Return the content of a file, and whether it and all below a known place are old.
 
-    Each is opened in the one before, and looked at as it is open: a name may be given away.
+    Each is opened in the one before, and checked while it is open: a name may change hands.
     """
     places = _real(since)
     place = os.path.dirname(path)
@@ -205,7 +205,7 @@ def _content(path: str, since: Since) -> tuple[bytes, bool]:
 
 
 def _real(since: Since) -> Mapping[str, tuple[int, int]]:
-    """Return the places by their paths without links, as those were when they were first needed."""
+    """Return the places by their resolved paths, as they were when they were first needed."""
     if since.ns not in _places:
         _places[since.ns] = {os.path.realpath(one): known for one, known in since.places.items()}
     return _places[since.ns]
@@ -220,7 +220,7 @@ def _identity(info: os.stat_result) -> tuple[int, int]:
 
 
 def _is_as_installed(path: str, data: bytes, since: Since) -> bool:
-    """Return whether the list of what was installed, which is old, has the digest of a file."""
+    """Return whether an old list of installed files has the digest of a file."""
     where, digest = os.path.realpath(path), _digest(data)
     for place in _real(since):
         if digest and where.startswith(place + os.sep):
@@ -232,7 +232,7 @@ def _is_as_installed(path: str, data: bytes, since: Since) -> bool:
 
 
 def _installed_in(place: str, since: Since) -> Iterator[bytes]:
-    """Yield what lists of distributions say that are old: path and digest, without the size."""
+    """Yield the entries of old lists of installed files: path and digest, without the size."""
     try:
         names = [one for one in os.listdir(place) if one.endswith(".dist-info")]
         for name in names:
@@ -244,9 +244,9 @@ def _installed_in(place: str, since: Since) -> Iterator[bytes]:
 
 
 def _digest(data: bytes) -> str:
-    """Return the digest of a file as lists have it; empty where this process cannot make any."""
+    """Return a file's digest as the lists write it; empty if this process cannot make one."""
     made = [sys.modules[one] for one in ("_sha2", "_sha256", "hashlib") if sys.modules.get(one)]
     if not made:
-        return ""  # nothing is loaded for it here: that would come here again
+        return ""  # no module is loaded for it: that would lead here again
     number = int.from_bytes(made[0].sha256(data).digest(), "big") << 2  # 256 bits, and two more
     return "".join(ALPHABET[number >> shift & 63] for shift in range(42 * 6, -1, -6))

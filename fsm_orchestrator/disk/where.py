@@ -1,4 +1,4 @@
-"""Where things are: the current directory, paths against it, and the record of a run."""
+"""Locations: the current directory, paths against it, and the record of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.errors import UsageError
 
 
 class RelativeTo(StrEnum):
-    """What the relative paths of a config file are relative to."""
+    """The base of the relative paths in a config file."""
 
     FILE = "file"
     CWD = "cwd"
@@ -22,7 +22,7 @@ def current_directory() -> str:
     """Return the current directory.
 
     Raises:
-        UsageError: it is gone, or may not be known.
+        UsageError: it is gone, or cannot be determined.
     """
     try:
         return os.getcwd()
@@ -33,13 +33,13 @@ def current_directory() -> str:
         ) from error
     except OSError as error:
         raise UsageError(
-            f"the current directory cannot be told: {reason(error)}",
+            f"the current directory cannot be determined: {reason(error)}",
             remedy="change to a directory that you may enter",
         ) from error
 
 
 def base_of(relative_to: object, of_file: str, current: str) -> str:
-    """Return what the paths in a file are relative to, by what it says itself, if it is understood.
+    """Return the base of the relative paths in a file, by the file's own setting if it is valid.
 
     `of_file` is the directory of the file, `current` the one in which the command is typed.
     """
@@ -50,7 +50,7 @@ def base_of(relative_to: object, of_file: str, current: str) -> str:
 
 
 def nearest_with(directory: Path, name: str) -> Path | None:
-    """Return the nearest directory, at or above one, that has an entry of that name."""
+    """Return the nearest directory, at or above this one, that has an entry of that name."""
     for one in (directory, *directory.parents):
         if os.path.lexists(one / name):
             return one
@@ -58,7 +58,7 @@ def nearest_with(directory: Path, name: str) -> Path | None:
 
 
 def absolute(typed: str) -> Path:
-    """Return a path that was typed, made absolute against the current directory if it is not.
+    """Return a typed path, made absolute against the current directory if it is relative.
 
     Raises:
         UsageError: there is no current directory.
@@ -67,7 +67,7 @@ def absolute(typed: str) -> Path:
 
 
 def record_of(run_directory: Path) -> Path:
-    """Return where the record of a run lies: in the directory itself, or in its latest epoch."""
+    """Return the directory of a run's record: the run's directory itself, or its latest epoch."""
     if not os.path.isdir(run_directory / EPOCHS_DIRECTORY):
         return run_directory
     from fsm_orchestrator.disk.epochs import latest_record  # noqa: PLC0415 - under an engine alone
@@ -76,7 +76,7 @@ def record_of(run_directory: Path) -> Path:
 
 
 def run_of(record_directory: Path) -> Path:
-    """Return the directory of the run whose record lies in a directory, by the names alone."""
+    """Return the directory of the run whose record is in a directory, by the names alone."""
     above, name = record_directory.parent, record_directory.name
     if above.name != EPOCHS_DIRECTORY:
         return record_directory

@@ -1,4 +1,4 @@
-"""What an invocation may still take: the time of the run, and the units that its stages meter.
+"""The allowance of an invocation: the time left to the run, and the units that its stages meter.
 
 Loaded only by runs that have a budget, a time for all stages, or a stage with a meter.
 """
@@ -30,7 +30,7 @@ NO_BUDGET = RunBudget(run_timeout_ms=None, total_timeout_ms=None, units={})
 
 
 class Left(NamedTuple):
-    """The time that is left, of the limit that is reached first."""
+    """The time left under the limit that is reached first."""
 
     limit: TimeLimit
     allowed_ms: int
@@ -60,13 +60,13 @@ class Allowance:
 
     @property
     def worked_ms(self) -> int:
-        """How long the invocation has worked so far."""
+        """The milliseconds that the invocation has worked so far."""
         if self._context.clock.is_fixed:
             return 0
         return max(0, round((self._interrupts.running_seconds() - self._entered) * 1000))
 
     def left(self) -> Left | None:
-        """Return the time that is left, not below 0; None for no limit."""
+        """Return the time that is left, at least 0, or None if there is no limit."""
         now, found = self._interrupts.running_seconds(), []
         for limit, used_ms in (
             (TimeLimit.RUN, (now - self._began) * 1000),
@@ -78,18 +78,18 @@ class Allowance:
         return min(found, key=lambda one: one.ms, default=None)
 
     def at_most(self, ms: int) -> int:
-        """Return a time in milliseconds, or what is left where that is less."""
+        """Return the given milliseconds, or those that are left if that is less."""
         left = self.left()
         return ms if left is None else min(ms, left.ms)
 
     @property
     def is_over(self) -> bool:
-        """Whether the time of the run is up."""
+        """True if the time of the run is up."""
         left = self.left()
         return left is not None and left.ms == 0
 
     def within(self, limits: Limits) -> tuple[Limits, tuple[TimeLimit, int] | None]:
-        """Return limits with no more time than is left, and whose time that is then."""
+        """Return the limits cut to the time left, and the run's limit that cut them, or None."""
         left = self.left()
         if left is None or left.ms >= limits.timeout_ms:
             return limits, None
@@ -97,10 +97,10 @@ class Allowance:
 
     @contextlib.contextmanager
     def bounding(self, runner: ProcessRunner) -> Iterator[None]:
-        """Let nothing that is run meanwhile take longer than is left.
+        """Keep everything that runs in the block within the time that is left.
 
         Raises:
-            TimeIsUpError: the time was up before, or by then.
+            TimeIsUpError: the time is up before the block, or after it.
         """
         self.confirm()
         before, runner.within = runner.within, lambda limits: self.within(limits)[0]
@@ -111,16 +111,16 @@ class Allowance:
         self.confirm()
 
     def confirm(self) -> None:
-        """Make sure that there is time left.
+        """Raise if the time of the run is up.
 
         Raises:
-            TimeIsUpError: there is none.
+            TimeIsUpError: it is up.
         """
         if self.is_over:
             raise TimeIsUpError
 
     def time_is_up(self) -> Fact:
-        """Record that the time of the run is up; return the fact that it is."""
+        """Record that the time of the run is up; return the fact."""
         left = self.left()
         assert left is not None  # noqa: S101 - what is over was limited
         stop = TimeStop(kind="time", limit=left.limit, allowed_ms=left.allowed_ms)
@@ -130,24 +130,24 @@ class Allowance:
     # -- metered units ----------------------------------------------------------------------
 
     def nothing_left(self) -> str | None:
-        """Return why no stage may be started; None where there is some of each unit left."""
+        """Return why no stage may be started, or None if some of each unit is left."""
         stop = nothing_left(self._context.recorder.draft)
         return None if stop is None else stop.nothing_left
 
     def stops(self) -> Fact | None:
-        """Record that nothing more may be started now; return the fact, None where it may."""
+        """Record and return the fact that nothing more may start, or None if something may."""
         if self.is_over:
             return self.time_is_up()
         nothing_left = self.nothing_left()
         return None if nothing_left is None else self.budget_is_spent(nothing_left)
 
     def budget_is_spent(self, why: str) -> Fact:
-        """Record that no stage is started any more; return the fact that it is so."""
+        """Record that no more stages are started; return the fact."""
         self._record(Operation.BUDGET_VERIFY, why)
         return Fact(Trigger.RUN_ABORTED, why)
 
     def opener(self, record: AttemptRecord) -> Callable[[], AbstractContextManager[Meter]] | None:
-        """Return what opens the meter of an attempt; None where its stage has none."""
+        """Return a function that opens the meter of an attempt, or None if its stage has none."""
         has_limit = self._budget.units or self._budget.total_timeout_ms is not None
         settings = self._context.preparation.settings[record.stage]
         if not has_limit and settings.on_unmetered is None:
@@ -158,8 +158,8 @@ class Allowance:
     def _meter_of(self, stage: str, attempt: int) -> Iterator[Meter]:
         """Open the meter of an attempt that is about to start.
 
-        What it is held against is what was spent before the invocation, and by all its meters:
-        other attempts may be at work at the same time.
+        Its readings count together with the units spent before the invocation and by the other
+        meters of the invocation: other attempts may be at work at the same time.
         """
         must = self._context.preparation.settings[stage].on_unmetered
         terms = MeterTerms(
@@ -177,7 +177,7 @@ class Allowance:
             yield meter
 
     def _record(self, operation: Operation, why: str) -> None:
-        if operation in self._recorded:  # for another stage of a group
+        if operation in self._recorded:  # already recorded for another stage of a group
             return
         self._recorded.add(operation)
         failure = self._context.add_own_failure(operation, why)

@@ -1,7 +1,7 @@
-"""The earlier run in the directory of a new one goes to the archive, its artifacts with it.
+"""Archives the earlier run in the directory of a new one, together with its artifacts.
 
-What the new run goes by is copied, and stays as well: inputs that it declares, programs, files of
-its gates, and artifacts of which it takes stale ones.
+Files that the new run uses are copied and also stay: its declared inputs, its programs, the files
+of its gates, and artifacts that may be stale (`allow_stale`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def archived_before(
     preparation: Preparation, home: HeldDirectory, earlier: tuple[Path, ...]
 ) -> Preparation:
-    """Archive what an earlier run left, which is `earlier`; warn of artifacts that cannot be moved.
+    """Archive the files of an earlier run, `earlier`; warn of artifacts that cannot be moved.
 
     Raises:
         OSError: a file of the run cannot be moved.
@@ -36,7 +36,7 @@ def archived_before(
     if not staying:
         return preparation
     warnings = preparation.masker.mask_all(
-        f"the artifact {copyable(home.path / one.path)} of the run before is not archived with it:"
+        f"the artifact {copyable(home.path / one.path)} of the earlier run is not archived with it:"
         f" {files.reason(one.why)}"
         for one in staying
     )
@@ -46,7 +46,7 @@ def archived_before(
 
 
 def _along(named: Iterable[str], home: Path, gone_by: Iterable[str]) -> Along:
-    """Return how each artifact is taken along."""
+    """Return which artifacts are moved to the archive, and which are copied."""
     needed = tuple(dict.fromkeys(gone_by))
     copied = tuple(one for one in named if any(_is_needed(home / one, other) for other in needed))
     return Along(tuple(one for one in named if one not in copied), copied)
@@ -59,7 +59,7 @@ def _is_needed(path: Path, needed: str) -> bool:
 
 
 def _gone_by(preparation: Preparation) -> Iterator[str]:
-    """Yield the paths, and patterns of paths, that the new run goes by."""
+    """Yield the paths, and patterns of paths, that the new run uses."""
     for one in preparation.settings.values():
         yield one.command
         yield from one.inputs

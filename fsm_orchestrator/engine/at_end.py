@@ -1,4 +1,4 @@
-"""What the stage that always runs is told when the run has ended, and how long it may take."""
+"""The extra environment and the limits of the stage that always runs, once the run has ended."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ class AtEnd(NamedTuple):
     """The surroundings of the stage that always runs.
 
     Attributes:
-        environment: variables beside those of every attempt.
-        is_short: whether the run was asked to end: the stage has its grace to end, and no more.
+        environment: variables in addition to those of every attempt.
+        is_short: True if the run was asked to end, or its time is up: the stage gets its grace
+            period to end, and no more.
     """
 
     environment: Mapping[str, str]
     is_short: bool
 
     def within(self, limits: Limits) -> Limits:
-        """Return what the stage may take, of what was said of it."""
+        """Return the limits of the stage: the given ones, or only its grace period."""
         if not self.is_short:
             return limits
         grace_ms = max(1, min(limits.timeout_ms, limits.kill_grace_ms))

@@ -1,9 +1,9 @@
-"""The operator's files by which gates judge, held against what they were before a stage ran.
+"""The operator's files by which gates judge, compared with their state before a stage ran.
 
-Who may approve, and what a policy allows, is read each time that a gate is judged. While a gate
-waits an operator may change it; what changes while stages are at work may be a stage's doing,
-and lets nothing pass. Where a gate refuses to close a run by what is there now, as after a
-revocation, that counts.
+Who may approve and what a policy allows are read each time a gate is judged. While a gate waits, an
+operator may change them; a change while stages are at work may be a stage's doing, and lets nothing
+pass. If a gate refuses to close a run because of the present files, as after a revocation, the
+refusal counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Authorities:
         self._named = tuple(dict.fromkeys(named))
         self.changed: OperationError | None = None
         """The error from the first look that found a change, or too many files to notice one; None
-        before it. The files themselves are not restored."""
+        until then. The files themselves are not restored."""
         self._seen = self._now()
 
     def note(self) -> None:
@@ -71,13 +71,13 @@ class Authorities:
 def _difference(
     path: str, before: Mapping[str, str | None], now: Mapping[str, str | None]
 ) -> str | None:
-    """Return what was done to a file; None where it is what it was."""
+    """Return what was done to a file, or None if it has not changed."""
     then, there = before.get(path), now.get(path)
     if then == there:
         return None
     if there is None:
-        return "was removed, or cannot be read any more,"
-    return "was put there" if then is None else "was changed or replaced"
+        return "was removed, or can no longer be read,"
+    return "was added" if then is None else "was changed or replaced"
 
 
 def _files(named: Iterable[str]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _state(path: str) -> str | None:
 
 
 def _status(path: str) -> str | None:
-    """Return what every write to a file changes that cannot be read, or is too large."""
+    """Return a text that every write to a file changes, without reading it; None for no file."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Beginning attempts: each is in the record, and durable, before its process is started.
+"""Begins attempts: each is in the record, and durable, before its process is started.
 
 The first attempt of a visit begins with the transition into the stage's state, in one step.
 """
@@ -44,21 +44,21 @@ class Beginnings:
         keepers: KeeperPool | None = None,
         task_queue: str | None = None,
     ) -> None:
-        """Begin none yet.
+        """Begin no attempts yet.
 
-        `why_not` returns why a stage may not be run now, or None; `task_queue` is the one that
-        this process serves, None where any stage may be run here.
+        `why_not` returns why a stage may not run now, or None; `task_queue` is the queue that this
+        process serves, or None if any stage may run here.
         """
         self.why_not = why_not
         self.refused: str | None = None
-        """Why the stage that was entered last may not be run."""
+        """The reason why the stage that was entered last may not run, if any."""
         self.nothing_left: str | None = None
-        """Why there is no budget left for the stage that was entered last."""
+        """The reason why no budget is left for the stage that was entered last, if any."""
         self.next_task_queue: str | None = None
-        """The task queue that the stage that was entered last is left to."""
+        """The task queue to which the stage that was entered last is left, if any."""
         self._task_queue = task_queue
         self._guards: dict[str, Guard | None] = {}
-        """What the protected paths of attempts were before them, by stage."""
+        """The guards of the protected paths of attempts, by stage."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -66,15 +66,15 @@ class Beginnings:
         self._runner = runner
         self._keepers = keepers
         self._beside: dict[str, tuple[InterruptsBeside, RunnerBeside]] = {}
-        """What the stages of the group have that was entered last."""
+        """The interrupts and the runner of each stage of the group that was entered last."""
 
     def on_entering(self, state: State) -> tuple[AttemptRecord, ...]:
-        """Begin the attempts that come with the transition into a state: in a group, several.
+        """Begin the attempts that come with the transition into a state: several for a group.
 
-        They are in the draft, and to be kept together with the transition.
+        They are in the draft, and must be kept together with the transition.
 
         Raises:
-            InternalError: values are missing that it needs.
+            InternalError: values that an attempt needs are missing.
         """
         draft, self.refused, self.nothing_left = self._recorder.draft, None, None
         self.next_task_queue = None
@@ -97,18 +97,18 @@ class Beginnings:
         return tuple(map(self._begin, stages))
 
     def beside(self, stage: str) -> tuple[InterruptsBeside, RunnerBeside]:
-        """Return what asks a stage of the group that was entered to end, and what runs it."""
+        """Return the interrupts and the runner of a stage of the group that was entered last."""
         return self._beside[stage]
 
     def close_beside(self, *, is_recorded: bool) -> None:
-        """Let the keepers of a group go; `is_recorded` as for a runner."""
+        """Release the keepers of a group; `is_recorded` means the same as for a runner."""
         for interrupts, runner in self._beside.values():
             runner.close(is_recorded=is_recorded)
             interrupts.close()
         self._beside = {}
 
     def _run_beside(self, stages: Iterable[str]) -> None:
-        """Start a keeper for each of several stages; they come up together."""
+        """Start a keeper for each of several stages; the keepers start in parallel."""
         from fsm_orchestrator.processes.beside import InterruptsBeside, RunnerBeside  # noqa: PLC0415 - for a group
 
         for stage in stages:
@@ -124,17 +124,17 @@ class Beginnings:
         """Begin the attempt of the stage that always runs, to be kept with the end of the run.
 
         Raises:
-            InternalError: values are missing that it needs.
+            InternalError: values that the attempt needs are missing.
         """
         return self._begin(stage)
 
     def budget_is_spent(self) -> Fact:
-        """Record that there is no budget left for a stage; return the fact."""
+        """Record that no budget is left for a stage; return the fact."""
         assert self._context.allowance is not None  # noqa: S101 - who else says so
         return self._context.allowance.budget_is_spent(self.nothing_left or "")
 
     def _is_spent(self, stages: Sequence[str]) -> bool:
-        """Return whether there is no time or no budget left for stages that would be run."""
+        """Return whether no time or no budget is left for the stages to run."""
         allowance = self._context.allowance
         if allowance is None or not stages:
             return False
@@ -142,14 +142,14 @@ class Beginnings:
         return allowance.is_over or self.nothing_left is not None
 
     def _elsewhere(self, stages: Sequence[str]) -> str | None:
-        """Return the task queue that stages to be run need, where it is not served here."""
+        """Return the task queue that the stages need, or None if they can run here."""
         if self._task_queue is None:
             return None
         needed = map(self._context.preparation.task_queue_of, stages)
         return next((one for one in needed if one not in {None, self._task_queue}), None)
 
     def here(self, stage: str) -> AttemptRecord:
-        """Return the attempt that was begun on the way here; else begin another, and keep it.
+        """Return the attempt begun with the transition, or begin another and keep it.
 
         Raises:
             RecordingError: it could not be kept.
@@ -161,7 +161,7 @@ class Beginnings:
         return begun
 
     def log(self, attempt: AttemptRecord) -> None:
-        """Log an attempt that begins: from then on it has been made, whatever becomes of it."""
+        """Log the beginning of an attempt: from then on it counts as made, however it ends."""
         self._context.log.emit(
             EventName.ATTEMPT_BEGUN,
             level="debug",
@@ -172,7 +172,7 @@ class Beginnings:
         )
 
     def work_of(self, stage: str) -> StageExecution | None:
-        """Return the work that is to be verified again instead of running a stage."""
+        """Return the work to verify again instead of running a stage, or None to run it."""
         if not self._context.preparation.config.reverify:
             return None
         from fsm_orchestrator.engine.verifying import work_to_verify  # noqa: PLC0415 - rare
@@ -181,14 +181,14 @@ class Beginnings:
 
     @property
     def reach(self) -> Containment:
-        """How far the ending of processes reaches, as the record says."""
+        """The reach of the ending of processes, as recorded."""
         return self._recorder.draft.invocation.containment or Containment.PROCESS_GROUP
 
     def confirm_pins(self, stage: str) -> None:
-        """Make sure that what a stage runs is what was pinned.
+        """Raise if the files that a stage runs have changed since they were pinned.
 
         Raises:
-            OperationError: it is not.
+            OperationError: one has changed.
         """
         settings = self._settings[stage]
         if settings.pins is not None:
@@ -196,7 +196,7 @@ class Beginnings:
 
             path = changed(settings)
             if path is not None:
-                said = f"{copyable(path)} is not what it was when stage {stage!r} was pinned"
+                said = f"{copyable(path)} has changed since stage {stage!r} was pinned"
                 raise OperationError(
                     Operation.CONTROL_VERIFY,
                     self._context.masker.mask(said),
@@ -214,10 +214,10 @@ class Beginnings:
         return attempt
 
     def _note_reach(self, runner: ProcessRunner) -> None:
-        """Record how far the ending of processes reaches here, before there is one."""
+        """Record how far the ending of processes reaches here, before there is a process."""
         reach = runner.reach()
         if self._recorder.draft.invocation.containment is Containment.PROCESS_GROUP:
-            reach = Containment.PROCESS_GROUP  # the record is about all of the invocation
+            reach = Containment.PROCESS_GROUP  # the record covers the whole invocation
         self._recorder.update_invocation(containment=reach)
         if runner.unable:
             self._context.warn(
@@ -237,7 +237,7 @@ class Beginnings:
             reason = f"the run has ended: {draft.outcome.value}"
         work = self.work_of(stage)
         if work is not None:
-            reason = f"what attempt {work.attempt} did is verified again, as asked"
+            reason = f"the work of attempt {work.attempt} is verified again, as asked"
         guard = self._guard(stage, number, is_done=work is not None)
         self._guards[stage] = guard
         return AttemptRecord(
@@ -255,11 +255,11 @@ class Beginnings:
         )
 
     def guard_of(self, stage: str) -> Guard | None:
-        """Return what the protected paths of a stage's attempt were before it."""
+        """Return the guard of a stage's protected paths, made before its attempt."""
         return self._guards.get(stage)
 
     def _guard(self, stage: str, number: int, *, is_done: bool) -> Guard | None:
-        """Return what the protected paths of a stage are before an attempt at it."""
+        """Return a guard of a stage's protected paths before an attempt, or None if it has none."""
         roots = self._settings[stage].protect
         if not roots:
             return None
@@ -276,7 +276,7 @@ class Beginnings:
         )
 
     def _token(self, stage: str, number: int) -> str:
-        """Return what marks the processes of an attempt, no others here; equal in equal runs."""
+        """Return the token that marks only this attempt's processes; equal in equal runs."""
         if not self._context.clock.is_fixed:
             return os.urandom(16).hex()
         home = self._recorder.draft.home.directory

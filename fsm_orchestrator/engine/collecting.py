@@ -1,4 +1,4 @@
-"""Asking the sources of the gates, keeping what they said, and what follows for each gate.
+"""Asks the sources of the gates, keeps their answers, and works out the result for each gate.
 
 Loaded only by runs that have a source, a subject, or a lifecycle that demands evidence.
 """
@@ -44,28 +44,28 @@ PAUSE_SECONDS_MAX: Final = 60.0
 
 
 class Collecting:
-    """The asking of sources in one invocation."""
+    """The inquiries of one invocation to the sources of its gates."""
 
     def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
         self._context = context
         self._interrupts = interrupts
         self._runner = runner
         self._known: dict[str, EvidenceRecord] = {}
-        """What each source has said in this invocation."""
+        """The latest answer of each source in this invocation."""
         self._said: dict[str, bytes] = {}
-        """The evidence itself, of those that are not asked again."""
+        """The evidence itself, for sources that are not asked again."""
         self._demanding: tuple[str, ...] = ()
-        """The gate states that were entered in it."""
+        """The gate states that this invocation has entered."""
         self._asking: dict[str, State] = {}
-        """The gate state that each gate was judged in last."""
+        """The gate state in which each gate was judged last."""
         self._authorities: Authorities | None = None
 
     def on_entering(self, state: State) -> dict[str, EvidenceRecord]:
-        """Ask the sources of the gates that a state judges; return what all gates are judged by.
+        """Ask the sources of the gates that a state judges; return the evidence for all gates.
 
         Raises:
-            CalledOffError: the run was asked to end meanwhile.
-            RecordingError: what they said could not be kept.
+            CalledOffError: the run was asked to end in the meantime.
+            RecordingError: an answer could not be kept.
         """
         lifecycle = self._context.recorder.draft.lifecycle
         self._asking |= dict.fromkeys(lifecycle.judged_in(state), state)
@@ -74,11 +74,11 @@ class Collecting:
         return self._about_subject(self._taken((state,)))
 
     def before_closing(self) -> dict[str, EvidenceRecord]:
-        """Ask the sources once more, but for those that were not to be asked again.
+        """Ask the sources once more, except those that are not to be asked again.
 
         Raises:
-            CalledOffError: the run was asked to end meanwhile.
-            RecordingError: what they said could not be kept.
+            CalledOffError: the run was asked to end in the meantime.
+            RecordingError: an answer could not be kept.
         """
         lifecycle = self._context.recorder.draft.lifecycle
         states = tuple(lifecycle.states[name] for name in self._demanding)
@@ -87,20 +87,20 @@ class Collecting:
 
     @property
     def tampering(self) -> OperationError | None:
-        """What a stage may have changed of the files that gates are judged by."""
+        """The error if a stage may have changed files that gates are judged by, or None."""
         return None if self._authorities is None else self._authorities.changed
 
     def confirm(self) -> None:
-        """Make sure that no stage may have changed what the gates are judged by.
+        """Raise if a stage may have changed files that the gates are judged by.
 
         Raises:
-            OperationError: one may.
+            OperationError: a stage may have.
         """
         if self.tampering is not None:
             raise self.tampering
 
     def _ask(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
-        """Ask the sources of gates; those that look at the others last."""
+        """Ask the sources of gates; those that look at the others come last."""
         allowance = self._context.allowance
         if allowance is None:
             self._ask_all(gates, states, is_last=is_last)
@@ -122,10 +122,10 @@ class Collecting:
                 self._known[gate] = draft.sources[gate].judged_again(said, now).masked(mask)
             else:
                 self._known[gate] = self._asked(gate, states, is_entry=not is_last)
-        self._authorities.note()  # while a gate waits, it may be told of one more who may sign
+        self._authorities.note()  # while a gate waits, a signer may be added
 
     def _taken(self, states: tuple[State, ...]) -> dict[str, EvidenceRecord]:
-        """Return what is known of each gate, as gate states take it."""
+        """Return the evidence known for each gate, as the given gate states take it."""
         draft = self._context.recorder.draft
         found = dict(self._known)
         for gate in draft.sources:
@@ -135,7 +135,7 @@ class Collecting:
         return taken_by(states, found, draft)
 
     def _about_subject(self, found: dict[str, EvidenceRecord]) -> dict[str, EvidenceRecord]:
-        """Refuse every gate where the subject of the run is not what it was."""
+        """Refuse every gate if the subject of the run has changed."""
         context = self._context
         draft, mask = context.recorder.draft, context.masker.mask
         return about_subject(found, draft, context.output_directory, mask)
@@ -184,9 +184,9 @@ class Collecting:
         )
 
     def why_not(self, stage: str) -> str | None:
-        """Return why a stage that people have released is released no more; None where it is.
+        """Return why an approval that released a stage no longer counts, or None if it does.
 
-        Nothing is asked anew.
+        No source is asked again.
         """
         from fsm_orchestrator.approvals.content import released_stages  # noqa: PLC0415 - rare
         from fsm_orchestrator.gates.sources.approval import ApprovalSource  # noqa: PLC0415 - rare
@@ -200,17 +200,17 @@ class Collecting:
                 inquiry = replace(self._inquiry(gate, (state,), is_entry=False), home=None)
                 found = inquiry.desk(self._context.clock.now()).look(source).judged
                 if found.problem is not None:
-                    return f"the approval of {gate} does not count any more: {found.detail}"
+                    return f"the approval of {gate} no longer counts: {found.detail}"
         return None
 
     def _changed(self) -> tuple[ChangedArtifact, ...]:
         return self._context.judge_artifacts().changed
 
     def _pause(self, gate: str, record: EvidenceRecord, seconds: float) -> None:
-        """Say that a gate waits, and wait.
+        """Log that a gate waits, and wait.
 
         Raises:
-            CalledOffError: the run was asked to end meanwhile.
+            CalledOffError: the run was asked to end in the meantime.
         """
         self._context.log.emit(
             EventName.GATE_WAITING,
@@ -226,7 +226,7 @@ class Collecting:
             raise CalledOffError(self._interrupts.first)
 
     def _next_number(self, gate: str) -> int:
-        """Return the next number of a gate's evidence and logs, over all invocations."""
+        """Return the next number for a gate's evidence and logs, counted over all invocations."""
         place = self._context.output_directory
         numbers = [
             int(found[2])
@@ -237,7 +237,7 @@ class Collecting:
         return 1 + max(numbers, default=0)
 
     def _kept(self, gate: str, number: int, evidence: Evidence) -> EvidenceRecord:
-        """Keep evidence byte for byte, and say where; what is the same as before is kept once."""
+        """Keep evidence byte for byte and return its record; unchanged evidence is kept once."""
         record = evidence.record.masked(self._context.masker.mask)
         if evidence.raw is None:
             return record

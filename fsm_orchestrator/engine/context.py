@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from fsm_orchestrator.engine.allowance import Allowance
 
 Ended: TypeAlias = Mapping[str, tuple[int, ...]]
-"""The pids of what was left of interrupted attempts and was ended, by the attempt's token."""
+"""The pids of ended processes that interrupted attempts had left behind, by the attempt's token."""
 
 LAST_WORDS: Final = 8
-"""How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
-and the report has the same again, with more space around it."""
+"""The size of the disk reserve for the last record, in checkpoints: the checkpoint grows while the
+run is at work, and the report repeats it with more whitespace."""
 
 
 class RunContext:
@@ -82,15 +82,15 @@ class RunContext:
         self.allowance = self._allowed(caller)
         self._has_told_slow_artifact = False
         self.is_judging_given_up = False
-        """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
+        """True once the artifacts of a done run are no longer judged: it was asked to end."""
 
     @property
     def is_traced(self) -> bool:
-        """Whether a trace may have been asked for: the run is in one, or is to be shown."""
+        """True if a trace may be wanted: telemetry is on, or the run was started within a trace."""
         return self.preparation.config.telemetry or bool(os.environ.get(TRACE_PARENT_VARIABLE))
 
     def _allowed(self, caller: Surroundings) -> Allowance | None:
-        """Return what the run may take; None where nothing was said of that."""
+        """Return the allowance of the run, or None if nothing limits or meters it."""
         if self.recorder.draft.invocation.used is None:
             return None
         from fsm_orchestrator.engine.allowance import Allowance  # noqa: PLC0415 - only with a budget
@@ -98,7 +98,7 @@ class RunContext:
         return Allowance(self, caller)
 
     def close(self) -> None:
-        """Free what was kept for the last word, and note how all was left."""
+        """Free the disk reserve, and note how the record was left."""
         self._reserve.close()
         self.recorder.seal()
         self.recorder.leaving.close()
@@ -106,7 +106,7 @@ class RunContext:
     def begin(self, ended: Ended) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
 
-        `ended` is what was left of interrupted attempts.
+        `ended` names the ended processes of interrupted attempts.
         """
         draft = self.recorder.draft
         is_continued = draft.invocation.number > 1
@@ -144,7 +144,7 @@ class RunContext:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
 
     def _log_record(self) -> None:
-        """Log what the record begins with: what is new in it, where the log has the rest."""
+        """Log the initial record: only its new parts if the log already has the rest."""
         found, draft = self.preparation.found, self.recorder.draft
         draft = draft.with_invocation(warnings=())  # they are logged one by one
         if found is None or found.home != draft.home or not self._event_file.is_continued:
@@ -158,10 +158,10 @@ class RunContext:
         )
 
     def _note_missing_key(self) -> None:
-        """Warn that nothing will tell whether the record was changed before the next invocation."""
+        """Warn that changes to the record before the next invocation cannot be detected."""
         if self._event_file.key is None and self._event_file.failure is None:
             self.recorder.add_warning(
-                "whether the record is changed before it is resumed will not be known: no key can"
+                "a change to the record before it is resumed will not be noticed: no key can"
                 " be kept in the private state (below XDG_STATE_HOME, or ~/.local/state)"
             )
 
@@ -179,7 +179,7 @@ class RunContext:
         """Raise if the events of earlier invocations were cut or changed.
 
         Raises:
-            OperationError: they were; the next invocation takes the file as it is then.
+            OperationError: they were; the next invocation takes the file as it finds it.
         """
         lost = self._event_file.lost
         if self.recorder.draft.invocation.accepted is not None:
@@ -188,7 +188,7 @@ class RunContext:
             raise OperationError(
                 Operation.EVENTS_VERIFY,
                 lost.sentence,
-                remedy="put the file back as it was, or resume once more: its loss is recorded",
+                remedy="restore the file, or resume once more: its loss is recorded",
             )
 
     def _keep_secrets(self) -> None:
@@ -198,32 +198,32 @@ class RunContext:
             keep_values(self, self.preparation.private)
 
     def forget_secrets(self) -> None:
-        """Forget the values of a run that is done, which needs only their key any more."""
+        """Forget the values of a run that is done: from now on it needs only their key."""
         if self.preparation.private is not None:
             from fsm_orchestrator.engine.private_values import forget_values  # noqa: PLC0415 - likewise
 
             forget_values(self, self.preparation.private)
 
     def now(self) -> str:
-        """Return the time, as records hold it."""
+        """Return the time in the format of the records."""
         return timestamp(self.clock.now())
 
     def warn(self, warning: str, **bound: str | bool) -> None:
-        """Put a warning into report and log, once."""
+        """Add a warning to the report and the log, once."""
         if warning in self._warned or warning in self.recorder.draft.invocation.warnings:
             return
-        self._warned.add(warning)  # as it is: two may look alike where they are masked
+        self._warned.add(warning)  # unmasked: two may look alike once they are masked
         masked = self.masker.mask(warning)
         self.recorder.add_warning(masked)
         self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
     def note_surroundings(self) -> None:
-        """Warn of what the listener raised, and of a private state that takes nothing, once."""
+        """Warn once of an unwritable private state, a failed listener, and a doubted request."""
         failure = self.recorder.leaving.failure
         if failure is not None:
             self.warn(
-                "what the record is left as cannot be noted in the private state, so an older"
-                f" record that is put back will not be noticed: {files.reason(failure)}"
+                "the last state of the record cannot be noted in the private state, so an older"
+                f" record put in its place will not be noticed: {files.reason(failure)}"
             )
         news = None if self._listener is None else self._listener.news()
         if news is not None:
@@ -233,15 +233,15 @@ class RunContext:
             self.warn(doubt)
 
     def _keeper_pids(self) -> tuple[int, ...]:
-        """Return the processes that keep the stages at work."""
+        """Return the pids of the keepers of the stages at work."""
         attempts = self.recorder.draft.open_attempts
         return tuple(one.keeper_pid for one in attempts if one.keeper_pid is not None)
 
     def judge_artifacts(self) -> WorkVerdict:
-        """Judge what the completed stages have left as it is now.
+        """Judge the present artifacts of the completed stages.
 
         Raises:
-            CalledOffError: the run was asked to end meanwhile.
+            CalledOffError: the run was asked to end in the meantime.
         """
         judging = Judging(math.inf, self._on_slow_artifact, lambda: self._interrupts.first)
         draft, settings = self.recorder.draft, self.preparation.settings
@@ -251,7 +251,7 @@ class RunContext:
             raise CalledOffError(self._interrupts.first or 0) from None
 
     def _on_slow_artifact(self, path: str, elapsed_ms: int) -> None:
-        if not self._has_told_slow_artifact:  # they are judged again for the report
+        if not self._has_told_slow_artifact:  # artifacts are judged again for the report
             self._has_told_slow_artifact = True
             self._tell_slow_artifact(SlowArtifact(path, elapsed_ms))
 
@@ -263,7 +263,7 @@ class RunContext:
             self.log_slow_artifact(log, slow.path, slow.elapsed_ms)
 
     def log_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
-        """Log that artifacts take long to judge; the logger knows whose they are."""
+        """Log that judging artifacts takes long; the logger is bound to their attempt."""
         log.emit(
             EventName.ARTIFACT_SLOW,
             level="warning",
@@ -272,7 +272,7 @@ class RunContext:
         )
 
     def check_events(self) -> None:
-        """Raise if the log could not be written, which ends the run like any other record.
+        """Raise if the log could not be written, which ends the run, as for any other record.
 
         Raises:
             RecordingError: an event could not be written, and nothing has failed before.
@@ -281,19 +281,19 @@ class RunContext:
             raise self._event_file.failure
 
     def make_room(self, failure: OperationError) -> bool:
-        """Free what is kept for the last word, if the disk was full; return whether it was."""
+        """Free the disk reserve if the disk was full; return whether it was."""
         is_freed = self._reserve.free_for(failure.__cause__)
         if is_freed:
             self._event_file.recover()
         return is_freed
 
     def log_record_again(self) -> None:
-        """Log the whole record, if events could not be written meanwhile and now they can."""
+        """Log the whole record if events could not be written for a while and now can be."""
         if self._event_file.has_gaps and self._event_file.failure is None:
             self.log.emit(EventName.RECORD_KEPT, level="debug", record=self.recorder.draft)
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
-        """Record what the program itself failed to do; return the record, for the log."""
+        """Record a failure of this program itself; return the record, for the log."""
         from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
 
         failure = own_failure(self.run_id, operation, error=self.masker.mask(error), at=self.now())
@@ -301,7 +301,7 @@ class RunContext:
         return failure
 
     def ending(self, exit_code: ExitCode) -> dict[str, Any]:
-        """Return what the invocation's record says once it has ended."""
+        """Return the fields that an ended invocation adds to its record."""
         ended: dict[str, Any] = {"finished_at": self.now(), "exit_code": int(exit_code)}
         used = self.recorder.draft.invocation.used
         if self.allowance is not None and used is not None:
@@ -315,7 +315,7 @@ class RunContext:
     def emit_end(self, outcome: Outcome) -> None:
         """Log that the invocation has ended.
 
-        `outcome` is what the report says; that report has been made, and its end is in the draft.
+        `outcome` is what the report says; the report has been made, and the end is in the draft.
         """
         ended = self.recorder.draft.invocation
         awaited: dict[str, Any] = self._unrun()
@@ -337,7 +337,7 @@ class RunContext:
         )
 
     def _unrun(self) -> dict[str, Any]:
-        """Return what the last report says of stages that were not run; nothing where all were."""
+        """Return the last report's fields about stages that were not run; empty if all were."""
         told = self.recorder.latest
         if told is None or not told.is_unearned:
             return {}
@@ -345,5 +345,5 @@ class RunContext:
         return {**stages, **({"nothing_ran": True} if told.nothing_ran else {})}
 
     def sync_events(self) -> None:
-        """Make the log durable; what cannot be is as if it had not been logged."""
+        """Make the log durable; events for which that fails count as not logged."""
         self._event_file.sync()

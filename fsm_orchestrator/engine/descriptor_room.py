@@ -1,4 +1,4 @@
-"""Room for descriptors: found missing before anything is started, and told as what it is."""
+"""Room for descriptors: a shortage is found before anything is started, and reported as such."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.vocabulary import Operation
 
 NEEDED: Final = 24
-"""What a run has open at once, at the most, and some more."""
+"""The number of descriptors that a run has open at once, at most, with a margin."""
 BESIDE: Final = 10
-"""What each stage more has open that runs at once with another."""
+"""The number of descriptors that each further stage has open while stages run side by side."""
 _AMPLE: Final = 64
 
 
 def require_room(descriptor: int, stages: int = 1) -> None:
-    """Find out whether enough descriptors can be had; `descriptor` is any that is open.
+    """Raise if too few descriptors are available; `descriptor` is any open one.
 
-    `stages` is how many run at once, at the most.
+    `stages` is the largest number of stages that run at once.
 
     Raises:
-        OperationError: too few can.
+        OperationError: too few are available.
     """
     with contextlib.suppress(OSError):
         more = (stages - 1) * BESIDE
@@ -39,21 +39,21 @@ def require_room(descriptor: int, stages: int = 1) -> None:
     finally:
         for copy in copies:
             os.close(copy)
-    if failure is not None:  # now there is room to say so
+    if failure is not None:  # now there is room to raise this
         raise no_room(failure, stages) from failure
 
 
 def is_no_room(error: BaseException) -> bool:
-    """Answer whether an error says that there is no descriptor left, here or on the machine."""
+    """Return whether an error means that no descriptor is left, here or on the machine."""
     return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
 
 
 def no_room(error: OSError, stages: int = 1) -> OperationError:
-    """Return what an error means that says that there is no descriptor left."""
+    """Return the error to raise for one that means that no descriptor is left."""
     limit = os.sysconf("SC_OPEN_MAX")
     return OperationError(
         Operation.DESCRIPTORS_RESERVE,
         f"too few files can be opened: {os.strerror(error.errno or 0)}; a process may have {limit}"
-        f" open, and a run needs {NEEDED + (stages - 1) * BESIDE} beside those that are",
+        f" open, and a run needs {NEEDED + (stages - 1) * BESIDE} besides those already open",
         remedy="raise the limit (ulimit -n), or close what is open; then try again",
     )

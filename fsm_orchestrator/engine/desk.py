@@ -1,6 +1,6 @@
-"""Where the thread that keeps the record does what other threads ask of it, one after another.
+"""The desk where the thread that keeps the record does what other threads ask, one by one.
 
-A run has one writer. The threads that wait for stages side by side ask it for everything that
+A run has one writer. The threads that wait for stages side by side ask it to do everything that
 touches the record, the log or an observer, and wait for the answer.
 """
 
@@ -17,11 +17,11 @@ Answer = TypeVar("Answer")
 
 
 class DeskClosedError(Exception):
-    """Nothing is recorded any more: whoever asks has only to end what it waits for."""
+    """The desk is closed: the thread that asked only has to end the process it waits for."""
 
 
 class _Errand:
-    """What was asked, and what came of it."""
+    """A function to call for another thread, and its result."""
 
     def __init__(self, do: Callable[[], Any]) -> None:
         self.do = do
@@ -31,7 +31,7 @@ class _Errand:
 
 
 class Desk:
-    """The errands of some threads for the one that made this. `close` it when all have ended."""
+    """The errands of other threads for the one that made this. `close` it when all have ended."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -39,18 +39,18 @@ class Desk:
         os.set_blocking(self._writer, False)
         self._errands: deque[_Errand] = deque()
         self.is_shut = False
-        """Set to refuse what is asked from now on."""
+        """True to refuse every errand from now on."""
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable when something was asked or has ended."""
+        """Return a descriptor that is readable when an errand has come or a thread has ended."""
         return self._reader
 
     def ask(self, do: Callable[[], Answer]) -> Answer:
-        """Have something done by the thread that keeps the record; return what it returned.
+        """Have the thread that keeps the record call `do`; return what that returned.
 
         Raises:
-            DeskClosedError: nothing is done any more, or this raised something: that is for the
-                thread that did it to say.
+            DeskClosedError: no more errands are done, or `do` raised something, which the thread
+                that called it reports.
         """
         errand = _Errand(do)
         self._errands.append(errand)
@@ -67,10 +67,10 @@ class Desk:
             os.write(self._writer, b"!")
 
     def work_off(self) -> None:
-        """Do what was asked. What it raises passes on, and is refused to who asked.
+        """Do the errands. What one raises propagates, and the errand is refused.
 
-        Whatever comes out of the middle of this (Ctrl-C in a calling program), no thread is left
-        to wait: the errand stays at the head until it is answered.
+        Whatever interrupts this (Ctrl-C in a calling program), no thread is left waiting: the
+        errand stays at the head until it is answered.
         """
         with contextlib.suppress(BlockingIOError):
             while os.read(self._reader, 512):

@@ -1,8 +1,8 @@
 """The driver of one invocation: the machine's callbacks.
 
-Persist a transition before it is taken; on entering a state, judge the gates or run the stage;
-answer with the fact that followed. How each is done is in recorder.py, enter_gate.py,
-enter_stage.py and ending.py. Never prints, never exits, holds no lock.
+They persist a transition before it is taken; on entering a state, they judge the gates or run the
+stage, and return the fact that followed. The details are in recorder.py, enter_gate.py,
+enter_stage.py and ending.py. The driver never prints, never exits and holds no lock.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Driver:
     def execute(self, ended: Ended | None = None, failure: OperationError | None = None) -> Report:
         """Run the invocation to its end; return its report, which says so if it is not on disk.
 
-        `ended` is what was left of interrupted attempts; `failure` is what went wrong before the
-        machine could be started.
+        `ended` names the ended processes of interrupted attempts; `failure` is an error from before
+        the machine could be started.
         """
         try:
             self._context.begin(ended or {})
@@ -133,7 +133,7 @@ class Driver:
         return self._recorder.latest or self._recorder.report()
 
     def _fire(self, fact: Fact) -> None:
-        """Run the machine to its end, or to a request to end that came before it was reached."""
+        """Run the machine to its end, or until a request to end comes first."""
         try:
             self._machine.fire(fact)
         except TimeIsUpError:
@@ -146,7 +146,7 @@ class Driver:
             self._machine.fire(_aborted(request.signum))
 
     def cut_short(self, error: BaseException) -> None:
-        """Record that the calling program raised something through the run, which ends by it."""
+        """Record that the calling program raised something through the run, which ends it."""
         state = self._recorder.draft.current_state
         if self._machine.state != state:  # the error came between the record and the step
             self._machine = self._machine_in(state)
@@ -156,23 +156,23 @@ class Driver:
             self._end.fail(failure, self._machine)
 
     def close(self) -> None:
-        """Free what the run holds."""
+        """Free the resources of the run."""
         self._beginnings.close_beside(is_recorded=False)
         self._context.close()
 
     def crash(self, error: Exception) -> None:
-        """Record a bug of this program, as far as that can be done."""
+        """Record a bug of this program, as far as possible."""
         self._end.crash(error)
 
     @property
     def is_recorded(self) -> bool:
-        """True if all that happened could be recorded."""
+        """True if everything that happened could be recorded."""
         return not self._recorder.is_degraded
 
     # -- the machine's callbacks ------------------------------------------------------------
 
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
-        """Make the transition durable, in log, checkpoint and report; raising, it is not taken."""
+        """Make the transition durable in log, checkpoint and report; raising prevents it."""
         self._context.note_surroundings()
         before, log_before = self._recorder.draft, self._context.log
         mask = self._context.masker.mask
@@ -210,7 +210,7 @@ class Driver:
 
     @property
     def _is_finishing(self) -> bool:
-        """Whether the run has ended, and the stage that always runs was begun with that."""
+        """True if the run has ended, and the stage that always runs was begun with the end."""
         return self._recorder.draft.invocation.finished_at is None
 
     def _is_finally_due(self) -> bool:
@@ -222,7 +222,7 @@ class Driver:
         attempts: tuple[AttemptRecord, ...],
         outcome: Outcome | None,
     ) -> None:
-        """Log a transition with the attempts that it begins, or the end that it brings."""
+        """Log a transition with the attempts that it begins, or the end that it causes."""
         self._context.log.emit(EventName.TRANSITION, transition=record)
         for attempt in attempts:
             self._beginnings.log(attempt)
@@ -230,7 +230,7 @@ class Driver:
             self._context.emit_end(outcome)
 
     def _is_settled_by_the_next(self, trigger: Trigger, dest: str) -> bool:
-        """Say whether a transition need not be durable before the next one is.
+        """Return whether a transition need not be durable before the next one is.
 
         The start of an invocation at its gates permits nothing that a crash could lose.
         """
@@ -238,13 +238,13 @@ class Driver:
         return trigger in {Trigger.START, Trigger.RESUME} and kind is StateKind.GATE
 
     def _last_look(self, trigger: Trigger, outcome: Outcome | None) -> None:
-        """Call off what would settle a success, or close the run, if that is to end by now.
+        """Call off a step that settles a success or closes the run, if the run is to end by now.
 
-        A run that is lost goes nowhere but to its end.
+        A run that is lost can only go to its end.
 
         Raises:
-            CalledOffError: it is.
-            OperationError: a log is not what it was.
+            CalledOffError: the step is called off.
+            OperationError: a log has changed.
         """
         self._context.log_seals.confirm()
         if self._fence is not None:
@@ -257,7 +257,7 @@ class Driver:
             raise CalledOffError(signum)
 
     def _may_be_aborted(self, trigger: Trigger) -> bool:
-        """Return whether the run can be aborted where it is, instead of going on."""
+        """Return whether the run can be aborted in its present state instead of continuing."""
         aborted = Trigger.RUN_ABORTED
         return trigger is not aborted and aborted in self._machine.triggers_here
 
@@ -297,7 +297,7 @@ class Driver:
         return group.enter(state)
 
     def _may_repeat(self, edge: Edge) -> Verdict:
-        """Answer whether a loop has a time left, over all invocations: a budget is the run's."""
+        """Return whether a loop may repeat: `at_most` counts over all invocations of the run."""
         taken = self._recorder.draft.times_taken(edge)
         if taken < (edge.at_most or 0):
             return Verdict(holds=True)
@@ -306,7 +306,7 @@ class Driver:
 
 
 def _aborted(signum: int) -> Fact:
-    """Return what a request to end is to the machine."""
+    """Return the fact that a request to end means to the machine."""
     from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
 
     return Fact(Trigger.RUN_ABORTED, asked_words(signum))

@@ -1,4 +1,4 @@
-"""The ends of an invocation, each recorded as durably as it can be: closing, failing, crashing."""
+"""The ends of an invocation, each recorded as durably as possible: closing, failing, crashing."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.lost_home import LostHome
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
-"""After these the checkpoint stays as it is: it cannot be written (unless the disk was full, and
-there is space kept for the last word), or still names the attempt
-whose processes are alive, for the next resume to end."""
+"""The operations after whose failure the checkpoint stays unchanged: it cannot be written (unless
+the disk was full and space is reserved), or it still names the attempt whose processes are
+alive, for the next resume to end."""
 
 
 class RunEnd:
@@ -48,16 +48,16 @@ class RunEnd:
         self._is_by_keyboard = False
         self._kept: WorkVerdict | None = None
         self.is_put_right = False
-        """Whether the run failed for what others changed: its record can be kept all the same."""
+        """True if the run failed because others changed something: its record can still be kept."""
         self.next_task_queue: str | None = None
-        """The task queue that the run is handed over to."""
+        """The task queue to which the run is handed over, if any."""
 
     # -- closing ----------------------------------------------------------------------------
 
     def are_artifacts_intact(self) -> Verdict:
-        """Judge once more what the completed stages have left.
+        """Judge the artifacts of the completed stages once more.
 
-        What was changed and kept on purpose lets the run be done, and not be closed.
+        Artifacts that were changed and kept on purpose let the run be done, but not be closed.
         """
         verdict = self._context.judge_artifacts()
         is_kept = verdict.artifacts.is_good and self._are_kept(verdict.changed)
@@ -68,7 +68,7 @@ class RunEnd:
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
 
     def is_nothing_owed(self) -> Verdict:
-        """Tell whether every other stage that was begun has succeeded, or had nothing to do."""
+        """Return whether every other stage that was begun has succeeded, or had nothing to do."""
         from fsm_orchestrator.record.declining import owed_stages  # noqa: PLC0415 - rare
 
         owed = owed_stages(self._recorder.draft)
@@ -81,7 +81,7 @@ class RunEnd:
         return all((mask(one.name), one.now) in kept for one in changed)
 
     def guard_failed(self, guard: Guard, error: Exception) -> Verdict:
-        """Record that a guard raised, which counts as a refusal."""
+        """Record that a guard raised an exception, which counts as a refusal."""
         failure = self._context.add_own_failure(
             Operation.CLOSURE_VERIFY,
             f"the guard {guard.value} raised {type(error).__name__}: {error}",
@@ -105,7 +105,7 @@ class RunEnd:
                 stages.skip(completion)
 
     def code_of_done(self) -> ExitCode:
-        """Judge the artifacts of a run that is done; return what the command exits with."""
+        """Judge the artifacts of a run that is done; return the exit code of the command."""
         try:
             verdict = self._context.judge_artifacts()
         except CalledOffError as request:
@@ -123,7 +123,7 @@ class RunEnd:
         return ExitCode.DONE if verdict.is_intact else ExitCode.FAILED
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
-        """Return what the record says of the invocation once `trigger` has led to `outcome`."""
+        """Return the fields that end the invocation's record after `trigger` led to `outcome`."""
         if outcome is Outcome.DONE and self._kept is not None:
             self._note_wrong_artifacts(self._kept)
         request = self._decisive(outcome, trigger)
@@ -140,7 +140,7 @@ class RunEnd:
 
     @property
     def goes_on_elsewhere(self) -> bool:
-        """Whether another invocation goes on with the run, which has not ended."""
+        """True if another invocation continues the run, which has not ended."""
         request = self._request
         return request is not None and stop_reason_of(request).goes_on_elsewhere
 
@@ -160,7 +160,7 @@ class RunEnd:
         self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=refusal)
 
     def _decisive(self, outcome: Outcome, trigger: Trigger) -> int | None:
-        """Return the request that ends the run so; None where something else does."""
+        """Return the request that ends the run this way, or None if something else does."""
         is_aborted = outcome is Outcome.FAILED and trigger is Trigger.RUN_ABORTED
         if not is_aborted or self._recorder.is_degraded:
             return None
@@ -190,7 +190,7 @@ class RunEnd:
     # -- failing ----------------------------------------------------------------------------
 
     def fail(self, failure: OperationError, machine: RunMachine) -> Report:
-        """Fail the run, for the program could not do its own part of it."""
+        """Fail the run because this program could not do its own part of it."""
         from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
 
         self._recorder.is_degraded = True
@@ -220,7 +220,7 @@ class RunEnd:
         """End the run because the calling program raised something through it.
 
         Raises:
-            OperationError: that cannot be recorded.
+            OperationError: the end cannot be recorded.
         """
         from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
 
@@ -236,7 +236,7 @@ class RunEnd:
             self._abort(cause, machine, None if draft.is_done else Outcome.FAILED)
 
     def crash(self, error: Exception) -> None:
-        """Leave a traceback in the log and a report that says failed: a bug of this program."""
+        """Record a bug of this program: a traceback in the log, and a report that says failed."""
         from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
 
         self._recorder.is_degraded = True
@@ -258,7 +258,7 @@ class RunEnd:
         self._tell_report(self._recorder.write_report_if_possible(Outcome.FAILED))
 
     def _tell_report(self, lost: LostHome | None) -> None:
-        """Tell whoever reads the log the last report of a run that has lost its directory."""
+        """Log the last report of a run that has lost its directory."""
         if lost is not None:
             self._context.log.emit(
                 EventName.REPORT_UNPLACED,
@@ -269,7 +269,7 @@ class RunEnd:
             )
 
     def _abort_whole(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
-        """Take the edge for an aborted run, and end it also where its last stage makes it fail."""
+        """Take the edge for an aborted run, and end the run even if its last stage raises."""
         was_over = self._recorder.draft.outcome is not None
         try:
             self._abort(cause, machine, outcome)
@@ -284,7 +284,7 @@ class RunEnd:
             self._abort(str(error), machine, outcome)
 
     def _abort(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
-        """Take the edge for an aborted run; from a terminal state there is none to take."""
+        """Take the edge for an aborted run; a terminal state has none."""
         if Trigger.RUN_ABORTED in machine.triggers_here:
             machine.fire(Fact(Trigger.RUN_ABORTED, cause))
             return

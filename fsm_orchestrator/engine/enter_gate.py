@@ -1,4 +1,4 @@
-"""The judging of the gates, on entering a gate state and once more before the run closes."""
+"""Judges the gates on entering a gate state, and once more before the run closes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class EnterGate:
         """Judge the gates on entering a gate state, and record every decision.
 
         Raises:
-            OperationError: what a source said could not be kept, or a stage may have changed what
-                it judges by.
+            OperationError: the answer of a source could not be kept, or a stage may have changed
+                what it judges by.
         """
         try:
             sources = self._collecting()
@@ -54,12 +54,12 @@ class EnterGate:
         return Fact(Trigger.GATES_REFUSED, f"refused: {refused}")
 
     def do_hold(self) -> Verdict:
-        """Judge the gates before the run closes; record the decisions if one is another now.
+        """Judge the gates before the run closes; record the decisions if one has changed.
 
         Raises:
-            CalledOffError: the run was asked to end meanwhile.
-            OperationError: what a source said could not be kept, or a stage may have changed what
-                it judges by.
+            CalledOffError: the run was asked to end in the meantime.
+            OperationError: the answer of a source could not be kept, or a stage may have changed
+                what it judges by.
         """
         sources = self._collecting()
         evidence = judging.NO_EVIDENCE if sources is None else sources.before_closing()
@@ -77,11 +77,11 @@ class EnterGate:
         return Verdict(holds=False, why=f"closing refused: {refused}")
 
     def why_not(self, stage: str) -> str | None:
-        """Return why a stage may not be run now, though its gates had passed; None where it may."""
+        """Return why a stage may not run now although its gates had passed, or None if it may."""
         return None if self._made is None else self._made.why_not(stage)
 
     def _collecting(self) -> Collecting | None:
-        """Return what asks the sources; None where there is nothing to ask or to look at."""
+        """Return what asks the sources, or None if there is nothing to ask or to look at."""
         draft = self._context.recorder.draft
         asks = draft.sources or draft.subject is not None or draft.lifecycle.demands_of_signals
         if self._made is None and asks:
@@ -91,7 +91,7 @@ class EnterGate:
         return self._made
 
     def _note_changed(self, decisions: tuple[GateDecision, ...]) -> None:
-        """Record by what the gates hold where that is not what they passed by."""
+        """Record the decisions by which the gates hold, if these differ from the earlier ones."""
         before = self._context.recorder.draft.invocation.gate_decisions
         changed = [one for one in decisions if one not in before]
         if changed:

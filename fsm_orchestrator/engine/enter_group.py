@@ -1,7 +1,7 @@
 """Entering a group: its stages run side by side, and all must succeed.
 
-Each has a thread that waits for its process, and a keeper. What they do to the record is done by
-this thread, which drives the run: one writer, whatever runs.
+Each stage has a keeper, and a thread that waits for its process. Their changes to the record are
+made by the thread that drives the run: there is one writer, whatever runs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Operation, Trigger
 
 PARK_SECONDS_MAX: Final = 1.0
-"""How long stages have to stand still before this process is stopped: one that is just being
-ended need not."""
+"""The seconds that stages have to come to a stop before this process is stopped. A stage that is
+just being ended need not stop."""
 
 
 class _Member:
@@ -49,18 +49,18 @@ class _Member:
         self.thread: threading.Thread | None = None
         self.has_ended = False
         self.is_noted = False
-        """Whether its end was taken in."""
+        """True once its end has been processed."""
 
     @property
     def is_at_work(self) -> bool:
-        """Whether its end is still to come, or to be taken in."""
+        """True while its end is still to come, or to be processed."""
         return self.thread is not None and not (self.has_ended and self.is_noted)
 
     def start(self, desk: Desk) -> None:
         """Start its thread.
 
         Raises:
-            OperationError: there can be no more threads.
+            OperationError: no more threads can be started.
         """
         self.thread = threading.Thread(
             target=self.see_through, args=(desk,), name=self.stage, daemon=True
@@ -76,11 +76,11 @@ class _Member:
             ) from error
 
     def see_through(self, desk: Desk) -> None:
-        """Run attempts of it, in its own thread."""
+        """Run attempts of the stage, in its own thread."""
         try:
             self.fact = self.work.see_through(self.stage)
         except DeskClosedError:
-            pass  # why is said by who shut it
+            pass  # the thread that shut the desk reports why
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that drives
             self.error = error
         finally:
@@ -88,13 +88,13 @@ class _Member:
             desk.wake()
 
     def join(self) -> None:
-        """Wait for the last moment of its thread: it has ended."""
+        """Wait for its thread to finish: its work has ended."""
         if self.thread is not None:
             self.thread.join()
 
 
 class EnterGroup:
-    """The work on the stages of a group, when the machine enters it."""
+    """The work on the stages of a group when the machine enters it."""
 
     def __init__(
         self,
@@ -115,14 +115,14 @@ class EnterGroup:
         self._fail_fast = True
         self._members: list[_Member] = []
         self._passed_on = 0
-        """How many requests to end the run the members have been told of."""
+        """The number of requests to end the run that were passed on to the members."""
         self._calls_off = 0
 
     def enter(self, state: State) -> Fact:
         """Skip, pass over or run each stage; return the fact that followed for all of them.
 
         Raises:
-            OperationError: a record could not be made durable; no process is alive.
+            OperationError: a record could not be made durable; no process is left alive.
         """
         stages = state.stages or ()
         self._fail_fast = state.fail_fast
@@ -134,7 +134,7 @@ class EnterGroup:
         return self._fact(state, {stage: fact for stage, fact in facts.items() if fact is not None})
 
     def _fact(self, state: State, facts: dict[str, Fact]) -> Fact:
-        """Return what the stages come to together; those that failed come first in the cause."""
+        """Return the combined fact of the stages; its cause starts with those that failed."""
         trigger = worst_of([fact.trigger for fact in facts.values()])
         if trigger is Trigger.STAGE_SUCCEEDED:
             stages = counted(len(facts), "stage")
@@ -148,7 +148,7 @@ class EnterGroup:
         return Fact(trigger, first.cause, told)
 
     def _run(self, stages: list[str]) -> dict[str, Fact | None]:
-        """Run stages at once, to the end of each."""
+        """Run stages in parallel, each to its end."""
         self._members = [self._member(stage) for stage in stages]
         is_recorded = False
         try:
@@ -176,7 +176,7 @@ class EnterGroup:
         return _Member(stage, work, interrupts)
 
     def _see_through(self) -> None:
-        """Do what the members ask until all have ended; then raise what was raised first."""
+        """Do the errands of the members until all have ended; then raise the first exception."""
         troubles: list[BaseException] = []
         to_start = list(self._members)
         while True:
@@ -195,7 +195,7 @@ class EnterGroup:
             raise troubles[0]
 
     def _turn(self) -> None:
-        """Wait for news, and act on it."""
+        """Wait for news and act on it."""
         descriptors = [self._desk.fileno(), self._interrupts.fileno()]
         if self._interrupts.fileno() in readable(descriptors, self._interrupts.until(math.inf)):
             self._interrupts.drain()
@@ -212,10 +212,10 @@ class EnterGroup:
         while self._passed_on < self._interrupts.count:
             self._passed_on += 1
             for member in self._members:
-                member.interrupts.signalled(self._interrupts.first or signal.SIGTERM)
+                member.interrupts.signaled(self._interrupts.first or signal.SIGTERM)
 
     def _note_end(self, ended: _Member) -> None:
-        """Raise what ended a member that could not go on; end the others where one failed."""
+        """Raise the error that ended a member; end the others if its stage failed."""
         if ended.error is not None:
             raise ended.error
         if ended.fact is None or ended.fact.trigger is Trigger.STAGE_SUCCEEDED:
@@ -225,7 +225,7 @@ class EnterGroup:
                 member.interrupts.end_for(ended.stage)
 
     def _call_off(self, times: int) -> None:
-        """End all members because something was raised: gently the first time, then at once."""
+        """End all members because of an exception: gently the first time, then at once."""
         while self._calls_off < times:
             self._calls_off += 1
             self._desk.is_shut = True
@@ -233,7 +233,7 @@ class EnterGroup:
                 member.interrupts.deliver(signal.SIGTERM)
 
     def _stand_still(self) -> None:
-        """Stop what is at work together with this process, and let both go on (Ctrl-Z)."""
+        """Suspend the stages together with this process, then let both continue (Ctrl-Z)."""
         deadline = time.monotonic() + PARK_SECONDS_MAX
         try:
             for member in self._members:

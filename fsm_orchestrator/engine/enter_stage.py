@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 class EnterStage:
-    """The work on a stage, when the machine enters its state.
+    """The work on a stage when the machine enters its state.
 
-    `interrupts` are the run's own; what touches the record is done by `hands.ask`.
+    `interrupts` are the run's own; everything that touches the record goes through `hands.ask`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EnterStage:
         self._interrupts = hands.interrupts
         self._runner = hands.runner
         self.has_lost_one = False
-        """Whether it is not known how an attempt ended."""
+        """True if it is not known how an attempt ended."""
         self._context = context
         self._preparation = context.preparation
         self._recorder = context.recorder
@@ -69,7 +69,7 @@ class EnterStage:
         """Skip a stage, pass it over, or run attempts of it; return the fact that followed.
 
         Raises:
-            OperationError: a record could not be made durable; no process is alive.
+            OperationError: a record could not be made durable; no process is left alive.
         """
         fact = self._settled.fact_of(stage)
         if fact is not None:
@@ -80,10 +80,10 @@ class EnterStage:
     def see_through(self, stage: str) -> Fact | None:
         """Run attempts of a stage; return the fact that followed.
 
-        None where it was ended because one that ran side by side with it did not succeed.
+        Return None if it was ended because a stage that ran side by side with it did not succeed.
 
         Raises:
-            OperationError: a record could not be made durable; no process is alive.
+            OperationError: a record could not be made durable; no process is left alive.
         """
         execution, retry = self._run(stage), 0
         policy, allowance = self._preparation.retry_of(stage), self._context.allowance
@@ -97,7 +97,7 @@ class EnterStage:
             self._hands.ask(partial(self._note_retry, execution, wait_ms, policy.max_attempts))
             if not self._wait(wait_ms):
                 if self._of_run.first is None:
-                    break  # a sibling failed meanwhile
+                    break  # a sibling failed during the wait
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
             stopped = None if allowance is None else self._hands.ask(allowance.stops)
@@ -120,7 +120,7 @@ class EnterStage:
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
     def run_at_end(self, stage: str, told: AtEnd) -> StageExecution:
-        """Run attempts of the stage that always runs, as `see_through` does of another."""
+        """Run attempts of the stage that always runs, as `see_through` does for other stages."""
         self._at_end = told
         execution, retry = self._run(stage), 0
         policy = self._preparation.retry_of(stage)
@@ -144,7 +144,7 @@ class EnterStage:
         return why_not is None
 
     def _note_retry(self, failed: StageExecution, wait_ms: int, max_attempts: int | None) -> None:
-        """Record the failed attempt, and that it is tried again."""
+        """Record the failed attempt, and that the stage is tried again."""
         self._recorder.keep(
             partial(
                 self._context.log.emit,
@@ -158,7 +158,7 @@ class EnterStage:
         )
 
     def _wait(self, delay_ms: int) -> bool:
-        """Wait; return False when asked to end."""
+        """Wait; return False if asked to end."""
         deadline = time.monotonic() + delay_ms / 1000
         while self._interrupts.first is None and time.monotonic() < deadline:
             readable([self._interrupts.fileno()], self._interrupts.until(deadline))
@@ -216,7 +216,7 @@ class EnterStage:
         return execution
 
     def _kept_end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
-        """Make the end of an attempt durable, for others run on; a success unless asked to end."""
+        """Make an attempt's end durable while others run, a success only if not asked to end."""
         before = self._recorder.draft
         try:
             self._recorder.draft = before.attempt_ended(execution)
@@ -232,7 +232,7 @@ class EnterStage:
         return execution
 
     def _last_look(self, execution: StageExecution) -> None:
-        """Call off a success, if the run is to end by now."""
+        """Call off a success if the run is to end by now."""
         signum = self._of_run.first
         if signum is not None and execution.status is StageStatus.SUCCESS:
             raise CalledOffError(signum)
@@ -293,14 +293,14 @@ class EnterStage:
         )
 
     def _allowed(self, limits: Limits) -> tuple[Limits, tuple[TimeLimit, int] | None]:
-        """Return what may be taken of limits now, and whose time that is, if not their own."""
+        """Return the limits that apply now, and the run's limit that cut them, or None."""
         allowance = self._context.allowance
         if self._at_end is not None and self._at_end.is_short:
-            return self._at_end.within(limits), None  # its grace, whatever time is left
+            return self._at_end.within(limits), None  # its grace period, whatever time is left
         return (limits, None) if allowance is None else allowance.within(limits)
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:
-        """Return what has something done by the thread that keeps the record."""
+        """Return a function that has the thread that keeps the record call `do`."""
         return lambda *told: self._hands.ask(partial(do, *told))
 
     def _verifying(self, stage: str, log: RunLogger) -> Verifying:

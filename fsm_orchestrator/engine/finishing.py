@@ -1,7 +1,7 @@
-"""The stage that always runs: entered when the run has ended, by an outcome that is fixed.
+"""The stage that always runs: entered when the run has ended, with an outcome that is fixed.
 
-The end is durable before it begins, together with its attempt, and is told once it is over. Loaded
-only for lifecycles that have one.
+The end of the run is durable before the stage begins, together with its attempt, and is reported
+once the stage is over. Loaded only for lifecycles that have such a stage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from fsm_orchestrator.vocabulary import ExitCode, Outcome, StageStatus, Trigger
 OUTCOME_VARIABLE: Final = "ORCHESTRATOR_OUTCOME"
 CAUSE_VARIABLE: Final = "ORCHESTRATOR_CAUSE"
 CAUSE_CHARACTERS_MAX: Final = 4000
-"""A cause may list many artifacts; the kernel bounds what a process can be told."""
+"""The maximum length of a cause, in characters: it may list many artifacts, and the kernel limits
+the environment of a process."""
 
 
 class Finishing:
@@ -49,11 +50,11 @@ class Finishing:
         self._end = end
 
     def is_due(self) -> bool:
-        """Say whether the stage is to run now that the draft has ended; if it cannot, warn.
+        """Return whether the stage is to run now that the draft has ended; warn if it cannot.
 
-        A run whose record cannot be kept starts nothing more, and one that the calling program
-        ends goes at once. Files of the run that a stage has changed are put back by now. One that
-        goes on elsewhere has not ended.
+        A run whose record cannot be kept starts nothing more, and one that the calling program ends
+        leaves at once. Files of the run that a stage changed have been put back by now. A run that
+        continues elsewhere has not ended.
         """
         if self._end.goes_on_elsewhere:
             return False
@@ -70,14 +71,14 @@ class Finishing:
         return False
 
     def begin(self) -> AttemptRecord:
-        """Begin its attempt in the draft, to be kept together with the end of the run."""
+        """Begin the stage's attempt in the draft, to be kept together with the end of the run."""
         return self._beginnings.at_end(self._stage)
 
     def run(self) -> None:
         """Run the stage, and record the end of the invocation.
 
         Raises:
-            OperationError: a record could not be made durable; no process is alive.
+            OperationError: a record could not be made durable; no process is left alive.
         """
         taken = self._recorder.draft.invocation.transitions[-1]
         is_short = taken.trigger is Trigger.RUN_ABORTED and self._interrupts.first is not None
@@ -93,7 +94,7 @@ class Finishing:
             self._settle(code)
 
     def visit(self) -> bool:
-        """Run the stage in a run that was done before it was over; False if it was over."""
+        """Run the stage in a done run in which it was not over; return False if it was over."""
         if last_stage.due_in_visit(self._recorder.draft) not in self._settings:
             return False
         self._end.skip_completed(self._settled)
@@ -134,9 +135,9 @@ class Finishing:
         return execution
 
     def _code(self, execution: StageExecution) -> ExitCode | None:
-        """Return what a run that is done exits with for its last stage; None for as it is.
+        """Return the exit code that the last stage gives the run, or None to leave it unchanged.
 
-        The outcome is as it was; the artifacts are judged once more, for the stage may have
+        The outcome does not change; the artifacts are judged once more because the stage may have
         touched them.
         """
         asked = self._interrupts.first

@@ -1,7 +1,7 @@
-"""Tells what the calling program raises through a run from what is wrong with the run itself.
+"""Distinguishes what the calling program raises through a run from errors of the run itself.
 
 A run that is called as a library shares its thread with its caller: Ctrl-C, the caller's signal
-handlers and what other threads throw into this one come out of the middle of any line of ours.
+handlers and what other threads throw into this one can interrupt any line of this program.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _OURS: Final = sys.stdlib_module_names | {
     *("builtins", __name__.partition(".")[0]),
     *("click", "msgspec", "psutil", "pydantic", "pydantic_core", "structlog", "transitions"),
 }
-"""The packages whose errors, met here, are bugs of this program."""
+"""The packages whose errors are bugs of this program if they arrive here."""
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Answer whether an error is the calling program's: neither of a run nor of its libraries."""
+    """Return whether an error is the calling program's: neither a run's nor its libraries'."""
     package = type(error).__module__.partition(".")[0]
     return not isinstance(error, Exception) or package not in _OURS or came_by_signal(error)
 
 
 def came_by_signal(error: BaseException) -> bool:
-    """Answer whether the error was raised by a signal handler of the calling program."""
+    """Return whether the error was raised by a signal handler of the calling program."""
     handlers = {_code_of(signal.getsignal(signum)) for signum in signal.valid_signals()} - {None}
     return any(code in handlers for code in _codes(error.__traceback__))
 

@@ -1,4 +1,4 @@
-"""The hands of a stage: what runs its attempts, and the way to the one who keeps the record."""
+"""The hands of a stage: what runs its attempts, and the way to the thread that keeps the record."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Answer = TypeVar("Answer")
 
 
 class Ask(Protocol):
-    """Has something done by the thread that keeps the record, and returns what it returned."""
+    """A function that has the thread that keeps the record call another, and returns its result."""
 
     def __call__(self, do: Callable[[], Answer], /) -> Answer:
-        """Have `do` done."""
+        """Have `do` called; return its result."""
 
 
 def _now(do: Callable[[], Answer]) -> Answer:
-    """Do something: this is the thread that keeps the record."""
+    """Call `do` here: this is the thread that keeps the record."""
     return do()
 
 
 class Hands(NamedTuple):
-    """What runs the attempts of a stage, and who asks it to end.
+    """The runner of a stage's attempts, and what asks the stage to end.
 
     Attributes:
-        ask: has something done by the thread that keeps the record.
-        is_in_group: whether other stages run meanwhile, so that the end of each is kept by itself.
+        ask: has the thread that keeps the record call a function.
+        is_in_group: True if other stages run at the same time, so that each end is kept separately.
     """
 
     runner: ProcessRunner

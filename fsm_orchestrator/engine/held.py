@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def held(caller: Surroundings) -> Iterator[Surroundings]:
-    """Yield the means of a run that ends when its lease runs out, or a later epoch holds it.
+    """Yield the surroundings of a run that ends when its lease runs out or a later epoch holds it.
 
     Raises:
-        LeaseError: nothing here would obey a lease, or it is closed.
+        LeaseError: nothing here would obey a lease, or the lease is closed.
     """
     interrupts, fence = caller.interrupts, None
     if caller.epoch is not None:
@@ -48,14 +48,14 @@ def held(caller: Surroundings) -> Iterator[Surroundings]:
 
 
 def confirm_end(epoch: Epoch, report: Report) -> None:
-    """Make sure that the end of a run is its record's, before anybody is told of it.
+    """Make sure that no later epoch holds a run that has ended, before its end is reported.
 
-    Between the last look before a write and its end, somebody else may have claimed the run, and be
-    at work: a write to storage takes as long as that is away.
+    Between the last look before a write and the end of the write, somebody else may have claimed
+    the run and be at work: a write to storage takes as long as the storage is away.
 
     Raises:
-        FencedError: a later epoch holds the run, and the report does not say so.
-        RecordingError: that cannot be found out.
+        FencedError: a later epoch holds the run, and the report does not say that.
+        RecordingError: it cannot be found out which epoch holds the run.
     """
     if report.stop_reason is not None and report.stop_reason.is_lost:
         return
@@ -64,16 +64,16 @@ def confirm_end(epoch: Epoch, report: Report) -> None:
 
 
 class Fence:
-    """Asks the run to end, once, when a later epoch holds it."""
+    """A fence that asks the run to end, once, when a later epoch holds it."""
 
     def __init__(self, epoch: Epoch) -> None:
         self._epoch = epoch
         self._is_asked = False
 
     def look(self) -> Sequence[int]:
-        """Return the request to end where a later epoch holds the run; nothing the next time.
+        """Return the request to end if a later epoch holds the run; return nothing after that.
 
-        Storage that does not answer now is asked again by what is kept next.
+        Storage that does not answer now is asked again when something is kept next.
         """
         try:
             return self._requests()
@@ -84,7 +84,7 @@ class Fence:
         """Ask the run to end if a later epoch holds it.
 
         Raises:
-            RecordingError: that cannot be found out.
+            RecordingError: it cannot be found out which epoch holds the run.
         """
         with files.recording(Operation.CHECKPOINT_PERSIST, self._epoch.directory):
             for request in self._requests():
@@ -103,7 +103,7 @@ def _require_keepers() -> None:
     if not sys.platform.startswith("linux"):
         why = f"there is no child subreaper on {sys.platform}"
     elif not is_there():
-        why = "there is no /proc of our processes"
+        why = "there is no /proc of this program's processes"
     elif not sys.executable:
         why = "the path of the Python interpreter is not known"
     if why:

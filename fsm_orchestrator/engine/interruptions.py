@@ -45,7 +45,7 @@ def settle_open_attempts(context: RunContext, error: str) -> None:
 def take_back_success(
     context: RunContext, problem: Problem, ending: Ending = Ending.INTERRUPTED
 ) -> None:
-    """Record an attempt as interrupted whose success was to become durable just now."""
+    """Record as interrupted an attempt whose success was just about to become durable."""
     draft = context.recorder.draft
     success = unsettled_success(draft)
     if success is None:
@@ -56,12 +56,12 @@ def take_back_success(
 
 
 def take_back_by_request(context: RunContext, signum: int) -> None:
-    """Record the same because the run was asked to end, by that request."""
+    """Record as interrupted by a request an attempt whose success was about to become durable."""
     take_back_success(context, _problem_by(signum), interrupted_ending(signum))
 
 
 def taken_back(success: StageExecution, signum: int) -> StageExecution:
-    """Return a success as the interruption by a request that it is: it was not durable in time."""
+    """Return a success as interrupted by a request to end: it was not durable in time."""
     return _taken_back(success, _problem_by(signum), interrupted_ending(signum))
 
 
@@ -83,7 +83,7 @@ def _log(
     invocation: int | None,
     execution: StageExecution | None,
 ) -> None:
-    """Log an attempt whose end nobody saw; None where it is another run's."""
+    """Log an attempt whose end nobody saw; `execution` is None for an attempt of another run."""
     of_this_run = {"invocation": invocation, "execution": execution}
     context.log.emit(
         EventName.ATTEMPT_INTERRUPTED,

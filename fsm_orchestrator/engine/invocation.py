@@ -56,13 +56,13 @@ if TYPE_CHECKING:
 
 
 Leftovers: TypeAlias = tuple[dict[str, tuple[int, ...]], OperationError | None]
-"""The pids of what was left alive and has been ended, by attempt; and why that failed."""
+"""The pids of processes that were left alive and have been ended, by attempt; and any error."""
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     """Run one invocation to its end, and return its report.
 
-    Raises as `fsm_orchestrator.run` does.
+    Raises the same errors as `fsm_orchestrator.run`.
     """
     with config.hidden_in_errors():
         return _run_invocation(config, caller)
@@ -83,7 +83,7 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 if lock is None:
                     lock = _claim(output)
                     lock.is_new = not os.listdir(output)
-                    if not lock.is_new:  # another run has been here meanwhile
+                    if not lock.is_new:  # another run has been here since
                         preparation = _prepare(config, caller)
             except CheckpointError as error:
                 if os.path.isdir(output) and not belongings.foreign_names(output):
@@ -116,13 +116,13 @@ def _follow(
     preparation: Preparation,
     report: Report | None,
 ) -> None:
-    """Have done what follows the end of a run, once its directory is free."""
+    """Have `on_ended` called once the directory of the run is free."""
     if caller.on_ended is not None:
         after.callback(caller.on_ended, preparation, report)
 
 
 def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:
-    """Prepare the request. Once the run is asked to end, artifacts are judged no further."""
+    """Prepare the request; stop judging artifacts once the run is asked to end."""
     slow: list[SlowArtifact] = []
 
     def on_slow(path: str, elapsed_ms: int) -> None:
@@ -160,7 +160,7 @@ def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> 
     is_recorded = False
     try:
         if preparation.may_spawn:
-            runner.warm_up()  # it comes up while the rest is made ready
+            runner.warm_up()  # the keeper starts while the rest is prepared
         preparation, caller, leftovers = _made_ready(preparation, lock, caller)
         report, is_recorded = _execute(preparation, lock, runner, caller, leftovers)
     finally:
@@ -173,7 +173,7 @@ def _drive(preparation: Preparation, lock: OutputLock, caller: Surroundings) -> 
 def _made_ready(
     preparation: Preparation, lock: OutputLock, caller: Surroundings
 ) -> tuple[Preparation, Surroundings, Leftovers]:
-    """Prepare the directory for this run alone; return what was left alive of it as well."""
+    """Prepare the directory for this run alone; also return its processes that were left alive."""
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended: dict[str, tuple[int, ...]] = {}
@@ -184,7 +184,7 @@ def _made_ready(
         ended, failure = end_left_alive(preparation, lock)
     earlier = (
         () if lock.is_new else archive.present_files(output)
-    )  # before there is a holder's name, which is one's own
+    )  # before the holder's file, which is this run's own
     try:
         lifecycle = preparation.checkpoint.lifecycle
         at_once = max(
@@ -221,7 +221,7 @@ def _made_ready(
 
 
 def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
-    """Let a run inside another program hear that it is asked to end, which no signal can."""
+    """Let a run inside another program receive requests to end: no signal can reach it alone."""
     if caller.held_by is HeldBy.COMMAND:
         return caller
     from fsm_orchestrator.engine.stop_hearing import StopHearing  # noqa: PLC0415 - not for the command
@@ -232,7 +232,7 @@ def _hearing(caller: Surroundings, lock: OutputLock) -> Surroundings:
 
 
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
-    """Let the record say which directory it belongs to from now on, and who is at work on it."""
+    """Put into the record the directory that it belongs to now, and who is at work on it."""
     checkpoint, masker = preparation.checkpoint, preparation.masker
     before = checkpoint.home
     now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
@@ -244,7 +244,7 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
 
 
 def _remove_stale(home: OutputLock) -> None:
-    """Remove the temporary files that a killed orchestrator has left."""
+    """Remove the temporary files that a killed orchestrator left behind."""
     names = CHECKPOINT_FILE, REPORT_FILE, INVOCATIONS_FILE, STOP_FILE
     stale.remove_stale(home.path, *names, within=home)
     for name in (LOGS_DIRECTORY, EVIDENCE_DIRECTORY):
@@ -256,10 +256,10 @@ def _remove_stale(home: OutputLock) -> None:
 
 
 def _sync_above(output: Path) -> None:
-    """Sync the directory's own name: the run that made it may have been killed before that."""
+    """Sync the directory's own name: the run that made it may have been killed before doing so."""
     with (
         files.recording(Operation.LOCK_ACQUIRE, output),
-        contextlib.suppress(PermissionError),  # one may work below what one may not read
+        contextlib.suppress(PermissionError),  # the parent need not be readable
     ):
         files.sync_directory(output.parent)
 
@@ -271,8 +271,8 @@ def _execute(
     caller: Surroundings,
     leftovers: Leftovers,
 ) -> tuple[Report, bool]:
-    """Drive the invocation; return its report, and whether all of it could be recorded."""
-    # Loaded while the keeper comes up: the machine and the log take about as long as it does.
+    """Drive the invocation; return its report, and whether everything could be recorded."""
+    # Loaded while the keeper starts: the machine and the log take about as long as it does.
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.chain import Chain, genesis  # noqa: PLC0415
     from fsm_orchestrator.record.event_file import EventFile  # noqa: PLC0415
@@ -292,7 +292,7 @@ def _execute(
             report = driver.execute(*leftovers)
         except BaseException as error:
             if not isinstance(error, Exception) or is_foreign(error):
-                with contextlib.suppress(Exception):  # what is raised through us goes first
+                with contextlib.suppress(Exception):  # the caller's exception goes first
                     driver.cut_short(error)
                 raise
             driver.crash(error)
@@ -304,7 +304,7 @@ def _execute(
 
 
 def _key(config: RunConfig) -> RecordKey | None:
-    """Return the key by which the record proves itself; the user's own is made if there is none."""
+    """Return the key that authenticates the record; make the user's own key if there is none."""
     if config.state_key_file is None:
         return make_own_key(config.output_path)
     return shared_key(Path(config.absolute(config.state_key_file)))
@@ -313,7 +313,7 @@ def _key(config: RunConfig) -> RecordKey | None:
 def _left_file(
     preparation: Preparation, events: EventFile, home: OutputLock, key: RecordKey
 ) -> LeftFile:
-    """Return where it is noted what is left in the directory, as it is now."""
+    """Return the file that notes what is left in the directory, with its present state."""
     from fsm_orchestrator.record.left_file import Left, LeftFile  # noqa: PLC0415
 
     known, output = preparation.checkpoint, preparation.config.output_path

@@ -1,4 +1,4 @@
-"""Ends what interrupted attempts have left alive, before anything else is begun."""
+"""Ends the processes that interrupted attempts left alive, before anything else begins."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fsm_orchestrator.vocabulary import Operation
 def end_left_alive(
     preparation: Preparation, lock: OutputLock
 ) -> tuple[dict[str, tuple[int, ...]], OperationError | None]:
-    """End what interrupted attempts left alive; return the pids, and why it could not be done.
+    """End the processes that interrupted attempts left alive; return the pids, and any error.
 
     The record that names them was read by its path.
 
     Raises:
-        RecordingError: another directory has come to that path since this one was locked.
+        RecordingError: another directory has taken that path since this one was locked.
     """
     with files.recording(Operation.LOCK_ACQUIRE, lock.path):
         lock.confirm()

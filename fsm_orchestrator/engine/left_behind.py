@@ -1,4 +1,4 @@
-"""What attempts have left behind: processes that leaked, lost their keeper, or their run."""
+"""Processes that attempts left behind: those that leaked, or lost their keeper or their run."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def warn_of_leaks(context: RunContext, execution: StageExecution, log: RunLogger
 
 
 def note_lost_keeper(context: RunContext, stage: str, *, adopts: bool) -> None:
-    """End what can still be found of an attempt whose keeper is gone, and record how far that is.
+    """End what can still be found of an attempt whose keeper is gone, and record the shorter reach.
 
     Raises:
-        OperationError: one of its processes is alive still.
+        OperationError: one of its processes is still alive.
     """
     attempt = context.recorder.draft.open_attempt_of(stage)
     if attempt is not None:
         end_leftovers(attempt, 0)
     context.recorder.update_invocation(containment=Containment.PROCESS_GROUP)
     rest = (
-        "what came of it was ended by the orchestrator"
+        "the processes that it started were ended by the orchestrator"
         if adopts
-        else "what had left its session may not have been found"
+        else "processes that had left its session may not have been found"
     )
     context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)

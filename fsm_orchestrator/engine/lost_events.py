@@ -1,4 +1,4 @@
-"""What is said of events that are not there when a run is continued."""
+"""Logs and warnings about events that are missing when a run is resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def log_gap(context: RunContext, event_file: EventFile) -> None:
-    """Log that the events do not go on from the line that was written last."""
+    """Log that the events do not continue from the last line that was written."""
     gap = event_file.gap
     accepted = context.recorder.draft.invocation.accepted
     if gap is None and accepted is not None:
@@ -37,9 +37,9 @@ def log_gap(context: RunContext, event_file: EventFile) -> None:
 
 
 def warn_of_missing(context: RunContext, event_file: EventFile) -> None:
-    """Warn of events that are gone with their whole file, or went down with the machine."""
+    """Warn of events that are gone with their whole file, or were lost in a machine crash."""
     if event_file.failure is not None:
-        return  # what is in it cannot be said
+        return  # its contents are not known
     lost, known = event_file.lost, context.recorder.draft.last_event_seq
     if lost is not None and lost.loss is Loss.MISSING:
         context.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")

@@ -1,6 +1,6 @@
 """The run's state machine: the only user of `transitions`.
 
-Built from a lifecycle's data; the callbacks are the driver's, handed in as functions, never
+Built from a lifecycle's data; the callbacks are the driver's, passed in as functions, never as
 names from a file. Knows nothing of files, processes or gates.
 """
 
@@ -24,7 +24,7 @@ logging.getLogger("transitions").addHandler(logging.NullHandler())
 
 
 class CalledOffError(Exception):
-    """A request to end came before a step that it forbids was durable."""
+    """A request to end that came before a step that it forbids was durable."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -32,14 +32,14 @@ class CalledOffError(Exception):
 
 
 class TimeIsUpError(Exception):
-    """The time of the run was up while a gate was asked, or waited."""
+    """The time of the run ran out while a gate was asked, or waited."""
 
 
 class Fact(NamedTuple):
-    """Something that happened: the trigger that it is to the machine, and its cause.
+    """Something that happened: its trigger for the machine, and its cause.
 
     Attributes:
-        details: what adds to the cause, in order.
+        details: additions to the cause, in order.
     """
 
     trigger: Trigger
@@ -48,20 +48,20 @@ class Fact(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The answer of an edge's condition: it holds, or why it does not."""
+    """The answer of an edge's condition: that it holds, or why it does not."""
 
     holds: bool
     why: str = ""
 
 
 BeforeTransition = Callable[[Fact, str, str], None]
-"""Called with fact, source and dest before the edge is taken; raising keeps the state."""
+"""The callback before an edge is taken, with fact, source and dest; raising keeps the state."""
 EnterState = Callable[[LifecycleState], Fact | None]
-"""Called when a state has been entered; returns the fact that followed, None at the end."""
+"""The callback after a state was entered; it returns the fact that followed, or None at the end."""
 
 
 class _Position:
-    """The machine's model: where a run is, and whose callbacks are called."""
+    """The machine's model: the state of a run, and the run whose callbacks are called."""
 
     def __init__(self, state: str, run: RunMachine) -> None:
         self.state = state
@@ -92,7 +92,7 @@ class RunMachine:
         self._position = _Position(state, self)
 
     def let_time_end_it(self) -> None:
-        """Let the run end wherever it is when its time is up."""
+        """Let the run end in any state when its time is up."""
         from fsm_orchestrator.lifecycle.timing import time_edges  # noqa: PLC0415 - only with a time
 
         self._edges = (*self._lifecycle.edges, *time_edges(self._lifecycle))
@@ -109,12 +109,12 @@ class RunMachine:
         return tuple(trigger for trigger in Trigger if trigger in here)
 
     def fire(self, fact: Fact) -> None:
-        """Let a fact happen and everything that follows from it.
+        """Apply a fact, and everything that follows from it.
 
         Raises:
             InternalError: the state has no edge for it, or the run came to rest in a state that
                 is not terminal.
-            Exception: whatever a callback raises; the state it was raised before is kept.
+            Exception: what a callback raises; the state from before it is kept.
         """
         try:
             with _lent(self._lifecycle, self._edges) as machine:
@@ -126,59 +126,59 @@ class RunMachine:
 
     def _trigger(self, fact: Fact, machine: Machine) -> None:
         # The methods that the library adds to a model are invisible to type checkers. Nested calls
-        # are queued and always answer True; `fire` checks the end.
+        # are queued and always return True; `fire` checks the end.
         event = machine.events.get(fact.trigger.value)
         if event is None:
             raise InternalError(f"the lifecycle has no edge for {fact.trigger.value}")
         event.trigger(self._position, fact=fact)
 
     def before_state_change(self, event: EventData) -> None:
-        """Ask the driver; called by the machine."""
+        """Call the driver before a transition; a machine callback."""
         transition = event.transition
         if transition is None:
             raise InternalError("the library called back without a transition")
         self._before_transition(event.kwargs["fact"], transition.source, str(transition.dest))
 
     def on_enter_state(self, event: EventData) -> None:
-        """Let the driver enter the state, and what follows happen; called by the machine."""
+        """Let the driver enter the state, and apply the fact that follows; a machine callback."""
         fact = self._enter_state(self._lifecycle.states[self.state])
         if fact is not None:
             self._trigger(fact, event.machine)
 
     def holds(self, guard: Guard, event: EventData) -> bool:
-        """Ask a guard of an edge; called by the machine."""
+        """Return whether a guard of an edge holds; a machine callback."""
         try:
             verdict = self._guards[guard]()
         except (CalledOffError, TimeIsUpError, OperationError):
-            raise  # the program could not do its own part: that is no answer of the guard's
+            raise  # the program could not do its own part: that is not the guard's answer
         except Exception as error:
             if is_foreign(error):
                 raise
-            # A guard that raises counts as refused.
+            # A guard that raises an exception counts as refused.
             verdict = self._guard_failed(guard, error)
-        if not verdict.holds:  # then that is the cause of whatever happens instead
+        if not verdict.holds:  # its reason becomes the cause of what happens instead
             event.kwargs["fact"] = Fact(event.kwargs["fact"].trigger, verdict.why)
         return verdict.holds
 
     def may_repeat(self, edge: Edge, event: EventData) -> bool:
-        """Ask whether a loop has a time left; called by the machine."""
+        """Return whether a loop may be taken again; a machine callback."""
         verdict, fact = self._may_repeat(edge), event.kwargs["fact"]
         if not verdict.holds:
             event.kwargs["fact"] = fact._replace(details=(*fact.details, verdict.why))
         return verdict.holds
 
 
-# The library's machine of a relation is built once: that takes longer than to walk through it.
+# The library's machine of a relation is built once: building it takes longer than a run through it.
 
 _Relation: TypeAlias = tuple[tuple[str, ...], tuple[Edge, ...]]
 _IDLE_MAX: Final = 32
 _idle: Final[list[tuple[_Relation, Machine]]] = []
-"""The machines that no run is in, the one that was used last at the end."""
+"""The machines that no run uses, the most recently used last."""
 
 
 @contextlib.contextmanager
 def _lent(lifecycle: Lifecycle, edges: tuple[Edge, ...]) -> Iterator[Machine]:
-    """Lend a machine of a lifecycle to one run; one that a callback raised through is not kept."""
+    """Lend a machine of a lifecycle to one run; a machine in which a callback raised is dropped."""
     relation = (tuple(lifecycle.states), edges)
     machine = _taken(relation) or build_machine(lifecycle, edges)
     yield machine
@@ -187,7 +187,7 @@ def _lent(lifecycle: Lifecycle, edges: tuple[Edge, ...]) -> Iterator[Machine]:
 
 
 def _taken(relation: _Relation) -> Machine | None:
-    """Take a machine that nothing is in; None if there is none of that relation."""
+    """Take an idle machine of a relation, or return None if there is none."""
     for one in reversed(_idle.copy()):
         if one[0] == relation:
             with contextlib.suppress(ValueError):  # another thread took it
@@ -197,7 +197,7 @@ def _taken(relation: _Relation) -> Machine | None:
 
 
 def build_machine(lifecycle: Lifecycle, edges: tuple[Edge, ...] | None = None) -> Machine:
-    """Build the library's machine of a lifecycle, with its own edges unless others are given."""
+    """Build the library's machine for a lifecycle, with its own edges unless others are given."""
     return Machine(
         model=None,
         states=[State(name, on_enter=[_on_enter_state]) for name in lifecycle.states],

@@ -1,4 +1,4 @@
-"""Whoever reads what a running attempt prints: the log, or somebody who watches."""
+"""The readers of what a running attempt prints: the log, or a person who watches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def reader_of(
 ) -> OutputReader | None:
     """Return the reader that logs each line the attempt prints, or shows the last; or None.
 
-    `told` are who watches, and what has something done by the thread that keeps the record.
+    `told` is the callback of a person who watches, and the function that has the thread that keeps
+    the record call another.
     """
     preparation, (on_words, asking) = context.preparation, told
     if not preparation.config.log_output:

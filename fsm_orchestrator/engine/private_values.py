@@ -1,4 +1,4 @@
-"""The values that an invocation keeps for a resume, outside of the run's directory."""
+"""The values that an invocation keeps for a resume, outside the run's directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def keep_values(context: RunContext, private: PrivateFile) -> None:
-    """Keep the values that a resume needs; warn where that cannot be done."""
+    """Keep the values that a resume needs; warn if that fails."""
     try:
         _save(context, private)
     except NoStateDirectoryError as error:
@@ -31,7 +31,7 @@ def keep_values(context: RunContext, private: PrivateFile) -> None:
 def forget_values(context: RunContext, private: PrivateFile) -> None:
     """Forget the values of a run that is done.
 
-    It is too late for the report: what cannot be removed now is pruned one day. They stay where
+    It is too late for the report: values that cannot be removed now are pruned later. They stay if
     somebody else has claimed the run since, who may be about to take them over.
     """
     output = context.output_directory
@@ -42,12 +42,12 @@ def forget_values(context: RunContext, private: PrivateFile) -> None:
     found, ref = context.preparation.found, context.recorder.draft.private_ref
     before = None if found is None else found.private_ref
     if before is not None and before != ref and context.recorder.draft.invocation.epoch is not None:
-        with contextlib.suppress(OSError):  # that of the epoch before
+        with contextlib.suppress(OSError):  # that of the previous epoch
             private_file.remove(before, context.output_directory)
 
 
 def _save(context: RunContext, private: PrivateFile) -> None:
-    """Save the private file, once it is noted what it will be."""
+    """Save the private file after noting its digest."""
     ref, leaving = context.recorder.draft.private_ref, context.recorder.leaving
     if ref is None:
         return
@@ -56,7 +56,7 @@ def _save(context: RunContext, private: PrivateFile) -> None:
     try:
         private_file.save(ref, data, context.output_directory)
     except OSError:
-        leaving.note_private("")  # which of the two is there is not known
+        leaving.note_private("")  # it is not known which of the two is on disk
         raise
 
 

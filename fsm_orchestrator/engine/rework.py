@@ -1,6 +1,6 @@
-"""The environment of a stage that runs again for rework: which time, and where the findings are.
+"""The environment of a stage that runs again for rework: its cycle, and the path of the findings.
 
-Pure: a reading of the checkpoint.
+Pure: it only reads the checkpoint.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def rework_environment(
 ) -> dict[str, str]:
     """Return the variables for an attempt of `stage` that is not in its first cycle.
 
-    The findings are the first expected artifact of the stage that asked for the rework, else what
-    it printed.
+    The findings are the first expected artifact of the stage that asked for the rework, or else its
+    standard output.
     """
     environment = {CYCLE_VARIABLE: str(checkpoint.cycle_of(stage) - 1)}
     reviewer = _last_reviewer(checkpoint)
@@ -35,7 +35,7 @@ def rework_environment(
 
 
 def _last_reviewer(checkpoint: Checkpoint) -> str:
-    """Return the state that the last loop was left from."""
+    """Return the state from which the last loop was taken, or an empty string."""
     loops = {(edge.source, edge.trigger, edge.dest) for edge in checkpoint.lifecycle.loops}
     sources = [
         one.source for one in checkpoint.transitions if (one.source, one.trigger, one.dest) in loops

@@ -1,4 +1,4 @@
-"""Stages that need no attempt: complete already, or without a binary."""
+"""Stages that need no attempt: those already complete, or without a binary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fsm_orchestrator.vocabulary import EventName, Trigger
 
 
 class SettledStages:
-    """The stages of an invocation that are skipped or passed over, and a look at later ones."""
+    """The stages of an invocation that are skipped or passed over, and a check of later ones."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -19,7 +19,7 @@ class SettledStages:
         self._has_started_one = False
 
     def fact_of(self, stage: str) -> Fact | None:
-        """Skip a stage that is complete, or pass it over; None where attempts are to be made."""
+        """Skip a complete stage or pass one over, and return the fact; None if it is to be run."""
         draft = self._recorder.draft
         completion = draft.completion_of(stage)
         if completion is not None:
@@ -35,7 +35,7 @@ class SettledStages:
         return Fact(Trigger.STAGE_SUCCEEDED, warning)
 
     def warn_of_later(self, first: str) -> None:
-        """Before the first stage starts, warn of those after it that could not start now."""
+        """Warn, before the first stage starts, of later stages that could not start now."""
         if self._has_started_one:
             return
         self._has_started_one = True

@@ -1,4 +1,4 @@
-"""The report of an invocation that could not begin: failed, and why."""
+"""The report of an invocation that could not begin: that it failed, and why."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def record_refusal(
     error: OrchestratorError,
     listener: Listener | None,
 ) -> None:
-    """Write the refusal to log and report; a report that says otherwise is archived first.
+    """Write the refusal to log and report; first archive a report that says otherwise.
 
-    What cannot be written changes nothing: the command fails with `error` all the same. The
-    checkpoint is not touched. Where the old report cannot be archived it is replaced only if the
-    checkpoint, which has all of it, is there.
+    A failure to write changes nothing: the command fails with `error` all the same. The checkpoint
+    is not touched. If the old report cannot be archived, it is replaced only if the checkpoint,
+    which has all of its contents, exists.
     """
     output = config.output_path
     clock = clock_of(config)
@@ -63,7 +63,7 @@ def record_refusal(
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
     told: dict[str, Any] = {"run_id": run_id, "error": str(error), "operation": operation}
     told |= {"execution_mode": mode.value, "execution": failure, "origin": origin}
-    # A log that somebody may have changed is left as it is.
+    # A log that somebody may have changed is left unchanged.
     is_left = operation is Operation.RECORD_VERIFY
     chain = None if is_left else Chain(genesis(run_id, None), own_key(output))
     head = _logged(home, chain, lambda sink: build_logger(clock, masker, sink, listener), told)
@@ -113,7 +113,7 @@ def _logged(
     logger_to: Callable[[Sink], RunLogger],
     told: Mapping[str, Any],
 ) -> EventsHead | None:
-    """Log the refusal, in the events file if there is a chain; return how far that has come."""
+    """Log the refusal, in the events file if there is a chain; return the head of that file."""
     with contextlib.ExitStack() as stack:
         sink: Sink = NoSink()
         if chain is not None:
@@ -126,7 +126,7 @@ def _logged(
 
 
 def _left_with(report: Path) -> Left | None:
-    """Return what was left in a directory whose report is as it was left; None if it is not."""
+    """Return what was left in a directory whose report has not changed since, or None."""
     found = left_file.lines_of(report.parent)
     if not found:
         return None
@@ -147,7 +147,7 @@ def _set_old_report_aside(config: RunConfig, home: HeldDirectory) -> None:
 
 
 def _is_refusal(config: RunConfig) -> bool:
-    """Answer whether the report there is itself of a start that failed, and can be replaced."""
+    """Return whether the existing report is itself of a failed start, and can be replaced."""
     try:
         report = read_report(config.output_path / REPORT_FILE)
     except ReportError:

@@ -1,4 +1,4 @@
-"""Whether a run inside another program is asked to end by a file, and who may ask so."""
+"""Requests by file to end a run inside another program, and the rules for who may make them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fsm_orchestrator.processes.lockers import has_open, lockers_of
 from fsm_orchestrator.text.hidden import copyable
 
 SIGNALS: Final = signal.SIGTERM, signal.SIGINT
-"""What a request stands for, the second where it asks twice: the same that `stop` sends."""
+"""The signals that a request stands for, the second if it asks twice: those that `stop` sends."""
 
 
 class StopHearing:
-    """Looks for a request in the run's directory, and keeps why one was not believed.
+    """The check for a request in the run's directory; it keeps why one was not believed.
 
     Attributes:
-        hears: what a request must quote.
-        keeper_pids: returns the processes that keep the stages at work.
+        hears: the key that a request must quote.
+        keeper_pids: returns the pids of the keepers of the stages at work.
     """
 
     def __init__(self, home: HeldDirectory) -> None:
@@ -36,7 +36,7 @@ class StopHearing:
         stop_request.remove_left(home)
 
     def look(self) -> Sequence[signal.Signals]:
-        """Return the signals that are asked for now, and were not before."""
+        """Return the signals that are newly asked for."""
         found = stop_request.found_in(self._home)
         match found:
             case None:
@@ -50,14 +50,14 @@ class StopHearing:
                 assert_never(found)
 
     def doubt(self) -> str | None:
-        """Say why a request was not believed; None where none was doubted."""
+        """Return why a request was not believed, or None if none was doubted."""
         if self._doubt is None:
             return None
         file = copyable(self._home.path / STOP_FILE)
         return f"{file} was not believed to be a request to end the run: {_words_of(self._doubt)}"
 
     def close(self) -> None:
-        """Take away what was heard, which is answered now."""
+        """Remove the requests that were received: they are answered now."""
         if self._heard:
             stop_request.remove_left(self._home)
 
@@ -67,7 +67,7 @@ class StopHearing:
         locked = lockers_of({request.inode})
         if locked is not None:
             asking = [pid for pid in locked if has_open(pid, request.inode)]
-            if not asking:  # who asked is gone, or in another container
+            if not asking:  # the requester is gone, or in another container
                 return ()
             if any(is_of_a_stage(pid, os.getpid(), self.keeper_pids()) for pid in asking):
                 self._doubt = self._doubt or Doubt.FROM_A_STAGE
@@ -80,14 +80,14 @@ class StopHearing:
 def _words_of(doubt: Doubt) -> str:
     match doubt:
         case Doubt.OTHER_KIND:
-            return "it is no regular file, or has another name elsewhere"
+            return "it is not a regular file, or has another name elsewhere"
         case Doubt.OTHER_USER:
             return "it is another user's"
         case Doubt.OPEN_TO_OTHERS:
-            return "others than its owner may use it"
+            return "users other than its owner may use it"
         case Doubt.NOT_A_REQUEST:
-            return "it does not say so"
+            return "it does not contain a request"
         case Doubt.FROM_A_STAGE:
-            return "a stage made it, which ends itself by an exit code"
+            return "a stage made it, and a stage ends itself by an exit code"
         case _:
             assert_never(doubt)

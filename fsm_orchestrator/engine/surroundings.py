@@ -1,4 +1,4 @@
-"""The means that a run gets from its caller, and its listener kept from deciding anything."""
+"""The means that a run gets from its caller, and a listener that cannot affect the run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class QuietListener:
-    """Passes events on, until the listener raises; keeps that error for whoever asks.
+    """A listener that passes events on until the caller's listener raises, and keeps that error.
 
-    What is no `Exception` (Ctrl-C, `SystemExit`), and what a signal handler raises while the
-    listener is at work, is not the listener's and passes.
+    An exception that is no `Exception` (Ctrl-C, `SystemExit`), or that a signal handler raises
+    while the listener is at work, is not the listener's and propagates.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -52,12 +52,12 @@ class QuietListener:
             self._failure = error
 
     def news(self) -> str | None:
-        """Say what the listener raised; None when that was told, or it raised nothing."""
+        """Return what the listener raised, or None if it raised nothing or that was reported."""
         if self._failure is None or self._has_told:
             return None
         self._has_told = True
         kind, text = type(self._failure).__name__, str(self._failure)
-        return f"a listener raised {kind}{text and f': {text}'}; it is told nothing more"
+        return f"a listener raised {kind}{text and f': {text}'}; it gets no more events"
 
 
 class Surroundings(NamedTuple):
@@ -68,30 +68,30 @@ class Surroundings(NamedTuple):
     keepers: KeeperPool | None
     held_by: HeldBy
     on_words: OnWords | None = None
-    """Called with a stage and each line that it printed last, where somebody watches."""
+    """A callback that gets a stage and the last line that it printed, if somebody watches."""
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None
-    """Called when artifacts take long to judge before there is a log to say it in."""
+    """A callback for artifacts that take long to judge before there is a log."""
     code: OwnCode = ANOTHERS
     on_metered: OnMetered | None = None
-    """Called with what the run has spent by then, where somebody watches."""
+    """A callback that gets what the run has spent so far, if somebody watches."""
     hearing: StopHearing | None = None
-    """Whether the run is asked to end by a file, where no signal could ask it alone."""
+    """The requests by file to end the run, where no signal could reach it alone."""
     on_ended: Callable[[Preparation, Report | None], None] | None = None
-    """Called when an invocation has ended, all is durable and the directory is free: with what it
-    began with, and its report; None where that is on disk alone. It must not raise."""
+    """A callback for when an invocation has ended, everything is durable and the directory is free.
+    It gets the preparation and the report, or None if that is only on disk. It must not raise."""
     lease: Lease | None = None
-    """Ends the run when it runs out."""
+    """The lease that ends the run when it runs out."""
     lent: int | None = None
-    """A descriptor of its timer, for those who keep what the run starts."""
+    """A descriptor of the lease's timer, for the processes that keep what the run starts."""
     fence: Fence | None = None
-    """Whether a later epoch holds the run."""
+    """The check whether a later epoch holds the run."""
     epoch: Epoch | None = None
     """The claim under which the run is held; None in a plain output directory."""
     task_queue: str | None = None
-    """The queue that the caller serves; a stage of another one is left to it."""
+    """The task queue that the caller serves; a stage that needs another one is left to that."""
 
     def placed(self, config: RunConfig) -> RunConfig:
-        """Return the request as it is done under the claim of an engine, or without one.
+        """Return the request as it applies under the claim of an engine, or without one.
 
         Raises:
             UsageError: an engine has the run, and nothing was claimed; or the claim does not fit.

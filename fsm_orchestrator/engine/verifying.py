@@ -1,4 +1,4 @@
-"""The verifications of an attempt, as the record and the log have them while they are run."""
+"""Records and logs the verifications of an attempt while they run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsm_orchestrator.vocabulary import EventName
 
 
 def work_to_verify(context: RunContext, stage: str) -> StageExecution | None:
-    """Return the work that is verified again instead of running a stage; None to run it."""
+    """Return the work to verify again instead of running a stage, or None to run it."""
     draft = context.recorder.draft
     is_asked = context.preparation.config.reverify
     if not is_asked or any(one.is_attempt_of(stage) for one in draft.invocation.stage_executions):
@@ -25,19 +25,19 @@ def work_to_verify(context: RunContext, stage: str) -> StageExecution | None:
 
 
 class LoggedVerifying:
-    """Logs verifications, and keeps what they verify for whoever may have to verify it again."""
+    """A log of verifications that also keeps what they verify, in case it is verified again."""
 
     def __init__(
         self, context: RunContext, stage: str, log: RunLogger, count: int, ask: Ask
     ) -> None:
-        """`ask` has something done by the thread that keeps the record."""
+        """Log nothing yet; `ask` has the thread that keeps the record call a function."""
         self._context, self._stage, self._log, self._count = context, stage, log, count
         self._ask = ask
 
     def begins(
         self, work: StageExecution, number: int, words: tuple[str, ...], limits: Limits
     ) -> None:
-        """Let the checkpoint have what it verifies, and log that it is about to be started."""
+        """Put the work into the checkpoint, and log that a verification is about to start."""
         self._ask(partial(self._begins, work, number, words, limits))
 
     def _begins(
@@ -61,7 +61,7 @@ class LoggedVerifying:
         self._context.check_events()
 
     def ends(self, number: int, verification: Verification) -> None:
-        """Log that one has ended."""
+        """Log that a verification has ended."""
         self._ask(
             partial(
                 self._log.emit,
@@ -73,7 +73,7 @@ class LoggedVerifying:
         )
 
     def slow(self, number: int, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
-        """Log and warn that one has run for another `slow_after_ms`."""
+        """Log and warn that a verification has run for another `slow_after_ms`."""
         self._ask(partial(self._slow, number, elapsed_ms, stdout_tail, stderr_tail))
 
     def _slow(self, number: int, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run waits for that people have to approve: what to read, who can, and what to type.
+"""The approvals that a run waits for: what to read, who can give them, and what to type.
 
 Loaded only for runs that ask people.
 """
@@ -33,7 +33,7 @@ def waiting_gates(view: InspectedRun) -> tuple[Awaited, ...]:
 
 
 def approval_words(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
-    """Return the command that answers; None where a resume is next. `shown` is OUT, as typed."""
+    """Return the command that answers, or None if a resume is next. `shown` is OUT as typed."""
     open_gates = [one for one in waiting_gates(view) if one.decided is Decided.AWAITED]
     if not open_gates:
         return None
@@ -42,12 +42,12 @@ def approval_words(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
 
 
 def who_approves(view: InspectedRun) -> str | None:
-    """Return who can approve, and how many are missing; None where nobody is asked."""
+    """Return who can approve and how many approvals there are, or None if nobody is asked."""
     said = []
     for one in waiting_gates(view):
         names, request = one.look.approvers, one.look.current
         if one.decided is Decided.PASSED or request is None:
-            why = "is answered" if one.decided is Decided.PASSED else "is to be asked for anew"
+            why = "is answered" if one.decided is Decided.PASSED else "has to be asked for again"
             said.append(f"anyone who may resume it, for {one.gate} {why}")
             continue
         people = listed(names) or _nameless_words(one.source)
@@ -62,17 +62,17 @@ def _nameless_words(source: ApprovalSource) -> str:
     path = source.approval.allowed_signers
     if path is None:
         return "anybody, without signing"
-    return f"whoever has a certificate that {copyable(path)} lets in"
+    return f"anyone with a certificate that {copyable(path)} accepts"
 
 
 def waiting_words(view: InspectedRun, gate: str) -> str | None:
-    """Return how far a gate has come by now, as a sentence; None where nobody is asked for it."""
+    """Return the current progress of a gate as a sentence, or None if nobody is asked for it."""
     found = next((one for one in waiting_gates(view) if one.gate == gate), None)
     return None if found is None else _words(found)
 
 
 def words_by_now(view: InspectedRun) -> dict[str, str]:
-    """Return how far each gate has come that is not any more as the report has it, by its name."""
+    """Return, by name, the current progress of each gate for which the report is out of date."""
     then = {one.gate: one.given for one in view.report.waiting_for}
     return {
         one.gate: _words(one)
@@ -85,11 +85,11 @@ def _words(found: Awaited) -> str:
     gate, detail = found.gate, found.look.judged.detail
     match found.decided:
         case Decided.PASSED:
-            return f"gate {gate} is {detail}; a resume goes on"
+            return f"gate {gate} is {detail}; a resume continues"
         case Decided.EXPIRED:
-            return f"the request of gate {gate} has expired; a resume asks anew"
+            return f"the request of gate {gate} has expired; a resume asks again"
         case Decided.STALE:
-            return f"what gate {gate} asks for has changed; a resume asks anew"
+            return f"what gate {gate} asks for has changed; a resume asks again"
         case Decided.REFUSED:
             return f"gate {gate} is {detail}"
         case Decided.AWAITED:
@@ -97,7 +97,7 @@ def _words(found: Awaited) -> str:
 
 
 def answered_remedy(view: InspectedRun, gate: str) -> str | None:
-    """Return what to do about a gate that people have answered by now; None about another."""
+    """Return the remedy for a gate that people have answered by now, or None for any other gate."""
     found = next((one for one in waiting_gates(view) if one.gate == gate), None)
     if found is None or found.decided is Decided.AWAITED:
         return None
@@ -107,7 +107,7 @@ def answered_remedy(view: InspectedRun, gate: str) -> str | None:
 
 
 def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
-    """Yield what is to be read before a gate is approved, and what would be run."""
+    """Yield what to read before a gate is approved, and the commands that would run."""
     found = next((one for one in waiting_gates(view) if one.gate == gate), None)
     if found is None or found.look.latest is None or view.saved is None:
         return

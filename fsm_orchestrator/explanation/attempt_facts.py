@@ -29,9 +29,9 @@ _MEBIBYTE: Final = 1024 * 1024
 
 
 class AttemptFacts:
-    """What the attempts of a run have left.
+    """The facts that the attempts of a run have left.
 
-    `directory` is the run's, as it is to be shown.
+    `directory` is the run's directory as it is shown.
     """
 
     def __init__(self, view: InspectedRun, directory: str) -> None:
@@ -43,7 +43,7 @@ class AttemptFacts:
         return Quoting(self._view)
 
     def of_end(self, execution: StageExecution) -> tuple[Fact, ...]:
-        """Return why an attempt of the latest invocation ended as it did."""
+        """Return the facts about the end of an attempt of the latest invocation."""
         return (
             *self._ending(execution, self._view.invocation_count),
             *_command_facts(execution),
@@ -52,7 +52,7 @@ class AttemptFacts:
         )
 
     def of_all(self, execution: StageExecution, invocation: int) -> tuple[Fact, ...]:
-        """Return all that is recorded of an attempt that ran, field by field."""
+        """Return everything recorded about an attempt that ran, field by field."""
         return (
             Fact(name=FactName.WHY, value=execution.reason),
             *_command_facts(execution),
@@ -64,7 +64,7 @@ class AttemptFacts:
         )
 
     def _ending(self, execution: StageExecution, invocation: int) -> Iterator[Fact]:
-        """Yield how an attempt ended; what it printed last is in stdout where stderr is empty."""
+        """Yield how an attempt ended, and its last output: that on stdout if stderr is empty."""
         yield from _ending_facts(execution)
         failed = execution.failed_verification
         if failed is not None:
@@ -79,7 +79,7 @@ class AttemptFacts:
 
 
 def _output_facts(failed: Verification) -> Iterator[Fact]:
-    """Yield what a verification that failed printed last."""
+    """Yield the last output of a verification that failed."""
     tails = ((FactName.STDOUT, failed.stdout_tail), (FactName.STDERR, failed.stderr_tail))
     for name, text in tails:
         tail = last_lines(text, TAIL_LINES_MAX)
@@ -96,7 +96,7 @@ def _verification_facts(execution: StageExecution) -> Iterator[Fact]:
 
 
 def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
-    """Return what is known of an attempt that has not ended, as far as is recorded."""
+    """Return the recorded facts of an attempt that has not ended."""
     facts = [
         Fact(name=FactName.WHY, value=attempt.reason),
         Fact(name=FactName.BEGAN, value=attempt.started_at),
@@ -111,7 +111,7 @@ def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
 
 
 def open_attempts_facts(attempts: Sequence[AttemptRecord]) -> tuple[Fact, ...]:
-    """Return what is known of attempts that have not ended; of several, of each its process."""
+    """Return the facts of attempts that have not ended; of several, only start and processes."""
     if len(attempts) == 1:
         return open_attempt_facts(attempts[0])
     processes = ", ".join(f"{one.stage} {one.pid}" for one in attempts if one.pid is not None)
@@ -120,7 +120,7 @@ def open_attempts_facts(attempts: Sequence[AttemptRecord]) -> tuple[Fact, ...]:
 
 
 def ending_sentence(execution: StageExecution) -> str:
-    """Return `success after 12 ms`; for a failure, what went wrong, too."""
+    """Return a sentence such as `success after 12 ms`; for a failure, also what went wrong."""
     if execution.status is StageStatus.SKIPPED:
         return f"skipped: {execution.reason}"
     if execution.status is StageStatus.INTERRUPTED and execution.error is not None:
@@ -156,7 +156,7 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
 
 
 def _left_out(name: FactName, count: int) -> Iterator[Fact]:
-    """Yield how many more there are than are shown."""
+    """Yield the number of values that are not shown."""
     if count > SHOWN_MAX:
         yield Fact(name=name, value=f"and {count - SHOWN_MAX} more")
 
@@ -201,7 +201,7 @@ def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
 
 
 def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
-    """Yield the files to look at; of logs, those with something in them."""
+    """Yield the files to look at; of logs, only those that are not empty."""
     failed = execution.failed_verification
     for name, log in (
         *(() if failed is None else ((FactName.LOG, failed.stdout_log),)),

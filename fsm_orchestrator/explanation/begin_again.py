@@ -1,4 +1,4 @@
-"""The command that begins a done run again, from what its record keeps: nothing of it can rerun."""
+"""The command that begins a done run again, from its record: no stage of that run can rerun."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FILE_BYTES_MAX: Final = 1024 * 1024
 
 
 class Beginning(NamedTuple):
-    """A command that would begin again, what it would do, and what to do before it is typed."""
+    """A command that would begin again, its plan, and what to do before it is typed."""
 
     words: tuple[str, ...]
     plan: Plan
@@ -46,10 +46,10 @@ class Beginning(NamedTuple):
 
 
 def begin_again(saved: SavedRun, directory: Path, shown: str) -> Beginning | None:
-    """Return the command of a new run like the one that is kept, tried as a plan is.
+    """Return the command of a new run like the recorded one, tried as `plan` tries it.
 
-    None where the record does not hold it: a text of it is known only masked, its lifecycle file is
-    not what it was, or it is refused as things are now.
+    None if the record does not hold the command: one of its texts is known only masked, its
+    lifecycle file has changed, or it is refused as things are now.
     """
     try:
         found = _of_file(saved, directory, shown) or _in_words(saved, directory, shown)
@@ -70,7 +70,7 @@ class _NotKeptError(Exception):
 
 
 def _of_file(saved: SavedRun, directory: Path, shown: str) -> _Command | None:
-    """Return the command with the config file that all settings but gates came from, if one did."""
+    """Return the command with the config file that gave all settings but gates, or None."""
     checkpoint = saved.checkpoint
     files = [one for one in checkpoint.origins.files if one.kind is InputKind.CONFIG]
     of_gates = {f"gates.{gate}" for gate in checkpoint.lifecycle.gates}
@@ -83,7 +83,7 @@ def _of_file(saved: SavedRun, directory: Path, shown: str) -> _Command | None:
         return None
     (file,) = files
     here = current_directory()
-    if file.directory != here:  # what the file does not say is relative to the operator's directory
+    if file.directory != here:  # settings not in the file are relative to the operator's directory
         return None
     words, gates = _gate_words(checkpoint, but=checkpoint.origins.keys_of(file))
     path = Path(file.path)
@@ -98,11 +98,11 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     """Return the command with every setting as an option.
 
     Raises:
-        _NotKeptError: a setting is known only masked, the lifecycle is not to be found, or gates
-            have sources.
+        _NotKeptError: a setting is known only masked, the lifecycle cannot be found, or gates have
+            sources.
     """
     checkpoint, kept = saved.checkpoint, kept_settings(saved)
-    if checkpoint.sources:  # without them, whoever types it would say what they have to
+    if checkpoint.sources:  # without them, the person who types it would answer for the sources
         raise _NotKeptError
     words, settings = [PRODUCT, shown], dict[str, Any]()
     lifecycle = _lifecycle(checkpoint)
@@ -158,7 +158,7 @@ def _given(settings: StageSettings) -> StageGiven:
     """Return the settings of a stage as they would be given again.
 
     Raises:
-        _NotKeptError: a text of them is known only masked, or no option gives them.
+        _NotKeptError: one of their texts is known only masked, or no option gives them.
     """
     if settings.hidden or settings.contracts:  # no option gives a contract
         raise _NotKeptError
@@ -190,7 +190,7 @@ def _given(settings: StageSettings) -> StageGiven:
 def _gate_words(
     checkpoint: Checkpoint, *, but: tuple[str, ...]
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the signals that pass, but for those that a file gives, or a source will."""
+    """Return the passing signals, except those that a file gives or a source will give."""
     gates = {
         gate: rule.passing
         for gate, rule in checkpoint.lifecycle.gates.items()
@@ -200,13 +200,13 @@ def _gate_words(
 
 
 def _lifecycle(checkpoint: Checkpoint) -> str | None:
-    """Return how to name the lifecycle; None where it is the default.
+    """Return the name or path of the lifecycle, or None for the default one.
 
     Raises:
-        _NotKeptError: no file has it any more.
+        _NotKeptError: no file holds it any longer.
     """
     name = checkpoint.lifecycle.name
-    with contextlib.suppress(LifecycleError):  # there is no built-in one of that name
+    with contextlib.suppress(LifecycleError):  # no built-in lifecycle has that name
         if shipped(name).sha256 == checkpoint.lifecycle_sha256:
             return None if name == DEFAULT_LIFECYCLE else name
     files = [one for one in checkpoint.origins.files if one.kind is InputKind.LIFECYCLE]

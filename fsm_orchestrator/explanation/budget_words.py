@@ -1,4 +1,4 @@
-"""What a run may take over all its stages and what it took, in words.
+"""A run's budget over all its stages, and what the run has used of it, as text.
 
 Loaded only for runs that have a budget or metered anything.
 """
@@ -13,7 +13,7 @@ from fsm_orchestrator.text.units import exact_span, span_words
 
 
 def budget_lines(budget: BudgetReport) -> Iterator[str]:
-    """Yield a line for each unit, and one for each time that the run has."""
+    """Yield a line for each unit, and one for each time limit of the run."""
     for one in budget.units:
         by_stage = [f"{stage} {grouped(amount)}" for stage, amount in one.by_stage.items()]
         share = f": {', '.join(by_stage)}" if by_stage else ""
@@ -22,7 +22,7 @@ def budget_lines(budget: BudgetReport) -> Iterator[str]:
 
 
 def time_lines(budget: BudgetReport) -> Iterator[str]:
-    """Yield a line for each time that the run has."""
+    """Yield a line for each time limit of the run."""
     if budget.total_timeout_ms is not None:
         worked = span_words(budget.worked_ms or 0)
         yield f"{worked} of {exact_span(budget.total_timeout_ms)} at work, in all invocations"
@@ -31,16 +31,16 @@ def time_lines(budget: BudgetReport) -> Iterator[str]:
 
 
 def brief_words(budget: BudgetReport) -> str:
-    """Return what was spent, in one line; empty where nothing is metered."""
+    """Return what was spent, in one line; empty if nothing is metered."""
     return ", ".join(map(spent_words, budget.units))
 
 
 def spent_words(one: UnitReport) -> str:
-    """Return `1.6 of 5 usd`; without a budget `1.6 usd`."""
+    """Return a text such as `1.6 of 5 usd`; without a budget `1.6 usd`."""
     return amount_words(one.unit, one.spent, one.allowed)
 
 
 def amount_words(unit: str, spent: str, allowed: str | None) -> str:
-    """Return the same of one unit."""
+    """Return such a text for an amount of one unit."""
     of = "" if allowed is None else f" of {grouped(allowed)}"
     return f"{grouped(spent)}{of} {unit}"

@@ -39,8 +39,8 @@ def causes_of(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) ->
 
     Args:
         view: the run.
-        attempt_facts: what its attempts have left.
-        now: what has become of it since it was done.
+        attempt_facts: the facts that its attempts have left.
+        now: what has changed since it was done.
     """
     causes = tuple(_causes(view, attempt_facts, now))
     said = " ".join(cause.in_full for cause in causes)
@@ -102,7 +102,7 @@ def _cut_short(view: InspectedRun) -> Cause:
         return Cause(sentence=f"the run {handed_over}, which {place} needs", facts=())
     attempts = view.open_attempts
     what = view.cut_short_words
-    its_end = "not seen; what is left of it is the other directory's"
+    its_end = "not seen; anything left of it belongs to the other directory"
     if view.where.has_processes:
         what = f"{what}: it was killed, or the machine went down"
         its_end = "not seen; a resume ends what is left of it and reports that"
@@ -150,13 +150,13 @@ def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause
         yield _failure(execution, attempt_facts)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
-        # Why it was not sent back once more; that it asked for it is said above.
+        # The reason why it was not sent back again; the request for that is stated above.
         said = (last.cause, *last.details)[-1] if found else last.cause
         yield Cause(sentence=said, facts=())
 
 
 def _asked_words(report: Report) -> str:
-    """Return how a run was asked to end; a signal is told as a request that came by it."""
+    """Return how a run was asked to end; a signal is described as the request that it carried."""
     reason, name = report.stop_reason, signal_name((report.exit_code or 0) - SIGNAL_BASE)
     if reason is None or reason is StopReason.SIGNAL:
         reason = StopReason.REQUESTED
@@ -167,7 +167,7 @@ def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
     problem = execution.problem
     cause = execution.status.value if problem is None else problem.cause
     if execution.operation in {Operation.RUN_TIMEOUT, Operation.BUDGET_VERIFY}:
-        sentence = cause  # nothing failed: the run may take no more
+        sentence = cause  # nothing failed: the time or the budget of the run is used up
     elif execution.attempt == 0:
         sentence = f"{execution.command} failed: {cause}"
     else:
@@ -190,12 +190,12 @@ def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Ite
         doubt = None if view.checkpoint is None else view.checkpoint.doubt
         if doubt is not None:
             yield Cause(
-                sentence=f"invocation {doubt.invocation} went on from a record of which it is not"
-                f" known whether it was the one that had been left: {doubt.cause.words}",
+                sentence=f"invocation {doubt.invocation} continued from a record that may not"
+                f" be the one that had been left: {doubt.cause.words}",
                 facts=(),
             )
         for execution in view.report.failures:
-            # What is wrong with the artifacts is said above, as it is now.
+            # The artifacts' current problems are stated above.
             if not (now.wrong and execution.operation is Operation.CLOSURE_VERIFY):
                 yield _failure(execution, attempt_facts)
         if view.report.nothing_to_do:
@@ -217,7 +217,7 @@ def _why_done(view: InspectedRun) -> str:
         for one in visit.stage_executions
         if one.status is StageStatus.SUCCESS
     }
-    if view.checkpoint is not None:  # of old invocations, it has what they completed
+    if view.checkpoint is not None:  # it also has what old invocations completed
         completed.update(one.stage for one in view.checkpoint.completions)
     elif view.report.invocations_moved:
         return "every gate passed, and the expected artifacts are there"

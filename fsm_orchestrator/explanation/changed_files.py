@@ -1,4 +1,4 @@
-"""The config and lifecycle files of a run that are not now what it was given."""
+"""The config and lifecycle files of a run that have changed since the run was given them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fsm_orchestrator.preparation.inputs import InputChange, input_changes
 
 
 def changed_files_of(view: InspectedRun) -> tuple[InputChange, ...]:
-    """Compare the files as a resume would; none for a run that no resume can change."""
+    """Compare the files as a resume would; return nothing for a run that no resume can change."""
     if view.saved is None or view.is_archived or view.saved.checkpoint.is_done:
         return ()
     if not view.saved.checkpoint.origins.files:

@@ -1,7 +1,7 @@
 """The facts of one run by which it is compared with another. Pure.
 
 Paths below the run's output directory begin with `OUT`, those below the directory that it was
-started in with `.`: where a run lies is no difference. Of variables there are names only.
+started in with `.`: the place of a run makes no difference. Of variables there are only names.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from fsm_orchestrator.vocabulary import Standing
 
 _COMMAND_KEYS: Final = frozenset({"command", "args", "cwd", "verify"})
 _OTHERWISE_TOLD: Final = frozenset({"hidden", "env_digests", "secret_digests", "pins"})
-"""The keys of a stage's settings that are no settings: digests under a key of their own run."""
+"""The keys of a stage's record that are not settings: digests under a key of their own run."""
 _EMPTY: Final[tuple[Any, ...]] = ("", [], {}, ())
 _OUT: Final = "OUT"
 _HERE: Final = "."
 
 
 class Key(NamedTuple):
-    """What a fact is about; in the order in which it is shown."""
+    """The identity of a fact; aspects are in the order in which they are shown."""
 
     aspect: Aspect
     part: str | None
@@ -40,13 +40,13 @@ Facts = Mapping[Key, Value]
 
 
 class Looked(NamedTuple):
-    """A run as it is compared.
+    """A run to compare.
 
     Attributes:
-        source: where it was found, absolute.
+        source: the absolute path where it was found.
         checkpoint: its record, as it was written.
         standing: where it stands.
-        trouble: what is wrong with its files, as a sentence; None when nothing is.
+        trouble: what is wrong with its files, as a sentence; None if nothing is.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Looked(NamedTuple):
 
 
 def facts_of(run: Looked) -> Facts:
-    """Return the facts of a run; what it does not have is not among them."""
+    """Return the facts of a run; empty values are left out."""
     in_place = _places(run.checkpoint.home)
     found = dict(_facts(run))
     return {
@@ -81,7 +81,7 @@ def _placed(value: Any, in_place: Callable[[str], str]) -> Value:
 
 
 def _places(home: Home) -> Callable[[str], str]:
-    """Return what writes paths of a run as those of any run in such a place."""
+    """Return a function that replaces a run's own directories in a text by `OUT` and `.`."""
     known = [(home.directory, _OUT), (home.started_in, _HERE)]
     patterns = [
         (re.compile(rf"(?<![\w./-]){re.escape(path)}(?=/|[^\w.-]|$)"), name)
@@ -120,7 +120,7 @@ def _facts(run: Looked) -> Iterator[tuple[Key, Any]]:
 
 
 def _coded(code: int | None) -> str | None:
-    """Return an exit code as a text: 0 is one as well, and none is none."""
+    """Return an exit code as a text: 0 is a value like any other, and None stays None."""
     return None if code is None else str(code)
 
 
@@ -143,7 +143,7 @@ def _stage_facts(checkpoint: Checkpoint, stage: str) -> Iterator[tuple[Key, Any]
 
 
 def _attempt_facts(stage: str, last: StageExecution) -> Iterator[tuple[Key, Any]]:
-    """Yield how the last attempt of a stage ended, what it ran and went by."""
+    """Yield how the last attempt of a stage ended, what it ran, and its inputs."""
 
     def of(what: str) -> Key:
         return Key(Aspect.STAGES, stage, what)
@@ -177,7 +177,7 @@ def _words_of_failed(last: StageExecution) -> tuple[str, ...]:
 
 
 def _given_facts(stage: str, record: StageRecord) -> Iterator[tuple[Key, Any]]:
-    """Yield what a stage was given."""
+    """Yield the command, settings and variable names that a stage was given."""
     document = record.model_dump(mode="json")
     yield Key(Aspect.COMMANDS, stage, "command"), (record.command, *record.args)
     yield Key(Aspect.COMMANDS, stage, "cwd"), record.cwd
@@ -202,7 +202,7 @@ def _subject_facts(checkpoint: Checkpoint) -> Iterator[tuple[Key, Any]]:
 
 
 def _gate_facts(checkpoint: Checkpoint) -> Iterator[tuple[Key, Any]]:
-    """Yield what each gate said, by what, and what its source was told."""
+    """Yield the signal, source and evidence of each gate, and the settings of its source."""
     for one in checkpoint.decisions_in_force(checkpoint.outcome):
         yield Key(Aspect.GATES, one.gate, "status"), one.status
         yield Key(Aspect.GATES, one.gate, "source"), one.source.value

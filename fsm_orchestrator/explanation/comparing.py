@@ -1,4 +1,4 @@
-"""Compares two runs by their facts, for whoever says that it worked yesterday. Pure."""
+"""Compares two runs by their facts, for a person who says that it worked yesterday. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fsm_orchestrator.lifecycle.diff import DiffVerdict, diff
 
 TIMES_LONGER: Final = 2
 LONGER_MS: Final = 1_000
-"""By how much a duration must differ to be listed: a run is never as quick as another."""
+"""The smallest difference between durations that is listed: no two runs take equally long."""
 
 
 def compare(a: Looked, b: Looked) -> Comparison:
-    """Return what differs between two runs, the outcome first."""
+    """Return the differences between two runs, the outcome first."""
     of_a, of_b = facts_of(a), facts_of(b)
     keys = sorted({**of_a, **of_b}, key=_Order((*of_a, *of_b)).rank)
     differences = tuple(_differences(keys, of_a, of_b))
@@ -44,7 +44,7 @@ def compare(a: Looked, b: Looked) -> Comparison:
 
 
 class _Order:
-    """Facts by aspect; within one as the records have them, the stages of A before those of B."""
+    """The order of facts: by aspect, then as in the records, the stages of A before those of B."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._parts: dict[str | None, int] = {}
@@ -55,7 +55,7 @@ class _Order:
         self._aspects = {aspect: rank for rank, aspect in enumerate(Aspect)}
 
     def rank(self, key: Key) -> tuple[int, int, int, str]:
-        """Return by what a fact is sorted."""
+        """Return the sort key of a fact."""
         part, what = self._parts[key.part], self._whats[key.aspect, key.what]
         return self._aspects[key.aspect], part, what, key.name or ""
 
@@ -69,9 +69,9 @@ def _differences(keys: Iterable[Key], of_a: Facts, of_b: Facts) -> Iterator[Diff
 
 
 def _is_notable(a: Value | None, b: Value | None) -> bool:
-    """Return whether a duration is so much longer than the other that a person should know."""
+    """Return whether two durations differ so much that a person should know."""
     if not (isinstance(a, int) and isinstance(b, int)):
-        return False  # the stage did not run in one of them, which is told elsewhere
+        return False  # the stage did not run in one of them, which is reported elsewhere
     shorter, longer = sorted((a, b))
     return longer - shorter >= LONGER_MS and longer >= TIMES_LONGER * shorter
 

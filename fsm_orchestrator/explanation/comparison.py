@@ -1,7 +1,7 @@
-"""What differs between two runs: the shapes of the answer.
+"""The differences between two runs: the shapes of the answer.
 
-Facts are compared, never sentences; what is no fact of a run (its id, its times, the directory
-that it lies in) does not differ.
+Facts are compared, never sentences; what is no fact of a run (its id, its times, its directory)
+does not differ.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.vocabulary import Standing
 
 Value = str | int | bool | tuple[str, ...]
-"""What a run has: a text, a number, an answer, or words in their order."""
+"""A value of a fact: a text, a number, a yes or no, or several words in order."""
 
 
 class Aspect(StrEnum):
-    """What two runs are compared by, in the order in which it is shown."""
+    """The aspects in which two runs are compared, in the order in which they are shown."""
 
     OUTCOME = "outcome"
     WAY = "way"
@@ -39,7 +39,7 @@ class Aspect(StrEnum):
 
     @property
     def decides(self) -> bool:
-        """Whether runs that differ only in it are not the same: a busy machine is no difference."""
+        """True if runs that differ only in it are not the same: a busy machine is no difference."""
         return self is not Aspect.DURATIONS
 
 
@@ -51,7 +51,7 @@ class ComparedRun(StrictModel):
     standing: Standing = Field(description="Where it stands, or stood when it was bundled.")
     started_at: Timestamp = Field(description="When its latest invocation began, in UTC.")
     finished_at: Timestamp | None = Field(
-        description="When that ended, in UTC; null while it works, and for ever if it was killed."
+        description="When that ended, in UTC; null while it works, and forever if it was killed."
     )
     trouble: str | None = Field(
         description="What is wrong with its files, as a sentence; null when nothing is."
@@ -59,10 +59,12 @@ class ComparedRun(StrictModel):
 
 
 class Fact(StrictModel):
-    """One thing that a run has, by which it can be compared."""
+    """A fact of a run, by which it can be compared."""
 
-    aspect: Aspect = Field(description="What it belongs to.")
-    part: str | None = Field(description="The stage or the gate that it is of; null for the run.")
+    aspect: Aspect = Field(description="The aspect that it belongs to.")
+    part: str | None = Field(
+        description="The stage or the gate that it belongs to; null for the run."
+    )
     what: str = Field(
         description="What it is: a key of a record, or a word such as `variable`, `program`."
     )
@@ -73,7 +75,7 @@ class Fact(StrictModel):
 
 
 class Difference(Fact):
-    """One thing that is not the same in both runs."""
+    """A fact that is not the same in both runs."""
 
     decides: bool = Field(
         description="Whether it makes them differ: durations alone do not, and are listed only"
@@ -84,19 +86,19 @@ class Difference(Fact):
 
 
 class SameFact(Fact):
-    """One thing that is the same in both runs."""
+    """A fact that is the same in both runs."""
 
     value: Value = Field(description="What both have.")
 
 
 class Comparison(StrictModel):
-    """What differs between two runs. No value of a variable is compared, or known here."""
+    """The differences between two runs. No value of a variable is compared, or known here."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     product: Literal["fsm-orchestrator"] = Field(description="The program that compared them.")
     a: ComparedRun = Field(description="The first run.")
     b: ComparedRun = Field(description="The second run.")
-    is_same: bool = Field(description="Whether nothing differs that decides.")
+    is_same: bool = Field(description="Whether nothing that decides differs.")
     compared: Count = Field(description="How many things were compared.")
     lifecycle_change: DiffVerdict | None = Field(
         description="What the lifecycle of B does to the guarantees of that of A; null where both"
@@ -108,7 +110,7 @@ class Comparison(StrictModel):
     same: Annotated[tuple[SameFact, ...], Many] = Field(description="What is the same in both.")
 
     def differences_in(self, aspect: Aspect) -> tuple[Difference, ...]:
-        """Return what differs in an aspect."""
+        """Return the differences in an aspect."""
         return tuple(one for one in self.differences if one.aspect is aspect)
 
     @property

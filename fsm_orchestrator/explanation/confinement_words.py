@@ -1,4 +1,4 @@
-"""What an attempt was confined to, as people read it."""
+"""The confinement of an attempt, as people read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def confinement_lines(confinement: Confinement) -> Iterator[str]:
-    """Yield what it might reach, and how that was held."""
+    """Yield what the attempt could reach, and what the kernel did not hold."""
     own = [path for path in confinement.write if not path.startswith("/dev/")]
     yield f"may write to {', '.join(map(copyable, own))}"
     if confinement.read is not None:
@@ -31,4 +31,4 @@ def confinement_lines(confinement: Confinement) -> Iterator[str]:
 _ALWAYS = frozenset(
     {Promise.WRITE, Promise.TRUNCATE, Promise.DEVICE_IOCTL, Promise.INSPECTION, Promise.NAMESPACES}
 )
-"""What every confined stage is promised, where the kernel can hold it."""
+"""The promises made to every confined stage, where the kernel can hold them."""

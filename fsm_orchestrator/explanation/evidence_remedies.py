@@ -1,4 +1,4 @@
-"""What to do about each problem of a gate's evidence, and the words of it. Loaded with evidence."""
+"""The remedies for each problem of a gate's evidence, and its facts. Loaded with evidence."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.UNDEFINED: "have the policy say true or false, or correct the rule that is asked for",
     Problem.VACUOUS: "have the policy ask for something: it allows on an empty input",
     Problem.STALE: "look at what has changed, and have the new request approved",
-    Problem.DENIED: "ask whoever denied it; withdraw takes a denial back, by the same person",
+    Problem.DENIED: "ask the person who denied it, who can take the denial back with withdraw",
     Problem.REVOKED: "have it signed with a key that is not revoked",
-    Problem.SELF_APPROVAL: "have somebody else approve: who asks may not",
-    Problem.QUORUM: "have more people approve: each with a key of their own",
+    Problem.SELF_APPROVAL: "have somebody else approve: the requester may not",
+    Problem.QUORUM: "have more people approve: each with their own key",
     Problem.USED: "have the new request approved: an approval is for one cycle",
     Problem.WRONG_RUN: "have the request of this run approved",
     Problem.WRONG_CYCLE: "have the request of this cycle approved",
@@ -61,19 +61,19 @@ _OF_APPROVALS: Final[Mapping[Problem, str]] = {
     Problem.UNSIGNED: "have it signed: only signed approvals count here",
     Problem.BAD_SIGNATURE: "find out who changed the approval after it was signed",
     Problem.UNKNOWN_SIGNER: "have it approved by somebody whom allowed_signers and principals name",
-    Problem.EXPIRED: "have it approved anew: what was said has expired",
+    Problem.EXPIRED: "have it approved again: the approval has expired",
 }
-"""What else there is to do where the evidence is what people have said."""
+"""The remedies that differ where the evidence is what people have said."""
 
 
 def remedy_of(record: EvidenceRecord, problem: Problem) -> str:
-    """Return what to do about the problem of some evidence."""
+    """Return the remedy for a problem of some evidence."""
     of_people = None if record.approval is None else _OF_APPROVALS.get(problem)
     return of_people or REMEDIES[problem]
 
 
 def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:
-    """Yield what is known of the evidence of a gate that refused."""
+    """Yield the known facts of the evidence of a gate that refused."""
     if record.problem is not None:
         yield Fact(name=FactName.PROBLEM, value=record.problem.value)
     if record.log is not None:

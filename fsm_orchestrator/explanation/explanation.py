@@ -72,7 +72,7 @@ class Cause(StrictModel):
     """One reason why the run stands where it does, with its evidence."""
 
     sentence: str = Field(description="The reason, as a sentence.")
-    details: tuple[str, ...] = Field(default=(), description="What adds to it, in order.")
+    details: tuple[str, ...] = Field(default=(), description="Further details, in order.")
     facts: tuple[Fact, ...] = Field(description="The evidence, the most telling first.")
 
     @property
@@ -95,7 +95,7 @@ class NextStep(StrictModel):
     reverify: tuple[str, ...] | None = Field(
         default=None,
         description="The command that verifies again what the stage has done, instead of running it"
-        " again, word by word; null where that is not all it takes.",
+        " again, word by word; null where that is not enough.",
     )
 
 
@@ -109,12 +109,12 @@ class ExplainedAttempt(StrictModel):
 
 
 class ExplainedStage(StrictModel):
-    """A stage: what became of it and why."""
+    """A stage: its fate, and the reason for it."""
 
     stage: StateName = Field(description="Name of the stage.")
     fate: StageFate = Field(description="What became of it in the latest invocation.")
     because: str = Field(description="Why it ran, was skipped or did not run.")
-    attempts: tuple[ExplainedAttempt, ...] = Field(description="All it did, oldest first.")
+    attempts: tuple[ExplainedAttempt, ...] = Field(description="Its attempts, oldest first.")
 
 
 class Explanation(StrictModel):
@@ -146,7 +146,7 @@ class Explanation(StrictModel):
     rebuilt: Rebuilding | None = Field(
         description=(
             "How the record was made again from the events when the latest invocation began; null"
-            " where the checkpoint was as it had been left."
+            " where the checkpoint was unchanged."
         )
     )
     invocations_moved: Count = Field(
@@ -163,7 +163,7 @@ class Explanation(StrictModel):
     gates: tuple[GateInForce, ...] = Field(description="The gates, in judging order.")
     stages: tuple[ExplainedStage, ...] = Field(description="The stages, in the lifecycle's order.")
     changed_files: tuple[InputChange, ...] = Field(
-        description="Config and lifecycle files of the run that are not now what it was given."
+        description="Config and lifecycle files that have changed since the run was given them."
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."

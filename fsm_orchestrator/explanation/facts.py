@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class FactForm(StrEnum):
-    """What the value of a piece of evidence is, so that it can be shown as such."""
+    """The kind of value that a piece of evidence has, which decides how it is shown."""
 
     TEXT = "text"
     """A name, a number or a path."""
@@ -15,7 +15,7 @@ class FactForm(StrEnum):
 
 
 class FactName(StrEnum):
-    """What a piece of evidence is about."""
+    """The names of pieces of evidence."""
 
     WHY = "why"
     BEGAN = "began"

@@ -25,9 +25,9 @@ class GateRow(NamedTuple):
 
 
 def gate_row(decision: GateDecision, passing: str, *, is_judged: bool = True) -> GateRow:
-    """Return the row of a gate that passes by `passing`.
+    """Return the row of a gate whose passing signal is `passing`.
 
-    `is_judged` is false where this invocation has not judged it.
+    `is_judged` is false if this invocation has not judged it.
     """
     verdict = "passed" if decision.passed else "refused"
     return GateRow(
@@ -40,7 +40,7 @@ def gate_row(decision: GateDecision, passing: str, *, is_judged: bool = True) ->
 
 
 def row_in_force(gate: GateInForce) -> GateRow:
-    """Return the row of a gate as it stands; one that the run has yet to come to has no verdict."""
+    """Return the row of a gate as it stands; a gate that the run has not reached has no verdict."""
     row = gate_row(gate.decision, gate.passing, is_judged=gate.is_judged)
     return row._replace(verdict="to come") if gate.is_to_come else row
 
@@ -48,7 +48,7 @@ def row_in_force(gate: GateInForce) -> GateRow:
 def kept_signal_lines(decisions: Iterable[GateDecision], until: str | None) -> list[str]:
     """Return when and by whom the kept signals were given, one line for those given together.
 
-    Ages are as of `until`; without it the times themselves are named.
+    Ages are counted to `until`; without it, the times themselves are shown.
     """
     gates_of: dict[SignalGiven, list[str]] = {}
     for one in decisions:
@@ -58,7 +58,7 @@ def kept_signal_lines(decisions: Iterable[GateDecision], until: str | None) -> l
 
 
 def evidence_words(decision: GateDecision) -> str | None:
-    """Return what the evidence of a gate came to; None where it has none."""
+    """Return the result of a gate's evidence, or None if it has none."""
     evidence = decision.evidence
     if evidence is None:
         return None

@@ -1,4 +1,4 @@
-"""The next command for a run of a list: what to type, and nothing of why."""
+"""The next command for a run in a list: what to type, without the reason."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fsm_orchestrator.vocabulary import Standing
 
 
 def next_command(directory: Path, shown: str) -> tuple[str, ...]:
-    """Return what to type next about the run in a directory: where nothing is offered, `explain`.
+    """Return the next command for the run in a directory, or `explain` if nothing is offered.
 
-    `shown` is the directory as it is to stand in a command. A run is tried as `plan` does, which
-    takes some milliseconds: a screen asks only of the runs that it shows.
+    `shown` is the directory as commands name it. The run is tried as `plan` does, which takes some
+    milliseconds: a screen asks only for the runs that it shows.
     """
     try:
         view = inspect_run(record_of(directory))

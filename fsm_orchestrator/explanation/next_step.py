@@ -1,7 +1,7 @@
-"""The exact next command, and what it would do: tried as a run would try it, and not done.
+"""The exact next command and its effects: tried as a run would try it, but not carried out.
 
 The command is made together with the request it stands for, and the request is prepared as `plan`
-does: what is offered here is accepted there.
+does: a command that is offered here is accepted there.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from fsm_orchestrator.text.phrases import counted, listed, option_prefix, signal
 from fsm_orchestrator.vocabulary import GateSource, OnChangedStage, Outcome, Standing
 
 NAMED_MAX: Final = 3
-"""How many stages that share what would become of them are named."""
+"""The largest number of stages with one effect that are named."""
 _ADOPT_THE_LATEST: Final = (
-    "adopt it only if the run will not go on where it came from, and this is its latest record"
+    "adopt it only if the run will not continue where it came from, and this is its latest record"
 )
 BEGIN_AGAIN: Final = "begin again: type the whole command of the run once more"
 _VERBS: Final = {
@@ -60,14 +60,14 @@ class Offer(NamedTuple):
     """A command to type next.
 
     Attributes:
-        words: the command; None when there is none.
-        would: what it would do, or what to do instead, step by step.
+        words: the command; None if there is none.
+        would: its effects, or what to do instead, step by step.
         before: what to do first, or the command is refused.
-        refusal: why a plainer resume would be refused, as the refusal says it; None when it would
-            not be.
-        begins_anew: whether it is a new run.
-        is_answer: whether it is no run, but what somebody says to one.
-        reverify: the resume that verifies what was done, and runs nothing of it again.
+        refusal: why a plainer resume would be refused, in the words of the refusal; None if it
+            would not be.
+        begins_anew: True if it begins a new run.
+        is_answer: True if it answers a request, and runs nothing.
+        reverify: the resume that verifies the completed work again, and runs none of it again.
     """
 
     words: tuple[str, ...] | None = None
@@ -81,7 +81,7 @@ class Offer(NamedTuple):
 
 
 def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
-    """Return what to do next about a run. `shown` is OUT as it is to stand in a command."""
+    """Return the next step for a run. `shown` is OUT as commands name it."""
     if view.is_archived:
         return _restoring(view, shown)
     offer = offer_of(view, shown, now)
@@ -96,17 +96,17 @@ def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
 
 
 def _restoring(view: InspectedRun, shown: str) -> NextStep:
-    """Return how to go on with an archived run, if it can be: it has to be put back first."""
+    """Return how to continue an archived run, if it can be: it has to be put back first."""
     if view.saved is None or view.bundle is not None:
         gone = "a later run has taken its place: it can be read, not resumed"
         if view.bundle is not None:
-            gone = "this is told by a bundle: what can be done, the machine of the run can say"
+            gone = "this is read from a bundle: the machine of the run can say what can be done"
         return NextStep(remedies=(gone,), who="nobody", words=None, would=())
     return NextStep(
-        remedies=("a later run has taken its place: put it back to go on with it",),
+        remedies=("a later run has taken its place: put it back to continue it",),
         who="anyone who may write to the output directory",
         words=(PRODUCT, "restore", shown, view.directory.name),
-        would=("archive the run that is there", "put this one in its place"),
+        would=("archive the existing run", "put this one in its place"),
     )
 
 
@@ -116,9 +116,9 @@ def offer_of(
     now: StateNow | None = None,
     may_go_on: MayGoOn = always,
 ) -> Offer:
-    """Return the next command for a run that is not archived, tried and not done.
+    """Return the next command for a run that is not archived: tried, but not carried out.
 
-    `now` is what has become of it since it was done, if the caller has looked already.
+    `now` is what has changed since it was done, if the caller has looked already.
     """
     now = state_now(view, may_go_on) if now is None else now
     offer = _offer_of(view, shown, now, may_go_on)
@@ -164,7 +164,7 @@ def _doubt_of(view: InspectedRun) -> Doubt | None:
 
 
 def _approving(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
-    """Return the command by which somebody approves; None where a resume is next."""
+    """Return the command by which a person approves, or None if a resume is next."""
     if all(one.request is None for one in view.report.waiting_for):
         return None
     from fsm_orchestrator.explanation.approvals import approval_words  # noqa: PLC0415 - rare
@@ -173,7 +173,7 @@ def _approving(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
 
 
 def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
-    """Return the command of a new run: no stage of one that is done can run again."""
+    """Return the command of a new run: no stage of a done run can run again."""
     found = begin_again(saved, view.directory, shown)
     if found is None:
         return Offer(would=(BEGIN_AGAIN,))
@@ -182,7 +182,7 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
 
 
 def _accepting_record(view: InspectedRun, doubt: Doubt, shown: str) -> Offer:
-    """Return the command by which a person accepts the record that a run was gone on from."""
+    """Return the command by which a person accepts the record from which a run continued."""
     options: tuple[str, ...] = ("--accept-record", doubt.sha256)
     if view.saved is not None and not view.where.has_values:
         from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
@@ -193,7 +193,7 @@ def _accepting_record(view: InspectedRun, doubt: Doubt, shown: str) -> Offer:
 
 
 def _accepting(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
-    """Return the command by which a run may be closed in which not every stage was run."""
+    """Return the command that lets a run be closed in which not every stage was run."""
     from fsm_orchestrator.explanation.unrun_words import ASKED_FOR, accepting_words  # noqa: PLC0415 - rare
 
     options = accepting_words(view.report)
@@ -241,7 +241,7 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn)
 def _reverifying(
     request: Request, view: InspectedRun, saved: SavedRun, may_go_on: MayGoOn
 ) -> tuple[str, ...] | None:
-    """Return the same resume, verifying again; None where that would be refused, or is no help."""
+    """Return the same resume with `--reverify`, or None if that is refused or no help."""
     if not any(one.lacks_verification_only for one in view.report.failures) and (
         all(one.work is None for one in view.open_attempts)
     ):
@@ -255,7 +255,7 @@ def _reverifying(
 
 
 def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> Request:
-    """Ask for a resume, with what it takes to get past what stopped the run."""
+    """Return the request for a resume that gets past what stopped the run."""
     words: list[str] = [PRODUCT, shown, "--resume"]
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
@@ -277,7 +277,7 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
 
 
 def _placed(request: Request, saved: SavedRun, directory: Path) -> Request:
-    """Add what is to be said of a record that is not where it was."""
+    """Add the options for a record that is not in its own place."""
     from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
 
     match place_options(saved, directory):
@@ -292,7 +292,7 @@ def _placed(request: Request, saved: SavedRun, directory: Path) -> Request:
 
 
 def _takes_signal(decision: GateDecision) -> bool:
-    """Return whether a signal that is typed can open a gate."""
+    """Return whether a typed signal can open a gate."""
     if decision.evidence is None or decision.source is not GateSource.EVIDENCE:
         return not decision.passed
     return decision.evidence.is_early_signal
@@ -301,10 +301,10 @@ def _takes_signal(decision: GateDecision) -> bool:
 def _with_lost_values(
     request: Request, saved: SavedRun, directory: Path, may_go_on: MayGoOn
 ) -> tuple[Request, tuple[str, ...]]:
-    """Add a place for each value that the command lacks; return also what to do before it.
+    """Add a placeholder for each missing value; also return what to do before the command.
 
     Raises:
-        OrchestratorError: the command is refused for another reason, or cannot be helped.
+        OrchestratorError: the command is refused for another reason, or nothing helps.
     """
     try:
         prepare(request.config(directory), saved, may_go_on=may_go_on)
@@ -317,7 +317,7 @@ def _with_lost_values(
     words = list(request.words)
     stages = {stage: dict(given) for stage, given in request.settings["stages"].items()}
     for stage, keys in lost.settings.items():
-        if run_of(directory) == directory:  # an engine's workers have them from its request
+        if run_of(directory) == directory:  # an engine's workers get them from its request
             for key in keys:
                 words += [f"{option_prefix(stage)}-env", f"{key}={VALUE_UNKNOWN}"]
         stages.setdefault(stage, {})["env"] = dict.fromkeys(keys, VALUE_UNKNOWN)
@@ -330,7 +330,7 @@ def _with_lost_values(
 
 
 def _effects(plan: Plan) -> tuple[str, ...]:
-    """Return what would be done, in order; stages that share it and its reason are one effect."""
+    """Return the effects in order; stages with the same action and reason are one effect."""
     alike = itertools.groupby(plan.stages, lambda one: (one.action, one.reason))
     effects = [
         f"{_VERBS[action]} {_named([one.stage for one in stages])} ({reason})"

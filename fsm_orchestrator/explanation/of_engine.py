@@ -11,12 +11,14 @@ from fsm_orchestrator.text.phrases import signal_option
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
 
-ELSEWHERE: Final = "start a new run in another directory: an engine's run has its own for itself"
+ELSEWHERE: Final = (
+    "start a new run in another directory: an engine's run has its directory to itself"
+)
 _RESUME: Final = "--resume"
 
 
 def asked_of_engine(offer: Offer, view: InspectedRun, shown: str) -> Offer:
-    """Return an offer with the command for the engine, where it was a resume or a new run."""
+    """Return an offer with the command for the engine, if it was a resume or a new run."""
     if offer.begins_anew:
         return offer._replace(words=None, would=(ELSEWHERE,), before=(), caution=None)
     if offer.words is None or offer.words[:3] != (PRODUCT, shown, _RESUME):
@@ -26,7 +28,7 @@ def asked_of_engine(offer: Offer, view: InspectedRun, shown: str) -> Offer:
 
 
 def _words(options: tuple[str, ...], view: InspectedRun, shown: str) -> tuple[str, ...]:
-    """Return the command for a resume with some options."""
+    """Return the engine's command for a resume with some options."""
     if not options:
         return (PRODUCT, "temporal", "signal", shown, _RESUME)
     names = () if view.checkpoint is None else view.checkpoint.lifecycle.gates

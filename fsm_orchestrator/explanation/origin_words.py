@@ -6,7 +6,7 @@ from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.model.invocation import InvocationOrigin, SignalGiven
 
 COMMIT_SHOWN: Final = 12
-"""The characters of a commit that are shown where the whole of it has no room."""
+"""The number of characters of a commit that are shown where there is no room for all."""
 
 
 def giver_of(given: SignalGiven) -> str:

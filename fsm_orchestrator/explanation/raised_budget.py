@@ -1,4 +1,4 @@
-"""What a resume needs more of than the run had: the budget that is spent, the time that is up."""
+"""Raises what a resume needs more of than the run had: a spent budget, time that is up."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fsm_orchestrator.text.amounts import summed, written
 def raised_budget(
     view: InspectedRun, checkpoint: Checkpoint
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the options that double what the run has nothing left of, and what they stand for.
+    """Return the options that double whatever the run has used up, and their settings.
 
-    The time of an invocation is none of that: the next one has it anew.
+    The time limit of an invocation is not raised: the next invocation has all of it again.
     """
     budget = checkpoint.budget
     if budget is None:
@@ -36,7 +36,7 @@ def raised_budget(
 
 
 def _spent(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
-    """Yield the units of which nothing is left, and how much of each is spent."""
+    """Yield the units that are used up, and the spent amount of each."""
     for execution in view.report.failures:
         stop = None if execution.metering is None else execution.metering.stopped_by
         if isinstance(stop, UnitStop):
@@ -47,5 +47,5 @@ def _spent(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, st
 
 
 def _doubled(allowed: str, spent: str) -> str:
-    """Return twice what was allowed, or twice what was spent where that is more."""
+    """Return twice the allowed amount, or twice the spent amount if that is more."""
     return written(summed(*(max(allowed, spent, key=summed),) * 2))

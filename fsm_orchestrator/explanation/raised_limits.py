@@ -19,11 +19,11 @@ _RAISED: Final = {
     Ending.WENT_QUIET: ("idle_timeout_ms", MILLISECONDS_MAX),
     Ending.OUTPUT_LIMIT: ("output_limit_bytes", BYTES_MAX),
 }
-"""The limit that a stage ran into, and the largest that it may have."""
+"""The limit that a stage ran into, by its ending, and the largest value of that limit."""
 
 
 def raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str, int]]:
-    """Double the limit that each stage ran into."""
+    """Yield the limit that each stage ran into, doubled."""
     for execution in view.report.failures:
         record = checkpoint.stages.get(execution.stage)
         failed = execution.failed_verification
@@ -36,7 +36,7 @@ def raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[
         exceeded = execution.limit_exceeded
         raised = _RAISED.get(execution.ending) if execution.ending is not None else None
         if execution.metering is not None and execution.metering.stopped_by is not None:
-            continue  # that limit was the run's
+            continue  # the limit was the run's
         if exceeded is not None:
             raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
         if record is None or raised is None:
@@ -51,7 +51,7 @@ def raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[
 
 
 def _doubled(limit: int, exceeded: ExceededLimit | None) -> int:
-    """Return a limit, doubled as often as what was used asks for."""
+    """Return a limit, doubled until it exceeds the used amount, but at least once."""
     raised = 2 * limit
     while exceeded is not None and raised <= exceeded.used:
         raised *= 2

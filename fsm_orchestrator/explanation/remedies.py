@@ -73,7 +73,7 @@ _START_REMEDIES: Final = {
         " `require = false` it runs with what can be held"
     ),
     SpawnFailure.NOT_PROTECTED: (
-        "put the protected paths back as they were before the stage, or protect them no longer"
+        "put the protected paths back as they were before the stage, or no longer protect them"
     ),
     SpawnFailure.NO_CONTRACT: (
         "put the schema back as it was when it was given, or give the contract again"
@@ -95,30 +95,30 @@ _LEFT_WRONG: Final = {
     ),
     Ending.ARTIFACTS_WRONG: "fix what the program writes, or what it is expected to write",
     Ending.CONTRACT_VIOLATED: (
-        "see to it that the work is done, or correct the contract if it asks for the wrong thing"
+        "make sure that the work is done, or correct the contract if it asks for the wrong thing"
     ),
     Ending.BUDGET_EXHAUSTED: _RAISE,
 }
-"""The remedies for what a stage has left, or spent."""
+"""The remedies for what a stage left or spent."""
 _BY_OTHERS: Final = {
     Ending.SIBLING_FAILED: (
         "nothing is wrong with it: a resume runs it again beside the one that failed"
     ),
     Ending.LEASE_LOST: LOST,
 }
-"""The remedies for a stage that was ended for what is not its own."""
+"""The remedies for a stage that was ended for a reason outside it."""
 LIMITS: Final = frozenset(
     {
         *(Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED),
         Ending.BUDGET_EXHAUSTED,
     }
 )
-"""The endings of stages that broke a limit."""
+"""The endings of stages that exceeded a limit."""
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
 
 
 def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what to fix first, each a sentence without its full stop."""
+    """Return what to fix first, each as a sentence without its period."""
     if view.trouble is not None and view.checkpoint is None and view.holder is None:
         if view.report.is_nothing_kept:
             return (*_failure_remedies(view), "nothing of this run could be kept: start it again")
@@ -127,9 +127,9 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
         case Standing.WORKING:
             return ("wait for it, look at what it prints, or stop it",)
         case Standing.SUSPENDED:
-            assert view.holder is not None  # noqa: S101 - or it were not suspended
+            assert view.holder is not None  # noqa: S101 - otherwise it is not suspended
             command = " ".join(continuing(view.holder))
-            return (f"let it go on, by fg in its terminal or {command}, or stop it",)
+            return (f"continue it, by fg in its terminal or {command}, or stop it",)
         case Standing.INTERRUPTED if view.report.next_task_queue is not None:
             return (asked_remedy(view.report.stop_reason),)
         case Standing.INTERRUPTED:
@@ -149,7 +149,9 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 GIVE_SIGNALS,
             )
         case Standing.NOT_CLOSABLE if _is_doubted(view):
-            return ("ask who worked on the run before: whoever knows may accept its record",)
+            return (
+                "ask those who worked on the run before: one who knows the record may accept it",
+            )
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return tuple(_remedies_of_open(view))
         case standing:
@@ -157,7 +159,7 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
 
 
 def _is_doubted(view: InspectedRun) -> bool:
-    """Say whether the run went on from a record that nobody has accepted yet."""
+    """Return whether the run continued from a record that nobody has accepted yet."""
     return view.checkpoint is not None and view.checkpoint.doubt is not None
 
 
@@ -167,11 +169,11 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
         case Standing.WORKING:
             return "anyone who may signal its orchestrator can stop it"
         case Standing.SUSPENDED:
-            return "anyone who may signal its orchestrator can let it go on, or stop it"
+            return "anyone who may signal its orchestrator can continue it, or stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
         case Standing.BLOCKED if view.report.blocking_stage is not None:
-            return f"whoever can clear what blocks stage {view.report.blocking_stage}"
+            return f"anyone who can clear what blocks stage {view.report.blocking_stage}"
         case Standing.BLOCKED | Standing.WAITING:
             if any(one.request is not None for one in view.report.waiting_for):
                 from fsm_orchestrator.explanation.approvals import who_approves  # noqa: PLC0415 - rare
@@ -197,7 +199,7 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
 
 
 def _remedies_of_open(view: InspectedRun) -> Iterator[str]:
-    """Yield what to do about a run that is done and may not be closed."""
+    """Yield the remedies for a run that is done and may not be closed."""
     report = view.report
     if report.nothing_to_do and not report.failures:
         yield NOTHING_LEFT
@@ -228,7 +230,7 @@ def _who_closes(view: InspectedRun) -> str:
 
 
 def _failed_at_end(view: InspectedRun) -> StageExecution | None:
-    """Return the stage that always runs, where a run that is done may not be closed for it."""
+    """Return the failed stage that always runs, if it keeps a done run from being closed."""
     return next((one for one in view.report.failures if one.operation is None), None)
 
 

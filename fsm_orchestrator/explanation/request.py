@@ -16,7 +16,7 @@ from fsm_orchestrator.text.toml import value_at
 from fsm_orchestrator.text.units import as_typed
 
 VALUE_UNKNOWN: Final = "VALUE"
-"""Stands in a command for a value that is in no file."""
+"""The placeholder in a command for a value that no file holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Request:
     settings: dict[str, Any]
 
     def config(self, directory: Path) -> RunConfig:
-        """Return what the command would ask for in the output directory."""
+        """Return the configuration that the command asks for in the output directory."""
         # No path in it is relative, and the current directory may be gone.
         places = {"output_directory": directory, "directory": directory}
         return RunConfig.model_validate({**places, **self.settings})

@@ -1,4 +1,4 @@
-"""The gates and stages of a run, explained: what became of each, and why."""
+"""The gates and stages of a run, explained: the fate of each, and the reason for it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FATES: Final[Mapping[Ending | None, StageFate]] = {
     Ending.DECLINED: StageFate.DECLINED,
     Ending.BLOCKED: StageFate.BLOCKED,
 }
-"""What becomes of stages that say so by their exit code."""
+"""The fates of stages that report one by their exit code."""
 
 
 def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
-    """Return every gate with the decision in force, or with the one its kept signal implies."""
+    """Return every gate with its decision in force, or the one that its kept signal implies."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
     rules, checkpoint = view.report.gates, view.checkpoint
@@ -47,9 +47,9 @@ def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
 
 
 def blocking_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
-    """Return the gates that refused where the run stands: those that are to come do not count.
+    """Return the gates that refused where the run stands, without those that are still to come.
 
-    None where a stage has blocked it.
+    Empty if a stage has blocked the run.
     """
     if view.report.blocking_stage is not None:
         return ()
@@ -58,7 +58,7 @@ def blocking_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
 
 
 def explained_stages(view: InspectedRun, attempt_facts: AttemptFacts) -> tuple[ExplainedStage, ...]:
-    """Return the stages of the lifecycle; if that is not known, those that have a record."""
+    """Return the stages of the lifecycle, or those with a record if it is not known."""
     if view.checkpoint is not None:
         names = view.checkpoint.lifecycle.stages
     else:

@@ -1,4 +1,4 @@
-"""A run that is done in which not every stage ran, and nobody said that it may: in words."""
+"""The sentences about a done run in which not every stage ran, though nobody allowed that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ASKED_FOR: Final = "only if the run was meant to do without"
 
 
 def unrun_sentences(report: Report) -> Iterator[str]:
-    """Yield why such a run may not be closed; nothing of another."""
+    """Yield why such a run may not be closed; nothing for any other run."""
     stages = report.unrun_stages
     named = listed(first_of(stages, NAMED_MAX))
     if report.nothing_ran:
@@ -26,14 +26,14 @@ def unrun_sentences(report: Report) -> Iterator[str]:
 
 
 def unrun_remedies(report: Report) -> Iterator[str]:
-    """Yield what to do about it."""
+    """Yield the remedies for such a run."""
     if report.is_unearned:
         yield "start a new run with a binary for each stage; this one is then archived"
-        yield f"or say that it may be closed so, {ASKED_FOR}: the next command does"
+        yield f"or allow it to be closed like this, {ASKED_FOR}: the next command does"
 
 
 def accepting_words(report: Report) -> tuple[str, ...]:
-    """Return the options that let such a run be closed as it is."""
+    """Return the options that let such a run be closed unchanged."""
     if report.nothing_ran:
         return ("--allow-empty",)
     return tuple(word for stage in report.unrun_stages for word in ("--skip-stage", stage))

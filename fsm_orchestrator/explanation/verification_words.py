@@ -11,7 +11,7 @@ from fsm_orchestrator.text.units import span_words
 
 
 def verification_words(verification: Verification) -> str:
-    """Return what was run and what became of it."""
+    """Return the command of a verification and its result."""
     problem = verification.problem
     how = "exited with code 0" if problem is None else problem.sentence
     took = f", in {span_words(verification.duration_ms)}" if verification.duration_ms else ""
@@ -19,7 +19,7 @@ def verification_words(verification: Verification) -> str:
 
 
 def verification_lines(execution: StageExecution) -> Iterator[str]:
-    """Yield a line for each verification; before them, whose work they verified again."""
+    """Yield a line for each verification, after one that names the attempt verified again."""
     if execution.verified_attempt is not None:
         yield f"again, what attempt {execution.verified_attempt} did: the stage was not run"
     yield from map(verification_words, execution.verifications)

@@ -1,4 +1,4 @@
-"""What the verification of a bundle comes to, in sentences."""
+"""The result of the verification of a bundle, in sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BY: Final = {
 
 
 def verdict_words(found: Verification) -> str:
-    """Return what follows the verdict."""
+    """Return the text that follows the verdict."""
     match found.verdict:
         case Verdict.VERIFIED:
             return f", {' and '.join(_BY[one] for one in found.by)}"
@@ -25,7 +25,7 @@ def verdict_words(found: Verification) -> str:
 
 
 def check_words(check: Check) -> str:
-    """Return what holds of a link, or what is wrong with it and where."""
+    """Return the claim that holds for a link, or what is wrong with it and where."""
     match check.state:
         case CheckState.PASSED:
             notes = f": {'; '.join(check.notes)}" if check.notes else ""
@@ -37,7 +37,7 @@ def check_words(check: Check) -> str:
 
 
 def _place_words(check: Check) -> str:
-    """Return where something was found; empty where that is no one place."""
+    """Return the place where something was found; empty if it is not one place."""
     if check.member is None:
         return ""
     name = copyable(check.member)

@@ -1,4 +1,4 @@
-"""Many runs of one file: what each is, in which order, who works at them, what came of them.
+"""Fleets, the runs that one file declares: their definition, turns, workers and results.
 
 Face: `definition`, `fleet`, `report`, `observing`.
 May import: `api`, `inspection` and below.

@@ -1,4 +1,4 @@
-"""What a fleet knows of its runs while it works: shown to its observer, kept in fleet.json."""
+"""The state of a fleet's runs while it works: shown to its observer, kept in fleet.json."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 REPORT_SECONDS: Final = 0.5
-"""How long at least between two writes of the report while runs end."""
+"""The least number of seconds between two writes of the report while runs end."""
 
 
 class Books:
     """The entries of a fleet's runs.
 
     Attributes:
-        view: what its observer is shown.
-        failures: how many runs have not ended as they should.
+        view: the state shown to its observer.
+        failures: the number of runs that did not end as they should.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Books:
         asked: frozenset[str],
         observer: FleetObserver,
     ) -> None:
-        """Begin with how each run stands. `asked` are the names of the runs to be worked at."""
+        """Record the standing of each run. `asked` has the names of the runs to work on."""
         self._fleet, self._directory = fleet, directory
         self._observer = observer
         self._clock = SystemClock()
@@ -60,25 +60,25 @@ class Books:
         self._written_at = 0.0
 
     def now(self) -> str:
-        """Return the time, as reports hold it."""
+        """Return the current time in the format of the reports."""
         return timestamp(self._clock.now())
 
     def put(self, name: str, entry: FleetEntry) -> None:
-        """Replace the entry of a run, and show it."""
+        """Replace the entry of a run and show it."""
         self.view.entries[name] = entry
         self._observer.has_changed(self.view, entry)
 
     def update(self, name: str, **changes: Any) -> None:
-        """Change the entry of a run, and show it."""
+        """Change the entry of a run and show it."""
         self.put(name, self.view.entries[name].model_copy(update=changes))
 
     def put_off(self, name: str, reason: str) -> None:
-        """Note why a run has to wait for its turn once more, without showing it."""
+        """Record why a run has to wait for another turn, without showing it."""
         update = {"course": Course.TO_COME, "reason": reason}
         self.view.entries[name] = self.view.entries[name].model_copy(update=update)
 
     def begin(self, name: str) -> None:
-        """Note that a run is worked at."""
+        """Record that work on a run has begun."""
         self.update(name, course=Course.WORKING, reason="", started_at=self.now())
 
     def end(
@@ -92,7 +92,7 @@ class Books:
         run_id: str | None = None,
         untold: tuple[str, ...] = (),
     ) -> None:
-        """Note how a run ended, and who could not be told of it."""
+        """Record how a run ended, and which notices of it could not be delivered."""
         if standing is Standing.NOT_CLOSABLE:
             code = ExitCode.FAILED
         self.failures += code != ExitCode.DONE
@@ -108,18 +108,18 @@ class Books:
         )
 
     def leave(self, names: Iterable[str], course: Course, reason: str) -> None:
-        """Note that this fleet does nothing more about some runs."""
+        """Record that this fleet does nothing more about some runs."""
         for name in names:
             self.update(name, course=course, reason=reason)
 
     @property
     def worst_code(self) -> int:
-        """The worst exit code of all runs that have one."""
+        """The worst exit code among the runs that have one."""
         codes = (one.exit_code for one in self.view.entries.values())
         return worst_of(code for code in codes if code is not None)
 
     def write_now_and_then(self) -> None:
-        """Write the report if it was last written some time ago.
+        """Write the report unless it was written less than `REPORT_SECONDS` ago.
 
         Raises:
             CommandError: it cannot be written.
@@ -128,7 +128,7 @@ class Books:
             self.write(None)
 
     def write(self, exit_code: int | None) -> FleetReport:
-        """Write the report, and return it; `exit_code` is None while the fleet works.
+        """Write the report and return it; `exit_code` is None while the fleet works.
 
         Raises:
             CommandError: it cannot be written.
@@ -150,7 +150,7 @@ class Books:
         except OSError as error:
             raise CommandError(
                 f"cannot write {copyable(path)}: {files.reason(error)}",
-                remedy="make room there, and start the fleet again: it goes on where it was",
+                remedy="make room there, and start the fleet again: it continues where it stopped",
             ) from error
         self._written_at = time.monotonic()
         return report

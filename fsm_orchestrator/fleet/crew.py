@@ -1,4 +1,4 @@
-"""The worker processes of a fleet: started when they are needed, told what to do, heard, ended."""
+"""Starts the worker processes of a fleet when needed, gives them orders, reads and ends them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import msgspec
 from fsm_orchestrator.fleet.messages import Message, Order, line_of, message_in
 
 _BOOT: Final = "from fsm_orchestrator import __main__; __main__.start_worker()"
-"""What the interpreter of a worker runs: it is made ready as that of a command is."""
+"""The code that a worker's interpreter runs: it prepares the process as a command's does."""
 _COMMAND: Final = (sys.executable, "-P", "-c", _BOOT)
-"""`-P`: whatever lies in the directory in which the fleet was started is no module of a worker."""
+"""`-P`: no file in the directory where the fleet was started is imported by a worker."""
 _LINE_BYTES_MAX: Final = 1024 * 1024
 _READ_BYTES: Final = 65_536
 _ENDS_WITHIN_SECONDS: Final = 10.0
 
 
 class Worker:
-    """One worker process. It is a process group of its own: Ctrl-C is for the fleet to pass on."""
+    """A worker process, in a process group of its own: the fleet passes Ctrl-C on to it."""
 
     def __init__(self) -> None:
         its_orders, self._orders = os.pipe()
@@ -44,16 +44,16 @@ class Worker:
         os.set_blocking(self._told, False)
 
     def fileno(self) -> int:
-        """Return the descriptor that can be read when it tells something, or is gone."""
+        """Return the descriptor that is readable once the worker sends a message or is gone."""
         return self._told
 
     def order(self, order: Order) -> None:
-        """Tell it what to do. Where it is gone, that is heard."""
+        """Send an order. If the worker is gone, the next read reports it."""
         with contextlib.suppress(OSError):
             os.write(self._orders, line_of(order))
 
     def heard(self) -> Iterator[Message | None]:
-        """Yield what it has told since the last call; None where it is gone."""
+        """Yield the messages since the last call, then None if the worker is gone."""
         try:
             data = os.read(self._told, _READ_BYTES)
         except BlockingIOError:
@@ -62,25 +62,25 @@ class Worker:
             data = b""
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
-            with contextlib.suppress(msgspec.DecodeError):  # a line that is none is as good as none
+            with contextlib.suppress(msgspec.DecodeError):  # a malformed line is ignored
                 yield message_in(line)
         if not data or len(self._unread) > _LINE_BYTES_MAX:
             yield None
 
     def signal(self, signum: int) -> None:
-        """Send it a signal, if it is there."""
+        """Send a signal to the worker if it still runs."""
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signum)
 
     def dismiss(self) -> None:
-        """Let it end: it works at nothing."""
+        """Let an idle worker end, by closing its stdin."""
         if self._orders >= 0:
             os.close(self._orders)
             self._orders = -1
 
     def bury(self) -> int:
-        """Wait until it has ended, and return its exit code; one that does not end is killed."""
+        """Wait until the worker ends, kill it if it does not, and return its exit code."""
         self.dismiss()
         try:
             code = self._process.wait(_ENDS_WITHIN_SECONDS)

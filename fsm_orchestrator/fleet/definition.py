@@ -1,4 +1,4 @@
-"""Reads what a fleet is: TOML with `[defaults]` and `[[run]]`, or JSON with a run on each line."""
+"""Reads a fleet: TOML with `[defaults]` and `[[run]]`, or JSON with a run on each line."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LISTED_MAX: Final = 20
 STDIN: Final = "-"
 _KEYS: Final = ("schema_version", "defaults", "run")
 _REFUSED: Final = {
-    "resume": "a fleet resumes what was interrupted by itself",
-    "resume_or_start": "a fleet resumes what was interrupted by itself",
+    "resume": "a fleet resumes interrupted runs on its own",
+    "resume_or_start": "a fleet resumes interrupted runs on its own",
     "log_format": "it is an option of the fleet's command",
     "log_level": "it is an option of the fleet's command",
     "json": "it is an option of the fleet's command",
@@ -42,11 +42,11 @@ class FleetRun(NamedTuple):
     """One run of a fleet.
 
     Attributes:
-        name: names its directory.
-        priority: those with more come first.
-        concurrency_key: runs with the same are never at work at once; None for no such.
-        config: what it is asked, defaults included.
-        table: the same as it is written to its config file.
+        name: the name of its directory.
+        priority: higher priorities come first.
+        concurrency_key: runs with the same key never run at the same time; None for no key.
+        config: its settings, defaults included.
+        table: the same settings as they are written to its config file.
     """
 
     name: str
@@ -57,7 +57,7 @@ class FleetRun(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """The runs of a file, in its order.
+    """The runs of a file, in file order.
 
     Attributes:
         source: absolute path of the file; `-` for stdin.
@@ -73,7 +73,7 @@ def read_fleet(typed: str) -> Fleet:
     """Read the fleet in a file; `-` is stdin.
 
     Raises:
-        UsageError: it cannot be read, or something in it is wrong; all of it is listed.
+        UsageError: it cannot be read, or it has problems; the first are listed.
     """
     content = _content(typed)
     name = "stdin" if typed == STDIN else copyable(typed)
@@ -114,11 +114,11 @@ def _content(typed: str) -> bytes:
 
 
 _Entry = tuple[str, Any, Mapping[str, Any]]
-"""Where a run is defined, its table, and the defaults beside it."""
+"""The place where a run is defined, its table, and the defaults that apply to it."""
 
 
 def _entries(content: bytes, name: str) -> Iterator[_Entry]:
-    """Yield the runs; JSON is told by its first character, which no TOML table begins with."""
+    """Yield the runs; JSON is known by its first character, with which no TOML table begins."""
     if content.lstrip()[:1] == b"{":
         yield from _json_lines(content, name)
         return
@@ -143,7 +143,7 @@ def _entries(content: bytes, name: str) -> Iterator[_Entry]:
 
 
 def _exact(table: dict[str, Any], content: bytes) -> dict[str, Any]:
-    """Return what a file says with the amounts of its budgets as they are written."""
+    """Return the table of a file with the amounts of its budgets exactly as written."""
     if b"budget" not in content:
         return table
     exact = tomllib.loads(content.decode(), parse_float=Decimal)
@@ -188,7 +188,7 @@ def _json_lines(content: bytes, name: str) -> Iterator[_Entry]:
 def _run_of(
     place: str, table: Any, defaults: Mapping[str, Any], base: str, problems: list[str]
 ) -> FleetRun | None:
-    """Return a run; add what is wrong with it to the problems, and return None."""
+    """Return a run; if it has problems, add them to `problems` and return None."""
     if not isinstance(table, dict):
         problems.append(f"{place}: is {described(table)}, not a table")
         return None
@@ -218,7 +218,7 @@ def _run_of(
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both, table by table; what a run says itself counts, and lists are replaced."""
+    """Return both merged, table by table; a run's own values win, and lists are replaced."""
     merged = dict(defaults)
     for key, value in own.items():
         before = merged.get(key)
@@ -232,7 +232,7 @@ def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 def _twice(name: str, runs: list[FleetRun]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for run in runs:
-        # Two names that differ in case only are one directory on some file systems.
+        # Two names that differ only in case are the same directory on some file systems.
         other = seen.setdefault(run.name.casefold(), run.name)
         if other is not run.name:
-            yield f"{name}: two runs are called {described(other)}, but for capitals"
+            yield f"{name}: two runs are called {described(other)}, ignoring case"

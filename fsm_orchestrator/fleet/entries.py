@@ -1,4 +1,4 @@
-"""The entries of runs that have not had their turn, by how they stand."""
+"""The entries of runs that have not had a turn, by their standing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def is_due(decision: Decision) -> bool:
-    """Return whether the run is to have a turn."""
+    """Return whether the run still has to have a turn."""
     return decision.action in {Action.START, Action.RESUME, Action.WAIT}
 
 
 def entry_before(run: FleetRun, decision: Decision, *, is_asked: bool) -> FleetEntry:
-    """Return the entry of a run that has not had its turn, or has none."""
+    """Return the entry of a run that has not had its turn, or gets none."""
     overview = decision.overview
     course, code = _course_before(decision)
     return FleetEntry(

@@ -1,4 +1,4 @@
-"""A fleet at work: each run in its turn, as durable and contained as alone."""
+"""A fleet at work: each run in its turn, as durable and contained as if it ran alone."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 CRASHES_MAX: Final = 1
-"""How often a run is taken up again whose worker was killed."""
+"""The number of times that a run whose worker was killed is tried again."""
 
 
 class FleetOptions(NamedTuple):
-    """How a fleet is worked at.
+    """The options of a fleet.
 
     Attributes:
-        max_failures: of how many runs that did not end as they should no more are begun; None for
-            never.
-        only: the names of the runs that are asked for; None for all.
+        max_failures: the number of runs that did not end as they should after which no more are
+            begun; None for no limit.
+        only: the names of the selected runs; None for all.
         state_key_file: the full path of a file with the key that the records are proved by.
     """
 
@@ -53,7 +53,7 @@ def run_fleet(
     interrupts: Interrupts,
     observer: FleetObserver,
 ) -> FleetReport:
-    """Work at the runs of a fleet, each in its own directory below `directory`; report on them.
+    """Work on the runs of a fleet, each in its own directory below `directory`; return a report.
 
     Raises:
         UsageError: a run that is done has another definition now, or a directory cannot be made.
@@ -88,7 +88,7 @@ class _FleetAtWork:
         self._crashes: dict[str, int] = {}
 
     def work(self) -> FleetReport:
-        """Work until there is nothing more to be done."""
+        """Work until there is nothing left to do."""
         self._interrupts.before_stop = lambda: self._signal_all(signal.SIGTSTP)
         self._interrupts.after_stop = lambda: self._signal_all(signal.SIGCONT)
         self._books.write(None)
@@ -109,7 +109,7 @@ class _FleetAtWork:
 
     @property
     def _is_over(self) -> bool:
-        """Whether no more runs are begun."""
+        """True if no more runs are begun."""
         limit = self._options.max_failures
         return self._interrupts.first is not None or (
             limit is not None and self._books.failures >= limit
@@ -125,7 +125,7 @@ class _FleetAtWork:
                 self._put_off(run, decision.reason)
             elif is_due(decision):
                 self._begin(run, is_resume=decision.action is Action.RESUME)
-            else:  # somebody else has done with it meanwhile
+            else:  # another process has finished it in the meantime
                 self._turns.has_ended(run)
                 self._books.put(run.name, entry_before(run, decision, is_asked=True))
 
@@ -143,10 +143,10 @@ class _FleetAtWork:
         self._at_work[worker] = run
         self._view.working[run.name] = Working(run.name, is_resume, now, now)
         self._books.begin(run.name)
-        worker.order(order)  # where it is gone, that is heard next
+        worker.order(order)  # if it is gone, the next read reports it
 
     def _wait(self) -> None:
-        """Wait until a worker tells something, a request to end comes, or a time has come."""
+        """Wait for a worker's message, a request to end, or the next time that something is due."""
         due = [self._turns.seconds_until_next(), self._observer.interval_seconds]
         poll = select.poll()
         heard = {worker.fileno(): worker for worker in (*self._at_work, *self._idle)}
@@ -204,7 +204,7 @@ class _FleetAtWork:
         self._idle.append(worker)
 
     def _is_gone(self, worker: Worker) -> None:
-        """Take note that a worker is gone; its run is taken up again, once."""
+        """Handle the end of a worker; its run is tried again once."""
         run = self._at_work.pop(worker, None)
         if worker in self._idle:
             self._idle.remove(worker)

@@ -23,7 +23,7 @@ class FleetBusyError(OrchestratorError):
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Keep other fleets away from a directory, which is made."""
+    """Make a directory, and keep other fleets out of it."""
     try:
         files.make_directory(directory)
         files.make_directory(directory / CONFIG_DIRECTORY, mode=0o700)

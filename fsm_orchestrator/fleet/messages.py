@@ -1,4 +1,4 @@
-"""What a fleet and its workers tell each other, a line of JSON each."""
+"""The messages between a fleet and its workers, one line of JSON each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WORDS_CHARACTERS_MAX = 200
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker is to do: work at the run of a config file, in its directory."""
+    """An order to a worker: work on the run of a config file, in its directory."""
 
     output_directory: str
     config: str
@@ -21,7 +21,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="told"):
-    """Something that a worker tells."""
+    """A message from a worker."""
 
 
 class StageBegan(_Message, frozen=True, tag="stage"):
@@ -33,13 +33,13 @@ class StageBegan(_Message, frozen=True, tag="stage"):
 
 
 class Words(_Message, frozen=True, tag="words"):
-    """The line that the stage printed last, masked."""
+    """The last line that the stage printed, masked."""
 
     text: str
 
 
 class Ended(_Message, frozen=True, tag="ended"):
-    """The invocation has ended, and is recorded; `untold` says who could not be told of that."""
+    """The invocation has ended and is recorded; `untold` has the undelivered notices."""
 
     run_id: str
     exit_code: int
@@ -49,7 +49,7 @@ class Ended(_Message, frozen=True, tag="ended"):
 
 
 class Refused(_Message, frozen=True, tag="refused"):
-    """Nothing was run, or nothing of it could be recorded."""
+    """Nothing was run, or nothing could be recorded."""
 
     exit_code: int
     reason: str
@@ -69,21 +69,21 @@ _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 
 
 def line_of(told: Message | Order) -> bytes:
-    """Return the line that tells it."""
+    """Return a message or an order as a line."""
     return _encoder.encode(told) + b"\n"
 
 
 def message_in(line: bytes) -> Message:
-    """Return what a worker tells.
+    """Return the message in a worker's line.
 
     Raises:
-        msgspec.DecodeError: the line is none.
+        msgspec.DecodeError: the line is no message.
     """
     return _messages.decode(line)
 
 
 def order_in(line: bytes) -> Order:
-    """Return what is ordered.
+    """Return the order in a line.
 
     Raises:
         msgspec.DecodeError: the line is no order.

@@ -1,4 +1,4 @@
-"""What a fleet shows of itself while it works."""
+"""The state that a fleet shows while it works."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fsm_orchestrator.vocabulary import Standing
 
 @dataclass(slots=True)
 class Working:
-    """A run that is worked at now.
+    """A run at work now.
 
     Attributes:
-        stage: the stage at work; empty before the first, and between two.
-        since: when that began, or the run, by the monotonic clock.
-        words: the line that was printed last.
+        stage: the stage at work; empty before the first.
+        since: the time when that stage began, or the run, by the monotonic clock.
+        words: the last line that the stage printed.
     """
 
     name: str
@@ -33,13 +33,13 @@ class Working:
 
 @dataclass(slots=True)
 class FleetView:
-    """A fleet as it is now.
+    """The current state of a fleet.
 
     Attributes:
-        entries: the runs by name, in the order of the file.
-        working: those at work, the one that began first before the others.
-        took_seconds: how long each run has taken that this fleet has done with.
-        stopped_by: the signal by which it was asked to end.
+        entries: the runs by name, in file order.
+        working: the runs at work, in the order in which they began.
+        took_seconds: the time that each turn of a run took.
+        stopped_by: the signal that asked the fleet to end.
     """
 
     jobs: int
@@ -52,7 +52,7 @@ class FleetView:
 
     @property
     def counts(self) -> Counter[Standing | Course]:
-        """How many runs stand where, and how many have yet to be worked at."""
+        """The number of runs by standing, or by course while a run is still to come or at work."""
         return Counter(
             one.standing if one.standing is not None and one.course not in _OPEN else one.course
             for one in self.entries.values()
@@ -60,7 +60,7 @@ class FleetView:
 
     @property
     def left_seconds(self) -> float | None:
-        """How long the rest will take, by what runs have taken so far; None without any."""
+        """The estimated seconds left, by the mean of the runs so far; None without a basis."""
         to_come = sum(one.course is Course.TO_COME for one in self.entries.values())
         if not self.took_seconds or not (to_come or self.working):
             return None
@@ -74,21 +74,21 @@ _OPEN = frozenset({Course.TO_COME, Course.WORKING})
 
 
 class FleetObserver(Protocol):
-    """Whoever is shown what a fleet does. It decides nothing."""
+    """An observer that is shown a fleet's work. It decides nothing."""
 
     @property
     def interval_seconds(self) -> float | None:
-        """How often it looks again although nothing has changed; None for never."""
+        """The seconds between two looks while nothing changes; None for no such looks."""
 
     @property
     def wants_words(self) -> bool:
-        """Whether it shows what stages print."""
+        """True if it shows what stages print."""
 
     def has_changed(self, view: FleetView, entry: FleetEntry) -> None:
-        """Show that a run has begun, or has been done with."""
+        """Show the changed entry of a run."""
 
     def look(self, view: FleetView) -> None:
-        """Show what is known now."""
+        """Show the current state."""
 
     def close(self, view: FleetView) -> None:
-        """Show the last of it."""
+        """Show the final state."""

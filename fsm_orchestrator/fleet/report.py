@@ -1,4 +1,4 @@
-"""The report of a fleet: what came of each run, and of all."""
+"""The report of a fleet: the result of each run, and of all."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _WORST_FIRST: Final = (
 
 
 class Course(StrEnum):
-    """What this fleet did about a run."""
+    """The course that a run took in this fleet."""
 
     RAN = "ran"
     RESUMED = "resumed"
     SKIPPED = "skipped"
-    """It was done before."""
+    """The run was already done."""
     LEFT = "left"
-    """It had ended otherwise before, and was not to be tried again."""
+    """The run had already ended without being done, and was not to be tried again."""
     REFUSED = "refused"
-    """It could not be started or resumed."""
+    """The run could not be started or resumed."""
     NOT_STARTED = "not_started"
-    """The fleet ended before its turn."""
+    """The fleet ended before the run's turn."""
     SUBMITTED = "submitted"
-    """The engine goes on with it, and this fleet has ended."""
+    """The engine continues the run; this fleet has ended."""
     TO_COME = "to_come"
     WORKING = "working"
 
@@ -43,7 +43,7 @@ class Course(StrEnum):
 class FleetEntry(StrictModel):
     """One run of the fleet."""
 
-    name: str = Field(description="Its name; its directory is called so.")
+    name: str = Field(description="Its name, and that of its directory.")
     course: Course = Field(description="What this fleet did about it.")
     reason: str = Field(description="Why, or why it stands where it does, as a sentence.")
     run_id: RunId | None = Field(description="Identifies the run; null where there is none yet.")
@@ -52,17 +52,18 @@ class FleetEntry(StrictModel):
         description="The exit code that it counts with; null as long as it has none."
     )
     concurrency_key: str | None = Field(
-        description="Runs with the same are never at work at once; null for no such."
+        description="Runs with the same key are never at work at once; null for no key."
     )
-    priority: int = Field(description="Runs with more come first.")
+    priority: int = Field(description="Runs with a higher priority come first.")
     started_at: Timestamp | None = Field(
-        description="When this fleet began to work at it, in UTC; null where it did not."
+        description="When this fleet began to work on it, in UTC; null if it did not."
     )
     finished_at: Timestamp | None = Field(
-        description="When this fleet had done with it, in UTC; null where it has not."
+        description="When this fleet finished with it, in UTC; null if it has not."
     )
     untold: tuple[str, ...] = Field(
-        default=(), description="Who could not be told of its end by `[[notify]]`, as sentences."
+        default=(),
+        description="The `[[notify]]` notices of its end that were not delivered, as sentences.",
     )
 
 
@@ -73,7 +74,7 @@ class FleetReport(StrictModel):
     product: Literal["fsm-orchestrator"] = Field(description="The program that wrote the report.")
     source: str = Field(description="Absolute path of the fleet's file; `-` for stdin.")
     sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
-    jobs: Count = Field(description="How many runs are worked at at once.")
+    jobs: Count = Field(description="How many runs are worked on at once.")
     started_at: Timestamp = Field(description="When this fleet began, in UTC.")
     finished_at: Timestamp | None = Field(description="When it ended, in UTC; null while it works.")
     exit_code: int | None = Field(
@@ -82,11 +83,11 @@ class FleetReport(StrictModel):
     runs: tuple[FleetEntry, ...] = Field(description="The runs, in the order of the file.")
 
     def to_json(self) -> bytes:
-        """Return the file's bytes: indented, fixed key order, newline at the end."""
+        """Return the bytes of the file: indented, in fixed key order, with a newline at the end."""
         return escaped(self.model_dump_json(indent=2)).encode() + b"\n"
 
 
 def worst_of(codes: Iterable[int]) -> int:
-    """Return the worst of some exit codes: 70, 1, 124, 3, 0; any other counts as 1."""
+    """Return the worst exit code by the order 70, 1, 124, 3, 0; any other counts as 1."""
     known = {code if code in _WORST_FIRST else ExitCode.FAILED for code in codes}
     return next((int(code) for code in _WORST_FIRST if code in known), ExitCode.DONE)

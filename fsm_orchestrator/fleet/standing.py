@@ -1,4 +1,4 @@
-"""What a fleet does about a run, by where that stands."""
+"""The action that a fleet takes for a run, by the run's standing."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 
 class Action(StrEnum):
-    """What is done about a run."""
+    """An action for a run."""
 
     START = "start"
     RESUME = "resume"
     SKIP = "skip"
-    """It is done already."""
+    """The run is already done."""
     LEAVE = "leave"
-    """It has ended, and nobody asked to try it again."""
+    """The run has ended, and nobody asked to try it again."""
     WAIT = "wait"
-    """Somebody else is at work in its directory."""
+    """Another orchestrator is at work in the run's directory."""
     REFUSE = "refuse"
-    """It cannot be done anything about."""
+    """The run can be neither started nor resumed."""
 
 
 class Retries(NamedTuple):
-    """Which of the runs that have ended are resumed."""
+    """The kinds of ended runs that are resumed."""
 
     failed: bool = False
     blocked: bool = False
 
 
 class Decision(NamedTuple):
-    """What is done about a run, why, and how it stands."""
+    """The action for a run, the reason, and the run's overview."""
 
     action: Action
     reason: str
@@ -45,7 +45,7 @@ class Decision(NamedTuple):
 
 
 def decide(directory: Path, retries: Retries) -> Decision:
-    """Return what is to be done about the run in a directory, which need not be there."""
+    """Return the action for the run in a directory, which need not exist."""
     if not os.path.lexists(directory):
         return Decision(Action.START, "it has not been started yet")
     if os.path.isdir(directory) and not is_run_directory(directory):
@@ -55,7 +55,7 @@ def decide(directory: Path, retries: Retries) -> Decision:
 
 
 def decide_by(overview: RunOverview, retries: Retries) -> Decision:
-    """Return what is to be done about a run that stands there."""
+    """Return the action for a run by its overview."""
     standing = overview.standing
     if standing is None or overview.trouble is not None:
         return Decision(Action.REFUSE, overview.trouble or "it cannot be read", overview)
@@ -68,7 +68,7 @@ def decide_by(overview: RunOverview, retries: Retries) -> Decision:
             action, reason = Action.WAIT, "another orchestrator is at work on it"
         case Standing.FAILED | Standing.TIMEOUT:
             code = overview.exit_code or 0
-            if code > SIGNAL_BASE or code == ExitCode.BUSY:  # that of a run which is another's
+            if code > SIGNAL_BASE or code == ExitCode.BUSY:  # 75: it continues elsewhere
                 action, reason = Action.RESUME, "it was asked to end"
             elif retries.failed:
                 action, reason = Action.RESUME, f"it ended {standing.words}"
@@ -85,7 +85,7 @@ def decide_by(overview: RunOverview, retries: Retries) -> Decision:
 
 
 def code_of(overview: RunOverview) -> int:
-    """Return the exit code that a run which is left as it is counts with."""
+    """Return the exit code that a run counts with if it is left unchanged."""
     if overview.standing is Standing.NOT_CLOSABLE:
         return ExitCode.FAILED
     return ExitCode.FAILED if overview.exit_code is None else overview.exit_code

@@ -1,4 +1,4 @@
-"""Whose turn it is: by priority, then by the order of the file, never two of a concurrency key."""
+"""The turns of runs: by priority, then in file order, never two of a concurrency key at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Final
 from fsm_orchestrator.fleet.definition import FleetRun
 
 BUSY_SECONDS: Final = 60.0
-"""How long somebody else may be at work in a directory: a fleet that was killed winds up."""
+"""The seconds that another process may hold a run's directory, so a killed fleet can wind up."""
 AGAIN_SECONDS: Final = 0.5
 
 
 class Turns:
-    """The runs that are still to be worked at."""
+    """The runs still to be worked on."""
 
     def __init__(self, runs: Iterable[FleetRun]) -> None:
         self._waiting = [(-run.priority, number, run) for number, run in enumerate(runs)]
@@ -29,7 +29,7 @@ class Turns:
         return len(self._waiting) + len(self._put_off)
 
     def next(self) -> FleetRun | None:
-        """Return the run whose turn it is; None when none may be worked at now."""
+        """Return the next run, or None if none can begin now."""
         self._take_back()
         passed_over = []
         found = None
@@ -47,19 +47,19 @@ class Turns:
         return found
 
     def hold(self, run: FleetRun) -> None:
-        """Take a run that has its turn already, and let no other of its key have one."""
+        """Take out a run that already has its turn, and block the others of its concurrency key."""
         self._waiting = [one for one in self._waiting if one[2] is not run]
         heapq.heapify(self._waiting)
         if run.concurrency_key is not None:
             self._held.add(run.concurrency_key)
 
     def has_ended(self, run: FleetRun) -> None:
-        """Let others of its concurrency key have their turn."""
+        """Let other runs of its concurrency key have their turn."""
         if run.concurrency_key is not None:
             self._held.discard(run.concurrency_key)
 
     def put_off(self, run: FleetRun) -> bool:
-        """Have a run tried again, for somebody else works at it; False once that is too long."""
+        """Try a run later, as another process holds it; return False if that lasts too long."""
         self.has_ended(run)
         now = time.monotonic()
         if now - self._busy_since.setdefault(run.name, now) > BUSY_SECONDS:
@@ -68,13 +68,13 @@ class Turns:
         return True
 
     def give_up(self) -> list[FleetRun]:
-        """Return the runs that have had no turn, and have none any more."""
+        """Return the runs without a turn, and drop them."""
         left = [run for _, _, run in sorted(self._waiting)] + [run for _, run in self._put_off]
         self._waiting, self._put_off = [], []
         return left
 
     def seconds_until_next(self) -> float | None:
-        """Return when a run that was put off is due; None where none was."""
+        """Return the seconds until a postponed run is due, or None if none was postponed."""
         if not self._put_off:
             return None
         return max(0.0, min(at for at, _ in self._put_off) - time.monotonic())

@@ -1,8 +1,8 @@
-"""The process in which runs of a fleet are worked at, one after another.
+"""The process in which runs of a fleet are worked on, one after another.
 
-It reads an order from each line of stdin, and tells what happens on stdout. Its keepers serve one
-run after another. When stdin ends the fleet is gone: the run at work is ended as by SIGTERM, so
-that it can be resumed.
+It reads one order per line from stdin, and reports events on stdout. Its keepers serve one run
+after another. When stdin ends, the fleet is gone: the current run is ended as by SIGTERM, so that
+it can be resumed.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ READ_BYTES: Final = 65_536
 
 
 def main() -> None:
-    """Work at what is ordered until nothing more can be, or this process is asked to end."""
+    """Carry out orders until there are no more, or this process is asked to end."""
     to_fleet = os.dup(1)
-    os.dup2(2, 1)  # whatever else prints does not end up among the lines
+    os.dup2(2, 1)  # other output does not end up among the messages
     orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
     interrupts = Interrupts()
     with interrupts.installed(), KeeperPool() as keepers:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _start_listening(orders: queue.SimpleQueue[Order | None], interrupts: Interrupts) -> None:
-    """Have orders read by a thread, which notices as well when there is no fleet any more."""
+    """Start a thread that reads orders, and that notices when the fleet is gone."""
 
     def listen() -> None:
         for line in _lines(sys.stdin.fileno()):
@@ -76,7 +76,7 @@ def _start_listening(orders: queue.SimpleQueue[Order | None], interrupts: Interr
 
 
 def _lines(descriptor: int) -> Iterator[bytes]:
-    """Yield the lines; without a buffer, whose lock the end of this process could not take."""
+    """Yield the lines, without a buffer, whose lock would block the end of this process."""
     rest = b""
     while data := os.read(descriptor, READ_BYTES):
         *lines, rest = (rest + data).split(b"\n")
@@ -84,7 +84,7 @@ def _lines(descriptor: int) -> Iterator[bytes]:
 
 
 class _Worker:
-    """One worker, and the line to its fleet."""
+    """A worker, and the connection to its fleet."""
 
     def __init__(self, to_fleet: int, interrupts: Interrupts, keepers: KeeperPool) -> None:
         self._to_fleet = to_fleet
@@ -92,7 +92,7 @@ class _Worker:
         self._keepers = keepers
 
     def work_at(self, order: Order) -> None:
-        """Carry an order out, and tell how that ended."""
+        """Carry out an order, and report how it ended."""
         caller = Surroundings(
             self._interrupts,
             QuietListener(self._on_event),

@@ -1,4 +1,4 @@
-"""The config file of each run, written beside the runs: it can be run by hand as well."""
+"""The config file of each run, next to the runs' directories: it also works by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, first_of
 
 CONFIG_DIRECTORY: Final = ".fleet"
-"""No run has such a name."""
+"""The directory of the config files, a name that no run can have."""
 _NAMED_MAX: Final = 5
 
 
@@ -25,13 +25,13 @@ def write_configs(
     directory: Path,
     submitted: Collection[str] = (),
 ) -> None:
-    """Write the config file of each run that has another one, or none.
+    """Write the config file of each run whose file differs or does not exist.
 
-    `submitted` are the names of the runs that an engine has, and goes on with as they were.
+    `submitted` has the names of the runs that an engine has, and continues unchanged.
 
     Raises:
-        UsageError: a run that is done or submitted was asked something else; nothing is written
-            then. Or a file cannot be written.
+        UsageError: the definition of a run that is done or submitted has changed, and nothing is
+            written; or a file cannot be written.
     """
     import tomli_w  # noqa: PLC0415 - not to read a fleet
 
@@ -56,9 +56,9 @@ def write_configs(
 def _refuse_changed(changed: list[str], how: str, directory: Path) -> None:
     if changed:
         raise UsageError(
-            f"{counted(len(changed), 'run')} {how} in {copyable(directory)} would be asked"
-            f" something else now: {', '.join(first_of(changed, _NAMED_MAX))}",
-            remedy="give what is to be done another name, or take their old definition back",
+            f"{counted(len(changed), 'run')} {how} in {copyable(directory)} would have"
+            f" another definition now: {', '.join(first_of(changed, _NAMED_MAX))}",
+            remedy="give the new work another name, or restore the old definition",
         )
 
 

@@ -1,4 +1,4 @@
-"""The gates: what must hold before a run may go on or close, and the judge of it.
+"""The gates: the conditions for a run to continue or close, and their judge.
 
 Face: `judging`, `in_force`.
 May import: `model` and below.

@@ -1,4 +1,4 @@
-"""What a gate state demands of signals and evidence beside that they pass. Pure.
+"""The demands of a gate state on signals and evidence, besides that they pass. Pure.
 
 Loaded only for gate states that demand something.
 """
@@ -26,9 +26,9 @@ def with_demands(
     lifecycle: Lifecycle,
     reached: int,
 ) -> dict[str, EvidenceRecord]:
-    """Return evidence as a gate state takes it: what does not count there has a problem.
+    """Return evidence as a gate state accepts it: what does not count there has a problem.
 
-    `reached` is the invocation in which the run came to the state first.
+    `reached` is the invocation in which the run first came to the state.
     """
     taken, judged = dict(found), lifecycle.judged_in(state)
     if state.evidence is EvidenceDemand.REQUIRED:
@@ -46,7 +46,7 @@ def with_demands(
 def about_another(
     found: Mapping[str, EvidenceRecord], gates: Iterable[str], why: str
 ) -> dict[str, EvidenceRecord]:
-    """Return evidence by which every gate refuses: the subject of the run is not what it was."""
+    """Return evidence that makes every gate refuse: the subject of the run has changed."""
     nothing, problem = nothing_from(SourceKind.FLAG), EvidenceProblem.WRONG_SUBJECT
     return {gate: _refused(found.get(gate, nothing), problem, why) for gate in gates}
 

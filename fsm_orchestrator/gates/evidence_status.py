@@ -10,7 +10,7 @@ from fsm_orchestrator.model.gate_rules import GateRule
 CLEAR_NO: Final = frozenset(
     {EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE, EvidenceProblem.DENIED}
 )
-"""The problems by which a source has said no, rather than nothing that counts."""
+"""The problems with which a source refuses, as opposed to giving nothing that counts."""
 NOT_THERE_YET: Final = frozenset(
     {
         EvidenceProblem.NOT_FOUND,
@@ -19,7 +19,7 @@ NOT_THERE_YET: Final = frozenset(
         EvidenceProblem.QUORUM,
     }
 )
-"""The problems that time may end: what `wait` waits for. Everything else is final."""
+"""The problems that time may solve, for which `wait` waits. All others are final."""
 
 
 def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:

@@ -1,6 +1,6 @@
-"""What a git work tree holds, as a digest: the commit where it is clean, else a tree of its files.
+"""The digest of a git work tree: the commit if it is clean, else a tree of its files.
 
-The repository is not touched: the tree is made with an index and an object directory of its own.
+The repository is not touched: the tree is built with a separate index and object directory.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _UNTOUCHED: Final = ("-c", "core.fsmonitor=false", "-c", "core.untrackedCache=fa
 
 
 def git_digest(directory: str, output: Path) -> dict[str, str]:
-    """Return the digest of the work tree that `directory` is in; files below `output` do not count.
+    """Return the digest of the work tree around `directory`; files below `output` do not count.
 
     Untracked files count, ignored ones do not.
 
     Raises:
-        ToolError: there is no work tree, or git cannot say.
+        ToolError: there is no work tree, or git cannot report on it.
     """
     git = _Git(directory, output)
     head = git.head()
@@ -32,7 +32,7 @@ def git_digest(directory: str, output: Path) -> dict[str, str]:
 
 
 class _Git:
-    """A work tree, and the git that looks at it without taking a lock."""
+    """A work tree, and git commands that look at it without taking a lock."""
 
     def __init__(self, directory: str, output: Path) -> None:
         given = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
@@ -43,25 +43,25 @@ class _Git:
         self._paths = self._counted(output)
 
     def _counted(self, output: Path) -> tuple[str, ...]:
-        """Return the paths that count: all but the output directory, where that lies inside."""
+        """Return the paths that count: all but the output directory, if that is inside."""
         inside = os.path.relpath(os.path.realpath(output), os.path.realpath(self._top))
         if inside == os.curdir:
             raise ToolError(f"{self._top} is the output directory itself")
         if inside.split(os.sep, 1)[0] == os.pardir:
             return (".",)
         ignored = run_tool(self._words("check-ignore", "--quiet", f"{inside}/"), env=self._env)
-        if ignored.code == 0:  # git refuses to be told of what it leaves out anyway
+        if ignored.code == 0:  # git rejects an exclusion of what it ignores anyway
             return (".",)
         return (".", f":(exclude,top,literal){inside}")
 
     def head(self) -> str | None:
-        """Return the commit at HEAD; None before there is one."""
+        """Return the commit at HEAD, or None before there is one."""
         words = self._words("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         end = run_tool(words, env=self._env)
         return end.stdout.decode().strip() if end.code == 0 else None
 
     def is_clean(self) -> bool:
-        """Return whether the files are those of HEAD; False where git was told not to look."""
+        """Return whether the files are those of HEAD; False if git is set not to look at one."""
         flags = self._ask("ls-files", "-v", "-z").split(b"\0")
         if any(one[:1].islower() or one[:1] == b"S" for one in flags):
             return False
@@ -84,7 +84,8 @@ class _Git:
                 "GIT_OBJECT_DIRECTORY": str(place / "objects"),
             }
             if head is not None:
-                # Only here: git freshens the times of objects that it finds when it would write.
+                # Only for this command: on a write, git updates the times of the objects that it
+                # finds.
                 theirs = os.path.join(self._top, objects)
                 known = {**own, "GIT_ALTERNATE_OBJECT_DIRECTORIES": theirs}
                 output_of(self._words("read-tree", head), env=known)

@@ -1,4 +1,4 @@
-"""The shape in which a gate is shown: its decision, and what would pass."""
+"""The form in which a gate is shown: its decision, and the signal that would pass."""
 
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
@@ -7,7 +7,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 
 
 class GateInForce(StrictModel):
-    """A gate as it stands."""
+    """A gate with its current decision."""
 
     decision: GateDecision = Field(description="The decision in force, or as it would be now.")
     passing: str = Field(description="The one signal that passes.")
@@ -22,7 +22,7 @@ class GateInForce(StrictModel):
 def gate_in_force(
     rules: GateRules, decision: GateDecision, *, is_judged: bool, is_to_come: bool = False
 ) -> GateInForce:
-    """Return a gate as it stands by a decision."""
+    """Return a gate with a decision."""
     rule = rules[decision.gate]
     return GateInForce(
         decision=decision,

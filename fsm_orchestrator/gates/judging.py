@@ -1,4 +1,4 @@
-"""The judge of gates: pure functions from signals to verdicts. What is missing refuses."""
+"""The judge of gates: pure functions from signals to verdicts. A missing signal refuses."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import EvidenceRecord
 
 _NOT_GIVEN: Final = frozenset({"missing", "unknown", "pending"})
-"""The values by which a typed signal says that there is none yet."""
+"""The values of a typed signal that mean that there is none yet."""
 NO_EVIDENCE: Final[Mapping[str, "EvidenceRecord"]] = MappingProxyType({})
 
 
 class GateSignal(StrictModel):
-    """The signal of one gate, and where it came from."""
+    """The signal of one gate, and its source."""
 
     gate: GateName = Field(description="The gate that the signal is for.")
     status: str = Field(description="The signal; any value but the one that passes refuses.")
@@ -38,8 +38,8 @@ def signals_in_force(
 ) -> tuple[GateSignal, ...]:
     """Return one signal for each gate: the one given now, else the kept one, else the default.
 
-    `sources` says of those given now where they came from, a flag if it says nothing; `now` when
-    and by whom they are given.
+    `sources` has the source of each signal given now, by default a flag; `now` has when and by whom
+    they are given.
     """
     kept_by_gate = {signal.gate: signal for signal in kept}
 
@@ -61,10 +61,10 @@ def judge(
     signals: Iterable[GateSignal],
     evidence: Mapping[str, "EvidenceRecord"] = NO_EVIDENCE,
 ) -> tuple[GateDecision, ...]:
-    """Judge every gate, in gate order, whatever the others said.
+    """Judge every gate, in gate order, independently of the others.
 
-    A gate without a signal, and a value the gate does not know, are refusals. Of a typed signal and
-    evidence the tighter counts.
+    A gate without a signal, or with a value that it does not know, refuses. Of a typed signal and
+    evidence, the stricter one counts.
     """
     by_gate = {signal.gate: signal for signal in signals}
     return tuple(
@@ -74,7 +74,7 @@ def judge(
 
 
 def decision_problem(rules: GateRules, decision: GateDecision) -> str | None:
-    """Return what is wrong with a decision that was read from a file; None when nothing is."""
+    """Return the fault in a decision that was read from a file, or None if there is none."""
     rule = rules.get(decision.gate)
     if rule is None:
         return f"the lifecycle has no gate {decision.gate}"
@@ -97,7 +97,7 @@ def decision_problem(rules: GateRules, decision: GateDecision) -> str | None:
 
 
 def signal_problem(rules: GateRules, signal: GateSignal) -> str | None:
-    """Return what is wrong with a signal that was read from a file; None when nothing is."""
+    """Return the fault in a signal that was read from a file, or None if there is none."""
     rule = rules.get(signal.gate)
     if rule is None:
         return f"the lifecycle has no gate {signal.gate}"
@@ -106,7 +106,7 @@ def signal_problem(rules: GateRules, signal: GateSignal) -> str | None:
     if signal.source is GateSource.DEFAULT and signal.status != rule.default:
         return f"was not given, but is not {rule.default!r}"
     if (signal.given is None) is not (signal.source is GateSource.DEFAULT):
-        return "was given, but not when, or the other way round"
+        return "was given without a time, or has a time without being given"
     return None
 
 
@@ -136,7 +136,7 @@ def _decide(rule: GateRule, signal: GateSignal, evidence: "EvidenceRecord | None
 
 
 def is_awaited(decision: GateDecision) -> bool:
-    """Say whether a gate was not passed, and yet not refused outright: somebody can still give it.
+    """Return whether a gate neither passed nor was refused outright: somebody can still give it.
 
     That is a gate that is missing, unknown or pending.
     """
@@ -150,7 +150,7 @@ def is_awaited(decision: GateDecision) -> bool:
 
 
 def have_passed(decisions: Iterable[GateDecision], gates: Iterable[str]) -> bool:
-    """Say whether every one of `gates` has a decision, and it is a pass."""
+    """Return whether every one of `gates` has a decision that is a pass."""
     passed = {decision.gate for decision in decisions if decision.passed}
     return set(gates) <= passed
 

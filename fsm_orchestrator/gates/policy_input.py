@@ -1,6 +1,6 @@
-"""The document that a policy judges: what is known of the run, as one JSON value.
+"""The document that a policy judges: the known facts of the run, as one JSON value.
 
-It is what OPA calls `input`, and Cedar the `context`. Nothing in it is masked: a text that holds a
+OPA calls it `input`; for Cedar it is the `context`. Nothing in it is masked: a text that holds a
 secret is left out, so that no policy decides on `***`. Loaded only by runs that ask a policy.
 """
 
@@ -26,7 +26,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 
 
 class PolicyFileKind(StrEnum):
-    """What a file is to the engine."""
+    """The role of a file for the engine."""
 
     POLICY = "policy"
     DATA = "data"
@@ -34,9 +34,9 @@ class PolicyFileKind(StrEnum):
 
 
 class PolicyFile(StrictModel):
-    """A file that the policy was judged by."""
+    """A file that the policy was judged with."""
 
-    kind: PolicyFileKind = Field(description="What it is to the engine.")
+    kind: PolicyFileKind = Field(description="Its role for the engine.")
     path: str | None = Field(description="Its absolute path; null where that holds a secret.")
     sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
 
@@ -52,7 +52,7 @@ class PolicyUsed(StrictModel):
 
 
 class ThingNamed(StrictModel):
-    """One thing that the run is about."""
+    """One entry of the subject of the run."""
 
     name: str | None = Field(description="Its path; null where that holds a secret.")
     digest: dict[str, str] = Field(
@@ -76,9 +76,11 @@ class StageToJudge(StrictModel):
         " a secret."
     )
     args: tuple[str, ...] = Field(
-        description="Its arguments in order, but for those that hold a secret."
+        description="Its arguments in order, except those that hold a secret."
     )
-    args_left_out: Count = Field(description="How many arguments were left out: they hold one.")
+    args_left_out: Count = Field(
+        description="How many arguments were left out, because they hold a secret."
+    )
     directory: str | None = Field(
         description="The directory that it runs in; null where its path holds a secret."
     )
@@ -86,7 +88,7 @@ class StageToJudge(StrictModel):
         description="The names of the variables that it is given, secrets included; no values."
     )
     expected_artifacts: tuple[str, ...] = Field(
-        description="The files that it must write, but for those whose path holds a secret."
+        description="The files that it must write, except those whose path holds a secret."
     )
     expected_artifacts_left_out: Count = Field(description="How many of those were left out.")
     is_completed: bool = Field(description="Whether it is complete, in the current cycle.")
@@ -97,12 +99,12 @@ class LifecycleFollowed(StrictModel):
     """The lifecycle of the run."""
 
     name: str = Field(description="Its name.")
-    sha256: Sha256 = Field(description="SHA-256 of the relation that it says, in hexadecimal.")
+    sha256: Sha256 = Field(description="SHA-256 of the relation that it declares, in hexadecimal.")
     state: StateName = Field(description="The state that the run is in.")
 
 
 class StartedBy(StrictModel):
-    """Who started the invocation, and where."""
+    """The person who started the invocation, and the machine."""
 
     user: str | None = Field(description="Name of the user; null without a name.")
     uid: Count = Field(description="Id of that user.")
@@ -110,7 +112,7 @@ class StartedBy(StrictModel):
 
 
 class PolicyInput(StrictModel):
-    """What a policy is asked about."""
+    """The input of a policy."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     run_id: RunId = Field(description="Identifies the run, over all its invocations.")
@@ -126,7 +128,7 @@ class PolicyInput(StrictModel):
         description="The output directory of the run; null where its path holds a secret."
     )
     subject: tuple[ThingNamed, ...] = Field(
-        description="What the run is about; empty where that was not said."
+        description="What the run is about; empty if that was not given."
     )
     work: Annotated[tuple[WorkDone, ...], Many] = Field(
         description="The expected artifacts of the stages completed so far in this cycle."

@@ -1,4 +1,4 @@
-"""The subject of a run: what it is about, looked at as digests, and compared."""
+"""The subject of a run: read as digests, and compared."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _READ_BYTES: Final = 1024**2
 
 
 class SubjectError(Exception):
-    """A subject cannot be looked at; the message says why."""
+    """A subject cannot be read; the message says why."""
 
 
 def resolved(given: SubjectPlaces, output: Path) -> Subject:
-    """Return what is there now; what lies in the output directory `output` does not count for git.
+    """Return the current subject; for git, files in the output directory `output` do not count.
 
     Raises:
-        SubjectError: it cannot be looked at.
+        SubjectError: it cannot be read.
     """
     entries = []
     if given.git is not None:
@@ -47,13 +47,13 @@ def resolved_at_start(given: SubjectGiven, output: Path) -> Subject:
     """Return the subject that a run begins with.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it cannot be read.
     """
     try:
         return resolved(given.places, output)
     except SubjectError as error:
         raise UsageError(
-            f"the subject of the run cannot be looked at: {error}",
+            f"the subject of the run cannot be read: {error}",
             remedy="correct --subject-git, --subject-file or [subject]",
         ) from error
 
@@ -74,11 +74,11 @@ def _sha256(path: str) -> str:
 
 
 def moved(kept: Subject, output: Path) -> str | None:
-    """Return how the subject is not what it was when the run began; None where it is."""
+    """Return how the subject has changed since the run began, or None if it has not."""
     try:
         now = resolved(kept.given, output)
     except SubjectError as error:
-        return f"the subject of the run cannot be looked at any more: {error}"
+        return f"the subject of the run can no longer be read: {error}"
     for was, entry in zip(kept.entries, now.entries, strict=True):
         if was.digest != entry.digest:
             before, after = was.digest_words, entry.digest_words
@@ -87,7 +87,7 @@ def moved(kept: Subject, output: Path) -> str | None:
 
 
 def matches(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
-    """Say whether two digest sets have an algorithm in common, and are equal in all of those."""
+    """Return whether two digest sets have algorithms in common, and are equal in all of them."""
     common = wanted.keys() & found.keys()
     return bool(common) and all(wanted[one].lower() == found[one].lower() for one in common)
 
@@ -95,13 +95,13 @@ def matches(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
 def unnamed(
     wanted: Iterable[SubjectEntry], found: Iterable[SubjectEntry]
 ) -> tuple[SubjectEntry, ...]:
-    """Return what is wanted and is not among what was found."""
+    """Return the wanted entries that are not among those found."""
     digests = [one.digest for one in found]
     return tuple(one for one in wanted if not any(matches(one.digest, d) for d in digests))
 
 
 def variables(subject: Subject | None, work: Iterable[SubjectEntry]) -> dict[str, str]:
-    """Return the environment that tells a gate's command what it is asked about."""
+    """Return the environment variables with the subject and the work, for a gate's command."""
     entries = () if subject is None else subject.entries
     found = {
         "ORCHESTRATOR_SUBJECT_JSON": _as_json(entries),

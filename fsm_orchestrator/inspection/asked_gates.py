@@ -1,4 +1,4 @@
-"""What the gates of a run would say now: every source is asked, no stage runs, nothing is kept."""
+"""The present verdicts of a run's gates: every source is asked, no stage runs, nothing is kept."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fsm_orchestrator.vocabulary import GateSource, StateKind
 
 
 class AskedGate(NamedTuple):
-    """A gate, and what was learned of it.
+    """A gate, and the answer of its source.
 
     Attributes:
-        decision: as a run would have it now; nothing is kept, so it names no file.
-        asked: what was asked, for people; None where the gate has no source.
-        output: what a command that refused has printed last.
+        decision: the decision that a run would make now; nothing is kept, so it names no file.
+        asked: the question, for people; None if the gate has no source.
+        output: the last output of a command that refused.
     """
 
     decision: GateDecision
@@ -32,7 +32,7 @@ class AskedGate(NamedTuple):
 
     @property
     def is_awaited(self) -> bool:
-        """Whether it is closed for want of evidence that may yet come."""
+        """True if the gate is closed for lack of evidence that may still come."""
         one = self.decision
         if one.passed or one.source is not GateSource.EVIDENCE or one.evidence is None:
             return False
@@ -44,7 +44,7 @@ def _changed(preparation: Preparation) -> tuple[ChangedArtifact, ...]:
 
 
 class GateAsking:
-    """The sources of a run's gates, asked once or again and again."""
+    """The sources of a run's gates, asked once or repeatedly."""
 
     def __init__(self, preparation: Preparation, interrupts: Interrupts) -> None:
         self._preparation = preparation
@@ -54,10 +54,10 @@ class GateAsking:
     def ask(self) -> tuple[AskedGate, ...]:
         """Ask the sources, and judge the gates by what every gate state demands.
 
-        What has answered, and is run but once in a run, is not asked again.
+        A source that runs only once in a run, and has answered, is not asked again.
 
         Raises:
-            AskedToEndError: it was asked to end meanwhile.
+            AskedToEndError: it was asked to end while a source was asked.
         """
         runner = ProcessRunner(self._interrupts)
         try:
@@ -91,7 +91,7 @@ class GateAsking:
         return inquiry.answer(preparation.clock.now())
 
     def _taken(self) -> dict[str, EvidenceRecord]:
-        """Return what has been answered, as every gate state takes it."""
+        """Return the answers, as every gate state takes them."""
         checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask
         found = {gate: one.record.masked(mask) for gate, one in self._answers.items()}
         states = (one for one in checkpoint.lifecycle.state if one.kind is StateKind.GATE)

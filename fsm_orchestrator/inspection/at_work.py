@@ -1,6 +1,6 @@
-"""What is at work in a run now, as the end of its events says it.
+"""The stages at work in a run now, according to the end of its events.
 
-An event is believed no further than a screen needs: a stage can write into the file as well.
+An event is believed only as far as a screen needs: a stage can write into the file as well.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import EventName
 
 _EVENTS_MAX: Final = 500
-"""How many events are looked at: a group that retries writes some for each attempt."""
+"""The most events that are read: a group that retries writes some for each attempt."""
 _COUNT_MAX: Final = 2**53
 _ENTERING: Final = (EventName.TRANSITION, EventName.RUN_STARTED)
-"""The events behind which nothing of an earlier state is at work."""
+"""The events after which nothing of an earlier state is at work."""
 _STAGE: Final = late_pattern(STATE_NAME_PATTERN)
 
 
 class Doing(StrEnum):
-    """What a stage that is at work does."""
+    """The activity of a stage that is at work."""
 
     RUNNING = "running"
     VERIFYING = "verifying"
-    """Its program has ended, and what it did is being verified."""
+    """Its program has ended, and its work is being verified."""
     RETRYING = "retrying"
     """It waits for its next attempt."""
 
@@ -41,8 +41,8 @@ class StageAtWork(NamedTuple):
     """A stage that is at work.
 
     Attributes:
-        since: when that began, in UTC.
-        limit_ms: how long that may take; None where it is not known.
+        since: when that activity began, in UTC.
+        limit_ms: how long it may take; None if that is not known.
     """
 
     stage: str
@@ -53,7 +53,7 @@ class StageAtWork(NamedTuple):
 
 
 def stages_at_work(directory: Path) -> tuple[StageAtWork, ...]:
-    """Return the stages at work in the state that the run has entered last, the first first."""
+    """Return the stages at work in the state that the run entered last, in the order they began."""
     try:
         descriptor = files.open_regular(directory / EVENTS_FILE)
         try:

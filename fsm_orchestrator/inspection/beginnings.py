@@ -1,7 +1,7 @@
-"""Whether a report may be believed alone, by the beginnings and ends of the files beside it.
+"""Decides by the beginnings and ends of the other files whether a report may be believed alone.
 
-The beginning of a checkpoint says the run's id, state, lifecycle and outcome, the last event when
-it ended: a report that says otherwise is not believed.
+The beginning of a checkpoint gives the run's id, state, lifecycle and outcome, the last event the
+time of its end: a report that says otherwise is not believed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ENDS: Final = frozenset(one.value for one in Outcome)
 
 
 def leading_members(directory: Path) -> Mapping[str, Any] | None:
-    """Return the leading members of a run's checkpoint; None where it cannot be read."""
+    """Return the leading members of a run's checkpoint, or None if it cannot be read."""
     try:
         return peek.leading(peek.beginning(directory / CHECKPOINT_FILE))
     except OSError:
@@ -29,16 +29,16 @@ def leading_members(directory: Path) -> Mapping[str, Any] | None:
 
 
 def is_believed(directory: Path, report: Report, members: Mapping[str, Any] | None) -> bool:
-    """Return whether nothing beside the report says, or hints at, what it does not."""
+    """Return whether no other file says, or hints at, something that is not in the report."""
     return not _may_be_contradicted(directory, report, members) and _is_last_end(directory, report)
 
 
 def _may_be_contradicted(
     directory: Path, report: Report, members: Mapping[str, Any] | None
 ) -> bool:
-    """Return whether the beginning of the checkpoint says, or hints at, what the report does not.
+    """Return whether the beginning of the checkpoint says, or hints at, more than the report.
 
-    In most lifecycles each end has the name of its outcome; others are looked at whole. Without a
+    In most lifecycles each end has the name of its outcome; others are read in full. Without a
     checkpoint, only a run that is said to be done has to be looked at again.
     """
     here = None if members is None else peek.standpoint(members)
@@ -46,7 +46,7 @@ def _may_be_contradicted(
     if here is None:
         has_none = not os.path.lexists(directory / CHECKPOINT_FILE)
         return outcome is Outcome.DONE or not has_none
-    if report.lifecycle is None:  # refused before the checkpoint was looked at
+    if report.lifecycle is None:  # refused before the checkpoint was read
         return report.run_id != here.run_id or outcome is not Outcome.FAILED
     if here != (report.run_id, report.current_state, report.lifecycle.sha256):
         return True
@@ -55,9 +55,9 @@ def _may_be_contradicted(
 
 
 def _is_last_end(directory: Path, report: Report) -> bool:
-    """Return whether the events end with the end that the report tells of.
+    """Return whether the events end with the end that the report records.
 
-    A power cut can leave report and checkpoint of an invocation before the one that ended last.
+    A power cut can leave the report and checkpoint of an invocation before the last one.
     """
     try:
         descriptor = files.open_regular(directory / EVENTS_FILE)

@@ -1,4 +1,4 @@
-"""What the end of a run says of an attempt that is to blame: why, last words, where to look."""
+"""The account of an attempt that is to blame for the end of a run: cause, last words, logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsm_orchestrator.text.terminal import last_lines
 
 
 def why_words(execution: StageExecution) -> str:
-    """Return what went wrong; not what a verification printed, which is shown below it."""
+    """Return the failure, without the output of a verification, which is shown below it."""
     if execution.failed_verification is not None and execution.problem is not None:
         return execution.problem.cause
     return execution.error or execution.status.value
@@ -27,7 +27,7 @@ def last_words_of(execution: StageExecution, count: int) -> Sequence[str]:
 
 
 def logs_of(execution: StageExecution) -> tuple[str | None, ...]:
-    """Return the logs to look at for what went wrong."""
+    """Return the logs that may show the failure."""
     failed = execution.failed_verification
     if failed is not None:
         return failed.stdout_log, failed.stderr_log
@@ -35,7 +35,7 @@ def logs_of(execution: StageExecution) -> tuple[str | None, ...]:
 
 
 def log_words(failures: Sequence[StageExecution], output_path: Path) -> tuple[str, ...]:
-    """Return what `logs` is to show: of the first that has a log there; empty without one."""
+    """Return the arguments for `logs`: of the first failure with a log there; empty without one."""
     for one in failures:
         if any(log is not None and os.path.isfile(output_path / log) for log in logs_of(one)):
             if one.failed_verification is None:

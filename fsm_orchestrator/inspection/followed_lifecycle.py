@@ -1,4 +1,4 @@
-"""Find the lifecycle that a run follows."""
+"""Finds the lifecycle that a run follows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fsm_orchestrator.record.report import Report
 
 
 def followed_lifecycle(report: Report, checkpoint: Checkpoint | None) -> Lifecycle | None:
-    """Return the lifecycle that is kept with a run, or a built-in one that is the same.
+    """Return the lifecycle that is kept with a run, or an identical built-in one.
 
-    None when neither is the one that the report names.
+    Return None if neither is the one that the report names.
     """
     wanted = report.lifecycle
     kept = None if checkpoint is None else checkpoint.lifecycle

@@ -16,10 +16,10 @@ from fsm_orchestrator.vocabulary import Standing
 
 
 def holder_now(output: Path) -> Holder | None:
-    """Return who holds the directory of a record now; None when nobody does, as far as is known.
+    """Return the current holder of a record's directory, or None if no holder is known.
 
-    Whoever has claimed an epoch on another machine holds no lock that is seen here: its lock file
-    names it until it ends, or until the next epoch is claimed.
+    A process that has claimed an epoch on another machine holds no lock that is visible here: its
+    lock file names it until it ends, or until the next epoch is claimed.
 
     Raises:
         CommandError: no permission to look.
@@ -35,7 +35,7 @@ def holder_now(output: Path) -> Holder | None:
 
 
 def standing_of_held(output: Path, holder: Holder) -> Standing:
-    """Return where a run stands in whose directory a process is."""
+    """Return the standing of a run whose directory a process holds."""
     is_here = holder.pid is not None and holder.host == socket.gethostname()
     if is_here and is_stopped(holder.pid or 0) and has_locked(output, holder.pid or 0):
         return Standing.SUSPENDED
@@ -43,13 +43,13 @@ def standing_of_held(output: Path, holder: Holder) -> Standing:
 
 
 def has_locked(output: Path, pid: int) -> bool:
-    """Return whether the process holds the lock by the kernel's list; True if there is none."""
+    """Return whether the process holds the lock by the kernel's list; True without such a list."""
     known = lockers(output)
     return known is None or pid in known
 
 
 def lockers(output: Path) -> set[int] | None:
-    """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    """Return the holders of the directory or its lock file by the kernel's list, or None."""
     from fsm_orchestrator.processes.lockers import lockers_of  # noqa: PLC0415 - rarely asked
 
     inodes = set()

@@ -37,14 +37,14 @@ from fsm_orchestrator.vocabulary import Outcome, Standing
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""
-CUT_SHORT_ELSEWHERE: Final = "its record ends in the midst of the run, which was elsewhere then"
-"""The same of one that was interrupted, or went on, in another directory."""
+CUT_SHORT_ELSEWHERE: Final = "its record ends in the middle of the run, which was elsewhere then"
+"""The sentence on a run that was interrupted, or continued, in another directory."""
 ORCHESTRATOR_STOPPED: Final = "its orchestrator is stopped, by Ctrl-Z or SIGSTOP"
 """The sentence on a run that is suspended."""
 
 
 def continuing(holder: Holder) -> tuple[str, ...]:
-    """Return the command that lets a suspended run go on."""
+    """Return the command that continues a suspended run."""
     return ("kill", "-CONT", str(holder.pid))
 
 
@@ -54,14 +54,14 @@ class InspectedRun:
 
     Attributes:
         directory: where its files are, absolute.
-        report: as it was written; where it was not, as the checkpoint implies it.
-        saved: its checkpoint and private file; None when the checkpoint cannot be used, and
+        report: its report; if none was written, the one that the checkpoint implies.
+        saved: its checkpoint and private file; None if the checkpoint cannot be used, and
             `trouble` says why.
-        trouble: what is wrong with its files, as a sentence; None when nothing is.
-        holder: the process at work there now; None when there is none.
-        is_archived: whether a later run has taken its place.
+        trouble: what is wrong with its files, as a sentence; None if nothing is.
+        holder: the process at work there now; None if there is none.
+        is_archived: True if a later run has taken its place.
         bundle: the bundle that it was read from, as it may be shown; None for one in a directory.
-            It is archived then: nothing on this machine is its.
+            A bundled run counts as archived: nothing on this machine belongs to it.
     """
 
     directory: Path
@@ -74,17 +74,17 @@ class InspectedRun:
 
     @property
     def run_directory(self) -> Path:
-        """The run as its user names it: under an engine its record lies in an epoch below."""
+        """The run as its user names it: under an engine its record is in an epoch below."""
         return run_of(self.directory)
 
     @property
     def has_engine(self) -> bool:
-        """Whether an engine says when and where it goes on."""
+        """True if an engine decides when and where it continues."""
         return self.run_directory != self.directory
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint; None when it cannot be used."""
+        """The checkpoint; None if it cannot be used."""
         return None if self.saved is None else self.saved.checkpoint
 
     @property
@@ -94,16 +94,16 @@ class InspectedRun:
 
     @property
     def open_attempts(self) -> tuple[AttemptRecord, ...]:
-        """The attempts at work, or those whose end was not seen: several only in a group."""
+        """The attempts at work, or those without a recorded end: several only in a group."""
         return () if self.checkpoint is None else self.checkpoint.open_attempts
 
     def open_attempt_of(self, stage: str) -> AttemptRecord | None:
-        """Return that of a stage; None without one."""
+        """Return the open attempt of a stage, or None."""
         return next((one for one in self.open_attempts if one.stage == stage), None)
 
     @property
     def invocations(self) -> Sequence[InvocationRecord]:
-        """Every start of the command that the report tells of, the latest last."""
+        """Every start of the command that the report records, the latest last."""
         latest = self.report.latest
         if self.checkpoint is not None:
             kept = self.checkpoint.invocation
@@ -114,12 +114,12 @@ class InspectedRun:
 
     @property
     def invocation_count(self) -> int:
-        """How many times the command was started for the run."""
+        """The number of times that the command was started for the run."""
         return self.report.latest_number
 
     @property
     def relocation_sentence(self) -> str | None:
-        """The sentence on a record that lies elsewhere than it was written; None for others."""
+        """The sentence on a record that is not where it was written; None for others."""
         if self.checkpoint is None or self.is_archived:
             return None
         home = self.checkpoint.home
@@ -133,7 +133,7 @@ class InspectedRun:
 
     @property
     def where(self) -> Whereabouts:
-        """Where the record lies, as against the directory that it was written in."""
+        """The place of the record, compared with the directory that it was written in."""
         return Whereabouts.HOME if self.saved is None else self.saved.where
 
     @property
@@ -143,7 +143,7 @@ class InspectedRun:
 
     @property
     def since(self) -> str:
-        """The time at which the run came to stand where it does."""
+        """The time since which the run has its standing."""
         if self.report.finished_at is not None and self.holder is None:
             return self.report.finished_at
         walks = [one.transitions for one in self.invocations if one.transitions]
@@ -151,7 +151,7 @@ class InspectedRun:
 
 
 def standing_of(report: Report, directory: Path, holder: Holder | None) -> Standing:
-    """Return where a run stands; `holder` is the process at work in its directory."""
+    """Return the standing of a run; `holder` is the process at work in its directory."""
     if holder is not None:
         return standing_of_held(directory, holder)
     match report.terminal_state:
@@ -168,11 +168,11 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
 
 
 class StateNow(NamedTuple):
-    """What differs by now from how a done run was closed, as sentences.
+    """The differences between a done run now and at its closure, as sentences.
 
     Attributes:
         wrong: what keeps it from being closed.
-        changed: of that, what is valid, and not what its stage has left.
+        changed: of that, artifacts that are valid but not as their stage left them.
     """
 
     wrong: tuple[str, ...] = ()
@@ -180,10 +180,10 @@ class StateNow(NamedTuple):
 
 
 def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
-    """Return what has become of a run since it was done; nothing of one that is not.
+    """Return the changes to a run since it was done; none for a run that is not done.
 
-    An archived run is judged by the artifacts that were archived with it, one in a bundle by none.
-    Where `may_go_on` says no, the artifacts count as they were recorded.
+    An archived run is judged by the artifacts that were archived with it, a bundled run by none. If
+    `may_go_on` says no, the artifacts count as they were recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
     if view.saved is None or view.bundle is not None or not is_done:
@@ -205,10 +205,10 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
 
 
 def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
-    """Read the run in an output directory, or the archived one of that id.
+    """Read the run in an output directory, or the archived run with that id.
 
     Raises:
-        UsageError: there is no run of that id.
+        UsageError: there is no run with that id.
         ReportError: neither report nor checkpoint can be used.
     """
     directory = run_directory(output, run_id)
@@ -228,7 +228,7 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
 
 
 def inspect_ended(output: Path, report: Report) -> InspectedRun:
-    """Look at the run in an output directory whose latest invocation ended with `report`."""
+    """Inspect the run in an output directory whose latest invocation ended with `report`."""
     saved, trouble = _saved(output)
     return InspectedRun(output, report, saved, trouble, holder=None, is_archived=False)
 
@@ -245,7 +245,7 @@ def _saved(directory: Path) -> tuple[SavedRun | None, str | None]:
 
 
 def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
-    """Say what became of the events that the record has marked; None when all are there."""
+    """Return what has become of the events that the record has marked; None if all are there."""
     path = directory / EVENTS_FILE
     try:
         lost = lost_events(path, checkpoint.events)
@@ -255,7 +255,7 @@ def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
 
 
 def _rebuilding_trouble(directory: Path, saved: SavedRun, *, is_archived: bool) -> str | None:
-    """Say that the record is not the one in its file, and what repairs that; None where it is."""
+    """Return the finding that the record differs from its file, and its repair; else None."""
     if saved.rebuilt is None:
         return None
     finding = saved.rebuilt.finding(directory / CHECKPOINT_FILE)
@@ -265,16 +265,16 @@ def _rebuilding_trouble(directory: Path, saved: SavedRun, *, is_archived: bool) 
 def _report(
     directory: Path, saved: SavedRun | None, trouble: str | None, *, is_at_work: bool
 ) -> tuple[Report, str | None]:
-    """Return the report to go by, and what is wrong with the one that was written.
+    """Return the report to use, and what is wrong with the one that was written.
 
-    `trouble` is what is wrong with the checkpoint, where `saved` is None.
+    `trouble` is what is wrong with the checkpoint if `saved` is None.
 
     Raises:
         ReportError: neither can be used.
     """
     try:
         report = read_report(directory / REPORT_FILE)
-        if saved is None:  # nothing may be closed on what nothing else says
+        if saved is None:  # nothing may be closed on the word of the report alone
             return report.model_copy(update={"closure_ready": False}), None
         if saved.relocation is not None:
             report = saved.relocation.report(report)
@@ -294,7 +294,7 @@ def _report(
 
 
 def _nothing_known(directory: Path, error: ReportError, trouble: str | None) -> ReportError:
-    """Return the error where no resume could help: it needs the checkpoint."""
+    """Return the error for a run that no resume could help: a resume needs the checkpoint."""
     if not os.path.lexists(directory / REPORT_FILE) and not _has_checkpoint(directory):
         return error
     said = f"{error}; {trouble}" if _has_checkpoint(directory) else str(error)

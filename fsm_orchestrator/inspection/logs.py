@@ -1,4 +1,4 @@
-"""The logs of a run as they are shown: in which order, how much of each, and masked by what."""
+"""The logs of a run as they are shown: their order, their lengths and their masking."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Line = TypeVar("Line")
 
 
 def last_lines(lines: Iterable[Line], count: int | None) -> Iterable[Line]:
-    """Return the last `count` of some lines; all of them when it is None."""
+    """Return the last `count` of some lines, or all of them if it is None."""
     return lines if count is None else deque(lines, maxlen=count)
 
 
 def name_of(log: StageLog) -> str:
-    """Return how the lines of an attempt begin: the stage, and the number of a later attempt."""
+    """Return the prefix for lines of an attempt: the stage, and the number of a later attempt."""
     name = log.stage if log.attempt == 1 else f"{log.stage}.{log.attempt}"
     return f"{name}.verify.{log.verification}" if log.verification else name
 
@@ -37,7 +37,7 @@ def secrets_to_mask(directory: Path) -> KnownSecrets:
         UsageError: a secret is not known here, so that it could not be masked.
     """
     secrets = known_secrets(directory)
-    if secrets is NONE_KNOWN:  # but its events may know
+    if secrets is NONE_KNOWN:  # but its events may name some
         secrets = secrets_of_record(directory)
     if secrets is NONE_KNOWN:
         raise CheckpointError(
@@ -59,7 +59,7 @@ def secrets_to_mask(directory: Path) -> KnownSecrets:
 
 
 def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:
-    """Return the logs by when their attempt last printed, those of one attempt together."""
+    """Return the logs ordered by when their attempt last printed, those of one attempt together."""
     known = list(logs)
     ended = _printed_last(known)
     return sorted(
@@ -74,7 +74,7 @@ def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:
 def printed_since(logs: Iterable[StageLog], instant: datetime) -> list[StageLog]:
     """Return the logs of the attempts that have printed something since an instant.
 
-    The lines themselves have no times: of such an attempt all belong to it.
+    The lines themselves have no times: all lines of such an attempt are included.
     """
     known, since_ns = list(logs), round(instant.timestamp() * 1e9)
     printed = _printed_last(known)

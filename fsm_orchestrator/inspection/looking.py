@@ -1,7 +1,7 @@
-"""Looks at a run for one line of a long list: at its report, and at the beginnings of the rest.
+"""Reads a run for one line of a long list: its report, and the beginnings of the other files.
 
-The report holds earlier invocations at its end; they are not read. Where the rest says otherwise
-than the report, the run is looked at whole. What else the files say, and whether the run can be
+The report holds earlier invocations at its end; they are not read. If another file contradicts the
+report, the run is inspected in full. Anything else in the files, and whether the run can be
 resumed, is for `status OUT` and `explain`.
 """
 
@@ -44,8 +44,8 @@ class Looked(NamedTuple):
     """A run that was looked at.
 
     Attributes:
-        masker: what its stages print is to be masked by; None where it is not shown.
-        printed: what its logs were when the last line was read of them.
+        masker: masks what its stages print; None if that is not shown.
+        printed: a digest of its logs when their last line was read.
     """
 
     overview: RunOverview
@@ -53,7 +53,7 @@ class Looked(NamedTuple):
     printed: int = 0
 
     def with_words(self, logs: Sequence[LatestLog]) -> Looked:
-        """Return the same with the last line of the stage that it is about, as its logs are now."""
+        """Return the same with the last line of the stage in question, from its present logs."""
         stamps = ((one.name, one.status.st_size, one.status.st_mtime_ns) for one in logs)
         printed = hash(tuple(stamps))
         if self.masker is None or printed == self.printed:
@@ -67,24 +67,24 @@ class Looked(NamedTuple):
 
 
 def overview_of(directory: Path, shown: str) -> RunOverview:
-    """Read the run in a directory, to be shown as `shown`. Never raises for what is there."""
+    """Read the run in a directory, to be shown as `shown`. Never raises for its contents."""
     return look_at(directory, shown).overview
 
 
 def overview_of_archived(output: Path, run_id: str, shown: str) -> RunOverview:
-    """Read the run of that name in the archive of an output directory; else the same."""
+    """Read an archived run by its id, in the same way as `overview_of`."""
     directory = output / ARCHIVE_DIRECTORY / run_id
     return _looked_at(directory, shown, lambda: inspect_run(output, run_id)).overview
 
 
 def look_at(directory: Path, shown: str) -> Looked:
-    """Do the same, for those who look again at what its stages print."""
+    """Read a run like `overview_of`, for callers that will read its stages' output again."""
     directory = record_of(directory)
     return _looked_at(directory, shown, lambda: inspect_run(directory))
 
 
 def _looked_at(directory: Path, shown: str, inspected: Callable[[], InspectedRun]) -> Looked:
-    """Look at a run; `inspected` looks at it whole, and raises what that raises."""
+    """Read a run; `inspected` inspects it in full, and its errors are reported."""
     holder: Holder | None = None
     try:
         has_no_holder = _names_no_holder(directory)
@@ -110,10 +110,10 @@ def _looked_at(directory: Path, shown: str, inspected: Callable[[], InspectedRun
 
 
 class _Seen(NamedTuple):
-    """What was read of a run.
+    """The parts of a run that were read.
 
     Attributes:
-        members: the leading ones of its checkpoint.
+        members: the leading members of its checkpoint.
         died: the sentence on a run that was cut short.
     """
 
@@ -127,7 +127,7 @@ class _Seen(NamedTuple):
 
 
 def _names_no_holder(directory: Path) -> bool:
-    """Return whether the lock file is empty: whoever works names itself there."""
+    """Return whether the lock file is empty: a process at work names itself there."""
     try:
         return os.stat(os.path.join(directory, LOCK_FILE)).st_size == 0
     except OSError:
@@ -135,7 +135,7 @@ def _names_no_holder(directory: Path) -> bool:
 
 
 def _report_of(directory: Path, *, is_held: bool) -> Report | None:
-    """Return the report; None where a run that is at work has only begun.
+    """Return the report; None if a run that is at work has only begun.
 
     Raises:
         ReportError: it cannot be used.
@@ -207,12 +207,12 @@ def _looked(seen: _Seen) -> Looked:
 
 
 def _time(text: str | None) -> str | None:
-    """Return a time of a record; None for one that looks like a time, and is none."""
+    """Return a time of a record, or None if it is not a valid time."""
     return text if is_instant(text) else None
 
 
 def _tells_last_line(report: Report, standing: Standing) -> bool:
-    """Return whether a person would want to see what the stage printed last."""
+    """Return whether a person would want to see the last line that the stage printed."""
     match standing:
         case Standing.WORKING | Standing.SUSPENDED | Standing.INTERRUPTED:
             return report.next_task_queue is None
@@ -223,7 +223,7 @@ def _tells_last_line(report: Report, standing: Standing) -> bool:
 
 
 def _masker_of(directory: Path, report: Report, members: Mapping[str, Any] | None) -> Masker | None:
-    """Return what masks what was printed; None if that may hold a value that is not known."""
+    """Return the masker for output; None if the output may hold a value that is not known."""
     secrets = known_secrets(directory, members)
     if secrets.are_lost or secrets.unknown:
         return None

@@ -1,10 +1,10 @@
-"""Many runs, looked at again and again: of most, only whether their files have changed.
+"""Many runs, looked at repeatedly: for most, only whether their files have changed.
 
-A run is read anew when its report, checkpoint, events or lock file are not what they were. Of one
-that is at work, it is also asked whether its orchestrator is still there, and what it has printed
-since. So a look costs some calls of stat a run, and reading for those that changed.
+A run is read again when its report, checkpoint, events or lock file have changed. For a run that is
+at work, each look also checks whether its orchestrator is still there, and what it has printed
+since. So a look costs a few stat calls per run, and reading for those that changed.
 
-There is no limit to how many may look at one of these: its rows never change, they are replaced.
+Any number of readers may share one of these: its rows never change, they are replaced.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from fsm_orchestrator.stages.output_files import latest_logs
 REST_SECONDS: Final = 0.5
 REST_SECONDS_MAX: Final = 2.0
 _FILES: Final = (REPORT_FILE, CHECKPOINT_FILE, EVENTS_FILE, LOCK_FILE)
-"""The lock file is the last of them."""
+"""The files that are compared; the lock file is the last of them."""
 _RECORD: Final = slice(0, 2)
-"""Those of them without which there is no run."""
+"""The files without which there is no run."""
 
 
 class Place(NamedTuple):
     """A directory that somebody named: of a run, or of runs.
 
     Attributes:
-        shown: as it is shown, and stands in commands.
-        path: absolute.
+        shown: the path as it is shown and used in commands.
+        path: the absolute path.
     """
 
     shown: str
@@ -47,12 +47,12 @@ class Place(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What is not as it was at the look before.
+    """The differences from the previous look.
 
     Attributes:
         rows: the runs that are new, or have changed.
-        gone: the directories of those that are there no more, as they were shown.
-        troubles: why places cannot be read now, as sentences; those of before are over.
+        gone: the directories of runs that are no longer there, as they were shown.
+        troubles: why places cannot be read now, as sentences; earlier troubles are over.
     """
 
     rows: tuple[RunOverview, ...]
@@ -75,16 +75,16 @@ class ManyRuns:
 
     @property
     def rows(self) -> Mapping[str, RunOverview]:
-        """The runs as they were at the last look, by directory as it is shown, in order."""
+        """The runs as of the last look, by directory as it is shown, in order."""
         return MappingProxyType(self._rows)
 
     @property
     def rest_seconds(self) -> float:
-        """How long to rest before the next look: the longer, the longer a look takes."""
+        """The seconds to rest before the next look: more if a look takes longer."""
         return min(max(REST_SECONDS, 9 * self._took_seconds), REST_SECONDS_MAX)
 
     def path_of(self, shown: str) -> Path:
-        """Return where a run is, as an absolute path.
+        """Return the directory of a run's record, as an absolute path.
 
         Raises:
             KeyError: there was no such run at the last look.
@@ -92,9 +92,9 @@ class ManyRuns:
         return Path(self._known[shown].directory)
 
     def look(self, is_over: Callable[[], bool] = _never) -> Changes:
-        """Look again, and return what has changed. Never raises for what is there.
+        """Look again, and return what has changed. Never raises for the contents of places.
 
-        Once `is_over` says so, the rest of the runs is as if it were gone: for who ends then.
+        Once `is_over` returns true, the remaining runs count as gone: for a caller that then ends.
         """
         began = time.thread_time()
         before, self._known = self._known, {}
@@ -122,7 +122,7 @@ class ManyRuns:
         return Changes(changed, gone, tuple(troubles))
 
     def _directories(self, troubles: list[str]) -> Iterator[tuple[str, str]]:
-        """Yield each directory that may be a run's, as it is shown; add what cannot be read."""
+        """Yield each directory that may be a run's, with its shown path; append to `troubles`."""
         for shown, path in self._places:
             if is_run_directory(path):
                 yield shown, str(record_of(run_of(path)))
@@ -137,10 +137,10 @@ class ManyRuns:
 
 
 class _Known(NamedTuple):
-    """What is known of a run.
+    """The knowledge about a run.
 
     Attributes:
-        stamp: what its files were when it was read.
+        stamp: a digest of its files when they were read.
     """
 
     directory: str
@@ -152,12 +152,12 @@ class _Known(NamedTuple):
         return self.looked.overview
 
     def is_held_by(self, pids: AbstractSet[int] | None) -> bool:
-        """Return whether its orchestrator is among those who lock its file, if it had any."""
+        """Return whether its orchestrator, if there was one, is among the locking processes."""
         holder = self.row.holder
         return holder is None or (pids is not None and holder.pid in pids)
 
     def again(self) -> _Known:
-        """Return the same as it is now, if its files are what they were."""
+        """Return the present knowledge of a run whose files have not changed."""
         row, directory = self.row, Path(self.directory)
         if row.holder is None:
             return self
@@ -169,7 +169,7 @@ class _Known(NamedTuple):
 
 
 def _stamp(directory: str) -> tuple[int | None, int]:
-    """Return what changes when a run's files do, None where there is no run; its lock's inode."""
+    """Return a value that changes with a run's files, None without a run, and its lock's inode."""
     found: list[tuple[int, int, int]] = []
     lock = 0
     for name in _FILES:

@@ -1,4 +1,4 @@
-"""A run in one line of a long list: where it stands, since when, why, and what is at work in it."""
+"""A run in one line of a long list: its standing, since when, why, and the stages at work."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class RunOverview:
 
     Attributes:
         output_directory: the run's directory, as it was named.
-        standing: where the run stands; None when its report cannot be read.
-        reason: why it stands there, in one line; empty where there is nothing to tell.
-        current_state: the last state that was made durable; None when it is not known.
-        since: since when it is in that state, in UTC; None when it is not known.
+        standing: the standing of the run; None if its report cannot be read.
+        reason: the reason for it, in one line; empty if there is nothing to say.
+        current_state: the last state that was made durable; None if it is not known.
+        since: since when it has been in that state, in UTC; None if it is not known.
         started_at: when its latest invocation began.
-        finished_at: when that ended; None while it works, and for ever if it was killed.
-        stage: the stage that is at work, failed, or was run last; None when none was.
+        finished_at: when that ended; None while it works, and always if it was killed.
+        stage: the stage that is at work, failed, or was run last; None if there is none.
         attempt: the number of that stage's attempt; 0 without one.
-        at_work: the stages at work now: several in a group alone.
+        at_work: the stages at work now: several only in a group.
         waiting_for: the gates that somebody can still give, if the run waits for them.
         blocked_reason_codes: reason codes of the gates that refused.
         exit_code: the exit code of the latest command.
-        last_line: the last line that a stage printed, masked; empty where that is of no use, or
-            where it may hold a value that is no longer known.
+        last_line: the last line that a stage printed, masked; empty if it is of no use, or
+            may hold a value that is no longer known.
         holder: the process at work there.
-        trouble: why not all of it is known, or believed; None when it is.
+        trouble: why part of this is not known, or not believed; None if there is no trouble.
     """
 
     output_directory: str
@@ -61,11 +61,11 @@ class RunOverview:
 
     @property
     def told(self) -> str:
-        """What is to be told of it beside where it stands: why, and the last words."""
+        """The text to show besides the standing: the reason, and the last words."""
         return self.trouble or ": ".join(filter(None, (self.reason, self.last_line)))
 
     def to_document(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
+        """Return the overview as a JSON object."""
         at_work = [{**one._asdict(), "doing": one.doing.value} for one in self.at_work]
         return {
             "output_directory": self.output_directory,

@@ -1,8 +1,8 @@
-"""Whether the logs of a run may be quoted, and by which masker.
+"""Decides whether the logs of a run may be quoted, and with which masker.
 
-What is quoted is shown to others, so a log is quoted only where every value that must not be shown
-is still known: after a run is done its private values are gone, and those of an earlier invocation
-may have been replaced.
+Quotes are shown to others, so a log is quoted only if every value that must not be shown is still
+known: after a run is done its private values are gone, and those of an earlier invocation may have
+been replaced.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from fsm_orchestrator.text.terminal import last_lines
 
 
 class Quoting:
-    """The logs of one run, to be quoted.
+    """The logs of one run, for quoting.
 
     Attributes:
-        masker: of the values that are known.
+        masker: masks the values that are known.
     """
 
     def __init__(self, view: InspectedRun) -> None:
@@ -53,7 +53,7 @@ class Quoting:
 
 
 def secrets_of_record(directory: Path) -> KnownSecrets:
-    """Return the values that are known of the run in a directory, by its record or its events."""
+    """Return the known values of the run in a directory, from its record or its events."""
     try:
         return _secrets_in(load_saved(directory))
     except CheckpointError:
@@ -61,7 +61,7 @@ def secrets_of_record(directory: Path) -> KnownSecrets:
 
 
 def words_in_stdout(view: InspectedRun, count: int) -> list[str]:
-    """Return what the stage that is to blame printed last to stdout, if it says nothing else."""
+    """Return the last stdout lines of the stage that is to blame, if its stderr is empty."""
     for execution in reversed(view.report.failures):
         if execution.attempt == 0:
             continue
@@ -86,7 +86,7 @@ def _has_values(view: InspectedRun) -> bool:
 
 
 def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
-    """Return whether every value that a stage has now is known still."""
+    """Return whether every value that a stage has now is still known."""
     if view.saved is None or secrets.unknown:
         return False
     private = view.saved.private
@@ -102,6 +102,6 @@ def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
 
 
 def _is_of_then(name: str, digest: str, secrets: KnownSecrets, key: bytes | None) -> bool:
-    """Return whether the value of a secret that a stage was given is among those known."""
+    """Return whether the value of a secret that a stage was given is among the known ones."""
     values = secrets.secrets.get(name, frozenset())
     return key is not None and digest in {env_digest(key, name, value) for value in values}

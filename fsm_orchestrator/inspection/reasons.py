@@ -1,4 +1,4 @@
-"""Why a run stands where it does, in one line: the error, what it waits for, what is missing."""
+"""The reason for a run's standing, in one line: the error, the awaited gates, what is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED_MAX: Final = 3
 
 
 def reason_of(report: Report, standing: Standing) -> str:
-    """Return why a run stands where it does; empty where the standing says it all."""
+    """Return the reason for a run's standing; empty if the standing says it all."""
     return _reason(report, standing).replace("\n", " ")[:REASON_CHARACTERS_MAX]
 
 
@@ -65,7 +65,7 @@ def _refusal(report: Report, decision: GateDecision) -> str:
 
 
 def _failure(report: Report) -> str:
-    """Return the error of what failed first, and what it said last; else why the run ended."""
+    """Return the error of the first failure, and its last words; else why the run ended."""
     for one in report.failures:
         why = why_words(one) if one.problem is None else one.problem.cause
         words = [shown_line(line).strip() for line in last_words_of(one, 1)]

@@ -1,4 +1,4 @@
-"""Where runs are: a directory that was typed is one, or has some right below it.
+"""The places of runs: a directory that was typed is a run's, or has some directly below it.
 
 The record of a run that an engine has is in its latest epoch.
 """
@@ -20,11 +20,11 @@ from fsm_orchestrator.errors import CommandError, ReportError, UsageError
 from fsm_orchestrator.text.hidden import copyable
 
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""The errors that say that there is no such file."""
+"""The errors that mean that there is no such file."""
 
 
 def directory_of_a_run(typed: str) -> Path:
-    """Return where the record of the run lies whose output directory was typed: one that has one.
+    """Return the directory of a run's record, which must exist, from its typed output directory.
 
     Raises:
         UsageError: there is no such directory, or no run in it.
@@ -39,7 +39,7 @@ def directory_of_a_run(typed: str) -> Path:
 
 
 def output_directory_of(typed: str) -> Path:
-    """Return where the record of the run lies whose output directory was typed.
+    """Return the directory of a run's record, from its typed output directory.
 
     That is the directory itself, as an absolute path, or its latest epoch.
 
@@ -60,7 +60,7 @@ def output_directory_of(typed: str) -> Path:
 
 
 def run_directory(output: Path, run_id: str | None) -> Path:
-    """Return where the files of a run in `output` are: there, or in its archive.
+    """Return the directory with the files of a run in `output`: that, or one in its archive.
 
     Raises:
         UsageError: there is no such run.
@@ -96,7 +96,7 @@ def is_run_directory(directory: Path) -> bool:
 
 
 def run_directories(directory: Path) -> Iterator[Path]:
-    """Return the run directories right below a directory, by name; each is looked for when due.
+    """Yield the run directories directly below a directory, by name; each is examined when due.
 
     Raises:
         ReportError: the directory cannot be read.
@@ -105,7 +105,7 @@ def run_directories(directory: Path) -> Iterator[Path]:
 
 
 def names_below(directory: Path) -> list[str]:
-    """Return the names of the directories right below a directory, sorted.
+    """Return the names of the directories directly below a directory, sorted.
 
     Raises:
         ReportError: the directory cannot be read.
@@ -118,7 +118,7 @@ def names_below(directory: Path) -> list[str]:
 
 
 def runs_below(output: Path) -> Iterator[Path]:
-    """Return the run directories below a directory; none below one that is a run's itself.
+    """Return the run directories below a directory; none below one that is itself a run's.
 
     Raises:
         CommandError: no permission to look.
@@ -130,9 +130,9 @@ def runs_below(output: Path) -> Iterator[Path]:
 
 
 def runs_in(named: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-    """Yield each run in the order given, as it is shown; those of a directory by name.
+    """Yield each run in the given order, as it is shown; those of a directory by name.
 
-    A directory that cannot be looked into is one of them: what is wrong with it is in its line.
+    A directory that cannot be read is one of them: its line says what is wrong with it.
     """
     for name, output in named:
         is_parent = False
@@ -147,5 +147,5 @@ def runs_in(named: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
 def _may_be_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a loop of links, or what lies behind a link may not be seen
+    except OSError:  # a loop of links, or a link whose target cannot be read
         return False

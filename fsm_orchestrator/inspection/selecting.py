@@ -1,4 +1,4 @@
-"""Which of many runs are asked for, and in which order: where they stand, since when, by name."""
+"""Selects and orders runs of many: by standing, since when, by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEEDING_PEOPLE: Final = (
     Standing.INTERRUPTED,
     Standing.SUSPENDED,
 )
-"""Where runs stand that go on only if somebody does something, who can do it at once first."""
+"""The standings that only a person can change; those to act on at once come first."""
 _WORST: Final[Mapping[Standing | None, int]] = {
     one: rank for rank, one in enumerate((None, *WORST_FIRST))
 }
@@ -37,12 +37,12 @@ Key = tuple[float, float, str]
 
 
 class Selection(NamedTuple):
-    """The runs that are asked for; all where nothing is said.
+    """The runs that are selected; all by default.
 
     Attributes:
-        standings: where they stand; None among them is those that cannot be read.
-        since: since when they stand there at the earliest. A run at work, or that cannot be read,
-            is never left out by that.
+        standings: their standings; None among them stands for runs that cannot be read.
+        since: the earliest time since which they have that standing. A run at work, or one that
+            cannot be read, is never left out by that.
         names: patterns (glob) of their names.
     """
 
@@ -51,7 +51,7 @@ class Selection(NamedTuple):
     names: tuple[str, ...] = ()
 
     def takes(self, run: RunOverview) -> bool:
-        """Return whether a run is among them."""
+        """Return whether a run is selected."""
         if self.standings and run.standing not in self.standings:
             return False
         if not self.takes_name(run.name):
@@ -61,25 +61,25 @@ class Selection(NamedTuple):
         return run.since is None or instant(run.since) >= self.since
 
     def takes_name(self, name: str) -> bool:
-        """Return whether a run of that name can be among them: others need not be looked at."""
+        """Return whether a run with that name can be selected: others need not be looked at."""
         return not self.names or any(fnmatch.fnmatchcase(name, one) for one in self.names)
 
 
 def standing_words(standing: Standing | None) -> str:
-    """Return where a run stands as people read it."""
+    """Return a standing as people read it."""
     return UNREADABLE if standing is None else standing.words
 
 
 def counted_worst_first(
     standings: Iterable[Standing | None],
 ) -> list[tuple[Standing | None, int]]:
-    """Return how many runs stand where, the worst first."""
+    """Return the number of runs with each standing, the worst first."""
     counts = Counter(standings)
     return [(one, counts[one]) for one in _WORST if counts[one]]
 
 
 def key_of(run: RunOverview, order: Order) -> Key:
-    """Return what runs are sorted by; those that are alike by name, the newest first."""
+    """Return the sort key of a run; equally bad ones are sorted newest first, all ties by name."""
     since = instant(run.since or _LONG_AGO).timestamp()
     match order:
         case Order.WORST:
@@ -97,7 +97,7 @@ def key_of(run: RunOverview, order: Order) -> Key:
 
 
 def by_need(runs: Iterable[RunOverview]) -> list[RunOverview]:
-    """Return runs by who needs a person: the longest first, of those that are done the newest."""
+    """Return runs by need for a person: the longest first, but of done runs the newest."""
 
     def key(run: RunOverview) -> Key:
         since = instant(run.since or _LONG_AGO).timestamp()
@@ -108,7 +108,7 @@ def by_need(runs: Iterable[RunOverview]) -> list[RunOverview]:
 
 
 def took_seconds(run: RunOverview) -> float | None:
-    """Return how long the latest invocation took, or has taken; None where nobody knows."""
+    """Return how long the latest invocation took, or has taken; None if that is not known."""
     if run.started_at is None:
         return None
     if run.finished_at is not None and run.holder is None:

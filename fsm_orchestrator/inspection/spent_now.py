@@ -1,4 +1,4 @@
-"""What a run has spent by now, with what the attempts at work have metered so far. Reads only."""
+"""The spending of a run so far, with what the attempts at work have metered. Reads only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def spent_now(view: InspectedRun) -> BudgetReport | None:
-    """Return what the run may take and what it took; None where it has no budget."""
+    """Return the allowed and the spent amounts of a run, or None if it has no budget."""
     budget = view.report.budget
     if budget is None or not view.open_attempts:
         return budget

@@ -1,9 +1,9 @@
-"""Ending the run at work in a directory from outside: its orchestrator gets SIGTERM.
+"""Ends the run at work in a directory from outside: its orchestrator gets SIGTERM.
 
-Where that is a program which does more than this run, a file asks for the run alone.
+If that is a program that does more than this run, a file asks for the end of this run alone.
 
-The process is signalled through a pidfd that is opened while the lock names it and then checked
-again, so a later process with the same pid is never signalled. Where the kernel lists locks
+The process is signaled through a pidfd that is opened while the lock names it and then checked
+again, so a later process with the same pid is never signaled. Where the kernel lists locks
 (proc(5): /proc/locks), it must confirm that the process holds this one.
 """
 
@@ -29,16 +29,16 @@ from fsm_orchestrator.vocabulary import HeldBy
 LOOK_SECONDS: Final = 0.1
 PENDING_SECONDS: Final = 0.01
 NAME_SECONDS_MAX: Final = 2.0
-"""How long to wait for a holder to say who it is."""
+"""The longest to wait for a holder to name itself."""
 
 
 def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
-    """Ask the process at work in `output` to end, and wait; return it, None if there was none.
+    """Ask the process at work in `output` to end, and wait; return it, or None without one.
 
     `at_once` asks twice, which kills the stage without its time to end.
 
     Raises:
-        CommandError: the process cannot be signalled, or has not ended in time.
+        CommandError: the process cannot be signaled, or has not ended in time.
     """
     deadline = time.monotonic() + wait_ms / 1000
     holder = _known_holder(output, deadline)
@@ -92,7 +92,7 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
 def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_once: bool) -> None:
     """Ask the run by a file to end, and wait until its program has released the directory.
 
-    That program is never signalled, not even to go on.
+    That program is never signaled, not even with SIGCONT.
     """
     from fsm_orchestrator.disk import files, stop_request  # noqa: PLC0415 - not for most runs
     from fsm_orchestrator.processes.ancestry import is_of_a_stage  # noqa: PLC0415 - likewise
@@ -124,7 +124,7 @@ def _ask(output: Path, holder: Holder, descriptor: int, deadline: float, *, at_o
 
 
 def _program(holder: Holder) -> str:
-    """Return the program that does more than the run that it holds."""
+    """Return a description of the program that does more than the run that it holds."""
     what = "a worker of an engine" if holder.held_by is HeldBy.ENGINE else "which uses the library"
     return f"process {holder.pid}, {what},"
 
@@ -147,7 +147,7 @@ def _unheard(output: Path, holder: Holder, *, at_once: bool) -> CommandError:
     if is_stopped(holder.pid or 0):
         return CommandError(
             f"{said}, which is suspended",
-            remedy=f"let it go on, so that it hears: kill -CONT {holder.pid}",
+            remedy=f"continue it, so that it can respond: kill -CONT {holder.pid}",
         )
     remedy = "wait for it, or use `stop --now`, which gives its stage no time to end"
     if at_once:
@@ -158,7 +158,7 @@ def _unheard(output: Path, holder: Holder, *, at_once: bool) -> CommandError:
 def _unnamed(output: Path) -> CommandError:
     """Return the refusal to stop a process that the lock file does not name."""
     pids = sorted(lockers(output) or ())
-    who = f": it is process {pids[0]}, says the kernel" if pids else ""
+    who = f": according to the kernel, it is process {pids[0]}" if pids else ""
     remedy = f"if that is the orchestrator: kill -TERM {pids[0]}" if pids else "stop it by hand"
     return CommandError(
         f"cannot stop {_named(output)}: its lock file does not say who holds it{who}",
@@ -167,7 +167,7 @@ def _unnamed(output: Path) -> CommandError:
 
 
 def _descriptor_of(output: Path, holder: Holder) -> int | None:
-    """Open a pidfd of the holder; -1 where there are none, None if it has ended meanwhile."""
+    """Open a pidfd of the holder; return -1 without pidfds, or None if the holder has ended."""
     assert holder.pid is not None  # noqa: S101 - the caller has looked
     if not pidfds.are_usable():
         return -1
@@ -206,9 +206,9 @@ def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:
 
 
 def _wait_until_heard(descriptor: int, holder: Holder, deadline: float) -> None:
-    """Let a stopped process go on, and wait until SIGTERM is no longer pending.
+    """Continue a stopped process, and wait until SIGTERM is no longer pending.
 
-    Of two that are pending SIGINT would be heard first, and decide the exit code.
+    Of two pending signals SIGINT would be delivered first, and decide the exit code.
     """
     while True:
         _signal(descriptor, holder, signal.SIGCONT)
@@ -220,7 +220,7 @@ def _wait_until_heard(descriptor: int, holder: Holder, deadline: float) -> None:
 def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> None:
     """Wait until the process has ended or has released the directory.
 
-    A stopped one is continued, again and again: it may stop itself once more before it listens.
+    A stopped process is continued repeatedly: it may stop itself once more before it listens.
     """
     while holder_now(output) == holder:
         _signal(descriptor, holder, signal.SIGCONT)

@@ -1,7 +1,7 @@
-"""Waiting until the gates that block a run are decided: nothing is held, started or written.
+"""Waits until the gates that block a run are decided: nothing is held, started or written.
 
-What the run makes of it, it judges itself when it is resumed. A signal that is typed comes with
-another resume: then the run does not stand where it stood, and that ends the waiting as well.
+The run itself judges them when it is resumed. A signal that is typed comes with another resume: the
+standing of the run then changes, and that ends the waiting as well.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import Standing
 
 _LATE_SECONDS: Final = 0.1
-"""How long after a request has expired it is looked at: then it has, whatever the clocks say."""
+"""The time after the expiry of a request until it is checked: by then it has expired, whatever the
+clocks say."""
 ASK_SECONDS: Final = 10.0
-"""How often a source is asked whose answer is in no file."""
+"""The seconds between two questions to a source whose answer is not in a file."""
 
 
 class Prospect(StrEnum):
-    """How far the gates of a run have come."""
+    """The progress of a run's gates."""
 
     PASSED = "passed"
     """A resume gets past them."""
@@ -54,25 +55,25 @@ class Prospect(StrEnum):
     REFUSED = "refused"
     """One is refused outright."""
     EXPIRED = "expired"
-    """What one was asked for, or its evidence, has expired: a resume asks anew."""
+    """A request for one, or its evidence, has expired: a resume asks again."""
     STALE = "stale"
-    """What people are asked to approve is not what it was: a resume asks anew."""
+    """The work that people are asked to approve has changed: a resume asks again."""
     AT_WORK = "at_work"
     """An orchestrator is at work: it judges them."""
     NOT_BLOCKED = "not_blocked"
-    """The run stands elsewhere: nothing waits for a gate."""
+    """The run has another standing: nothing waits for a gate."""
 
 
 _BY_WEIGHT: Final = (Prospect.REFUSED, Prospect.EXPIRED, Prospect.STALE, Prospect.AWAITED)
-"""What decides for all gates, before what does not."""
+"""The prospects, in the order in which one gate decides for all."""
 
 
 class Outlook(NamedTuple):
-    """What is known of a run and its gates.
+    """The knowledge of a run and its gates.
 
     Attributes:
-        gates: those that block it.
-        deciding: those of them that make it so.
+        gates: the gates that block it.
+        deciding: the gates that decide the prospect.
     """
 
     prospect: Prospect
@@ -82,18 +83,18 @@ class Outlook(NamedTuple):
 
     @property
     def awaited(self) -> tuple[AskedGate, ...]:
-        """The gates that are awaited, where nothing else has decided."""
+        """The gates that are awaited, if nothing else has decided."""
         return self.deciding if self.prospect is Prospect.AWAITED else ()
 
 
 class Waited(NamedTuple):
-    """How a waiting ended.
+    """The result of waiting.
 
     Attributes:
-        outlook: what was known last.
-        is_over: whether its time was over.
-        signum: the request that ended it; None where there was none.
-        has_waited: whether anything had to come first.
+        outlook: the last outlook.
+        is_over: True if its time ran out.
+        signum: the signal that ended it; None if there was none.
+        has_waited: True if it had to wait at all.
     """
 
     outlook: Outlook
@@ -114,11 +115,11 @@ class Waiting:
     def wait(
         self, deadline: float, on_look: Callable[[Outlook], float] = lambda _: float("inf")
     ) -> Waited:
-        """Wait until the gates are decided, or the run stands elsewhere.
+        """Wait until the gates are decided, or the run has another standing.
 
         Args:
             deadline: a reading of the monotonic clock, in seconds.
-            on_look: called with what is known, also when that is nothing new; returns in how many
+            on_look: called with the outlook, even if nothing has changed; returns in how many
                 seconds it wants to be called again.
 
         Raises:
@@ -145,16 +146,16 @@ class Waiting:
 
     @property
     def _output(self) -> Path:
-        """Where the record is now: under an engine, in the latest epoch."""
+        """The present place of the record: under an engine, the latest epoch."""
         return record_of(self._run)
 
     @property
     def standing(self) -> Standing:
-        """Where the run stands now."""
+        """The present standing of the run."""
         return inspect_run(self._output).standing
 
     def look(self) -> Outlook:
-        """Ask what the gates would say now.
+        """Ask for the present verdicts of the gates.
 
         Raises:
             UsageError: a resume would be refused, whatever they say.
@@ -190,7 +191,7 @@ class Waiting:
         deadline: float,
         on_look: Callable[[Outlook], float],
     ) -> None:
-        """Wait until it is worth looking again, or it was asked to end."""
+        """Wait until it is worth looking again, or a request to end comes."""
         until = min(deadline, time.monotonic() + self._longest_seconds(outlook))
         while self._interrupts.first is None:
             again = time.monotonic() + on_look(outlook)
@@ -201,7 +202,7 @@ class Waiting:
 
     def _longest_seconds(self, outlook: Outlook) -> float:
         if outlook.prospect is Prospect.AT_WORK:
-            return LOOK_SECONDS  # nothing reports that it was killed
+            return LOOK_SECONDS  # nothing reports that the orchestrator was killed
         checkpoint = self._asked_of
         sources = {} if checkpoint is None else checkpoint.sources
         longest = float("inf")
@@ -219,7 +220,7 @@ class Waiting:
         output = self._output
         view = inspect_run(output)
         place = glob.escape(str(output))
-        if view.has_engine:  # wherever it is handed on to
+        if view.has_engine:  # in whatever epoch it continues
             place = f"{glob.escape(str(self._run / EPOCHS_DIRECTORY))}/*"
         sources = {} if view.checkpoint is None else view.checkpoint.sources
         return (
@@ -230,7 +231,7 @@ class Waiting:
 
 
 def _prospect_of(decision: GateDecision, decided: Decided | None) -> Prospect:
-    """Return how far a gate has come; `decided` is what people make of it, if asked."""
+    """Return the prospect of a gate; `decided` is the decision of people, if they are asked."""
     if decision.passed:
         return Prospect.PASSED
     match decided:
@@ -249,7 +250,7 @@ def _prospect_of(decision: GateDecision, decided: Decided | None) -> Prospect:
 
 
 def _decided(view: InspectedRun, now: datetime) -> dict[str, Decided]:
-    """Return what people have made of each gate that they are asked for."""
+    """Return the decision of people on each gate that they are asked for."""
     saved = view.saved
     kinds = [] if saved is None else [one.kind for one in saved.checkpoint.sources.values()]
     if saved is None or SourceKind.APPROVAL not in kinds:

@@ -1,7 +1,7 @@
-"""Waits until files change: woken where the file system reports it, else by looking now and then.
+"""Waits until files change: woken if the file system reports it, else by looking now and then.
 
-What is there decides, never that somebody was woken: inotify reports early, and nothing of what
-other hosts write. A file is seen once it is whole: an empty one is none, and what still changes is
+The files decide, never the wake-up: inotify reports early, and reports nothing that other hosts
+write. A file counts once it is whole: an empty one does not, and one that is still changing is
 looked at again.
 """
 
@@ -20,9 +20,9 @@ from typing import Final
 from fsm_orchestrator.processes.polling import readable
 
 LOOK_SECONDS: Final = 5.0
-"""How often to look where not every change is reported."""
+"""The seconds between two looks if not every change is reported."""
 _SETTLE_SECONDS: Final = 0.1
-"""How long a change has to stand still; longer where none is reported."""
+"""The seconds that a file must not change before a change counts; longer if none is reported."""
 _SETTLE_UNTOLD_SECONDS: Final = 1.0
 _SETTLE_TIMES: Final = 20
 _FILES_MAX: Final = 10_000
@@ -31,7 +31,7 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 _LOCAL: Final = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "f2fs"}
 )
-"""The file systems whose every change this machine makes, and inotify reports."""
+"""The file systems that only this machine changes, and that inotify reports in full."""
 
 _IN_CLOSE_WRITE: Final = 0x8
 _IN_MOVED: Final = 0x40 | 0x80
@@ -41,11 +41,11 @@ _IN_ONLYDIR: Final = 0x1000000
 _MASK: Final = _IN_CLOSE_WRITE | _IN_MOVED | _IN_CREATE | _IN_DELETE | _IN_ONLYDIR
 
 Seen = tuple[tuple[str, int, int, int], ...]
-"""Path, inode, size and time of change of each file that there is."""
+"""Path, inode, size and modification time of each existing file."""
 
 
 class Watcher:
-    """Watches the files of some patterns (glob); directories that are not there yet, too."""
+    """Watches the files that match patterns (glob), also in directories that do not exist yet."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(dict.fromkeys(patterns))
@@ -58,7 +58,7 @@ class Watcher:
             self._inotify.close()
 
     def note(self) -> None:
-        """Take what is there now for what is known: what changes from now on is news."""
+        """Take the present files as known: a change from now on is news."""
         self._seen = self._look()
 
     def wait(self, interrupts: int, deadline: float) -> bool:
@@ -81,7 +81,7 @@ class Watcher:
                 return self._has_news(interrupts, is_told=is_told)
 
     def _has_news(self, interrupts: int, *, is_told: bool) -> bool:
-        """Return whether anything is not what it was, once it stands still."""
+        """Return whether anything has changed, once it has stopped changing."""
         now = self._look()
         if now == self._seen:
             return False
@@ -111,7 +111,7 @@ class Watcher:
 
 
 class _Inotify:
-    """inotify(7), for what it wakes; nothing of what it says is read."""
+    """inotify(7), only used to wake up; the content of its events is ignored."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(None, use_errno=True)
@@ -122,7 +122,7 @@ class _Inotify:
 
     @property
     def is_there(self) -> bool:
-        """Whether the kernel has it, and has one left."""
+        """True if the kernel has inotify, and an instance was free."""
         return self.descriptor >= 0
 
     def add(self, directory: str) -> bool:
@@ -131,13 +131,13 @@ class _Inotify:
         return bool(self._library.inotify_add_watch(self.descriptor, name, _MASK) >= 0)
 
     def drain(self) -> None:
-        """Forget what it has said."""
+        """Discard its events."""
         with contextlib.suppress(OSError):
             while self.is_there and os.read(self.descriptor, 64 * 1024):
                 pass
 
     def close(self) -> None:
-        """Close it."""
+        """Close the descriptor."""
         if self.is_there:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -157,7 +157,7 @@ def _files(patterns: Iterable[str]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _directories(patterns: Iterable[str]) -> Iterator[str]:
-    """Yield the directories of the patterns; of one that is not there, the nearest above it."""
+    """Yield the directories of the patterns; if one does not exist, the nearest existing parent."""
     found: dict[str, None] = {}
     for pattern in patterns:
         parent = os.path.dirname(pattern)
@@ -174,14 +174,14 @@ def _directories(patterns: Iterable[str]) -> Iterator[str]:
 
 
 def _plain(pattern: str) -> str:
-    """Return the path that a pattern without magic stands for: `[*]` is an escaped `*`."""
+    """Return the literal path of a pattern without wildcards: `[*]` is an escaped `*`."""
     for one in "*?[":
         pattern = pattern.replace(f"[{one}]", one)
     return pattern
 
 
 def _file_systems() -> dict[int, str]:
-    """Return the kind of each file system that is mounted, by device."""
+    """Return the type of each mounted file system, by device."""
     kinds: dict[int, str] = {}
     with contextlib.suppress(OSError):
         for line in _MOUNTS.read_text(errors="replace").splitlines():

@@ -1,7 +1,7 @@
-"""Adds the edges that a lifecycle file may leave out, for there is one place they can lead.
+"""Adds the edges that a lifecycle file may leave out because they can lead to only one state.
 
-Works on the table of a file before its shape is judged, and leaves alone what it does not
-understand.
+Works on the table of a file before its shape is judged, and leaves what it does not understand
+unchanged.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _Table = Mapping[str, Any]
 
 
 class DefaultEdge(NamedTuple):
-    """An edge that every state of some kinds has, whether the file has it or not.
+    """An edge that every state of some kinds has, whether the file declares it or not.
 
     Attributes:
         trigger: the fact on which it is taken.
         kinds: the kinds of the states that it leaves.
-        outcomes: the outcomes that its dest may have, the first that the file has; none where it
-            leads to where `start` does.
+        outcomes: the outcomes that its dest may have; the first one in the file counts. None if it
+            leads where `start` does.
         why: its reason.
     """
 
@@ -61,14 +61,14 @@ DEFAULT_EDGES: Final = (
         "a resumed run begins again where start leads; completed stages are passed over",
     ),
 )
-"""The edges that are added, in the order in which they are."""
+"""The edges that are added, in this order."""
 
 
 def with_default_edges(table: _Table) -> _Table:
-    """Return the table with the edges that it leaves out; the same one if it leaves out none.
+    """Return the table with the edges that it leaves out, or the same table if none is missing.
 
-    An edge is added only where it can lead to one state alone: with two states of the outcome
-    `failed`, the file has to say which.
+    An edge is added only if it can lead to just one state: with two states of outcome `failed`, the
+    file has to name one.
     """
     states, transitions = _tables(table.get("state")), _tables(table.get("transition", []))
     if states is None or transitions is None:
@@ -109,7 +109,7 @@ def _missing(states: Sequence[_Table], transitions: Sequence[_Table]) -> Iterato
 
 
 def _ends(states: Sequence[_Table], outcomes: Sequence[Outcome]) -> set[str]:
-    """Return the states with the first of the outcomes that any has."""
+    """Return the states with the first of the outcomes that any state has."""
     for outcome in outcomes:
         found = [one.get("name") for one in states if one.get("outcome") == outcome]
         if found:

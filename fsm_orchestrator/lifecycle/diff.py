@@ -1,8 +1,8 @@
 """Judges whether a change of a lifecycle loosens its guarantees, tightens them, or neither.
 
-It compares the facts that are certain on entering each stage and `done`, not how they come about:
-a run is as safe behind new gate states as behind the old ones. Pure; takes any lifecycles of the
-right shape, refused ones too. diff_text.py makes sentences of the result.
+It compares the facts that are certain on entering each stage and `done`, not their causes: a run is
+as safe behind new gate states as behind the old ones. Pure; takes any lifecycles of the right
+shape, refused ones too. diff_text.py turns the result into sentences.
 """
 
 from __future__ import annotations
@@ -52,35 +52,35 @@ class DiffVerdict(StrEnum):
 
 
 class LostFacts(NamedTuple):
-    """Facts that are no longer certain on entering a state; `is_done` where that is done."""
+    """Facts that are no longer certain on entering a state; `is_done` if that state is done."""
 
     facts: tuple[Fact, ...]
     is_done: bool
 
 
 class EarlySignals(StrEnum):
-    """Whether signals that were typed before there was a result pass a gate state after a stage."""
+    """The rule for a gate state after a stage, and signals typed before there was a result."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
 
 
 class GuardChange(NamedTuple):
-    """What the gates guarded, and what they guard."""
+    """The old and the new value of what the gates guard."""
 
     was: GatesGuard
     now: GatesGuard
 
 
 class EffectsClaim(StrEnum):
-    """Whether it is claimed of a stage that it changes nothing but its artifacts."""
+    """A change of the claim that a stage changes nothing but its artifacts."""
 
     MADE = "made"
     TAKEN_BACK = "taken_back"
 
 
 class PassingValue(NamedTuple):
-    """Another value passes a gate than before."""
+    """A change of the value that passes a gate."""
 
     gate: str
     was: str
@@ -88,20 +88,20 @@ class PassingValue(NamedTuple):
 
 
 class GainedFacts(NamedTuple):
-    """Facts that are certain now on entering a state, and were not."""
+    """Facts that are now certain on entering a state, and were not before."""
 
     facts: tuple[Fact, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Something that one of the lifecycles guarantees and the other does not.
+    """A guarantee of only one of the two lifecycles.
 
     Attributes:
-        target: the state for which it is guaranteed; "" where it is the lifecycle as a whole.
-        cause: facts, a bound, a rule that is broken now, what the gates guard, what is claimed, or
+        target: the state for which it is guaranteed; "" for the lifecycle as a whole.
+        cause: facts, a bound, a rule that is now broken, what the gates guard, what is claimed, or
             the value by which a gate passes.
-        walk: a shortest walk of the new lifecycle that shows a loss, where a walk can.
+        walk: a shortest walk of the new lifecycle that shows a loss, if a walk can.
     """
 
     target: str
@@ -122,25 +122,25 @@ class Effect:
 class LifecycleDiff:
     """The differences between two lifecycles, and their effect.
 
-    Renamed states have their new names everywhere but in `old` and `renamed_states`.
+    Renamed states have their new names everywhere except in `old` and `renamed_states`.
 
     Attributes:
-        old: the lifecycle as it was.
-        new: the lifecycle as it is.
+        old: the old lifecycle.
+        new: the new lifecycle.
         changed_keys: changes of the lifecycle as a whole.
         added_gates: names of gates that only `new` declares.
         removed_gates: names of gates that only `old` declares.
-        changed_gates: gates that both declare, and that differ.
+        changed_gates: gates that both declare and that differ.
         added_states: names of states only in `new`.
         removed_states: names of states only in `old`.
-        renamed_states: (old name, new name) of states that have another name.
+        renamed_states: (old name, new name) of renamed states.
         changed_states: states of both that differ.
         added_edges: edges only in `new`.
         removed_edges: edges only in `old`.
         changed_edges: (old, new) of the same source, trigger and dest, differing in the rest.
-        reordered: where edges of both are tried in another order.
-        loosenings: what is no longer guaranteed.
-        tightenings: what is guaranteed now and was not.
+        reordered: the places where edges of both are tried in another order.
+        loosenings: the guarantees that were lost.
+        tightenings: the guarantees that were gained.
         verdict: the effect as a whole; a loosening outweighs any tightening.
     """
 
@@ -170,7 +170,7 @@ class LifecycleDiff:
 
     @property
     def is_empty(self) -> bool:
-        """True if the two say the same, titles and reasons included."""
+        """True if the two are the same, titles and reasons included."""
         return not any(
             (
                 self.changed_keys,
@@ -216,8 +216,8 @@ def diff(
 ) -> LifecycleDiff:
     """Compare two lifecycles. Never raises for lifecycles of the right shape.
 
-    `renamed` are states that are the same under another name, old to new; those that beyond doubt
-    only have another name are found.
+    `renamed` are states that are the same under another name, old to new; states that were renamed
+    beyond doubt are found.
     """
     before = with_names(old, renamed)
     found = renamed_states(before, new)
@@ -267,7 +267,7 @@ def _lost_guarantees(was: _Targets, now: _Targets) -> Iterator[Effect]:
 
 
 def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
-    """Return the gates that a target owes anew, or that every stage had before it."""
+    """Return the gates that a target newly requires, or that every stage had before it."""
     is_known = target in was.certain
     if target == _DONE:
         return frozenset() if is_known else GATE_FACTS
@@ -281,7 +281,7 @@ def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
 
 
 def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Effect]:
-    """Yield the missing facts, together where one walk shows them."""
+    """Yield the missing facts, grouped by the walk that shows them."""
     by_walk: dict[Walk | None, list[Fact]] = {}
     for fact in sorted(missing, key=_rank):
         walk = now.guarantees.walk_without(now.states_of(target), fact)
@@ -321,7 +321,7 @@ def _changed_guard(old: Lifecycle, new: Lifecycle, *, is_looser: bool) -> Iterat
 
 
 def _changed_claims(old: Lifecycle, new: Lifecycle, now: EffectsClaim) -> Iterator[Effect]:
-    """Yield the stages of both of which something else is claimed; `now` says what."""
+    """Yield the stages of both whose claim has changed to `now`."""
     for name in new.stages:
         claims = [name in one.without_effects for one in (old, new)]
         if name in old.stages and claims == (
@@ -337,7 +337,7 @@ def _changed_early_signals(old: Lifecycle, new: Lifecycle, now: EarlySignals) ->
 
 
 def _changed_passing_values(old: Lifecycle, new: Lifecycle) -> Iterator[Effect]:
-    """Yield the gates that another value passes: nobody has promised by it what was promised."""
+    """Yield the gates that another value passes: the old value promised something else."""
     for name, rule in new.gates.items():
         before = old.gates.get(name)
         if before is not None and before.passing != rule.passing:

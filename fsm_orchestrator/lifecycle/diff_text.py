@@ -1,4 +1,4 @@
-"""Writes the change of a lifecycle as text: for a terminal, or as a comment for a pull request.
+"""Writes the change of a lifecycle as text: for a terminal, or as a comment on a pull request.
 
 Decides nothing: verdict, walks and changes come from diff.py.
 """
@@ -27,10 +27,10 @@ from fsm_orchestrator.lifecycle.model import Edge, GatesGuard
 _MEANINGS: Final = {
     DiffVerdict.LOOSENS: "the old lifecycle guaranteed more",
     DiffVerdict.TIGHTENS: "the new lifecycle guarantees more",
-    DiffVerdict.NEITHER: "what is guaranteed stays as it was",
+    DiffVerdict.NEITHER: "the guarantees stay the same",
 }
 GUARDS: Final = tuple(GatesGuard)
-"""What gates can guard, from most to least."""
+"""The things that gates can guard, from most to least."""
 _NO_CHANGE: Final = "no change"
 _MARKDOWN_SPECIAL: Final = "\\`*_{}[]<>#|~!&"
 
@@ -54,7 +54,7 @@ def diff_text(diff: LifecycleDiff) -> str:
 
 
 def diff_markdown(diff: LifecycleDiff) -> str:
-    """Return the change as a comment for a pull request, ending with a line break."""
+    """Return the change as a comment on a pull request, ending with a line break."""
     verdict = _NO_CHANGE if diff.is_empty else diff.verdict.value
     lines = [f"### Lifecycle {_escaped(_heading(diff))}: **{verdict}**", ""]
     lines += [] if diff.is_empty else [_escaped(_sentence(_MEANINGS[diff.verdict])), ""]
@@ -86,7 +86,7 @@ def effect_text(effect: Effect) -> str:
 
 
 def reason_text(effect: Effect) -> str:
-    """Return the guarantee that is lost or gained."""
+    """Return the lost or gained guarantee."""
     match effect.cause:
         case LostFacts(facts, is_done):
             verb = "reached" if is_done else "entered"
@@ -155,7 +155,7 @@ def _was_is(change: Change) -> str:
 def _value(value: object, default: int | None) -> str:
     match value:
         case None:
-            return "not said" if default is None else f"not said ({default})"
+            return "not set" if default is None else f"not set ({default})"
         case ():
             return "none"
         case tuple():

@@ -1,4 +1,4 @@
-"""The digest of a lifecycle: of what can happen in its runs."""
+"""The digest of a lifecycle: of everything that can happen in its runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ELSEWHERE: Final = {
     *("gates", "evidence", "effects", "task_queue"),
     *(*_FINALLY, *GroupFields.model_fields),
 }
-"""The keys of a state that count below, where one has them."""
+"""The keys of a state that are digested separately, if a state has them."""
 
 
 def digest_of(lifecycle: Lifecycle, leaving_out: Collection[str]) -> str:

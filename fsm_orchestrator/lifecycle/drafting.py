@@ -1,4 +1,4 @@
-"""Drafts the text of a lifecycle for stages in a row, to be read, kept and changed by a person."""
+"""Drafts the text of a lifecycle with stages in a row, for a person to read, keep and change."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fsm_orchestrator.text.phrases import counted
 def draft(stages: Sequence[str], approved: Collection[str]) -> str:
     """Return a lifecycle that judges the gates, then runs the stages in their order.
 
-    Before each stage among `approved`, the gate `review` is judged, by which it is approved; the
-    stages before the first of them then run once `policy` and `ci` have passed.
+    Each stage in `approved` is preceded by the gate `review`, which approves it; the stages before
+    the first of these then run once `policy` and `ci` have passed.
     """
     later = [stage for stage in stages if stage in approved and stage != stages[0]]
     return "\n".join((*_lines(stages, later), ""))
@@ -23,7 +23,7 @@ def _lines(stages: Sequence[str], later: Sequence[str]) -> Iterator[str]:
     if later:
         yield f"# {', '.join(later)}: only after the gate review has passed, judged there. What"
         yield "# comes before may run without it; nothing is done without all three gates. If it"
-        yield '# only plans, say so: { name = "…", effects = false }, and gates_guard = "effects":'
+        yield '# only plans, declare { name = "…", effects = false } and gates_guard = "effects":'
         yield "# `verify` then proves that nothing else runs before that gate."
     yield "schema_version = 1"
     yield 'name = "own_stages"'

@@ -1,6 +1,6 @@
-"""Refuses edges that make no sense where they stand, and states that lack an edge.
+"""Refuses edges that make no sense in their place, and states that lack an edge.
 
-Assumes what rules.py checks first: known names and valid states.
+Assumes that rules.py has checked the names and the states.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Numbered(NamedTuple):
 
 
 _Relation = Mapping[tuple[str, Trigger], Sequence[_Numbered]]
-"""The edges tried, in this order, when a trigger happens in a state."""
+"""The edges for a trigger in a state, in the order in which they are tried."""
 
 
 def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
-"""Adds the edges that follow from what a stage says by its exit codes, where the file has none.
+"""Adds the edges that follow from the meanings of a stage's exit codes, if the file has none.
 
-Works on the table of a file that is not judged yet: what is wrong with it stays for the layers that
-refuse it. Proofs, digests and pictures are of what comes of it.
+Works on the table of a file that is not judged yet, and leaves its faults to the layers that refuse
+them. Proofs, digests and pictures show the result.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _WHY_BLOCKED: Final = "the stage said that it is blocked"
 
 
 def with_exit_edges(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the table with the edges for what its stages say that it leaves out.
+    """Return the table with the missing edges for the meanings of exit codes.
 
     `stage_declined` leads to done, unless an artifact is broken, another stage was begun and did
-    not succeed, or a gate does not hold; `stage_blocked` leads to blocked. Where it is not plain
-    which state that is, none is added.
+    not succeed, or a gate does not hold; `stage_blocked` leads to blocked. If it is unclear which
+    state that is, no edge is added.
     """
     states, transitions = _tables(table.get("state")), _tables(table.get("transition", []))
     if states is None or transitions is None:
@@ -35,13 +35,13 @@ def with_exit_edges(table: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _tables(value: object) -> list[dict[str, Any]] | None:
-    """Return a list of tables; None for anything else."""
+    """Return a list of tables, or None for anything else."""
     is_good = isinstance(value, list) and all(isinstance(one, dict) for one in value)
     return value if isinstance(value, list) and is_good else None
 
 
 def _in_order(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state with its exit codes in order: files that say the same have one digest."""
+    """Return a state with sorted exit codes: files with the same meaning have the same digest."""
     codes = state.get("exit_codes")
     if not isinstance(codes, dict):
         return state
@@ -73,7 +73,7 @@ def _edges_of(
 
 
 def _only_end(states: list[dict[str, Any]], outcome: Outcome) -> str | None:
-    """Return the state with an outcome; None if there is none, or it is not the only one."""
+    """Return the only state with an outcome, or None if there is none or more than one."""
     names = [one.get("name") for one in states if one.get("outcome") == outcome]
     return names[0] if len(names) == 1 and isinstance(names[0], str) else None
 

@@ -1,4 +1,4 @@
-"""The forms of a lifecycle file that its JSON Schema allows beside the model's own."""
+"""The forms of a lifecycle file that its JSON Schema allows in addition to the model's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OF_OBJECT: Final = ("type", "properties", "required", "additionalProperties")
 
 
 def allow_short_form(document: dict[str, Any]) -> None:
-    """Allow what a file may leave out or say in short, in the JSON Schema of a lifecycle."""
+    """Allow in the JSON Schema of a lifecycle the keys that a file may omit, and short forms."""
     _allow_one_source(document)
     short = LinearLifecycle.model_json_schema()
     document["$defs"].update(short.pop("$defs"))
@@ -19,7 +19,7 @@ def allow_short_form(document: dict[str, Any]) -> None:
         tables = items if "items" in items else items["anyOf"][0]
         tables["items"] = {"anyOf": [{"type": "string"}, tables["items"]]}
     said = document["$defs"]["LinearStage"]["properties"]["exit_codes"]["anyOf"][0]
-    said["additionalProperties"] = False  # no other keys than its pattern has
+    said["additionalProperties"] = False  # only keys of its pattern
     written_out = {key: document.pop(key) for key in _OF_OBJECT if key in document}
     document["$defs"]["WrittenOut"] = written_out
     document["$defs"]["ShortForm"] = {key: short[key] for key in _OF_OBJECT if key in short}

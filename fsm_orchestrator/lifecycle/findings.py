@@ -21,10 +21,10 @@ from fsm_orchestrator.lifecycle.walks import Walk
 
 
 class FindingKind(Enum):
-    """A rule or promise that can be broken; its value is the sentence that says so.
+    """A rule or promise that can be broken; its value is the sentence that reports it.
 
-    The fields in braces are the finding's values, see `labels.sentence`; `{other}` is the number
-    of another transition.
+    The fields in braces are the finding's values, see `labels.sentence`; `{other}` is the number of
+    another transition.
     """
 
     # Declarations
@@ -58,7 +58,7 @@ class FindingKind(Enum):
     SHARED_OPTION = "its option {option} is also an option of {owner!r}"
     UNKNOWN_INITIAL = "key 'initial' names an unknown state {name!r}{hint}"
     INITIAL_OF_OTHER_KIND = "key 'initial' names this state, but it is of kind {kind}, not initial"
-    SECOND_INITIAL = "is a second state of kind initial beside {name!r}"
+    SECOND_INITIAL = "is a second state of kind initial besides {name!r}"
     NO_DONE = "no terminal state has outcome done"
     SECOND_DONE = "has outcome done, as {first!r} has; only one state may"
 
@@ -140,7 +140,7 @@ class FindingKind(Enum):
         " (accepts_early_signals), so it is bound to no artifact of it"
     )
     FINALLY_ON_A_WALK = (
-        "has finally = true: it is entered at every end by itself, and leads nowhere, so no edge"
+        "has finally = true: it is entered at every end, by no edge, and leads nowhere, so no edge"
         " may enter or leave it"
     )
     DONE_WITHOUT_GATES = "can be reached before {missing:gate} passed in this invocation"
@@ -161,12 +161,12 @@ class Finding:
 
     Attributes:
         kind: the rule or promise.
-        state: the state where it is wrong; for a transition, its source if it has only one.
-        transition: the transition where it is wrong, if it is one.
+        state: the state with the fault; for a transition, its source if it has only one.
+        transition: the transition with the fault, if it is one.
         other: the number of another transition that the finding is about.
-        values: whatever else the sentence names.
-        walk: a shortest walk that shows it, ending in `state`, if a walk can.
-        gate: the gate that is declared wrong, if it is one.
+        values: the other values in the sentence.
+        walk: a shortest walk that shows the fault, ending in `state`, if a walk can.
+        gate: the declared gate with the fault, if it is one.
     """
 
     kind: FindingKind
@@ -179,7 +179,7 @@ class Finding:
 
     @property
     def key(self) -> Hashable:
-        """The identity of the finding: without numbers of transitions, which edits change."""
+        """The identity of the finding, without the numbers of transitions, which edits change."""
         place = self.transition and self.transition[1:]
         return self.kind, self.state, self.gate, place, tuple(self.values.items())
 

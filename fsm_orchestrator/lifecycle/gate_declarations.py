@@ -1,4 +1,4 @@
-"""Refuses gates that a lifecycle declares wrong, or that nothing judges."""
+"""Refuses gates that a lifecycle declares incorrectly, or that no gate state judges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of a group: a state of which several stages run at once."""
+"""The keys of a group: a state that runs several stages at once."""
 
 from typing import Annotated
 

@@ -1,7 +1,8 @@
 """Finds the facts that are certain on entering a state: they hold on every walk to it.
 
-A start or resume forgets all facts. Conditions count as open either way, as in proof.py. Takes any
-lifecycle of the right shape, even one that breaks the rules; diff.py judges what facts are needed.
+A start or resume clears all facts. Conditions count as possibly true and possibly false, as in
+proof.py. Takes any lifecycle of the right shape, even one that breaks the rules; diff.py judges
+which facts are needed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _GATE_KINDS: Final = (FactKind.GATE_PASSED, FactKind.GATE_BY_EVIDENCE)
 
 
 class Fact(NamedTuple):
-    """Something that is certain on entering a state.
+    """A statement that is certain on entering a state.
 
     A gate passed. A stage succeeded (or was passed over) since it was last entered. A condition
     held when it was tried for an edge, and no stage has run since.
@@ -44,7 +45,8 @@ class Fact(NamedTuple):
     def rank(self) -> tuple[int, int, str]:
         """The sort key for display: gates in judging order, then stages, then conditions.
 
-        Gates that a lifecycle declares come last among gates, by name: two may differ in them.
+        Gates that a lifecycle declares come last among gates, by name, as two lifecycles may differ
+        there.
         """
         gates = list(MANDATORY_RULES)
         is_mandatory = self.kind in _GATE_KINDS and self.name in gates
@@ -109,12 +111,12 @@ class Guarantees:
         return next((walk for _, walk in walks), None)
 
     def _with_members(self, certain: Mapping[str, Facts]) -> Mapping[str, Facts]:
-        """Return also what is certain where a group starts its stages."""
+        """Return also the facts that are certain when a group starts its stages."""
         members = {name: certain[group] for name, group in self._places.items() if group in certain}
         return {**certain, **members}
 
     def _fixpoint(self) -> Mapping[str, Facts]:
-        """Return the most facts that every edge upholds, by removing what some edge does not."""
+        """Return the largest set of facts that every edge preserves, by removing all others."""
         certain: dict[str, Facts] = {self._initial: frozenset()}
         frontier = deque([self._initial])
         while frontier:
@@ -174,7 +176,7 @@ def _judged(edge: Edge, earlier: list[Edge]) -> tuple[set[Guard], set[Guard]]:
             case (None, Guard() as guard, None):
                 held.add(guard)
             case _:
-                pass  # a used-up bound, or several conditions: it is unknown which one failed
+                pass  # a used-up bound, or several conditions: unknown which one failed
     return held, unmet
 
 

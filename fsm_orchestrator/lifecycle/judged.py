@@ -1,7 +1,7 @@
 """The built-in lifecycles as they were read and proved when the program was built.
 
-They are known by the digests of their texts: a text that differs by a byte is read and judged anew.
-So most starts neither parse TOML nor prove these lifecycles again.
+They are identified by the digests of their texts: a text that differs in a byte is read and judged
+again. So most starts neither parse TOML nor prove these lifecycles again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final
 from fsm_orchestrator.text.digest import sha256_of
 
 FILE: Final = "judged.jsonl"
-"""A line for each: `sha256` of its text, and the `table` that the text spells."""
+"""The file with a line per built-in lifecycle: the `sha256` of its text, and the parsed `table`."""
 
 
 @lru_cache(maxsize=1)
 def judged_table(text: bytes, shipped: Callable[[str], bytes]) -> Mapping[str, Any] | None:
-    """Return the table of a text that was judged; None for any other.
+    """Return the table of a text that was judged, or None for any other.
 
-    `shipped` reads a file that lies beside the built-in lifecycles.
+    `shipped` reads a file from the directory of the built-in lifecycles.
     """
     digest = sha256_of(text)
     try:

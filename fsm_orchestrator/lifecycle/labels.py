@@ -1,6 +1,6 @@
 """Labels for the parts of a lifecycle, and the joining of values into sentences.
 
-Decides nothing: it keeps the words of all layers alike.
+Decides nothing: it keeps the wording of all layers alike.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def sentence(template: str, values: Mapping[str, Any]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Join names to `a, b, c`; cut a long list and say how many names were left out."""
+    """Join names as `a, b, c`; shorten a long list, and add how many names were left out."""
     shown = ", ".join(names[:_SHOWN_NAMES_MAX])
     left_out = len(names) - _SHOWN_NAMES_MAX
     return f"{shown} and {left_out} more" if left_out > 0 else shown

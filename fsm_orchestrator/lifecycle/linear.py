@@ -1,7 +1,7 @@
 """The short form of a lifecycle: stages in a row, and the gates before them.
 
-A file in it stands for the states and edges that `expanded` returns; what is proved, digested,
-recorded and drawn is always those.
+A file in it stands for the states and edges that `expanded` returns; only these are proved,
+digested, recorded and drawn.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _DONE: Final = Outcome.DONE.value
 FIRST: Final = "pending"
 GATING: Final = "gating"
 RESERVED: Final = frozenset({FIRST, GATING, *(outcome.value for outcome in Outcome)})
-"""The names of the states that a run of stages in a row has beside them."""
+"""The names of the states that stages in a row have in addition to their own."""
 
 
 class LinearStage(LimitFields, StrictModel):
     """One of the stages in a row; a plain name stands for a table with that name.
 
-    The one that always runs stands in no row: it comes when a run ends.
+    The stage that always runs has no place in the row: it runs when a run ends.
     """
 
     __also__ = FINALLY
@@ -60,7 +60,7 @@ class LinearStage(LimitFields, StrictModel):
     )
     on_finally_failure: OnFinallyFailure | None = Field(
         default=None,
-        description="What it means for a run that is done that this stage, which always runs, did"
+        description="The effect on a run that is done if this stage, which always runs, did"
         " not succeed: fail, the default, or warn.",
     )
     task_queue: TaskQueue | None = Field(
@@ -105,8 +105,8 @@ class LinearLifecycle(StrictModel):
     )
     gate: Annotated[tuple[OwnGate, ...], Field(max_length=OWN_GATES_MAX)] = Field(
         default=(),
-        description="The gates that it has beside policy, ci and review, in the order in which they"
-        " are judged.",
+        description="The gates that it has besides policy, ci and review, in the order in which"
+        " they are judged.",
     )
     stages: Annotated[tuple[LinearStage, ...], Field(min_length=1, max_length=STAGES_MAX)] = Field(
         description="The stages in their order: names, or tables."
@@ -125,9 +125,9 @@ NAMES_OR_TABLES: Final = ("stages", "gates")
 
 
 def with_tables(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
-    """Return the table of a file with a table for each name, its durations and sizes spelled out.
+    """Return the table of a file with names made tables, and durations and sizes spelled out.
 
-    With it comes what is wrong with those.
+    Also return the problems with those durations and sizes.
     """
     spelled: dict[str, Any] = dict(table)
     wrong: list[Wrong] = []
@@ -152,7 +152,7 @@ def gate_before(place: str) -> str:
 
 
 def linear_problems(linear: LinearLifecycle) -> Iterator[str]:
-    """Yield what is wrong with the names in the short form."""
+    """Yield the problems with the names in the short form."""
     names = [stage.name for stage in linear.stages]
     states = RESERVED | {gate_before(place) for place in _places(linear)}
     for number, name in enumerate(names):
@@ -175,7 +175,7 @@ def linear_problems(linear: LinearLifecycle) -> Iterator[str]:
 
 
 def expanded(linear: LinearLifecycle) -> dict[str, Any]:
-    """Return the table of the lifecycle that the short form stands for, but for default edges."""
+    """Return the table of the lifecycle that the short form stands for, without default edges."""
     kept = {"name", "title", "gates_guard", "accepts_early_signals", "gate"}
     steps = [*_steps(linear)]
     gates = [step.name for step in steps if step.gates]
@@ -192,12 +192,12 @@ def expanded(linear: LinearLifecycle) -> dict[str, Any]:
 
 
 class _Step(NamedTuple):
-    """A state that every run that is done goes through; `gates` are those that are judged there."""
+    """A state that every run that is done passes through; `gates` are those judged there."""
 
     name: str
     gates: Sequence[str] = ()
     is_later: bool = False
-    """Whether a stage comes before it."""
+    """True if a stage comes before it."""
 
 
 def _steps(linear: LinearLifecycle) -> Iterator[_Step]:
@@ -243,7 +243,7 @@ def _states(linear: LinearLifecycle, steps: Sequence[_Step]) -> Iterator[dict[st
 
 
 def _edges(steps: Sequence[_Step], gates: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the edges from each step; what happens where gates refuse follows the last of them."""
+    """Yield the edges from each step; those for refusing gates follow the last gate state."""
     for step, following in pairwise(steps):
         yield from _onward(step, following, has_more=len(gates) > 1)
         if gates and step.name == gates[-1]:
@@ -252,7 +252,7 @@ def _edges(steps: Sequence[_Step], gates: Sequence[str]) -> Iterator[dict[str, A
 
 
 def _onward(step: _Step, following: _Step, *, has_more: bool) -> Iterator[dict[str, Any]]:
-    """Yield the edges from a step to the next; `has_more` than one gate state has the file."""
+    """Yield the edges from a step to the next; `has_more` is true with several gate states."""
     trigger = Trigger.GATES_PASSED if step.gates else Trigger.STAGE_SUCCEEDED
     is_end = following.name == _DONE
     if is_end or step.is_later:

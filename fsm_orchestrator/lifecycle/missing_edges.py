@@ -1,4 +1,4 @@
-"""Drafts the edges that a lifecycle lacks, to be pasted into its file and read."""
+"""Drafts the edges that a lifecycle lacks, for a person to paste into its file and check."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _CLOSING: Final = (
     (Outcome.FAILED, Guard.ARTIFACTS_INTACT, "an artifact that was good is gone or broken"),
     (Outcome.BLOCKED, Guard.GATES_HOLD, "a gate that passed no longer does"),
 )
-"""What keeps a run from `done` although its last state succeeded."""
+"""The conditions that keep a run from `done` although its last state succeeded."""
 
 
 def missing_edges(lifecycle: Lifecycle, findings: Iterable[Finding]) -> list[Transition]:
-    """Return transitions for what the findings miss, those of one trigger and dest together.
+    """Return transitions for the missing edges, grouped by trigger and dest.
 
-    The way onward is a guess: to the state that the file has next. Where no state can be the dest,
-    there is no edge: the file lacks that state.
+    The way onward is a guess: to the next state in the file. If no state can be the dest, there is
+    no edge: the file lacks that state.
     """
     sources: dict[_Way, list[str]] = {}
     for finding in findings:
@@ -63,7 +63,7 @@ class _Way(NamedTuple):
 
 
 def _ways(lifecycle: Lifecycle, source: str, trigger: Trigger) -> Iterator[_Way]:
-    """Yield where a state leads, in the order in which it is tried."""
+    """Yield the ways out of a state, in the order in which they are tried."""
     dest = _dest(lifecycle, source, trigger)
     if dest is None:
         return

@@ -1,6 +1,6 @@
 """The frozen shape of a lifecycle: states, transitions, and questions about them.
 
-Holds what reading.py reads from files and refuses or accepts.
+Holds the lifecycles that reading.py reads from files and refuses or accepts.
 """
 
 from enum import StrEnum
@@ -40,13 +40,13 @@ class GatesGuard(StrEnum):
     STAGES = "stages"
     """Every stage."""
     EFFECTS = "effects"
-    """Every stage that has effects: that changes more than its artifacts."""
+    """Every stage that has effects, that is, changes more than its artifacts."""
     CLOSURE = "closure"
     """Only the way to `done`."""
 
 
 class NamedState(StrictModel):
-    """The keys of a state that are not about a stage."""
+    """The keys of a state that do not concern a stage."""
 
     name: StateName = Field(
         description=(
@@ -105,7 +105,7 @@ class State(GroupFields, LimitFields, NamedState):
     )
     on_finally_failure: OnFinallyFailure | None = left_out(
         None,
-        "What it means for a run that is done that this stage, which always runs, did not succeed:"
+        "The effect on a run that is done if this stage, which always runs, did not succeed:"
         " it may not be closed (fail, the default), or there is a warning (warn).",
     )
     task_queue: TaskQueue | None = left_out(
@@ -123,17 +123,17 @@ class State(GroupFields, LimitFields, NamedState):
 
     @property
     def has_effects(self) -> bool:
-        """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
+        """True if it is a stage without the claim that it changes nothing but its artifacts."""
         return self.kind is StateKind.STAGE and self.effects
 
     @property
     def is_finally(self) -> bool:
-        """Whether it is the stage that always runs."""
+        """True if it is the stage that always runs."""
         return bool(getattr(self, "finally"))
 
     @property
     def meanings(self) -> dict[int, ExitMeaning]:
-        """What the stage says by its exit codes."""
+        """The meanings of the stage's exit codes."""
         return {int(code): meaning for code, meaning in (self.exit_codes or {}).items()}
 
 
@@ -164,7 +164,7 @@ class Transition(StrictModel):
 
 
 class Edge(NamedTuple):
-    """One transition seen from one source."""
+    """A transition seen from one source."""
 
     trigger: Trigger
     source: str
@@ -201,8 +201,8 @@ class Lifecycle(StrictModel):
     )
     gate: Annotated[tuple[OwnGate, ...], Field(max_length=OWN_GATES_MAX)] = Field(
         default=(),
-        description="The gates that it has beside policy, ci and review, in the order in which they"
-        " are judged.",
+        description="The gates that it has besides policy, ci and review, in the order in which"
+        " they are judged.",
     )
     state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)] = Field(
         description="The states, in any order."
@@ -261,7 +261,7 @@ class Lifecycle(StrictModel):
 
     @cached_property
     def group_of(self) -> dict[str, str]:
-        """The group that each stage runs in, of the stages that run in one."""
+        """The group of each stage that runs in one."""
         return {name: one.name for one in self.state for name in one.stages or ()}
 
     def place_of(self, stage: str) -> str:
@@ -269,12 +269,12 @@ class Lifecycle(StrictModel):
         return self.group_of.get(stage, stage)
 
     def stages_in(self, state: str) -> tuple[str, ...]:
-        """Return the stages that run in a state: its own, or those of a group."""
+        """Return the stages that run in a state: itself, or those of a group."""
         here = self.states[state]
         return here.stages or ((state,) if here.kind is StateKind.STAGE else ())
 
     def beside(self, stage: str) -> tuple[str, ...]:
-        """Return the stages that run at once with a stage."""
+        """Return the stages that run at the same time as a stage."""
         return tuple(one for one in self.stages_in(self.place_of(stage)) if one != stage)
 
     @cached_property
@@ -305,7 +305,7 @@ class Lifecycle(StrictModel):
 
     @cached_property
     def gates_after_stages(self) -> frozenset[str]:
-        """The names of the gate states that a run can enter after a stage, resumes left out."""
+        """The names of the gate states that a run can enter after a stage, without a resume."""
         reached = {name for stage in self.stages for name in onward_from(self, stage)}
         return frozenset(name for name in reached if self.states[name].kind is StateKind.GATE)
 
@@ -316,17 +316,17 @@ class Lifecycle(StrictModel):
 
     @cached_property
     def sha256(self) -> str:
-        """The digest of what can happen; title, reasons and formatting do not count."""
+        """The digest of everything that can happen; title, reasons and formatting do not count."""
         return digest_of(self, leaving_out=())
 
     @cached_property
     def relation_sha256(self) -> str:
-        """The digest of what the proofs are about: `sha256` without what stages may take."""
+        """The digest of the proved part: `sha256` without limits, retries and task queues."""
         return digest_of(self, leaving_out=(*LimitFields.model_fields, "retry", "task_queue"))
 
     @cached_property
     def demands_of_signals(self) -> bool:
-        """Whether a typed signal that passes may not count in one of its gate states."""
+        """True if one of its gate states may not count a typed signal that passes."""
         is_early = bool(self.gates_after_stages) and not self.accepts_early_signals
         return is_early or any(one.evidence is not None for one in self.state)
 
@@ -336,5 +336,5 @@ class Lifecycle(StrictModel):
         return tuple(name for name in self.stages if name in reached)
 
     def comes_before(self, stage: str, state: str) -> bool:
-        """Return whether a run can come from a stage to a state without a loop."""
+        """Return whether a run can get from a stage to a state without a loop."""
         return state in onward_from(self, stage, may_loop=False)[1:]

@@ -1,4 +1,4 @@
-"""A gate that a lifecycle has beside those of every one."""
+"""A gate that a lifecycle has in addition to those of every lifecycle."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule, GateRul
 
 
 class OwnGate(StrictModel):
-    """One `[[gate]]`: a gate beside the three that every lifecycle has, judged after them."""
+    """One `[[gate]]`: a gate in addition to the three of every lifecycle, judged after them."""
 
     name: GateName = Field(
         description=(
@@ -33,11 +33,11 @@ class OwnGate(StrictModel):
 
     @property
     def rule(self) -> GateRule:
-        """The gate as it is judged."""
+        """The rule by which the gate is judged."""
         return declared_rule(self.name, self.title, self.values, self.reason_code)
 
 
 def rules_with(own: tuple[OwnGate, ...]) -> GateRules:
-    """Return the gates of every lifecycle, then those that one declares, by name."""
+    """Return the gates of every lifecycle, then the declared ones, by name."""
     declared = {one.name: one.rule for one in own if one.name not in MANDATORY_RULES}
     return {**MANDATORY_RULES, **declared} if declared else MANDATORY_RULES

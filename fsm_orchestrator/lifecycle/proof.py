@@ -1,8 +1,8 @@
 """Proves the promises of a lifecycle by searching all walks that a run can take.
 
-The search covers states, gates passed in this invocation, and stages that did not succeed. An
-edge with a condition counts as one that can be taken, but for `nothing_owed`, which is about just
-that. rules.py checks names and single edges.
+The search covers states, gates passed in this invocation, and stages that did not succeed. An edge
+with a condition counts as possible, except for `nothing_owed`, which is about exactly that.
+rules.py checks names and single edges.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Passed = frozenset[str]
 def violations(lifecycle: Lifecycle) -> list[Finding]:
     """Return each broken promise with a shortest walk that breaks it; none means proved.
 
-    A lifecycle that breaks rules is searched too, as it stands.
+    A lifecycle that breaks rules is searched too, unchanged.
     """
     return [
         *walks_by_finally(lifecycle),
@@ -40,8 +40,8 @@ def violations(lifecycle: Lifecycle) -> list[Finding]:
 def stages_without_gates(lifecycle: Lifecycle) -> list[Finding]:
     """Return the guarded stages that can be entered before policy, ci and review have passed.
 
-    In this invocation, that is; a gate that the lifecycle declares may come later. A stage that is
-    only reached through another such stage is not listed: fixing that one fixes it.
+    This means passed in this invocation; a gate that the lifecycle declares may come later. A stage
+    that is only reached through another such stage is not listed: fixing that one fixes it.
     """
     found: dict[str, Finding] = {}
     owed = tuple(MANDATORY_RULES)
@@ -52,11 +52,11 @@ def stages_without_gates(lifecycle: Lifecycle) -> list[Finding]:
 
 
 def unbound_gates(lifecycle: Lifecycle) -> list[Finding]:
-    """Return where stages with effects can run on work that no gate has judged.
+    """Return the places where stages with effects can run on work that no gate has judged.
 
-    Only where the gates guard effects. A gate state after a stage judges the work that the stage
-    has left, so its verdict is over when a loop begins that work anew; and a signal that was typed
-    before there was any is no verdict on it.
+    Applies only if the gates guard effects. A gate state after a stage judges the work of that
+    stage, so its verdict ends when a loop begins that work again; and a signal typed before there
+    was any work is no verdict on it.
     """
     if lifecycle.gates_guard is not GatesGuard.EFFECTS:
         return []
@@ -100,8 +100,8 @@ def _early_gates(lifecycle: Lifecycle) -> list[Finding]:
 def walks_by_finally(lifecycle: Lifecycle) -> list[Finding]:
     """Return at most one finding: an edge enters or leaves the stage that always runs.
 
-    With none, the states and edges are those of the lifecycle without that stage: what is proved of
-    the one is proved of the other, and the outcome is fixed before the stage is entered.
+    Without such an edge, the states and edges are those of the lifecycle without that stage: a
+    proof of one is a proof of the other, and the outcome is fixed before the stage is entered.
     """
     stage = lifecycle.finally_stage
     if stage is None or not any(stage in (edge.source, edge.dest) for edge in lifecycle.edges):
@@ -123,7 +123,7 @@ def walks_by_finally(lifecycle: Lifecycle) -> list[Finding]:
 
 
 def _guarded(lifecycle: Lifecycle) -> frozenset[str]:
-    """Return the states in which a guarded stage runs: a group is guarded if one of its is."""
+    """Return the states in which a guarded stage runs: a group counts if one of its stages does."""
     guarded = (name for name in lifecycle.stages if lifecycle.is_guarded(name))
     return frozenset(map(lifecycle.place_of, guarded))
 
@@ -140,10 +140,10 @@ def done_without_gates(lifecycle: Lifecycle) -> list[Finding]:
 def done_without_stages(lifecycle: Lifecycle) -> list[Finding]:
     """Return the stages that a run can enter, and still end as done without their success.
 
-    Stages are searched one by one, which keeps the search small: the success of one stage closes
-    no way for another. A success survives a resume until the stage is entered again; the verdict
-    is the same as if it lasted for ever, as every way from there is open after the first entry.
-    A group succeeds only if all its stages do, so it is searched as one.
+    Stages are searched one by one, which keeps the search small: the success of one stage closes no
+    way for another. A success survives a resume until the stage is entered again; the verdict is
+    the same as if it lasted forever, as every way from there is open after the first entry. A group
+    succeeds only if all its stages do, so it is searched as one.
     """
     found = []
     for stage in lifecycle.places:
@@ -160,7 +160,7 @@ def _walks_past(lifecycle: Lifecycle, stage: str) -> Iterator[tuple[tuple[str, b
 
     def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
         state, is_owed = place
-        closed: set[Trigger] = set()  # the edges after one that is taken when something is owed
+        closed: set[Trigger] = set()  # triggers with no edge left to take while something is owed
         for edge in exits.get(state, ()):
             is_another = is_owed and state != stage
             is_barred = edge.trigger in closed or edge.guard is Guard.NOTHING_OWED
@@ -184,7 +184,7 @@ def _ungated_walks(
 ) -> Iterator[tuple[tuple[str, Passed], Walk]]:
     """Return shortest walks to one of `goals` with one of the `owed` gates missing.
 
-    The verdicts of the gates `over_by_loops` are over once a loop is taken.
+    The verdicts of the gates in `over_by_loops` end when a loop is taken.
     """
     exits = edges_by_source(lifecycle.edges)
 
@@ -212,10 +212,10 @@ def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
 
 
 def _is_owed_after(edge: Edge, stage: str, *, is_owed: bool) -> bool:
-    """Tell if the success of `stage`, once entered, is outstanding after `edge`.
+    """Return whether the success of `stage`, once entered, is outstanding after `edge`.
 
-    A stage that had nothing to do has not succeeded; the edge that the lifecycle has for that is
-    the one way on without it.
+    A stage that had nothing to do has not succeeded; the lifecycle's edge for that is the only way
+    onward without success.
     """
     if edge.dest == stage:
         return True

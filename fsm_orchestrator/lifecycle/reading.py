@@ -1,7 +1,7 @@
 """Reads lifecycles, and refuses those that break a rule or a promise.
 
 There are three layers: the shape of the file, the rules for names, states and edges, and the proof
-over all walks. The first layer that finds anything reports all that it finds.
+over all walks. The first layer with a finding reports all of its findings.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ shipped_names = lifecycle_names.shipped_names
 _KNOWN_MAX: Final = 16
 """The size of the cache, for programs that make many runs."""
 _LISTED_MAX: Final = 50
-"""The number of problems listed: enough to work on, but no flood."""
+"""The most problems that are listed: enough to work on, but no flood."""
 
 
 def read(name_or_path: str, directory: Path) -> Lifecycle:
@@ -42,20 +42,20 @@ def read(name_or_path: str, directory: Path) -> Lifecycle:
     For commands that verify or compare; it must not be run.
 
     Raises:
-        LifecycleError: there is none, it cannot be read, or it has the wrong shape.
+        LifecycleError: it does not exist, cannot be read, or has the wrong shape.
     """
     text, source = _found(name_or_path, directory)
     return _shaped(text, source)
 
 
 def load_lifecycle(path: str | os.PathLike[str]) -> Lifecycle:
-    """Read a lifecycle without judging it: `verify` does.
+    """Read a lifecycle without judging it, which `verify` does.
 
     A text that is well formed as a name is a built-in lifecycle, as for `--lifecycle`; anything
     else, and every `Path`, is the path of a file.
 
     Raises:
-        LifecycleError: there is none, it cannot be read, or it has the wrong shape.
+        LifecycleError: it does not exist, cannot be read, or has the wrong shape.
     """
     if isinstance(path, str) and lifecycle_names.is_name(path):
         return read(path, Path())
@@ -65,11 +65,11 @@ def load_lifecycle(path: str | os.PathLike[str]) -> Lifecycle:
 def find(name_or_path: str, directory: Path) -> Lifecycle:
     """Read the lifecycle that an operator named.
 
-    A value that is well formed as a name is a built-in lifecycle; anything else (with a `/`, a
-    `.`, a capital) is a path, relative to `directory`.
+    A value that is well formed as a name is a built-in lifecycle; anything else (with a `/`, a `.`,
+    a capital) is a path, relative to `directory`.
 
     Raises:
-        LifecycleError: there is none, it cannot be read, or it is refused.
+        LifecycleError: it does not exist, cannot be read, or is refused.
     """
     return parse(*_found(name_or_path, directory))
 
@@ -78,7 +78,7 @@ def given_file(name_or_path: str, directory: Path) -> tuple[str, str] | None:
     """Return path and SHA-256 of the file that an operator named; None for a built-in lifecycle.
 
     Raises:
-        LifecycleError: there is none, or it cannot be read.
+        LifecycleError: it does not exist, or cannot be read.
     """
     if lifecycle_names.is_name(name_or_path):
         return None
@@ -90,7 +90,7 @@ def shipped(name: str) -> Lifecycle:
     """Read a built-in lifecycle.
 
     Raises:
-        LifecycleError: there is none of that name.
+        LifecycleError: none has that name.
     """
     return parse(*_shipped_text(name))
 
@@ -132,7 +132,7 @@ def _file_text(path: Path) -> tuple[bytes, str]:
 def parse(text: bytes, source: str) -> Lifecycle:
     """Read the lifecycle in a text; `source` names the text in messages.
 
-    The same text is read and proved once: a lifecycle is frozen, so it can be shared. That of a
+    The same text is read and proved once: a lifecycle is frozen, so it can be shared. The text of a
     built-in lifecycle was proved when the program was built.
 
     Raises:
@@ -181,7 +181,7 @@ def _expanded(data: dict[str, Any], source: str) -> dict[str, Any]:
             [
                 (
                     f"key 'stages' stands for states and transitions: {names} cannot be given"
-                    " beside it; write them out with lifecycle FILE --expand"
+                    " in addition; write them out with lifecycle FILE --expand"
                 )
             ],
         )
@@ -202,7 +202,7 @@ def _expanded(data: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _spelled_out(data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
-    """Return the table with its durations and sizes spelled out, and what is wrong with them."""
+    """Return the table with its durations and sizes spelled out, and the problems with them."""
     states = data.get("state")
     if not isinstance(states, list):
         return data, []
@@ -212,7 +212,7 @@ def _spelled_out(data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
 
 
 def _version_problem(data: Mapping[str, object]) -> str | None:
-    """Return why a file of this schema version cannot be read; None if it can, or names none.
+    """Return why a file of this schema version cannot be read, or None if it can or names none.
 
     Comes before all other checks: other versions may have other keys and values.
     """
@@ -229,9 +229,9 @@ def check(lifecycle: Lifecycle, source: str) -> None:
     """Refuse a lifecycle of the right shape that breaks a rule or a promise.
 
     Raises:
-        LifecycleError: it does; the message has a line for each problem and its place.
+        LifecycleError: it breaks one; the message has a line for each problem and its place.
     """
-    # Not for a built-in lifecycle.
+    # A built-in lifecycle does not need these.
     from fsm_orchestrator.lifecycle.proof import violations  # noqa: PLC0415
     from fsm_orchestrator.lifecycle.rules import rule_problems  # noqa: PLC0415
 
@@ -240,7 +240,7 @@ def check(lifecycle: Lifecycle, source: str) -> None:
 
 
 def _table(text: bytes, source: str) -> dict[str, Any]:
-    """Return the file's table, with a `source` that is a single name made a list."""
+    """Return the file's table, with each `source` that is a single name made a list."""
     try:
         data = dict(lifecycle_names.table_in(text))
     except NotATableError as error:
@@ -280,7 +280,7 @@ def _json(data: dict[str, Any], source: str) -> str:
 
 
 def _refuse_for(source: str, problems: Iterator[str]) -> None:
-    """Raise the refusal if there is any problem."""
+    """Raise the refusal if there is a problem."""
     first = next(problems, None)
     if first is not None:
         raise _refusal(source, chain([first], problems))

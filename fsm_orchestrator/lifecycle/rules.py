@@ -28,7 +28,7 @@ from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
 def rule_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     """Yield a finding for each broken rule.
 
-    Edges are judged only if names and states are right; otherwise their findings would only echo
+    Edges are judged only if names and states are right; otherwise their findings would only repeat
     the faults of the states that they join.
     """
     is_sound = True
@@ -121,7 +121,7 @@ def _finally_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
 
 
 def _exit_code_problems(state: State) -> Iterator[Finding]:
-    """Refuse meanings of codes that retries are about, or that a shell has a meaning for."""
+    """Refuse meanings of codes that are retried, or that already mean something to a shell."""
     from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
 
     retried = () if state.retry is None else state.retry.exit_codes or ()
@@ -199,9 +199,9 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     terminals = [state.name for state in lifecycle.state if state.kind is StateKind.TERMINAL]
     ending = reachable(terminals, backward)
     for state in lifecycle.state:
-        # A state that only unreachable states lead to is an echo, and not listed.
+        # A state that only unreachable states lead to is a repeated finding, and is not listed.
         if state.is_finally or state.name in lifecycle.group_of:
-            continue  # no edge enters or leaves it: proof.py, group_rules.py
+            continue  # no edge enters or leaves it: see proof.py, group_rules.py
         if state.name not in entered and entered.issuperset(backward.get(state.name, ())):
             yield of_state(FindingKind.UNREACHABLE, state.name, initial=lifecycle.initial)
         if state.name not in ending:
@@ -235,8 +235,9 @@ def _exhausted_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     used: Counter[tuple[str, Trigger]] = Counter()
     for number, transition in enumerate(lifecycle.transition, start=1):
         for source in transition.source:
-            # Without a bound on the way, a state is entered as often as the run is resumed. Else
-            # once for each time that a bounded edge is taken: nothing repeats between two of them.
+            # Without a bound on the way, resumes enter a state any number of times. Otherwise it is
+            # entered once each time that a bounded edge is taken, as nothing repeats between two of
+            # them.
             entries = sum(count for count, states in behind if source in states)
             if source not in free and used[source, transition.trigger] >= entries > 0:
                 place = TransitionPlace(number, transition.trigger, (source,))

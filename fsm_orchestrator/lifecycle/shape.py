@@ -1,6 +1,6 @@
-"""Explains what is wrong with the shape of a lifecycle file, one line for each problem.
+"""Explains the faults in the shape of a lifecycle file, one line for each problem.
 
-Shape means keys and the types of their values; the model says what is expected. rules.py checks
+Shape means keys and the types of their values; the model has what is expected. rules.py checks
 which states and edges make sense together.
 """
 
@@ -47,14 +47,15 @@ def shape_problems(
 ) -> Iterator[str]:
     """Yield a line for each problem with the shape of `data`, in the order of its parts.
 
-    What is `wrong` with its durations and sizes comes first. `model` is what `data` should be.
+    The problems in `wrong`, with its durations and sizes, come first. `model` is the expected model
+    of `data`.
     """
     schema = _schema(model)
     yield from spelling_problems(wrong, data)
     found = list(problems(error))
     for problem in found:
         location, value = problem.location, value_at(data, problem.location)
-        # Wrong items are not counted, but have their own lines.
+        # A list with wrong items is not also reported as too short: the items have their own lines.
         is_echo = problem.kind == "too_short" and any(
             one.location[: len(location)] == location != one.location for one in found
         )
@@ -86,7 +87,7 @@ def _what(problem: Problem, value: object, schema: Schema) -> str:
 
 def _expected(location: Location, value: object, schema: Schema) -> str:
     declared = _declared(location, schema)
-    if location[-1] == "source":  # reading.py makes a list of a single name
+    if location[-1] == "source":  # reading.py turns a single name into a list
         return "the name of a state or a list of names"
     if "maxItems" in declared and "properties" in declared["items"]:
         least, most = declared.get("minItems"), declared["maxItems"]
@@ -117,7 +118,7 @@ def expectation(declared: Schema) -> str:
             return f"a list, each item {expectation(items)}"
         case {"type": "boolean"}:
             return "true or false"
-        case {"patternProperties": inner}:  # there is one such key
+        case {"patternProperties": inner}:  # there is only one such key
             meaning = expectation(next(iter(inner.values())))
             return f"a table of exit codes from 1 to 255, each {meaning}"
         case _:
@@ -134,13 +135,13 @@ def _declared(location: Location, schema: Schema) -> Schema:
 
 
 def _inner(declared: Schema, key: str) -> Schema:
-    """Return the declaration of a key; where any of a pattern will do, that of them all."""
+    """Return the declaration of a key, or else of all keys that match a pattern."""
     named: Schema | None = declared.get("properties", {}).get(key)
     return named or next(iter(declared["patternProperties"].values()))
 
 
 def _resolved(declared: Schema, schema: Schema) -> Schema:
-    """Follow the reference of a schema and of its items; drop null."""
+    """Follow the references of a schema and of its items; drop null."""
     match declared:
         case {"$ref": str() as reference}:
             named: Schema = schema["$defs"][reference.removeprefix("#/$defs/")]

@@ -1,4 +1,4 @@
-"""Finds the text of a lifecycle, and reads what it declares before it is validated.
+"""Finds the text of a lifecycle, and reads its declarations before it is validated.
 
 Used for `--help` and the options of stages and gates, so it loads neither pydantic nor the machine.
 Judges nothing: reading.py refuses lifecycles.
@@ -31,7 +31,7 @@ _KNOWN_MAX: Final = 16
 
 
 def is_name(value: object) -> bool:
-    """Tell if a value is well formed as the name of a state or of a built-in lifecycle."""
+    """Return whether a value is well formed as the name of a state or of a built-in lifecycle."""
     return (
         isinstance(value, str)
         and len(value) <= NAME_CHARACTERS_MAX
@@ -41,10 +41,10 @@ def is_name(value: object) -> bool:
 
 @cache
 def _checkout_folder() -> Path | None:
-    """Return where the built-in lifecycles lie in a checkout; None for an installed package.
+    """Return the directory of the built-in lifecycles in a checkout; None for an installed package.
 
-    In a checkout `states` lies beside the package, not in it, and whether an installed copy
-    answers to its name there depends on how that was installed.
+    In a checkout `states` is next to the package, not in it, and whether an installed copy answers
+    to its name there depends on how it was installed.
     """
     package = Path(__file__).parents[1]
     folder = package.with_name("states")
@@ -65,12 +65,12 @@ def shipped_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=_KNOWN_MAX)
 def shipped_text(name: str) -> bytes:
-    """Return the text of a built-in lifecycle, as it was when it was first asked for.
+    """Return the text of a built-in lifecycle, as it was at the first call.
 
     It is a part of the program, of which a process has one version.
 
     Raises:
-        FileNotFoundError: there is none of that name.
+        FileNotFoundError: none has that name.
     """
     if not is_name(name):
         raise FileNotFoundError(2, "no built-in lifecycle of that name", name)
@@ -78,12 +78,12 @@ def shipped_text(name: str) -> bytes:
 
 
 def _shipped_file(name: str) -> bytes:
-    """Return what is in a file beside the built-in lifecycles."""
+    """Return the content of a file in the directory of the built-in lifecycles."""
     if (folder := _checkout_folder()) is not None:
         return (folder / name).read_bytes()
     package = import_module(_PACKAGE)
     loader = None if package.__spec__ is None else package.__spec__.loader
-    if isinstance(loader, SourceFileLoader):  # spares every start the import below
+    if isinstance(loader, SourceFileLoader):  # avoids the import below at every start
         return loader.get_data(os.path.join(package.__path__[0], name))
     from importlib.resources import files as resource_files  # noqa: PLC0415 - in a zip file
 
@@ -103,7 +103,7 @@ def text_of(name_or_path: str, directory: Path) -> bytes:
     """Return the text of the lifecycle that an operator named, found as `reading.find` does.
 
     Raises:
-        OSError: there is none, or it cannot be read.
+        OSError: it does not exist, or cannot be read.
     """
     if is_name(name_or_path):
         return shipped_text(name_or_path)
@@ -112,7 +112,7 @@ def text_of(name_or_path: str, directory: Path) -> bytes:
 
 @lru_cache(maxsize=1)
 def table_in(text: bytes) -> Mapping[str, Any]:
-    """Return the table that a text spells; the options and the run are made of the same one.
+    """Return the table of a text; the options and the run are made from the same one.
 
     Raises:
         NotATableError: as `table_of`.
@@ -127,11 +127,11 @@ def is_judged(text: bytes) -> bool:
 
 
 class Declared(NamedTuple):
-    """What a lifecycle declares that has options of its own.
+    """The declarations of a lifecycle that have options of their own.
 
     Attributes:
         stages: the names of its stages, in file order.
-        gates: the gates that it has beside those of every lifecycle, in file order.
+        gates: the gates that it has in addition to those of every lifecycle, in file order.
     """
 
     stages: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ class Declared(NamedTuple):
 
 
 def declared_in(text: bytes) -> Declared:
-    """Return what a lifecycle declares; nothing if the text is not understood.
+    """Return the declarations of a lifecycle; none if the text is not understood.
 
     Tolerant: a wrong lifecycle is refused with its reason when it is loaded; until then only the
     options of its stages and gates are missing.
@@ -151,7 +151,7 @@ def declared_in(text: bytes) -> Declared:
 
 
 def declared_by(table: Mapping[str, Any]) -> Declared:
-    """Return what a lifecycle declares that was read and not checked."""
+    """Return the declarations of a lifecycle that was read but not checked."""
     stages = _stages_in_a_row(table.get("stages")) if "stages" in table else table.get("state")
     return Declared(_stages_among(stages), _gates_among(table.get("gate")))
 

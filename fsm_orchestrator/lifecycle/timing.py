@@ -1,6 +1,6 @@
-"""The edges on which a run ends whose time is up: every lifecycle has them, no file declares them.
+"""The edges that end a run whose time is up: every lifecycle has them, no file declares them.
 
-They lead to an end that is not done, so they widen nothing that is proved of a lifecycle.
+They lead to an end that is not done, so they weaken nothing that is proved of a lifecycle.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ _WHY = "the time of the run is up"
 
 
 def time_edges(lifecycle: Lifecycle) -> tuple[Edge, ...]:
-    """Return an edge from each state before the end, to where a run ends whose time is up.
+    """Return an edge from each state before the end to the state for a run whose time is up.
 
-    That is the first end with the outcome timeout; without one, where an abort leads.
+    That is the first end with the outcome timeout; without one, the state where an abort leads.
     """
     ends = (one.name for one in lifecycle.state if one.outcome is Outcome.TIMEOUT)
     end = next(ends, None)
@@ -26,7 +26,7 @@ def time_edges(lifecycle: Lifecycle) -> tuple[Edge, ...]:
 
 
 def edges_from(lifecycle: Lifecycle, source: str, trigger: Trigger) -> tuple[Edge, ...]:
-    """Return the edges tried when `trigger` happens in `source`, those of time among them."""
+    """Return the edges tried when `trigger` happens in `source`, edges of time included."""
     if trigger is not Trigger.RUN_TIMED_OUT:
         return lifecycle.edges_from(source, trigger)
     return tuple(edge for edge in time_edges(lifecycle) if edge.source == source)

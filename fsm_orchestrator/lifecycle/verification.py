@@ -1,7 +1,7 @@
 """Collects all findings about a lifecycle, or lists what is proved if there are none.
 
-For `verify`: rules.py and proof.py find, and reading.py refuses a run at the first layer that finds
-anything.
+For `verify`: the findings come from rules.py and proof.py; reading.py refuses a run at the first
+layer that has any.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _GUARDED: Final = {
     ),
     GatesGuard.CLOSURE: ("gates guard the closure, as declared: stages may come before them",),
 }
-"""What holds of stages before the gates, by what the gates guard."""
+"""The claims about stages before the gates, by what the gates guard."""
 
 
 def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
@@ -59,7 +59,7 @@ def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
 
 
 def _groups(lifecycle: Lifecycle) -> Iterator[str]:
-    """Yield what holds of stages that run side by side."""
+    """Yield the claims about stages that run side by side."""
     for one in lifecycle.state:
         if one.stages:
             yield (
@@ -68,16 +68,16 @@ def _groups(lifecycle: Lifecycle) -> Iterator[str]:
 
 
 def _before_stages(lifecycle: Lifecycle) -> tuple[str, ...]:
-    """Return what holds of stages before the gates; one that always runs is told apart."""
+    """Return the claims about stages before the gates; a stage that always runs is excepted."""
     claims = _GUARDED[lifecycle.gates_guard]
     stage = lifecycle.finally_stage
     if stage is None or lifecycle.gates_guard is GatesGuard.CLOSURE:
         return claims
-    return tuple(f"{claim} (but for {stage}, below)" for claim in claims[:1]) + claims[1:]
+    return tuple(f"{claim} (except for {stage}, below)" for claim in claims[:1]) + claims[1:]
 
 
 def _always(lifecycle: Lifecycle) -> Iterator[str]:
-    """Yield what holds of the stage that always runs."""
+    """Yield the claim about the stage that always runs."""
     if lifecycle.finally_stage is not None:
         yield (
             f"{lifecycle.finally_stage} runs at every end of a run in which another stage was"
@@ -86,7 +86,7 @@ def _always(lifecycle: Lifecycle) -> Iterator[str]:
 
 
 def _succeeded(lifecycle: Lifecycle) -> str:
-    """Return what stages have come to before done; one with nothing to do has not succeeded."""
+    """Return the claim about stages before done; a stage with nothing to do has not succeeded."""
     may_decline = [
         name
         for name in lifecycle.stages
@@ -98,7 +98,7 @@ def _succeeded(lifecycle: Lifecycle) -> str:
 
 
 def claimed(lifecycle: Lifecycle) -> tuple[str, ...]:
-    """Return what a lifecycle says of its stages, and nothing proves."""
+    """Return the statements of a lifecycle about its stages that nothing proves."""
     if not lifecycle.without_effects:
         return ()
     stages = lifecycle.without_effects
@@ -107,7 +107,7 @@ def claimed(lifecycle: Lifecycle) -> tuple[str, ...]:
 
 
 def _own_gates(lifecycle: Lifecycle, certain: Mapping[str, Facts]) -> Iterator[str]:
-    """Yield where a run comes only through a gate that the lifecycle declares."""
+    """Yield the states that a run reaches only through a gate that the lifecycle declares."""
     for gate in lifecycle.gate:
         passed = Fact(FactKind.GATE_PASSED, gate.name)
         behind = [stage for stage in lifecycle.stages if passed in certain.get(stage, ())]
@@ -118,7 +118,7 @@ def _own_gates(lifecycle: Lifecycle, certain: Mapping[str, Facts]) -> Iterator[s
 
 
 def _demands(lifecycle: Lifecycle, certain: Mapping[str, Facts]) -> Iterator[str]:
-    """Yield what it demands of signals beside that they pass."""
+    """Yield its demands on signals, besides that they pass."""
     done = [
         facts for name, facts in certain.items() if lifecycle.states[name].outcome is Outcome.DONE
     ]

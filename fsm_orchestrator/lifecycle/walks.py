@@ -12,7 +12,7 @@ from typing import TypeVar
 from fsm_orchestrator.lifecycle.model import Edge
 
 Walk = tuple[Edge, ...]
-"""Edges, each of which begins where the one before it ended; never empty."""
+"""A sequence of edges, each of which begins where the one before it ended; never empty."""
 
 Place = TypeVar("Place", bound=Hashable)
 

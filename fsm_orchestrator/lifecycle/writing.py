@@ -13,7 +13,7 @@ _TABLES: Final = ("gate", "state", "transition")
 
 
 def lifecycle_text(lifecycle: Lifecycle) -> str:
-    """Return the file in which a lifecycle is written out, with every state and every edge."""
+    """Return the file of a lifecycle written out, with every state and every edge."""
     head = lifecycle.model_dump(mode="json", exclude={*_TABLES}, exclude_defaults=True)
     parts = ["\n".join(_lines({"schema_version": lifecycle.schema_version, **head}))]
     for name in _TABLES:
@@ -23,7 +23,7 @@ def lifecycle_text(lifecycle: Lifecycle) -> str:
 
 
 def transitions_text(transitions: Iterable[Transition]) -> str:
-    """Return transitions as they stand in a file."""
+    """Return transitions as they are written in a file."""
     return "\n\n".join(_headed("transition", _given(one)) for one in transitions)
 
 
@@ -36,14 +36,14 @@ def _headed(name: str, table: Mapping[str, Any]) -> str:
 
 
 def _lines(table: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each key; the reason for an edge stands last, as people write it."""
+    """Yield a line for each key; the reason for an edge comes last, as people write it."""
     last = {"why": table["why"]} if "why" in table else {}
     for key, value in {**{k: v for k, v in table.items() if k != "why"}, **last}.items():
         yield f"{key} = {_value(value)}"
 
 
 def _value(value: Any) -> str:
-    """Return a value of a lifecycle in TOML, whose texts are spelled as JSON's are."""
+    """Return a value of a lifecycle in TOML, which spells texts as JSON does."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + " }"
     if isinstance(value, list | tuple):

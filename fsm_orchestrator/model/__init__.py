@@ -1,7 +1,7 @@
-"""The shapes that all other rooms speak in: executions, invocations, endings, problems, limits.
+"""The shapes that all other rooms use: executions, invocations, endings, problems, limits.
 
-Face: every module but `words` and `dumping`; shapes only, no input or output. Models are
-declared in the words of `declared`, which are pydantic's: what is plainly good is taken and written
-without loading pydantic, everything else by it.
+Face: every module but `words` and `dumping`; shapes only, no input or output. Models are declared
+in the words of `declared`, which are pydantic's: plainly good values are taken and written without
+loading pydantic, everything else by it.
 May import: `text`, constants, vocabulary.
 """

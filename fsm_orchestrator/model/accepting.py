@@ -1,7 +1,7 @@
-"""Takes values that are plainly what their field declares.
+"""Takes values that are plainly of the kind that their field declares.
 
-What is taken here, pydantic would take, and make the same of it; what is not may still be good, or
-wrong, and is for pydantic to judge. So nothing here refuses, converts or explains.
+Pydantic would take each value that is taken here, with the same result. A value that is not taken
+may still be good, or wrong: pydantic judges it. So nothing here refuses, converts or explains.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from fsm_orchestrator.model.words import MISSING, Declaration, Word
 
 _Judging = Callable[[Any, Mapping[str, Any]], Any]
 _KNOWN_CHECKS: Final[dict[Any, Check]] = {}
-"""The checks of what several fields declare."""
+"""The checks for annotations that several fields declare."""
 
 
 class _Info(NamedTuple):
-    """What a validator of a field may look at beside its value: the fields before it."""
+    """The context of a field's validator apart from its value: the fields before it."""
 
     data: Mapping[str, Any]
 
 
 class _Field(NamedTuple):
-    """How a field is filled.
+    """The way in which a field is filled.
 
     Attributes:
-        types: those whose values are taken without a look.
-        take: looks at all others, as in `Check`.
+        types: the types whose values are taken unchecked.
+        take: takes all other values, as in `Check`.
         around: the validators before and after that, as bound functions of the value and of the
-            values of the fields before it; None where there are none.
-        default: `MISSING` where the field has to be given, or is made by a factory.
+            values of the fields before it; None if there are none.
+        default: `MISSING` if the field must be given, or is made by a factory.
     """
 
     name: str
@@ -50,7 +50,7 @@ class _Field(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """How a model is filled; `judges` look at it when it is."""
+    """The way in which a model is filled; then `judges` validate it."""
 
     fields: tuple[_Field, ...]
     judges: tuple[Callable[[Any], Any], ...]
@@ -60,7 +60,7 @@ def fill(model: Any, given: Mapping[str, Any], *, from_json: bool = False) -> No
     """Give a new model its values.
 
     Raises:
-        NotPlainError: not all of them are plainly good; the model is as it was.
+        NotPlainError: not all values are plainly good; the model is unchanged.
     """
     plan = type(model).__plans__.get(from_json) or _plan_of(type(model), from_json)
     values: dict[str, Any] = {}
@@ -102,7 +102,7 @@ def _taken(
 
 
 def plainly(cls: Any, document: Mapping[str, Any]) -> Any:
-    """Return the model of what a document has; None where that is for pydantic to judge."""
+    """Return the model of a document's values; None if pydantic has to judge them."""
     try:
         return cls.plainly_made(document, from_json=True)
     except NotPlainError:
@@ -110,7 +110,7 @@ def plainly(cls: Any, document: Mapping[str, Any]) -> Any:
 
 
 def defaults_of(cls: Any) -> dict[str, Any]:
-    """Return what the fields of a model hold that are not given, by their names."""
+    """Return the values that a model's fields have if they are not given, by field name."""
     made: dict[str, Any] = {}
     for field in _plan_of(cls, from_json=False).fields:
         if field.factory is not None:
@@ -121,7 +121,7 @@ def defaults_of(cls: Any) -> dict[str, Any]:
 
 
 def put(model: Any, values: dict[str, Any], given: set[str]) -> None:
-    """Set what pydantic sets of a model that it has made."""
+    """Set the attributes that pydantic sets on a model that it has made."""
     object.__setattr__(model, "__dict__", values)
     object.__setattr__(model, "__pydantic_fields_set__", given)
     object.__setattr__(model, "__pydantic_extra__", None)
@@ -137,7 +137,7 @@ def _plan_of(cls: Any, from_json: bool) -> _Plan:
 
 
 def _planned(cls: Any, from_json: bool) -> _Plan:
-    """Return how a model is filled; one that is beyond this has a field that takes nothing."""
+    """Return how a model is filled; a model beyond this has a field that takes no value."""
     around: dict[tuple[str, str], list[_Judging]] = {}
     judges = []
     for judge in cls.__judges__.values():

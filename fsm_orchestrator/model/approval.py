@@ -1,4 +1,4 @@
-"""What is asked of the people who approve, and what they have said, as a decision keeps it."""
+"""A request to the people who approve, and their answers, as a decision keeps them."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,7 +11,7 @@ from fsm_orchestrator.text.phrases import counted
 
 
 class Said(StrEnum):
-    """What a person says to a request."""
+    """A person's answer to a request."""
 
     APPROVE = "approve"
     DENY = "deny"
@@ -19,7 +19,7 @@ class Said(StrEnum):
 
     @property
     def past(self) -> str:
-        """What the person has done: `approved`."""
+        """The answer as a participle: `approved`."""
         return _PAST[self]
 
 
@@ -27,7 +27,7 @@ _PAST = {Said.APPROVE: "approved", Said.DENY: "denied", Said.WITHDRAW: "withdraw
 
 
 class Answer(StrictModel):
-    """What one person has said to a request, and whether it counts."""
+    """One person's answer to a request, and whether it counts."""
 
     said: Said = Field(description="What was said: approve, deny or withdraw.")
     principal: str | None = Field(
@@ -42,12 +42,12 @@ class Answer(StrictModel):
     )
     uid: Count | None = Field(description="Id of that user; null where it is not known.")
     host: str | None = Field(description="Name of that machine; null where it is not known.")
-    reason: str = Field(description="Why, in the words of the person; empty without.")
+    reason: str = Field(description="The person's own reason; empty without one.")
     at: Timestamp | None = Field(
-        description="When it was said, as it says itself; null for a plain signature."
+        description="When it was said, by its own account; null for a plain signature."
     )
     expires_at: Timestamp | None = Field(
-        description="Until when it holds; null where it has no end of its own."
+        description="Until when it holds; null where it sets no end itself."
     )
     file: str = Field(description="Where it is kept, a file in the output directory.")
     is_withdrawn: bool = Field(description="Whether the same person has taken it back.")
@@ -57,7 +57,7 @@ class Answer(StrictModel):
 
     @property
     def who(self) -> str:
-        """The person: the principal, else the user at the machine, and that nothing proves it."""
+        """The person: the principal, or else the user at the machine, noted as unproved."""
         if self.principal is not None:
             return self.principal
         kind = "not verified" if self.is_signed else "unsigned"
@@ -68,7 +68,7 @@ class Answer(StrictModel):
 
     @property
     def counts(self) -> bool:
-        """Whether it counts."""
+        """True if the answer counts."""
         return self.problem is None and not self.is_withdrawn
 
 
@@ -96,12 +96,12 @@ class ApprovalState(StrictModel):
     )
 
     def masked(self, mask: Callable[[str], str]) -> Self:
-        """Return it as it may be recorded: no secret in what people have written."""
+        """Return a copy that may be recorded: no secret is left in what people have written."""
         answers = (one.model_copy(update={"reason": mask(one.reason)}) for one in self.answers)
         return self.model_copy(update={"answers": tuple(answers)})
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know who trusts the approvals."""
+        """The notes for a reader who trusts the approvals."""
         unsigned = [one for one in self.answers if one.counts and not one.is_signed]
         return (f"{counted(len(unsigned), 'answer')} unsigned",) if unsigned else ()

@@ -1,8 +1,8 @@
 """Assertions about a JSON document, which are data: read and refused here, judged by the stages.
 
-`{ at = "/final_state", equals = "Done" }`: a pointer (RFC 6901), and what has to hold there. If
-there are several tests in one table, all have to hold; `every` and `any` have an assertion about
-items of an array. Pure.
+`{ at = "/final_state", equals = "Done" }`: a pointer (RFC 6901), and what must hold there. If a
+table has several tests, all of them must hold; `every` and `any` contain an assertion about items
+of an array. Pure.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from fsm_orchestrator.model.declared import BeforeValidator, WithJsonSchema
 from fsm_orchestrator.text.phrases import described, suggestion
 
 NESTING_MAX: Final = 4
-"""How deep `every` and `any` may stand in each other."""
+"""The deepest nesting of `every` and `any`."""
 PATTERN_CHARACTERS_MAX: Final = 1000
 _POINTER: Final = r"^(/([^~]|~[01])*)?$"
 
 
 class AssertionTest(StrEnum):
-    """What an assertion says of what is at its pointer."""
+    """A test of the value at an assertion's pointer."""
 
     EQUALS = "equals"
     ONE_OF = "one_of"
@@ -41,7 +41,7 @@ class Assertion(NamedTuple):
 
     Attributes:
         at: the pointer.
-        tests: what has to hold there, each with what it compares with; of `every` and `any` an
+        tests: what must hold there, each test with its operand; that of `every` and `any` is an
             `Assertion`.
     """
 
@@ -50,12 +50,12 @@ class Assertion(NamedTuple):
 
     @property
     def must_be_absent(self) -> bool:
-        """Whether it asks that there be nothing at its pointer."""
+        """True if nothing may be at the pointer."""
         return (AssertionTest.EXISTS, False) in self.tests
 
     @property
     def words(self) -> str:
-        """The assertion in one line, for people: `/final_state equals "Done"`."""
+        """The assertion on one line, for people: `/final_state equals "Done"`."""
         return " and ".join(
             f"{self.at or 'all of it'} {test.value} {_operand_words(operand)}"
             for test, operand in self.tests
@@ -68,10 +68,10 @@ def _operand_words(operand: Any) -> str:
 
 
 def read_assertion(table: Any, depth: int = 0) -> Assertion:
-    """Read the table of an assertion.
+    """Read an assertion from a table.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: it is not an assertion; the message says why.
     """
     if not isinstance(table, Mapping):
         raise ValueError("an assertion is a table, such as { at = '/state', equals = 'done' }")  # noqa: TRY004 - pydantic's protocol
@@ -80,8 +80,8 @@ def read_assertion(table: Any, depth: int = 0) -> Assertion:
         raise ValueError("an assertion needs `at`, a pointer such as '/state', or '' for all of it")  # noqa: TRY004
     if not re.fullmatch(_POINTER, at, re.DOTALL):
         raise ValueError(
-            f"{described(at)} is no JSON pointer (RFC 6901): begin it with a slash, write a tilde"
-            " as ~0 and a slash in a name as ~1"
+            f"{described(at)} is not a JSON pointer (RFC 6901): begin it with a slash, write a"
+            " tilde as ~0 and a slash in a name as ~1"
         )
     tests = []
     for key, value in table.items():
@@ -92,7 +92,7 @@ def read_assertion(table: Any, depth: int = 0) -> Assertion:
         except ValueError:
             known = ("at", *(one.value for one in AssertionTest))
             raise ValueError(
-                f"{described(str(key))} is no test{suggestion(str(key), known)}"
+                f"{described(str(key))} is not a test{suggestion(str(key), known)}"
                 f"; the tests are {', '.join(known[1:])}"
             ) from None
         tests.append((test, _operand(test, value, depth)))
@@ -100,15 +100,15 @@ def read_assertion(table: Any, depth: int = 0) -> Assertion:
         raise ValueError(f"the assertion at {described(at)} says nothing: give it a test")
     found = Assertion(at, tuple(tests))
     if found.must_be_absent and len(tests) > 1:
-        raise ValueError("exists = false stands alone: of what is not there nothing else holds")
+        raise ValueError("exists = false must be alone: nothing else holds for what is not there")
     return found
 
 
 def _operand(test: AssertionTest, value: Any, depth: int) -> Any:
-    """Return what a test compares with.
+    """Return the operand of a test.
 
     Raises:
-        ValueError: the test does not take it.
+        ValueError: the test does not take such a value.
     """
     match test:
         case AssertionTest.EQUALS:
@@ -133,7 +133,7 @@ def _operand(test: AssertionTest, value: Any, depth: int) -> Any:
             return value
         case AssertionTest.EVERY | AssertionTest.ANY:
             if depth >= NESTING_MAX:
-                raise ValueError(f"every and any stand in each other {NESTING_MAX} deep at most")
+                raise ValueError(f"every and any can be nested at most {NESTING_MAX} deep")
             return read_assertion(value, depth + 1)
 
 
@@ -143,30 +143,30 @@ def _pattern(value: Any) -> str:
     try:
         re.compile(value)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{described(value)} is no regular expression: {error}") from None
+        raise ValueError(f"{described(value)} is not a regular expression: {error}") from None
     return value
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number: true and false are none, whatever Python says."""
+    """Return whether a value is a number: true and false are not, whatever Python says."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked(table: Any) -> Any:
-    """Take a table that is an assertion as it is: it is data, and kept so."""
+    """Check that a table is an assertion, and return it as plain data."""
     read_assertion(table)
     return _plain(table)
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON's own types have it."""
+    """Return a value in JSON's own types."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     if value is None or isinstance(value, str | int | float):
         return value
-    raise ValueError(f"{described(value)} is no value that JSON has")
+    raise ValueError(f"{described(value)} is not a JSON value")
 
 
 _SCHEMA_OF_INNERMOST: Final = {
@@ -175,11 +175,11 @@ _SCHEMA_OF_INNERMOST: Final = {
     "propertyNames": {"type": "string", "enum": ["at", *(one.value for one in AssertionTest)]},
     "additionalProperties": {"description": "As in the assertion around it."},
 }
-"""What the JSON Schema says of an assertion in one in one."""
+"""The JSON Schema of an assertion inside an assertion inside an assertion."""
 
 
 def _schema(*, is_item: bool = False) -> dict[str, Any]:
-    """Return the JSON Schema of an assertion; of one about items of items it says little."""
+    """Return the JSON Schema of an assertion; it says little about items of items."""
     tests: dict[str, Any] = {
         "equals": {"description": "The value that has to be there, of the same kind."},
         "one_of": {
@@ -188,7 +188,7 @@ def _schema(*, is_item: bool = False) -> dict[str, Any]:
             "minItems": 1,
         },
         "matches": {
-            "description": "Pattern (Python's) that has to match all of the string there.",
+            "description": "Pattern (Python's) that has to match the whole string there.",
             "type": "string",
             "maxLength": PATTERN_CHARACTERS_MAX,
         },
@@ -207,12 +207,12 @@ def _schema(*, is_item: bool = False) -> dict[str, Any]:
     item = _SCHEMA_OF_INNERMOST if is_item else _schema(is_item=True)
     tests["every"] = {
         **item,
-        "description": "Assertion that has to hold of every item of the array there, which has to"
+        "description": "Assertion that has to hold for every item of the array there, which has to"
         " have one.",
     }
     tests["any"] = {
         **item,
-        "description": "Assertion that has to hold of an item of the array there.",
+        "description": "Assertion that has to hold for an item of the array there.",
     }
     return {
         "type": "object",
@@ -235,4 +235,4 @@ AssertionTable = Annotated[
     BeforeValidator(_checked),
     WithJsonSchema(_schema()),
 ]
-"""An assertion as an operator wrote it."""
+"""The type of an assertion as an operator wrote it."""

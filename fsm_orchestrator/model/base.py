@@ -1,4 +1,4 @@
-"""Field types and closed sets that several models share, and the base class of all of them."""
+"""Field types and closed sets that several models share, and the base class of all models."""
 
 import os
 from enum import StrEnum
@@ -22,7 +22,7 @@ from fsm_orchestrator.vocabulary import Ending, Trigger
 
 
 class ExitMeaning(StrEnum):
-    """What a stage says by an exit code, where its lifecycle gives that code a meaning."""
+    """The meaning of an exit code of a stage, where its lifecycle gives the code one."""
 
     REWORK = "rework"
     NOTHING_TO_DO = "nothing_to_do"
@@ -30,17 +30,17 @@ class ExitMeaning(StrEnum):
 
     @property
     def ending(self) -> Ending:
-        """The ending of an attempt that says so."""
+        """The ending of an attempt that exits with such a code."""
         return _ENDINGS[self]
 
     @property
     def trigger(self) -> Trigger:
-        """What that is to the machine."""
+        """The trigger that it is for the machine."""
         return _TRIGGERS[self]
 
     @property
     def words(self) -> str:
-        """What the stage did then, as people read it."""
+        """The action of the stage, as people read it."""
         match self:
             case ExitMeaning.REWORK:
                 return "asked for rework"
@@ -51,12 +51,12 @@ class ExitMeaning(StrEnum):
 
     @property
     def level(self) -> str:
-        """The level at which the end of such an attempt is logged: it is no failure."""
+        """The level at which the end of such an attempt is logged: it is not a failure."""
         return "warning" if self is ExitMeaning.BLOCKED else "info"
 
     @staticmethod
     def of(ending: Ending | None) -> "ExitMeaning | None":
-        """Return what an ending says by its exit code; None for others."""
+        """Return the meaning of an exit code that led to an ending; None for other endings."""
         return next((one for one, its in _ENDINGS.items() if its is ending), None)
 
 
@@ -73,14 +73,14 @@ _TRIGGERS = {
 
 
 class OnFinallyFailure(StrEnum):
-    """The consequence for a run that is done when the stage that always runs did not succeed."""
+    """The consequence for a done run if the stage that always runs did not succeed."""
 
     FAIL = "fail"
     WARN = "warn"
 
 
 class EvidenceDemand(StrEnum):
-    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
+    """The demand of a gate state on a signal: with `required`, a typed one can only refuse."""
 
     REQUIRED = "required"
 
@@ -104,11 +104,11 @@ StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", 
 GateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
 TaskQueue = Annotated[str, StringConstraints(pattern=f"^{TASK_QUEUE_PATTERN}$")]
-"""The name of a task queue of an engine: of the machines that serve it."""
+"""The name of an engine's task queue, and so of the machines that serve it."""
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
-"""Text that is printed unchanged: no line breaks, no terminal control codes."""
+"""A text that is printed unchanged: no line breaks, no terminal control codes."""
 ReasonCode = Annotated[str, StringConstraints(pattern=f"^{REASON_CODE_PATTERN}$", max_length=64)]
 ExitCodeText = Annotated[
     str, StringConstraints(pattern=r"^([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$")
@@ -119,16 +119,16 @@ Ordinal = Annotated[int, Field(ge=1)]
 SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
 
 Many = FailFast()
-"""For long lists: validation stops at the first wrong entry. All errors of a list made to be wrong
-would take a hundred thousand times the file's size."""
+"""The mark of long lists: validation stops at the first wrong entry. Reporting every error in a
+list made to be wrong would take a hundred thousand times the file's size."""
 Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$", max_length=500)]
-"""Somebody, as a file of allowed signers names them: no pattern."""
+"""A person as a file of allowed signers names them; not a pattern."""
 EpochName = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}\.[0-9]{6}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 GitCommit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 
 
 class StrictModel(BaseModel):
-    """Base of everything kept: frozen, strict, unknown keys refused."""
+    """The base of everything that is kept: frozen, strict, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

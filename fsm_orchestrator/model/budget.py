@@ -1,4 +1,4 @@
-"""What a run may take over all its stages, what it took, and what of that ended it.
+"""A run's budget over all its stages, what the run used, and which part of the budget ended it.
 
 Amounts are decimal numbers kept as text: nothing here is ever a float. Loaded by runs that have a
 budget, a time for all stages, or a meter.
@@ -31,9 +31,9 @@ from fsm_orchestrator.text.hidden import quoted
 
 
 def _unit(value: Any) -> Any:
-    """Refuse what is no unit, in words: a pattern says little to who wrote USD."""
+    """Refuse a bad unit with a message: a pattern says little to somebody who wrote USD."""
     if isinstance(value, str) and not is_unit(value):
-        raise ValueError(f"{quoted(value)} is no unit: {UNIT_WORDS}")
+        raise ValueError(f"{quoted(value)} is not a unit: {UNIT_WORDS}")
     return value
 
 
@@ -42,7 +42,7 @@ Amount = Annotated[str, StringConstraints(pattern=f"^{AMOUNT_PATTERN}$")]
 
 
 def _given(value: Any) -> Any:
-    """Take a whole number, or a text that is a decimal one, as the amount that it is."""
+    """Take a whole number, or a decimal number as text, as an amount."""
     if type(value) is int:
         value = str(value)
     if not isinstance(value, str):
@@ -68,11 +68,11 @@ AllowedAmount = Annotated[
     ),
 ]
 Units = Annotated[Mapping[UnitName, AllowedAmount], Field(max_length=UNITS_MAX)]
-"""How much of each unit may be metered, by its name."""
+"""The allowed amount of each unit, by its name."""
 
 
 class RunBudget(StrictModel):
-    """What a run may take over all its stages."""
+    """The limits on what a run may use over all its stages."""
 
     run_timeout_ms: Milliseconds | None = Field(
         description="How long each invocation may work, in milliseconds; null for no limit."
@@ -88,13 +88,13 @@ class RunBudget(StrictModel):
 
     @property
     def given(self) -> dict[str, Any]:
-        """It, as an invocation is given it."""
+        """The budget in the form in which it is given to an invocation."""
         known = self.model_dump(exclude_none=True)
         units = known.pop("units")
         return {**known, "budget": units} if units else known
 
     def time(self, limit: TimeLimit) -> int | None:
-        """Return how much time there is of one kind; None for no limit."""
+        """Return the time limit of one kind; None for no limit."""
         return self.run_timeout_ms if limit is TimeLimit.RUN else self.total_timeout_ms
 
 
@@ -106,7 +106,7 @@ class UnitAmount(StrictModel):
 
 
 class MeterProblem(StrEnum):
-    """Why a meter does not count as one."""
+    """The reason why a meter does not count."""
 
     NOT_JSON = "not_json"
     NOT_AN_ENTRY = "not_an_entry"
@@ -125,11 +125,11 @@ class MeterProblem(StrEnum):
 
 
 _PROBLEMS: Final = {
-    MeterProblem.NOT_JSON: "is no JSON object in UTF-8 whose keys each stand once",
-    MeterProblem.NOT_AN_ENTRY: "has other keys than unit and amount, or lacks one of them",
-    MeterProblem.BAD_UNIT: "has a unit that is no name: lower-case letters, digits and _",
+    MeterProblem.NOT_JSON: "is not a JSON object in UTF-8 that has each key once",
+    MeterProblem.NOT_AN_ENTRY: "has keys other than unit and amount, or lacks one of them",
+    MeterProblem.BAD_UNIT: "has a unit that is not a name: lower-case letters, digits and _",
     MeterProblem.BAD_AMOUNT: (
-        "has an amount that is no number, or has too many digits before or behind its point"
+        "has an amount that is not a number, or has too many digits before or after its point"
     ),
     MeterProblem.NEGATIVE: "has an amount that is less than 0",
     MeterProblem.LINE_TOO_LONG: "is longer than a line may be",
@@ -145,7 +145,7 @@ _PROBLEMS: Final = {
 
 
 class TimeStop(StrictModel):
-    """The time of the run was up."""
+    """The end of the run's time."""
 
     kind: Literal["time"] = Field(description="What ended it.")
     limit: TimeLimit = Field(description="Whose time that was, by its key.")
@@ -153,12 +153,12 @@ class TimeStop(StrictModel):
 
     @property
     def words(self) -> str:
-        """What happened, as a sentence."""
+        """The cause of the stop, as a sentence."""
         return f"the {time_words(self.limit, self.allowed_ms)} is up"
 
 
 class UnitStop(StrictModel):
-    """More of a unit was metered than the run may."""
+    """A unit of which more was metered than the run may use."""
 
     kind: Literal["unit"] = Field(description="What ended it.")
     unit: UnitName = Field(description="Name of the unit.")
@@ -167,7 +167,7 @@ class UnitStop(StrictModel):
 
     @property
     def words(self) -> str:
-        """What happened, as a sentence."""
+        """The cause of the stop, as a sentence."""
         return (
             f"spent {grouped(self.spent)} {self.unit}, more than the budget of"
             f" {grouped(self.allowed)} {self.unit}"
@@ -175,23 +175,23 @@ class UnitStop(StrictModel):
 
     @property
     def nothing_left(self) -> str:
-        """Why nothing is started any more, as a sentence."""
+        """The reason why nothing more is started, as a sentence."""
         spent, allowed = grouped(self.spent), grouped(self.allowed)
         return f"no budget is left: {spent} of {allowed} {self.unit} are spent"
 
 
 class MeterStop(StrictModel):
-    """What was metered cannot be relied on."""
+    """A meter that cannot be relied on."""
 
     kind: Literal["meter"] = Field(description="What ended it.")
     problem: MeterProblem = Field(description="What is wrong with the meter.")
     line: Ordinal | None = Field(
-        description="Number of the line that is wrong; null where it is not one."
+        description="Number of the line that is wrong; null where no single line is."
     )
 
     @property
     def words(self) -> str:
-        """What happened, as a sentence."""
+        """The cause of the stop, as a sentence."""
         where = "its meter cannot be relied on:"
         if self.line is not None:
             where += f" line {self.line}"
@@ -202,23 +202,23 @@ BudgetStop = Annotated[TimeStop | UnitStop | MeterStop, Field(discriminator="kin
 
 
 class Metering(StrictModel):
-    """What an attempt metered, and what of the run's budget ended it."""
+    """The amounts that an attempt metered, and the part of the run's budget that ended it."""
 
     metered: Annotated[tuple[UnitAmount, ...], Field(max_length=UNITS_MAX)] = Field(
-        description="How much of each unit it metered; as far as that can be relied on."
+        description="How much of each unit it metered, as far as the meter can be relied on."
     )
     stopped_by: BudgetStop | None = Field(
-        description="What of the run's budget ended it; null when nothing of it did."
+        description="The part of the run's budget that ended it; null when none did."
     )
 
     @property
     def is_out_of_time(self) -> bool:
-        """Whether the time of the run ended it."""
+        """True if the run's time limit ended the attempt."""
         return isinstance(self.stopped_by, TimeStop)
 
 
 class StageAmount(StrictModel):
-    """What attempts of a stage metered of a unit."""
+    """The amount of a unit that attempts of a stage metered."""
 
     stage: StateName = Field(description="Name of the stage.")
     unit: UnitName = Field(description="Name of the unit.")
@@ -226,9 +226,10 @@ class StageAmount(StrictModel):
 
 
 class Used(StrictModel):
-    """What an invocation used of the run's budget, beside what its attempts say.
+    """The part of the run's budget that an invocation used, apart from what its attempts say.
 
-    `unseen` is what the attempt had metered whose orchestrator died over it, before this one began.
+    `unseen` is what an attempt had metered when its orchestrator died, before this invocation
+    began.
     """
 
     worked_ms: Count | None = Field(
@@ -244,7 +245,7 @@ class Used(StrictModel):
     )
 
     def with_more(self, later: "Used | None") -> "Used":
-        """Return what two invocations used that ran nothing."""
+        """Return the sum of what two invocations used that ran nothing."""
         if later is None:
             return self
         return Used(
@@ -255,23 +256,23 @@ class Used(StrictModel):
 
 
 class UsedBefore(StrictModel):
-    """What old invocations used of the run's budget."""
+    """The part of the run's budget that old invocations used."""
 
     worked_ms: Count = Field(description="How long they worked, in milliseconds.")
     metered: tuple[StageAmount, ...] = Field(description="What they metered, by stage and unit.")
 
 
 class UnitReport(StrictModel):
-    """What was spent of a unit."""
+    """The amount of a unit that was spent."""
 
     unit: UnitName = Field(description="Name of the unit.")
     spent: Amount = Field(description="How much of it all attempts of the run have metered.")
-    allowed: Amount | None = Field(description="How much of it they may; null for no limit.")
+    allowed: Amount | None = Field(description="How much of it they may meter; null for no limit.")
     by_stage: dict[StateName, Amount] = Field(description="How much of it each stage metered.")
 
 
 class BudgetReport(StrictModel):
-    """What a run may take over all its stages, and what it took."""
+    """The limits on what a run may use over all its stages, and what it used."""
 
     run_timeout_ms: Milliseconds | None = Field(
         description="How long each invocation may work, in milliseconds; null for no limit."
@@ -283,7 +284,7 @@ class BudgetReport(StrictModel):
     )
     worked_ms: Count | None = Field(
         description=(
-            "How long the invocations have worked that have ended, in milliseconds; null where"
+            "How long the ended invocations have worked, in milliseconds; null where"
             " total_timeout_ms is."
         )
     )

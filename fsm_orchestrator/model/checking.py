@@ -1,6 +1,7 @@
-"""Checks of single values: each takes what is plainly of the type that a field declares.
+"""Checks of single values: each takes values that are plainly of the type that a field declares.
 
-What is taken here, pydantic would take, and make the same of it; nothing is refused or explained.
+Pydantic would take each value that is taken here, with the same result; nothing is refused or
+explained.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 
 
 class Check(NamedTuple):
-    """How the values of a field are looked at.
+    """The check of a field's values.
 
     Attributes:
-        types: those whose values are all taken as they are: `take` would return them.
+        types: the types whose values are all taken unchanged: `take` would return them.
         take: returns a value as the model has it, or raises NotPlainError.
     """
 
@@ -33,19 +34,19 @@ class Check(NamedTuple):
 _NO_TYPES: Final[frozenset[type]] = frozenset()
 _NONE: Final = frozenset({types.NoneType})
 _SAYING_NOTHING: Final = frozenset({"default", "default_factory", "description", "strict"})
-"""Options of a field that refuse no value whose type is the one declared."""
+"""The options of a field that refuse no value of the declared type."""
 _JUDGED: Final = frozenset({"ge", "le", "max_length", "min_length", "pattern"})
 
 
 class NotPlainError(Exception):
-    """A value is not plainly what is declared."""
+    """A value is not plainly of the declared kind."""
 
 
 def judged(judge: Callable[..., Any], *values: Any) -> Any:
-    """Return what a validator makes of a value.
+    """Return the result of a validator for a value.
 
     Raises:
-        NotPlainError: it refuses it.
+        NotPlainError: the validator refuses it.
     """
     try:
         return judge(*values)
@@ -54,7 +55,7 @@ def judged(judge: Callable[..., Any], *values: Any) -> Any:
 
 
 def says_nothing(one: Word) -> bool:
-    """Return whether no option of a field refuses a value of the declared type."""
+    """Return whether no option of a field can refuse a value of the declared type."""
     return one.options.keys() <= _SAYING_NOTHING
 
 
@@ -63,11 +64,11 @@ def _refuse(_value: Any) -> Any:
 
 
 TAKE_NONE: Final = Check(_NO_TYPES, _refuse)
-"""Takes nothing: what is declared is beyond this."""
+"""The check that takes nothing: such a declaration is not understood here."""
 
 
 def check_of(annotation: Any, words: list[Any], from_json: bool, is_strict: bool) -> Check:
-    """Return the check of what an annotation declares; one that takes nothing if it is unknown."""
+    """Return the check of an annotation; one that takes nothing if the annotation is unknown."""
     if typing.get_origin(annotation) is Annotated:
         words = [*annotation.__metadata__, *words]
         annotation = annotation.__origin__
@@ -100,7 +101,7 @@ _SIZED: Final = (tuple, dict)
 
 
 def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
-    """Return a check that also holds the limits; None of them says a thing of null."""
+    """Return a check that also enforces the limits; null is within all of them."""
     if not limits:
         return check
     least, most = limits.get("ge", -math.inf), limits.get("le", math.inf)
@@ -126,9 +127,9 @@ def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
 
 
 def _text_within(limits: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Return what takes text that is within limits."""
+    """Return a function that takes text within limits."""
     pattern = limits.get("pattern")
-    # Where a text ends with a line break, Python's `$` matches before it.
+    # If a text ends with a line break, Python's `$` matches before it.
     matches = None if pattern is None else late_pattern(pattern, re.ASCII)
     shortest, longest = limits.get("min_length", 0), limits.get("max_length", math.inf)
 
@@ -143,7 +144,7 @@ def _text_within(limits: Mapping[str, Any]) -> Callable[[Any], Any]:
 
 
 def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:
-    """Return the check of a type, whatever limits it has."""
+    """Return the check of a type, without any limits."""
     origin = typing.get_origin(annotation)
     args = typing.get_args(annotation)
 
@@ -207,7 +208,7 @@ _CHECKS: Final[Mapping[Any, Check]] = {
 
 
 def _any_of(checks: list[Check]) -> Check:
-    """Return the check of a union: of the one member that takes the value."""
+    """Return the check of a union: exactly one member must take the value."""
 
     def take(value: Any) -> Any:
         taken = []
@@ -224,7 +225,7 @@ def _any_of(checks: list[Check]) -> Check:
 
 
 def _or_none(check: Check) -> Check:
-    """Return the check of what may be null as well."""
+    """Return a check that also takes null."""
 
     def take(value: Any) -> Any:
         return None if value is None else check.take(value)

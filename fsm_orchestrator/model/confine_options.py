@@ -1,4 +1,4 @@
-"""The settings of a stage's confinement and of what it may use, one row each."""
+"""The settings of a stage's confinement and of its usage limits, one row each."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONFINE_OPTIONS: Final = (
         Kind.FILE,
         named="writable",
         help="Confine the stage: it may write to this file or directory, to where its expected"
-        " artifacts are, and to a temporary directory of its own, and nowhere else. Repeatable.",
-        description="The files and directories that the stage may write to, beside the directories"
-        " of its expected artifacts and a temporary directory of its own.",
+        " artifacts are, and to its own temporary directory, and nowhere else. Repeatable.",
+        description="The files and directories that the stage may write to, besides the directories"
+        " of its expected artifacts and its own temporary directory.",
         table="confine",
         is_repeatable=True,
     ),
@@ -27,8 +27,8 @@ CONFINE_OPTIONS: Final = (
         named="readable",
         help="Confine the stage: it may read and execute this file or directory, what the system"
         " needs, and what it may write, and nothing else. Repeatable.",
-        description="The files and directories that the stage may read and execute, beside those of"
-        " the system and those that it may write to; everything unless given.",
+        description="The files and directories that the stage may read and execute, besides those"
+        " of the system and those that it may write to; everything unless given.",
         table="confine",
         is_repeatable=True,
     ),
@@ -72,7 +72,7 @@ CONFINE_OPTIONS: Final = (
         table="confine",
     ),
 )
-"""What a stage is confined to."""
+"""The settings of a stage's confinement."""
 CONFINE_KEYS: Final = tuple(one.key for one in CONFINE_OPTIONS)
 """The keys of the table `confine`."""
 
@@ -112,4 +112,4 @@ USAGE_OPTIONS: Final = (
         " limit unless given.",
     ),
 )
-"""The limits of what a stage may use."""
+"""The settings of a stage's usage limits."""

@@ -1,6 +1,6 @@
-"""What a stage is confined to: as one source says it, and what held of it in an attempt.
+"""The confinement of a stage: as one source sets it, and what of it was enforced in an attempt.
 
-`Confine` is what options, config file and record say, null where they do not.
+`Confine` is what options, config file and record say; null where they say nothing.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from fsm_orchestrator.model.promises import HeldHow, Promise, SignalReach, Stage
 
 
 def _ports(given: Any) -> Any:
-    """Take a word for the ports that it stands for, also as the one value of an option."""
+    """Replace a word by the ports that it stands for, also if it is the one value of an option."""
     listed = isinstance(given, list | tuple)
     word = given[0] if listed and len(given) == 1 else given
     if word == NO_PORTS:
@@ -32,12 +32,12 @@ Port = Annotated[int, Field(strict=True, ge=1, le=PORT_MAX)]
 Ports = Annotated[
     Annotated[tuple[Port, ...], Strict(strict=False)] | Literal["any"], BeforeValidator(_ports)
 ]
-"""TCP ports; `any` for all of them, and for every other kind of socket."""
+"""The TCP ports; `any` for all of them, and for every other kind of socket."""
 Paths = Annotated[tuple[PathText, ...], Strict(strict=False)]
 
 
 class Confine(StrictModel):
-    """One source's settings for the confinement of a stage; null where it does not say."""
+    """The settings of one source for a stage's confinement; null where it says nothing."""
 
     write: Paths | None = unset("write")
     read: Paths | None = unset("read")
@@ -47,14 +47,14 @@ class Confine(StrictModel):
     require: bool | None = unset("require")
 
     def over(self, lower: "Confine | None") -> "Confine":
-        """Return these settings, and where they do not say, what `lower` does."""
+        """Return these settings, completed by those of `lower`."""
         if lower is None:
             return self
         return lower.model_copy(update=self.model_dump(exclude_none=True))
 
     @property
     def promised(self) -> tuple[Promise, ...]:
-        """The promises that have to be held for the stage to be started."""
+        """The promises that must hold for the stage to be started."""
         if self.require is False:
             return ()
         return (
@@ -72,12 +72,12 @@ class Confine(StrictModel):
 
     @staticmethod
     def ports(given: Ports | None) -> tuple[int, ...] | None:
-        """Return the ports that are allowed; None for all."""
+        """Return the allowed ports; None for all."""
         return None if given is None or given == ALL_PORTS else given
 
 
 class Confinement(StrictModel):
-    """What an attempt was confined to, and what of it the kernel held."""
+    """The confinement of an attempt, and which promises the kernel held."""
 
     write: tuple[str, ...] = Field(
         description="Absolute paths of what it might write to; known secret values are masked."
@@ -101,12 +101,12 @@ class Confinement(StrictModel):
 
 
 class ExceededLimit(StrictModel):
-    """A limit of what a stage may use that an attempt went beyond."""
+    """A usage limit of a stage that an attempt exceeded."""
 
     limit: StageLimit = Field(description="The limit, by its key.")
     allowed: Count = Field(description="How much is allowed, in bytes, processes or seconds.")
     used: Count = Field(
-        description="How much was used when that was seen; what is allowed where only the kernel"
+        description="How much was used when that was seen; what is allowed, where only the kernel"
         " knows."
     )
     held_by: HeldHow = Field(description="How the limit is held.")

@@ -1,7 +1,7 @@
-"""What a stage owes beside an exit code of 0, and what it was found to have left.
+"""A stage's obligations besides an exit code of 0, and what it was found to have left.
 
 Contracts on artifacts, protected paths and declared inputs: as they are given, as they are kept,
-and what is recorded of them.
+and what is recorded about them.
 """
 
 from enum import StrEnum
@@ -29,7 +29,7 @@ _SIZE: Final = Bounds(0, BYTES_MAX, "a whole number of bytes", "SIZE", Measure.B
 
 
 def _size(given: Any) -> Any:
-    """Read a size that is written with a unit."""
+    """Read a size that is given with a unit."""
     return _SIZE.read(given) if isinstance(given, str) else given
 
 
@@ -41,22 +41,22 @@ SizeGiven = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 0, "maximum": BYTES_MAX}, {"type": "string"}]}
     ),
 ]
-"""A size, which people may write with a unit: `10MiB`."""
+"""A size that people may write with a unit: `10MiB`."""
 Encoding = Literal["utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
 
 
 def is_glob(path: str) -> bool:
-    """Return whether a path stands for all that match it."""
+    """Return whether a path is a pattern that stands for all paths that match it."""
     return not GLOB_CHARACTERS.isdisjoint(path)
 
 
 def is_directory(path: str) -> bool:
-    """Return whether a path is written as that of a directory."""
+    """Return whether a path is written as a directory's."""
     return path.endswith("/")
 
 
 class ContractTerms(StrictModel):
-    """What an artifact has to be, but for where and by which schema."""
+    """The requirements on an artifact, without its path and its JSON Schema."""
 
     min_matches: Ordinal | None = Field(
         default=None,
@@ -96,21 +96,21 @@ class ContractGiven(ContractTerms):
         description="Path of the JSON Schema (2020-12) that the document has to conform to.",
     )
     assertions: Annotated[tuple[AssertionTable, ...], Strict(strict=False)] = Field(
-        default=(), alias="assert", description="Assertions that have to hold of the document."
+        default=(), alias="assert", description="Assertions that have to hold for the document."
     )
 
     @model_validator(mode="after")
     def _refuse_senseless(self) -> Self:
-        """Refuse terms that nothing can meet, or that say nothing of such a path."""
+        """Refuse terms that nothing can meet, or that make no sense for such a path."""
         has_document = bool(self.json_schema or self.assertions)
         if self.min_matches is not None and not is_glob(self.path):
-            raise ValueError("min_matches is of a glob, and the path is none")
+            raise ValueError("min_matches is for a glob, and the path is not one")
         if has_document and is_directory(self.path):
-            raise ValueError("a directory is no document: name a file, or a glob of files")
+            raise ValueError("a directory is not a document: name a file, or a glob of files")
         if is_glob(self.path) and is_directory(self.path):
-            raise ValueError("a glob names files: leave the slash at its end out")
+            raise ValueError("a glob names files: leave out the slash at its end")
         if has_document and self.encoding not in {None, *_JSON_ENCODINGS}:
-            raise ValueError("JSON is UTF-8: leave the encoding out")
+            raise ValueError("JSON is UTF-8: leave out the encoding")
         if (self.min_bytes or 0) > (BYTES_MAX if self.max_bytes is None else self.max_bytes):
             raise ValueError("min_bytes is more than max_bytes")
         return self
@@ -128,27 +128,27 @@ class Contract(ContractTerms):
         description="SHA-256 of the schema's bytes, in hexadecimal; null for none."
     )
     assertions: tuple[AssertionTable, ...] = Field(
-        description="Assertions that have to hold of the document, as they were given."
+        description="Assertions that have to hold for the document, as they were given."
     )
 
     @property
     def is_json(self) -> bool:
-        """Whether it is about a JSON document, whatever the file is called."""
+        """True if the contract is about a JSON document, whatever the file is called."""
         return self.json_schema is not None or bool(self.assertions)
 
     @property
     def least_matches(self) -> int:
-        """How many files a set must have that this attempt wrote."""
+        """The number of files, written by this attempt, that a set must have at least."""
         return self.min_matches or 1
 
     @property
     def is_set(self) -> bool:
-        """Whether it is about several files: a directory, or a glob."""
+        """True if the contract is about several files: a directory, or a glob."""
         return is_glob(self.path) or is_directory(self.path)
 
 
 class ContractViolation(StrictModel):
-    """One thing that an artifact had to be, and was not."""
+    """A requirement that an artifact did not meet."""
 
     path: str = Field(description="Absolute path of the file; known secret values are masked.")
     pointer: str | None = Field(
@@ -161,19 +161,19 @@ class ContractViolation(StrictModel):
 
     @property
     def lines(self) -> tuple[str, str, str]:
-        """The violation, for a person: where, and what."""
+        """The violation, for people: where it is, what was expected, and what was found."""
         where = "" if self.pointer is None else f" at {self.pointer or 'its root'}"
         return f"{copyable(self.path)}{where}", f"expected {self.expected}", f"found {self.found}"
 
     @property
     def sentence(self) -> str:
-        """The violation, for a person."""
+        """The violation as a sentence, for people."""
         where, expected, found = self.lines
         return f"{where}: {expected}, {found}"
 
 
 class PathChange(StrEnum):
-    """What became of a protected path."""
+    """The change of a protected path."""
 
     CHANGED = "changed"
     ADDED = "added"
@@ -181,19 +181,19 @@ class PathChange(StrEnum):
 
 
 class ProtectedChange(StrictModel):
-    """A protected path that is not what it was before its stage."""
+    """A protected path that has changed since before its stage."""
 
     path: str = Field(description="Its absolute path; known secret values are masked.")
     change: PathChange = Field(description="Whether it was changed, added or removed.")
 
     @property
     def sentence(self) -> str:
-        """The change, for a person."""
+        """The change as a sentence, for people."""
         return f"{self.path} ({self.change.value})"
 
 
 class Protection(StrictModel):
-    """What an attempt's protected paths were before it."""
+    """The state of an attempt's protected paths from before the attempt."""
 
     file: str = Field(
         description="File with their digests from before the stage, relative to the output"
@@ -222,20 +222,20 @@ class InputDigest(StrictModel):
 
     @property
     def lines(self) -> tuple[str, str]:
-        """The input, for a person: where, and what was there."""
+        """The input, for people: its path, and its state."""
         return copyable(self.path), self.state
 
     @property
     def short_state(self) -> str:
-        """What was there, for a person: of a digest, the beginning."""
+        """The state of the input, for people; a digest is cut."""
         is_known = self.problem is None and self.sha256 is not None
         return f"sha256 {(self.sha256 or '')[:12]}..." if is_known else self.state
 
     @property
     def state(self) -> str:
-        """What was there, for a person."""
+        """The state of the input, for people."""
         if self.problem is not None:
-            return f"not to be read ({self.problem})"
+            return f"cannot be read ({self.problem})"
         if self.sha256 is None:
             return "not there"
         return f"{counted(self.files, 'file')}, {self.size_bytes} bytes, sha256 {self.sha256}"

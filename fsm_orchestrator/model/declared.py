@@ -1,10 +1,10 @@
-"""The words that models are declared with: pydantic's, understood without loading pydantic.
+"""The words with which models are declared: pydantic's, understood without loading pydantic.
 
-A model of this package is a pydantic model to whoever reads it, checks its types or asks for its
-schema. But what a run makes is nearly always good as it stands; to see that takes no parser, and
-pydantic and its parsers take longer to load than all else. So what is plainly as its field declares
-it is taken (accepting.py) and written (dumping.py) without; everything else, everything wrong
-among it, and everything that is read back, is pydantic's (parsed.py).
+A model of this package is a pydantic model to anybody who reads it, checks its types or asks for
+its schema. But nearly everything that a run makes is good already; to see that takes no parser, and
+pydantic and its parsers take longer to load than everything else. So a value that is plainly of the
+kind that its field declares is taken (accepting.py) and written (dumping.py) without pydantic.
+Everything else, including all that is wrong and all that is read back, is pydantic's (parsed.py).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ else:
 
 
 class _Declaring(type):
-    """Collects what a class declares; nothing is built before it is used.
+    """A metaclass that collects what a class declares; nothing is built before it is used.
 
-    `__also__` of a class has the annotation and the value of fields that are called like a word of
-    Python's; they are its first.
+    `__also__` of a class has the annotation and the value of fields whose names are keywords of
+    Python; they come first.
     """
 
     def __new__(
@@ -75,7 +75,7 @@ class _Declaring(type):
 
 
 class Model(metaclass=_Declaring):
-    """What pydantic's BaseModel is to those who make, copy, compare and write models."""
+    """The counterpart of pydantic's BaseModel, to make, copy, compare and write models."""
 
     __slots__ = (
         *("__compact__", "__dict__", "__indented__", "__pydantic_extra__"),
@@ -83,10 +83,10 @@ class Model(metaclass=_Declaring):
     )
 
     def __init__(self, /, **given: Any) -> None:
-        """Take what was given.
+        """Take the given values.
 
         Raises:
-            pydantic.ValidationError: it is not what is declared.
+            pydantic.ValidationError: they are not as declared.
         """
         try:
             fill(self, given)
@@ -113,7 +113,7 @@ class Model(metaclass=_Declaring):
 
     @classmethod
     def refusal(cls, error: Any) -> Exception:
-        """Return what is raised where pydantic finds something wrong."""
+        """Return the error to raise if pydantic finds something wrong."""
         refused: Exception = error
         return refused
 
@@ -122,7 +122,7 @@ class Model(metaclass=_Declaring):
         """Return the model of values that are plainly good.
 
         Raises:
-            NotPlainError: not all of them are.
+            NotPlainError: not all values are plainly good.
         """
         made = cls.__new__(cls)
         fill(made, given, from_json=from_json)
@@ -130,7 +130,7 @@ class Model(metaclass=_Declaring):
 
     @classmethod
     def model_validate(cls, given: Any, *, strict: bool | None = None) -> Self:
-        """Return the model of what was given."""
+        """Return the model of the given values."""
         if strict is None and type(given) is dict and all(type(key) is str for key in given):
             with contextlib.suppress(NotPlainError):
                 return cls.plainly_made(given)
@@ -140,7 +140,7 @@ class Model(metaclass=_Declaring):
 
     @classmethod
     def model_validate_json(cls, text: str | bytes) -> Self:
-        """Return the model of a JSON document: what is read back is pydantic's to judge."""
+        """Return the model of a JSON document: pydantic judges whatever is read back."""
         with cls._refusing():
             parsed: Self = cls._parser().validate_json(text)
         return parsed
@@ -162,7 +162,7 @@ class Model(metaclass=_Declaring):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
-        """Return what pydantic parses the model by."""
+        """Return the schema by which pydantic parses the model."""
         from fsm_orchestrator.model.parsed import schema_of  # noqa: PLC0415 - pydantic asks
 
         return schema_of(cls)
@@ -174,11 +174,11 @@ class Model(metaclass=_Declaring):
         return given
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        """Return a copy with other values for some fields; they are not judged."""
+        """Return a copy with other values for some fields; these are not validated."""
         cls = type(self)
         values, given = dict(self.__dict__), set(self.model_fields_set)
         if update:
-            if len(values) > len(cls.model_fields):  # what was worked out of them is not copied
+            if len(values) > len(cls.model_fields):  # cached properties are not copied
                 values = self._values()
             values.update(update)
             given.update(update)
@@ -222,7 +222,7 @@ class Model(metaclass=_Declaring):
         )
 
     def _values(self) -> dict[str, Any]:
-        """Return the values of the fields, without what is worked out once."""
+        """Return the values of the fields, without cached properties."""
         return {name: self.__dict__[name] for name in type(self).model_fields}
 
     def __eq__(self, other: object) -> bool:
@@ -253,7 +253,7 @@ class Model(metaclass=_Declaring):
         yield from self._values().items()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Yield what is shown of the model."""
+        """Yield the parts of the model that are shown."""
         yield from self._values().items()
 
     def __repr__(self) -> str:
@@ -267,12 +267,12 @@ class Model(metaclass=_Declaring):
 
 
 def left_out(default: Any, description: str) -> Any:
-    """Return a field that is left out of what is written where it holds its default."""
+    """Return a field that is omitted from what is written while it has its default."""
     return LeftOut("Field", (), {"default": default, "description": description})
 
 
 def __getattr__(name: str) -> Any:
-    """Return pydantic's error: what may raise it names it, and needs it only if it is raised."""
+    """Return pydantic's error: code that may raise it names it, and needs it only when raising."""
     if name != "ValidationError":
         raise AttributeError(name)
     from pydantic_core import ValidationError  # noqa: PLC0415 - see above

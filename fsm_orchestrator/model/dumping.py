@@ -1,4 +1,4 @@
-"""Writes models whose values are plain, as pydantic would; what is not plain is pydantic's."""
+"""Writes models with plain values as pydantic would; all other values are left to pydantic."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _Writer: TypeAlias = Callable[[Any], str]
 def dumped(
     model: Any, *, is_json: bool, exclude: Collection[str] = (), exclude_none: bool = False
 ) -> dict[str, Any]:
-    """Return a model as a dictionary, of JSON's values if `is_json`.
+    """Return a model as a dictionary, with JSON's values if `is_json`.
 
     Raises:
-        NotPlainError: it holds something else.
+        NotPlainError: the model holds other values.
     """
     values = vars(model)
     return {
@@ -33,7 +33,7 @@ def dumped(
 
 
 def _names(kind: Any, values: dict[str, Any]) -> Collection[str]:
-    """Return the names of the fields that are written: some are left out at their default."""
+    """Return the names of the fields to write: some are omitted while they have their default."""
     names: Collection[str] = kind.__declared__
     if not kind.__left_out__:
         return names
@@ -62,10 +62,10 @@ def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
 
 
 def compact(model: Any) -> str:
-    """Return a model as JSON without spaces. What never changes is written once, and kept.
+    """Return a model as JSON without spaces. The text is made once for each instance, and kept.
 
     Raises:
-        NotPlainError: it holds something that JSON has no one way to write.
+        NotPlainError: it holds a value that JSON cannot write in exactly one way.
     """
     kept = getattr(model, "__compact__", None)
     if kept is None:
@@ -90,10 +90,10 @@ def _dict(value: dict[Any, Any]) -> str:
 
 
 def indented(model: Any, indent: int) -> str:
-    """Return a model as JSON, a member or item a line. A model in another is written once.
+    """Return a model as JSON, one member or item per line. A model inside another is written once.
 
     Raises:
-        NotPlainError: it holds something that JSON has no one way to write.
+        NotPlainError: it holds a value that JSON cannot write in exactly one way.
     """
     return _in_lines(indent, "", model)
 
@@ -139,7 +139,7 @@ def _key(key: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number as pydantic writes it, which has an exponent of its own for the smallest."""
+    """Return a number as pydantic writes it: small ones have other exponents than Python's."""
     text = repr(value)
     mantissa, small, exponent = text.partition("e-")
     if small and exponent == "05":
@@ -153,13 +153,13 @@ def _number(value: float) -> str:
 
 
 class _Writers(dict[type, _Writer]):
-    """What writes the values of each type, as far as they were met."""
+    """The writers of values by type, for the types met so far."""
 
     def __missing__(self, kind: type) -> _Writer:
-        """Find what writes the values of a type that is met for the first time.
+        """Find the writer for a type that is met for the first time.
 
         Raises:
-            NotPlainError: nothing here does.
+            NotPlainError: there is none here.
         """
         if issubclass(kind, Enum):
             texts = {one: self[type(one.value)](one.value) for one in kind}
@@ -179,6 +179,6 @@ _LEAVES: Final[dict[type, _Writer]] = {
     int: str,
     float: _number,
 }
-"""What writes the values that hold no others, by their types as far as they were met."""
+"""The writers of values that contain no others, by type, for the types met so far."""
 _WRITERS: Final = _Writers({**_LEAVES, tuple: _tuple, dict: _dict})
-"""The same of all values."""
+"""The same for all values."""

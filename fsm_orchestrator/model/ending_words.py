@@ -1,4 +1,4 @@
-"""What went wrong with a stage, in words, by the way in which it ended."""
+"""A stage's failure as text, by the way in which the stage ended."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LEFT: Final[Mapping[type, str]] = {
     ArtifactsWrong: "its expected artifacts are wrong",
     ContractViolated: "broke its contract",
 }
-"""The words for what a process has left wrong."""
+"""The texts for what is wrong with what a process has left."""
 
 
 def problem_of(result: StageResult) -> Problem | None:
@@ -104,7 +104,7 @@ def _timed_out(result: TimedOut) -> str:
 
 def _how(stopped: TimedOut | WentQuiet) -> str:
     if stopped.was_late:
-        return "ended by itself, as was seen only after that"
+        return "ended on its own, which was seen only after that"
     return "ignored SIGTERM and was killed" if stopped.was_killed else "ended on SIGTERM"
 
 
@@ -124,7 +124,7 @@ def _problem_of_verified(result: VerificationResult) -> Problem:
     """Return what went wrong."""
     match result:
         case VerificationFailed(command=command, problem=problem, words=words):
-            said = (f"it printed last: {' / '.join(words)}",) if words else ()
+            said = (f"its last output: {' / '.join(words)}",) if words else ()
             return Problem(
                 cause=f"exited with code 0, but its verification `{command}` {problem.cause}",
                 details=(*problem.details, *said),
@@ -132,7 +132,7 @@ def _problem_of_verified(result: VerificationResult) -> Problem:
         case VerificationCutShort(command=command):
             return Problem(
                 cause=why_interrupted(result.signum, result.sibling),
-                details=(f"its verification `{command}` was running, or to come",),
+                details=(f"its verification `{command}` was running, or had not started",),
             )
         case _:
             assert_never(result)

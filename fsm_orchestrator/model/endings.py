@@ -1,7 +1,7 @@
 """The ways in which a stage can end: tagged values, never exceptions.
 
 `ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once what
-it left has been judged. Consumers match, and end in `assert_never`. Tuples: quickly defined.
+it left has been judged. Consumers match, and end in `assert_never`. Tuples: quick to define.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import MeterStop, UnitStop
 
 _SIGNAL_NAMES: Final = {
-    number: name  # the first of its names; the enumeration of `signal` may still have to be made
+    number: name  # the first of its names; the enumeration of `signal` may not have been made yet
     for name, number in sorted(vars(signal).items(), reverse=True)
     if name[:3] == "SIG" and name[3:4] != "_"
 }
 
 
 class PostmortemGap(StrEnum):
-    """Why there is no black box of an attempt that should have one."""
+    """The reason why an attempt that should have a postmortem has none."""
 
     ENDED_BY_KEEPER = "ended_by_keeper"
     ENDED_BY_ITSELF = "ended_by_itself"
@@ -40,14 +40,14 @@ class PostmortemGap(StrEnum):
 
     @property
     def words(self) -> str:
-        """The reason as people read it."""
+        """The reason as text for people."""
         match self:
             case PostmortemGap.ENDED_BY_KEEPER:
-                return "the keeper ended it, for the orchestrator stood still: nobody looked"
+                return "the keeper ended it, because the orchestrator stood still: nobody looked"
             case PostmortemGap.ENDED_BY_ITSELF:
-                return "its processes had ended by the time they were to be looked at"
+                return "its processes had ended before anybody could look at them"
             case PostmortemGap.ORCHESTRATOR_DIED:
-                return "the orchestrator died before it, and with it who would have looked"
+                return "the orchestrator died first, and nobody else could look"
             case _:
                 assert_never(self)
 
@@ -71,7 +71,7 @@ class SpawnFailure(StrEnum):
 
 
 class Exited(NamedTuple):
-    """The process ended by itself with `code`, 0 to 255."""
+    """The process exited on its own with `code`, 0 to 255."""
 
     code: int
 
@@ -83,15 +83,15 @@ class Signaled(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`SIGSEGV`, or `signal 42` where it has no name."""
+        """The name of the signal, such as `SIGSEGV`, or `signal 42` if it has none."""
         return signal_name(self.signum)
 
 
 class TimedOut(NamedTuple):
-    """The process outlived `timeout_ms` and was ended; `was_killed` when SIGTERM was not enough.
+    """The process outlived `timeout_ms` and was ended; `was_killed` if SIGTERM was not enough.
 
-    `was_late` when it ended by itself, and that was seen only after that time. `limit` is whose
-    time that was, and `allowed_ms` all of it, where it is the run's.
+    `was_late` if it ended on its own, but this was seen only after that time. `limit` says whose
+    time it was; if it was the run's, `allowed_ms` is all of it.
     """
 
     timeout_ms: int
@@ -102,7 +102,7 @@ class TimedOut(NamedTuple):
 
 
 class WentQuiet(NamedTuple):
-    """The process printed nothing for `idle_timeout_ms` and was ended; the others as above."""
+    """The process printed nothing for `idle_timeout_ms` and was ended; the others are as above."""
 
     idle_timeout_ms: int
     was_killed: bool
@@ -110,15 +110,15 @@ class WentQuiet(NamedTuple):
 
 
 class OutputExceeded(NamedTuple):
-    """The process printed more than `limit_bytes`, and was ended if it had not ended itself."""
+    """The process printed more than `limit_bytes`, and was ended unless it had already ended."""
 
     limit_bytes: int
 
 
 class LimitExceeded(NamedTuple):
-    """The process, or all of a stage together, used more of something than it may.
+    """The process, or all processes of a stage together, used more of something than allowed.
 
-    `used` is how much was used, as far as that is known.
+    `used` is the amount used, where known.
     """
 
     limit: StageLimit
@@ -127,11 +127,11 @@ class LimitExceeded(NamedTuple):
 
 
 class BudgetEnded(NamedTuple):
-    """The run's budget was exceeded, or what the attempt metered cannot be relied on.
+    """The run's budget was exceeded, or the attempt's meter cannot be relied on.
 
     Attributes:
-        stop: which of it, for the record.
-        by_then: how the process had ended before that was seen; None if this program ended it.
+        stop: the part of the budget, for the record.
+        by_then: how the process had ended before this was seen; None if this program ended it.
     """
 
     stop: UnitStop | MeterStop
@@ -146,13 +146,13 @@ class NotSpawned(NamedTuple):
 
 
 class Interrupted(NamedTuple):
-    """The run was asked to end (`signum`): it ended the process, or found it ended already.
+    """The run was asked to end (`signum`); it ended the process, or found it already ended.
 
     Attributes:
-        by_then: how the process had ended before it was signalled; None if this program ended it.
-            Whoever asked may have asked the process as well, so that is no success.
-        sibling: the stage that ran side by side with it and failed, by which it was ended; None
-            where the run was asked to end.
+        by_then: how the process had ended before it was signaled; None if this program ended it.
+            The requester may have signaled the process too, so this is not a success.
+        sibling: the stage that ran side by side with it and whose failure ended it; None if the
+            run was asked to end.
     """
 
     signum: int
@@ -181,35 +181,35 @@ ProcessEnd = (
 
 
 class ProtectedChanged(NamedTuple):
-    """The process exited as it should, but paths that it must leave alone are others now."""
+    """The process exited as it should, but paths that it must not change have changed."""
 
     summary: str
     code: int = 0
 
 
 class ArtifactsWrong(NamedTuple):
-    """The process exited as it should, but its expected artifacts are not all good."""
+    """The process exited as it should, but not all of its expected artifacts are good."""
 
     summary: str
     code: int = 0
 
 
 class ContractViolated(NamedTuple):
-    """The process exited as it should, but its artifacts are not what they have to be."""
+    """The process exited as it should, but its artifacts do not meet their contracts."""
 
     summary: str
     code: int = 0
 
 
 class ByExitCode(NamedTuple):
-    """The process exited with a code by which its stage says something, as the lifecycle has it."""
+    """The process exited with a code to which the lifecycle gives a meaning."""
 
     meaning: ExitMeaning
     code: int
 
 
 class Leaked(NamedTuple):
-    """The process exited and left `others` running, which counts as failed here."""
+    """The process exited and left `others` running, and that counts as a failure here."""
 
     others: int
     code: int = 0
@@ -231,11 +231,11 @@ _LEFT: Final[Mapping[type, tuple[Ending, StageStatus]]] = {
     ArtifactsWrong: (Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING),
     ContractViolated: (Ending.CONTRACT_VIOLATED, StageStatus.FAILED),
 }
-"""What a process has left can be wrong: the ending and the status of that."""
+"""The endings and statuses for what is wrong with what a process has left."""
 
 
 class Failings(NamedTuple):
-    """What is wrong with what a process has left, as said; empty where nothing is."""
+    """The descriptions of what is wrong with what a process has left; empty where nothing is."""
 
     protected: str = ""
     artifacts: str = ""
@@ -248,10 +248,10 @@ def stage_result(
     failing_leaks: int = 0,
     exit_codes: Mapping[int, ExitMeaning] = MappingProxyType({}),
 ) -> StageResult:
-    """Return what `end` means where so much is wrong with what the process has left.
+    """Return the meaning of `end`, given what is wrong with what the process has left.
 
-    `failing_leaks` is how many processes were left behind, where that makes a stage fail. One that
-    says by its `exit_codes` that it did not do its work owes no artifacts.
+    `failing_leaks` is the number of processes left behind, if that makes a stage fail. A stage that
+    says by one of its `exit_codes` that it did not do its work does not have to write artifacts.
     """
     if not isinstance(end, Exited) or end.code not in {0, *exit_codes}:
         return end
@@ -269,7 +269,7 @@ def stage_result(
 
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
-    """Return the kind of a result as a record names it, and the status that it is reported as."""
+    """Return the kind of a result as a record names it, and the status that reports show."""
     match result:
         case Exited(code=code):
             return Ending.EXITED, StageStatus.FAILED if code else StageStatus.SUCCESS
@@ -298,7 +298,7 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
 
 
 def interrupted_ending(signum: int, sibling: str | None = None) -> Ending:
-    """Return the ending of what a request has ended, or the failure of one beside it."""
+    """Return the ending of an attempt that a request ended, or the failure of a sibling."""
     if sibling is not None:
         return Ending.SIBLING_FAILED
     return Ending.LEASE_LOST if stop_reason_of(signum).is_lost else Ending.INTERRUPTED
@@ -310,7 +310,7 @@ _FAILED = {
     BudgetEnded: Ending.BUDGET_EXHAUSTED,
     VerificationFailed: Ending.VERIFICATION_FAILED,
 }
-"""The endings of those who took more than they may, or whose work is not good."""
+"""The endings for a stage that took more than allowed, or whose work is not good."""
 
 
 def trigger_of(status: StageStatus) -> Trigger:
@@ -334,17 +334,17 @@ def signal_name(signum: int) -> str:
 
 
 class AskedFor(int):
-    """A request to end that no signal has brought, by the number of the one it stands for."""
+    """A request to end that no signal delivered, as the number of the signal that it stands for."""
 
     reason: StopReason
 
     def __new__(cls, signum: int, reason: StopReason = StopReason.REQUESTED) -> Self:
-        """Make one with its reason."""
+        """Make a request with its reason."""
         asked = super().__new__(cls, signum)
         asked.reason = reason
         return asked
 
 
 def stop_reason_of(signum: int) -> StopReason:
-    """Return why a run was asked to end, by its request."""
+    """Return the reason why a run was asked to end, from the request."""
     return signum.reason if isinstance(signum, AskedFor) else StopReason.SIGNAL

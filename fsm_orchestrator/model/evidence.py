@@ -1,4 +1,4 @@
-"""What a gate's evidence says, and what it is about. Loaded by runs that have a source."""
+"""The evidence of a gate, and what it is about. Loaded by runs that have a source."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ else:
     ApprovalState = lazily("fsm_orchestrator.model.approval", "ApprovalState")
 
 _SHOWN_MAX: Final = 12
-"""The characters of a digest that are shown to people."""
+"""The number of characters of a digest that people are shown."""
 
 
 class SourceKind(StrEnum):
-    """What the evidence of a gate comes from."""
+    """The kind of source that a gate's evidence comes from."""
 
     FLAG = "flag"
-    """No source: a signal that was typed, and does not count."""
+    """No source: a signal that was typed, and that does not count."""
     COMMAND = "command"
     STATEMENT = "statement"
     JUNIT = "junit"
@@ -46,7 +46,7 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
 
 
 class EvidenceProblem(StrEnum):
-    """Why evidence does not pass its gate."""
+    """The reason why evidence does not pass its gate."""
 
     NOT_CONFIGURED = "not_configured"
     NOT_FOUND = "not_found"
@@ -98,14 +98,14 @@ class SubjectEntry(StrictModel):
 
 
 class SubjectPlaces(StrictModel):
-    """Where the subject of a run is looked at."""
+    """The places where the subject of a run is read."""
 
     git: str | None = Field(description="A directory in a git work tree; null without one.")
     files: tuple[str, ...] = Field(description="Files, by their paths.")
 
 
 class SubjectGiven(SubjectPlaces):
-    """What a run is said to be about."""
+    """The subject of a run as it was given."""
 
     git: str | None = Field(default=None, description="A directory in a git work tree.")
     files: tuple[str, ...] = Field(default=(), description="Files, by their paths.")
@@ -116,28 +116,28 @@ class SubjectGiven(SubjectPlaces):
         return SubjectPlaces(git=self.git, files=self.files)
 
     def based(self, directory: str) -> Self:
-        """Return it with absolute paths: a resume from elsewhere looks at the same."""
+        """Return a copy with absolute paths: a resume from elsewhere looks at the same places."""
         git = None if self.git is None else os.path.normpath(os.path.join(directory, self.git))
         files = tuple(os.path.join(directory, path) for path in self.files)
         return self.model_copy(update={"git": git, "files": files})
 
 
 class Subject(StrictModel):
-    """What a run is about, as it was when the run began."""
+    """The subject of a run, as it was when the run began."""
 
-    given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
+    given: SubjectPlaces = Field(description="Where it is read, by absolute paths.")
     entries: Annotated[tuple[SubjectEntry, ...], Many] = Field(
         description="What was there, as digests."
     )
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What the run is about, a phrase for each thing."""
+        """The subject of the run, one phrase for each thing."""
         return tuple(f"{copyable(one.name)}, {one.digest_words}" for one in self.entries)
 
 
 class Checks(StrictModel):
-    """How many checks there were, by how they came out."""
+    """The numbers of checks, by result."""
 
     passed: Count = Field(description="Those that passed.")
     failed: Count = Field(description="Those that failed, or could not be made.")
@@ -146,21 +146,21 @@ class Checks(StrictModel):
 
 
 class EvidenceRecord(StrictModel):
-    """What the source of a gate said, and what it comes to."""
+    """The answer of a gate's source, and what it means for the gate."""
 
     source: SourceKind = Field(description="What the evidence comes from.")
     problem: EvidenceProblem | None = Field(
         description="Why it does not pass the gate; null where it does."
     )
-    detail: str = Field(description="What it comes to, as a sentence.")
+    detail: str = Field(description="Its result, as a sentence.")
     statement_sha256: Sha256 | None = Field(
         description="SHA-256 of the evidence as it was kept, in hexadecimal; null without any."
     )
     subject: Annotated[tuple[SubjectEntry, ...], Many] = Field(
-        description="What the evidence itself names as what it is about; empty where it is unbound."
+        description="The subject that the evidence itself names; empty where it is unbound."
     )
     issuer: str | None = Field(
-        description="Who made it, as it says itself; null where it does not."
+        description="Who made it, by its own account; null where it does not say."
     )
     signer: str | None = Field(
         description="Whose signature was verified; null where none was asked for."
@@ -169,7 +169,7 @@ class EvidenceRecord(StrictModel):
         description="When it was made; null where that is not known."
     )
     is_issued_by_file: bool = Field(
-        description="Whether that time is the modification time of its file: it has none itself."
+        description="Whether that time is the modification time of its file, for lack of its own."
     )
     expires_at: Timestamp | None = Field(description="Until when it holds; null without a limit.")
     checks: Checks | None = Field(description="The checks that it counts; null where it has none.")
@@ -181,11 +181,11 @@ class EvidenceRecord(StrictModel):
         description="The evidence, byte for byte, a file in the output directory; or null."
     )
     approval: ApprovalState | None = Field(
-        description="What is asked of people, and what they have said; null for other sources."
+        description="The request to people, and their answers; null for other sources."
     )
 
     def masked(self, mask: Callable[[str], str]) -> Self:
-        """Return it as it may be recorded: no secret in what somebody else wrote."""
+        """Return a copy that may be recorded: no secret is left in text that others wrote."""
         return self.model_copy(
             update={
                 "detail": mask(self.detail),
@@ -200,17 +200,17 @@ class EvidenceRecord(StrictModel):
 
     @property
     def is_early_signal(self) -> bool:
-        """Whether it is a typed signal that came too early: to be given again."""
+        """True for a typed signal that came too early and has to be given again."""
         return self.source is SourceKind.FLAG and self.problem is EvidenceProblem.TOO_OLD
 
     @property
     def origin(self) -> str:
-        """Where the gate's value came from, for people."""
+        """The origin of the gate's value, for people."""
         return _ORIGINS[self.source]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know who trusts it: who signed it, what it does not say."""
+        """The notes for a reader who trusts the evidence: who signed it, what it does not say."""
         is_signed = self.signer is not None and self.approval is None
         found = {
             f"signed by {copyable(self.signer or '')}": is_signed,
@@ -223,18 +223,18 @@ class EvidenceRecord(StrictModel):
 
     @property
     def _is_statement(self) -> bool:
-        """Whether it is a statement: of a command only one says who made it, or has checks."""
+        """True for a statement: output of a command that names its maker, or has checks, is one."""
         says = self.issuer is not None or self.checks is not None
         return self.source is SourceKind.STATEMENT or (self.source is SourceKind.COMMAND and says)
 
     @property
     def is_bound(self) -> bool:
-        """Whether it names what it is about."""
+        """True if the evidence names what it is about."""
         return bool(self.subject)
 
 
 def nothing_from(source: SourceKind) -> EvidenceRecord:
-    """Return a record of evidence of which nothing is known yet."""
+    """Return a record of evidence about which nothing is known yet."""
     return EvidenceRecord(
         source=source,
         problem=None,

@@ -1,4 +1,4 @@
-"""The words for a limit of what a stage may use that was exceeded."""
+"""The text for a usage limit of a stage that was exceeded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def exceeded_words(result: LimitExceeded) -> str:
-    """Return which limit was exceeded, by how much, and what followed."""
+    """Return which limit was exceeded, by how much, and what happened then."""
     allowed = result.allowed
     match result.limit:
         case StageLimit.MEMORY:

@@ -1,10 +1,10 @@
-"""The record of a stage execution, as checkpoint, report and log share it.
+"""The record of a stage execution, shared by checkpoint, report and log.
 
-One record, three renderings: a transition, a gate decision or a stage execution has one model
-here, and checkpoint, report and event carry that same model. Frozen; unknown keys are refused.
+One record, three renderings: a transition, a gate decision or a stage execution has one model here,
+and checkpoint, report and event carry that same model. Frozen; unknown keys are refused.
 
-Modules of models evaluate their annotations at once (no `from __future__ import annotations`): each
-would be compiled from its text, at every start.
+Modules of models evaluate their annotations at once (no `from __future__ import annotations`):
+otherwise each would be compiled from its text at every start.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -61,7 +61,7 @@ class Artifact(StrictModel):
     judged_by: str | None = Field(
         description=(
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
-            " was not expected to be JSON. The same bytes are not judged again by the same."
+            " was not expected to be JSON. The same judge does not judge the same bytes again."
         ),
     )
     files: Count | None = left_out(
@@ -90,7 +90,7 @@ class Resources(StrictModel):
     rss_bytes_max: Count | None = Field(
         description=(
             "Largest resident memory of one process, in bytes; null when it is not known: below"
-            " some 11 MB, for the system counts the size of the process that spawned it too."
+            " some 11 MB, because the system also counts the size of the process that spawned it."
         )
     )
 
@@ -98,10 +98,10 @@ class Resources(StrictModel):
 class StageExecution(StrictModel):
     """One act of this program on a stage: it ran an attempt, or skipped the stage.
 
-    Also used, under the names `checkpoint.persist`, `report.persist`, `events.persist`,
-    `checkpoint.load` and `closure.verify` as `command`, for what the program itself failed to
-    do, and as `run.timeout` and `budget.verify` for a run that had no time or budget left, so that
-    `error` is found where the runbook says to look.
+    Also used for the program's own failures, with `checkpoint.persist`, `report.persist`,
+    `events.persist`, `checkpoint.load` or `closure.verify` as `command`, and for a run that had no
+    time or budget left, with `run.timeout` or `budget.verify`, so that `error` is where the runbook
+    says to look.
     """
 
     stage: str = Field(
@@ -128,7 +128,7 @@ class StageExecution(StrictModel):
     flaky: bool = Field(
         description=(
             "Whether the attempt succeeded after an earlier one of this invocation had failed: it"
-            " was tried again by itself."
+            " was retried automatically."
         )
     )
     reason: str = Field(description="Why the stage was run or skipped.")
@@ -147,8 +147,8 @@ class StageExecution(StrictModel):
     command: str = Field(
         description=(
             "The program that was run, an absolute path or a name looked up on PATH; an operation"
-            " such as `checkpoint.persist` for the program's own work; empty when it is not known"
-            " any more."
+            " such as `checkpoint.persist` for the program's own work; empty when it is no longer"
+            " known."
         )
     )
     args: tuple[str, ...] = Field(
@@ -169,7 +169,7 @@ class StageExecution(StrictModel):
         " nothing was started, or the clock stands still.",
     )
     limit_exceeded: ExceededLimit | None = Field(
-        description="The limit of what it may use that it went beyond; null when it did not."
+        description="The usage limit that it exceeded; null when it exceeded none."
     )
     usage_held_by: HeldHow | None = left_out(
         None, "How the limits of its memory and its processes were held, where there were any."
@@ -179,8 +179,8 @@ class StageExecution(StrictModel):
     )
     metering: Metering | None = left_out(
         None,
-        "What it metered, and what of the run's budget ended it; left out where nothing was to be"
-        " metered and no time of the run was up.",
+        "What it metered, and the part of the run's budget that ended it; left out where nothing"
+        " was to be metered and no time limit of the run was reached.",
     )
     started_at: Timestamp = Field(
         description="When the attempt began or the stage was skipped, in UTC."
@@ -196,7 +196,7 @@ class StageExecution(StrictModel):
     )
     exit_code: int | None = Field(
         description=(
-            "Exit code of the process, 0 to 255; null when it did not exit by itself, or nothing"
+            "Exit code of the process, 0 to 255; null when it did not exit on its own, or nothing"
             " was run."
         )
     )
@@ -227,7 +227,7 @@ class StageExecution(StrictModel):
         (), "What its artifacts had to be by contract and were not, up to 100."
     )
     protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = left_out(
-        (), "Protected paths that are not what they were before it, up to 100."
+        (), "Protected paths that have changed since before it, up to 100."
     )
     protection: Protection | None = left_out(
         None, "What its protected paths were before it; null where there are none."
@@ -269,7 +269,7 @@ class StageExecution(StrictModel):
         description="How many processes the attempt left running; they were ended."
     )
     leaked_processes: Annotated[tuple[LeakedProcess, ...], Many] = Field(
-        description=("Those of them that could be looked at before they were ended, at most 100.")
+        description=("Those of them that could be inspected before they were ended, at most 100.")
     )
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
@@ -285,12 +285,12 @@ class StageExecution(StrictModel):
 
     @property
     def failed_verification(self) -> "Verification | None":
-        """The verification that it failed by, or that was cut short; None where there is none."""
+        """The verification that failed or was cut short; None if there is none."""
         return next((one for one in self.verifications if not one.is_good), None)
 
     @property
     def lacks_verification_only(self) -> bool:
-        """Whether it did its work and left its artifacts, and only their verification failed."""
+        """True if it did its work and left its artifacts, and only their verification failed."""
         return (
             self.failed_verification is not None
             and (self.exit_code, self.signal) == (0, None)
@@ -300,12 +300,12 @@ class StageExecution(StrictModel):
 
     @property
     def has_lost_keeper(self) -> bool:
-        """Whether its end, or that of a verification of it, is not known: a keeper was killed."""
+        """True if the end of it or of one of its verifications is unknown: a keeper was killed."""
         return Ending.LOST in (self.ending, *(one.ending for one in self.verifications))
 
     @property
     def name(self) -> str:
-        """The stage; of the program's own work the operation, such as `report.persist`."""
+        """The stage; for the program's own work, the operation, such as `report.persist`."""
         return self.command if self.attempt == 0 else self.stage
 
     @property
@@ -321,7 +321,7 @@ class StageExecution(StrictModel):
 
     @property
     def operation(self) -> Operation | None:
-        """The operation that the program itself failed to do; None where this is about a stage."""
+        """The operation that the program itself failed to do; None if this is about a stage."""
         is_own = self.attempt == 0 and self.command in tuple(Operation)
         return Operation(self.command) if is_own else None
 

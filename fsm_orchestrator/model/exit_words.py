@@ -1,4 +1,4 @@
-"""What a shell means by its own exit codes, in words."""
+"""The meanings of a shell's own exit codes, as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.model.option_kinds import RetrySignal
 SIGNAL_OF_CODE: Final[Mapping[int, str]] = {
     SIGNAL_BASE + getattr(signal, one.value): one.value for one in RetrySignal
 }
-"""The signals of which shells tell, by the exit code by which they do."""
+"""The signals that a shell reports by an exit code, by that code."""
 _WHEN: Final[Mapping[int, str]] = {
     126: "it finds a command and cannot execute it",
     127: "it does not find a command",
@@ -21,6 +21,6 @@ _WHEN: Final[Mapping[int, str]] = {
 
 
 def shell_words(code: int) -> tuple[str, ...]:
-    """Return when a shell exits with a code by itself, as a sentence; nothing for most codes."""
+    """Return when a shell itself exits with a code, as a sentence; nothing for most codes."""
     when = _WHEN.get(code)
-    return () if when is None else (f"a shell exits so when {when}",)
+    return () if when is None else (f"a shell exits with this code when {when}",)

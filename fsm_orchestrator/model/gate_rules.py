@@ -10,15 +10,15 @@ _PENDING: Final = "pending"
 
 
 class GateRule(NamedTuple):
-    """A gate. `values` begins with the passing one and ends with the default.
+    """A gate. `values` begins with the passing value and ends with the default.
 
     Attributes:
-        name: what options, files and records call it.
-        title: what people call it.
-        refusals: the values that refuse, the tighter later: a check that spoke weighs more than
-            none.
-        denied: the value it has when its source says no.
-        awaited: the value it has while its source is not ready to say.
+        name: the name in options, files and records.
+        title: the name that people use.
+        refusals: the values that refuse, a tighter one after a looser one: the answer of a check
+            weighs more than no answer.
+        denied: the value if its source says no.
+        awaited: the value while its source is not ready to answer.
     """
 
     name: str
@@ -30,25 +30,25 @@ class GateRule(NamedTuple):
     awaited: str
 
     def is_tighter(self, status: str, other: str) -> bool:
-        """Say whether `status` is further from passing than `other`."""
+        """Return whether `status` is further from passing than `other`."""
         order = (self.passing, *self.refusals)
         return order.index(status) > order.index(other)
 
     @property
     def words(self) -> str:
-        """What it is called, with the title where that says more."""
+        """The name of the gate, with its title if that says more."""
         is_said = self.title.casefold() == self.name.replace("_", " ")
         return self.name if is_said else f"{self.name} ({self.title})"
 
     def is_denial(self, status: str) -> bool:
-        """Say whether a value is a no, rather than that there is no answer yet."""
+        """Return whether a value means no, not merely that there is no answer yet."""
         if status in {self.passing, _PENDING}:
             return False
         return status != self.default or len(self.refusals) == 1
 
     @property
     def passing(self) -> str:
-        """The one value that passes."""
+        """The only value that passes."""
         return self.values[0]
 
     @property
@@ -102,8 +102,8 @@ def declared_rule(
 ) -> GateRule:
     """Return the rule of a gate that a lifecycle declares.
 
-    Of its refusing values those listed first weigh most. Whatever goes wrong, it has the last one.
-    Without a title it is called by its name.
+    Among its refusing values, those listed first weigh most. If anything goes wrong, it has the
+    last one. Without a title, its name is its title.
     """
     default, title = values[-1], title or name.replace("_", " ").capitalize()
     return GateRule(name, title, values, values[:0:-1], reason_code, default, default)

@@ -57,7 +57,7 @@ class TransitionRecord(StrictModel):
 
 
 class SignalGiven(StrictModel):
-    """When a gate's signal was given, and by whom; with `--fixed-clock` nobody is named."""
+    """The time at which a gate's signal was given, and by whom; nobody with `--fixed-clock`."""
 
     at: Timestamp = Field(description="When it was given, in UTC.")
     invocation: Ordinal = Field(description="Number of the invocation that it was given to.")
@@ -71,9 +71,9 @@ class SignalGiven(StrictModel):
 
 
 class InvocationOrigin(StrictModel):
-    """Who started an invocation, on which machine, and what git had checked out there.
+    """The user who started an invocation, the machine, and what git had checked out there.
 
-    The revision is for people to see: it is read from git's files, not proved, and does not say
+    The revision is for display only: it is read from git's files, not proved, and does not say
     whether files were changed.
     """
 
@@ -83,7 +83,7 @@ class InvocationOrigin(StrictModel):
     displayed_commit: GitCommit | None = Field(
         description=(
             "The commit that git's files name in the directory that the command was started in; for"
-            " people, it proves nothing, and null where displayed_problem says why."
+            " display only, it proves nothing; null where displayed_problem says why."
         )
     )
     displayed_branch: str | None = Field(
@@ -122,7 +122,7 @@ class GateDecision(StrictModel):
 
 
 class Repeats(StrictModel):
-    """The invocations that came to the same as the one before them, and ran nothing."""
+    """The invocations that had the same result as the one before them, and ran nothing."""
 
     count: Ordinal = Field(description="How many there were.")
     last_started_at: Timestamp = Field(description="When the last of them began, in UTC.")
@@ -130,16 +130,16 @@ class Repeats(StrictModel):
 
 
 class RebuildCause(StrEnum):
-    """Why the record of a run was made again from its events."""
+    """The reason why the record of a run was rebuilt from its events."""
 
     BEHIND = "behind"
-    """The checkpoint lacked steps that the events have."""
+    """The checkpoint lacked steps that are in the events."""
     TORN = "torn"
-    """The checkpoint could not be read: a power cut had taken it, or a part of it."""
+    """The checkpoint could not be read: a power cut had destroyed it, or part of it."""
 
 
 class Rebuilding(StrictModel):
-    """How the record was made again from the event log, after a kill or a power cut."""
+    """The rebuilding of the record from the event log, after a kill or a power cut."""
 
     cause: RebuildCause = Field(
         description=(
@@ -151,10 +151,10 @@ class Rebuilding(StrictModel):
 
     @property
     def words(self) -> str:
-        """What was done, behind a name of what it was done to: `was torn, and ...`."""
+        """The rebuilding as text that follows the name of the record: `was torn, and ...`."""
         if self.cause is RebuildCause.TORN:
             return "was torn, and was made again from the events"
-        return f"was {counted(self.steps, 'step')} behind the events, and was brought up to them"
+        return f"was {counted(self.steps, 'step')} behind the events, and was brought up to date"
 
 
 class InvocationRecord(StrictModel):
@@ -170,11 +170,11 @@ class InvocationRecord(StrictModel):
     )
     started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     finished_at: Timestamp | None = Field(
-        description="When it ended, in UTC; null while it works, and for ever if it was killed."
+        description="When it ended, in UTC; null while it works, and forever if it was killed."
     )
     exit_code: int | None = Field(
         description=(
-            "What the command exited with; null while it works, and for ever if it was killed."
+            "What the command exited with; null while it works, and forever if it was killed."
         )
     )
     stop_reason: StopReason | None = left_out(
@@ -182,8 +182,8 @@ class InvocationRecord(StrictModel):
     )
     next_task_queue: TaskQueue | None = left_out(
         None,
-        "The task queue that the run goes on on: the invocation ended before a stage that needs its"
-        " machines. Left out where it ended for another reason.",
+        "The task queue on which the run continues: the invocation ended before a stage that needs"
+        " its machines. Left out where it ended for another reason.",
     )
     gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(
@@ -199,7 +199,7 @@ class InvocationRecord(StrictModel):
     )
     containment: Containment | None = Field(
         description=(
-            "How far the ending of a stage's processes reached: every process that came of it"
+            "How far the ending of a stage's processes reached: all their descendants"
             " (subreaper), or those that stayed in its group and session (process_group); null"
             " when no stage was run."
         )
@@ -213,12 +213,12 @@ class InvocationRecord(StrictModel):
     rebuilt: Rebuilding | None = Field(
         description=(
             "How the record was made again from the events when it began; null where the"
-            " checkpoint was as it had been left."
+            " checkpoint was unchanged."
         ),
     )
     accepted: Acceptance | None = Field(
         description=(
-            "The record that it went on from, where somebody had to accept it (--accept-record);"
+            "The record that it continued from, where somebody had to accept it (--accept-record);"
             " null where nobody had to."
         )
     )
@@ -231,24 +231,24 @@ class InvocationRecord(StrictModel):
     )
     used: Used | None = left_out(
         None,
-        "What it used of the run's budget, beside what its attempts metered; left out where the run"
-        " has none.",
+        "What it used of the run's budget, apart from what its attempts metered; left out where the"
+        " run has none.",
     )
     repeats: Repeats | None = Field(
         description=(
-            "The invocations right after it that came to the same, but for times and numbers, and"
-            " ran nothing; null when there were none."
+            "The invocations right after it that had the same result, except for times and numbers,"
+            " and ran nothing; null when there were none."
         )
     )
 
     @property
     def has_fixed_clock(self) -> bool:
-        """Whether its clock stood still, so that equal runs have equal reports."""
+        """True if its clock stood still, so that equal runs have equal reports."""
         return self.origin is None
 
     @property
     def told_at_end(self) -> dict[str, str | int | None]:
-        """What the event of its end says beside what it always does: nothing that is not known."""
+        """The additional fields of the event of its end: those that are known."""
         words = "containment", "stop_reason", "next_task_queue"
         told: dict[str, str | int | None] = {
             one: str(known) for one in words if (known := getattr(self, one)) is not None
@@ -257,12 +257,12 @@ class InvocationRecord(StrictModel):
 
     @property
     def last_number(self) -> int:
-        """The number of the last invocation that the record is of."""
+        """The number of the last invocation that the record covers."""
         return self.number + (0 if self.repeats is None else self.repeats.count)
 
     @property
     def last_seq(self) -> int | None:
-        """The number of the last transition that the record is of; None when it has none."""
+        """The number of the last transition that the record covers; None if there is none."""
         if not self.transitions:
             return None
         repeated = (self.last_number - self.number) * len(self.transitions)

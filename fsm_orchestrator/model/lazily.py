@@ -1,4 +1,4 @@
-"""Field types whose models are loaded only where there is a value: most runs have none."""
+"""Field types whose models are loaded only for a value: most runs have none."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Lazily(NamedTuple):
-    """A type of a module that is loaded when the first value is read, or for its schema.
+    """A type in a module that is loaded when the first value is read, or for the type's schema.
 
     Attributes:
-        module: its full name.
-        name: the name of a model, or of a type that stands for several.
+        module: the full name of the module.
+        name: the name of a model, or of a type that stands for several models.
     """
 
     module: str
@@ -26,7 +26,8 @@ class Lazily(NamedTuple):
         """Return the value as the type has it.
 
         Raises:
-            pydantic.ValidationError: it is none; the places are those in the document.
+            pydantic.ValidationError: it is not such a value; the locations are those in the
+                document.
         """
         from pydantic_core import to_json  # noqa: PLC0415 - only with a value
 
@@ -36,7 +37,7 @@ class Lazily(NamedTuple):
         return adapter.validate_python(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        """Return a schema that knows the type by its name alone."""
+        """Return a schema that knows the type only by its name."""
         from pydantic_core import core_schema  # noqa: PLC0415 - pydantic asks
 
         del source, handler
@@ -57,7 +58,7 @@ class Lazily(NamedTuple):
         from pydantic_core import core_schema  # noqa: PLC0415 - pydantic asks
 
         del schema
-        # Wrapped, so that what the type itself says of its JSON Schema is asked for.
+        # Wrapped, so that the type's own additions to its JSON Schema are used.
         return handler(
             core_schema.no_info_before_validator_function(self.read, _adapter_of(self).core_schema)
         )
@@ -65,12 +66,12 @@ class Lazily(NamedTuple):
 
 @cache
 def _adapter_of(lazy: Lazily) -> TypeAdapter[Any]:
-    """Return what reads values of the type: made once, however many values there are."""
+    """Return the adapter that reads values of the type, made only once."""
     from fsm_orchestrator.model.parsed import adapter_of  # noqa: PLC0415 - only with a value
 
     return adapter_of(getattr(import_module(lazy.module), lazy.name))
 
 
 def lazily(module: str, name: str) -> Any:
-    """Return the annotation of a field whose type is loaded only with a value."""
+    """Return the annotation of a field whose type is loaded only for a value."""
     return Annotated[Any, Lazily(module, name)]

@@ -1,4 +1,4 @@
-"""What is said of the times that a run has over all its stages."""
+"""The texts about the time limits of a run over all its stages."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def time_words(limit: TimeLimit, allowed_ms: int) -> str:
 
 
 def rest_of_time(limit: TimeLimit, allowed_ms: int) -> str:
-    """Return why a stage had less time than its own."""
+    """Return the reason why a stage had less than its own time."""
     return f"the rest of the {time_words(limit, allowed_ms)}"

@@ -1,4 +1,4 @@
-"""The limits of a stage: as every model has them, and as they are handed on from there."""
+"""The limits of a stage: as every model has them, and as they are passed on from there."""
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
@@ -21,12 +21,12 @@ else:
 
 
 def number(bounds: Bounds) -> Any:
-    """Return the constraints of a field that is a whole number within bounds."""
+    """Return the constraints of a field that holds a whole number within bounds."""
     return Field(strict=True, ge=bounds.least, le=bounds.most)
 
 
 def unset(key: str) -> Any:
-    """Return the field of a setting of a stage that need not be given; null where it is not."""
+    """Return the field of a stage's setting that may be missing; null if it is."""
     return Field(default=None, description=OPTION_OF_KEY[key].description)
 
 
@@ -36,7 +36,7 @@ Bytes = Annotated[int, number(BOUNDS["output_limit_bytes"])]
 
 
 class GivenLimits(NamedTuple):
-    """The limits that one source gives for a stage; None where it does not say."""
+    """The limits that one source gives for a stage; None where it gives none."""
 
     timeout_ms: int | None = None
     kill_grace_ms: int | None = None
@@ -50,16 +50,16 @@ class GivenLimits(NamedTuple):
 
     @property
     def has_of_usage(self) -> bool:
-        """Whether there is one of what a stage may use, which takes a keeper to hold."""
+        """True if there is a limit on what a stage may use, which only a keeper can enforce."""
         return any(getattr(self, one.value) is not None for one in StageLimit)
 
     def over(self, lower: "GivenLimits") -> "GivenLimits":
-        """Return these limits, and where they do not say, those of `lower`."""
+        """Return these limits, completed by those of `lower`."""
         return GivenLimits(*(b if a is None else a for a, b in zip(self, lower, strict=True)))
 
 
 class Limits(GivenLimits):
-    """The limits of a process in force; None where there is none. Two of them always are."""
+    """The limits of a process in force; None where there is none. Two of them are always set."""
 
     timeout_ms: int
     kill_grace_ms: int
@@ -76,7 +76,7 @@ DEFAULT_LIMITS: Final = Limits(
 
 
 class RunLimitFields(BaseModel):
-    """The keys of a model that has what a run may take over all its stages."""
+    """The keys of a model that has the limits of a run over all its stages."""
 
     run_timeout_ms: Milliseconds | None = Field(
         default=None,
@@ -96,7 +96,7 @@ class RunLimitFields(BaseModel):
 
     @property
     def has_run_limits(self) -> bool:
-        """Whether anything of that was given."""
+        """True if any limit of a run was given."""
         return bool(self.run_timeout_ms or self.total_timeout_ms or self.budget)
 
 

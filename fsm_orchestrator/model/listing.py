@@ -1,4 +1,4 @@
-"""The words by which lists of runs are asked for, and the order in which they name standings."""
+"""The words with which lists of runs are requested, and the order in which they name standings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORST_FIRST: Final = (
 )
 """The standings in the order in which lists and counts name them."""
 UNREADABLE: Final = "unreadable"
-"""What stands for the standing of a run that cannot be read, in lists and in options."""
+"""The word in place of the standing of a run that cannot be read, in lists and in options."""
 
 
 class Order(StrEnum):

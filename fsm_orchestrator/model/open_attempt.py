@@ -1,4 +1,4 @@
-"""The record of an attempt that has begun and has not ended, and the piece of work that it is at.
+"""The record of an attempt that has begun and has not ended, and the key of its piece of work.
 
 Annotations are evaluated at once, as in all modules of models.
 """
@@ -40,7 +40,7 @@ class AttemptRecord(StrictModel):
     )
     pid_identity: str | None = Field(
         description=(
-            "Which process of that pid it is, so that a later one is never taken for it; null"
+            "Which process with that pid it is, so that a later one is never taken for it; null"
             " until it is known, or when the process was gone before it could be read."
         )
     )
@@ -51,7 +51,7 @@ class AttemptRecord(StrictModel):
         )
     )
     keeper_identity: str | None = Field(
-        description="Which process of that pid it is; null where there is none."
+        description="Which process with that pid it is; null where there is none."
     )
     work: StageExecution | None = left_out(
         None,
@@ -64,14 +64,14 @@ class AttemptRecord(StrictModel):
 
 
 def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
-    """Name a piece of work over all its attempts: run, stage and loop cycle."""
+    """Return the name of a piece of work over all its attempts: run, stage and loop cycle."""
     return f"{run_id}:{stage}:{cycle}"
 
 
 def cycle_in(execution: StageExecution) -> int:
-    """Return the loop cycle of an execution, as its idempotency key says; 0 if it does not say.
+    """Return the loop cycle of an execution, from its idempotency key; 0 if the key does not say.
 
-    The execution may come from a file that is not believed yet.
+    The execution may come from a file that is not trusted yet.
     """
     number = execution.idempotency_key.rpartition(":")[2]
     return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0

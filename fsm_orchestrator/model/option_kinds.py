@@ -1,6 +1,6 @@
-"""What a setting of a stage may be, and what is said of it in one row.
+"""The kinds of settings of a stage, and the row that describes a setting.
 
-Loads no pydantic: the command line is parsed before it is known to be needed.
+Loads no pydantic: the command line is parsed before it is known whether pydantic is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Backoff(StrEnum):
 
 
 class RetrySignal(StrEnum):
-    """The signals that end a process by themselves, after which a stage may be tried again."""
+    """The signals that end a process if it does not handle them, and that a retry may follow."""
 
     SIGABRT = "SIGABRT"
     SIGALRM = "SIGALRM"
@@ -56,14 +56,14 @@ class Bounds(NamedTuple):
 
     @property
     def text(self) -> str:
-        """`a whole number of bytes from 1 to 100`."""
+        """The numbers as text: `a whole number of bytes from 1 to 100`."""
         return f"{self.noun} from {self.least} to {self.most}"
 
     def read(self, text: str) -> int:
         """Return the number that a text stands for, with a unit where people write one.
 
         Raises:
-            ValueError: it is none, or not within the bounds; the message quotes what was read.
+            ValueError: it is not a number, or out of bounds; the message quotes the text.
         """
         if self.measure is None and not is_bare(text):
             raise ValueError(f"{quoted(text)} is not {self.text}")
@@ -75,14 +75,14 @@ class Bounds(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """The words that a setting may be."""
+    """The words that a setting may have as its value."""
 
     words: tuple[str, ...]
     metavar: str = ""
 
 
 class Kind(StrEnum):
-    """The type of a setting that is neither a number nor one of some words; its metavar."""
+    """The type of a setting that is neither a number nor one of some words, by its metavar."""
 
     FLAG = ""
     TEXT = "VALUE"
@@ -96,19 +96,19 @@ class Kind(StrEnum):
 
     @property
     def metavar(self) -> str:
-        """What stands for the value in the help."""
+        """The placeholder of the value in the help."""
         return self.value
 
 
 ALL_PORTS: Final = "any"
 NO_PORTS: Final = "none"
 PORT_WORDS: Final = (ALL_PORTS, NO_PORTS)
-"""The words that a list of ports may be instead."""
+"""The words that may replace a list of ports."""
 
 INHERIT_ALL: Final = "all"
 INHERIT_MINIMAL: Final = "minimal"
 INHERITED_WORDS: Final = (INHERIT_ALL, INHERIT_MINIMAL)
-"""The words that a list of inherited variables may be instead."""
+"""The words that may replace a list of inherited variables."""
 
 ValueKind: TypeAlias = Kind | Choices | Bounds
 
@@ -118,13 +118,13 @@ class StageOption(NamedTuple):
 
     Attributes:
         key: its key in a config file.
-        kind: what it may be.
-        help: what the help of `run` says of it.
-        description: what the JSON Schema says of it.
+        kind: the values that it may have.
+        help: its text in the help of `run`.
+        description: its text in the JSON Schema.
         table: the table below the stage's that has the key; empty for the stage's own.
-        named: what follows `--<stage>-`, where it is not the key.
-        measured: of a number with a unit, the key that does not name the unit.
-        is_repeatable: whether it is a list, of which each option gives one.
+        named: the rest of the option after `--<stage>-`, where that is not the key.
+        measured: for a number with a unit, the key that does not name the unit.
+        is_repeatable: True for a list; each option gives one item of it.
     """
 
     key: str
@@ -138,12 +138,12 @@ class StageOption(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """What follows `--<stage>-`."""
+        """The rest of the option after `--<stage>-`."""
         return self.named or self.key.replace("_", "-")
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """All that may follow `--<stage>-`: the name without the unit first."""
+        """Every rest of the option after `--<stage>-`: the name without the unit first."""
         both = (self.measured.replace("_", "-"), self.suffix)
         return tuple(dict.fromkeys(name for name in both if name))
 

@@ -1,7 +1,7 @@
-"""The form that pydantic makes of a declared model: its parser, its serializer, its schema.
+"""Pydantic's form of a declared model: its parser, its serializer, its schema.
 
-It is made of the same declaration, when something is to be judged, read back or described; what it
-parses are instances of the declared class.
+It is made from the same declaration, when something has to be judged, read back or described; its
+parser makes instances of the declared class.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def parsed_form(cls: Any) -> Any:
 
 
 def schema_of(cls: Any) -> CoreSchema:
-    """Return what pydantic parses a model by: instances are of the declared class."""
+    """Return the schema by which pydantic parses a model: instances are of the declared class."""
     form = parsed_form(cls)
     schema: CoreSchema = _with_class(form.__pydantic_core_schema__, form, cls)
     return schema
 
 
 def adapter_of(annotation: Any) -> pydantic.TypeAdapter[Any]:
-    """Return what parses values of a type that is declared in our words."""
+    """Return the adapter that parses values of a type declared with this package's words."""
     return pydantic.TypeAdapter(_annotation(annotation))
 
 
@@ -57,7 +57,7 @@ def serializer_of(cls: Any) -> SchemaSerializer:
 
 
 def _built(kind: Callable[..., Any], cls: Any) -> Any:
-    """Return what pydantic builds of a schema and its settings, which may hide what was given."""
+    """Return what pydantic builds from a schema and its settings, which may hide given values."""
     schema: Any = schema_of(cls)
     model = schema
     while model["type"] != "model":
@@ -82,7 +82,7 @@ def _made(cls: Any) -> Any:
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
     with warnings.catch_warnings():
-        # A field may be called as an old method of pydantic's is: nobody calls that.
+        # A field may have the name of an old method of pydantic's, which nobody calls.
         warnings.filterwarnings("ignore", "Field name .* shadows an attribute", UserWarning)
         return types.new_class(
             cls.__name__, (pydantic.BaseModel,), exec_body=lambda body: body.update(namespace)
@@ -90,7 +90,7 @@ def _made(cls: Any) -> Any:
 
 
 def _leaving_out(absent: Mapping[str, Any]) -> Any:
-    """Return a serializer that leaves the fields out that hold these defaults."""
+    """Return a serializer that omits the fields that have these defaults."""
 
     def leave_out(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         values, written = vars(self), write(self)
@@ -100,7 +100,7 @@ def _leaving_out(absent: Mapping[str, Any]) -> Any:
             if name not in absent or values[name] != absent[name]
         }
 
-    # Of what it returns nothing is said: the JSON Schema is that of the model.
+    # Its return type is not declared: the JSON Schema is that of the model.
     del leave_out.__annotations__["return"]
     return pydantic.model_serializer(mode="wrap")(leave_out)
 

@@ -8,7 +8,7 @@ from fsm_orchestrator.text.phrases import with_details
 
 
 class Problem(StrictModel):
-    """A cause, and what adds to it."""
+    """A cause and its details."""
 
     cause: str = Field(description="The cause alone.")
     details: Annotated[tuple[str, ...], Many] = Field(

@@ -1,4 +1,4 @@
-"""The files that a stage's command is, as records name them."""
+"""The files of which a stage's command consists, as records name them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class ProgramFile(StrictModel):
     )
     sha256: Sha256 | None = Field(
         description="SHA-256 of its bytes, in hexadecimal; null where they could not be read, were"
-        " too many, or changed meanwhile."
+        " too many, or changed in the meantime."
     )
 
 
 class PinnedFile(StrictModel):
-    """A file that must be the same whenever the stage is started."""
+    """A file that must be identical whenever the stage is started."""
 
     argument: Count | None = Field(
         description="Which argument of the stage names it, from 0; null for its program."
@@ -29,7 +29,7 @@ class PinnedFile(StrictModel):
 
 
 class Pins(StrictModel):
-    """All that is pinned of a stage."""
+    """The pinned files of a stage."""
 
     files: tuple[PinnedFile, ...] = Field(
         description="Its program, and the files among its arguments, as they were when it was"

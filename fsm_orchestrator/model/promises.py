@@ -1,4 +1,4 @@
-"""The closed sets of confinement and limits: what a stage is kept from, and how that is held."""
+"""The closed sets of confinement and limits: restrictions on a stage, and how they are enforced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class StageLimit(StrEnum):
-    """A limit of what a stage may use, by its key."""
+    """A limit on what a stage may use, by its key."""
 
     MEMORY = "memory_bytes_max"
     PROCESSES = "processes_max"
@@ -15,7 +15,7 @@ class StageLimit(StrEnum):
 
 
 class TimeLimit(StrEnum):
-    """Whose time a stage had, by its key."""
+    """The owner of the time that a stage had, by the key of the limit."""
 
     STAGE = "timeout_ms"
     RUN = "run_timeout_ms"
@@ -23,14 +23,14 @@ class TimeLimit(StrEnum):
 
 
 class OnUnmetered(StrEnum):
-    """The answer to a stage that did its work and metered nothing."""
+    """The response to a stage that did its work and metered nothing."""
 
     ALLOW = "allow"
     FAIL = "fail"
 
 
 class HeldHow(StrEnum):
-    """How a limit of what a stage may use is held."""
+    """The way in which a usage limit of a stage is enforced."""
 
     SAMPLED = "sampled"
     CGROUP = "cgroup"
@@ -38,14 +38,14 @@ class HeldHow(StrEnum):
 
 
 class SignalReach(StrEnum):
-    """Which processes a confined stage may signal: its own, or any."""
+    """The processes that a confined stage may signal: its own, or any."""
 
     OWN = "own"
     ANY = "any"
 
 
 class Promise(StrEnum):
-    """What a stage's confinement promises, each with what the kernel has to have for it."""
+    """A promise of a stage's confinement, each with what the kernel needs for it."""
 
     WRITE = "write"
     TRUNCATE = "truncate"
@@ -60,7 +60,7 @@ class Promise(StrEnum):
 
     @property
     def words(self) -> str:
-        """What is promised, as people read it."""
+        """The promise as text for people."""
         return _PROMISE_WORDS[self]
 
 

@@ -1,6 +1,6 @@
-"""When a failed attempt of a stage is followed by another one, and after which wait.
+"""The conditions for another attempt after a failed one of a stage, and the wait before it.
 
-`RetryPolicy` is what one source says (options, config file, lifecycle), null where it does not.
+`RetryPolicy` is what one source says (options, config file, lifecycle); null where it says nothing.
 """
 
 import signal
@@ -29,7 +29,7 @@ RetrySignals = Annotated[
 
 
 class RetryPolicy(StrictModel):
-    """One source's settings for retries of a stage; null where it does not say."""
+    """The settings of one source for retries of a stage; null where it says nothing."""
 
     max_attempts: Annotated[int, number(BOUNDS["max_attempts"])] | None = unset("max_attempts")
     exit_codes: ExitCodes | None = unset("exit_codes")
@@ -40,21 +40,21 @@ class RetryPolicy(StrictModel):
     backoff_ms_max: GraceMilliseconds | None = unset("backoff_ms_max")
 
     def over(self, lower: "RetryPolicy | None") -> "RetryPolicy":
-        """Return this policy, and where it does not say, what `lower` does."""
+        """Return this policy, completed by that of `lower`."""
         if lower is None:
             return self
         return lower.model_copy(update=self.model_dump(exclude_none=True))
 
     @property
     def names_nothing(self) -> bool:
-        """Whether it asks for retries and does not say after what."""
+        """True if the policy asks for retries but does not say after what."""
         after = self.exit_codes or self.killed_by or self.timeouts
         return (self.max_attempts or 1) > 1 and not after
 
     def allows_another(self, execution: StageExecution, attempts: int) -> bool:
-        """Answer whether another attempt follows: one is left, and the way it ended is named.
+        """Return whether another attempt follows: one is left, and the way this one ended is named.
 
-        `attempts` is how many the stage has had at this piece of work, this one included.
+        `attempts` is the number of attempts at this piece of work so far, including this one.
         """
         if attempts >= (self.max_attempts or 1):
             return False
@@ -63,20 +63,20 @@ class RetryPolicy(StrictModel):
                 return bool(self.timeouts)
             case Ending.EXITED:
                 return execution.exit_code in self._codes
-            case Ending.SIGNALED:  # as a shell counts it
+            case Ending.SIGNALED:  # as shells count it
                 return SIGNAL_BASE + _number_of(execution.signal) in self._codes
             case _:
                 return False
 
     @property
     def _codes(self) -> tuple[int, ...]:
-        """The exit codes that count; that of a signal is the one by which a shell tells of it."""
+        """The exit codes that count; for a signal, the code by which a shell reports it."""
         by_signal = (SIGNAL_BASE + getattr(signal, one.value) for one in self.killed_by or ())
         return (*(self.exit_codes or ()), *by_signal)
 
     @property
     def meant_signals(self) -> dict[int, str]:
-        """The exit codes by which shells tell of signals that were probably meant."""
+        """The given exit codes by which shells report signals, which were probably meant."""
         if not any(code > SIGNAL_BASE for code in self.exit_codes or ()):
             return {}
         from fsm_orchestrator.model.exit_words import SIGNAL_OF_CODE as KNOWN  # noqa: PLC0415 - rare
@@ -84,7 +84,7 @@ class RetryPolicy(StrictModel):
         return {code: KNOWN[code] for code in self.exit_codes or () if code in KNOWN}
 
     def wait_ms(self, retry: int) -> int:
-        """Return how long to wait before a retry, counted from 1."""
+        """Return the wait before a retry, counted from 1."""
         first = DEFAULT_BACKOFF_MS if self.backoff_ms is None else self.backoff_ms
         longest = DEFAULT_BACKOFF_MS_MAX if self.backoff_ms_max is None else self.backoff_ms_max
         doublings = min(retry - 1, 31) if self.backoff is Backoff.EXPONENTIAL else 0
@@ -92,7 +92,7 @@ class RetryPolicy(StrictModel):
 
 
 NO_RETRY: Final = RetryPolicy()
-"""Says nothing."""
+"""The policy of a source that says nothing."""
 DEFAULT_RETRY: Final = RetryPolicy(
     max_attempts=1,
     exit_codes=(),
@@ -105,5 +105,5 @@ DEFAULT_RETRY: Final = RetryPolicy(
 
 
 def _number_of(name: str | None) -> int:
-    """Return the signal that a record names so; 0 if it names none."""
+    """Return the number of a signal that a record names; 0 if the record names none."""
     return next((one for one in signal.valid_signals() if signal_name(one) == name), 0)

@@ -1,4 +1,4 @@
-"""JSON Schemas as they are published, made of models by pydantic's generator."""
+"""The generators of the published JSON Schemas, based on pydantic's."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Schema: TypeAlias = dict[str, Any]
 class Generator(GenerateJsonSchema):
     """Pydantic's generator, without titles that repeat the key and without keywords of OpenAPI.
 
-    A key that may be left out is never null: TOML has no null, and an event leaves out what it does
-    not have.
+    A key that may be left out is never null: TOML has no null, and an event leaves out a key for
+    which it has no value.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -35,14 +35,14 @@ class Generator(GenerateJsonSchema):
         return document
 
     def literal_schema(self, schema: LiteralSchema) -> Schema:
-        """Return a single value as `const` alone; the lowest pydantic supported adds an `enum`."""
+        """Return a single value as `const` only; the lowest pydantic supported adds an `enum`."""
         document = super().literal_schema(schema)
         if "const" in document:
             document.pop("enum", None)
         return document
 
     def dict_schema(self, schema: DictSchema) -> Schema:
-        """Refuse keys that do not match, which `patternProperties` would not do."""
+        """Return a schema that refuses keys that do not match, as `patternProperties` would not."""
         return {
             "type": "object",
             "propertyNames": self.generate_inner(schema["keys_schema"]),
@@ -50,7 +50,7 @@ class Generator(GenerateJsonSchema):
         }
 
     def default_schema(self, schema: WithDefaultSchema) -> Schema:
-        """Return the schema of the key where it is there, with a default that is not null."""
+        """Return the schema of the key when it is present, without a default that is null."""
         inner = schema["schema"]
         if schema.get("default", ...) is None and inner["type"] == "nullable":
             return self.generate_inner(inner["schema"])
@@ -58,10 +58,13 @@ class Generator(GenerateJsonSchema):
 
 
 class WrittenGenerator(Generator):
-    """For files that only the program writes: a key is there, null if it must be, or left out."""
+    """The generator for files that only the program writes.
+
+    A key is present, null if it has no value, or left out.
+    """
 
     def model_schema(self, schema: ModelSchema) -> Schema:
-        """Ask for every key but those that are left out where they say nothing."""
+        """Return a schema that requires every key except those left out at their default."""
         document = super().model_schema(schema)
         left_out = getattr(schema["cls"], "__left_out__", {})
         if left_out and "required" in document:
@@ -74,5 +77,5 @@ class WrittenGenerator(Generator):
         return True
 
     def default_schema(self, schema: WithDefaultSchema) -> Schema:
-        """Return the schema of the key alone: it is always there, so its default says nothing."""
+        """Return the schema of the key alone: it is always present, so its default says nothing."""
         return self.generate_inner(schema["schema"])

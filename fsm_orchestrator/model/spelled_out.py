@@ -1,7 +1,7 @@
 """Durations and sizes in a document that people write, spelled out as the models have them.
 
-`timeout = "10m"` and `timeout_ms = "10m"` become `timeout_ms = 600000`. Models and records know
-whole numbers under one name only; documents that a person writes come through here first.
+`timeout = "10m"` and `timeout_ms = "10m"` become `timeout_ms = 600000`. Models and records have
+whole numbers under one name only; documents that people write come through here first.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from fsm_orchestrator.text.toml import value_at
 
 Location: TypeAlias = tuple[int | str, ...]
 Wrong: TypeAlias = tuple[Location, str]
-"""Where something is wrong, and what."""
+"""The place of something wrong, and what is wrong."""
 
 MEASURED: Final = {key: BOUNDS[key] for key in MEASURED_KEYS.values()}
 """The bounds of the keys that count milliseconds or bytes."""
 NAMES_OF: Final = {key: name for name, key in MEASURED_KEYS.items()}
-"""The keys that do not name the unit, by those that do."""
+"""The keys that do not name the unit, by the keys that do."""
 
 
 def spelled_out(table: Mapping[str, Any], at: Location = ()) -> tuple[dict[str, Any], list[Wrong]]:
     """Return a table with its durations and sizes spelled out, and what is wrong with them.
 
-    What is wrong is left out of the table; its place, which begins with `at`, leads to the key that
-    was written.
+    Wrong values are left out of the table; the place of each, which begins with `at`, leads to the
+    key that was written.
     """
     spelled: dict[str, Any] = {}
     wrong: list[Wrong] = []
@@ -47,12 +47,12 @@ def spelled_out(table: Mapping[str, Any], at: Location = ()) -> tuple[dict[str, 
 
 
 def _read(value: Any, bounds: Bounds, *, is_named: bool) -> Any:
-    """Return the number that is meant.
+    """Return the number that a value stands for.
 
-    What is no text under a key that names the unit is for the model to judge.
+    A value that is not text, under a key that names the unit, is left for the model to judge.
 
     Raises:
-        ValueError: none is; the message says why.
+        ValueError: it stands for no number; the message says why.
     """
     if isinstance(value, str):
         return bounds.read(value)
@@ -62,12 +62,12 @@ def _read(value: Any, bounds: Bounds, *, is_named: bool) -> Any:
 
 
 def with_short_names(keys: Iterable[str]) -> list[str]:
-    """Return keys, each that names a unit after the one that does not."""
+    """Return keys, each that names a unit preceded by the key that does not."""
     return [name for key in keys for name in ((NAMES_OF[key], key) if key in NAMES_OF else (key,))]
 
 
 def place_written(location: Location, document: Any) -> Location:
-    """Return where a setting stands in a document, which may have it under the other name."""
+    """Return the place of a setting in a document, which may have it under the other name."""
     if not location or location[-1] not in NAMES_OF:
         return location
     table = value_at(document, location[:-1])
@@ -76,7 +76,7 @@ def place_written(location: Location, document: Any) -> Location:
 
 
 def stage_spelled_out(table: Any, at: Location) -> tuple[Any, list[Wrong]]:
-    """Return the table of a stage and its table `retry` as `spelled_out` does."""
+    """Return the table of a stage and its table `retry`, as `spelled_out` does."""
     if not isinstance(table, dict):
         return table, []
     spelled, wrong = spelled_out(table, at)

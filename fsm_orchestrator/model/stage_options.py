@@ -1,8 +1,8 @@
-"""The settings of a stage, one row each: the one place that says what there is to set.
+"""The settings of a stage, one row each: the only place that says what can be set.
 
-From a row come the option `--<stage>-…` with its help and completion, the key below
-`[stage.<stage>]` of a config file, and the description in the JSON Schema. Loads no pydantic: the
-command line is parsed before it is known to be needed.
+Each row yields the option `--<stage>-…` with its help and completion, the key below
+`[stage.<stage>]` in a config file, and the description in the JSON Schema. Loads no pydantic: the
+command line is parsed before it is known whether pydantic is needed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STAGE_OPTIONS: Final = (
         "args",
         Kind.TEXT,
         named="arg",
-        help="Argument, passed on as it is; may begin with a dash. Repeatable, in order.",
+        help="Argument, passed on unchanged; may begin with a dash. Repeatable, in order.",
         description=(
             "Its arguments in order, passed without a shell, instead of those that were kept."
         ),
@@ -53,7 +53,7 @@ STAGE_OPTIONS: Final = (
         "env",
         Kind.PAIR,
         help="Environment variable. Repeatable; the last value of a key wins. No file in OUT has"
-        " the values. What is secret belongs in a `-secret` option.",
+        " the values. Secrets belong in a `-secret` option.",
         description="Environment variables by name, added to the operator's; in a resume, also to"
         " those that were kept.",
         is_repeatable=True,
@@ -61,11 +61,11 @@ STAGE_OPTIONS: Final = (
     StageOption(
         "env_inherit",
         Kind.TEXT,
-        help="What the stage inherits of your environment: `all` (the default), `minimal` (PATH,"
+        help="What the stage inherits from your environment: `all` (the default), `minimal` (PATH,"
         " HOME, LANG, TERM, TZ, USER and TMPDIR), or this variable. Repeatable.",
-        description="What the stage inherits of the operator's environment: `all`, `minimal` (PATH,"
-        " HOME, LANG, TERM, TZ, USER and TMPDIR), or the variables that are named; all unless"
-        " given.",
+        description="What the stage inherits from the operator's environment: `all`, `minimal`"
+        " (PATH, HOME, LANG, TERM, TZ, USER and TMPDIR), or the variables that are named; all"
+        " unless given.",
         is_repeatable=True,
     ),
     StageOption(
@@ -100,9 +100,9 @@ STAGE_OPTIONS: Final = (
     StageOption(
         "protect",
         Kind.FILE,
-        help="File or directory that the stage must leave as it is: compared by digests from before"
-        " it. Repeatable.",
-        description="Files and directories that the stage must leave as they are, compared by"
+        help="File or directory that the stage must leave unchanged: compared with digests from"
+        " before it. Repeatable.",
+        description="Files and directories that the stage must leave unchanged, compared with"
         " digests from before it.",
         is_repeatable=True,
     ),
@@ -110,16 +110,16 @@ STAGE_OPTIONS: Final = (
         "inputs",
         Kind.FILE,
         named="input",
-        help="File, directory or glob that the stage goes by: digested when it completes, and"
+        help="File, directory or glob that the stage depends on: digested when it completes, and"
         " compared on a resume. Repeatable.",
-        description="Files, directories and globs that the stage goes by: digested when it"
+        description="Files, directories and globs that the stage depends on: digested when it"
         " completes, and compared on a resume.",
         is_repeatable=True,
     ),
     StageOption(
         "input_program",
         Kind.FLAG,
-        help="Take the program's own file for an input, too.",
+        help="Count the program's own file as an input, too.",
         description="Whether the program's own file is one of its inputs.",
     ),
     StageOption(
@@ -185,11 +185,11 @@ STAGE_OPTIONS: Final = (
         "killed_by",
         Choices(tuple(one.value for one in RetrySignal), "SIGNAL"),
         named="retry-signal",
-        help="Retry after an end by this signal, such as SIGKILL; of a shell, after the exit code"
-        " by which it tells of one. Repeatable.",
+        help="Retry after an end by this signal, such as SIGKILL; for a shell, after the exit code"
+        " by which it reports one. Repeatable.",
         description=(
-            "The signals after which the stage is retried, such as SIGKILL; of a shell, the exit"
-            " codes by which it tells of them (128 + N) count as well."
+            "The signals after which the stage is retried, such as SIGKILL; for a shell, the exit"
+            " codes by which it reports them (128 + N) count as well."
         ),
         table="retry",
         is_repeatable=True,
@@ -228,26 +228,26 @@ STAGE_OPTIONS: Final = (
     StageOption(
         "pin",
         Kind.FLAG,
-        help="Fail the run if the program, or a file among its arguments, is not what it was when"
-        " the run began.",
-        description="Whether the stage's program, and the files among its arguments, must be what"
-        " they were when the run began; else the run fails.",
+        help="Fail the run if the program, or a file among its arguments, has changed since the run"
+        " began.",
+        description="Whether the run fails if the stage's program, or a file among its arguments,"
+        " has changed since the run began.",
     ),
     *CONFINE_OPTIONS,
     StageOption(
         "on_unmetered",
         Choices(tuple(one.value for one in OnUnmetered)),
-        help="Give the stage a meter (ORCHESTRATOR_METER), also where the run has no budget; and if"
-        " it metered nothing: allow that, or fail the stage.",
-        description="Gives the stage a meter, also where the run has no budget, and says what it"
-        " means that it did its work and metered nothing: allow or fail.",
+        help="Give the stage a meter (ORCHESTRATOR_METER), even if the run has no budget; and if it"
+        " metered nothing: allow that, or fail the stage.",
+        description="Gives the stage a meter, even if the run has no budget, and says what follows"
+        " if it did its work and metered nothing: allow or fail.",
     ),
     StageOption(
         "task_queue",
         Kind.QUEUE,
-        help="Task queue of the machines that the stage needs, where an engine runs it: there the"
-        " run goes on to them before the stage (default: --task-queue). Without an engine it has no"
-        " effect.",
+        help="Task queue of the machines that the stage needs, where an engine runs it: the run"
+        " is handed over to them before the stage (default: --task-queue). Without an engine it has"
+        " no effect.",
         description="The task queue of the machines that the stage needs, where an engine runs it;"
         " without an engine it has no effect.",
     ),
@@ -260,15 +260,15 @@ STAGE_OPTIONS: Final = (
 )
 
 TABLES: Final = tuple(dict.fromkeys(one.table for one in STAGE_OPTIONS if one.table))
-"""The tables below a stage's."""
+"""The tables below a stage's table."""
 OPTION_OF_KEY: Final = {one.key: one for one in STAGE_OPTIONS}
-"""The rows by key; no two tables have a key of one name."""
+"""The rows by key; no two tables have a key of the same name."""
 _OF_RUN: Final = {"run_timeout": "run_timeout_ms", "total_timeout": "total_timeout_ms"}
-"""The keys of the times that only a run has, by those that do not name the unit."""
+"""The keys of the times that only a run has, by the keys that do not name the unit."""
 RUN_TIME_OPTIONS: Final = tuple(
     f"--{name.replace('_', '-')}" for names in _OF_RUN.items() for name in names
 )
-"""The options of those, which look like those of a stage."""
+"""The options for those times, which look like options of a stage."""
 BOUNDS: Final = {
     **{one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)},
     **dict.fromkeys(_OF_RUN.values(), MILLISECONDS),
@@ -278,7 +278,7 @@ MEASURED_KEYS: Final = {
     **{one.measured: one.key for one in STAGE_OPTIONS if one.measured},
     **_OF_RUN,
 }
-"""The keys that stand for another without its unit."""
+"""The keys that name the unit, by the keys that do not."""
 _OPTION_OF_PARAMETER: Final = {one.parameter(""): one for one in STAGE_OPTIONS}
 
 
@@ -290,7 +290,7 @@ def setting_named(parameter: str) -> tuple[StageOption, str] | None:
 
 
 def stage_of_option(option: str) -> str | None:
-    """Return the stage that an option would be of, if there were such a stage."""
+    """Return the stage to which an option would belong, if there were such a stage."""
     found = next((one for one in _SUFFIXES if option.endswith(one)), None)
     name = None if found is None else option.removesuffix(found).lstrip("-").replace("-", "_")
     return name or None
@@ -299,4 +299,4 @@ def stage_of_option(option: str) -> str | None:
 _SUFFIXES: Final = sorted(
     (f"-{suffix}" for one in STAGE_OPTIONS for suffix in one.suffixes), key=len, reverse=True
 )
-"""The ends of all options of a stage, the longest first."""
+"""The suffixes of all options of a stage, the longest first."""

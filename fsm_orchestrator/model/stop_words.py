@@ -1,4 +1,4 @@
-"""Why a run was asked to end, in words."""
+"""The reasons why a run was asked to end, as text."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fsm_orchestrator.vocabulary import StopReason
 
 
 def asked_words(signum: int) -> str:
-    """Return how a request asked a run to end: the predicate of `the run`."""
+    """Return how a request asked a run to end, as the predicate of `the run`."""
     return stop_words(stop_reason_of(signum), signal_name(signum))
 
 
 def stop_words(reason: StopReason, name: str) -> str:
-    """Return how a run was asked to end; `name` is the signal that came, or is stood for."""
+    """Return how a run was asked to end; `name` is the signal that came, or that is stood for."""
     match reason:
         case StopReason.SIGNAL:
             return f"received {name}"
@@ -23,7 +23,7 @@ def stop_words(reason: StopReason, name: str) -> str:
         case StopReason.CANCELLED:
             return "was cancelled"
         case StopReason.SHUTDOWN:
-            return "was asked to end, for its worker shuts down"
+            return "was asked to end, because its worker shuts down"
         case StopReason.LEASE_LOST:
             return "lost its lease"
         case StopReason.FENCED:

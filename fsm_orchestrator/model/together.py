@@ -1,4 +1,4 @@
-"""What stages that ran side by side come to together."""
+"""The common result of stages that ran side by side."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _FROM_WORST: Final = (
     Trigger.STAGE_DECLINED,
     Trigger.STAGE_SUCCEEDED,
 )
-"""What several stages together come to: the first of these that one of them came to."""
+"""The order for the result of several stages: the first of these that any of them has."""
 
 
 def why_interrupted(signum: int, sibling: str | None) -> str:
-    """Return why a stage was ended: by a request to the run, or because of one beside it."""
+    """Return why a stage was ended: by a request to the run, or because a sibling failed."""
     if sibling is None:
         from fsm_orchestrator.model.stop_words import asked_words  # noqa: PLC0415 - rare
 
         return f"interrupted: the run {asked_words(signum)}"
-    return f"interrupted: {sibling}, which ran beside it, did not succeed"
+    return f"interrupted: {sibling}, which ran alongside it, did not succeed"
 
 
 def worst_of(triggers: Collection[Trigger]) -> Trigger:
-    """Return what stages that ran together come to; not for none."""
+    """Return the common result of stages that ran together; there must be at least one."""
     return min(triggers, key=_FROM_WORST.index)

@@ -1,10 +1,10 @@
-"""The ends of invocations that people can be told of, and the forms that they are told in."""
+"""The ends of invocations that notices can report, and the formats of notices."""
 
 from enum import StrEnum
 
 
 class ToldEnd(StrEnum):
-    """An end of an invocation that people can be told of, by the word of where the run stands."""
+    """An end of an invocation that a notice can report, by the word for where the run stands."""
 
     DONE = "done"
     NOT_CLOSABLE = "not_closable"
@@ -13,11 +13,11 @@ class ToldEnd(StrEnum):
     FAILED = "failed"
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"
-    """A signal, or the program that called, has ended it; the report says failed."""
+    """A signal, or the calling program, has ended it; the report says failed."""
 
 
 class NoticeFormat(StrEnum):
-    """The body that a webhook is sent."""
+    """The format of the body that a webhook is sent."""
 
     JSON = "json"
     SLACK = "slack"

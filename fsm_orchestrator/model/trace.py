@@ -1,7 +1,8 @@
 """The trace that an invocation belongs to (W3C Trace Context), and the ids of its spans.
 
-Every id is derived from the run, the invocation, the stage and the attempt: a stage can be told its
-own span before it starts, and whoever shows the run later, after a crash too, finds the same ids.
+Every id is derived from the run, the invocation, the stage and the attempt. So a stage can be given
+its own span before it starts, and an export of the run at a later time, even after a crash, finds
+the same ids.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints, left_out
 
 STATE_CHARACTERS_MAX: Final = 512
-"""What everybody passes on of TRACESTATE; who sends more has it left out."""
+"""The length of TRACESTATE that everybody passes on; a longer one is left out."""
 _STATE_MEMBERS_MAX: Final = 32
 _FLAGS_KNOWN: Final = 0b11
 _SAMPLED: Final = "01"
@@ -32,7 +33,7 @@ SpanId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 
 
 class Trace(StrictModel):
-    """A trace, and what an invocation has above it there."""
+    """A trace, and the span in it that is the parent of an invocation."""
 
     trace_id: TraceId = Field(description="Id of the trace, in hexadecimal.")
     parent_id: SpanId | None = Field(
@@ -48,16 +49,16 @@ class Trace(StrictModel):
 
     @property
     def is_sampled(self) -> bool:
-        """Whether whoever began it wants to see its spans."""
+        """True if the originator of the trace wants to see its spans."""
         return int(self.flags, 16) & 1 == 1
 
     def parent_of(self, span_id: str) -> str:
-        """Return the TRACEPARENT of what is done in a span."""
+        """Return the TRACEPARENT for work done within a span."""
         return f"00-{self.trace_id}-{span_id}-{self.flags}"
 
 
 def parent_in(environment: Mapping[str, str]) -> Trace | None:
-    """Return the trace that variables name; None where they name none, or what they say is none."""
+    """Return the trace that variables name; None if they name none, or what they say is invalid."""
     said = _PARENT.fullmatch(environment.get(TRACE_PARENT_VARIABLE, ""))
     if said is None or (said["version"] == "00" and said["more"]):
         return None
@@ -71,7 +72,7 @@ def parent_in(environment: Mapping[str, str]) -> Trace | None:
 
 
 def state_in(environment: Mapping[str, str]) -> str | None:
-    """Return the state that variables add to a trace; None where there is none that is good."""
+    """Return the state that variables add to a trace; None if there is none that is valid."""
     given = environment.get(TRACE_STATE_VARIABLE, "")
     members = [one for one in given.split(",") if one.strip(" \t")]
     keys = [one.split("=", 1)[0].strip(" \t") for one in members]
@@ -85,7 +86,7 @@ def state_in(environment: Mapping[str, str]) -> str | None:
 
 
 def own_trace(run_id: str) -> Trace:
-    """Return the trace of a run that nobody's trace is known for."""
+    """Return the run's own trace, for a run to which no trace was given."""
     return Trace(trace_id=_derived(32, "trace", run_id), parent_id=None, flags=_SAMPLED)
 
 
@@ -100,12 +101,12 @@ def span_of_attempt(run_id: str, invocation: int, stage: str, attempt: int) -> s
 
 
 def span_of_verification(attempt: str, number: int) -> str:
-    """Return the id of the span of a verification of the attempt that has the span `attempt`."""
+    """Return the id of the span of a verification of the attempt whose span is `attempt`."""
     return span_below(attempt, "verification", number)
 
 
 def span_below(above: str, *words: str | int) -> str:
-    """Return the id of a span that belongs to the one with the id `above`."""
+    """Return the id of a span that belongs to the span with the id `above`."""
     return _derived(16, above, *map(str, words))
 
 

@@ -1,4 +1,4 @@
-"""Whether a record is the one that was left: how it is not, or why that is not known."""
+"""The trust in a record: how it differs from the one that was left, or why that is not known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.text.phrases import listed
 
 
 class RecordFile(StrEnum):
-    """A file that this program keeps of a run."""
+    """A file that this program keeps for a run."""
 
     CHECKPOINT = "checkpoint"
     EVENTS = "events"
@@ -21,7 +21,7 @@ class RecordFile(StrEnum):
 
     @property
     def words(self) -> str:
-        """The file, as people read it."""
+        """The file as text for people."""
         match self:
             case RecordFile.CHECKPOINT:
                 return CHECKPOINT_FILE
@@ -36,7 +36,7 @@ class RecordFile(StrEnum):
 
 
 class ChangeKind(StrEnum):
-    """What was done to such a file since it was left."""
+    """The change of such a file since it was left."""
 
     EDITED = "edited"
     OLDER = "older"
@@ -46,7 +46,7 @@ class ChangeKind(StrEnum):
 
     @property
     def words(self) -> str:
-        """What was done, behind the name of the file."""
+        """The change as text that follows the name of the file."""
         match self:
             case ChangeKind.EDITED:
                 return "was changed"
@@ -63,24 +63,24 @@ class ChangeKind(StrEnum):
 
 
 class RecordChange(StrictModel):
-    """How one file is not what was left."""
+    """The way in which one file differs from what was left."""
 
     file: RecordFile = Field(description="Which file.")
     change: ChangeKind = Field(description="What was done to it.")
     line: Ordinal | None = Field(
-        description="The line of the events that does not go on from the one before it; null for"
+        description="The line of the events that does not continue the one before it; null for"
         " other files, and where no single line is to blame."
     )
 
     @property
     def words(self) -> str:
-        """The change, for a person."""
-        at = "" if self.line is None else f" (line {self.line} does not go on from the one before)"
+        """The change as a sentence, for people."""
+        at = "" if self.line is None else f" (line {self.line} does not continue the one before)"
         return f"{self.file.words} {self.change.words}{at}"
 
 
 class DoubtCause(StrEnum):
-    """Why it is not known whether a record is the one that was left."""
+    """The reason why it is not known whether a record is the one that was left."""
 
     NO_KEY = "no_key"
     OTHER_KEY = "other_key"
@@ -88,12 +88,12 @@ class DoubtCause(StrEnum):
 
     @property
     def words(self) -> str:
-        """Why, as a clause."""
+        """The reason, as a clause."""
         match self:
             case DoubtCause.NO_KEY:
                 return "there is no private state here that has its key"
             case DoubtCause.OTHER_KEY:
-                return "it was kept by another key than the one here"
+                return "it was kept with another key than the one here"
             case DoubtCause.NO_EVENTS:
                 return "its events are gone"
             case _:
@@ -101,29 +101,29 @@ class DoubtCause(StrEnum):
 
 
 class Doubt(StrictModel):
-    """A record that was gone on from without knowing whether it is the one that was left."""
+    """A record that a run continued from without knowing whether it is the one that was left."""
 
     cause: DoubtCause = Field(description="Why that was not known.")
     sha256: Sha256 = Field(
         description="The digest of the record as it was found, by which it can be accepted."
     )
-    invocation: Ordinal = Field(description="The invocation that went on from it first.")
+    invocation: Ordinal = Field(description="The first invocation that continued from it.")
 
 
 class Acceptance(StrictModel):
-    """A record that somebody has accepted as it was found, with --accept-record."""
+    """A record that somebody accepted as it was found, with --accept-record."""
 
     sha256: Sha256 = Field(description="Its digest: of checkpoint and events as they were.")
     changes: tuple[RecordChange, ...] = Field(
-        description="How it was not what had been left; empty where that was not known."
+        description="How it differed from what had been left; empty where that was not known."
     )
     doubt: DoubtCause | None = Field(
-        description="Why it was not known whether it was; null where it was known not to be."
+        description="Why it was not known whether it differed; null where it was known to differ."
     )
 
     @property
     def words(self) -> str:
-        """What was accepted, for a person."""
+        """The accepted record as text for people."""
         if self.doubt is not None:
             return f"whose origin could not be checked: {self.doubt.words}"
         return listed([one.words for one in self.changes])

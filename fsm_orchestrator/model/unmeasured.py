@@ -27,7 +27,7 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "verifications": (),
     "verified_attempt": None,
 }
-"""The fields that say how a process went, where none was run."""
+"""The fields that describe a process, with their values if none was run."""
 
 _ENDINGS = {
     Operation.CONTROL_VERIFY: Ending.CONTROL_TAMPERED,
@@ -35,7 +35,7 @@ _ENDINGS = {
     Operation.BUDGET_VERIFY: Ending.BUDGET_EXHAUSTED,
     Operation.RUN_TIMEOUT: Ending.TIMED_OUT,
 }
-"""What the program's own failures are called that have a name of their own."""
+"""The endings of the program's own failures, where they have one."""
 
 
 def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
@@ -45,7 +45,7 @@ def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
 
 
 def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
-    """Return a failed stage execution of which nothing but its place and time is known."""
+    """Return a failed stage execution about which only its place and time are known."""
     return StageExecution(
         stage=stage,
         attempt=attempt,
@@ -73,7 +73,7 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
 
 
 def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> StageExecution:
-    """Return the record of what the program itself failed to do."""
+    """Return the record of a failure of the program itself."""
     stage = operation.stage
     is_late = operation is Operation.RUN_TIMEOUT
     return blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(

@@ -1,4 +1,4 @@
-"""The record of a verification: a command that this program ran to see what a stage has done."""
+"""The record of a verification: a command that this program ran to check the work of a stage."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class Verification(StrictModel):
         description="What kind of ending it had; null when nobody saw its end."
     )
     problem: Problem | None = Field(
-        description="What went wrong, cause and details apart; null when it was well."
+        description="What went wrong, cause and details apart; null when nothing did."
     )
     start_problem: SpawnFailure | None = Field(
         description="What kept it from being started; null when nothing is known to."
@@ -38,7 +38,7 @@ class Verification(StrictModel):
         description="How long it took, in milliseconds; 0 when it was not measured."
     )
     exit_code: int | None = Field(
-        description="Its exit code, 0 to 255; null when it did not exit by itself."
+        description="Its exit code, 0 to 255; null when it did not exit on its own."
     )
     signal: str | None = Field(
         description=(
@@ -59,7 +59,7 @@ class Verification(StrictModel):
         description="The last lines it wrote to stderr; known secret values are masked."
     )
     leaked_count: Count = Field(
-        description="How many processes it left running; they were ended, and it failed by that."
+        description="How many processes it left running; they were ended, and it failed for that."
     )
     confinement: Confinement | None = left_out(
         None, "What it was confined to; left out where it was confined to nothing."
@@ -67,12 +67,12 @@ class Verification(StrictModel):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The command in words, as it may be shown."""
+        """The command as words, safe to show."""
         return (self.command, *self.args)
 
     @property
     def is_good(self) -> bool:
-        """Whether it verified the work: it exited with 0 and left nothing running."""
+        """True if it verified the work: it exited with 0 and left nothing running."""
         return (
             self.ending is Ending.EXITED
             and self.exit_code == 0
@@ -89,7 +89,7 @@ def without_end(
     *,
     at: str,
 ) -> Verification:
-    """Return the record of a verification that nobody saw the end of, or that was not started."""
+    """Return the record of a verification whose end was not seen, or that was not started."""
     return Verification(
         command=words[0],
         args=words[1:],

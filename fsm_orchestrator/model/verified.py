@@ -1,4 +1,4 @@
-"""What a verification can make of work that was done: it failed, or there was no time for it."""
+"""The results of verifying work that was done: a verification failed, or was cut short."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 class VerificationFailed(NamedTuple):
-    """The process exited with 0 and left good artifacts, and a verification of them failed.
+    """The process exited with 0 and left good artifacts, but a verification of them failed.
 
     Attributes:
-        command: the verification, as it may be shown.
-        problem: what became of it.
-        words: what it printed last, as it may be shown.
+        command: the verification, safe to show.
+        problem: the result of it.
+        words: its last output, safe to show.
     """
 
     command: str
@@ -23,9 +23,9 @@ class VerificationFailed(NamedTuple):
 
 
 class VerificationCutShort(NamedTuple):
-    """The run was asked to end, as by that signal, while the work was verified.
+    """The run was asked to end, as by that signal, while the work was being verified.
 
-    Or a stage did not succeed that ran beside it: `sibling`.
+    Or a stage that ran side by side with it did not succeed: `sibling`.
     """
 
     signum: int

@@ -42,5 +42,5 @@ VERIFY_OPTIONS: Final = (
         " given.",
     ),
 )
-"""How the work of a stage is verified."""
+"""The settings for verifying the work of a stage."""
 VERIFY_KEYS: Final = tuple(one.key for one in VERIFY_OPTIONS)

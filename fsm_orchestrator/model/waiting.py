@@ -1,4 +1,4 @@
-"""What a run waits for: gates that people can still give. Loaded by runs that wait."""
+"""The gates that a run waits for, which people can still give. Loaded by runs that wait."""
 
 from fsm_orchestrator.model.base import Count, GateName, Ordinal, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field

@@ -1,4 +1,4 @@
-"""Uses of pydantic's words, kept until something asks what pydantic makes of them."""
+"""Uses of pydantic's words, kept until pydantic's own meaning of them is needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 MISSING: Final = object()
-"""Stands where nothing was given: None is a value."""
+"""The placeholder where nothing was given: None is a value."""
 
 
 class Word:
-    """A use of one of pydantic's words: its name, and what it was called with."""
+    """A use of one of pydantic's words: its name, and the arguments of the call."""
 
     __slots__ = ("args", "name", "options")
 
@@ -21,20 +21,20 @@ class Word:
         self.options = options
 
     def made(self) -> Any:
-        """Return what the word means to pydantic."""
+        """Return the object that pydantic makes of the word."""
         import pydantic  # noqa: PLC0415 - this is what is put off
 
         return getattr(pydantic, self.name)(*self.args, **self.options)
 
 
 class LeftOut(Word):
-    """A field that is left out of what is written where it holds its default."""
+    """A field that is left out of what is written while it has its default."""
 
     __slots__ = ()
 
 
 def word(name: str) -> Callable[..., Word]:
-    """Return what stands for one of pydantic's words in a declaration."""
+    """Return the stand-in for one of pydantic's words in a declaration."""
     return lambda *args, **options: Word(name, args, options)
 
 
@@ -53,7 +53,7 @@ class Judge:
 
 
 def judge(name: str) -> Callable[..., Callable[[Any], Judge]]:
-    """Return what stands for one of pydantic's decorators of validators."""
+    """Return the stand-in for one of pydantic's decorators of validators."""
     return lambda *args, **options: lambda function: Judge(function, Word(name, args, options))
 
 
@@ -61,9 +61,10 @@ class Declaration:
     """A field as it is declared.
 
     Attributes:
-        declared: its annotation as it stands in the class; a text where the module keeps texts.
-        given: what stands behind the equals sign; `MISSING` where nothing does.
-        module: the name of the module that it is declared in.
+        declared: its annotation as it is in the class; text if the module keeps annotations as
+            text.
+        given: the value after the equals sign; `MISSING` if there is none.
+        module: the name of the module in which it is declared.
     """
 
     __slots__ = ("declared", "given", "module")
@@ -81,7 +82,7 @@ class Declaration:
         return eval(self.declared, vars(sys.modules[self.module]))  # noqa: S307 - as typing does
 
     def __getattr__(self, name: str) -> Any:
-        """Return what pydantic knows of a field: its description, its alias."""
+        """Return an attribute of the field as pydantic knows it: its description, its alias."""
         if name[:2] == "__":
             raise AttributeError(name)
         given = self.given if isinstance(self.given, Word) else Word("Field", (), {})

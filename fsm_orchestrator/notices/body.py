@@ -1,7 +1,7 @@
-"""The notice: what people and their programs are told of the end of an invocation.
+"""The notice: what people and their programs learn about the end of an invocation.
 
-It has names, numbers and words of closed sets alone: nothing that a stage printed, no argument of
-a command, no value of a variable.
+It has only names, numbers and words of closed sets: no output of a stage, no argument of a command,
+no value of a variable.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 STAGES_MAX: Final = 100
 TEXT_CHARACTERS_MAX: Final = 3000
-"""Slack shows no more of a text in one piece."""
+"""The largest number of characters that Slack shows of a text in one piece."""
 _CODE_CHARACTERS_MAX: Final = 1200
-"""Room for two pieces of code, and what stands beside them."""
+"""The room for two pieces of code, and the text around them."""
 _CUT: Final = "..."
 _FENCE: Final = "```"
 _NO_BACKTICK: Final = "\N{MODIFIER LETTER GRAVE ACCENT}"
-"""What looks like one, and begins no code."""
+"""A character that looks like a backtick, and begins no code."""
 
 
 class ToldStage(StrictModel):
-    """What the invocation did about one stage."""
+    """The invocation's work on one stage."""
 
     stage: StateName = Field(description="The stage.")
     attempt: Count = Field(description="Number of the attempt; 0 where none was made.")
@@ -56,18 +56,18 @@ class ToldStage(StrictModel):
 
 
 class Notice(StrictModel):
-    """What is told of the end of an invocation."""
+    """The notice of the end of an invocation."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
-    product: Literal["fsm-orchestrator"] = Field(description="The program that tells it.")
+    product: Literal["fsm-orchestrator"] = Field(description="The program that sends it.")
     version: str = Field(description="Version of that program.")
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] = Field(
-        description="Equal over all tries to deliver the notice, by which a receiver knows one that"
-        " it has already."
+        description="Equal for all tries to deliver the notice, so that a receiver recognizes one"
+        " that it already has."
     )
     event: ToldEnd = Field(description="How the invocation ended.")
     is_test: bool = left_out(
-        False, "Whether nothing has ended: somebody tries whether notices arrive. Else left out."
+        False, "Whether nothing has ended: somebody tests the notices. Otherwise left out."
     )
     run_id: RunId = Field(description="Identifies the run, over all its invocations.")
     invocation: Ordinal = Field(description="Number of the invocation that has ended.")
@@ -89,12 +89,12 @@ class Notice(StrictModel):
     started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     finished_at: Timestamp | None = Field(description="When it ended, in UTC.")
     look: tuple[str, ...] = Field(
-        description="The command that explains it, in words, to be typed on that machine."
+        description="The command that explains it, word by word, to be typed on that machine."
     )
 
 
 def notice_of(report: Report, end: ToldEnd, directory: Path) -> Notice:
-    """Return what is told of the invocation that a report is of."""
+    """Return the notice for the invocation of a report."""
     number = report.latest_number
     identity = f"{report.run_id} {number} {end.value} {directory}"
     return Notice(
@@ -131,7 +131,7 @@ def notice_of(report: Report, end: ToldEnd, directory: Path) -> Notice:
 
 
 def bytes_of(notice: Notice, form: NoticeFormat) -> bytes:
-    """Return the body that is sent."""
+    """Return the body to send."""
     match form:
         case NoticeFormat.JSON:
             return escaped(notice.model_dump_json()).encode() + b"\n"
@@ -167,7 +167,7 @@ def _reasons(notice: Notice) -> list[str]:
 
 
 def _code(text: str) -> str:
-    """Return text that Slack shows as it is, to be copied: it has no escape for a backtick.
+    """Return text that Slack shows unchanged, to be copied: it has no escape for a backtick.
 
     Cut before it is fenced, so that no fence is left open.
     """
@@ -177,7 +177,7 @@ def _code(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return text that is short enough once it is escaped."""
+    """Return text that is short enough once escaped."""
     if len(_linkless(text)) <= _CODE_CHARACTERS_MAX:
         return text
     text = text[:_CODE_CHARACTERS_MAX]
@@ -187,7 +187,7 @@ def _cut(text: str) -> str:
 
 
 def _edgeless(text: str) -> str:
-    """Return text that neither begins nor ends with what would lengthen the fence beside it."""
+    """Return text that neither begins nor ends with what would lengthen the fence next to it."""
     inner = text.strip("`")
     start = text.index(inner)
     end = len(text) - start - len(inner)
@@ -195,7 +195,7 @@ def _edgeless(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text in which Slack finds no markup of code, links and mentions."""
+    """Return text in which Slack finds no markup for code, links and mentions."""
     return _linkless(text.replace("`", _NO_BACKTICK))
 
 

@@ -1,4 +1,4 @@
-"""Runs a command that tells people: contained as a stage is, the notice on its stdin."""
+"""Runs a command that notifies people: contained as a stage is, the notice on its stdin."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ OUTPUT_BYTES_MAX: Final = 64 * 1024
 KILL_GRACE_MS: Final = 1000
 _SHELL: Final = "/bin/sh"
 _FED: Final = 'exec "$@" <"$0"'
-"""A stage reads nothing from stdin, and this command a file that is gone when it has ended."""
+"""The stdin of a command: a stage reads nothing from it, but this command reads a file that is gone
+when it has ended."""
 _OURS: Final = "ORCHESTRATOR_"
 
 
 def run_command(given: NoticeGiven, notice: Notice, body: bytes, runner: ProcessRunner) -> Delivery:
-    """Run the command of a notice to its end, or to the end of its time; all of it ends then."""
-    assert given.command is not None  # noqa: S101 - who calls has looked
+    """Run the command of a notice until it or its time ends; all of its processes end then."""
+    assert given.command is not None  # noqa: S101 - the caller has looked
     program, *arguments = given.command
     directory = given.directory or os.curdir
     with TemporaryFile() as output, NamedTemporaryFile() as fed:

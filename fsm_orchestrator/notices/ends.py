@@ -1,4 +1,4 @@
-"""Which end an invocation came to, and whether somebody has been told of just that before."""
+"""The end that an invocation came to, and whether people were notified of the same one before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 
 def end_of(report: Report, directory: Path) -> ToldEnd:
-    """Return the end of the invocation that a report tells of, each by one word alone."""
+    """Return the end of the invocation of a report, each as a single word."""
     if report.was_asked_to_end:
         return ToldEnd.INTERRUPTED
     match standing_of(report, directory, None):
@@ -37,9 +37,9 @@ def end_of(report: Report, directory: Path) -> ToldEnd:
 
 
 def standing_digest(report: Report, end: ToldEnd) -> str:
-    """Return what is equal for two ends after which a run stands as before.
+    """Return a digest that is equal for two ends after which a run stands as before.
 
-    That is so where nothing was run between them, and the same gates refuse for the same reasons
+    They are equal if nothing was run between them, and the same gates refuse for the same reasons
     or the same requests wait for the same people.
     """
     attempts = [

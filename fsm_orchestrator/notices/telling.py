@@ -1,4 +1,4 @@
-"""Tells people of the end of an invocation, and returns what could not be delivered.
+"""Notifies people of the end of an invocation, and returns what could not be delivered.
 
 The run has ended, all is durable, and its directory is free again. Whatever goes wrong here is a
 sentence for the operator: never an outcome, an exit code, or an exception.
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.report import Report
 
 LOOK_SECONDS: Final = 0.05
-"""How long a request to end may go unnoticed while others answer."""
+"""The seconds that a request to end may go unnoticed while others answer."""
 LATE_SECONDS: Final = 1.0
-"""What a webhook may take beyond its time, before it is left alone."""
+"""The seconds that a webhook may take beyond its time before it is abandoned."""
 GIVEN_UP: Final = "it was given up: this program was asked to end"
 
 
@@ -54,7 +54,7 @@ class Ended(NamedTuple):
     """An invocation that has ended.
 
     Attributes:
-        given: the ways of telling that its run has.
+        given: the notices that its run has.
         directory: the run's output directory.
     """
 
@@ -67,9 +67,9 @@ class Ended(NamedTuple):
 def tell_of(
     preparation: Preparation, report: Report | None, caller: Surroundings
 ) -> tuple[str, ...]:
-    """Tell whoever is to be told of this end and has not been; return who could not be.
+    """Notify those who are due a notice of this end; return who could not be notified.
 
-    The report is None where it is on disk alone.
+    The report is None if it is only on disk.
     """
     directory = preparation.config.output_path
     try:
@@ -78,7 +78,7 @@ def tell_of(
         given = preparation.checkpoint.notify
         return _tell(Ended(given, report, directory, preparation.output_masker), caller)
     except Exception as error:  # noqa: BLE001 - a notice decides nothing, whatever is wrong with it
-        return (f"the end of the run was not told: {type(error).__name__}",)
+        return (f"not every notice of the end of the run was sent: {type(error).__name__}",)
 
 
 def _tell(ended: Ended, caller: Surroundings) -> tuple[str, ...]:
@@ -124,12 +124,12 @@ def _shown(problem: str | None, masker: Masker) -> str | None:
 
 
 def _has_been_told(last: Told | None, standing: str) -> bool:
-    """Say whether this way was told, last of all, that the run stands as it does now."""
+    """Return whether the last notice of this kind said that the run stands as it does now."""
     return last is not None and last.problem is None and last.standing == standing
 
 
 def deliver_all(due: list[NoticeGiven], notice: Notice, caller: Surroundings) -> list[Delivery]:
-    """Deliver in all ways: webhooks beside each other, commands one after another."""
+    """Deliver all notices: webhooks at the same time, commands one after another."""
     results: dict[int, Delivery] = {}
     stopping = threading.Event()
     threads = {
@@ -176,7 +176,7 @@ def _started(
     results: dict[int, Delivery],
     stopping: threading.Event,
 ) -> threading.Thread:
-    """Post in a thread of its own, which is left alone if it does not end in time."""
+    """Post in its own thread, which is abandoned if it does not end in time."""
 
     def post() -> None:
         body = bytes_of(notice, given.format)
@@ -196,7 +196,7 @@ def _started(
 
 @contextlib.contextmanager
 def _hearing(callers: Interrupts) -> Iterator[Interrupts]:
-    """Return requests to end of its own: those that come from now on, not what ended the run."""
+    """Yield new requests to end: those that come from now on, not the one that ended the run."""
     own, before = Interrupts(), callers.on_request
 
     def pass_on() -> None:

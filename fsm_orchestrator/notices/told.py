@@ -1,8 +1,8 @@
-"""What was told of the ends of a run, and what could not be: a line for each way and end.
+"""The notices of the ends of a run, delivered or not: a line for each notice and end.
 
-The file lies beside the record and is none of it: an ended run's record is not changed. Nothing
-is decided by it but whether somebody is told again; who forges a line silences a notice, and
-nothing else. It goes to the archive with its run.
+The file is beside the record and no part of it: an ended run's record is not changed. It decides
+only whether somebody is notified again; a forged line silences a notice, and nothing else. It goes
+to the archive with its run.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ PROBLEM_CHARACTERS_MAX: Final = 500
 
 
 class Told(StrictModel):
-    """One end of a run, told in one way, or not told."""
+    """A notice of one end of a run, delivered or not."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     run_id: RunId = Field(description="Identifies the run.")
     invocation: Ordinal = Field(description="Number of the invocation that had ended.")
-    at: Timestamp = Field(description="When telling was over, in UTC.")
-    event: ToldEnd = Field(description="The end that was told.")
+    at: Timestamp = Field(description="When the delivery was over, in UTC.")
+    event: ToldEnd = Field(description="The end that the notice is about.")
     standing: Annotated[str, Field(max_length=64)] = Field(
         description="Equal for two ends after which the run stands as before."
     )
-    name: Annotated[str, Field(max_length=64)] = Field(description="Tells this way from others.")
+    name: Annotated[str, Field(max_length=64)] = Field(
+        description="Distinguishes this way from others."
+    )
     to: Annotated[str, Field(max_length=WAY_CHARACTERS_MAX)] = Field(
         description="The way, for people."
     )
@@ -48,13 +50,13 @@ class Told(StrictModel):
 
     @property
     def sentence(self) -> str:
-        """Who was not told, and why, for a person."""
+        """The sentence for a person about who was not notified, and why."""
         times = "" if self.tries <= 1 else f" ({self.tries} tries)"
-        return f"{self.event.value} was not told: {self.to}: {self.problem}{times}"
+        return f"{self.event.value} was not delivered: {self.to}: {self.problem}{times}"
 
 
 def told_of(directory: Path, run_id: str) -> tuple[Told, ...]:
-    """Return what was told of a run whose files are in `directory`, oldest first."""
+    """Return the notices of a run whose files are in `directory`, oldest first."""
     try:
         data = files.read_bounded(directory / NOTICES_FILE, SIZE_BYTES_MAX * 2)
     except OSError:
@@ -64,14 +66,14 @@ def told_of(directory: Path, run_id: str) -> tuple[Told, ...]:
 
 
 def untold_of(directory: Path, run_id: str) -> tuple[Told, ...]:
-    """Return what could not be delivered of the end that was told last, one for each way."""
+    """Return the notices of the last end that could not be delivered."""
     known = told_of(directory, run_id)
     latest = {one.name: one for one in known if one.invocation == known[-1].invocation}
     return tuple(one for one in latest.values() if one.problem is not None)
 
 
 def note(directory: Path, lines: tuple[Told, ...]) -> OSError | None:
-    """Add lines to the file; return why that cannot be done, None where it was."""
+    """Add lines to the file; return why that failed, or None."""
     path = directory / NOTICES_FILE
     data = b"".join(one.model_dump_json().encode() + b"\n" for one in lines)
     try:
@@ -100,7 +102,7 @@ def _make_room(path: Path) -> None:
 
 
 def _parsed(line: bytes) -> Told | None:
-    """Return what a line says; None if it is none of ours, or torn."""
+    """Return the notice of a line; None if it is not this program's, or torn."""
     if not line:
         return None
     with contextlib.suppress(ValidationError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Tries the ways of telling of a config file or a run, with a notice that says it is a test."""
+"""Tries the notices of a config file or a run, with a notice that says it is a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Tried(NamedTuple):
-    """A way of telling that was tried."""
+    """A notice that was tried."""
 
     given: NoticeGiven
     event: ToldEnd
@@ -31,7 +31,7 @@ class Tried(NamedTuple):
 def try_all(
     notices: tuple[NoticeGiven, ...], event: ToldEnd | None, directory: Path, caller: Surroundings
 ) -> Iterator[Tried]:
-    """Try each way that is for an end, one after another; of None, each with its first end."""
+    """Try each notice that is for an end, one after another; for None, each with its first end."""
     for one in notices:
         if event is None or event in one.on:
             told = one.on[0] if event is None else event

@@ -1,4 +1,4 @@
-"""Posts a notice to a URL: signed, tried again where that may help, bounded in all it takes."""
+"""Posts a notice to a URL: signed, retried where that may help, with limits on all it takes."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _SERVER_ERROR: Final = 500
 
 
 class Delivery(NamedTuple):
-    """What came of telling: how often it was tried, and why it was not delivered."""
+    """The result of a delivery: the number of tries, and why it was not delivered."""
 
     tries: int
     problem: str | None
 
 
 class _UnusableError(Exception):
-    """What a webhook needs is not there; the message says what."""
+    """Something that a webhook needs is missing; the message says what."""
 
 
 class _Answer(NamedTuple):
-    """What came of one try; `problem` is None where it was delivered."""
+    """The result of one try; `problem` is None if it was delivered."""
 
     problem: str | None
     may_help_again: bool
@@ -61,7 +61,7 @@ class _Answer(NamedTuple):
 def deliver(
     given: NoticeGiven, body: bytes, delivery_id: str, stopping: threading.Event
 ) -> Delivery:
-    """Post `body` until it is taken, trying again will not help, or the time is up.
+    """Post `body` until it is taken, another try cannot help, or the time is up.
 
     `stopping` ends the pauses between tries.
     """
@@ -85,7 +85,7 @@ def deliver(
 
 
 def _masker(url: str, secret: bytes | None) -> Masker:
-    """Return what hides a URL and a secret in an answer: a receiver may repeat them."""
+    """Return a masker for a URL and a secret in an answer: a receiver may repeat them."""
     hidden = [url, urlsplit(url).path]
     if secret is not None:
         hidden.append(secret.decode(errors="replace"))
@@ -93,7 +93,7 @@ def _masker(url: str, secret: bytes | None) -> Masker:
 
 
 def signature_of(secret: bytes, seconds: int, body: bytes) -> str:
-    """Return the signature of a body sent at a time: HMAC-SHA-256 over both, a dot between."""
+    """Return the signature of a body sent at a time: HMAC-SHA-256 over both, joined by a dot."""
     signed = hmac.new(secret, f"{seconds}.".encode() + body, hashlib.sha256)
     return f"sha256={signed.hexdigest()}"
 
@@ -115,10 +115,10 @@ def _request(
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the body is for whom it was meant."""
+    """A handler that follows no redirect: the body is only for its receiver."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Return None: the answer is taken as it is."""
+        """Return None: the answer is taken unchanged."""
 
 
 def _posted(request: urllib.request.Request, deadline: float) -> _Answer:
@@ -156,7 +156,7 @@ def _refused(error: urllib.error.HTTPError) -> _Answer:
 
 
 def _asked_pause(error: urllib.error.HTTPError) -> float:
-    """Return the seconds that the receiver asks to wait; 0 where it does not say a number."""
+    """Return the seconds that the receiver asks to wait; 0 if it gives no number."""
     asked = error.headers.get("Retry-After", "")
     return float(asked) if asked.isascii() and asked.isdigit() and len(asked) <= 4 else 0.0  # noqa: PLR2004
 
@@ -179,10 +179,10 @@ def _secret_of(given: NoticeGiven) -> bytes | None:
 
 
 def _hidden(variable: str | None, path: str | None, noun: str) -> bytes:
-    """Return what a variable, or a file for its owner alone, holds.
+    """Return the value of a variable, or of a file that only its owner can read.
 
     Raises:
-        _UnusableError: nothing, or others may read the file.
+        _UnusableError: there is none, or others may read the file.
     """
     if variable is not None:
         found = os.environb.get(variable.encode(), b"").strip()

@@ -1,4 +1,4 @@
-"""An invocation that has not begun: all is decided before anything is written.
+"""An invocation that has not begun: everything is decided before anything is written.
 
 Face: `prepare`, `preparation`, `plan`, `effective_settings`, `decision`,
 `lost_values`.

@@ -1,6 +1,6 @@
-"""What a run is about, and what its gates ask: settled when it begins, kept by each resume.
+"""The subject of a run and the sources of its gates: settled at its start, kept by each resume.
 
-Loaded only where there is a subject or a source.
+Loaded only if there is a subject or a source.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def kept_subject(config: RunConfig, kept: Subject | None) -> Subject | None:
     """Return the subject of a run that is resumed: the one that it began with.
 
     Raises:
-        UsageError: another is given now.
+        UsageError: a different one is given now.
     """
     if config.subject is None:
         return kept
@@ -64,11 +64,11 @@ def sources_in_force(
 ) -> dict[str, SourceModel]:
     """Return the source of each gate: the one given now, else the kept one.
 
-    `signals` are the kept ones. One that refuses a gate can be taken back, by one that passes.
+    `signals` are the kept ones. A signal that refuses a gate can be replaced by one that passes.
 
     Raises:
-        UsageError: people are asked to approve, and nobody could say who has asked, or a template
-            did, which would be nobody's name: whoever has asked could approve. Or a signal is given
+        UsageError: people are asked to approve, and the requester is not named, or only by a
+            template, which is nobody's name: the requester could then approve. Or a signal is given
             now that is to pass such a gate.
     """
     found = {**kept, **config.sources}
@@ -81,7 +81,7 @@ def sources_in_force(
             _refuse_signal(config, rules[gate])
         if config.requester is not None and "{" in config.requester:
             raise UsageError(
-                f"who asks is named {described(config.requester)}: `requester` has no templates",
+                f"the requester is {described(config.requester)}: `requester` has no templates",
                 remedy=f"give --requester PRINCIPAL, or set `requester` in [gate.{gate}.approval],"
                 " which has them",
             )
@@ -89,18 +89,18 @@ def sources_in_force(
         found[gate] = source
         if source.approval.lacks_requester:
             raise UsageError(
-                f"the gate {gate} asks people for approval, and who asks may not approve: who that"
-                " is was not said",
-                remedy="give --requester PRINCIPAL, as allowed_signers names whoever starts the"
+                f"the gate {gate} asks people for approval, and the requester may not approve:"
+                " it was not said who that is",
+                remedy="give --requester PRINCIPAL, as allowed_signers names who starts the"
                 f" run, or set `not = []` in [gate.{gate}.approval]",
             )
     return found
 
 
 def _refuse_signal(config: RunConfig, rule: GateRule) -> None:
-    """Refuse a signal by which somebody wants to pass a gate that people approve.
+    """Refuse a signal that is to pass a gate that people approve.
 
-    What a config file says for every run is the looser of the two, and may stay.
+    One that a config file gives to every run is the looser of the two, and may stay.
 
     Raises:
         UsageError: one is given.
@@ -130,7 +130,7 @@ def expected_in(
 ) -> tuple[GateDecision, ...]:
     """Judge the gates as if every source passed, by what gate states demand: for plans.
 
-    `why_moved` is how what the run is about is another now: no source passes then.
+    `why_moved` says how the subject of the run has changed: then no source passes.
     """
     signals, subject = checkpoint.gate_signals, checkpoint.subject
     found = {gate: _hoped(one, subject) for gate, one in checkpoint.sources.items()}

@@ -1,7 +1,7 @@
-"""Whether a resume may believe the record that it finds, and who has said so. Writes nothing.
+"""Decides whether a resume may believe the record it finds, and on whose word. Writes nothing.
 
-What is not the record that was left is refused, until a person accepts it by its digest. Where
-that cannot be known, the run goes on with a warning, and may not be closed before somebody does.
+A record that is not the one that was left is refused until a person accepts it by its digest. If
+that cannot be known, the run continues with a warning, and cannot be closed before somebody does.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 class Belief(NamedTuple):
-    """What a resume makes of the record that it found.
+    """The verdict of a resume on the record that it found.
 
     Attributes:
-        doubt: that it is not known whether it is the one that was left.
-        accepted: what somebody has accepted of it now.
-        warnings: what the operator is told of it.
+        doubt: set if it is not known whether the record is the one that was left.
+        accepted: what somebody has accepted about it now.
+        warnings: warnings for the operator about it.
     """
 
     doubt: Doubt | None = None
@@ -34,7 +34,7 @@ class Belief(NamedTuple):
     warnings: tuple[str, ...] = ()
 
     def on(self, preparation: Preparation) -> Preparation:
-        """Let a prepared resume say it."""
+        """Return a prepared resume with this belief in its record."""
         draft = preparation.checkpoint
         if self == Belief() and draft.doubt is None:
             return preparation
@@ -45,14 +45,14 @@ class Belief(NamedTuple):
         return preparation._replace(checkpoint=begun.model_copy(update={"doubt": self.doubt}))
 
     def of(self, saved: SavedRun) -> SavedRun:
-        """Return what is believed of a run: never a private file that was changed."""
+        """Return the part of a run that is believed: never a private file that was changed."""
         accepted = () if self.accepted is None else self.accepted.changes
         is_private_bad = any(one.file is RecordFile.PRIVATE for one in accepted)
         return saved._replace(private=None) if is_private_bad else saved
 
 
 def key_for(output: Path, key_file: Path | None) -> RecordKey | None:
-    """Return the key by which the records of a directory prove themselves, if there is one.
+    """Return the key by which the records of a directory are proved, if there is one.
 
     Raises:
         UsageError: the file of a shared key cannot be used.
@@ -61,7 +61,7 @@ def key_for(output: Path, key_file: Path | None) -> RecordKey | None:
 
 
 def believed_by(config: RunConfig, saved: SavedRun) -> Belief:
-    """Return what a resume makes of the record that it finds; as `believed`."""
+    """Return the verdict of a resume on the record that it finds, as `believed` does."""
     found = believed(saved, config.output_path, key_path(config), config.accept_record)
     is_spare = found.accepted is None and config.accept_record is not None and not config.adopt
     spare = ("--accept-record was given, and the record is the one that was left here",)
@@ -69,7 +69,7 @@ def believed_by(config: RunConfig, saved: SavedRun) -> Belief:
 
 
 def key_path(config: RunConfig) -> Path | None:
-    """Return the full path of the file with a shared key; None without one."""
+    """Return the full path of the file with a shared key, or None without one."""
     named = config.state_key_file
     return None if named is None else Path(config.absolute(named))
 
@@ -77,7 +77,7 @@ def key_path(config: RunConfig) -> Path | None:
 def believed(
     saved: SavedRun, output: Path, key_file: Path | None, accept: str | None = None
 ) -> Belief:
-    """Return what to make of a record; `accept` is the digest that somebody accepts.
+    """Return the verdict on a record; `accept` is the digest that somebody accepts.
 
     Raises:
         TamperedError: it is not the one that was left, and nobody accepts it.

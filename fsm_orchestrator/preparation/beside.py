@@ -1,4 +1,4 @@
-"""Refuses stages that run side by side and would write the same artifacts."""
+"""Refuses stages that would run side by side and write the same artifacts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def refuse_shared_artifacts(lifecycle: Lifecycle, settings: Mapping[str, StageSettings]) -> None:
-    """Refuse expected artifacts of which two stages of a group would write one.
+    """Refuse expected artifacts that two stages of a group would both write.
 
-    Whose it is could not be said, and each would find it changed.
+    Nobody could say which stage they belong to, and each would find them changed.
 
     Raises:
         UsageError: there are some.
@@ -36,7 +36,7 @@ def refuse_shared_artifacts(lifecycle: Lifecycle, settings: Mapping[str, StageSe
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether two paths are of one file, one lies below the other, or a pattern fits."""
+    """Return whether two paths are the same, one is below the other, or a pattern fits."""
     first, second = os.path.realpath(one), os.path.realpath(other)
     if fnmatch(first, second) or fnmatch(second, first):
         return True

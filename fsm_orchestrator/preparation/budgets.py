@@ -1,6 +1,6 @@
-"""The budget that an invocation begins with: given now, else kept; and what was used unseen.
+"""The budget that an invocation begins with, given now or kept, and unrecorded usage.
 
-Loaded only by runs that have a budget, a time for all stages, or a stage with a meter.
+Loaded only by runs that have a budget, a time limit for all stages, or a stage with a meter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOTHING = RunBudget(run_timeout_ms=None, total_timeout_ms=None, units={})
 
 
 def budgeted(preparation: Preparation) -> Preparation:
-    """Return a preparation with its budget; what an attempt had metered counts that was cut off."""
+    """Return a preparation with its budget; what an interrupted attempt had metered counts."""
     checkpoint, mask = preparation.checkpoint, preparation.masker.mask_all
     kept, now = checkpoint.budget, _in_force(preparation.config, checkpoint.budget)
     unseen, warnings = _unseen(preparation)
@@ -53,7 +53,7 @@ def _in_force(config: RunConfig, kept: RunBudget | None) -> RunBudget | None:
 
 
 def _changes(before: RunBudget, now: RunBudget) -> Iterator[str]:
-    """Yield what an operator has changed of a budget."""
+    """Yield what an operator has changed in a budget."""
     for limit, option in ((TimeLimit.RUN, "--run-timeout"), (TimeLimit.TOTAL, "--total-timeout")):
         was_ms, is_ms = before.time(limit), now.time(limit)
         if was_ms is not None and is_ms is not None and was_ms != is_ms:
@@ -65,9 +65,9 @@ def _changes(before: RunBudget, now: RunBudget) -> Iterator[str]:
 
 
 def _unseen(preparation: Preparation) -> tuple[Used, tuple[str, ...]]:
-    """Return what the invocation before this one used unrecorded, and what is to be said of it.
+    """Return what the previous invocation used without recording it, and warnings about that.
 
-    It was killed, or could not record how an attempt of it ended.
+    It was killed, or could not record how one of its attempts ended.
     """
     checkpoint = preparation.checkpoint
     nothing = Used(worked_ms=None, unseen_ms=0, unseen=())
@@ -104,14 +104,14 @@ def _metered(
     if stop is None:
         return metered, ()
     what = f"attempt {attempt.attempt} of stage {attempt.stage!r}, which was cut off"
-    said = f"of {what}, {copyable(path)} counts as far as it goes: {stop.words}"
+    said = f"{copyable(path)} of {what}, counts as far as it goes: {stop.words}"
     return metered, (said,)
 
 
 def _worked_ms(
     before: InvocationRecord, attempts: Sequence[AttemptRecord], output: Path | None
 ) -> int:
-    """Return how long an invocation worked that was killed, as far as it has left signs of it."""
+    """Return how long a killed invocation worked, as far as it has left signs of that."""
     began = instant(before.started_at).timestamp()
     times = [*(one.at for one in before.transitions), *(one.started_at for one in attempts)]
     seen = [instant(one).timestamp() for one in times]

@@ -1,7 +1,7 @@
 """The differences between a completed stage now and when it completed. Pure comparison.
 
 Command, arguments, directory, environment, expected artifacts and the artifacts themselves count;
-how long the stage may take does not. No environment value is shown.
+the stage's time limits do not. No environment value is shown.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Change(NamedTuple):
     """One difference.
 
     Attributes:
-        field: what differs.
-        old: what it was, as it may be shown; None where there was nothing that can be shown.
-        new: what it is now, as it may be shown; None where there is nothing that can be shown.
+        field: the field that differs.
+        old: its old value, as it may be shown; None if there was nothing that can be shown.
+        new: its new value, as it may be shown; None if there is nothing that can be shown.
         key: the name of the environment variable, or the path of an artifact, a schema or an
-            input whose content differs, as it may be shown; empty for all else.
+            input whose content differs, as it may be shown; empty for everything else.
     """
 
     field: Compared
@@ -41,12 +41,12 @@ class Change(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The difference, for a person."""
+        """The difference, as a sentence."""
         return f"{self.field.value}: {self._difference}"
 
     @property
     def is_of_content(self) -> bool:
-        """Whether an artifact is there and good, and has other bytes: `old` and `new` digests."""
+        """True if an artifact is there and good, but has other bytes: `old` and `new` digests."""
         return self.field is Compared.ARTIFACTS and self.old is not None
 
     @property
@@ -86,7 +86,7 @@ class Change(NamedTuple):
 
 
 class Version(NamedTuple):
-    """The settings of a stage, as exact as they are known, with their record."""
+    """The settings of a stage, as exactly as they are known, with their record."""
 
     settings: StageSettings
     record: StageRecord
@@ -97,15 +97,15 @@ def differences(
 ) -> Iterator[Change]:
     """Compare the settings of a stage with those it completed with.
 
-    Nothing masked is compared: a text that holds a secret is compared as it is used, or where that
-    is not known by its parts, or by a keyed digest. Another value of a secret is no difference, for
-    secrets are replaced now and then.
+    Nothing masked is compared: a text that holds a secret is compared as it is used or, if that is
+    not known, by its parts or by a keyed digest. Another value of a secret is no difference,
+    because secrets are replaced now and then.
 
     Args:
         then: what it completed with.
         now: what it has now.
         hider: knows what is secret now.
-        key_is_lost: whether a setting that was given again cannot be compared, and may be given.
+        key_is_lost: True if values that were given again cannot be compared, and are accepted.
     """
     yield from text_differences(then.settings, now.settings, hider)
     yield from _variables(then.record, now.record, key_is_lost=key_is_lost)
@@ -125,13 +125,13 @@ def text_differences(then: StageSettings, now: StageSettings, hider: Hider) -> I
 
 
 def replaced_secrets(then: StageRecord, now: StageRecord) -> tuple[str, ...]:
-    """Return the secrets that have other values than when the stage completed, if that is known."""
+    """Return the secrets that have other values than when the stage completed, where known."""
     before, after = then.secret_digests, now.secret_digests
     return tuple(key for key, one in before.items() if one and after.get(key) and after[key] != one)
 
 
 class _Text(NamedTuple):
-    """A text of settings; where it is known only masked, its kept form."""
+    """A text of settings, with its kept form if it is known only masked."""
 
     shown: str
     hidden: HiddenText | None
@@ -160,7 +160,7 @@ def _is_same(old: _Text, new: _Text, hider: Hider) -> bool:
 
 
 def _shown(field: Compared, then: StageSettings, now: StageSettings, hider: Hider) -> Change:
-    """Return a difference as it may be shown: only a secret, where the rest is the same."""
+    """Return a difference as it may be shown: without the texts if only a secret differs."""
     old, new = (_words(field, one, hider) for one in (then, now))
     return Change(field, None, None) if old == new else Change(field, old, new)
 

@@ -1,6 +1,6 @@
 """The differences between a stage that is to run and its last attempt, for the operator to see.
 
-They decide nothing: new settings are what a resume is given. They show what nobody has given, too.
+They decide nothing: a resume uses the new settings it is given. They also show what nobody gave.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsm_orchestrator.vocabulary import Compared
 def attempt_warnings(
     run: ResumableRun, settled: Checkpoint, stages: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return a warning for each difference of the stages that are to run."""
+    """Return a warning for each difference in the stages that are to run."""
     return tuple(
         f"stage {stage!r} runs with other settings than before: {difference}"
         for stage in stages
@@ -32,7 +32,7 @@ def attempt_warnings(
 
 def _differences(run: ResumableRun, stage: str, last: StageExecution) -> Iterator[str]:
     if not last.command:
-        return  # it was interrupted, and what it was is not known any more
+        return  # it was interrupted, and its settings are no longer known
     kept, now = run.checkpoint.stages[stage], run.records[stage]
     then = _settings_of(last, kept, run.kept.stages[stage])
     for change in text_differences(then, run.settings[stage], run.hider):
@@ -52,9 +52,9 @@ def _differences(run: ResumableRun, stage: str, last: StageExecution) -> Iterato
 
 
 def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) -> StageSettings:
-    """Return the settings of an attempt, whose texts are known as they were shown.
+    """Return the settings of an attempt, with its texts as they were shown.
 
-    One that holds a secret is the one that was kept, which is known exactly, or by its digest.
+    A text that holds a secret is the kept one, which is known exactly, or by its digest.
     """
     artifacts = kept.expected_artifacts
     hidden = {Place(one.field, one.index) for one in kept.hidden}
@@ -93,7 +93,7 @@ def _sentence(change: Change, attempt: int) -> str:
 def _variables(last: StageExecution, kept: StageRecord, now: StageRecord) -> Iterator[str]:
     environment, attempt = Compared.ENVIRONMENT.value, f"attempt {last.attempt}"
     before, after = set(last.env_keys), set(now.variable_names)
-    digests = now.env_digests  # another value of a secret is nothing to tell
+    digests = now.env_digests  # another value of a secret is not reported
     for key in sorted((before | after) - TRACE_VARIABLES):
         if key not in after:
             yield f"{environment}: {attempt} had {key}, which is not set now"

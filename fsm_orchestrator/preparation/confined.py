@@ -15,7 +15,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def refuse_open_cages(output: Path, settings: Mapping[str, StageSettings]) -> None:
-    """Refuse what a confined stage may write to where the record of the run lies in it.
+    """Refuse paths that a confined stage may write to if the run's record is in them.
 
     Raises:
         UsageError: a stage could write to the record, or to the run's private file.

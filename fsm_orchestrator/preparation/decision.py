@@ -1,7 +1,7 @@
 """A run to be resumed, and the decision about its completed stages: skip, run again, or refuse.
 
-A stage that is complete is skipped, but never silently under other settings than those it
-completed with, and never silently without its artifacts.
+A stage that is complete is skipped, but never silently if its settings have changed since it
+completed, and never silently without its artifacts.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class ResumableRun:
 
     Attributes:
         kept: the settings that it has left.
-        settings: what was given now laid over them.
-        records: those, as the checkpoint keeps them.
-        key_is_lost: whether values cannot be compared with earlier ones any more.
-        replaced_lifecycle: the one it followed, where one with other settings is adopted now.
-        may_go_on: asked while artifacts are judged; where it says no, they count as they were
+        settings: those, overridden by the settings given now.
+        records: the same, as the checkpoint keeps them.
+        key_is_lost: True if values can no longer be compared with earlier ones.
+        replaced_lifecycle: the one it followed, if one with other settings is adopted now.
+        may_go_on: asked while artifacts are judged; if it says no, they count as they were
             recorded, and the caller starts nothing.
     """
 
@@ -72,15 +72,15 @@ class ResumableRun:
 
     @property
     def masker(self) -> Masker:
-        """A masker of every secret that is known, also of those that were replaced."""
+        """The masker of every known secret, also of those that were replaced."""
         return self.hider.masker
 
 
 def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = always) -> ResumableRun:
-    """Lay what was given now over what the run has left.
+    """Override what the run has left with what is given now.
 
     Raises:
-        UsageError: what was given does not fit the run.
+        UsageError: what is given does not fit the run.
     """
     checkpoint, private = saved.checkpoint, saved.private
     if config.run_id not in {None, checkpoint.run_id}:
@@ -132,10 +132,10 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
 def _with_schemas(
     config: RunConfig, checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
 ) -> dict[str, StageSettings]:
-    """Return settings that know the schemas of their contracts.
+    """Return settings that have the digests of their contracts' schemas.
 
     Raises:
-        UsageError: a stage that may run has one that cannot be judged by.
+        UsageError: a stage that may run has a schema that cannot be used.
     """
     from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
 
@@ -146,7 +146,7 @@ def _with_schemas(
 
 
 def _followed_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> Lifecycle:
-    """Return the checkpoint's lifecycle, or the one given now that differs in settings only."""
+    """Return the checkpoint's lifecycle, or the given one if that differs only in settings."""
     if config.lifecycle is None:
         return checkpoint.lifecycle
     named = named_lifecycle(config)
@@ -163,9 +163,9 @@ class Decision(NamedTuple):
     """The decision about the completed stages.
 
     Attributes:
-        rerun: the stages whose completion, if they have one, does not count any more.
-        kept_changes: by stage that is skipped all the same, how it differs.
-        replaced: by stage that is skipped, the secrets that have other values now.
+        rerun: the stages whose completion, if they have one, no longer counts.
+        kept_changes: how each stage differs that is skipped all the same.
+        replaced: the secrets of each skipped stage that have other values now.
     """
 
     rerun: tuple[str, ...]
@@ -174,9 +174,9 @@ class Decision(NamedTuple):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One warning for each difference that is accepted."""
+        """One warning for each accepted difference."""
         differ = tuple(
-            f"stage {stage!r} is skipped although it is not what it was when it completed:"
+            f"stage {stage!r} is skipped although it has changed since it completed:"
             f" {change.sentence}"
             for stage, changes in self.kept_changes.items()
             for change in changes
@@ -193,7 +193,7 @@ def decide(run: ResumableRun) -> Decision:
     """Decide on the completed stages of a run that is not done.
 
     Raises:
-        UsageError: a stage differs and nothing was said about it, or there is no such stage.
+        UsageError: a stage differs and no option decides about it, or there is no such stage.
     """
     if run.config.reverify:
         from fsm_orchestrator.preparation.reverifying import refuse_reverifying  # noqa: PLC0415 - rare
@@ -213,7 +213,7 @@ def decide(run: ResumableRun) -> Decision:
         rerun = _stages_after(run, (*run.config.rerun, *changed))
         return Decision(rerun, {}, _replaced(run, rerun))
     raise UsageError(
-        "cannot resume: a completed stage is not what it was when it completed\n"
+        "cannot resume: a completed stage has changed since it completed\n"
         + _listing(run, changed),
         remedy=_remedy(one for changes in changed.values() for one in changes),
     )
@@ -226,15 +226,15 @@ def _remedy(changes: Iterable[Change]) -> str:
     )
     if not any(one.is_of_content for one in changes):
         return choice
-    return f"put the artifact back as it was; or {choice}. With keep the run may not be closed"
+    return f"put the original artifact back; or {choice}. With keep the run may not be closed"
 
 
 def _changes_of(
     run: ResumableRun, completion: Completion, *, may_run: bool = False
 ) -> tuple[Change, ...]:
-    """Compare a completed stage with what it completed with, its artifacts included.
+    """Compare a completed stage, its artifacts included, with what it completed with.
 
-    `may_run`: whether values of it that are lost are needed, and so have to be given again.
+    `may_run` is True if lost values of it are needed, and so have to be given again.
     """
     changes = _settings_changes(run, completion, may_run=may_run)
     stage = completion.stage
@@ -274,7 +274,7 @@ def _settings_changes(
 
 
 def _replaced(run: ResumableRun, rerun: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Return the secrets of the skipped stages that have another value now."""
+    """Return the secrets of the skipped stages that have other values now."""
     if run.key_is_lost:
         return {}
     return {
@@ -286,7 +286,7 @@ def _replaced(run: ResumableRun, rerun: tuple[str, ...]) -> dict[str, tuple[str,
 
 
 def _stages_after(run: ResumableRun, stages: tuple[str, ...]) -> tuple[str, ...]:
-    """List the given stages and all after them, in the lifecycle's order.
+    """List the given stages and all stages after them, in the lifecycle's order.
 
     Raises:
         UsageError: the lifecycle has no such stage.
@@ -335,7 +335,7 @@ def refuse_contradiction(run: ResumableRun) -> None:
     if changed and config.on_changed_stage is not OnChangedStage.KEEP:
         raise UsageError(
             "the run is done, and what was given contradicts it\n" + _listing(run, changed),
-            remedy=f"--on-changed-stage keep leaves it as it is; or {remedy}",
+            remedy=f"--on-changed-stage keep leaves it unchanged; or {remedy}",
         )
 
 
@@ -344,7 +344,7 @@ def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]
         changes = _settings_changes(run, completion, may_run=False)
         if changes:
             yield completion.stage, changes
-    always = run.checkpoint.lifecycle.finally_stage  # not complete, it is to run once more
+    always = run.checkpoint.lifecycle.finally_stage  # not complete, it runs once more
     for stage, record in run.records.items():
         if stage not in run.checkpoint.stages and stage != always:
             yield stage, (Change(Compared.COMMAND, None, repr(record.command)),)

@@ -1,4 +1,4 @@
-"""The differences of a completed stage in what it earned by: contracts, protected paths, inputs."""
+"""The differences in the terms of a completed stage: contracts, protected paths, inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NONE: Final = "none"
 
 
 def setting_changes(then: StageSettings, now: StageSettings) -> Iterator[Change]:
-    """Yield how contracts and lists of paths differ."""
+    """Yield the differences in contracts and lists of paths."""
     before, after = ({one.path: one for one in each.contracts} for each in (then, now))
     for path in dict.fromkeys((*before, *after)):
         if before.get(path) != after.get(path):
@@ -56,7 +56,7 @@ def _listed(paths: tuple[str, ...]) -> str:
 def input_changes(
     completion: Completion, settings: StageSettings, may_go_on: MayGoOn
 ) -> Iterator[Change]:
-    """Yield the declared inputs that are not what they were when the stage completed.
+    """Yield the declared inputs that have changed since the stage completed.
 
     Raises:
         JudgingCutShortError: `may_go_on`, which is asked again and again, said no.
@@ -77,7 +77,7 @@ def input_changes(
 
 
 def _is_same(old: InputDigest, new: InputDigest) -> bool:
-    """Return whether two are the same; what could not be read is never the same."""
+    """Return whether two inputs are the same; one that could not be read is never the same."""
     return old.problem is new.problem is None and old.sha256 == new.sha256
 
 

@@ -31,17 +31,16 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = Level.DEFAULT.value
 Origin = Callable[..., str]
-"""Where a setting that is not a default was set, given the path of its key."""
+"""A function from the path of a key to where that setting, if it is no default, was set."""
 
 
 Value: TypeAlias = str | int | bool | tuple[str, ...] | None
 
 
 class Setting(StrictModel):
-    """One setting: its key as the config file has it, its value, and where it was set.
+    """One setting: its key in the config file, its value, and where it was set.
 
-    `is_set` is whether anybody set it for the run or the stage, rather than left it as it is;
-    `path` are the parts of its key.
+    `is_set` is True if somebody set it for the run or the stage; `path` has the parts of its key.
     """
 
     key: str
@@ -54,12 +53,12 @@ class Setting(StrictModel):
 def effective_settings(
     preparation: Preparation, origin: Origin, asked: ConfigFile | None = None
 ) -> tuple[Setting, ...]:
-    """Return the settings of an invocation. Of the environment only the keys are shown.
+    """Return the settings of an invocation. Of the environment, only the keys are shown.
 
     Args:
         preparation: the invocation.
-        origin: where a setting was set.
-        asked: the config file, for what it says of this invocation alone; None where there is none.
+        origin: returns where a setting was set.
+        asked: the config file, for its settings of this invocation alone; None if there is none.
     """
     return (
         *_run_settings(preparation, origin),
@@ -69,7 +68,7 @@ def effective_settings(
 
 
 def setting(path: tuple[str, ...], value: Value, source: str, *, is_set: bool) -> Setting:
-    """Return a setting with the key that its parts make."""
+    """Return a setting with the key that its parts form."""
     return Setting(key=".".join(path), value=value, source=source, is_set=is_set, path=path)
 
 
@@ -80,7 +79,7 @@ def _setting(path: tuple[str, ...], value: Value, source: str | None) -> Setting
 
 
 def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Setting]:
-    """Yield what holds for one invocation and is not kept: what it is called, shows and repeats."""
+    """Yield the settings of this invocation alone, which are not kept: id, output, repetition."""
     defaults: dict[str, Value] = {
         "log_format": LogFormat.AUTO.value,
         "log_level": LogLevel.INFO.value,
@@ -167,7 +166,7 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 source = _source(level, option, stage, origin)
                 is_set = level in {Level.STAGE, Level.LIFECYCLE}
             elif _says_nothing(option, settings):
-                continue  # likewise
+                continue  # as for retries below
             elif not option.table:
                 shown = _shown(option, settings, preparation.masker)
                 is_set = _is_own(preparation, stage, option)
@@ -178,7 +177,7 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 is_set = value is not None
                 source = origin("stage", stage, *option.path) if is_set else DEFAULT
             else:
-                continue  # most stages have no retries, and nothing is said of them
+                continue  # most stages have no retries: these are not shown
             yield setting(("stage", stage, *option.path), shown, source, is_set=is_set)
         if settings.contracts:
             from fsm_orchestrator.config.given_contracts import words_of  # noqa: PLC0415 - rare
@@ -193,13 +192,13 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
 
 
 def _says_nothing(option: StageOption, settings: StageSettings) -> bool:
-    """Return whether a setting is about verifications, and there are none, nor was it given."""
+    """Return whether a setting of verifications was not given, and there are none."""
     is_of_them = option.key in VERIFY_KEYS and not settings.verify
     return is_of_them and getattr(settings, option.key) in (None, (), option.key == "clean_env")
 
 
 def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> dict[str, Resolved]:
-    """Return what several levels may say; of retries only where one of them does."""
+    """Return the settings that several levels may give; those of retries only if one does."""
     checkpoint = preparation.checkpoint
     found = resolved_limits(checkpoint, stage, settings)
     queue = resolved_queue(checkpoint.lifecycle, checkpoint.task_queue, stage, settings)
@@ -223,7 +222,7 @@ def _source(level: Level, option: StageOption, stage: str, origin: Origin) -> st
 
 
 def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Value:
-    """Return a setting as it may be shown: masked, and of the environment only the keys."""
+    """Return a setting as it may be shown: masked, and only the keys of the environment."""
     value = settings.command if option.key == "bin" else getattr(settings, option.key)
     match option.kind:
         case Kind.PAIR | Kind.NAME:

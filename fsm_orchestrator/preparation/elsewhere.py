@@ -1,7 +1,7 @@
-"""A run to be resumed in another directory than it was in: moved, copied, brought from elsewhere.
+"""A run to be resumed in another directory than before: moved, copied, brought from elsewhere.
 
-Two directories never go on with one run: a copy becomes a run of its own (`--as-copy`), and what
-came from elsewhere is adopted by somebody who knows it for the latest (`--adopt`).
+Two directories never continue one run: a copy becomes a run of its own (`--as-copy`), and one that
+came from elsewhere is adopted by somebody who knows that it is the latest (`--adopt`).
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from fsm_orchestrator.record.whereabouts import original_of
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.text.hidden import copyable
 
-_AS_COPY: Final = "--as-copy goes on in the copy as a run of its own, with a new id"
+_AS_COPY: Final = "--as-copy continues in the copy as a run of its own, with a new id"
 
 
 class ElsewhereError(UsageError):
-    """A run lies in another directory than it was in, and nobody said what that is to mean."""
+    """An error for a run in another directory than before, without an option for that."""
 
 
 def settled_place(config: RunConfig, saved: SavedRun) -> SavedRun:
-    """Return what a run has left as it is resumed where it lies.
+    """Return what a run has left, as it is resumed in its present place.
 
     Raises:
-        UsageError: nobody said what becomes of a copy, or what was said does not fit.
+        UsageError: no option says what becomes of a copy, or the given one does not fit.
         TamperedError: another record was accepted.
     """
     if config.as_copy and config.adopt:
         raise UsageError(
             "--as-copy and --adopt were both given",
-            remedy="--adopt goes on with the run under its own id, --as-copy as a run of its own",
+            remedy="--adopt continues the run under its own id, --as-copy as a run of its own",
         )
     match saved.where:
         case Whereabouts.HOME | Whereabouts.MOVED | Whereabouts.HANDED_ON:
@@ -67,7 +67,7 @@ def settled_place(config: RunConfig, saved: SavedRun) -> SavedRun:
 
 
 def place_options(saved: SavedRun, output: Path) -> tuple[str, ...]:
-    """Return the options that a resume needs for the place of the record alone."""
+    """Return the options that a resume needs only because of where the record is."""
     match saved.where:
         case Whereabouts.COPIED if not saved.checkpoint.is_done:
             return ("--as-copy",)
@@ -78,7 +78,7 @@ def place_options(saved: SavedRun, output: Path) -> tuple[str, ...]:
 
 
 def refuse_copy(saved: SavedRun, output: Path, what: str) -> None:
-    """Refuse to do something to a run in a copy that has to be done where the run is.
+    """Refuse to do something in a copy that has to be done where the run is.
 
     Raises:
         UsageError: `output` is a copy.
@@ -123,7 +123,7 @@ def _brought(config: RunConfig, saved: SavedRun) -> UsageError:
     sentence = relocation_sentence(saved.checkpoint, Whereabouts.BROUGHT)
     digest = record_digest(output)
     choice = (
-        f"--adopt --accept-record {digest} goes on with the run under its own id: first make sure"
+        f"--adopt --accept-record {digest} continues the run under its own id: first make sure"
         f" that {copyable(home.directory)} on {home.host} will not, and that the record is the"
         " latest"
     )
@@ -135,7 +135,7 @@ def _refuse_unaccepted(config: RunConfig) -> None:
     digest = record_digest(config.output_path)
     if config.accept_record is None:
         raise ElsewhereError(
-            "--adopt was given, and not which record is adopted",
+            "--adopt was given, but not which record to adopt",
             remedy=f"--accept-record {digest}, if that is the digest of the record as it was left",
         )
     if config.accept_record != digest:
@@ -147,10 +147,10 @@ def _refuse_unaccepted(config: RunConfig) -> None:
 
 
 def _refuse_live_processes(saved: SavedRun) -> None:
-    """Refuse a run that may be a copy while processes are alive that may be another one's.
+    """Refuse a run that may be a copy while processes live that may be the original's.
 
     Raises:
-        UsageError: some are.
+        UsageError: some do.
     """
     attempts = saved.checkpoint.open_attempts
     if not attempts:
@@ -165,13 +165,13 @@ def _refuse_live_processes(saved: SavedRun) -> None:
         raise ElsewhereError(
             f"the output directory came here from {old}, on another file system, and process"
             f" {', '.join(map(str, pids))} of an attempt of stage {attempt.stage!r} is alive:"
-            " whether that is this directory's cannot be told",
+            " it is not known whether that is this directory's",
             remedy=f"end what is left by hand and resume again; or {_AS_COPY}",
         )
 
 
 def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
-    """Make a run of its own of a copy: with another id, and without what is private.
+    """Make a copy a run of its own: with another id, and without what is private.
 
     Raises:
         UsageError: the run is done, or the id is that of the original.
@@ -205,7 +205,7 @@ def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
 
 
 def place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
-    """Warn that a record lies elsewhere than it was written, or has become another run's."""
+    """Warn that a record is not where it was written, or has become another run's."""
     if where.is_home:
         return ()
     if run.config.as_copy:
@@ -215,10 +215,10 @@ def place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
 
 
 def refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
-    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
+    """Refuse a moved run that is done, if artifacts that did not come would be recorded as wrong.
 
     Raises:
-        UsageError: there are some; the report, which says what was true, stays as it is.
+        UsageError: there are some; the report, which says what was true, stays unchanged.
     """
     home, output = run.checkpoint.home, str(run.config.output_path)
     if where.is_home or home.directory == output:
@@ -228,7 +228,8 @@ def refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
         verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
     except JudgingCutShortError as error:
         raise UsageError(
-            f"{came}; whether its artifacts did, was not judged to the end, for that was to end",
+            f"{came}; whether its artifacts did was not judged to the end: the resume was asked"
+            " to end",
             remedy="resume again; nothing was written",
         ) from error
     if not verdict.is_intact:

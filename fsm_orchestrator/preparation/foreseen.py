@@ -1,7 +1,7 @@
-"""What can be foreseen of an invocation: which stages cannot start as things are, and its way.
+"""The foreseeable part of an invocation: the stages that cannot start as things are, and its way.
 
-Looks at programs and directories; starts and writes nothing. Every stage of which nothing else is
-foreseen is taken to succeed.
+Looks at programs and directories; starts and writes nothing. Every stage with no foreseen failure
+is taken to succeed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_OUTPUT: Final = -1
 
 
 class ForeseenFailure(NamedTuple):
-    """How a stage would end that cannot do its work as things are, in the words of its record."""
+    """The foreseen end of a stage that cannot do its work as things are, as in its record."""
 
     ending: Ending
     status: StageStatus
@@ -49,7 +49,7 @@ class ForeseenWay(NamedTuple):
 
 
 def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | None:
-    """Return how a stage would fail if it were started now; None if nothing speaks against it."""
+    """Return how a stage would fail if it were started now, or None if that is not foreseen."""
     if preparation.checkpoint.budget is not None:
         from fsm_orchestrator.record.spending import nothing_left  # noqa: PLC0415 - only with a budget
 
@@ -59,7 +59,7 @@ def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | 
             return ForeseenFailure(Ending.BUDGET_EXHAUSTED, StageStatus.FAILED, problem)
     settings = preparation.settings[stage]
     if not settings.is_known:
-        return None  # a masked command or directory is no place to look
+        return None  # a masked command or directory cannot be looked at
     end = foreseen_end(
         Command(
             command=settings.command,
@@ -159,16 +159,16 @@ def _holds(preparation: Preparation, guard: Guard) -> bool:
                 for kept in changes
                 for one in kept
             )
-        case Guard.NOTHING_OWED:  # where it counts, a stage has declined, which is not foreseen
+        case Guard.NOTHING_OWED:  # matters only once a stage has declined, which is not foreseen
             return True
         case _:
             assert_never(guard)
 
 
 def foreseen_unrun(preparation: Preparation, way: ForeseenWay | None) -> tuple[str, ...]:
-    """Return the stages that a run which would be done could not be closed without.
+    """Return the stages without which a run that would be done could not be closed.
 
-    `way` is None where nothing would happen: the run is done.
+    `way` is None if nothing would happen: the run is done.
     """
     from fsm_orchestrator.record.earned import unrun_stages  # noqa: PLC0415 - only for a plan
 

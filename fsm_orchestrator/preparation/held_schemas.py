@@ -1,4 +1,4 @@
-"""The JSON Schemas of contracts: read before a run begins, refused where they judge nothing."""
+"""The JSON Schemas of contracts: read before a run begins, refused if they cannot be used."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fsm_orchestrator.stages.json_schemas import SchemaError, read_schema
 def with_schemas(
     settings: Mapping[str, StageSettings], must_read: Collection[str]
 ) -> dict[str, StageSettings]:
-    """Return settings whose contracts have the digests that their schemas have now.
+    """Return settings whose contracts have the current digests of their schemas.
 
-    Of a stage that is not in `must_read`, a schema that cannot be read stays what it was.
+    If a stage is not in `must_read`, a schema that cannot be read keeps its digest.
 
     Raises:
-        UsageError: a schema cannot be judged by.
+        UsageError: a schema cannot be used.
     """
     return {
         stage: one._replace(

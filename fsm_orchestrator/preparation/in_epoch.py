@@ -19,7 +19,7 @@ def in_epoch(config: RunConfig, epoch: Epoch) -> RunConfig:
     """Return the request, placed in an epoch that holds the run.
 
     Raises:
-        UsageError: the epoch is another run's, or a new run is asked for where one has begun.
+        UsageError: the epoch is another run's, or a new run is requested where one has begun.
         FencedError: a later epoch holds the run.
     """
     run = config.output_path
@@ -35,7 +35,7 @@ def in_epoch(config: RunConfig, epoch: Epoch) -> RunConfig:
         config = config.model_copy(update={"resume_or_start": False, "resume": has_begun})
     if not config.resume and os.path.lexists(record / CHECKPOINT_FILE):
         raise UsageError(
-            f"the run in {copyable(run)} has begun: an engine's run has its directory for itself",
+            f"the run in {copyable(run)} has begun: an engine's run has its directory to itself",
             remedy="resume it, or name another directory",
         )
     return held(config, record)
@@ -45,7 +45,7 @@ def in_latest_epoch(config: RunConfig) -> RunConfig:
     """Return a request that only looks, placed in the run's latest epoch.
 
     Raises:
-        UsageError: it is one for a new run, which would be refused.
+        UsageError: it is for a new run, which would be refused.
     """
     if not config.resume:
         refuse_held(config)
@@ -57,10 +57,10 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def refuse_held(config: RunConfig) -> None:
-    """Refuse to run without a claim where an engine holds the run.
+    """Refuse to run without a claim if an engine holds the run.
 
     Raises:
-        UsageError: it is one, or an epoch of one.
+        UsageError: the directory is of such a run, or an epoch of one.
     """
     output = config.output_path
     run = run_of(output)
@@ -68,16 +68,16 @@ def refuse_held(config: RunConfig) -> None:
         return
     ask = f"{PRODUCT} temporal signal {copyable(run)} --resume"
     raise UsageError(
-        f"the run in {copyable(run)} belongs to an engine, which says where it goes on",
+        f"the run in {copyable(run)} belongs to an engine, which says where it continues",
         remedy=f"ask the engine: {ask}"
         if config.resume
-        else f"to go on with that run, ask the engine: {ask}; for a new one, name another output"
+        else f"to continue that run, ask the engine: {ask}; for a new one, name another output"
         " directory",
     )
 
 
 def refuse_artifacts(preparation: Preparation) -> None:
-    """Refuse artifacts that are expected among the epochs: each invocation has its own of those.
+    """Refuse artifacts that are expected among the epochs: each invocation has its own epoch.
 
     Raises:
         UsageError: there are some.

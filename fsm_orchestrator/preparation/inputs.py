@@ -1,4 +1,4 @@
-"""The config and lifecycle files of a run as they are now, compared with what it kept of them.
+"""The current config and lifecycle files of a run, compared with what it kept of them.
 
 A resume goes by what was kept. What a changed file says is shown, with the option that uses it.
 """
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 class InputState(StrEnum):
-    """What has become of a file that an invocation was given."""
+    """The present state of a file that an invocation was given."""
 
     CHANGED = "changed"
     OTHER_RELATION = "other_relation"
@@ -68,7 +68,7 @@ class InputState(StrEnum):
 
 
 class InputChange(StrictModel):
-    """A file that is not what it was when an invocation was given it."""
+    """A file that has changed since an invocation was given it."""
 
     kind: InputKind = Field(description="What the file is.")
     path: str = Field(description="Its absolute path.")
@@ -83,7 +83,7 @@ class InputChange(StrictModel):
 
     @property
     def sentence(self) -> str:
-        """The change, what follows from it, and how to use the file, for a person."""
+        """The change, what follows from it, and how to use the file, as a sentence."""
         noun = f"{_NOUNS[self.kind]} {copyable(self.path)}"
         told = "; ".join(self.differences[:_SHOWN_MAX])
         if len(self.differences) > _SHOWN_MAX:
@@ -110,7 +110,7 @@ class InputChange(StrictModel):
 
 
 def input_warnings(run: ResumableRun) -> Iterator[str]:
-    """Yield what is adopted of a lifecycle, and which files are not what they were."""
+    """Yield what is adopted of a lifecycle, and which files have changed."""
     if run.replaced_lifecycle is not None:
         now = adopted_settings(run.replaced_lifecycle, run.checkpoint.lifecycle)
         lifecycle = copyable(str(run.config.lifecycle))
@@ -120,7 +120,7 @@ def input_warnings(run: ResumableRun) -> Iterator[str]:
 
 
 def input_changes(run: ResumableRun) -> tuple[InputChange, ...]:
-    """Return the files that are not what they were, but those that are given again now."""
+    """Return the files that have changed, except those that are given again now."""
     given = run.config.config_file
     found = []
     for file in run.checkpoint.origins.files:
@@ -136,7 +136,7 @@ def input_changes(run: ResumableRun) -> tuple[InputChange, ...]:
 
 
 def adopted_settings(old: Lifecycle, new: Lifecycle) -> tuple[str, ...]:
-    """Return how two lifecycles of one relation differ."""
+    """Return the differences between two lifecycles of one relation."""
     return tuple(_lifecycle_differences(old, new))
 
 
@@ -195,11 +195,11 @@ def _lifecycle_differences(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
         yield f"the title is {new.title!r}"
     reasons = sum(was.why != now.why for was, now in zip(old.edges, new.edges, strict=True))
     if reasons:
-        yield f"the reasons of {counted(reasons, 'edge')} are others"
+        yield f"the reasons of {counted(reasons, 'edge')} have changed"
 
 
 class _Said(NamedTuple):
-    """What a config file says now of a stage or the run, beside what the run has."""
+    """A setting of a stage or the run, as a config file has it now, next to the run's."""
 
     key: str
     kept: Any
@@ -209,7 +209,7 @@ class _Said(NamedTuple):
 
 def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     read = load(Path(file.path), file.path)
-    # OUT is typed from where this command is, not from where the file was given.
+    # OUT is relative to where this command is, not to where the file was given.
     asked = RunConfig(
         output_directory=str(run_of(run.config.output_path)), directory=file.directory
     )
@@ -230,7 +230,7 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
         if one.key not in keys or one.kept == one.now:
             continue
         if one.key not in said:
-            differences.append(f"{one.key} is not in it any more")
+            differences.append(f"{one.key} is no longer in it")
         elif one.is_secret:
             differences.append(f"{one.key} has other values")
         else:
@@ -272,7 +272,7 @@ def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings])
     for stage in {**kept, **now}:
         before, after = _said_of(kept.get(stage)), _said_of(now.get(stage))
         hidden = () if stage not in kept else kept[stage].hidden
-        unknown = {_KEYS[one.field] for one in hidden}  # known only masked: not to be compared
+        unknown = {_KEYS[one.field] for one in hidden}  # known only masked: cannot be compared
         for option in STAGE_OPTIONS:
             key = ".".join(option.path)
             if key in unknown:
@@ -300,7 +300,7 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
 
 
 def _shown(value: Any, masker: Masker = NO_SECRETS) -> str:
-    """Return a value as a sentence has it, masked before it is cut."""
+    """Return a value as a sentence shows it, masked before it is cut."""
     if isinstance(value, tuple):
         value = [masker.mask(one) if isinstance(one, str) else one for one in value]
     text = "not set" if value is None else masker.mask(str(value))

@@ -32,7 +32,7 @@ def outlived_signals(
     origins: Origins,
     clock: Clock,
 ) -> Iterator[str]:
-    """Warn of stages that were changed a day or more after the signals that let them run."""
+    """Warn of stages that were changed after the signals that let them run, if a day has passed."""
     now = timestamp(clock.now())
     gates_of: dict[SignalGiven, list[str]] = {}
     for one in signals:

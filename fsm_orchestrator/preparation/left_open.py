@@ -1,4 +1,4 @@
-"""The attempts that another run in the directory left open, of which processes may be left."""
+"""The attempts that another run in the directory left open: their processes may still be there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fsm_orchestrator.model.open_attempt import AttemptRecord
 from fsm_orchestrator.record import checkpoint_reader
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
-"""The errors for a directory, for what is no regular file, and for one that is too large."""
+"""The errors for a directory, for a file that is not regular, and for one that is too large."""
 
 
 def attempts_left_open(output: Path) -> tuple[AttemptRecord, ...]:
-    """Return the attempts that the checkpoint in a directory has open, as far as can be known.
+    """Return the attempts that the checkpoint in a directory has open, where known.
 
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.

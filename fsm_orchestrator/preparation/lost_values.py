@@ -1,7 +1,7 @@
-"""The values that a resume lacks: which stages must run, what of their settings is not known.
+"""The values that a resume lacks: the stages that must run, and their settings that are not known.
 
-Values are needed only where a stage must run, or may have to run again for rework; and where an
-expected artifact of a completed stage must be looked for. The remedy is made here alone.
+Values are needed only if a stage must run, or may have to run again for rework, and if an expected
+artifact of a completed stage must be looked for. The remedy is made here alone.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from fsm_orchestrator.vocabulary import Compared
 
 
 class LostValues(NamedTuple):
-    """What is not known of the stages that need it.
+    """The unknown values of the stages that need them.
 
     Attributes:
         secrets: names of secrets that the environment must have.
         settings: by stage, the names of the variables that must be given again.
-        undeclared: stages that must be declared anew: an argument or a path of theirs holds a
+        undeclared: stages that must be declared again: an argument or a path of theirs holds a
             secret in a form that cannot be filled in.
     """
 
@@ -32,12 +32,12 @@ class LostValues(NamedTuple):
     undeclared: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        """Whether anything is lost."""
+        """Return whether anything is lost."""
         return bool(self.secrets or self.settings or self.undeclared)
 
     @property
     def sentences(self) -> Iterator[str]:
-        """What is missing, and why."""
+        """The missing values and the reasons, as sentences."""
         if self.secrets:
             yield f"the environment does not have the secret {', '.join(self.secrets)}"
         for stage, keys in self.settings.items():
@@ -53,12 +53,12 @@ class LostValues(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """What to do, all of it."""
+        """The complete remedy."""
         return ", and ".join(self._steps())
 
     @property
     def secrets_step(self) -> str:
-        """What to do about secrets, before the command is typed."""
+        """The remedy for lost secrets, before the command is typed."""
         return f"set {', '.join(self.secrets)} in the environment of the command"
 
     def _steps(self) -> Iterator[str]:
@@ -75,13 +75,13 @@ class LostValues(NamedTuple):
         for stage in self.undeclared:
             option = option_prefix(stage)
             yield (
-                f"declare {stage!r} anew: {option}-bin with every {option}-arg, {option}-env,"
+                f"declare {stage!r} again: {option}-bin with every {option}-arg, {option}-env,"
                 f" {option}-secret, {option}-expected-artifact"
             )
 
 
 class LostValuesError(UsageError):
-    """A resume lacks values that it needs.
+    """An error for a resume that lacks values it needs.
 
     Attributes:
         lost: the values.
@@ -93,7 +93,7 @@ class LostValuesError(UsageError):
 
 
 def stages_to_run(checkpoint: Checkpoint, rerun: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the stages that a resume runs, and those that a loop may have it run again."""
+    """Return the stages that a resume runs, and those that a loop may make it run again."""
     lifecycle = checkpoint.lifecycle
     to_run = {
         stage
@@ -108,7 +108,7 @@ def stages_to_run(checkpoint: Checkpoint, rerun: tuple[str, ...]) -> tuple[str, 
 
 
 def refuse_lost_values(settings: Mapping[str, StageSettings], stages: tuple[str, ...]) -> None:
-    """Refuse a resume in which stages must run whose settings are not all known any more.
+    """Refuse a resume in which stages must run whose settings are no longer all known.
 
     Raises:
         LostValuesError: there are such stages.
@@ -126,7 +126,7 @@ def refuse_lost_values(settings: Mapping[str, StageSettings], stages: tuple[str,
 def refuse_unknown_artifacts(completed: Mapping[str, StageSettings]) -> None:
     """Refuse a resume in which the path of a completed stage's artifact lacks a secret.
 
-    Whether the artifact is there can then not be told.
+    It is then not known whether the artifact is there.
 
     Raises:
         LostValuesError: there is such a path.
@@ -143,7 +143,7 @@ def refuse_unknown_artifacts(completed: Mapping[str, StageSettings]) -> None:
     )
     if names:
         raise LostValuesError(
-            "cannot look for an expected artifact, for its path holds a secret",
+            "cannot look for an expected artifact, because its path holds a secret",
             LostValues(names, {}, ()),
         )
 

@@ -1,4 +1,4 @@
-"""A run whose checkpoint could never be written: its resume begins from the beginning."""
+"""A run whose checkpoint could never be written: its resume starts from the beginning."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fsm_orchestrator.record.report_reader import read_report
 
 
 def is_nothing_kept(output: Path) -> bool:
-    """Answer whether the report proves that nothing was spawned, and nothing says otherwise.
+    """Return whether the report proves that nothing was spawned, and nothing contradicts it.
 
-    Where it is known that an invocation of the run has ended, its checkpoint was there.
+    If an invocation of the run is known to have ended, its checkpoint was there.
     """
     try:
         report = read_report(output / REPORT_FILE)

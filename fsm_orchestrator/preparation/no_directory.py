@@ -1,4 +1,4 @@
-"""Refuses an output directory that is not there and cannot be made."""
+"""Refuses an output directory that does not exist and cannot be made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def refuse_output(output: Path) -> None:
-    """Say why there can be no such directory; return if it is there by now.
+    """Raise an error that says why there can be no such directory; return if it exists by now.
 
     Raises:
         UsageError: there can be none.
@@ -41,7 +41,7 @@ def refuse_output(output: Path) -> None:
             )
         return
     if os.path.isdir(output):
-        return  # another run has made it meanwhile
+        return  # another run has made it since
     what = "a file" if os.path.exists(output) else "a link to nothing"
     raise UsageError(
         f"the output directory {copyable(output)} is {what}",

@@ -62,11 +62,11 @@ else:
 class PlannedStage(StrictModel):
     """The plan for one stage.
 
-    `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
-    that are those it completed with, and `artifacts` are what it left then and what is there still.
-    `beside` are the stages that would run at once with it, `task_queue` is what machines it needs.
-    Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
-    `error` are what the record of its attempt would say; `inputs` are as it completed with them.
+    `details` add to the reason. For a stage that would be skipped, `unchanged` names the settings
+    that have not changed since it completed, and `artifacts` are what it left and is still there.
+    `beside` are the stages that would run at the same time, `task_queue` is what machines it needs.
+    For a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
+    `error` are what the record of its attempt would say; `inputs` are those that it completed with.
     """
 
     stage: str
@@ -97,11 +97,11 @@ class PlannedStage(StrictModel):
 
 
 class Plan(StrictModel):
-    """The plan for a run or resume in which every stage succeeds that can be started.
+    """The plan for a run or resume in which every stage that can be started succeeds.
 
     `closing_refused` says why a run that would be done, or is, may not be closed, so that the
     command would end with 1; null for every other invocation. `unrun_stages` are those that a run
-    that would be done would pass over, and may not be closed without.
+    that would be done would pass over, and without which it may not be closed.
     """
 
     output_directory: str
@@ -121,13 +121,13 @@ class Plan(StrictModel):
 
 
 class _Foresight(NamedTuple):
-    """What is foreseen of the whole invocation; `way` is None where nothing would happen."""
+    """The foresight for the whole invocation; `way` is None if nothing would happen."""
 
     failures: Mapping[str, ForeseenFailure]
     way: ForeseenWay | None
     do_gates_pass: bool
     verdict: WorkVerdict | None = None
-    """On the artifacts of a run that is done, as they are now."""
+    """The verdict on the artifacts of a run that is done, as they are now."""
 
 
 def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
@@ -168,7 +168,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
 
 
 def _moved(preparation: Preparation) -> str | None:
-    """Return how what a run that goes on is about is another than when it began."""
+    """Return how the subject of a run that continues has changed since it began, or None."""
     subject = preparation.checkpoint.subject
     if subject is None or preparation.found is None or preparation.first_trigger is None:
         return None
@@ -206,7 +206,7 @@ def _closing_refused(preparation: Preparation, foresight: _Foresight) -> str | N
 
 
 def _kept_contents(preparation: Preparation) -> Iterator[str]:
-    """Yield how artifacts differ that are kept; not of those that a stage with work will leave."""
+    """Yield how kept artifacts differ, except those that a stage with work will leave."""
     is_complete, masker = preparation.checkpoint.completion_of, preparation.masker
     to_come = {
         masker.mask(copyable(path))
@@ -254,7 +254,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
 def _artifacts(
     preparation: Preparation, completion: Completion, foresight: _Foresight
 ) -> tuple[Artifact, ...]:
-    """Return what a stage left and what is there still; of a done run, it was looked for now."""
+    """Return what a stage left and is still there; for a done run, it was looked for now."""
     if foresight.verdict is None:
         return completion.artifacts
     mask = preparation.masker.mask
@@ -263,10 +263,10 @@ def _artifacts(
 
 
 def refuse_unwritable(output: Path) -> None:
-    """Refuse an output directory that a run could not write to, in the words of the run.
+    """Refuse an output directory that a run could not write to, with the error of a run.
 
     Raises:
-        RecordingError: it is there, and may not be written to.
+        RecordingError: it exists, and may not be written to.
     """
     effective = os.access in os.supports_effective_ids
     may_write = os.access(output, os.W_OK | os.X_OK, effective_ids=effective)
@@ -279,7 +279,7 @@ def refuse_unwritable(output: Path) -> None:
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
-    """Return the names of what has not changed of a completed stage."""
+    """Return the names of what has not changed about a completed stage."""
     changed = {change.field for change in preparation.kept_changes.get(stage, ())}
     settings = preparation.settings[stage]
     of_few = {

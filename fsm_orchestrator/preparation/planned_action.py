@@ -1,4 +1,4 @@
-"""What an invocation would do about a stage, as a plan says it."""
+"""The actions of an invocation on a stage, as a plan names them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 
 class PlannedAction(StrEnum):
-    """What an invocation would do about a stage."""
+    """An action that an invocation would take on a stage."""
 
     RUN = "run"
     FAIL = "fail"
-    """It would be started, and cannot be as things are."""
+    """It would be started, but cannot be as things are."""
     VERIFY = "verify"
-    """What it did would be verified again, and it would not be run."""
+    """Its work would be verified again, without running it."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"

@@ -1,4 +1,4 @@
-"""Which value of a stage's limits and retries counts, and who said it: the one order of precedence.
+"""The one order of precedence: which value of a stage's limits and retries counts, and its source.
 
 A stage's own setting comes first, then the run's, the lifecycle's and the default; of a task queue
 the lifecycle's before the run's.
@@ -18,7 +18,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 
 class Level(StrEnum):
-    """Who said a value, the one that counts first."""
+    """The source of a value; the one that counts first comes first."""
 
     STAGE = "stage"
     RUN = "run"
@@ -27,7 +27,7 @@ class Level(StrEnum):
 
 
 class Resolved(NamedTuple):
-    """A value that counts, and who said it; None where nobody did."""
+    """A value that counts, and its source; None if nobody gave one."""
 
     value: Any
     level: Level
@@ -48,7 +48,7 @@ def resolved_limits(
 
 
 def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
-    """Return what a stage may take."""
+    """Return the limits of a stage."""
     found = resolved_limits(checkpoint, stage, settings)
     return Limits(*(one.value for one in found.values()))
 
@@ -66,7 +66,7 @@ def resolved_retry(
 
 
 def retry_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> RetryPolicy:
-    """Return when a stage is tried again."""
+    """Return the retry policy of a stage."""
     of_lifecycle = checkpoint.lifecycle.states[stage].retry
     if settings.retry == NO_RETRY and (of_lifecycle is None or of_lifecycle == NO_RETRY):
         return DEFAULT_RETRY
@@ -77,10 +77,10 @@ def retry_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) 
 def resolved_queue(
     lifecycle: Lifecycle, of_run: str | None, stage: str, settings: StageSettings
 ) -> Resolved:
-    """Return the task queue that a stage needs with its source; None where any will do.
+    """Return the task queue that a stage needs with its source; None if any will do.
 
-    Unlike a limit, the lifecycle's comes before the run's: it says what this stage needs, the run
-    only what the others do with.
+    Unlike a limit, the lifecycle's comes before the run's: it is about this stage, the run's only
+    about the others.
     """
     for value, level in (
         (settings.task_queue, Level.STAGE),

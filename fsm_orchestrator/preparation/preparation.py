@@ -1,7 +1,7 @@
 """An invocation that has not begun: the pure half of a run.
 
-`prepare` reads the output directory and the private file, refuses what must be refused, and
-returns the record the run begins with. `plan` stops here; `run` goes on. Resuming is decided in
+`prepare` reads the output directory and the private file, refuses what must be refused, and returns
+the record the run begins with. `plan` stops here; `run` continues. Resuming is decided in
 resume.py.
 """
 
@@ -51,19 +51,19 @@ class Preparation(NamedTuple):
 
     Attributes:
         checkpoint: the record to begin with; its last invocation is this one.
-        masker: of secrets, for all that is written.
-        output_masker: of secrets and settings, for what stages print.
-        found: the record that it goes on from, as it was found; None for a new run.
+        masker: the masker of secrets, for everything that is written.
+        output_masker: the masker of secrets and settings, for what stages print.
+        found: the record that it continues from, as it was found; None for a new run.
         found_sha256: the digest of its checkpoint's bytes; likewise.
         settings: settings of every stage that has a binary, exact where the stage is to run.
         first_trigger: the first fact; None when a done run is resumed and nothing is to happen.
-        leftovers: attempts whose end nobody saw; what is left of them is ended first.
-        private: what the private file must hold; None when the run needs none.
-        archives: whether an earlier run's files are moved aside first.
-        is_copy: whether the record may be a copy; its processes are then left alone.
-        kept_changes: by completed stage that is skipped all the same, how it differs.
-        slow_artifact: what was judged when all this took long.
-        moved: how what the run is about is another now; None where that was not looked at.
+        leftovers: attempts whose end nobody saw; their remaining processes are ended first.
+        private: the content that the private file must have; None when the run needs none.
+        archives: True if an earlier run's files are moved aside first.
+        is_copy: True if the record may be a copy; its processes are then left alone.
+        kept_changes: how each completed stage differs that is skipped all the same.
+        slow_artifact: the artifact that was judged when all this had taken long.
+        moved: how the subject of the run has changed; None if it has not, or nobody looked.
     """
 
     config: RunConfig
@@ -84,26 +84,26 @@ class Preparation(NamedTuple):
     moved: str | None = None
 
     def given_paths_of(self, stage: str) -> Mapping[str, str]:
-        """Return how each path of a stage was given that is relative to something, by the path."""
+        """Return by path how each relative path of a stage was given."""
         from fsm_orchestrator.config.given_paths import given_paths  # noqa: PLC0415 - for a failure
 
         return given_paths(self.config, stage, self.settings[stage])
 
     def limits_of(self, stage: str) -> Limits:
-        """Return what a stage may take."""
+        """Return the limits of a stage."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])
 
     def has_default_timeout(self, stage: str) -> bool:
-        """Return whether nothing was said of how long the stage may run."""
+        """Return whether nobody has set how long the stage may run."""
         found = resolved_limits(self.checkpoint, stage, self.settings[stage])
         return found["timeout_ms"].level is Level.DEFAULT
 
     def retry_of(self, stage: str) -> RetryPolicy:
-        """Return when a stage is tried again."""
+        """Return the retry policy of a stage."""
         return retry_in_force(self.checkpoint, stage, self.settings[stage])
 
     def task_queue_of(self, stage: str) -> str | None:
-        """Return the task queue of the machines that a stage needs; None where any will do."""
+        """Return the task queue of the machines that a stage needs, or None if any will do."""
         found = resolved_queue(
             self.checkpoint.lifecycle, self.checkpoint.task_queue, stage, self.settings[stage]
         )
@@ -112,13 +112,13 @@ class Preparation(NamedTuple):
 
     @property
     def kept_contents(self) -> frozenset[tuple[str, str]]:
-        """The artifacts with other bytes that are kept on purpose: their names and digests now."""
+        """The artifacts with other bytes that are kept on purpose: their names and new digests."""
         changes = (one for kept in self.kept_changes.values() for one in kept if one.is_of_content)
         return frozenset((one.key, one.new or "") for one in changes)
 
     @property
     def may_spawn(self) -> bool:
-        """Whether a stage will be started. A hint only: gates are judged by the driver."""
+        """True if a stage will be started. Only a hint: the driver judges the gates."""
         is_complete, lifecycle = self.checkpoint.completion_of, self.checkpoint.lifecycle
         has_work = any(is_complete(stage) is None for stage in self.settings)
         do_pass = have_passed(self.expected_decisions, lifecycle.gates_before_stages)
@@ -126,12 +126,12 @@ class Preparation(NamedTuple):
 
     @property
     def expected_decisions(self) -> tuple[GateDecision, ...]:
-        """The decisions of the gates, where every source passes: none is asked."""
+        """The decisions of the gates if every source passes: none is asked."""
         states = self.checkpoint.lifecycle.state
         return self.decisions_in(*(one for one in states if one.kind is StateKind.GATE))
 
     def decisions_in(self, *states: State) -> tuple[GateDecision, ...]:
-        """Return the decisions of the gates in gate states, where every source passes."""
+        """Return the decisions of the gates in gate states, if every source passes."""
         checkpoint = self.checkpoint
         if not (checkpoint.sources or checkpoint.lifecycle.demands_of_signals or self.moved):
             return judge(checkpoint.lifecycle.gates, checkpoint.gate_signals)
@@ -149,7 +149,7 @@ class Preparation(NamedTuple):
 def expected_decisions(
     rules: GateRules, signals: Iterable[GateSignal], sources: Mapping[str, SourceModel]
 ) -> tuple[GateDecision, ...]:
-    """Judge the gates as if every source passed, asking none."""
+    """Judge the gates as if every source passed, without asking any."""
     if not sources:
         return judge(rules, signals)
     from fsm_orchestrator.preparation.asked_about import expected  # noqa: PLC0415 - rare
@@ -158,10 +158,10 @@ def expected_decisions(
 
 
 def with_known_gates(config: RunConfig, lifecycle: Lifecycle) -> RunConfig:
-    """Return a configuration that speaks only of gates that the lifecycle has.
+    """Return a configuration that names only gates that the lifecycle has.
 
     Raises:
-        UsageError: it speaks of another one, or of a value that a gate does not know.
+        UsageError: it names another one, or a value that a gate does not know.
     """
     if not config.has_other_gates:
         return config
@@ -202,12 +202,12 @@ def new_invocation(
 
 
 def clock_of(config: RunConfig) -> Clock:
-    """Return the clock that an invocation runs by."""
+    """Return the clock of an invocation."""
     return SystemClock() if config.fixed_clock is None else FixedClock(config.fixed_clock)
 
 
 def secret_values(settings: Mapping[str, StageSettings]) -> SecretValues:
-    """Return the values of secrets that stages are given, as far as they are known."""
+    """Return the known values of the secrets that stages are given."""
     return {
         SecretReference(stage=stage, key=key): value
         for stage, one in settings.items()
@@ -217,7 +217,7 @@ def secret_values(settings: Mapping[str, StageSettings]) -> SecretValues:
 
 
 def output_masker(masker: Masker, *known: Mapping[str, StageSettings]) -> Masker:
-    """Return a masker for what stages print, of all values that any stage is or was given."""
+    """Return a masker for what stages print, for all values that any stage is or was given."""
     return masker.with_settings(
         value
         for settings in known
@@ -233,7 +233,7 @@ def private_of(
     run_id: str,
     config: RunConfig,
 ) -> PrivateFile:
-    """Return what the private file must hold; a kept comparison key stays.
+    """Return the content that the private file must have; a kept comparison key stays.
 
     Secrets that were kept once are kept until the run is done.
     """
@@ -247,7 +247,7 @@ def private_of(
 
 
 def _digest_key(config: RunConfig, run_id: str) -> str:
-    """Return a new key for comparing values: whoever shares the record's key has the same one."""
+    """Return a new key for comparing values: all who share the record's key have the same one."""
     if config.state_key_file is None:
         return os.urandom(32).hex()
     from fsm_orchestrator.secrets.state_key import shared_key  # noqa: PLC0415 - rare
@@ -274,12 +274,12 @@ def origins_of(
     invocation: int,
     stages: tuple[Mapping[str, StageSettings], Mapping[str, StageSettings]],
 ) -> Origins:
-    """Return where the settings come from that an invocation has.
+    """Return where the settings of an invocation come from.
 
-    `stages` are the exact settings that were kept, and those that they are now.
+    `stages` are the exact settings that were kept, and the current ones.
 
     Raises:
-        LifecycleError: the lifecycle file is gone meanwhile.
+        LifecycleError: the lifecycle file has disappeared in the meantime.
     """
     files = []
     given = config.config_file
@@ -315,7 +315,7 @@ def origins_of(
 
 
 def _work_of(settings: StageSettings) -> tuple[object, ...]:
-    """Return what a stage does, as it is compared when it has completed: without limits."""
+    """Return what a stage does, as compared once it has completed: without limits."""
     return (
         *(settings.command, settings.args, settings.cwd, settings.env, settings.artifact_paths),
         *(settings.contracts, settings.protect, settings.inputs, settings.input_program),

@@ -1,6 +1,6 @@
-"""Prepares what was asked for: a new run, a resume, or a resume that begins from the start.
+"""Prepares what was requested: a new run, a resume, or a resume that begins from the start.
 
-Everything that can be refused is refused before anything is written. How a resume is prepared is in
+Everything that can be refused is refused before anything is written. Resumes are prepared in
 resume.py.
 """
 
@@ -67,18 +67,18 @@ def prepare(
     may_lack_values: bool = False,
     may_go_on: MayGoOn = always,
 ) -> Preparation:
-    """Decide what the request would do, and what it may take. Writes nothing.
+    """Decide what the request would do, and what it may use. Writes nothing.
 
     Args:
         config: the request.
         saved: what the run to resume has left, if the caller has read it already.
-        may_lack_values: whether it is only to be looked at, so that a secret may be unknown.
+        may_lack_values: True if it is only to be looked at, so that a secret may be unknown.
         may_go_on: asked while the artifacts of completed stages are judged; once it has said no,
-            what is returned may only be aborted.
+            the result may only be aborted.
 
     Raises:
         UsageError: the request is wrong or refused.
-        CheckpointError: a resume without a checkpoint that can be used.
+        CheckpointError: a resume has no checkpoint that can be used.
     """
     prepared = _prepared(config, saved, may_lack_values=may_lack_values, may_go_on=may_go_on)
     has_limits = config.has_run_limits or prepared.checkpoint.budget is not None
@@ -100,7 +100,7 @@ def _prepared(
     if config.state_key_file is not None:
         from fsm_orchestrator.secrets.state_key import shared_key  # noqa: PLC0415 - rare
 
-        shared_key(Path(config.absolute(config.state_key_file)))  # or refuse before all else
+        shared_key(Path(config.absolute(config.state_key_file)))  # or refuse before anything else
     if not config.resume:
         return prepare_run(config, may_lack_values=may_lack_values)
     if saved is None and _was_never_recorded(config.output_path):
@@ -124,7 +124,7 @@ def _prepared(
 
 
 def _was_never_recorded(output: Path) -> bool:
-    """Answer whether no checkpoint was ever written for a run that is to be resumed."""
+    """Return whether no checkpoint was ever written for a run that is to be resumed."""
     if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False
     from fsm_orchestrator.disk.restoring import refuse_half_restored  # noqa: PLC0415 - rare
@@ -142,7 +142,7 @@ def prepare_run(
 ) -> Preparation:
     """Decide on a new run. Writes nothing.
 
-    `mode` is what the operator asked for: a resume of nothing begins like a run.
+    `mode` is what the operator requested: a resume of nothing begins like a run.
 
     Raises:
         UsageError: the request is wrong or refused.
@@ -209,7 +209,7 @@ def _masker_of(
     settings: Mapping[str, StageSettings],
     origins: Origins,
 ) -> Masker:
-    """Return the masker of the secrets that are given, none of which may be in what is shown."""
+    """Return the masker of the given secrets, none of which may be in anything that is shown."""
     values = secret_values(settings)
     masker = Masker(values.values())
     if masker.knows_any:
@@ -230,7 +230,7 @@ def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, 
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
-    """Return what was asked for, completed by lifecycle and run id, and that id."""
+    """Return the request, completed by lifecycle and run id, and that id."""
     config = with_known_gates(config, declared)
     run_id = _run_id(config, clock)
     if config.has_tables:
@@ -254,7 +254,7 @@ def _refuse_settings(
     *,
     may_lack_values: bool,
 ) -> None:
-    """Refuse stages whose values are lost, cages that one could open, and artifacts of two."""
+    """Refuse lost values, open cages, artifacts of two stages, and queues that do not fit."""
     if declared.group_of:
         from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
 
@@ -276,7 +276,7 @@ def _refuse_settings(
 def _asked_about(
     config: RunConfig, declared: Lifecycle
 ) -> tuple[Subject | None, dict[str, SourceModel]]:
-    """Return what a new run is about, and the sources of its gates."""
+    """Return the subject of a new run, and the sources of its gates."""
     if config.subject is None and not config.sources:
         return None, {}
     from fsm_orchestrator.preparation.asked_about import (  # noqa: PLC0415 - rare
@@ -307,7 +307,7 @@ def _can_be_made(output: Path) -> bool:
 
 
 def _refuse_foreign(output: Path) -> None:
-    """Refuse a directory with files under names of ours that no run of ours made."""
+    """Refuse a directory with files under this program's names that no run has made."""
     found = belongings.foreign_names(output)
     if found:
         named = ", ".join(str(output / name) for name in found)
@@ -332,7 +332,7 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
 
 
 def _leftovers(output: Path) -> tuple[AttemptRecord, ...]:
-    """Return the attempts that an earlier run in this directory left open, as far as is known.
+    """Return the attempts that an earlier run in this directory left open, where known.
 
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.
@@ -342,7 +342,7 @@ def _leftovers(output: Path) -> tuple[AttemptRecord, ...]:
     except FileNotFoundError:
         return ()
     except OSError:
-        pass  # the reader below says why
+        pass  # the reader below reports why
     from fsm_orchestrator.preparation.left_open import attempts_left_open  # noqa: PLC0415 - not for a new directory
 
     return attempts_left_open(output)

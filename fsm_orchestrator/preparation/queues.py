@@ -1,4 +1,4 @@
-"""Refuses task queues that would keep a stage from where it must run."""
+"""Refuses task queues that would keep a stage from running where it must."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fsm_orchestrator.text.phrases import listed, option_prefix
 def refuse_queues(
     lifecycle: Lifecycle, of_run: str | None, settings: Mapping[str, StageSettings]
 ) -> None:
-    """Refuse a group whose stages need two task queues, and one of the stage that always runs.
+    """Refuse a group whose stages need two task queues, and one for the stage that always runs.
 
-    A group runs on one machine; the stage that always runs tidies up on the one where the run has
+    A group runs on one machine; the stage that always runs cleans up on the one where the run has
     ended.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Preparing a resume: the record that it begins with. Reads, decides, writes nothing."""
+"""Prepares a resume: the record that it begins with. Reads, decides, writes nothing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def prepare_resume(
 ) -> Preparation:
     """Decide on a resume. Writes nothing.
 
-    `saved` is what the run has left, if the caller has read it already; `may_lack_values` says
+    `saved` is what the run has left, if the caller has read it already; `may_lack_values` means
     that nothing will be run; `may_go_on` is asked while artifacts are judged.
 
     Raises:
@@ -135,7 +135,7 @@ def _prepared(
 
 
 def _refuse_shown_secrets(run: ResumableRun) -> None:
-    """Refuse names that hold the value of a secret, of those also that are kept.
+    """Refuse names that hold the value of a secret, also those that are kept.
 
     Raises:
         UsageError: one does.
@@ -156,7 +156,7 @@ def _not_in(
 
 
 def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
-    """Warn that the record is not the one that its checkpoint had."""
+    """Warn that the record is not the one in its checkpoint."""
     return () if saved.rebuilt is None else (saved.rebuilt.sentence(output / CHECKPOINT_FILE),)
 
 
@@ -169,7 +169,7 @@ def _place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
 
 
 def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
-    """Warn that the report in the directory is another run's than its checkpoint."""
+    """Warn that the report in the directory is of another run than its checkpoint."""
     output, run_id = run.config.output_path, run.checkpoint.run_id
     other = archive.other_run_reported(output, run_id)
     if other is None or other in {one.run_id for one in run.checkpoint.home.copied_from}:
@@ -183,7 +183,7 @@ def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
 
 
 def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> ResumableRun:
-    """Give each stage that is skipped the settings it completed with, whatever was given now."""
+    """Give each skipped stage the settings it completed with, whatever was given now."""
     skipped = [one for one in run.checkpoint.completed if one.stage not in rerun]
     records = {one.stage: one.settings for one in skipped}
     stages = run.kept.stages
@@ -203,7 +203,7 @@ def _kept_subject(run: ResumableRun) -> Subject | None:
     """Return the subject that the run began with.
 
     Raises:
-        UsageError: another is given now.
+        UsageError: a different one is given now.
     """
     if run.config.subject is None:
         return run.checkpoint.subject
@@ -248,14 +248,14 @@ def _prepare_continuation(
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )
     has_secrets = bool(run.private.stages)
-    # Else that file is the other directory's.
+    # Otherwise that file is the other directory's.
     kept_ref = found.private_ref if where.has_values else None
     new_ref = private_file.new_private_ref() if has_secrets or kept_ref else None
     given = {key: getattr(config, key) for key in RUN_KEYS} | {"notify": notices_given(config)}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,
-            # Whoever had the epoch before may still write to that one's.
+            # The holder of the previous epoch may still write to its private file.
             "private_ref": new_ref if where is Whereabouts.HANDED_ON else kept_ref or new_ref,
             "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
@@ -275,7 +275,7 @@ def _prepare_continuation(
         settings=run.settings,
         first_trigger=Trigger.RESUME,
         leftovers=found.open_attempts,
-        # Also where no stage has secrets any more: those that were kept are not to come back.
+        # Even if no stage has secrets any longer: those that were kept must not come back.
         private=run.private if has_secrets or kept_ref else None,
         is_copy=not where.has_processes,
         kept_changes=decision.kept_changes,
@@ -283,12 +283,12 @@ def _prepare_continuation(
 
 
 def _with(known: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names that are known and new ones behind them, each once."""
+    """Return the known names and then the new ones, each once."""
     return tuple(dict.fromkeys((*known, *new)))
 
 
 def _input_warnings(run: ResumableRun) -> Iterator[str]:
-    """Warn of files that are not what they were, and say what is adopted of a lifecycle."""
+    """Warn of files that have changed, and name what is adopted of a lifecycle."""
     if run.checkpoint.origins.files or run.replaced_lifecycle is not None:
         from fsm_orchestrator.preparation import inputs  # noqa: PLC0415 - reads config files
 

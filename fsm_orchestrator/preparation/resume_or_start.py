@@ -1,8 +1,8 @@
 """`--resume-or-start`, for a job that is started again and again with one command line.
 
-A run that is not done is resumed. Where there is none, or it is done, a new one is started, and the
-done one is archived. What cannot be read is refused, as a resume refuses it: nothing is ever begun
-anew because its record was lost.
+A run that is not done is resumed. If there is none, or it is done, a new one is started, and the
+done one is archived. A record that cannot be read is refused, as a resume refuses it: nothing ever
+starts over because its record was lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def settled(config: RunConfig) -> RunConfig:
     """Return the request as a resume or as a new run, whichever is due in its directory.
 
     Raises:
-        UsageError: both a resume and either are asked for.
+        UsageError: `--resume` is given as well.
         CheckpointError: there is a run whose checkpoint cannot be used.
     """
     if config.resume:

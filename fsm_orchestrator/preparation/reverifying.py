@@ -1,6 +1,6 @@
-"""Whether what a stage has done can be verified again without running it, and if not, why not.
+"""Decides whether the work of a stage can be verified again without running it, or says why not.
 
-What was done must be what would be verified: by these settings, with these artifacts.
+The work must be what would be verified: by these settings, with these artifacts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def refuse_reverifying(run: ResumableRun) -> None:
-    """Refuse to verify again where there is nothing to verify, or where it is not what it was.
+    """Refuse to verify again if there is nothing to verify, or if it has changed.
 
     Raises:
         UsageError: it is refused.
@@ -58,7 +58,7 @@ def refuse_reverifying(run: ResumableRun) -> None:
 def _refuse_other(run: ResumableRun, work: StageExecution) -> None:
     if not run.settings[work.stage].verify:
         raise UsageError(
-            f"--reverify: stage {work.stage!r} has no verification any more",
+            f"--reverify: stage {work.stage!r} no longer has a verification",
             remedy="give it one, or leave --reverify out to run it again",
         )
     found = [*_other_settings(run, work), *_other_artifacts(run, work)]
@@ -67,7 +67,7 @@ def _refuse_other(run: ResumableRun, work: StageExecution) -> None:
         raise UsageError(
             f"--reverify: what attempt {work.attempt} of {work.stage!r} did is not what would be"
             f" verified{listed}",
-            remedy="put that back as it was, or leave --reverify out to run the stage again",
+            remedy="put that back, or leave --reverify out to run the stage again",
         )
 
 
@@ -117,7 +117,7 @@ def _other_terms(run: ResumableRun, work: StageExecution) -> Iterator[str]:
 
 
 def _number_of(run: ResumableRun, work: StageExecution) -> int:
-    """Return the number of the invocation that the work was done in, or one that is not before."""
+    """Return the number of the invocation that did the work, or one that is not before it."""
     for invocation in attempts_unseen(run.checkpoint).invocations:
         if any((one.stage, one.attempt) == _done_by(work) for one in invocation.stage_executions):
             return invocation.number

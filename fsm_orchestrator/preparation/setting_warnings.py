@@ -1,4 +1,4 @@
-"""Warnings of settings that are allowed, and probably not meant."""
+"""Warnings about settings that are allowed, but probably not meant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUR_VARIABLES: Final = "ORCHESTRATOR_"
 def setting_warnings(
     config: RunConfig, settings: Mapping[str, StageSettings], lifecycle: Lifecycle
 ) -> tuple[str, ...]:
-    """Warn of what is allowed but probably not meant."""
+    """Warn of settings that are allowed, but probably not meant."""
     ours = (
         f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
         for stage, one in settings.items()

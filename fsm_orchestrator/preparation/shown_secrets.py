@@ -1,4 +1,4 @@
-"""Refuses a secret whose value stands in a name: all that is written goes by names, unmasked."""
+"""Refuses a secret whose value is in a name: everything that is written uses names, unmasked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.secrets.masking import Masker
 
 _FILES = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
-_ANOTHER_VALUE = "give the secret another value: what stands in a name is known to everybody"
+_ANOTHER_VALUE = "give the secret another value: what is in a name is known to everybody"
 
 
 class _Name(NamedTuple):
-    """A text that is shown as it is: what it is, and how to have another."""
+    """A text that is shown unmasked: what it is, and how to change it."""
 
     what: str
     text: str
@@ -54,8 +54,8 @@ def refuse_shown_secrets(
             )
             secret = "a declared secret" if key is None or masker.hides(key) else f"secret {key}"
             raise UsageError(
-                f"the value of {secret} stands in {name.what} (not shown), which all that is"
-                " written would show",
+                f"the value of {secret} is in {name.what} (not shown), which everything that"
+                " is written would show",
                 remedy=name.remedy,
             )
 
@@ -68,7 +68,7 @@ def _of_request(config: RunConfig, origins: Origins) -> Iterator[_Name]:
         str(run_of(config.output_path)),
         "name another output directory; where a run is in it already, move it there first",
     )
-    # The lock file names it, and `stop` decides by that: it cannot be masked.
+    # The lock file names the machine, and `stop` decides by that: it cannot be masked.
     yield _Name("the name of this machine", os.uname().nodename, _ANOTHER_VALUE)
     for file in origins.files:
         noun = _FILES[file.kind]

@@ -1,4 +1,4 @@
-"""Who starts an invocation, and who gives its gates signals: user, machine, and git's revision."""
+"""The starter of an invocation, and the giver of its signals: user, machine, and git's revision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def signal_given(
     config: RunConfig, clock: Clock, invocation: int, masker: Masker
 ) -> SignalGiven | None:
-    """Return who gives the gates' signals now, and when; None where none is given."""
+    """Return who gives the gates' signals now, and when; None if none is given."""
     if not config.gates:
         return None
     at = timestamp(clock.now())
@@ -40,8 +40,8 @@ def origin_of(
 ) -> InvocationOrigin | None:
     """Return who starts an invocation in a directory, and what git has checked out there.
 
-    None with a fixed clock, so that equal runs have equal records. It is in the trace of the last
-    of the `earlier` invocations unless it is told another.
+    None with a fixed clock, so that equal runs have equal records. It belongs to the trace of the
+    last of the `earlier` invocations unless the environment names another.
     """
     if clock.is_fixed:
         return None
@@ -70,7 +70,7 @@ def origin_of(
 
 
 def _trace_of(invocations: Sequence[InvocationRecord]) -> Trace | None:
-    """Return the trace that the first of them is known to belong to; None where there is none."""
+    """Return the known trace of the first of the invocations, or None if there is none."""
     origin = invocations[0].origin if invocations else None
     return None if origin is None else origin.trace
 
@@ -80,7 +80,7 @@ def _person(masker: Masker) -> tuple[str | None, int, str]:
     uid = os.getuid()
     try:
         name = _user_name(uid)
-    except KeyError:  # also where the list of users cannot be read, at this moment
+    except KeyError:  # also if the list of users cannot be read at this moment
         name = ""
     user, host = masker.mask_all((name, os.uname().nodename))
     return user or None, uid, host

@@ -1,4 +1,4 @@
-"""What was given of a run as a whole: what its checkpoint keeps, and what only some may have."""
+"""The settings of a run as a whole: those that its checkpoint keeps, and those only some have."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def given_of_run(config: RunConfig) -> dict[str, Any]:
 
 
 def notices_given(config: RunConfig) -> tuple[Notice, ...] | None:
-    """Return who is to be told, by absolute paths; None where that was not given."""
+    """Return the notices that are given, with absolute paths; None if that setting is not given."""
     given = config.notify
     return None if given is None else tuple(one.based(config.directory) for one in given)
 
 
 def closing_given(config: RunConfig) -> dict[str, Any]:
-    """Return what was given now that one that is done takes as well: of how it closes, is told."""
+    """Return the given settings that a done run takes as well: on its closing and notices."""
     given = {
         "allow_empty": config.allow_empty,
         "skip_stages": config.skip_stages,
@@ -45,14 +45,14 @@ def closing_given(config: RunConfig) -> dict[str, Any]:
 
 
 def refuse_options_of_a_resume(config: RunConfig) -> None:
-    """Refuse what speaks of an earlier invocation, where there is none.
+    """Refuse options about an earlier invocation, if there is none.
 
     Raises:
-        UsageError: that was given.
+        UsageError: one is given.
     """
     if config.accept_record is not None:
         raise UsageError(
-            "--accept-record speaks of a record that is gone on from, and a new run has none",
+            "--accept-record speaks of a record to continue from, and a new run has none",
             remedy="add --resume to continue the run in this directory",
         )
     if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
@@ -75,7 +75,7 @@ def refuse_options_of_a_resume(config: RunConfig) -> None:
 
 
 def may_reach_stages(run: ResumableRun) -> bool:
-    """Return whether a stage can be run: not where the gates before them all refuse."""
+    """Return whether a stage can run: not if the gates before all stages refuse."""
     config, checkpoint = run.config, run.checkpoint
     gates = checkpoint.lifecycle.gates
     signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)

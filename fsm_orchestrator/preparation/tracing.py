@@ -1,7 +1,7 @@
-"""What an invocation and its stages are told of the trace that they belong to.
+"""The trace that an invocation and its stages belong to, and how they get it.
 
-Loaded where there is a trace: TRACEPARENT is in the environment, or the run is shown to
-OpenTelemetry. What is broken there is left out with a warning, and never believed.
+Loaded if there is a trace: TRACEPARENT is in the environment, or the run is shown to OpenTelemetry.
+Anything broken there is left out with a warning, and never believed.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ DISABLED_VARIABLE: Final = "OTEL_SDK_DISABLED"
 
 
 def is_shown(config: RunConfig) -> bool:
-    """Answer whether an invocation is shown to OpenTelemetry: asked for, and not disabled."""
+    """Return whether an invocation is shown to OpenTelemetry: requested, and not disabled."""
     is_disabled = os.environ.get(DISABLED_VARIABLE, "").strip().lower() == "true"
     return config.telemetry and config.fixed_clock is None and not is_disabled
 
 
 def trace_now(before: Trace | None, masker: Masker) -> Trace | None:
-    """Return the trace that an invocation belongs to; None for the one derived from its run.
+    """Return the trace that an invocation belongs to, or None for the one derived from its run.
 
-    `before` is that of the invocation before it, which is gone on with unless TRACEPARENT names
+    `before` is that of the invocation before it, which is continued unless TRACEPARENT names
     another.
     """
     told = parent_in(os.environ)
@@ -54,14 +54,14 @@ def trace_now(before: Trace | None, masker: Masker) -> Trace | None:
 
 
 def variables_of(config: RunConfig, draft: Checkpoint, stage: str, attempt: int) -> dict[str, str]:
-    """Return the variables that tell an attempt its span; none where nobody asked for a trace."""
+    """Return the variables that give an attempt its span; none if nobody asked for a trace."""
     return _variables(
         config, draft, span_of_attempt(draft.run_id, draft.invocation.number, stage, attempt)
     )
 
 
 def variables_of_gates(config: RunConfig, draft: Checkpoint) -> dict[str, str]:
-    """Return the variables that tell the commands of gates the span of their invocation."""
+    """Return the variables that give the commands of gates the span of their invocation."""
     return _variables(config, draft, span_of_invocation(draft.run_id, draft.invocation.number))
 
 
@@ -81,22 +81,22 @@ def _variables(config: RunConfig, draft: Checkpoint, span: str) -> dict[str, str
 
 
 def trace_warnings(config: RunConfig) -> Iterator[str]:
-    """Warn of a trace that is none, and of what is to be shown and cannot be."""
+    """Warn of an invalid trace context, and of telemetry that cannot be sent."""
     if os.environ.get(TRACE_PARENT_VARIABLE) and config.fixed_clock is None:
         if parent_in(os.environ) is None:
             yield (
-                f"{TRACE_PARENT_VARIABLE} in the environment is no trace context of W3C"
+                f"{TRACE_PARENT_VARIABLE} in the environment is not a W3C trace context"
                 " (00-32 digits-16 digits-2 digits, lower-case hexadecimal), and is ignored"
             )
         elif os.environ.get(TRACE_STATE_VARIABLE, "").strip() and state_in(os.environ) is None:
             yield (
-                f"{TRACE_STATE_VARIABLE} in the environment is no list of key=value of at most 512"
-                " characters, and is ignored"
+                f"{TRACE_STATE_VARIABLE} in the environment is not a list of key=value of at most"
+                " 512 characters, and is ignored"
             )
     if not config.telemetry:
         return
     if config.fixed_clock is not None:
-        yield "telemetry: nothing is sent with --fixed-clock, for its times are none"
+        yield "telemetry: nothing is sent with --fixed-clock, because its times are not real"
     elif is_shown(config) and not is_installed():
         yield f"telemetry: nothing is sent: {NOT_INSTALLED}"
 
@@ -107,7 +107,7 @@ NOT_INSTALLED: Final = (
 
 
 def is_installed() -> bool:
-    """Answer whether the extra is there, without loading it."""
+    """Return whether the extra is installed, without loading it."""
     try:
         return all(
             find_spec(name) is not None

@@ -1,4 +1,4 @@
-"""Preparing the visit of a run that is done: nothing of it runs again."""
+"""Prepares the visit of a run that is done: nothing of it runs again."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def prepare_visit(
 ) -> Preparation:
     """Prepare a visit, which does nothing but record that every completed stage is skipped.
 
-    But for the stage that always runs, where the run was left before that was over.
+    The exception is the stage that always runs, if the run was left before that was over.
 
     Raises:
-        UsageError: that stage is to run, and values of it are not known any more.
+        UsageError: that stage is to run, and its values are no longer all known.
     """
     config, checkpoint = run.config, attempts_unseen(run.checkpoint)
     settings = dict(run.kept.stages)
@@ -55,7 +55,7 @@ def prepare_visit(
         settings=settings,
         first_trigger=None,
         leftovers=run.checkpoint.open_attempts,
-        # A kill may have come between the end of the run and the end of what it kept.
+        # A kill may have come between the end of the run and the removal of what it kept.
         private=run.private if run.private.stages and where.has_values else None,
         is_copy=not where.has_processes,
     )

@@ -1,4 +1,4 @@
-"""One process and everything that came of it: started, contained, watched, ended, inspected.
+"""One process and its descendants: started, contained, watched, ended, inspected.
 
 Face: `runner`, `command`, `adoption`, `interrupts`, `keeper_pool`, `leftovers`, `pidfds`,
 `observing`, `polling`, `table`, `undumpable`, `snapshots`, `survivors`, `postmortem`,

@@ -1,7 +1,7 @@
-"""Has the command adopt what a killed keeper leaves, so that it can be ended. Linux.
+"""Makes the command adopt the processes of a killed keeper, so that it can end them. Linux.
 
-A process becomes a child subreaper by that (prctl(2)), which the command may do with its own
-process, and a library not with its caller's.
+This makes the process a child subreaper (prctl(2)), which the command may do to its own process,
+but a library not to its caller's.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _adopting: list[bool] = []
 
 
 def adopt_orphans() -> None:
-    """Adopt from now on whatever loses its parent below this process, if that can be had.
+    """Adopt from now on every process that loses its parent below this one, if that is possible.
 
-    Not with children that were there before: theirs could not be told from a stage's.
+    Does nothing if this process already has children: their orphans would look like a stage's.
     """
     if sys.platform.startswith("linux") and child_pids(os.getpid()) == frozenset():
         with contextlib.suppress(ImportError, AttributeError, OSError):
@@ -34,14 +34,14 @@ def adopt_orphans() -> None:
 
 
 def is_adopting() -> bool:
-    """Answer whether what a killed keeper leaves comes to this process."""
+    """Return whether this process adopts what a killed keeper leaves."""
     return bool(_adopting)
 
 
 def end_adopted() -> tuple[int, ...]:
-    """End and reap all that has come to this process; return the pids of what is alive still.
+    """End and reap everything that this process has adopted; return the pids that are still alive.
 
-    For a moment at which it has no children of its own.
+    Call it only while this process has no children of its own.
     """
     if not is_adopting():
         return ()

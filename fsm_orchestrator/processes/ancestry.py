@@ -1,6 +1,6 @@
-"""The processes above this one: whether a stage is among them. Linux only; elsewhere its variable.
+"""Finds out whether a stage started this process: by a variable, and on Linux by its ancestors.
 
-A stage can take a variable away from what it starts, and detach it: the keeper stays above.
+A stage can remove the variable from what it starts, and detach it, but the keeper stays above it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 
 
 def is_below_stage(orchestrator_pid: int | None, keeper_pid: int | None) -> bool:
-    """Say whether this process was started by a stage of any run, or by the run at work.
+    """Return whether this process was started by a stage of any run, or by the run at work.
 
     `orchestrator_pid` is the process that holds the output directory, `keeper_pid` the one that
-    keeps its stage; None where there is none.
+    keeps its stage; None if there is none.
     """
     if TOKEN_VARIABLE in os.environ:
         return True
@@ -25,9 +25,10 @@ def is_below_stage(orchestrator_pid: int | None, keeper_pid: int | None) -> bool
 
 
 def is_of_a_stage(pid: int, orchestrator_pid: int, keeper_pids: Collection[int] = ()) -> bool:
-    """Say whether a process came of a stage of an orchestrator; `keeper_pids` keep its stages.
+    """Return whether a process descends from an orchestrator's stage; `keeper_pids` keep those.
 
-    What that program started otherwise is none, even if a stage has started the program.
+    Other processes that the orchestrator started do not count, even if a stage started the
+    orchestrator.
     """
     below = [pid]
     for above in _ancestors(pid):

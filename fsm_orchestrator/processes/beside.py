@@ -1,6 +1,7 @@
-"""Running one of several stages at once, each waited for by a thread of its own.
+"""Runs one of several concurrent stages, each of which has a thread that waits for it.
 
-The thread that drives them all passes on what the run is asked, and stops them with it (Ctrl-Z).
+The thread that drives them all passes on the requests to the run, and stops them when it is stopped
+(Ctrl-Z).
 """
 
 from __future__ import annotations
@@ -15,37 +16,38 @@ from fsm_orchestrator.processes.runner import ProcessRunner
 
 
 class InterruptsBeside(Interrupts):
-    """What one of them is asked."""
+    """The requests to one of several concurrent stages."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_parked = False
         self.on_parked: Callable[[], None] = lambda: None
-        """Called in its thread once its stage stands still, so that this process can be stopped."""
+        """The function to call in its thread once its stage is stopped: this process can be stopped
+        then."""
         self._may_go_on = threading.Event()
         self._may_go_on.set()
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a process is waited for, which has to be stopped before this one is."""
+        """True while it waits for a process, which has to be stopped before this one is."""
         return self._defers_stop
 
     def end_for(self, sibling: str) -> None:
-        """Ask it to end because another stage did not succeed, unless it is asked to already."""
+        """Ask it to end because another stage did not succeed, unless it has already been asked."""
         if self.first is None:
             self.sibling = sibling
             self.deliver(signal.SIGTERM)
 
     def stop_soon(self) -> None:
-        """Ask for its stage to be stopped."""
+        """Ask it to stop its stage."""
         self._may_go_on.clear()
         self.is_stop_due = True
         self.wake()
 
     def stop_here(self) -> None:
-        """Wait, in its thread, until the one that drives has been stopped and continued.
+        """Wait, in its thread, until the driving thread has been stopped and continued.
 
-        Where it has been already, because this took too long, it goes on at once.
+        Returns at once if that has already happened because stopping the stage took too long.
         """
         self.is_stop_due = False
         self.is_parked = True
@@ -54,21 +56,21 @@ class InterruptsBeside(Interrupts):
         self.is_parked = False
 
     def go_on(self) -> None:
-        """Let it go on, if it was parked; else forget that it was to stop."""
+        """Let it continue if it is parked; otherwise cancel the request to stop."""
         self.is_stop_due = False
         self._may_go_on.set()
 
 
 class RunnerBeside(ProcessRunner):
-    """Runs one process while others of the same run do, below a keeper of its own."""
+    """A runner of one process, below its own keeper, while others of the same run are at work."""
 
-    may_adopt = False  # it could not be told from what works beside it: see `end_strays`
+    may_adopt = False  # orphans of other stages would look the same: see `end_strays`
 
 
 def end_strays(run: ProcessRunner) -> tuple[int, ...]:
-    """End what lost keepers left to this process, once nothing runs; return what is alive still.
+    """End what lost keepers left to this process, once nothing runs; return the pids still alive.
 
-    `run` is the run's own runner; those beside it have been closed.
+    `run` is the run's own runner; those of its concurrent stages are already closed.
     """
     run.close()  # it takes another keeper when it needs one
     return end_adopted()

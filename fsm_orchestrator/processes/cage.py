@@ -1,13 +1,13 @@
-"""Starts a stage's first process in a cage: out of the reach of what it was not given. Linux.
+"""Starts a stage's first process in a cage, where it reaches only what it was given. Linux.
 
-For the keeper, in an interpreter that has nothing of this package. Landlock's rules, the filter of
-system calls, the capabilities and the promise never to gain privileges belong to a *thread*: one of
-their own enters the cage, starts the process from there, and ends. Nothing else of the keeper is
-confined, and starting costs no copy of it.
+It runs in the keeper's interpreter, which cannot import this package. Landlock's rules, the filter
+of system calls, the capabilities and the promise never to gain privileges belong to a *thread*: a
+separate thread enters the cage, starts the process from there, and ends. Nothing else of the keeper
+is confined, and no copy of the keeper is needed for a start.
 
-An order for a cage is a list of fields: `abi N` (the version of Landlock to keep to, at most the
-kernel's), `write PATH`, `read PATH`, `connect PORT`, `bind PORT`, and the bare words `read`,
-`connect`, `bind` where there is a list of them (which may be empty), `signals`, `require PROMISE`.
+An order for a cage is a list of fields: `abi N` (the version of Landlock to use, at most the
+kernel's), `write PATH`, `read PATH`, `connect PORT`, `bind PORT`, the bare words `read`, `connect`
+and `bind`, each if there is such a list (which may be empty), `signals`, `require PROMISE`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import errno
 import os
 import struct
 
-TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
+TYPE_CHECKING = False  # type checkers know this name; importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable
 if TYPE_CHECKING or __package__:
@@ -33,15 +33,15 @@ CAPABILITY_VERSION_3 = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _FILTERS: dict[tuple[bool, bool, bool], bytes] = {}
-"""The filters that were written before."""
+"""The filters written so far."""
 
 
 class CageError(OSError):
-    """A cage could not be built; `filename` is the path whose fault that is, if it is one's."""
+    """A failure to build a cage; `filename` is the path that caused it, if one did."""
 
 
 class Order:
-    """What a stage may reach; made from the fields of an order."""
+    """The resources that a stage may reach, from the fields of an order."""
 
     def __init__(self, fields: list[bytes]) -> None:
         self.abi = landlock.version()
@@ -75,7 +75,7 @@ class Order:
 
 
 def held_by(order: Order) -> list[bytes]:
-    """Return which promises this kernel keeps for an order, by name."""
+    """Return the names of the promises that this kernel keeps for an order."""
     abi, filtered = order.abi, seccomp.is_supported()
     promises = {
         b"write": abi >= landlock.ABI_FILES,
@@ -98,7 +98,7 @@ def spawn(order: Order, start: Callable[[], int]) -> int:
     """Call `start`, which starts a process, from a thread in a cage; return its result.
 
     Raises:
-        CageError: no cage could be built; nothing was started.
+        CageError: the cage could not be built; nothing was started.
         OSError: `start` raised it.
     """
     ruleset = -1
@@ -125,7 +125,7 @@ def spawn(order: Order, start: Callable[[], int]) -> int:
 
 
 def _filter(order: Order) -> bytes:
-    """Return the filter for an order, written once for all that need the same."""
+    """Return the filter for an order; orders that need the same filter share it."""
     closes, below = order.connect is not None, order.abi < landlock.ABI_TRUNCATE
     kind = closes, order.connect == [], below
     if kind not in _FILTERS:
@@ -153,7 +153,7 @@ def _in_thread(ruleset: int, filtering: bytes, start: Callable[[], int]) -> int:
 
     try:
         _thread.start_new_thread(work, ())
-    except RuntimeError as error:  # no room for a thread
+    except RuntimeError as error:  # no thread can be started
         raise CageError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
     done.acquire()
     match results:
@@ -166,7 +166,7 @@ def _in_thread(ruleset: int, filtering: bytes, start: Callable[[], int]) -> int:
 
 
 def _enter(ruleset: int, filtering: bytes) -> None:
-    """Put the calling thread into the cage, for good."""
+    """Put the calling thread into the cage permanently."""
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
     if os.geteuid() == 0:
         _drop_capabilities()
@@ -177,7 +177,7 @@ def _enter(ruleset: int, filtering: bytes) -> None:
 
 
 def _drop_capabilities() -> None:
-    """Give up all that root may do beyond what it owns.
+    """Give up all privileges that root has beyond what it owns.
 
     Raises:
         OSError: the kernel refuses.

@@ -1,4 +1,4 @@
-"""What a process is to be kept from, as the keeper is asked for it, and what came of that."""
+"""The confinement of a process, as the keeper is asked for it, and its result."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fsm_orchestrator.processes.keeper_client import Refused, Unheld
 
 
 class CageOrder(NamedTuple):
-    """What a process may reach, and which promises have to be held for it to be started.
+    """The resources that a process may reach, and the promises without which it is not started.
 
     Attributes:
         write: the files and directories that it may change.
         read: those that it may read and execute; None for all.
         connect: the TCP ports that it may connect to; None for all, and for all other sockets.
         bind: the TCP ports that it may bind; None for all.
-        is_scoped: whether processes outside are out of the reach of its signals.
+        is_scoped: true if its signals cannot reach processes outside.
         required: the promises without which it is not started.
     """
 
@@ -32,7 +32,7 @@ class CageOrder(NamedTuple):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The order as cage.py takes it."""
+        """The fields of the order, as cage.py takes them."""
         return (
             *(f"write {path}" for path in self.write),
             *_listed("read", self.read),
@@ -44,23 +44,24 @@ class CageOrder(NamedTuple):
 
 
 class CageHeld(NamedTuple):
-    """What holds of a process that was started in a cage."""
+    """The promises that hold for a process started in a cage, and the version of Landlock."""
 
     abi: int
     promises: tuple[Promise, ...]
 
 
 def held(abi: int, names: tuple[str, ...]) -> CageHeld:
-    """Return what the keeper says that holds."""
+    """Return the promises that hold, as the keeper reports them."""
     return CageHeld(abi, tuple(map(Promise, names)))
 
 
 def not_held(unheld: Unheld, order: CageOrder) -> NotSpawned:
-    """Explain that this kernel does not hold all that has to be."""
+    """Explain that this kernel does not keep every required promise."""
     missing = [one.words for one in order.required if one.value not in unheld.held]
     with_what = f"with version {unheld.abi} of Landlock" if unheld.abi else "without Landlock"
     return NotSpawned(
-        SpawnFailure.NOT_CONFINED, f"this kernel, {with_what}, does not hold {', '.join(missing)}"
+        SpawnFailure.NOT_CONFINED,
+        f"this kernel, {with_what}, cannot guarantee {', '.join(missing)}",
     )
 
 
@@ -71,7 +72,7 @@ def refused_cage(refused: Refused) -> NotSpawned:
 
 
 def foreseen(order: CageOrder) -> NotSpawned | None:
-    """Return why a process could not be confined so as things are; None if nothing is known."""
+    """Return why a process could not be confined now, or None if nothing is known to prevent it."""
     from fsm_orchestrator.processes import cage  # noqa: PLC0415 - loads ctypes
 
     asked = cage.Order([os.fsencode(field) for field in order.fields])
@@ -84,7 +85,7 @@ def foreseen(order: CageOrder) -> NotSpawned | None:
     return None
 
 
-NO_KEEPER = NotSpawned(SpawnFailure.NOT_CONFINED, "that takes a keeper, and none could be had")
+NO_KEEPER = NotSpawned(SpawnFailure.NOT_CONFINED, "that takes a keeper, and none is available")
 
 
 def _listed(word: str, values: tuple[str, ...] | tuple[int, ...] | None) -> tuple[str, ...]:

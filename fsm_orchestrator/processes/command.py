@@ -19,8 +19,8 @@ TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable'
 class Command(NamedTuple):
     """A command to start: `command` is a path, or a bare name to look up on `search_path`.
 
-    `stdout` and `stderr` are the descriptors that it writes to; `cage` is what it is kept from;
-    `found` is where the name was found on that path just now, if somebody has looked.
+    `stdout` and `stderr` are the descriptors that it writes to; `cage` is its confinement; `found`
+    is the path at which the name was just found, if it has been looked up.
     """
 
     command: str
@@ -35,7 +35,7 @@ class Command(NamedTuple):
 
 
 def look_up(command: Command) -> str | NotSpawned:
-    """Return the path of the program, or why none can be started."""
+    """Return the path of the program, or why it cannot be started."""
     program = command.command
     if os.sep not in program:
         from fsm_orchestrator.processes.search_path import found_on  # noqa: PLC0415 - only for names to look up
@@ -56,7 +56,7 @@ def look_up(command: Command) -> str | NotSpawned:
 
 
 def refused_program(program: str, number: int) -> NotSpawned:
-    """Explain why execve(2) refused a program that is there: `number` is its errno."""
+    """Explain why execve(2) refused an existing program; `number` is its errno."""
     if number in {errno.ENOENT, errno.ENOEXEC}:
         from fsm_orchestrator.processes import executable_file  # noqa: PLC0415 - rare
 
@@ -73,13 +73,13 @@ def refused_program(program: str, number: int) -> NotSpawned:
 
 
 def no_descriptors(error: OSError) -> NotSpawned:
-    """Explain that a process cannot be watched, for want of a descriptor: it is not started."""
+    """Explain that a process is not started, for lack of a descriptor to watch it by."""
     return NotSpawned(
         SpawnFailure.REFUSED_BY_SYSTEM,
-        f"no descriptor could be had to watch it by: {os.strerror(error.errno or 0)}",
+        f"no descriptor is available to watch it by: {os.strerror(error.errno or 0)}",
     )
 
 
 def refused_directory(directory: str, number: int) -> NotSpawned:
-    """Explain why chdir(2) refused a directory that is there."""
+    """Explain why chdir(2) refused an existing directory."""
     return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{copyable(directory)}: {os.strerror(number)}")

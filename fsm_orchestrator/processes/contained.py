@@ -1,7 +1,7 @@
-"""The face of a started process for those who wait for it and end it, however it is contained.
+"""The interface for waiting for a started process and ending it, however it is contained.
 
-A leader is the first process of a stage, of a session and group of its own. A `Contained` knows
-what else belongs to the stage, each kind as far as it reaches.
+A leader is the first process of a stage, with its own session and group. A `Contained` knows the
+other processes of the stage, as far as its kind of containment reaches.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Collected(NamedTuple):
-    """The facts about a stage's processes when they are gone.
+    """The facts about a stage's processes once they are gone.
 
     Attributes:
-        end: how the leader ended.
-        resources: what it used; None if that is not known.
-        killed: how many processes beside the leader got SIGKILL while they were collected.
-        survivors: pids that could not be ended.
+        end: the end of the leader.
+        resources: the resources that it used; None if not known.
+        killed: the number of other processes that got SIGKILL while they were collected.
+        survivors: the pids of processes that could not be ended.
     """
 
     end: Exited | Signaled | Lost
@@ -35,7 +35,7 @@ class Collected(NamedTuple):
 
 
 class Contained(Protocol):
-    """A started leader that has not been collected: its pid is its own until then."""
+    """A started leader; until it is collected, no other process can get its pid."""
 
     @property
     def pid(self) -> int:
@@ -43,27 +43,27 @@ class Contained(Protocol):
 
     @property
     def end_descriptor(self) -> int:
-        """Readable once the leader has ended."""
+        """A descriptor that is readable once the leader has ended."""
 
     @property
     def cage(self) -> CageHeld | None:
-        """What holds of its cage; None where it is in none."""
+        """The promises that hold for it in its cage; None if it is in none."""
 
     @property
     def loss_descriptor(self) -> int | None:
-        """Readable once control over the processes is lost; None where that cannot happen."""
+        """A descriptor that is readable once control is lost; None if that cannot happen."""
 
     def progress(self) -> Progress:
-        """Return what came of its output and limits, also once it is collected."""
+        """Return the state of its output and limits, even after it is collected."""
 
     def pause(self) -> None:
         """Stop the clocks of its limits."""
 
     def go_on(self) -> None:
-        """Let the clocks of its limits go on."""
+        """Resume the clocks of its limits."""
 
     def hand_over(self) -> None:
-        """Say that its end has begun: nobody else needs to begin it."""
+        """Announce that its end has begun, so that nobody else begins it."""
 
     def everyone(self) -> tuple[ProcessKey, ...]:
         """List the live processes of the stage, the leader included, parents before children."""
@@ -72,10 +72,10 @@ class Contained(Protocol):
         """List the live processes of the stage except the leader."""
 
     def collect(self) -> Collected:
-        """Kill what is alive, and collect the leader. Call once; bounded in time."""
+        """Kill what is still alive, and collect the leader. Call once; bounded in time."""
 
 
 def end_of(status: int) -> Exited | Signaled:
-    """Return how a process ended, by its status from wait(2)."""
+    """Return how a process ended, from its status from wait(2)."""
     code = os.waitstatus_to_exitcode(status)
     return Exited(code) if code >= 0 else Signaled(-code)

@@ -1,7 +1,8 @@
-"""What a process has open: the files and sockets that its descriptors refer to.
+"""The files and sockets that a process has open, by its descriptors.
 
-psutil knows the sockets' addresses. The descriptors themselves are read from /proc, for psutil
-leaves out pipes, devices and deleted files. Masks nothing and sets no limits: the caller does.
+psutil knows the addresses of sockets. The descriptors themselves are read from /proc, because
+psutil leaves out pipes, devices and deleted files. Masks nothing and sets no limits: the caller
+does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class OpenFile(StrictModel):
     descriptor: Count = Field(description="Number of the descriptor.")
     path: str = Field(
         description=(
-            "What it refers to: the path of a file or device, or such as `pipe:[4711]`; known"
+            "Its target: the path of a file or device, or a name such as `pipe:[4711]`; known"
             " secret values are masked."
         )
     )
@@ -41,20 +42,20 @@ class OpenSocket(StrictModel):
 
 
 def descriptors(pid: int, proc: str) -> Iterator[tuple[int, str]]:
-    """Yield number and target of each descriptor; the target of a socket is `socket:[INODE]`.
+    """Yield the number and target of each descriptor; the target of a socket is `socket:[INODE]`.
 
     Raises:
-        OSError: the process is gone, or we may not look.
+        OSError: the process is gone, or cannot be inspected.
     """
     with os.scandir(f"{proc}/{pid}/fd") as entries:
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # closed since
                 target = os.readlink(os.fsencode(entry.path))
                 yield int(entry.name), target.decode(errors="replace")
 
 
 def socket_of(descriptor: int, found: Any) -> OpenSocket:
-    """Return the socket behind a descriptor, by what psutil `found` for it, if anything."""
+    """Return the socket of a descriptor, from what psutil `found` for it, if anything."""
     if found is None:
         return OpenSocket(descriptor=descriptor, kind="unknown", local="", remote="", state="")
     if found.family == socket.AF_UNIX:

@@ -1,6 +1,6 @@
-"""Says why the kernel does not find what a program file needs: its interpreter, its loader.
+"""Explains what a program file needs that the kernel cannot find: its interpreter or its loader.
 
-execve(2) answers ENOENT for all of it, though the file is there.
+execve(2) answers ENOENT for both, although the file itself exists.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PATH_BYTES_MAX: Final = 4096
 
 
 class _Layout(NamedTuple):
-    """Where an ELF file keeps what leads to its loader."""
+    """The positions in an ELF file that lead to its loader."""
 
     word: str
     table: int
@@ -36,7 +36,7 @@ _BYTE_ORDERS: Final = {1: "<", 2: ">"}
 
 
 def first_line_problem(program: str) -> NotSpawned | None:
-    """Return what is wrong with the end or beginning of a script's first line, if anything is."""
+    """Return the problem at the end or beginning of a script's first line, if there is one."""
     line = (head_of(program) or b"").split(b"\n", 1)[0]
     if line.startswith(b"#!") and line.endswith(b"\r"):
         shown = line.decode(errors="backslashreplace").removesuffix("\r")
@@ -55,7 +55,7 @@ def first_line_problem(program: str) -> NotSpawned | None:
 
 
 def missing_part(program: str) -> NotSpawned:
-    """Return what a program needs that is not there; the program itself is."""
+    """Return what an existing program needs that does not exist."""
     needed_by = program
     for _ in range(DEPTH_MAX):
         problem = first_line_problem(needed_by)
@@ -80,7 +80,7 @@ def missing_part(program: str) -> NotSpawned:
         needed_by = needed
     return NotSpawned(
         SpawnFailure.BAD_INTERPRETER,
-        f"{copyable(program)} is there, but something that it is run by is not",
+        f"{copyable(program)} is there, but something needed to run it is not",
     )
 
 
@@ -90,7 +90,7 @@ def _interpreter(head: bytes) -> str:
 
 
 def head_of(program: str) -> bytes | None:
-    """Return the beginning of a program; None where it may be executed, but not read."""
+    """Return the beginning of a program, or None if it can be executed but not read."""
     try:
         descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
@@ -111,7 +111,7 @@ def first_line(head: bytes) -> list[bytes]:
 
 
 def loader_of(program: str, head: bytes) -> str | None:
-    """Return the loader that an ELF program names; None where it names none or cannot be told."""
+    """Return the loader that an ELF program names, or None if it names none or is unreadable."""
     try:
         order, layout = _BYTE_ORDERS[head[5]], _LAYOUTS[head[4]]
         (table,) = struct.unpack_from(order + layout.word, head, layout.table)

@@ -1,10 +1,10 @@
 """Freezes processes before they are killed: SIGSTOP in rounds, until no new one appears.
 
 Killed one by one, processes that start others faster than they are found outlive the killing, and
-those that watch over each other start each other anew. Frozen, they do neither. Where they are is
-read in /proc, file by file.
+those that watch each other restart each other. Frozen, they do neither. They are found in /proc,
+file by file.
 
-Imports nothing of the package: the keeper has it too, in an interpreter of its own.
+Imports nothing from the package: the keeper uses it too, in its own interpreter.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 16 * 1024
 Key = tuple[int, int]
-"""A process: pid, and start time in clock ticks; 0 for a child of ours, whose pid is its own."""
+"""A process: its pid and its start time in clock ticks; 0 for a child, whose pid is its own."""
 
 
 def freeze(looks: Sequence[Look], deadline: float) -> tuple[set[Key], bool]:
-    """Stop all that the looks find, until none of them finds any more.
+    """Stop every process that the looks find, until none of them finds another.
 
-    A later look, which may be slower, is only taken when those before it find nothing new.
+    A later look, which may be slower, is taken only when those before it find nothing new.
 
     Returns:
-        What was found, and whether that is everything.
+        The processes found, and whether those are all.
     """
     found: set[Key] = set()
     while True:
@@ -48,9 +48,9 @@ def freeze(looks: Sequence[Look], deadline: float) -> tuple[set[Key], bool]:
 
 
 def _stop(keys: Iterable[Key]) -> None:
-    """Stop processes with all of their groups: a group is stopped at once, no fork escapes that.
+    """Stop processes with all of their groups: a group stops at once, which no fork escapes.
 
-    A leader is started in a session of its own, so that no group is a stranger's.
+    A leader is started in its own session, so no group is a stranger's.
     """
     groups: set[int] = set()
     for pid, start in keys:
@@ -74,22 +74,22 @@ def below(*ancestors: int) -> list[Key]:
         if fields and fields[0] not in {b"Z", b"X"}:
             children.setdefault(int(fields[1]), []).append((int(entry), int(fields[19])))
     found = [key for ancestor in ancestors for key in children.get(ancestor, ())]
-    for pid, _ in found:  # grows while it is walked
+    for pid, _ in found:  # grows during the loop
         found.extend(children.get(pid, ()))
     return found
 
 
 def start_of(pid: int) -> int:
-    """Return when a process was started; 0 when it is gone."""
+    """Return the start time of a process in clock ticks, or 0 if it is gone."""
     fields = fields_of(pid)
     return int(fields[19]) if fields else 0
 
 
 def kernel_bytes(path: str) -> bytes:
-    """Return what a small file of the kernel's says, read as it is, without a stream.
+    """Return the content of a small file of the kernel's, read directly, without a stream.
 
     Raises:
-        OSError: it is not there, or says nothing.
+        OSError: it does not exist, or cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -102,7 +102,7 @@ def kernel_bytes(path: str) -> bytes:
 
 
 def fields_of(pid: int | str) -> list[bytes]:
-    """Return what proc_pid_stat(5) has of a process from its state on; nothing when it is gone."""
+    """Return the fields of proc_pid_stat(5) from the state on; none if the process is gone."""
     try:
         text = kernel_bytes(f"/proc/{pid}/stat")
     except OSError:
@@ -111,7 +111,7 @@ def fields_of(pid: int | str) -> list[bytes]:
 
 
 def children_of(parent: int) -> list[int]:
-    """List the children of a process, ended ones that are not reaped included."""
+    """List the children of a process, including ended ones that are not reaped."""
     children = []
     for entry in os.listdir("/proc"):
         fields = fields_of(entry) if entry.isdigit() else []

@@ -1,7 +1,7 @@
-"""Copies a stage's output and watches its limits where there is no keeper: on a thread of ours.
+"""Copies a stage's output and watches its limits in a thread, where there is no keeper.
 
-What was printed and not yet copied is lost when this process gets SIGKILL, and a stage that prints
-after that gets SIGPIPE.
+If this process gets SIGKILL, output that is not yet copied is lost, and a stage that prints after
+that gets SIGPIPE.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class GroupOutput:
     """The pipes and limits of one stage. `close` it.
 
     Attributes:
-        writers: the ends for the stage's stdout and stderr.
+        writers: the writing ends, for the stage's stdout and stderr.
     """
 
     def __init__(self, logs: tuple[int, int], limits: Limits) -> None:
-        """Make the pipes into copies of the logs' descriptors.
+        """Create pipes into duplicates of the logs' descriptors.
 
         Raises:
             OSError: that is not possible.
-            RuntimeError: there can be no thread.
+            RuntimeError: no thread can be started.
         """
         with contextlib.ExitStack() as opened:
             self._wake, self._waker = os.pipe()
@@ -66,7 +66,7 @@ class GroupOutput:
         self._copy.close_writers()
 
     def progress(self, *, has_ended: bool) -> Progress:
-        """Return what came through, and judge the limits, for the last time when it has ended."""
+        """Judge the limits, for the last time if the stage has ended, and return the progress."""
         with self._guard:
             if has_ended:
                 self._watch.end()
@@ -78,11 +78,11 @@ class GroupOutput:
         self._watch.pause()
 
     def go_on(self) -> None:
-        """Let the clocks go on."""
+        """Resume the clocks."""
         self._watch.go_on()
 
     def close(self) -> None:
-        """Copy what the pipes still hold, and be done with them, whoever holds them open."""
+        """Copy what the pipes still hold and close them, even if another process has them open."""
         os.write(self._waker, b"!")  # a forked process may have a copy of this end
         os.close(self._waker)
         self._thread.join()

@@ -1,6 +1,7 @@
-"""Keeps a stage's processes together as a session: what leaves the session gets away.
+"""Keeps a stage's processes together as a session: a process that leaves the session escapes.
 
-For macOS, and for Linux where no keeper can be had. The only user of subprocess.
+For macOS, and for Linux where no keeper is available. The only module that starts a stage through
+subprocess.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
-    """Start `command` as a child of this process; return why if that fails."""
+    """Start `command` as a child of this process, or return why that failed."""
     if command.cage is not None or limits.has_of_usage:
         from fsm_orchestrator.processes.cage_order import NO_KEEPER  # noqa: PLC0415 - rare
 
@@ -48,10 +49,10 @@ def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
         output = GroupOutput((command.stdout, command.stderr), limits)
     except OSError as error:
         return no_descriptors(error)
-    except RuntimeError:  # there can be no more threads
+    except RuntimeError:  # no more threads can be started
         return refused_program(program, errno.EAGAIN)
     try:
-        reader, writer = os.pipe()  # before there is a process that could be without an owner
+        reader, writer = os.pipe()  # before the process, which must never be without an owner
     except OSError as error:
         output.close()
         return no_descriptors(error)
@@ -98,7 +99,7 @@ class GroupProcess:
         self.loss_descriptor = None
 
     def progress(self) -> Progress:
-        """Return what came of its output and limits."""
+        """Return the state of its output and limits."""
         is_known = self._process.returncode is not None  # collected
         return self._output.progress(
             has_ended=is_known or bool(readable([self.end_descriptor], 0.0))
@@ -108,11 +109,11 @@ class GroupProcess:
         """Do nothing: nobody else ends it."""
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """List what is alive of the session."""
+        """List the live processes of the session."""
         return session_members(self.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """List what is alive of the session except the leader."""
+        """List the live processes of the session except the leader."""
         return tuple(key for key in self.everyone() if key.pid != self.pid)
 
     def collect(self) -> Collected:
@@ -126,7 +127,7 @@ class GroupProcess:
                 return Collected(Lost("it could not be ended"), None, killed, survivors)
             _, status, usage = os.wait4(self.pid, 0)
         except ChildProcessError:
-            self._process.returncode = 0  # so that Popen does not look for it
+            self._process.returncode = 0  # keeps Popen from looking for it
             return Collected(Lost(STATUS_TAKEN), None, killed, survivors)
         self._process.returncode = os.waitstatus_to_exitcode(status)
         resources = Resources(
@@ -138,9 +139,9 @@ class GroupProcess:
 
 
 def _own_rss_bytes(peak: int) -> int | None:
-    """Return the peak memory of a child; None where it may be that of this process.
+    """Return the peak memory of a child, or None if it may be that of this process.
 
-    What the child was before execve(2), a copy of this process, counts for the kernel.
+    The kernel also counts what the child was before execve(2): a copy of this process.
     """
     is_own = peak > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * _RSS_UNIT_BYTES if is_own else None
@@ -152,7 +153,7 @@ def _end_descriptor(pid: int, reader: int, writer: int) -> int:
     It is a pidfd, or the pipe's reader.
     """
     descriptor = -1
-    with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
+    with contextlib.suppress(ProcessLookupError):  # already gone: the thread ends at once
         descriptor = pidfds.open_of(pid)
     if descriptor >= 0:
         os.close(reader)
@@ -162,7 +163,7 @@ def _end_descriptor(pid: int, reader: int, writer: int) -> int:
     def wait() -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        with contextlib.suppress(OSError):  # nobody waits any more
+        with contextlib.suppress(OSError):  # nobody is waiting any longer
             os.write(writer, b"!")  # a forked process may have a copy of this end
         os.close(writer)
 

@@ -1,8 +1,8 @@
-"""Keeps what a run may still have to load: its stages may write where that is found.
+"""Keeps the code that a run may still have to load, because its stages may overwrite the files.
 
-Rare modules are imported when they are met. By then their files may be those of another version, a
-stage's, or gone. So the code of the package is read before the first program is started, and only
-run when it is needed; of all else nothing is loaded that is newer than that.
+Rare modules are imported only when they are needed. By then their files may be those of another
+version, written by a stage, or gone. So the code of the package is read before the first program is
+started, and only executed when it is needed. Of all other code, nothing newer than that is loaded.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ NOT_FOR_RUNS: Final = frozenset(
         "web",
     }
 )
-"""What no run loads, by its path in the package."""
+"""The parts of the package that no run loads, by path."""
 KEEPERS: Final = "processes"
-"""Where the code of a keeper is, by its path in the package."""
+"""The path in the package of a keeper's code."""
 _SUFFIX: Final = ".py"
 
 
@@ -61,8 +61,8 @@ class HeldCode(OwnCode):
         self._guard = allocate_lock()
 
     def hold(self) -> bool:
-        """Have this process load modules as they are now, once for all of its runs."""
-        with self._guard:  # stages may be started side by side: the others wait
+        """Make this process load modules as they are now, once for all of its runs."""
+        with self._guard:  # concurrent stages may call this: the others wait
             was_held = self._is_held
             if not was_held:
                 hold_code()
@@ -70,10 +70,10 @@ class HeldCode(OwnCode):
             return was_held
 
     def confirm(self) -> None:
-        """Make sure that a keeper that is started now is what one was then.
+        """Make sure that the code of a keeper is unchanged since the code was held.
 
         Raises:
-            ChangedCodeError: its code has been changed.
+            ChangedCodeError: it has changed.
         """
         if not self._is_held:
             return
@@ -83,15 +83,15 @@ class HeldCode(OwnCode):
 
 
 COMMAND: Final = HeldCode()
-"""That of this process."""
+"""The held code of this process."""
 
 
 def hold_code() -> None:
-    """Have this process load modules as they are now, whenever it does."""
+    """Make this process load modules as they are now, whenever it loads them."""
     since = unchanged.now()
     folder = _folder()
     held = {}
-    with contextlib.suppress(OSError):  # in an archive, say: then it is as it was without this
+    with contextlib.suppress(OSError):  # in an archive, for example: nothing is held then
         for name, source in _modules(folder):
             if name not in sys.modules:
                 held[name] = _read(source)
@@ -105,7 +105,7 @@ def _folder() -> str:
 
 
 def _modules(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield the name of each module that a run may load, and its source."""
+    """Yield the name and the source of each module that a run may load."""
     prefix = f"{below}/" if below else ""
     package = f"{PACKAGE}.{prefix.replace('/', '.')}"
     for entry in os.scandir(os.path.join(folder, below)):
@@ -135,13 +135,13 @@ def _read(source: os.DirEntry[str]) -> _Held:
 
 @lru_cache(maxsize=1)
 def _cached_in(folder: str) -> tuple[str, str]:
-    """Return what comes before and after the name of a module where its bytecode is."""
+    """Return the parts of the path of bytecode before and after the module's name."""
     before, _, after = cache_from_source(f"{folder}*{_SUFFIX}").rpartition("*")
     return before, after
 
 
 class _Finder:
-    """Finds the modules that are held, before any other finder looks for their files."""
+    """A finder of the held modules, before any other finder looks for their files."""
 
     def __init__(self, held: Mapping[str, _Held]) -> None:
         self._held = held
@@ -149,7 +149,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load a module; None for those that are not held."""
+        """Return how to load a module, or None if it is not held."""
         del path, target
         held = self._held.get(name)
         if held is None:
@@ -163,23 +163,23 @@ class _Finder:
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module as its files were when they were read."""
+    """A loader of a module as its files were when they were read."""
 
     def __init__(self, name: str, held: _Held) -> None:
         super().__init__(name, held.source)
         self._of_module = held
 
     def path_stats(self, path: Any) -> Mapping[str, Any]:
-        """Return the stamp that bytecode must name."""
+        """Return the stamp of the source that bytecode must name."""
         del path
         return {"mtime": self._of_module.mtime, "size": self._of_module.size_bytes}
 
     def get_data(self, path: Any) -> bytes:
-        """Return what was in a file."""
+        """Return the content of a file."""
         try:
             return self._of_module.files[path]
         except KeyError:
             raise FileNotFoundError(path) from None
 
     def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
-        """Write no bytecode: another version may lie there by now."""
+        """Write no bytecode: the file may be another version's by now."""

@@ -1,6 +1,6 @@
 """Turns requests to end the run (SIGINT, SIGTERM, …) into something a poll can wait for.
 
-And Ctrl-Z (SIGTSTP): whoever waits for a stage stops that first.
+And Ctrl-Z (SIGTSTP): the thread that waits for a stage stops the stage first.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.vocabulary import StopReason
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""What people and service managers send; by any other signal that kills, the run is cut off."""
+"""The signals that people and service managers send; any other that kills cuts the run off."""
 
 
 LOOK_SECONDS: Final = 0.5
-"""How often a run looks whether it is asked to end by a file."""
+"""The seconds between two looks for a file that asks a run to end."""
 
 
 def _nothing() -> None:
-    """Do what is done where nobody shows anything."""
+    """Do nothing, where nothing is shown."""
 
 
 class Interrupts:
-    """Collects requests to end the run. The first decides the exit code, a second kills at once.
+    """The requests to end the run. The first decides the exit code; a second kills at once.
 
-    Only the command installs handlers (`installed`): as a library this touches none, and `deliver`
-    may be called from any thread. As a context manager it is closed at the end of the block.
+    Only the command installs handlers (`installed`): in a library this touches none, and any thread
+    may call `deliver`. As a context manager it is closed at the end of the block.
     """
 
     def __init__(self) -> None:
@@ -56,23 +56,23 @@ class Interrupts:
         self._defers_stop = False
         self._stopped_seconds = 0.0
         self.began = time.monotonic()
-        """When it was made, by `running_seconds`: for the command, when that began."""
+        """The time at which it was made, by `running_seconds`: for the command, its start."""
         self.is_stop_due = False
-        """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
+        """True if SIGTSTP has come and the thread that waits for a stage has yet to `stop_here`."""
         self.sibling: str | None = None
-        """The stage by whose failure this is to end; None where the run was asked to."""
+        """The stage whose failure is the reason to end this; None if the run was asked to end."""
         self.on_request: Callable[[], None] = _nothing
-        """Called at each request, also within a signal handler: it must never wait."""
+        """The function to call at each request, also in a signal handler: it must never wait."""
         self.before_stop: Callable[[], None] = _nothing
-        """Called before this process is stopped."""
+        """The function to call before this process is stopped."""
         self.after_stop: Callable[[], None] = _nothing
-        """Called once it has been continued."""
+        """The function to call once it has been continued."""
 
     @property
     def first(self) -> int | None:
         """The signal number of the first request that was not answered; None if there is none.
 
-        That the run is lost comes before all others, and is never answered.
+        The loss of the run comes before all other requests, and is never answered.
         """
         if self._look_at <= time.monotonic():
             self._look_now()
@@ -90,7 +90,7 @@ class Interrupts:
         return next(iter(list(self._received.values())), None) if self._lost is None else self._lost
 
     def answer(self) -> None:
-        """Count the requests so far as answered: the run has ended by them."""
+        """Count the requests so far as answered: they have ended the run."""
         self._answered = len(self._received)
 
     @property
@@ -103,7 +103,7 @@ class Interrupts:
         return len(self._received)
 
     def running_seconds(self) -> float:
-        """Return the monotonic clock, less the time for which SIGTSTP had stopped this process."""
+        """Return the monotonic clock minus the time for which SIGTSTP had stopped this process."""
         return time.monotonic() - self._stopped_seconds
 
     def fileno(self) -> int:
@@ -112,7 +112,7 @@ class Interrupts:
 
     @property
     def is_news(self) -> bool:
-        """Whether a request has come since the last `drain`; the descriptor may wake without."""
+        """True if a request came since the last `drain`; the descriptor may wake without one."""
         return self._is_news
 
     def drain(self) -> None:
@@ -123,24 +123,24 @@ class Interrupts:
                 pass
 
     def deliver(self, signum: int, reason: StopReason = StopReason.REQUESTED) -> None:
-        """Ask every run that has this to end; the first request decides its exit code.
+        """Ask all runs of this object to end; the first request decides their exit code.
 
-        Each call counts as one signal does to the command. Once this is closed it does nothing.
+        Each call counts like one signal to the command. Once this is closed it does nothing.
 
         Args:
-            signum: the signal that this stands for: the exit code is 128 and its number.
-            reason: why, as the record says it. Where somebody else has the run, or may have it
-                (`StopReason.LEASE_LOST`, `StopReason.FENCED`), it comes before all other requests:
-                the stage is killed at once, and the exit code is 75.
+            signum: the signal that this stands for: the exit code is 128 plus its number.
+            reason: the reason, as the record states it. If somebody else has the run, or may have
+                it (`StopReason.LEASE_LOST`, `StopReason.FENCED`), it comes before all other
+                requests: the stage is killed at once, and the exit code is 75.
         """
         self.take(object(), AskedFor(signum, reason))
 
-    def signalled(self, signum: int) -> None:
-        """Ask the same as `deliver` does, because that signal has come."""
+    def signaled(self, signum: int) -> None:
+        """Ask the same as `deliver`, because that signal has come."""
         self.take(object(), signum)
 
     def take(self, request: object, signum: int) -> None:
-        """Record a request, once; also within a signal handler, so without a lock."""
+        """Record a request once; called within signal handlers too, so without a lock."""
         self._received.setdefault(request, signum)
         if self._lost is None and stop_reason_of(signum).is_lost:
             self._lost = signum
@@ -158,7 +158,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def of_one_run(self) -> Iterator[Interrupts]:
-        """Yield the requests to end one run: what is delivered here, and what asks for it alone."""
+        """Yield the requests to end one run: those delivered here, and those for that run alone."""
         with Interrupts() as run:
             with self._guard:
                 self._runs = (*self._runs, run)
@@ -170,22 +170,22 @@ class Interrupts:
                 with self._guard:
                     self._runs = tuple(one for one in self._runs if one is not run)
 
-    # -- what has to be looked for ----------------------------------------------------------
+    # -- requests to look for ---------------------------------------------------------------
 
     def look_for(self, look: Callable[[], Sequence[int]]) -> None:
-        """Have `look` called every `LOOK_SECONDS` too; it returns the requests that it has found.
+        """Call `look` every `LOOK_SECONDS` as well; it returns the requests that it has found.
 
-        A number stands for a signal; an `AskedFor` says why as well.
+        A number stands for a signal; an `AskedFor` gives the reason as well.
         """
         self._looks, self._look_at = (*self._looks, look), time.monotonic() + LOOK_SECONDS
 
     def until(self, deadline: float) -> float:
-        """Return until when to wait for the descriptor: `deadline`, or the next look before it."""
+        """Return the time until which to wait: `deadline`, or the next look if that is earlier."""
         return min(deadline, self._look_at)
 
     def _look_now(self) -> None:
         if not self._guard.acquire(blocking=False):
-            return  # another thread does, or the one that a signal handler has interrupted
+            return  # another thread is looking, or the one that a signal handler interrupted
         try:
             self._look_at = time.monotonic() + LOOK_SECONDS
             asked = [signum for look in self._looks for signum in look()]
@@ -197,9 +197,9 @@ class Interrupts:
     # -- a lease ----------------------------------------------------------------------------
 
     def hold(self, lease: int) -> None:
-        """Count it as a request to end when the timer of a lease has run out: the run is lost.
+        """Count it as a request to end if the timer of a lease runs out: the run is lost.
 
-        The timer wakes whoever waits for the descriptor, which is another one from now on.
+        The timer wakes the thread that waits for the descriptor, which is another one from now on.
         """
         self._both = both = select.epoll()
         for descriptor in (self._reader, lease):
@@ -207,7 +207,7 @@ class Interrupts:
         self._lease = lease
 
     def let_go(self) -> None:
-        """Look at the lease no more."""
+        """Stop looking at the lease."""
         both, self._both, self._lease = self._both, None, None
         if both is not None:
             both.close()
@@ -216,14 +216,14 @@ class Interrupts:
         if readable([lease], -math.inf):
             self._lease = None
             if self._both is not None:
-                with contextlib.suppress(OSError):  # another thread has
+                with contextlib.suppress(OSError):  # another thread has done it
                     self._both.unregister(lease)
             self.take(self._both, AskedFor(signal.SIGTERM, StopReason.LEASE_LOST))
 
     def stop_here(self) -> None:
-        """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
+        """Stop this process, as SIGTSTP requested, until it gets SIGCONT.
 
-        By SIGSTOP: SIGTSTP itself stops nothing where no shell is there to continue it.
+        Uses SIGSTOP: SIGTSTP itself stops nothing if there is no shell to continue it.
         """
         self.is_stop_due = False
         self.before_stop()
@@ -234,7 +234,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def stop_deferred(self) -> Iterator[None]:
-        """Leave it to the body to look at `is_stop_due`; what it has not seen is done after it."""
+        """Leave `is_stop_due` to the body; stop after it if the body has not done so."""
         self._defers_stop = True
         try:
             yield
@@ -262,20 +262,20 @@ class Interrupts:
 
     @contextlib.contextmanager
     def installed(self, to: Interrupts | None = None) -> Iterator[None]:
-        """Handle the ending signals, and SIGTSTP, for a while. Main thread only.
+        """Handle the ending signals and SIGTSTP within the block. Main thread only.
 
-        They ask the runs that have this to end, or those that have `to`.
+        They ask the runs of this object to end, or those of `to`.
 
-        A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
-        through, here and in stages, or nobody could end either. SIGCHLD gets its default
-        disposition: if it were ignored, the kernel would discard the stages' exit codes.
+        A signal that the caller ignored (nohup) stays ignored; one that it blocked is let through,
+        here and in stages, or nobody could end either. SIGCHLD gets its default disposition: if it
+        were ignored, the kernel would discard the stages' exit codes.
 
-        The descriptor wakes whoever waits for it also where the signal came just before the wait,
-        or to another thread: Python runs the handler only once the wait is over.
+        The descriptor wakes the waiting thread even if the signal came just before the wait, or to
+        another thread: Python runs the handler only once the wait is over.
         """
 
         def on_signal(signum: int, _frame: FrameType | None) -> None:
-            (to or self).signalled(signum)
+            (to or self).signaled(signum)
 
         def on_stop(_signum: int, _frame: FrameType | None) -> None:
             self.is_stop_due = True

@@ -1,19 +1,19 @@
-"""The keeper: a small process of its own between the orchestrator and a stage's processes.
+"""The keeper: a small separate process between the orchestrator and a stage's processes.
 
-It is a child subreaper (prctl(2)): whatever a stage starts, however it is detached, stays below
-it. When wait(2) says that it has no children, nothing of the stage is alive. And it outlives an
-orchestrator that gets SIGKILL, just long enough to end what that one had started.
+It is a child subreaper (prctl(2)): whatever a stage starts, however it is detached, stays below it.
+When wait(2) reports that it has no children, nothing of the stage is alive. It outlives an
+orchestrator that gets SIGKILL just long enough to end what that orchestrator had started.
 
-Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package but what stands beside it, and little else (`signal` and `socket` are what
-keeper_client.py makes of them there). It holds no lock and no terminal.
-termination.py decides when to end which process, and how gently. Only where a limit is broken and
-nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage. Once
-the lease of the run has run out it kills everything at once, whoever lives.
+Linux only. keeper_client.py starts it in an isolated interpreter, so it imports nothing from this
+package but modules of its own directory, and little else (`signal` and `socket` are what
+keeper_client.py makes of them there). It holds no lock and no terminal. termination.py decides when
+to end which process, and how gently. The keeper ends the stage only if a limit is broken and the
+orchestrator, because it is stopped, does nothing about it. Once the lease of the run has run out,
+the keeper kills everything at once, even if the orchestrator lives.
 
 It copies what a stage prints into its logs (log_copy.py), and publishes how much that is and which
-limit is broken (stage_watch.py), in a file in memory that the orchestrator reads when it likes. The
-messages are those of keeper_messages.py.
+limit is broken (stage_watch.py), in a file in memory that the orchestrator reads at any time.
+keeper_messages.py describes the messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import socket
 import sys
 import time
 
-TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
+TYPE_CHECKING = False  # type checkers know this name; importing typing takes time
 if TYPE_CHECKING:
     import resource
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING or __package__:
     )
     from fsm_orchestrator.processes.stage_watch import LeaseWatch
     from fsm_orchestrator.processes.tree_usage import own_rss_kib
-else:  # in the keeper's own process; all of it now: a stage may replace the package
+else:  # in the keeper's own process; all now: a stage may replace the package
     import freezing
     import stage_start
     from freezing import kernel_bytes
@@ -54,16 +54,16 @@ else:  # in the keeper's own process; all of it now: a stage may replace the pac
 
 PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
 FREEZE_SECONDS_MAX = 4.0
-"""How long to freeze what starts others all the time, before it is killed one by one."""
+"""The longest time to freeze what keeps starting others, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
 LOOK_SECONDS = 0.2
-"""How often to look whether the orchestrator lives, where there is no descriptor of it."""
+"""The seconds between two checks that the orchestrator lives, if there is no descriptor of it."""
 KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
 class Keeper:
-    """Serves one orchestrator: keeps one stage's leader at a time, and all that it starts."""
+    """A server of one orchestrator: keeps one stage's leader at a time, and all that it starts."""
 
     def __init__(self, control: socket.socket, pid: int, orchestrator: int) -> None:
         self._control = control
@@ -81,7 +81,7 @@ class Keeper:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Obey until the orchestrator is gone; then end whatever is left of its stage."""
+        """Obey the orchestrator until it is gone; then end what is left of its stage."""
         while True:
             ready = self._wait()
             if self._woken in ready:
@@ -99,7 +99,7 @@ class Keeper:
         self._close_output()
 
     def _wait(self) -> set[int]:
-        """Wait for a message, an end, output, or a time that a limit needs."""
+        """Wait for a message, an end, output, or the next time to check a limit."""
         readers = () if self._output is None else self._output.readers
         always = self._control.fileno(), self._orchestrator, self._woken, self._lease.descriptor
         watched = select.poll()
@@ -115,7 +115,7 @@ class Keeper:
         return {descriptor for descriptor, _ in watched.poll(wait_ms)}
 
     def _answer(self) -> bool:
-        """Do what one message says; return False when the other side is gone."""
+        """Act on one message; return False if the other side is gone."""
         fields, descriptors = receive(self._control)
         match fields:
             case []:
@@ -138,7 +138,7 @@ class Keeper:
         return True
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
-        """Start a stage's first process, and have its output kept."""
+        """Start a stage's first process, and keep its output."""
         (signals, *limits, file_bytes), rest = fields[:9], fields[9:]
         self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
         try:
@@ -161,7 +161,7 @@ class Keeper:
             raise stage_start.NotStartedError([b"refused", b"lease", b"0", b""])
 
     def _finish(self) -> list[bytes]:
-        """Kill whatever is left of the stage, until there is proof that nothing is."""
+        """Kill what is left of the stage, until there is proof that nothing is."""
         if self._output is not None:
             self._output.look_for_end(self._leader)
         ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
@@ -183,19 +183,19 @@ class Keeper:
     def _end_all(
         self, deadline: float | None
     ) -> tuple[dict[int, tuple[int, resource.struct_rusage]], int]:
-        """Kill every child, and the children that are adopted by that, until there are none.
+        """Kill every child, and the children adopted as a result, until there are none.
 
         Returns:
-            The statuses of those that were reaped, and how many except the leader had to be
-            killed; -1 at the deadline.
+            The statuses of the reaped children, and how many except the leader had to be killed;
+            -1 at the deadline.
         """
         ended: dict[int, tuple[int, resource.struct_rusage]] = {}
-        signalled = self._kill_frozen(deadline)
+        signaled = self._kill_frozen(deadline)
         wait_seconds = WAIT_SECONDS_MIN
         while True:
             for pid in self._children():
                 if self._kill(pid):
-                    signalled.add(pid)
+                    signaled.add(pid)
             if self._output is not None:
                 self._output.drain(is_stubborn=wait_seconds == WAIT_SECONDS_MAX)
             before = len(ended)
@@ -203,7 +203,7 @@ class Keeper:
                 while (reaped := os.wait4(-1, os.WNOHANG))[0]:
                     ended[reaped[0]] = reaped[1:]
             except ChildProcessError:
-                others = signalled - {self._leader}
+                others = signaled - {self._leader}
                 return ended, sum(ended[pid][0] == signal.SIGKILL for pid in others if pid in ended)
             if len(ended) > before:  # their children have been adopted
                 wait_seconds = WAIT_SECONDS_MIN
@@ -215,7 +215,7 @@ class Keeper:
             self._hear()
 
     def _close_output(self) -> None:
-        """Be done with what the stage prints: it has ended, or was never started."""
+        """Close the stage's output: the stage has ended, or was never started."""
         output, self._output = self._output, None
         if output is not None:
             output.close()
@@ -225,7 +225,7 @@ class Keeper:
         return bool(self._kill_frozen(time.monotonic() + FREEZE_SECONDS_MAX))
 
     def _kill_frozen(self, deadline: float | None) -> set[int]:
-        """Freeze all that is alive and kill it; return the pids. Nothing, where nothing is."""
+        """Freeze and kill all that is alive; return the pids, none if nothing was."""
         children = self._children()
         if not children or (children == [self._leader] and self._has_ended(self._leader)):
             return set()
@@ -241,21 +241,21 @@ class Keeper:
         """Kill a child: it is not reaped yet, so no stranger can have its pid."""
         try:
             os.kill(pid, signal.SIGKILL)
-        except OSError:  # of another user (sudo), which may still end by itself
+        except OSError:  # of another user (sudo), which may still end on its own
             return False
         return True
 
     def _tell_end(self) -> None:
-        """Close the pipe once the leader has ended, which is not reaped by that."""
+        """Close the pipe once the leader has ended; this does not reap the leader."""
         if self._end_pipe >= 0 and self._leader and self._has_ended(self._leader):
             self._close_end_pipe()
 
     def _has_ended(self, pid: int) -> bool:
-        """Return whether a child has ended; it is not reaped by that."""
+        """Return whether a child has ended, without reaping it."""
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _close_end_pipe(self) -> None:
-        """Close the pipe, if any, after a word: a forked process may have a copy of this end."""
+        """Write to the pipe, if any, and close it: a forked process may have a copy of this end."""
         descriptor, self._end_pipe = self._end_pipe, -1
         if descriptor < 0:
             return
@@ -267,7 +267,7 @@ class Keeper:
             os.close(descriptor)
 
     def _reap_adopted(self) -> None:
-        """Reap what was adopted and has ended. The leader keeps its pid until `finish`."""
+        """Reap adopted processes that have ended. The leader keeps its pid until `finish`."""
         for pid in self._children():
             if pid != self._leader:
                 try:
@@ -276,7 +276,7 @@ class Keeper:
                     continue
 
     def _children(self) -> list[int]:
-        """List the children, ended ones that are not reaped included."""
+        """List the children, including ended ones that are not reaped."""
         try:
             return [int(pid) for pid in kernel_bytes(self._children_file).split()]
         except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
@@ -292,7 +292,7 @@ class Keeper:
 
 def main() -> None:
     """Become a subreaper and serve the process that holds the other end of descriptor 0."""
-    # Started with everything blocked: only what cannot be blocked may end the keeper.
+    # Started with all signals blocked: only those that cannot be blocked may end the keeper.
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - KEPT_SIGNALS)
     os.chdir("/")
     _close_inherited()
@@ -316,7 +316,7 @@ def main() -> None:
 
 
 def _become_subreaper() -> str:
-    """Take a name, and adopt what loses its parent; return why not, empty if that was done."""
+    """Take a name and become a subreaper; return why that failed, or an empty string."""
     import _ctypes  # noqa: PLC0415 - half of what ctypes takes to load
 
     prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
@@ -331,7 +331,7 @@ def _become_subreaper() -> str:
 
 
 def _close_inherited() -> None:
-    """Close what the operator left open: it must not be held open here."""
+    """Close what the operator left open: it must not stay open here."""
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > STDERR:
             try:
@@ -341,7 +341,7 @@ def _close_inherited() -> None:
 
 
 def boot() -> None:
-    """Be the keeper's process for all of its life; never return."""
+    """Run the keeper for the whole life of its process; never return."""
     try:
         main()
     finally:

@@ -1,7 +1,8 @@
-"""The orchestrator's side of the keeper: starts it, has it keep a stage's processes, lets it go.
+"""The orchestrator's side of the keeper: starts it, has it keep a stage's processes, releases it.
 
-keeper.py describes the keeper and the messages between the two. The only user of posix_spawn in the
-orchestrator. Linux only: where a keeper cannot be had, `start_keeper` returns why.
+keeper.py describes the keeper, keeper_messages.py the messages between the two. The only module of
+the orchestrator that uses posix_spawn. Linux only: if no keeper is available, `start_keeper`
+returns why.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ REPLY_SECONDS_MAX: Final = 30.0
 """The time that the keeper has to answer: it is not slow, but the machine may be."""
 CONTINUE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.005
-"""The interval of looks at a child that cannot be waited for otherwise."""
+"""The seconds between two looks at a child that cannot be waited for in another way."""
 
 _BOOT: Final = (
     "import _signal, _socket, sys;"
     " sys.modules.update(signal=_signal, socket=_socket);"
     " sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
 )
-"""What the keeper's interpreter runs. Without the enumerations of both modules, and all that those
-need, it is there in half the time."""
+"""The code that the keeper's interpreter runs. Without the enumerations of both modules, and all
+that those need, it starts in half the time."""
 
 
 class KeeperLostError(Exception):
-    """The keeper was killed, or does not answer: what it kept is not under control any more."""
+    """The keeper was killed, or does not answer: what it kept is no longer under control."""
 
 
 class Started(NamedTuple):
-    """A process was started: `pid`, and in a cage the version of Landlock and what it holds."""
+    """A started process: its `pid`, and in a cage the Landlock version and the promises held."""
 
     pid: int
     abi: int = 0
@@ -52,12 +53,12 @@ class Started(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """No process was started, for the directory, the program, its output or its cage.
+    """A refusal to start a process, because of the directory, program, output or cage.
 
     Attributes:
-        where: `cwd`, `program`, `output` or `cage`; `lease` where that has run out.
-        errno: that of what failed.
-        path: the path of the cage's that it is about; empty if it is about none.
+        where: `cwd`, `program`, `output` or `cage`; `lease` if that has run out.
+        errno: the errno of what failed.
+        path: the path in the cage that it is about; empty if it is about none.
     """
 
     where: str
@@ -66,7 +67,7 @@ class Refused(NamedTuple):
 
 
 class Unheld(NamedTuple):
-    """No process was started: this kernel holds fewer promises of its cage than it needs."""
+    """A refusal to start a process: this kernel holds fewer promises of its cage than it needs."""
 
     abi: int
     held: tuple[str, ...]
@@ -86,11 +87,11 @@ class Keeper:
 
     @property
     def is_up(self) -> bool:
-        """Whether it has said that it can keep something, or cannot."""
+        """True if it has reported that it can keep something, or cannot."""
         return self._is_ready
 
     def unable(self) -> str:
-        """Return why it cannot keep anything; empty if it can. Waits until it is up."""
+        """Return why it cannot keep anything; empty if it can. Waits until the keeper is up."""
         if not self._is_ready:
             try:
                 verb, *rest = self._reply()
@@ -111,11 +112,11 @@ class Keeper:
         descriptors: tuple[int, ...],
         cage: tuple[str, ...] = (),
     ) -> Started | Refused | Unheld:
-        """Start a stage's first process, in a session of its own.
+        """Start a stage's first process, in its own session.
 
-        `cage` are the fields of cage.py; none for no cage. `descriptors` are its logs for stdout
-        and stderr, the file in which the keeper publishes `StageWatch.state`, and where there are
-        no pidfds the writing end of a pipe, which the keeper closes once the process has ended.
+        `cage` is the fields of cage.py, empty for no cage. `descriptors` are its logs for stdout
+        and stderr, the file in which the keeper publishes `StageWatch.state`, and, if there are no
+        pidfds, the writing end of a pipe, which the keeper closes once the process has ended.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -148,12 +149,13 @@ class Keeper:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
     def finish(self) -> Collected:
-        """SIGKILL what is left of the stage, and collect it. Bounded, see `Collected.survivors`.
+        """Send SIGKILL to what is left of the stage, and collect it, within `FINISH_SECONDS_MAX`.
 
-        The leader's end is not known when it is a survivor itself.
+        Processes that could not be ended are in `Collected.survivors`. The leader's end is not
+        known if the leader is among them.
 
         Raises:
-            KeeperLostError: the keeper is gone, and what it kept may live.
+            KeeperLostError: the keeper is gone, and what it kept may be alive.
         """
         match self._ask([b"finish"]):
             case [b"finished", b"", _, _, _, killed, *survivors]:
@@ -170,9 +172,9 @@ class Keeper:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
     def lend(self, lease: int | None) -> None:
-        """Have it obey a lease, by a descriptor of its timer; None frees it of the one before.
+        """Make it obey a lease, by a descriptor of its timer; None frees it from the previous one.
 
-        Once the lease has run out it kills all that it keeps, and starts nothing more.
+        Once the lease has run out, it kills all that it keeps and starts nothing more.
 
         Raises:
             KeeperLostError: the keeper is gone.
@@ -182,7 +184,7 @@ class Keeper:
             self._lease = lease
 
     def note(self, what: bytes) -> None:
-        """Have it `pause` or `go_on` with its clocks, or `hand_over` the end of the stage.
+        """Make it `pause` its clocks, `go_on` with them, or `hand_over` the end of the stage.
 
         Raises:
             KeeperLostError: the keeper is gone.
@@ -190,11 +192,11 @@ class Keeper:
         self._ask([what])
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable when the keeper is gone or has answered."""
+        """Return a descriptor that is readable if the keeper is gone or has answered."""
         return self._control.fileno()
 
     def close(self) -> None:
-        """Let the keeper go; it ends by itself once nothing is left to keep."""
+        """Release the keeper; it ends on its own once nothing is left to keep."""
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGCONT)  # a stopped one would not notice
         with contextlib.suppress(OSError):  # a forked process may hold a copy of this end
@@ -249,14 +251,14 @@ class Keeper:
 
 
 def start_keeper() -> Keeper | str:
-    """Start a keeper without waiting for it; return why if there can be none.
+    """Start a keeper without waiting for it, or return why there can be none.
 
-    The calling process is not changed: it is no subreaper, and has one child more.
+    The calling process does not become a subreaper; it has one more child.
     """
     if not sys.platform.startswith("linux"):
         return f"there is no child subreaper on {sys.platform}"
     if not is_there():
-        return "there is no /proc of our processes, by which a stage's could be found"
+        return "there is no /proc of this program's processes, by which a stage's could be found"
     if not sys.executable:
         return "the path of the Python interpreter is not known"
     try:

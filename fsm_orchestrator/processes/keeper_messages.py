@@ -1,16 +1,16 @@
 """The messages between orchestrator and keeper: fields, and descriptors if any, on a socket.
 
-Both sides have this module, the keeper in an interpreter that has nothing of this package.
+Both sides use this module, the keeper in an interpreter that cannot import this package.
 
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
     spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT MEMORY PROCESSES PROCESSOR FILE PROGRAM CWD
            COUNT ARGUMENT... COUNT CAGE... PAIR...
            limits in milliseconds, bytes and seconds, -1 for none; CAGE as in cage.py; with
-           descriptors: the logs for stdout and stderr, the file in memory, and where there are no
-           pidfds a pipe to close when the leader has ended
+           descriptors: the logs for stdout and stderr, the file in memory, and, if there are no
+           pidfds, a pipe to close when the leader has ended
     lease           with a descriptor: the timer to obey from now on; without one, none
-    pause, go_on    the clocks stop, and go on
+    pause, go_on    the clocks stop, and resume
     hand_over       the orchestrator ends the stage
     finish
 
@@ -20,7 +20,7 @@ and back: `ready`, `unable WHY`, `started PID ABI PROMISE...`, `refused WHERE ER
 
 from __future__ import annotations
 
-import _socket as socket  # ours has no use for the enumerations of the other, nor time
+import _socket as socket  # no use here for the other's enumerations, and they take time
 import struct
 
 TYPE_CHECKING = False  # as in keeper.py
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 DESCRIPTORS_MAX = 4
 FINISH_SECONDS_MAX = 5.0
-"""How long killing may take before the rest counts as impossible to end: it is in a system call
-that cannot be interrupted, or of another user."""
+"""The time that killing may take; what is left then counts as impossible to end: it is in a system
+call that cannot be interrupted, or of another user."""
 LENGTH = struct.Struct(">I")
 
 
@@ -51,7 +51,7 @@ def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[
 
 
 def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:
-    """Receive one message and its descriptors; no fields when the other side is gone."""
+    """Receive one message and its descriptors; no fields if the other side is gone."""
     space = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
     try:
         data, ancillary, _, _ = control.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)

@@ -1,8 +1,8 @@
-"""Keepers that serve one run after another, for a program that makes many runs.
+"""Keepers that serve one run after another, for a program that starts many runs.
 
 Starting a keeper takes longer than starting a stage. A keeper that has proved that nothing is left
 of its stage can serve the next run as well, as long as stages inherit through it what they would
-inherit from a new one. A run without a pool has a keeper of its own.
+inherit from a new one. A run without a pool has its own keeper.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
 
 IDLE_MAX: Final = 64
-"""How many keepers may wait for work: more than the threads that make sense at once."""
+"""The number of keepers that may wait for work: more than the threads that make sense at once."""
 _LIMITS: Final = sorted(
     getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
 )
@@ -44,28 +44,29 @@ _STATUS_LINES: Final = (
 )
 _NAMESPACES: Final = ("mnt", "net", "ipc", "uts", "user", "cgroup", "pid_for_children")
 _ME: Final = "/proc/thread-self"
-"""A child gets niceness, processors and namespaces from the thread that starts it."""
+"""The calling thread: a child gets niceness, processors and namespaces from the thread that starts
+it."""
 
 _Inherited = tuple[object, ...]
 
 
 class KeeperPool:
-    """Keepers for any number of runs at once, in any threads of one process.
+    """Keepers for any number of concurrent runs, in any threads of one process.
 
-    A context manager: when it is left, the keepers that are idle end; one that is still at work
-    ends with its run. A process that was forked from this one starts keepers of its own.
+    As a context manager it ends the idle keepers at the end of the block; one that is still at work
+    ends with its run. A process that was forked from this one starts its own keepers.
     """
 
     def __init__(self) -> None:
         self._shelf = _Shelf()
 
     def take(self) -> Keeper | str:
-        """Return a keeper that is not in use, a new one if necessary; or why there can be none."""
+        """Return a keeper that is not in use, a new one if necessary, or why there can be none."""
         inherited = _inherited()
         while (keeper := self._shelf.pop()) is not None:
             if self._shelf.started[keeper] == inherited and _is_up(keeper):
                 return keeper
-            _dismiss(keeper)  # inherits something else, or is gone
+            _dismiss(keeper)  # would pass on something else, or is gone
             keeper.close()
         started = start_keeper()
         if isinstance(started, Keeper):
@@ -74,12 +75,12 @@ class KeeperPool:
         return started
 
     def give_back(self, keeper: Keeper) -> None:
-        """Take a keeper back that has nothing left to keep; let go of one too many.
+        """Take back a keeper that has nothing left to keep; release it if there are too many.
 
-        It is free of the lease of the run that had it.
+        The keeper no longer obeys the lease of the run that had it.
         """
         shelf = self._shelf
-        with contextlib.suppress(KeeperLostError):  # as is seen when it is taken
+        with contextlib.suppress(KeeperLostError):  # noticed when it is next taken
             keeper.lend(None)
         with shelf.guard:
             is_ours = keeper in shelf.started
@@ -91,14 +92,14 @@ class KeeperPool:
         keeper.close()
 
     def close(self) -> None:
-        """Let all idle keepers go, and take none back from now on."""
+        """Release all idle keepers, and take none back from now on."""
         shelf = self._shelf
         with shelf.guard:
             shelf.is_closed = True
             idle, shelf.idle = shelf.idle, []
         for keeper in idle:
             _dismiss(keeper)
-        for keeper in idle:  # they have ended meanwhile, all at once
+        for keeper in idle:  # they have all been ending at the same time
             keeper.close()
 
     def __enter__(self) -> Self:
@@ -112,7 +113,7 @@ class _Shelf:
     """The keepers of a pool in this process; a forked process begins with none.
 
     Attributes:
-        started: what each keeper inherited, busy ones included.
+        started: the attributes that each keeper inherited, including busy ones.
     """
 
     def __init__(self) -> None:
@@ -121,7 +122,7 @@ class _Shelf:
         _SHELVES.add(self)
 
     def renew(self) -> None:
-        """Begin with nothing and a new guard: a thread that was not forked may hold the old one."""
+        """Begin empty, with a new guard: a thread that was not forked may hold the old one."""
         self.guard = threading.Lock()
         self.idle: list[Keeper] = []
         self.started: weakref.WeakKeyDictionary[Keeper, _Inherited] = weakref.WeakKeyDictionary()
@@ -136,7 +137,7 @@ _SHELVES: Final[weakref.WeakSet[_Shelf]] = weakref.WeakSet()
 
 
 def _renew_shelves() -> None:
-    """Forget the parent's keepers in a process that was forked: they are not its children.
+    """Forget the parent's keepers in a forked process: they are not its children.
 
     Closes the copies of their sockets, and sends nothing through them.
     """
@@ -150,11 +151,11 @@ os.register_at_fork(after_in_child=_renew_shelves)
 
 
 def _is_up(keeper: Keeper) -> bool:
-    """Return whether it is alive, as far as can be seen without a wait."""
+    """Return whether it is alive, as far as can be seen without waiting."""
     descriptors = [keeper.fileno()]
     if readable(descriptors, time.monotonic()) and keeper.unable():
         return False
-    # Readable once more: that was not only the word that it is ready.
+    # Readable again: there is more than the message that it is ready.
     return not readable(descriptors, time.monotonic())
 
 
@@ -173,8 +174,8 @@ def _dismiss(keeper: Keeper) -> None:
 def _inherited() -> _Inherited:
     """Return the process attributes that a new keeper would inherit and pass on to stages.
 
-    A keeper that had others would hand a stage, silently, the umask or the limits of an earlier
-    moment or of another thread.
+    A keeper with others would silently give a stage the umask or the limits of an earlier moment or
+    of another thread.
     """
     limits = _told("limits") or tuple(resource.getrlimit(limit) for limit in _LIMITS)
     return (limits, os.getpriority(os.PRIO_PROCESS, 0), *_policy(), *_status(), *_places())
@@ -200,7 +201,7 @@ def _places() -> Iterator[str | bytes]:
 
 
 def _told(name: str) -> bytes:
-    """Return what the system tells of this process under a name; nothing where it does not."""
+    """Return what the system reports of this thread under a name; nothing if it cannot be read."""
     try:
         return kernel_bytes(f"{_ME}/{name}")
     except OSError:

@@ -1,4 +1,4 @@
-"""Keeps a stage's processes below a keeper: none of them gets away. Linux."""
+"""Keeps a stage's processes below a keeper, so that none of them escapes. Linux."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess | NotSpawned:
-    """Start `command` below `keeper`; return why if it could not be started.
+    """Start `command` below `keeper`, or return why it could not be started.
 
     Raises:
         KeeperLostError: the keeper is gone.
@@ -99,10 +99,10 @@ def _not_caged(answer: Refused | Unheld, cage: CageOrder, program: str) -> NotSp
 
 
 def _new_page() -> int:
-    """Make the file without a name in which the keeper publishes, in memory where that is allowed.
+    """Create the unnamed file in which the keeper publishes, in memory if that is allowed.
 
     Raises:
-        OSError: there can be none.
+        OSError: it cannot be created.
     """
     try:
         return os.memfd_create("fsm-stage")
@@ -118,10 +118,10 @@ def _new_page() -> int:
 
 
 class _EndPipe:
-    """The descriptor by which the end of a process will be seen, had before there is one.
+    """The descriptor that will show the end of a process, obtained before the process exists.
 
-    Where there are pidfds the pipe only keeps room for one. Elsewhere the keeper holds its other
-    end, and closes it when the process has ended.
+    With pidfds the pipe only reserves room for one. Without them the keeper holds its other end,
+    and closes it when the process has ended.
     """
 
     def __init__(self) -> None:
@@ -137,11 +137,11 @@ class _EndPipe:
                 os.close(descriptor)
 
     def descriptor_of(self, pid: int) -> int:
-        """Return a descriptor that is readable once the process has ended; the caller's.
+        """Return a descriptor that is readable once the process has ended; the caller closes it.
 
         Raises:
             KeeperLostError: the keeper was killed, and the process is gone.
-            OSError: none can be had.
+            OSError: none is available.
         """
         os.close(self._writer)
         self._writer = -1
@@ -150,7 +150,7 @@ class _EndPipe:
             return reader
         try:
             return os.pidfd_open(pid)  # the keeper has not reaped it
-        except ProcessLookupError as error:  # but was killed, and init has
+        except ProcessLookupError as error:  # it was killed, and init has reaped it
             raise KeeperLostError("the keeper was killed") from error
 
 
@@ -167,20 +167,21 @@ class KeptProcess:
         self.loss_descriptor = keeper.fileno()
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """List what is alive below the keeper."""
+        """List the live processes below the keeper."""
         return descendants(self._keeper.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """List what is alive below the keeper except the leader."""
+        """List the live processes below the keeper except the leader."""
         if readable([self.end_descriptor], 0.0):
-            # The keeper has adopted all that the leader had: one read shows whether there is any.
+            # The keeper has adopted all children of the leader: one read shows whether there are
+            # any.
             children = child_pids(self._keeper.pid)
             if children is not None and children <= {self.pid}:
                 return ()
         return tuple(key for key in self.everyone() if key.pid != self.pid)
 
     def progress(self) -> Progress:
-        """Read what the keeper has published."""
+        """Return what the keeper has published."""
         return self._progress or Progress(*STATE.unpack(os.pread(self._page, STATE.size, 0)))
 
     def pause(self) -> None:
@@ -188,19 +189,19 @@ class KeptProcess:
         self._note(b"pause")
 
     def go_on(self) -> None:
-        """Let the keeper's clocks go on."""
+        """Resume the keeper's clocks."""
         self._note(b"go_on")
 
     def hand_over(self) -> None:
-        """Keep the keeper from ending the stage by itself."""
+        """Keep the keeper from ending the stage on its own."""
         self._note(b"hand_over")
 
     def _note(self, what: bytes) -> None:
-        with contextlib.suppress(KeeperLostError):  # noticed by who waits for the end
+        with contextlib.suppress(KeeperLostError):  # noticed by the thread that waits for the end
             self._keeper.note(what)
 
     def collect(self) -> Collected:
-        """Kill what is left; the keeper's last wait(2) is the proof that nothing is."""
+        """Kill what is left; the keeper's last wait(2) proves that nothing is."""
         try:
             return self._keeper.finish()
         except KeeperLostError:

@@ -1,6 +1,6 @@
-"""The keeper's hand on a running stage: its output on its way, its limits, its end at need.
+"""The keeper's control of a running stage: its output, its limits, and its end if necessary.
 
-Part of the keeper's process, in an interpreter that has nothing of this package.
+It runs in the keeper's process, whose interpreter cannot import this package.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class KeptOutput:
     """The pipes and limits of one stage. `close` it."""
 
     def __init__(self, limits: Sequence[bytes], descriptors: Sequence[int]) -> None:
-        """Make the pipes into the logs, the first of `descriptors`; the last is to publish in.
+        """Create pipes into the logs, the first of `descriptors`; publish in the last one.
 
         Raises:
             OSError: that is not possible; the descriptors are closed.
@@ -48,12 +48,12 @@ class KeptOutput:
 
     @property
     def readers(self) -> tuple[int, ...]:
-        """The descriptors that are readable when something was printed."""
+        """The descriptors that are readable when something has been printed."""
         return self._copy.readers
 
     @property
     def wait_ms(self) -> float | None:
-        """How long it takes until there may be something to do; None if that is not known."""
+        """The time until there may be something to do; None if that is not known."""
         next_at = self._watch.next_at()
         if self._usage.is_limited and not self._watch.has_ended:
             sample_at = self._usage.next_at
@@ -61,14 +61,14 @@ class KeptOutput:
         if next_at is None:
             return None
         left_ms = max(0.0, next_at - time.monotonic()) * 1000
-        return min(left_ms + 1, 2_147_483_647)  # rounded up: not to come too early
+        return min(left_ms + 1, 2_147_483_647)  # rounded up, so as not to wake too early
 
     def start(self, order: stage_start.Order) -> tuple[int, list[bytes]]:
         """Start the stage, in its cgroup if it has one, and leave the writing ends to it.
 
         Raises:
             NotStartedError: it could not be started.
-            OSError: this process cannot go in and out of the cgroup.
+            OSError: this process cannot enter or leave the cgroup.
         """
         cgroup = self._usage.cgroup
         if cgroup is not None:
@@ -82,7 +82,7 @@ class KeptOutput:
         return started
 
     def note(self, what: bytes) -> None:
-        """Do what the orchestrator says of the limits."""
+        """Act on what the orchestrator says about the limits."""
         match what:
             case b"pause":
                 self._watch.pause()
@@ -93,7 +93,7 @@ class KeptOutput:
         self._publish()
 
     def drain(self, *, is_stubborn: bool) -> None:
-        """Copy what is there; `is_stubborn` says that some of the stage does not end."""
+        """Copy the pending output; `is_stubborn` says that some of the stage does not end."""
         if is_stubborn and self._usage.cgroup is not None:
             self._usage.cgroup.kill()
         self._copy.drain()
@@ -101,7 +101,7 @@ class KeptOutput:
     def look(self, ready: set[int], leader: int, kill_alive: Callable[[], bool]) -> None:
         """Copy what was printed and judge the limits; end a stage that nobody else ends.
 
-        `kill_alive` kills all that is alive of it, and returns whether anything was.
+        `kill_alive` kills every live process of the stage, and returns whether there was any.
         """
         for reader in ready.intersection(self._copy.readers):
             self._copy.copy(reader)
@@ -123,7 +123,7 @@ class KeptOutput:
         self._publish()
 
     def look_for_end(self, leader: int) -> None:
-        """See whether the stage's first process has ended."""
+        """Check whether the stage's first process has ended."""
         if not self._watch.has_ended and _has_ended(leader):
             exceeded = self._usage.killed_for_memory()
             if exceeded is not None:
@@ -131,7 +131,7 @@ class KeptOutput:
             self._watch.end()
 
     def close(self) -> None:
-        """Copy what the pipes still hold, and be done with them, whoever holds them open."""
+        """Copy what the pipes still hold and close them, even if another process has them open."""
         self._copy.close_writers()
         self._copy.drain()
         self._publish()

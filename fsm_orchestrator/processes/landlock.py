@@ -1,8 +1,8 @@
 """Builds the rules of Landlock for one stage, and puts a thread under them. Linux.
 
-For the keeper, in an interpreter that has nothing of this package: system calls through ctypes.
-A thread that has entered a ruleset cannot leave it, and neither can what it starts. The rights, and
-the version of the interface (ABI) that brought each, are those of
+It runs in the keeper's interpreter, which cannot import this package: system calls go through
+ctypes. A thread that has entered a ruleset cannot leave it, and neither can what it starts. The
+rights, and the version of the interface (ABI) that introduced each, are those of
 https://docs.kernel.org/userspace-api/landlock.html.
 """
 
@@ -23,7 +23,7 @@ REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))
 REFER, TRUNCATE, IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 READS = EXECUTE | READ_FILE | READ_DIR
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE
-"""The rights that a rule for a single file can give; the others are of directories."""
+"""The rights that a rule for a single file can give; the others apply to directories."""
 BIND_TCP, CONNECT_TCP = 1 << 0, 1 << 1
 SCOPE_ABSTRACT_SOCKETS, SCOPE_SIGNALS = 1 << 0, 1 << 1
 
@@ -32,11 +32,11 @@ ATTRIBUTES = struct.Struct("=QQQ")
 """`struct landlock_ruleset_attr`: rights on files, rights on ports, scopes."""
 PATH_RULE, PORT_RULE = struct.Struct("=Qi"), struct.Struct("=QQ")
 SIZE_OF_ABI = ((ABI_SCOPES, 24), (ABI_TCP, 16), (ABI_FILES, 8))
-"""How much of the attributes an interface of at least that version takes."""
+"""The size of the attributes that an interface takes, from each version on."""
 
 
 def version() -> int:
-    """Return the version of the kernel's Landlock; 0 where there is none, or it is refused."""
+    """Return the version of the kernel's Landlock, or 0 if there is none or it is refused."""
     try:
         return _call(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(ASK_VERSION))
     except (OSError, AttributeError):
@@ -55,15 +55,15 @@ def ruleset(
     """Return a descriptor of a ruleset, which `enter` puts a thread under.
 
     Args:
-        abi: The version to keep to, of at least 1.
+        abi: The version to use, at least 1.
         write: The files and directories that may be changed (and read).
         read: Those that may be read and executed; None for all.
         connect: The TCP ports that may be connected to; None for all.
         bind: The TCP ports that may be bound; None for all.
-        is_scoped: Whether processes and abstract sockets outside are out of reach.
+        is_scoped: True if processes and abstract sockets outside are out of reach.
 
     Raises:
-        OSError: the kernel refuses; or a path is not there, named by `filename`.
+        OSError: the kernel refuses, or a path, named by `filename`, does not exist.
     """
     files = rights_of(abi) & ~(READS if read is None else 0)
     ports = (0 if connect is None else CONNECT_TCP) | (0 if bind is None else BIND_TCP)
@@ -89,7 +89,7 @@ def ruleset(
 
 
 def enter(descriptor: int) -> None:
-    """Put the calling thread under a ruleset, for good; it must have given up new privileges.
+    """Put the calling thread under a ruleset permanently; it must have given up new privileges.
 
     Raises:
         OSError: the kernel refuses.
@@ -98,7 +98,7 @@ def enter(descriptor: int) -> None:
 
 
 def rights_of(abi: int) -> int:
-    """Return all rights on files that a version knows."""
+    """Return all rights on files that a version of the interface knows."""
     rights = READS | WRITE_FILE | REMOVE_AND_MAKE
     for since, right in ((ABI_REFER, REFER), (ABI_TRUNCATE, TRUNCATE), (ABI_IOCTL, IOCTL_DEVICE)):
         rights |= right if abi >= since else 0

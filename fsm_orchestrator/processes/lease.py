@@ -1,6 +1,6 @@
-"""A lease: a timer of the kernel that its holder renews, and that the keepers obey.
+"""A lease: a kernel timer that its holder renews and that the keepers obey.
 
-Linux only: timerfd_create(2), on the clock that goes on while the machine sleeps.
+Linux only: timerfd_create(2), on the clock that keeps running while the machine sleeps.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from fsm_orchestrator.errors import LeaseError
 from fsm_orchestrator.processes.polling import readable
 
 SECONDS_MAX: Final = 86_400.0
-"""How long a lease may last. A worker that is gone is missed no sooner."""
+"""The longest duration of a lease. A worker that is gone is not missed before its lease ends."""
 _CLOCK_BOOTTIME: Final = 7  # linux/time.h
 _TFD_CLOEXEC, _TFD_NONBLOCK, _TFD_TIMER_ABSTIME = 0o2000000, 0o4000, 1  # sys/timerfd.h
 _SPEC: Final = struct.Struct("qqqq")
 _STOPPED: Final = (0, 0)
-"""What is left of a timer that has run out."""
+"""The remaining time of a timer that has run out."""
 _LONG_AGO: Final = 1e-9
-"""A time that has passed; 0 would stop the timer."""
+"""A time in the past; 0 would stop the timer."""
 
 
 class Lease:
-    """The right to a run until a time, renewed by whoever asks an engine for it.
+    """The right to a run until a certain time, renewed by the code that asks an engine for it.
 
-    When it runs out, the keepers kill what the run has started, even while this process is
-    stopped, and start nothing more; the run ends as interrupted (`StopReason.LEASE_LOST`). What is
-    over stays over: no renewal revives it. May be used by several threads: one that renews it, and
+    When it runs out, the keepers kill what the run has started, even while this process is stopped,
+    and start nothing more; the run ends as interrupted (`StopReason.LEASE_LOST`). A lease that is
+    over stays over: no renewal revives it. Several threads may use it: one that renews it, and
     those of the runs that have it. As a context manager it is closed at the end of the block.
 
     Attributes:
-        seconds: how long it lasts from the moment at which an acknowledged question was asked.
+        seconds: its duration, from the time of the request that the engine granted.
     """
 
     def __init__(self, seconds: float) -> None:
         """Begin a lease, as if it had been acknowledged now.
 
         Raises:
-            LeaseError: it may not last so long, or this system has no such timer.
+            LeaseError: it cannot last that long, or this system has no such timer.
         """
         if not 0 < seconds <= SECONDS_MAX:
             raise LeaseError(
                 f"a lease cannot last {seconds} seconds",
-                remedy=f"name more than 0 and at most {SECONDS_MAX:.0f}: what the engine waits for"
-                " a heartbeat, and less than that",
+                remedy=f"name more than 0 and at most {SECONDS_MAX:.0f}, and less than the engine"
+                " waits for a heartbeat",
             )
         self.seconds = seconds
         self._guard = threading.RLock()
@@ -60,17 +60,17 @@ class Lease:
 
     @staticmethod
     def now() -> float:
-        """Return the time of its clock, in seconds; read it before you ask the engine."""
+        """Return the time of its clock, in seconds; read it before asking the engine."""
         return time.clock_gettime(_CLOCK_BOOTTIME)
 
     def renew(self, asked_at: float) -> bool:
-        """Extend it to `seconds` after `asked_at`: when the engine was asked that has said yes.
+        """Extend it to `seconds` after `asked_at`, the time of the request that the engine granted.
 
-        Answers may come in any order: an earlier one takes nothing away.
+        Answers may come in any order: an earlier one does not shorten it.
 
         Returns:
-            Whether it lasts: False where it had run out before, and where the answer took so long
-            that it has run out by now. Then it is over for good.
+            True if it lasts; False if it had run out before, or if the answer took so long that it
+            has run out by now. Then it is over permanently.
 
         Raises:
             LeaseError: that time is still to come, so it was not read from `now`.
@@ -78,8 +78,8 @@ class Lease:
         now = self.now()
         if not asked_at <= now:
             raise LeaseError(
-                f"nothing can have been asked {asked_at - now:.3f} seconds from now",
-                remedy="read Lease.now() before the engine is asked, and hand that over",
+                f"the engine cannot have been asked {asked_at - now:.3f} seconds from now",
+                remedy="read Lease.now() before you ask the engine, and pass that time",
             )
         with self._guard:
             if self._has_run_out():
@@ -101,19 +101,19 @@ class Lease:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has run out, or is closed."""
+        """True if it has run out or is closed."""
         with self._guard:
             return self._has_run_out()
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once it has run out; -1 when it is closed."""
+        """Return a descriptor that is readable once it has run out, or -1 if it is closed."""
         return self._descriptor
 
     def lend(self) -> int:
         """Return another descriptor of the same timer, to be closed by the caller.
 
         Raises:
-            LeaseError: it is closed, or there can be no more descriptors.
+            LeaseError: it is closed, or no more descriptors are available.
         """
         with self._guard:
             if self._descriptor < 0:
@@ -143,7 +143,7 @@ class Lease:
         return self._descriptor < 0 or bool(readable([self._descriptor], -math.inf))
 
     def _arm(self, until: float) -> bool:
-        """Set the timer; return whether it was running, by what the kernel says in one step."""
+        """Set the timer; return whether it was running, as the kernel reports in the same step."""
         after, whole = math.modf(max(until, _LONG_AGO))
         new = _SPEC.pack(0, 0, int(whole), max(1, int(after * 1e9)))
         old = ctypes.create_string_buffer(_SPEC.size)
@@ -161,7 +161,7 @@ def _timer() -> int:
         raise LeaseError(
             f"there are no leases on {sys.platform}: nothing there ends a stage in time while its"
             " orchestrator is stopped",
-            remedy="run what an engine hands from one machine to another on Linux",
+            remedy="use Linux for runs that an engine hands from one machine to another",
         )
     try:
         create = _libc().timerfd_create
@@ -175,6 +175,6 @@ def _timer() -> int:
 
 def _no_timer(error: OSError) -> LeaseError:
     return LeaseError(
-        f"no timer can be had for a lease: {error.strerror}",
+        f"no timer is available for a lease: {error.strerror}",
         remedy="allow timerfd_create(2), and raise the limit on open files (ulimit -n)",
     )

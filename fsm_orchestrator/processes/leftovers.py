@@ -1,8 +1,9 @@
 """Finds and ends what is left of an attempt whose orchestrator died, before anything else.
 
-Waits for the attempt's keeper, which is ending everything already. Then ends what bears the
-attempt's token in its environment, or is in the session of the recorded process. A pid counts only
-with the identity that was recorded with it: another process that has it now is left alone.
+Waits for the attempt's keeper, which is already ending everything. Then ends the processes that
+have the attempt's token in their environment, or are in the session of the recorded process. A pid
+counts only with the identity that was recorded with it: another process that now has it is left
+alone.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
         )
     keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
     if keeper is not None:
-        # SIGKILL would free what it keeps. If it was stopped, it has to go on.
+        # SIGKILL would release what it keeps. If it was stopped, it has to continue.
         _signal(keeper.resume)
         psutil.wait_procs([keeper], timeout=KEEPER_SECONDS_MAX)
     found = list(_processes_of(attempt, keeper))
@@ -70,21 +71,21 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
 
 
 def live_processes(attempt: AttemptRecord) -> tuple[int, ...]:
-    """Return the pids of the attempt's live processes, its keeper included."""
+    """Return the pids of the attempt's live processes, including its keeper."""
     keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
     found = tuple(process.pid for process in _processes_of(attempt, keeper))
     return found if keeper is None else (*found, keeper.pid)
 
 
 def _wait(processes: Collection[psutil.Process], seconds: float) -> None:
-    """Wait until all have ended. They are no children of this process: it can only poll."""
+    """Wait until all have ended. They are not children of this process, so it can only poll."""
     deadline = time.monotonic() + seconds
     while any(map(_is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Return whether it runs. A zombie does not; one whose first thread alone has ended does."""
+    """Return whether it runs. A zombie does not, unless only its first thread has ended."""
     try:
         if not process.is_running():
             return False
@@ -96,7 +97,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def _keys(attempt: AttemptRecord, keeper: psutil.Process | None) -> Iterator[Key]:
-    """List the attempt's processes, and what is below them, by pid and start."""
+    """Yield the attempt's processes, and those below them, by pid and start time."""
     pids = [process.pid for process in _processes_of(attempt, keeper)]
     yield from ((pid, start_of(pid)) for pid in pids)
     if pids:
@@ -111,7 +112,7 @@ def _processes_of(
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
-        # What has ended stays there while the orchestrator of its keeper is stopped.
+        # Ended processes stay there while the orchestrator of their keeper is stopped.
         is_kept = process in kept and _is_alive(process)
         if is_kept or _belongs(process, attempt, session):
             yield process

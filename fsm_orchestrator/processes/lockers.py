@@ -1,4 +1,4 @@
-"""The processes that hold locks of flock(2), by the kernel's list (proc(5): /proc/locks)."""
+"""The processes that hold flock(2) locks, from the kernel's list (proc(5): /proc/locks)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROC: Final = Path("/proc")
 
 
 def kernel_locks() -> dict[int, set[int]] | None:
-    """Return who holds a lock on what, by inode; None where the kernel has no such list."""
+    """Return the pids that hold a lock, by inode, or None if the kernel has no such list."""
     try:
         lines = LOCKS.read_text().splitlines()
     except OSError:
@@ -29,7 +29,7 @@ def kernel_locks() -> dict[int, set[int]] | None:
 
 
 def lockers_of(inodes: Collection[int]) -> set[int] | None:
-    """Return who has locked one of these files; None where the kernel has no such list."""
+    """Return the pids that hold a lock on these files, or None if the kernel has no such list."""
     locks = kernel_locks()
     if locks is None:
         return None
@@ -37,10 +37,10 @@ def lockers_of(inodes: Collection[int]) -> set[int] | None:
 
 
 def has_open(pid: int, inode: int) -> bool:
-    """Say whether a live process has a file open, whose lock is then its own.
+    """Return whether a live process has a file open; a lock on the file is then its own.
 
-    The list names who took a lock, who may be gone by now and have left it to another process. True
-    of another user's, whose files may not be known.
+    The list names the process that took a lock, which may be gone by now and have left the lock to
+    another. True for a process of another user, whose files may not be known.
     """
     place = PROC / str(pid) / "fd"
     try:

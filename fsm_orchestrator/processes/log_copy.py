@@ -1,6 +1,6 @@
-"""Copies what a stage prints from pipes into its logs: nothing that a stage opens can cut a pipe.
+"""Copies what a stage prints from pipes into its logs: a pipe cannot be truncated by opening it.
 
-Used by the keeper, in an interpreter that has nothing of this package, and by grouped.py.
+Used by the keeper, in an interpreter that cannot import this package, and by group_output.py.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 128 * 1024
 DRAIN_BYTES_MAX = 16 * 1024**2
-"""The most that is read of a pipe at the end: a writer that could not be ended may go on."""
+"""The most bytes to read from a pipe at the end: a writer that could not be ended may continue."""
 MAY_BE_WRITTEN = 0o200
-"""The mode of a pipe: who opens `/dev/stdout` for reading would take what was printed."""
+"""The mode of a pipe: a process that opens `/dev/stdout` for reading would take the output."""
 
 
 class LogCopy:
-    """The pipes that a stage prints to, on their way into its logs. `close` it.
+    """The pipes that carry what a stage prints into its logs. `close` it.
 
-    No more than the limit is kept of both together; the rest is counted, and dropped, so that a
+    Of both together, no more than the limit is kept; the rest is counted and dropped, so that a
     stage that is about to be ended does not hang. So is what a log cannot take.
 
     Attributes:
-        writers: the ends for the stage's stdout and stderr, until `close_writers`.
-        printed_bytes: how much came through.
-        kept_bytes: how much of that each log has got.
-        printed_at: when something came through last, by the monotonic clock.
-        failure: the number of the first log that could not be written, and the errno of it.
+        writers: the writing ends, for the stage's stdout and stderr, until `close_writers`.
+        printed_bytes: the bytes that came through.
+        kept_bytes: the bytes of those that each log got.
+        printed_at: the time of the last output, by the monotonic clock.
+        failure: the number of the first log that could not be written, and its errno.
     """
 
     def __init__(self, logs: Sequence[int], limit_bytes: int | None) -> None:
-        """Make a pipe for each log, one for two descriptors of the same file; own the logs.
+        """Create a pipe for each log, one for two descriptors of the same file; own the logs.
 
         Raises:
-            OSError: a pipe cannot be made; the logs are the caller's still.
+            OSError: a pipe cannot be created; the caller still owns the logs.
         """
         self.printed_bytes = 0
         self.printed_at = time.monotonic()
@@ -67,7 +67,7 @@ class LogCopy:
 
     @property
     def readers(self) -> tuple[int, ...]:
-        """The ends to read from; a pipe that all writers have closed is not among them."""
+        """The reading ends; a pipe that all writers have closed is not among them."""
         return tuple(self._numbers)
 
     def close_writers(self) -> None:
@@ -77,7 +77,7 @@ class LogCopy:
         self.writers = []
 
     def copy(self, reader: int) -> int:
-        """Copy what a pipe holds, a chunk at most; return how much, 0 if it is empty or closed."""
+        """Copy what a pipe holds, at most a chunk; return how much, 0 if it is empty or closed."""
         try:
             count = os.readv(reader, [self._buffer])
         except BlockingIOError:
@@ -109,7 +109,7 @@ class LogCopy:
         self._logs = ()
 
     def _write(self, number: int, data: memoryview) -> None:
-        """Append to a log; write no more to one that once could not take all: it has a gap."""
+        """Append to a log; after a failed write, write no more to it: it has a gap."""
         while data and number not in self._refused:
             try:
                 count = os.write(self._logs[number], data)

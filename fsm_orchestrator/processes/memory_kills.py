@@ -1,6 +1,6 @@
-"""Counts what the kernel killed for want of memory: in this control group, or on the machine.
+"""Counts the kernel's out-of-memory kills, in this control group or on the machine.
 
-Linux. A process that is killed so has got SIGKILL, and nothing tells that from any other.
+Linux. A process killed this way got SIGKILL, which nothing distinguishes from any other SIGKILL.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _LEGACY: Final = "/sys/fs/cgroup/memory{}/memory.oom_control"
 
 
 class MemoryKill(StrEnum):
-    """What the counts say of the time between two readings, for people."""
+    """A finding about the time between two readings of the counts, as text for people."""
 
-    OURS = "the kernel killed a process of its control group for want of memory meanwhile"
-    SOMEBODY = "the kernel killed a process of this machine for want of memory meanwhile"
-    NOBODY = "not sent by this program, and nothing was killed for want of memory meanwhile"
-    UNKNOWN = "not sent by this program; it may be for want of memory: the kernel's log would tell"
+    OURS = "while it ran, the kernel killed a process of its control group to free memory"
+    SOMEBODY = "while it ran, the kernel killed a process of this machine to free memory"
+    NOBODY = "not sent by this program, and nothing was killed to free memory in the meantime"
+    UNKNOWN = "not sent by this program; memory may have run out: the kernel's log would show it"
 
 
 class MemoryKills(NamedTuple):
-    """A reading of the counts; None where there is no such count."""
+    """A reading of the counts; None for a count that does not exist."""
 
     group: int | None
     machine: int | None
 
     @classmethod
     def now(cls) -> MemoryKills:
-        """Read the counts: that of the machine only where the group has none."""
+        """Read the counts; that of the machine only if the group has none."""
         group = _count_or_none(_group_file)
         return cls(group, _count_or_none(lambda: _MACHINE) if group is None else None)
 
     def until(self, later: MemoryKills) -> MemoryKill:
-        """Say what happened between this reading and a later one."""
+        """Return what happened between this reading and a later one."""
         if self.group is not None and later.group is not None:
             return MemoryKill.OURS if later.group > self.group else MemoryKill.NOBODY
         if self.machine is not None and later.machine is not None:
@@ -58,7 +58,7 @@ def _group_file() -> str | None:
     """Find the file with the count of this process's control group.
 
     Raises:
-        OSError: its groups, or the file, cannot be read, at this moment.
+        OSError: its groups, or the file, cannot be read at this moment.
     """
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         lines = [line.rstrip("\n").split(":", 2) for line in file]
@@ -82,10 +82,10 @@ def _count_or_none(find: Callable[[], str | None]) -> int | None:
 
 
 def _count(path: str) -> int | None:
-    """Return the count that a file holds, or None where there is no such file or no such count.
+    """Return the count in a file, or None if there is no such file or no such count.
 
     Raises:
-        OSError: the file is there and cannot be read, at this moment.
+        OSError: the file exists and cannot be read at this moment.
     """
     try:
         lines = kernel_bytes(path).splitlines()
@@ -98,7 +98,7 @@ def _count(path: str) -> int | None:
 
 
 def is_kill(end: ProcessEnd) -> bool:
-    """Return whether a process got SIGKILL from somebody; a shell's exit code tells of its last."""
+    """Return whether a process got SIGKILL; a shell's exit code reports that of its last child."""
     killed = signal.SIGKILL
     if isinstance(end, Signaled):
         return end.signum == killed

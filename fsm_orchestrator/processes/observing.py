@@ -1,4 +1,4 @@
-"""Those who look on while a process runs: told of what happens, reading what it prints, its end."""
+"""The interfaces of those that observe a running process, and the report of its end."""
 
 from __future__ import annotations
 
@@ -13,73 +13,73 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.cage_order import CageHeld
 
 READ_SECONDS: Final = 0.1
-"""The interval between two reads of the output, where it has a reader."""
+"""The seconds between two reads of the output, if it has a reader."""
 
 
 class Observer(Protocol):
-    """Called while a process runs."""
+    """An observer that is called while a process runs."""
 
     def started(self, pid: int, /) -> None:
-        """Note the start. If this raises, the process is ended and the error passes on."""
+        """Note the start. If this raises, the process is ended and the error propagates."""
 
     def slow(self, elapsed_ms: int) -> None:
         """Note that it has run for another `slow_after_ms`."""
 
     def suspended(self, paused_ms: int) -> None:
-        """Note that all stood still meanwhile, as SIGTSTP had asked for."""
+        """Note that everything stood still for `paused_ms`, as SIGTSTP had requested."""
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """Look at its live processes, leader first, for the last time: it is about to be ended."""
+        """Look at its live processes for the last time, leader first: it is about to be ended."""
 
 
 class OwnCode:
-    """The code of this program, which those that it starts could write to; not kept from them."""
+    """The code of this program, which its processes could change; not protected by this class."""
 
     def hold(self) -> bool:
-        """Keep the code as it is now: the first of them is about to be started.
+        """Hold the code as it is now: the first process is about to be started.
 
-        Return whether it was kept before: then they may have been at work.
+        Return whether it was held before: then processes may have been at work.
         """
         return False
 
     def confirm(self) -> None:
-        """Make sure that a keeper that is started now is what one was then.
+        """Make sure that the code of a keeper is unchanged since the code was held.
 
         Raises:
-            ImportError: its code has been changed.
+            ImportError: it has changed.
         """
 
 
 ANOTHERS: Final = OwnCode()
-"""The code of a program that is another's."""
+"""The code of a program that uses this one as a library: not held."""
 
 
 class OutputReader(Protocol):
-    """The reader of what a process prints while it runs."""
+    """A reader of what a process prints while it runs."""
 
     def read(self) -> bool:
-        """Read what is there; return whether there was more than is read at once."""
+        """Read the available output; return whether there was more than one read takes."""
 
     def finish(self) -> None:
         """Read all the rest; called once the process has ended, by the caller of `run`."""
 
 
 class Metered(Protocol):
-    """The meter of what a process spends while it runs."""
+    """A meter of what a process spends while it runs."""
 
     next_at: float
 
     def look(self) -> BudgetEnded | None:
-        """Return why the process has to end; None while it may go on."""
+        """Return why the process has to end, or None while it may continue."""
 
 
 class Reading:
-    """The next time to read the output or the meter, by the monotonic clock; never, without them.
+    """The schedule of reading the output and the meter, by the monotonic clock.
 
     Attributes:
-        next_at: that time.
+        next_at: the time of the next reading; never, without a reader and a meter.
     """
 
     def __init__(self, reader: OutputReader | None, meter: Metered | None = None) -> None:
@@ -89,7 +89,7 @@ class Reading:
         self.next_at = self._read_at if meter is None else min(self._read_at, meter.next_at)
 
     def read_if_due(self) -> BudgetEnded | None:
-        """Read, unless the last time was a moment ago; return why the process has to end."""
+        """Read if a reading is due; return why the process has to end, if it has to."""
         now = time.monotonic()
         if now < self.next_at:
             return None
@@ -104,18 +104,18 @@ class Reading:
 
 
 class ProcessReport(NamedTuple):
-    """The end of a process: how, what it used, what it left behind (already ended).
+    """The end of a process, what it used, and what it left behind (already ended).
 
     Attributes:
-        leaked: what was alive when it had exited by itself, at most 100 of them.
-        leaked_count: how many those were.
-        survivors: pids of processes that could not be ended.
-        kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
-        unfinished: the files that what it left could still write to when it was ended, each by
-            device and inode.
-        was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
-        cage: what held of its cage; None where it was in none.
-        is_in_cgroup: whether the kernel counted its memory.
+        leaked: the processes that were alive after it exited on its own, at most 100 of them.
+        leaked_count: the number of all such processes.
+        survivors: the pids of processes that could not be ended.
+        kept_bytes: the bytes of its stdout and stderr that were written into its logs.
+        unfinished: the files that processes it left could still write to when they were ended,
+            each by device and inode.
+        was_unheard: true if its keeper had to end it, because the orchestrator did not.
+        cage: the promises that held for it in its cage; None if it was in none.
+        is_in_cgroup: true if the kernel counted its memory.
     """
 
     end: ProcessEnd

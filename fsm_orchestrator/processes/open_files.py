@@ -1,7 +1,7 @@
-"""Finds the files that processes could still write to: open for writing, or mapped so. Linux.
+"""Finds the files that processes could still write to: open or mapped for writing. Linux.
 
-A file is told by device and inode, whatever name it was opened by. Opens none of them; a process
-that may not be looked at has none here.
+A file is identified by device and inode, whatever name it was opened by. Opens none of them; a
+process that cannot be inspected has none here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 FileId = tuple[int, int]
-"""Device and inode."""
+"""The device and inode of a file."""
 DESCRIPTORS_MAX: Final = 65_536
 MAPPINGS_MAX: Final = 65_536
 _MAPPING_FIELDS: Final = 6  # address, permissions, offset, device, inode, path
@@ -25,7 +25,7 @@ def writable_files(pids: Iterable[int]) -> frozenset[FileId]:
     found: set[FileId] = set()
     for pid in pids:
         for look in (_open(pid), _mapped(pid)):
-            with contextlib.suppress(OSError):  # gone, or not ours to look at
+            with contextlib.suppress(OSError):  # gone, or cannot be inspected
                 found.update(look)
     return frozenset(found)
 
@@ -33,14 +33,14 @@ def writable_files(pids: Iterable[int]) -> frozenset[FileId]:
 def _open(pid: int) -> Iterator[FileId]:
     with os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in itertools.islice(entries, DESCRIPTORS_MAX):
-            with contextlib.suppress(OSError, ValueError, IndexError):  # closed meanwhile
+            with contextlib.suppress(OSError, ValueError, IndexError):  # closed since
                 info = os.stat(entry.path)
                 if stat.S_ISREG(info.st_mode) and _is_writable(pid, entry.name):
                     yield info.st_dev, info.st_ino
 
 
 def _is_writable(pid: int, descriptor: str) -> bool:
-    """Read how a descriptor was opened: `flags:` and an octal number."""
+    """Return whether a descriptor was opened for writing, by `flags:` and an octal number."""
     with open(f"/proc/{pid}/fdinfo/{descriptor}", "rb") as file:
         words = file.read().split()
     flags = int(words[words.index(b"flags:") + 1], 8)
@@ -56,7 +56,7 @@ def _mapped(pid: int) -> Iterator[FileId]:
 
 
 def _mapped_file(pid: int, fields: list[bytes]) -> FileId:
-    """Return which file a mapping is of: the list itself may name the device below an overlay."""
+    """Return the file of a mapping: the list itself may name the device below an overlay."""
     inode = int(fields[4])
     for path in (f"/proc/{pid}/map_files/".encode() + fields[0], fields[5]):
         with contextlib.suppress(OSError):

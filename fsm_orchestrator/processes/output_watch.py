@@ -1,7 +1,7 @@
-"""What comes of a stage's output and limits while it runs, as those know who copy the output.
+"""The state of a running stage's output and limits, as the copier of the output knows it.
 
 Looks when something could be due, with `LOOK_SECONDS` between two looks, so that memory and time
-are flat whatever a stage prints.
+stay constant whatever a stage prints.
 """
 
 from __future__ import annotations
@@ -36,19 +36,20 @@ Broken = TimedOut | WentQuiet | OutputExceeded | LimitExceeded
 
 
 class Progress(NamedTuple):
-    """What `StageWatch.state` says.
+    """The fields that `StageWatch.state` returns.
 
     Attributes:
-        printed_bytes: how much came through.
-        stdout_bytes: how much of that is in the first log.
-        stderr_bytes: and in the second.
-        printed_at: when something came through last, by the monotonic clock.
+        printed_bytes: the bytes that came through.
+        stdout_bytes: the bytes of those in the first log.
+        stderr_bytes: the bytes of those in the second log.
+        printed_at: the time of the last output, by the monotonic clock.
         broken: the limit that was broken first, see stage_watch.py.
-        signalled: the last signal that ended the stage before we could; 0 if there was none.
+        signaled: the last signal that the keeper sent, instead of the orchestrator, to end the
+            stage; 0 if there was none.
         failed_log: the number of the log that could not be written.
-        failure: the errno of that; 0 if all was written.
-        used: what was used of a limit of all processes together that was exceeded.
-        is_in_cgroup: whether the kernel counts the memory, instead of the keeper.
+        failure: the errno of that; 0 if everything was written.
+        used: the amount used of an exceeded limit on all processes together.
+        is_in_cgroup: true if the kernel counts the memory, instead of the keeper.
     """
 
     printed_bytes: int
@@ -56,7 +57,7 @@ class Progress(NamedTuple):
     stderr_bytes: int
     printed_at: float
     broken: int
-    signalled: int
+    signaled: int
     failed_log: int
     failure: int
     used: int
@@ -80,7 +81,7 @@ class OutputWatch:
     """The output and the limits of a running process, which began at `began` (monotonic clock).
 
     Attributes:
-        progress: what was known at the last look.
+        progress: the state at the last look.
     """
 
     def __init__(self, look: Callable[[], Progress], limits: Limits, began: float) -> None:
@@ -93,7 +94,7 @@ class OutputWatch:
 
     @property
     def kept_bytes(self) -> tuple[int, int]:
-        """How much of what was printed is in each of the logs, as of the last look."""
+        """The bytes of what was printed that are in each of the logs, as of the last look."""
         return self.progress.stdout_bytes, self.progress.stderr_bytes
 
     @property
@@ -113,12 +114,12 @@ class OutputWatch:
             raise LogLostError(self.progress.failed_log, self.progress.failure)
 
     def stood_still(self, seconds: float) -> None:
-        """Let all limits come later by as much."""
+        """Postpone all limits by `seconds`."""
         self._deadline += seconds
         self.look()
 
     def broken(self) -> Broken | None:
-        """Return the limit that a process at work has broken by now, by either clock.
+        """Return the limit that a running process has broken by now, by either clock, or None.
 
         Raises:
             LogLostError: a log could not be written.
@@ -142,7 +143,7 @@ class OutputWatch:
         self.progress = self._look()  # without a keeper it is judged here, for the last time
 
     def broken_before(self) -> Broken | None:
-        """Return the limit that a process had broken before it ended; it is collected.
+        """Return the limit that a collected process had broken before it ended, or None.
 
         Raises:
             LogLostError: a log could not be written.
@@ -150,7 +151,7 @@ class OutputWatch:
         self.look()
         if (exceeded := self._exceeded()) is not None:
             return exceeded
-        was_late = self.progress.signalled == 0
+        was_late = self.progress.signaled == 0
         match self.progress.broken:
             case stage_watch.EXCEEDED:
                 return OutputExceeded(self._limits.output_limit_bytes or 0)
@@ -163,7 +164,7 @@ class OutputWatch:
                 return None
 
     def _exceeded(self) -> LimitExceeded | None:
-        """Return the limit of all processes together that was exceeded."""
+        """Return the exceeded limit on all processes together, or None."""
         which = _OF_TREE.get(self.progress.broken)
         if which is None:
             return None
@@ -176,7 +177,7 @@ class OutputWatch:
 
 
 def beyond_file_limit(end: Exited | Signaled, limits: Limits) -> LimitExceeded | None:
-    """Return the limit of files where the kernel ended a process for going beyond it."""
+    """Return the limit on files if the kernel ended a process for exceeding it, or None."""
     allowed = limits.file_bytes_max
     if allowed is None or end != Signaled(signal.SIGXFSZ):
         return None

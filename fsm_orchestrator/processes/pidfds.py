@@ -1,6 +1,7 @@
-"""Descriptors of processes: whether they can be had here, which is asked once.
+"""Descriptors of processes, if they are available here, which is checked once.
 
-The kernel may be too old for them, the platform have none, a filter (seccomp) refuse them.
+The kernel may be too old for them, the platform may have none, or a filter (seccomp) may refuse
+them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import signal
 from typing import Final
 
 _NO_ROOM: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""What is short now need not be the next time."""
+"""The errors of a shortage, which may be over the next time."""
 _answers: list[bool] = []
 
 
 def are_usable() -> bool:
-    """Answer whether a process can be waited for and signalled through a descriptor."""
+    """Return whether a process can be waited for and signaled through a descriptor."""
     if _answers:
         return _answers[0]
     try:
@@ -39,7 +40,7 @@ def _probe() -> None:
 
 
 def open_of(pid: int) -> int:
-    """Open a descriptor of a process; -1 where there are none, or no room for another.
+    """Open a descriptor of a process; return -1 if there are none, or no room for another.
 
     Raises:
         ProcessLookupError: there is no such process.

@@ -1,4 +1,4 @@
-"""The black box of a stage that is about to be ended at a timeout: its shape and its summary.
+"""The black box of a stage that is about to be ended at a timeout: its format and its summary.
 
 Looks at no process and writes nothing.
 """
@@ -32,7 +32,7 @@ _NAME_MAX, _CHANNEL_MAX, _ADDRESS_MAX, _LINE_MAX = 32, 40, 60, 90  # characters 
 class Postmortem(StrictModel):
     """The state of a stage that is about to be ended, before the first signal."""
 
-    schema_version: SchemaVersion = Field(description="Version of this shape.")
+    schema_version: SchemaVersion = Field(description="Version of this format.")
     run_id: RunId = Field(description="Name of the run.")
     stage: StateName = Field(description="Name of the stage.")
     attempt: Ordinal = Field(
@@ -43,7 +43,7 @@ class Postmortem(StrictModel):
     is_complete: bool = Field(
         description=(
             "Whether everything about the processes could be read: in time, within the limits and"
-            " with the rights there are."
+            " with the available rights."
         )
     )
     processes: tuple[ProcessSnapshot, ...] = Field(
@@ -80,7 +80,7 @@ def summary(postmortem: Postmortem) -> str:
 
 
 def _most_telling_first(processes: Sequence[ProcessSnapshot]) -> list[ProcessSnapshot]:
-    """Sort the leader first, and last shells, zombies and those that wait for a child."""
+    """Sort the leader first, and shells, zombies and processes that wait for a child last."""
 
     def dullness(process: ProcessSnapshot) -> tuple[bool, ...]:
         return (

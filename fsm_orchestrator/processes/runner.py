@@ -1,7 +1,7 @@
 """Runs one process after another: spawn, wait, terminate, collect.
 
-A process runs below a keeper, so that nothing it starts gets away; if no keeper can be had, as a
-session of its own. A descriptor signals its end: nothing is polled. Knows no stages, no machines.
+A process runs below a keeper, so that nothing it starts escapes; if no keeper is available, in its
+own session. A descriptor signals its end: nothing is polled. Knows no stages, no machines.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
 LEAK_SETTLE_SECONDS: Final = 0.1
-"""The time that a process has after its leader to end without counting as left behind:
-the rest of a pipeline, a `tee` that writes its last lines."""
+"""The time that a process has to end after its leader without counting as left behind: the rest of
+a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | LimitExceeded | BudgetEnded | Interrupted
-"""The reasons to end a process that did not end by itself."""
+"""The reasons to end a process that did not end on its own."""
 
 
 class ProcessRunner:
-    """Runs one process at a time to its end, with everything that came of it. `close` it."""
+    """A runner: runs one process at a time, with all its descendants, to its end. `close` it."""
 
-    may_adopt = True  # what a lost keeper leaves to this process is of what ran below it
+    may_adopt = True  # a lost keeper leaves to this process only what ran below that keeper
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class ProcessRunner:
         self.lease = lease
         self._is_idle = True
         self.within: Callable[[Limits], Limits] = lambda limits: limits
-        """Returns limits with no more time than is left."""
+        """A function that returns limits with no more time than is left."""
 
     def warm_up(self) -> None:
         """Start the keeper without waiting: it comes up while other work is done."""
@@ -99,7 +99,7 @@ class ProcessRunner:
                 self._unable = started
 
     def keeper(self) -> Keeper | None:
-        """Return the keeper, up and able; None where none can be had, see `unable`."""
+        """Return the keeper, ready for work, or None if none is available, see `unable`."""
         self.warm_up()
         is_new = self._keeper is not None and not self._keeper.is_up
         was_held = is_new and self.code.hold()  # while it comes up
@@ -107,7 +107,7 @@ class ProcessRunner:
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
         if was_held:
-            self.code.confirm()  # it may have been changed while it was read
+            self.code.confirm()  # the code may have changed while the keeper read it
         return self._keeper
 
     @property
@@ -117,7 +117,7 @@ class ProcessRunner:
 
     @property
     def adopts(self) -> bool:
-        """Whether this process gets what a killed keeper kept."""
+        """True if this process gets what a killed keeper kept."""
         return is_adopting()
 
     def reach(self) -> Containment:
@@ -125,10 +125,10 @@ class ProcessRunner:
         return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
 
     def close(self, *, is_recorded: bool = False) -> None:
-        """Let the keeper go; back to the pool, once it is on record that it keeps nothing.
+        """Release the keeper, to the pool if it is on record that it keeps nothing.
 
-        `is_recorded` says that the end of all that was run is on record. Till then an attempt may
-        be open that names the keeper, and ends with it.
+        `is_recorded` says that the end of everything that was run is on record. Until then there
+        may be an open attempt that names the keeper, and ends with it.
         """
         keeper, self._keeper = self._keeper, None
         if keeper is None:
@@ -146,9 +146,9 @@ class ProcessRunner:
         reader: OutputReader | None = None,
         meter: Metered | None = None,
     ) -> ProcessReport:
-        """Start `command`, wait for its end; `reader` and `meter` look again and again meanwhile.
+        """Start `command` and wait for its end; `reader` and `meter` look repeatedly while it runs.
 
-        When this returns or raises, the process and what came of it have been collected, but for
+        When this returns or raises, the process and its descendants have been collected, except for
         `ProcessReport.survivors`.
         """
         with self._interrupts.stop_deferred():
@@ -185,20 +185,20 @@ class ProcessRunner:
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
             is_to_end = stopped is not None or left
             has_ended = not is_to_end or self._end(child, stopped, grace_ms)
-            if left and not has_ended:  # it may have opened more since
+            if left and not has_ended:  # it may have opened more files since
                 freeze([child.others], time.monotonic() + FREEZE_SECONDS_MAX)
                 unfinished |= _writable_by(child.others())
         except BaseException:
             try:
                 terminate(child, grace_ms, interrupts, requests_heard=interrupts.count)
-            finally:  # also where something is raised into that: it has an owner all the time
+            finally:  # even if that raises too: it always has an owner
                 self._collect(child)
             raise
         collected = self._collect(child)
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors, cage=child.cage)
         self._is_idle = not collected.survivors
-        # What was started too late to be described was killed all the same.
+        # Processes that were started too late to be described were killed all the same.
         count = max(len(left), collected.killed) if stopped is None else 0
         if isinstance(stopped, Interrupted):
             stopped = self._asked(collected.end if ended_itself else None)
@@ -206,7 +206,7 @@ class ProcessRunner:
         end = self._end_of(collected.end, stopped)
         output.look()
         if isinstance(end, TimedOut | WentQuiet):
-            was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
+            was_killed = not has_ended or output.progress.signaled == signal.SIGKILL
             end = end._replace(was_killed=was_killed)
         return ProcessReport(
             end,
@@ -216,13 +216,13 @@ class ProcessRunner:
             collected.survivors,
             output.kept_bytes,
             unfinished,
-            was_unheard=output.progress.signalled != 0,
+            was_unheard=output.progress.signaled != 0,
             cage=child.cage,
             is_in_cgroup=output.progress.is_in_cgroup,
         )
 
     def _end(self, child: Contained, stopped: Stopped | None, grace_ms: int) -> bool:
-        """Ask all of a process to end; return whether it did. Nobody asks one whose run is lost."""
+        """Ask all of a process to end; return whether it did. If the run is lost, ask nothing."""
         heard = 1 if isinstance(stopped, Interrupted) else 0
         is_gentle = not _is_lost(stopped)
         return is_gentle and terminate(child, grace_ms, self._interrupts, requests_heard=heard)
@@ -230,14 +230,14 @@ class ProcessRunner:
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
         """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
-            # Whoever asked may have signalled the process too, which ended on that.
+            # The sender of the request may have signaled the process too, which ended on that.
             return self._asked(end)
         return end if stopped is None else stopped
 
     def _asked(self, by_then: Exited | Signaled | None = None) -> Interrupted:
-        """Return what a process is that the run was asked to end; a keeper's kill is not its end.
+        """Return the end of a process whose run was asked to end; a keeper's kill is not its end.
 
-        What the run was asked first may have been overtaken since: that it is lost.
+        The first request may have been overtaken since: by the loss of the run.
         """
         asked = Interrupted(self._interrupts.first or 0, by_then, self._interrupts.sibling)
         is_killed = by_then == Signaled(signal.SIGKILL) and _is_lost(asked)
@@ -250,7 +250,7 @@ class ProcessRunner:
             keeper.lend(self.lease)
             return spawn_kept(command, limits, keeper)
         if self.lease is not None:
-            return NotSpawned(SpawnFailure.NOT_LEASED, f"nothing keeps it in time: {self._unable}")
+            return NotSpawned(SpawnFailure.NOT_LEASED, f"nothing ends it in time: {self._unable}")
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
         return spawn_group(command, limits)
@@ -264,13 +264,13 @@ class ProcessRunner:
         return collected
 
     def _dismiss_keeper(self) -> None:
-        """Let a keeper go that may keep something nobody knows of: it ends that first."""
+        """Release a keeper that may keep something nobody knows of: it ends that first."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.close()
 
     def _drop_keeper(self) -> None:
-        """Give up the keeper, which cannot be relied on: the next process gets another."""
+        """Abandon the keeper, which is unreliable: the next process gets another."""
         if self._keeper is not None:
             self._keeper.abandon()
             self._keeper = None
@@ -284,7 +284,7 @@ class ProcessRunner:
         observer: Observer,
         reading: Reading,
     ) -> Stopped | None:
-        """Wait for the end or a reason to end it; None when the process ended by itself."""
+        """Wait for the end, or return a reason to end it; None if the process ended on its own."""
         slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
         slow_at = began + slow_seconds
         while True:
@@ -321,7 +321,7 @@ class ProcessRunner:
 
     @staticmethod
     def _left_by(child: Contained) -> tuple[ProcessKey, ...]:
-        """Find what a leader that ended by itself left running, after a moment to end as well."""
+        """Find what a leader that ended on its own left running, after a moment to end as well."""
         settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)

@@ -1,6 +1,7 @@
 """Finds a program by its name on a search path, as execvp(3) would.
 
-As `shutil.which`, which loads every packer, and takes two system calls for a directory without it.
+Replaces `shutil.which`, which loads every archive format and makes two system calls for each
+directory without the program.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ import os
 
 
 def found_on(path: str | None, name: str, *, mode: int = os.X_OK) -> str | None:
-    """Return the first file of that name that may be used so; None where there is none.
+    """Return the first file of that name with access `mode`, or None if there is none.
 
-    `path` is a search path, None for that of a system without one; relative directories in it are
-    relative to the current one.
+    `path` is a search path; None stands for `PATH`, or the system's default without it. Relative
+    directories in it are relative to the current one.
     """
     if path is None:
         path = os.environ.get("PATH", _of_the_system())

@@ -1,9 +1,9 @@
 """Writes and installs the filter of system calls for one stage. Linux on x86-64 and 64-bit ARM.
 
-For the keeper, in an interpreter that has nothing of this package. The filter is a program of
+It runs in the keeper's interpreter, which cannot import this package. The filter is a program of
 classic BPF (https://docs.kernel.org/userspace-api/seccomp_filter.html). It closes what Landlock
-leaves open: sockets that are neither TCP nor Unix, namespaces and mounts, looking into and steering
-other processes, and below some versions of Landlock truncation.
+leaves open: sockets that are neither TCP nor Unix, namespaces and mounts, inspecting and
+controlling other processes, and below some versions of Landlock truncation.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 KILL, FAIL, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 LOAD, EQUAL, AT_LEAST, ANY_BIT, MASK, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
-"""Where `struct seccomp_data` has the number of the call, the architecture and the arguments; of
-these the lower half is looked at, which is all that the kernel takes of an `int`."""
+"""The offsets in `struct seccomp_data` of the call's number, the architecture and the arguments;
+only the lower half of an argument is checked, which is all that the kernel takes of an `int`."""
 X32 = 0x40000000
 
 AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-NUMBERS: dict[str, tuple[int, int]] = {  # on x86-64, on 64-bit ARM; -1: there is none
+NUMBERS: dict[str, tuple[int, int]] = {  # on x86-64, on 64-bit ARM; -1 for none
     "socket": (41, 198),
     "socketpair": (53, 199),
     "sendto": (44, 206),
@@ -87,7 +87,7 @@ REFUSED = (
 )
 """The calls that are never allowed."""
 UNSUPPORTED = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
-"""The calls whose arguments lie in memory, where no filter sees them: there are no such calls."""
+"""The calls whose arguments are in memory, where no filter sees them: they appear not to exist."""
 OF_OTHERS = {
     "prlimit64": 0,
     "sched_setaffinity": 0,
@@ -97,18 +97,18 @@ OF_OTHERS = {
     "migrate_pages": 0,
     "move_pages": 0,
 }
-"""The calls that steer a process, and which argument names it: 0 is the caller, all that may be."""
+"""The calls that control a process, and the argument that names it; it must be 0, the caller."""
 OF_USERS = {"setpriority": 2, "ioprio_set": 3}
-"""The calls that steer what their second argument names, of the kind that their first one says, and
-the kind that means all processes of a user."""
+"""The calls that control what their second argument names, of the kind that their first one gives,
+and the kind that means all processes of a user."""
 NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET; clone(2) has no NEWTIME."""
 TYPE_INTO_TERMINAL = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, SOCK_TYPES, IPPROTO_TCP = 1, 2, 10, 1, 0xF, 6
 MSG_FASTOPEN = 0x20000000
-"""Connects without connect(2), which is all that Landlock looks at."""
+"""A flag that connects without connect(2), the only call that Landlock checks."""
 SENDING = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
-"""The calls that send, and which argument has the flags."""
+"""The calls that send, and the argument that has the flags."""
 O_ACCMODE, O_TRUNC = 0o3, 0o1000
 
 Instruction = tuple[int, int, int, int]
@@ -123,12 +123,12 @@ def program(*, sockets: bool, no_internet: bool, truncation: bool) -> bytes:
     """Return the filter.
 
     Args:
-        sockets: Whether only TCP and Unix sockets may be made.
-        no_internet: Whether, of these, only Unix ones.
-        truncation: Whether to refuse cutting files that were not opened for writing.
+        sockets: True if only TCP and Unix sockets may be made.
+        no_internet: True if, of these, only Unix sockets may be made.
+        truncation: True to refuse truncating files that were not opened for writing.
 
     Raises:
-        OSError: there are no numbers of the calls of this machine.
+        OSError: the numbers of the calls are not known for this machine.
     """
     machine = _machine()
     if machine not in AUDIT_ARCHITECTURE:
@@ -167,7 +167,7 @@ def program(*, sockets: bool, no_internet: bool, truncation: bool) -> bytes:
 
 
 def install(written: bytes) -> None:
-    """Put the calling thread under a filter, for good; it must have given up new privileges.
+    """Put the calling thread under a filter permanently; it must have given up new privileges.
 
     Raises:
         OSError: the kernel refuses.
@@ -229,7 +229,7 @@ def _no_truncation(of: dict[str, int]) -> list[Instruction]:
 
 
 def _at(number: int, steps: list[Instruction]) -> list[Instruction]:
-    """Return steps that are taken for one system call; they end with an answer."""
+    """Return steps that are taken for one system call only; they end with an answer."""
     return [(EQUAL, 0, len(steps), number), *steps] if number >= 0 else []
 
 

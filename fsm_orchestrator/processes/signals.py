@@ -1,7 +1,7 @@
-"""Signals exactly the processes that are meant, never one that got a pid since.
+"""Signals exactly the intended processes, never one that has reused a pid.
 
-The only place besides keeper.py that signals a stage's processes. Decides nothing: termination.py
-decides which processes to signal, and when.
+Decides nothing: termination.py decides which processes to signal, and when. The keeper, and the
+modules that stop processes or end leftovers, also signal processes that they hold themselves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KILL_ROUNDS_MAX: Final = 50
 KILL_WAIT_SECONDS: Final = 0.2
 FREEZE_SECONDS_MAX: Final = 4.0
 WATCHED_MAX: Final = 200
-"""How many processes are waited for at once: descriptors are limited."""
+"""The most processes to wait for at once: descriptors are limited."""
 
 
 def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None:
@@ -41,7 +41,7 @@ def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None
 
 
 def signal_group(leader: int, signum: signal.Signals) -> None:
-    """Signal the group of a leader that has not been collected, so that the id is still its own.
+    """Signal the group of an uncollected leader, so that the id is still its own.
 
     macOS answers EPERM if only the zombie is left.
     """
@@ -54,7 +54,7 @@ def wait_for_end_of(
 ) -> set[int]:
     """Wait until one of `processes` ends, a descriptor of `others` is readable, or the deadline.
 
-    Returns at once if a process has ended already; a moment later if processes cannot be waited
+    Returns at once if a process has already ended; after a moment if processes cannot be waited
     for.
 
     Returns:
@@ -71,7 +71,7 @@ def wait_for_end_of(
             if descriptor < 0:
                 break
             descriptors.append(descriptor)
-        if len(descriptors) < len(processes):  # of the others nobody would hear
+        if len(descriptors) < len(processes):  # the end of the others would go unnoticed
             deadline = min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
         return readable([*descriptors, *others], deadline) & set(others)
     finally:
@@ -82,7 +82,7 @@ def wait_for_end_of(
 def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
     """Freeze the group and session of an uncollected leader, and kill them until all are gone.
 
-    Bounded, for a process may be stuck in the kernel.
+    Bounded in time, because a process may be stuck in the kernel.
 
     Returns:
         The pids that are still alive.
@@ -102,7 +102,7 @@ def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
 
 
 def _pidfd(process: ProcessKey) -> int:
-    """Open a pidfd of a live process; -1 where none can be had.
+    """Open a pidfd of a live process; return -1 if none is available.
 
     Raises:
         ProcessLookupError: it is gone.

@@ -1,9 +1,9 @@
 """Takes snapshots of processes: what each is doing, as far as a given time allows.
 
-What can be learned in a fraction of a second is kept, and reported as incomplete if need be. Most
-is known by psutil; the kernel's name and wait channel of a process, and its descriptors, are read
-from /proc where there is one. Decides nothing, signals nobody and writes nothing; which processes
-belong to a stage is the caller's to know.
+What can be learned in a fraction of a second is kept, and reported as incomplete if necessary.
+psutil provides most of it; the kernel's name and wait channel of a process, and its descriptors,
+are read from /proc if there is one. Decides nothing, signals nothing and writes nothing; the caller
+knows which processes belong to a stage.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLLECT_SECONDS_MAX: Final = 0.2
 PROCESSES_MAX: Final = 256
 FILES_MAX: Final = 64
 SOCKETS_MAX: Final = 64
-DESCRIPTORS_MAX: Final = 1024  # how many of a process are looked at to find its files and sockets
+DESCRIPTORS_MAX: Final = 1024  # most descriptors of a process to search for files and sockets
 COMMAND_CHARACTERS_MAX: Final = 300
 ZOMBIE: Final = "zombie"
 """The state of a process that has ended and that nobody has waited for."""
@@ -55,24 +55,24 @@ class ProcessSnapshot(StrictModel):
     )
     threads: Count | None = Field(description="How many threads it has.")
     age_seconds: float | None = Field(
-        description="How long it has been running, in seconds; null elsewhere than on Linux."
+        description="How long it has been running, in seconds; null except on Linux."
     )
     rss_bytes: Count | None = Field(description="Its resident memory, in bytes.")
     user_seconds: float | None = Field(description="Processor time in user mode, in seconds.")
     system_seconds: float | None = Field(description="Processor time in the kernel, in seconds.")
     cwd: str | None = Field(description="Its working directory; known secret values are masked.")
     open_files: tuple[OpenFile, ...] = Field(
-        description="Its descriptors that are not sockets; empty elsewhere than on Linux."
+        description="Its descriptors that are not sockets; empty except on Linux."
     )
     sockets: tuple[OpenSocket, ...] = Field(
-        description="Its descriptors that are sockets; empty elsewhere than on Linux."
+        description="Its descriptors that are sockets; empty except on Linux."
     )
 
 
 class Reader:
-    """Reads one process, a piece at a time.
+    """A reader of one process, a piece at a time.
 
-    Any of it may hang, and raises what psutil and the system raise.
+    Each method may hang, and raises what psutil and the system raise.
     """
 
     def __init__(self, proc: str = "/proc") -> None:
@@ -80,13 +80,13 @@ class Reader:
         self.has_proc = os.path.exists(f"{proc}/self/stat")
 
     def basics(self, pid: int) -> Mapping[str, Any]:
-        """Return what the kernel counts; None stands for what may not be read."""
+        """Return the kernel's counts; None stands for one that cannot be read."""
         wanted = ("ppid", "status", "num_threads", "memory_info", "cpu_times")
         found: Mapping[str, Any] = psutil.Process(pid).as_dict(wanted)
         return found
 
     def name(self, pid: int) -> str:
-        """Return a process's name. psutil would read the command line to make a long one whole."""
+        """Return a process's name. psutil would read the command line to complete a long one."""
         return self._line(pid, "comm") if self.has_proc else psutil.Process(pid).name()
 
     def wait_channel(self, pid: int) -> str:
@@ -94,15 +94,15 @@ class Reader:
         return self._line(pid, "wchan") if self.has_proc else ""
 
     def descriptors(self, pid: int) -> Iterator[tuple[int, str]]:
-        """Yield number and target of each descriptor, without /proc of none."""
+        """Yield the number and target of each descriptor; none without /proc."""
         return descriptors(pid, self._proc) if self.has_proc else iter(())
 
     def connections(self, pid: int) -> Sequence[Any]:
-        """Return its sockets, as far as psutil knows their kinds."""
+        """Return its sockets, of the kinds that psutil knows."""
         return psutil.Process(pid).net_connections("all")
 
     def command(self, pid: int) -> str:
-        """Return program and arguments. Hangs while the process's memory is locked."""
+        """Return the program and its arguments. Hangs while the process's memory is locked."""
         return _text(" ".join(psutil.Process(pid).cmdline()))
 
     def working_directory(self, pid: int) -> str:
@@ -122,16 +122,16 @@ def collect(
 ) -> tuple[tuple[ProcessSnapshot, ...], bool]:
     """Return snapshots of the processes (the first is the leader), and whether that is everything.
 
-    Returns after at most `seconds`, with what has been read by then. A process that is gone is
-    left out, and is not missing. Something is missing when the time was too short, when a limit
-    was reached, or when something of a process may not be read. Raises nothing.
+    Returns after at most `seconds`, with what has been read by then. A process that is gone is left
+    out, and does not count as missing. Something is missing if the time was too short, a limit was
+    reached, or a part of a process cannot be read. Raises nothing.
     """
     deadline = time.monotonic() + seconds
     collection = _Collection(pids, masker, deadline, read or Reader())
-    thread = threading.Thread(target=collection.run, daemon=True)  # a read may hang for ever
+    thread = threading.Thread(target=collection.run, daemon=True)  # a read may hang forever
     try:
         thread.start()
-    except RuntimeError:  # no thread can be had: the stage may use up all there are
+    except RuntimeError:  # no thread can be started: the stage may use up all
         collection.read_all(collection.read_basics)  # nothing in it is known to hang
         return collection.result(is_over=False)
     thread.join(seconds)
@@ -139,7 +139,7 @@ def collect(
 
 
 class _Collection:
-    """The snapshots so far: the most important of every process first, what may hang last."""
+    """The snapshots so far: the most important part of every process first, what may hang last."""
 
     def __init__(self, pids: Sequence[int], masker: Masker, deadline: float, read: Reader) -> None:
         wanted = [pid for pid in dict.fromkeys(pids) if pid > 0]
@@ -148,7 +148,7 @@ class _Collection:
         self._masker = masker
         self._deadline = deadline
         self._read = read
-        self._snapshots: dict[int, ProcessSnapshot] = {}  # what is in it is replaced whole
+        self._snapshots: dict[int, ProcessSnapshot] = {}  # its entries are replaced whole
 
     def run(self) -> None:
         """Read everything, until the time is up."""
@@ -177,7 +177,7 @@ class _Collection:
         self._snapshots[pid] = self._snapshots[pid].model_copy(update=found)
 
     def read_basics(self, pid: int) -> None:
-        """Read what the kernel counts of a process, and what it waits for."""
+        """Read the kernel's counts for a process, and what it waits for."""
         found = self._read.basics(pid)
         state = (found["status"] or "unknown").replace("-", "_")
         memory, times = found["memory_info"], found["cpu_times"]
@@ -186,7 +186,7 @@ class _Collection:
         self._snapshots[pid] = ProcessSnapshot(
             pid=pid,
             parent_pid=found["ppid"] or 0,
-            name=self._masker.masked_end(self._read.name(pid)),  # the kernel cuts names
+            name=self._masker.masked_end(self._read.name(pid)),  # the kernel truncates names
             command="",
             state=state,
             wait_channel=None,
@@ -221,7 +221,7 @@ class _Collection:
             self._note(pid, sockets=self._sockets(inodes, self._read.connections(pid)))
 
     def _sockets(self, inodes: Mapping[int, str], found: Sequence[Any]) -> tuple[OpenSocket, ...]:
-        """Return the sockets by descriptor. Of several to one socket, psutil knows the first."""
+        """Return the sockets by descriptor. Of several for one socket, psutil knows the first."""
         by_inode = {inodes[one.fd]: one for one in found if one.fd in inodes}
         sockets = (socket_of(number, by_inode.get(inode)) for number, inode in inodes.items())
         return tuple(
@@ -235,7 +235,7 @@ class _Collection:
         self._note(pid, command=command[:COMMAND_CHARACTERS_MAX])
 
     def _has_not_ended(self, pid: int) -> bool:
-        """Tell zombies apart, which have nothing more, and of which not everybody may ask."""
+        """Return whether it is no zombie: a zombie has nothing more, and not everybody may ask."""
         known = self._snapshots.get(pid)
         return known is not None and known.state != ZOMBIE
 

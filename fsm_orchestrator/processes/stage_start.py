@@ -1,6 +1,6 @@
-"""Starts the first process of a stage from what a message says: the keeper's part of it. Linux.
+"""Starts the first process of a stage from a message: the keeper's part of a start. Linux.
 
-For the keeper, in an interpreter that has nothing of this package.
+It runs in the keeper's interpreter, which cannot import this package.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import resource
 import signal
 import sys
 
-TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
+TYPE_CHECKING = False  # type checkers know this name; importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
 _IN_A_CAGE = ("landlock", "seccomp", "cage")
-"""What only a stage in a cage needs, in this order: a quarter of a keeper's start to load."""
+"""The modules that only a stage in a cage needs, in this order: loading them takes a quarter of a
+keeper's start."""
 
 
 def _read(name: str) -> bytes:
@@ -24,12 +25,12 @@ def _read(name: str) -> bytes:
         return file.read()
 
 
-# Read now, for a stage may replace the package.
+# Read now, because a stage may replace the package.
 _TEXTS = {} if __package__ else {name: _read(name) for name in (*_IN_A_CAGE, "tree_cgroup")}
 
 
 class NotStartedError(Exception):
-    """Nothing was started; `reply` is what to answer."""
+    """A failure to start anything; `reply` is the answer to send."""
 
     def __init__(self, reply: list[bytes]) -> None:
         super().__init__(reply)
@@ -37,7 +38,7 @@ class NotStartedError(Exception):
 
 
 class Order:
-    """What to start, of the fields of a message."""
+    """The process to start, from the fields of a message."""
 
     def __init__(self, signals: bytes, file_bytes: int, fields: list[bytes]) -> None:
         self.signals = [int(one) for one in signals.split()]
@@ -53,7 +54,7 @@ def start(order: Order, writers: Sequence[int]) -> tuple[int, list[bytes]]:
     """Start the leader of a new session, stdin from /dev/null, its output to `writers`.
 
     Returns:
-        Its pid, and what is said of its cage: the version of Landlock and the promises held.
+        Its pid, and for a cage the version of Landlock and the promises held.
 
     Raises:
         NotStartedError: it could not be started, or not in the cage that it needs.
@@ -86,7 +87,7 @@ def _caged(order: Order, writers: Sequence[int]) -> tuple[int, list[bytes]]:
 
 
 def loaded(names: Sequence[str]) -> ModuleType:
-    """Return the last of the modules that were read, all of them made."""
+    """Create the named modules from their text, and return the last of them."""
     for name in names:
         if name not in sys.modules:
             sys.modules[name] = made = type(sys)(name)
@@ -99,7 +100,7 @@ def _spawn(order: Order, writers: Sequence[int]) -> int:
         return _start(order, writers)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = order.file_bytes if hard < 0 else min(order.file_bytes, hard)
-    # What is started has it from the start; this process writes nothing meanwhile.
+    # The new process has the limit from its start; in the meantime this process writes nothing.
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         pid = _start(order, writers)

@@ -1,9 +1,10 @@
-"""Watches a stage's limits where its output comes through, by the time at which one was broken.
+"""Watches a stage's limits where its output is copied; the time when one was broken counts.
 
-And the lease of its run, if that has one.
+And the lease of its run, if it has one.
 
-The keeper watches even while the orchestrator is stopped: a stage that ended too late is never one
-that ended in time. Used by the keeper too, in an interpreter that has nothing of this package.
+The keeper watches even while the orchestrator is stopped: a stage that ended too late never counts
+as one that ended in time. The keeper uses this module in an interpreter that cannot import this
+package.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ if TYPE_CHECKING:
 KEPT, TIMED_OUT, WENT_QUIET, EXCEEDED = range(4)
 """The limit that was broken first, one of these or of tree_usage.py; `KEPT` while none is."""
 STATE = struct.Struct("=QQQdBBBiQ?")
-"""What `StageWatch.state` returns, and whether the stage is in a cgroup, as the keeper says."""
+"""The fields of `StageWatch.state`, and whether the stage is in a cgroup, as the keeper publishes
+them."""
 UNHEARD_SECONDS = 1.0
-"""How long a broken limit waits for an orchestrator that is to end the stage, more gently."""
+"""The time that an orchestrator has, after a limit is broken, to end the stage more gently."""
 GRACE_SPARE_SECONDS = 2.0
-"""How long after the grace an orchestrator that began to end a stage is waited for."""
+"""The time after the grace that an orchestrator has to finish ending a stage."""
 KILL_AGAIN_SECONDS = 0.05
 
 
 class LeaseWatch:
-    """The lease that the keeper obeys, by its timer: what has run out stays over.
+    """The lease that the keeper obeys, by its timer: a lease that has run out stays over.
 
     Attributes:
-        descriptor: readable once it runs out; -1 where there is none to wait for.
-        is_outlived: whether something was alive at the last look, although it is over.
+        descriptor: readable once it runs out; -1 if there is none to wait for.
+        is_outlived: true if something was alive at the last look, although it is over.
     """
 
     def __init__(self) -> None:
@@ -45,20 +47,20 @@ class LeaseWatch:
         self._is_over = False
 
     def obey(self, descriptors: Sequence[int]) -> None:
-        """Obey another from now on, by the descriptor of its timer, or none."""
+        """Obey another lease from now on, by the descriptor of its timer, or none."""
         self._close()
         self._is_over = self.is_outlived = False
         self.descriptor = descriptors[0] if descriptors else -1
 
     def is_over(self) -> bool:
-        """Look whether it has run out."""
+        """Return whether it has run out."""
         if self.descriptor >= 0 and select.select([self.descriptor], (), (), 0)[0]:
             self._is_over = True
             self._close()
         return self._is_over
 
     def look(self, kill_alive: Callable[[], bool]) -> None:
-        """Kill all that is alive of a stage, once it has run out."""
+        """Kill all that is alive of a stage, once the lease has run out."""
         self.is_outlived = self.is_over() and kill_alive()
 
     def _close(self) -> None:
@@ -68,11 +70,11 @@ class LeaseWatch:
 
 
 class StageWatch:
-    """The limits of a running stage, from construction on; None where there is none.
+    """The limits of a running stage, from construction on; None stands for no limit.
 
     Attributes:
-        copy: what it prints.
-        has_ended: whether its first process has; no limit is broken after that.
+        copy: the copier of what it prints.
+        has_ended: true once its first process has ended; no limit is broken after that.
         broken: the limit that was broken first.
     """
 
@@ -92,13 +94,13 @@ class StageWatch:
         self._idle_seconds = idle_timeout_ms / 1000 if idle_timeout_ms is not None else None
         self._limit_bytes = output_limit_bytes
         self._paused_at: float | None = None
-        self._signalled = 0
+        self._signaled = 0
         self._used = 0
         self._ask_at: float | None = None
         self._kill_at: float | None = None
 
     def judge(self, now: float) -> None:
-        """See whether a limit is broken by now."""
+        """Check whether a limit is broken by now."""
         if self.has_ended:
             return
         if self.broken == KEPT and self._paused_at is None:
@@ -111,7 +113,7 @@ class StageWatch:
         self._await_the_end(now)
 
     def exceed(self, limit: int, used: int) -> None:
-        """Note that one of tree_usage.py's limits was exceeded, and what was used of it."""
+        """Note that one of tree_usage.py's limits was exceeded, and the amount used."""
         if not self.has_ended and self.broken == KEPT:
             self.broken, self._used = limit, used
             self._await_the_end(time.monotonic())
@@ -122,7 +124,7 @@ class StageWatch:
             self._ask_at = now + UNHEARD_SECONDS
 
     def end(self) -> None:
-        """Judge for the last time, with all that its first process printed: it has ended."""
+        """Judge for the last time, with all output of its first process, which has ended."""
         if not self.has_ended:
             now = time.monotonic()
             self.copy.drain()
@@ -130,7 +132,7 @@ class StageWatch:
             self.has_ended = True
 
     def next_at(self) -> float | None:
-        """Return when to judge, or to ask what is `due`, next; None if there is no such time."""
+        """Return the next time to judge, or to ask what is `due`; None if there is no such time."""
         if self._paused_at is not None:
             return None
         times = [self._ask_at, self._kill_at]
@@ -141,29 +143,29 @@ class StageWatch:
         return min((one for one in times if one is not None), default=None)
 
     def due(self, now: float) -> int:
-        """Return the signal that the stage gets now from who watches alone; 0 for none."""
+        """Return the signal to send to the stage now, because nobody else ends it; 0 for none."""
         if self._paused_at is not None:
             return 0
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = now + KILL_AGAIN_SECONDS
             if not self.has_ended:
-                self._signalled = signal.SIGKILL
+                self._signaled = signal.SIGKILL
             return signal.SIGKILL
         if self._ask_at is not None and now >= self._ask_at:
             self._ask_at, self._kill_at = None, now + self._grace_seconds
             if not self.has_ended:
-                self._signalled = signal.SIGTERM
+                self._signaled = signal.SIGTERM
             return signal.SIGTERM
         return 0
 
     def hand_over(self) -> None:
-        """Leave it to the orchestrator to end the stage, as long as that takes no longer."""
+        """Leave ending the stage to the orchestrator, for the grace and a little longer."""
         if self._ask_at is not None or self._kill_at is None:
             self._ask_at = None
             self._kill_at = time.monotonic() + self._grace_seconds + GRACE_SPARE_SECONDS
 
     def nothing_left(self) -> None:
-        """Note that all is gone that could be signalled."""
+        """Note that nothing is left that could be signaled."""
         self._ask_at = self._kill_at = None
 
     def pause(self) -> None:
@@ -172,7 +174,7 @@ class StageWatch:
             self._paused_at = time.monotonic()
 
     def go_on(self) -> None:
-        """Let the clocks go on."""
+        """Resume the clocks."""
         if self._paused_at is not None:
             seconds = time.monotonic() - self._paused_at
             self._paused_at = None
@@ -186,7 +188,7 @@ class StageWatch:
         copy = self.copy
         stdout_bytes, stderr_bytes = copy.kept_bytes
         printed = copy.printed_bytes, stdout_bytes, stderr_bytes, copy.printed_at
-        return *printed, self.broken, self._signalled, *(copy.failure or (0, 0)), self._used
+        return *printed, self.broken, self._signaled, *(copy.failure or (0, 0)), self._used
 
     def _quiet_at(self, idle_seconds: float) -> float:
         return self.copy.printed_at + idle_seconds

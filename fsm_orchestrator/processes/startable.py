@@ -1,6 +1,6 @@
-"""Foretells whether a program could be started as things are. Starts and writes nothing.
+"""Predicts whether a program could be started now. Starts and writes nothing.
 
-Looks where execve(2) would look, and stays silent where only a start can tell.
+Looks where execve(2) would look, and predicts nothing where only a start can show it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fsm_orchestrator.processes.command import (
 from fsm_orchestrator.processes.executable_file import ELF, first_line, head_of, loader_of
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-"""What env(1) exits with when it does not find a program, and when it may not execute it."""
+"""The exit codes of env(1) if it does not find a program, and if it may not execute it."""
 _NESTED_MAX: Final = 5
 _WORD_BYTES_MAX: Final = 128 * 1024
 """The longest argument or environment pair that Linux takes (MAX_ARG_STRLEN)."""
@@ -31,10 +31,10 @@ _BINFMT_CONTROLS: Final = frozenset({"register", "status"})
 
 
 def foreseen_end(command: Command) -> NotSpawned | Exited | None:
-    """Return how a start of `command` would fail as things are; None if nothing speaks against it.
+    """Return how a start of `command` would fail now, or None if nothing is known to prevent it.
 
-    It fails as the runner would see it: not spawned, or, where env(1) looks for the interpreter of
-    a script in vain, exited with 127.
+    It fails as the runner would see it: not spawned, or, if env(1) cannot find the interpreter of a
+    script, exited with 127 (126 if it may not execute it).
     """
     program = look_up(command)
     if isinstance(program, NotSpawned):
@@ -58,7 +58,7 @@ def _too_long(command: Command) -> int:
 
 
 def _refusal_of(program: str, cwd: str, nested_max: int) -> int:
-    """Return the errno with which execve(2) would refuse a program; 0 if that is not known."""
+    """Return the errno with which execve(2) would refuse a program, or 0 if none is known."""
     try:
         info = os.stat(program)
     except OSError as error:
@@ -110,7 +110,7 @@ def _end_of_env(program: str, command: Command) -> Exited | None:
 
 
 def _has_other_formats() -> bool:
-    """Return whether the system may run what is neither ELF nor script (binfmt_misc)."""
+    """Return whether the system may run files that are neither ELF nor script (binfmt_misc)."""
     try:
         return bool(set(os.listdir(_BINFMT)) - _BINFMT_CONTROLS)
     except OSError:

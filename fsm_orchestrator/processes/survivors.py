@@ -1,4 +1,4 @@
-"""Says of processes that could not be ended how many there are, which, and what keeps them."""
+"""Describes the processes that could not be ended: how many, which, and what keeps them alive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROC: Final = Path("/proc")
 
 
 class Keeps(StrEnum):
-    """What keeps a process alive that was killed."""
+    """The reason why a killed process is still alive."""
 
     OWNER = "of another user"
     KERNEL = "waiting in the kernel"

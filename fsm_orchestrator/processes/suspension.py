@@ -1,7 +1,7 @@
-"""Stops a stage together with this process (Ctrl-Z), and lets both go on.
+"""Stops a stage together with this process (Ctrl-Z), and continues both.
 
-The clocks of the stage's limits stand still meanwhile. Whatever had stopped itself before stays
-stopped.
+The clocks of the stage's limits stand still while they are stopped. Processes that had stopped
+before stay stopped.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from fsm_orchestrator.processes.signals import signal_each, signal_group
 from fsm_orchestrator.processes.table import ProcessKey, is_stopped
 
 ROUNDS_MAX: Final = 20
-"""How often processes are looked for that were started while the others were stopped."""
+"""The number of looks for processes that were started while the others were stopped."""
 
 
 def suspend(child: Contained, interrupts: Interrupts) -> float:
-    """Stop the stage and this process until SIGCONT comes; return for how many seconds."""
+    """Stop the stage and this process until SIGCONT comes; return the number of seconds."""
     began = time.monotonic()
     child.pause()
     stopped = _stop(child)
@@ -31,9 +31,9 @@ def suspend(child: Contained, interrupts: Interrupts) -> float:
 
 
 def _stop(child: Contained) -> set[ProcessKey]:
-    """Stop what runs of the stage; return what that was."""
+    """Stop the running processes of the stage; return them."""
     stopped: set[ProcessKey] = set()
-    if not child.everyone():  # not to be listed here
+    if not child.everyone():  # they cannot be listed here
         signal_group(child.pid, signal.SIGSTOP)
         return stopped
     for _ in range(ROUNDS_MAX):

@@ -1,7 +1,7 @@
 """Finds and identifies the processes of a stage in /proc. Linux only; elsewhere: none.
 
-A process is named by pid and start time together, so that a reused pid is never taken for it.
-Signals nothing.
+A process is identified by its pid and start time together, so that a reused pid is never taken for
+it. Signals nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _STATE, _PARENT, _GROUP, _SESSION, _THREADS, _START, _RSS = 0, 1, 2, 3, 17, 19, 
 
 
 class ProcessKey(NamedTuple):
-    """A live process: pid, and when it started, in clock ticks since boot."""
+    """A live process: its pid, and its start time in clock ticks since boot."""
 
     pid: int
     start_ticks: int
 
 
 def is_there() -> bool:
-    """Answer whether /proc is there, and is that of the processes that we can have."""
+    """Return whether /proc exists, and is that of this process's pid namespace."""
     try:
         return os.readlink(f"{PROC}/self") == str(os.getpid())
     except OSError:
@@ -49,22 +49,22 @@ def session_members(session: int) -> tuple[ProcessKey, ...]:
 
 
 def descendants(ancestor: int) -> tuple[ProcessKey, ...]:
-    """List the live processes below `ancestor`, itself not included, parents before children.
+    """List the live processes below `ancestor`, excluding itself, parents before children.
 
-    Below a subreaper that is everything its children started, however detached.
+    Below a subreaper that is everything that its children started, however detached.
     """
     children: dict[int, list[ProcessKey]] = {}
     for pid, fields in _all_stat_fields():
         key = ProcessKey(pid, int(fields[_START]))
         children.setdefault(int(fields[_PARENT]), []).append(key)
     found: list[ProcessKey] = list(children.get(ancestor, ()))
-    for key in found:  # grows while it is walked
+    for key in found:  # grows during the loop
         found.extend(children.get(key.pid, ()))
     return tuple(found)
 
 
 def child_pids(parent: int) -> frozenset[int] | None:
-    """List the children of a process of one thread, zombies included; None if not known.
+    """List the children of a single-threaded process, including zombies; None if not known.
 
     One read instead of a walk over all processes (proc(5): /proc/PID/task/TID/children).
     """
@@ -76,7 +76,7 @@ def child_pids(parent: int) -> frozenset[int] | None:
 
 
 def parent_of(pid: int) -> int | None:
-    """Return the parent of a live process; None if that cannot be known."""
+    """Return the parent of a live process, or None if that cannot be known."""
     fields = _stat_fields(pid)
     return None if fields is None else int(fields[_PARENT])
 
@@ -94,7 +94,7 @@ def _all_stat_fields() -> Iterator[tuple[int, list[str]]]:
 
 
 def group_of(pid: int) -> int | None:
-    """Return the process group of a process; None when it is gone."""
+    """Return the process group of a process, or None if it is gone."""
     try:
         return os.getpgid(pid)
     except OSError:
@@ -102,19 +102,19 @@ def group_of(pid: int) -> int | None:
 
 
 def is_alive(member: ProcessKey) -> bool:
-    """Return whether that very process still runs."""
+    """Return whether that very process is still running."""
     fields = _stat_fields(member.pid)
     return fields is not None and int(fields[_START]) == member.start_ticks
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a process is stopped, by a signal or a tracer; False where that is unknown."""
+    """Return whether a process is stopped, by a signal or a tracer; False if that is unknown."""
     fields = _stat_fields(pid)
     return fields is not None and fields[_STATE] in {"T", "t"}
 
 
 def is_pending(pid: int, signum: int) -> bool:
-    """Return whether a signal waits to be delivered to a process; False where that is unknown."""
+    """Return whether a signal waits to be delivered to a process; False if that is unknown."""
     try:
         lines = (PROC / str(pid) / "status").read_text().splitlines()
     except OSError:
@@ -124,10 +124,10 @@ def is_pending(pid: int, signum: int) -> bool:
 
 
 def identity(pid: int) -> str | None:
-    """Return what tells the process from a later one with the same pid; None when it is gone.
+    """Return what distinguishes a process from a later one with the same pid; None if it is gone.
 
-    On Linux the boot's id and the start time in clock ticks, which no clock setting changes.
-    Elsewhere the time of its creation.
+    On Linux: the boot's id and the start time in clock ticks, which no setting of the clock
+    changes. Elsewhere: the time of its creation.
     """
     if not is_there():
         return None if sys.platform.startswith("linux") else _identity_elsewhere(pid)
@@ -138,7 +138,7 @@ def identity(pid: int) -> str | None:
 
 
 def boot() -> str:
-    """Return the id of this boot; "" where none is known."""
+    """Return the id of this boot, or "" if none is known."""
     found = _boot(PROC) if sys.platform.startswith("linux") else ""
     return "" if found == _NO_BOOT else found
 
@@ -156,7 +156,7 @@ def _boot_id(proc: Path) -> str:
     """Read the id of this boot, once it can be read.
 
     Raises:
-        OSError: it cannot.
+        OSError: it cannot be read.
     """
     return (proc / "sys/kernel/random/boot_id").read_text().strip()
 
@@ -171,13 +171,13 @@ def _identity_elsewhere(pid: int) -> str | None:
 
 
 def age_seconds(pid: int) -> float | None:
-    """Return how long a process has been there; None when it has ended, or without /proc."""
+    """Return the age of a process; None if it has ended, or without /proc."""
     fields = _stat_fields(pid)
     return None if fields is None else _age_seconds(int(fields[_START]))
 
 
 def describe(member: ProcessKey) -> LeakedProcess | None:
-    """Describe a process for a report; None when it is gone."""
+    """Describe a process for a report; return None if it is gone."""
     fields = _stat_fields(member.pid)
     if fields is None or int(fields[_START]) != member.start_ticks:
         return None
@@ -196,17 +196,17 @@ def describe(member: ProcessKey) -> LeakedProcess | None:
 
 
 def _age_seconds(start_ticks: int) -> float:
-    now_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)  # what start times count from
+    now_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)  # the clock of start times
     return round(max(0.0, now_seconds - start_ticks / os.sysconf("SC_CLK_TCK")), 2)
 
 
 def _stat_fields(pid: int) -> list[str] | None:
-    """Read the fields of /proc/PID/stat after the name; None for one that is gone or a zombie."""
+    """Read the fields of /proc/PID/stat after the name; None if the process is gone or a zombie."""
     try:
         text = kernel_bytes(f"{PROC}/{pid}/stat")
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].decode("ascii").split()
-    # The other threads of a process whose first one has ended may work on.
+    # Other threads of a process may still work after its first one has ended.
     has_ended = fields[_STATE] in {"Z", "X"} and int(fields[_THREADS]) <= 1
     return None if has_ended else fields

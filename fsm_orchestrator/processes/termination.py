@@ -1,8 +1,8 @@
 """Ends a stage's processes, gently first: SIGTERM, the grace, and only then SIGKILL.
 
-The leader and its session get SIGTERM first, as from a terminal: a leader that tidies up its own
+The leader and its session get SIGTERM first, as from a terminal: a leader that cleans up its own
 workers gets the chance. Once it has ended, whatever else is left gets SIGTERM too. Collecting
-(SIGKILL, and the proof that nothing is left) is the next step, and not done here.
+(SIGKILL, and the proof that nothing is left) is the next step, and is not done here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fsm_orchestrator.processes.table import ProcessKey, group_of, session_membe
 def terminate(
     child: Contained, kill_grace_ms: int, interrupts: Interrupts, *, requests_heard: int
 ) -> bool:
-    """Ask everything of `child` to end; return whether it all did within the grace.
+    """Ask all processes of `child` to end; return whether they all did within the grace.
 
     A request beyond the first `requests_heard` (the operator's second Ctrl-C) ends the grace.
     """
@@ -28,7 +28,7 @@ def terminate(
     asked = _ask_session(child)
     while True:
         is_last = time.monotonic() >= deadline
-        # Asked once, before what is left is listed: an ended leader starts nothing more.
+        # Checked once, before what is left is listed: an ended leader starts nothing more.
         has_ended = bool(readable([child.end_descriptor], 0.0))
         others = child.others()
         if has_ended:
@@ -43,7 +43,7 @@ def terminate(
 
 
 def _ask_session(child: Contained) -> set[ProcessKey]:
-    """Ask the leader's group, and what left the group but not the session."""
+    """Ask the leader's group to end, and what left the group but not the session."""
     members = session_members(child.pid)
     signal_group(child.pid, signal.SIGTERM)
     signal_group(child.pid, signal.SIGCONT)
@@ -52,7 +52,7 @@ def _ask_session(child: Contained) -> set[ProcessKey]:
 
 
 def _ask(processes: list[ProcessKey]) -> set[ProcessKey]:
-    """Send SIGTERM; and SIGCONT, for a stopped process cannot act on it."""
+    """Send SIGTERM, and SIGCONT, because a stopped process cannot act on SIGTERM."""
     signal_each(processes, signal.SIGTERM)
     signal_each(processes, signal.SIGCONT)
     return set(processes)
@@ -67,8 +67,8 @@ def _is_lost(
 ) -> bool:
     """Wait for a change; return whether it was that the processes are no longer kept.
 
-    `ends` is the descriptor of the leader's end, none where the caller has acted on that. It is not
-    asked again here: an end that came since would be waited for by nobody.
+    `ends` holds the descriptor of the leader's end, or nothing if the caller has acted on that. It
+    is not checked again here: nobody would wait for an end that came since.
     """
     watched = [interrupts.fileno(), *ends]
     if child.loss_descriptor is not None:

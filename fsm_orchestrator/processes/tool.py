@@ -1,6 +1,7 @@
-"""Runs a tool of the system, such as git, to its end: bounded in time and output, no stage.
+"""Runs a tool of the system, such as git, to its end, bounded in time and output; not for stages.
 
-It reads nothing of ours and outlives nothing: its whole session is killed when its time is up.
+The tool reads none of this program's input and outlives nothing: its whole session is killed when
+its time is up.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from typing import Final, NamedTuple
 OUTPUT_BYTES_MAX: Final = 64 * 1024**2
 TOOL_SECONDS: Final = 120.0
 ASKED_SECONDS: Final = 600.0
-"""How long a person at a terminal may take."""
+"""The time that a person at a terminal may take."""
 _ERROR_CHARACTERS_MAX: Final = 400
 _ERROR_BYTES_MAX: Final = 16 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 
 
 class ToolError(Exception):
-    """A tool could not be run, failed, or did not end; `is_missing` when there is none."""
+    """A tool could not be run, failed, or did not end; `is_missing` if it does not exist."""
 
     def __init__(self, message: str, *, is_missing: bool = False) -> None:
         super().__init__(message)
@@ -34,7 +35,7 @@ class ToolError(Exception):
 
 
 class ToolEnd(NamedTuple):
-    """How a tool ended, and what it printed."""
+    """The exit code of a tool, and its output."""
 
     code: int
     stdout: bytes
@@ -52,23 +53,23 @@ def run_tool(
     """Run a tool with `given` on its stdin; return how it ended, whatever its exit code.
 
     Raises:
-        ToolError: it is not there, was not done in time, or printed too much.
+        ToolError: it does not exist, was not done in time, or printed too much.
     """
     with _started(words, env=env, cwd=cwd, stderr=subprocess.PIPE, new_session=True) as process:
         try:
             stdout, stderr = _exchange(process, words[0], given, seconds)
         finally:
             with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it left, or itself
+                os.killpg(process.pid, signal.SIGKILL)  # what the tool left, or the tool itself
     return _end_of(process, stdout, stderr)
 
 
 @contextlib.contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Make a directory for the files that a tool is given, which nobody else can read; remove it.
+    """Create a directory for a tool's files, which nobody else can read; remove it afterward.
 
     Raises:
-        OSError: there can be none.
+        OSError: it cannot be created.
     """
     import tempfile  # noqa: PLC0415 - not for every tool
 
@@ -77,12 +78,12 @@ def scratch_directory() -> Iterator[Path]:
 
 
 def asked_of(words: Sequence[str], given: bytes, *, seconds: float = ASKED_SECONDS) -> ToolEnd:
-    """Run a tool that may ask whoever is at the terminal, for a passphrase or a touch of a key.
+    """Run a tool that may ask the person at the terminal for a passphrase or a touch of a key.
 
-    What it says on stderr goes to the terminal where there is one.
+    Its stderr goes to the terminal if there is one.
 
     Raises:
-        ToolError: it is not there, was not done in time, or printed too much.
+        ToolError: it does not exist, was not done in time, or printed too much.
     """
     is_seen = os.isatty(2)
     stderr = None if is_seen else subprocess.PIPE
@@ -121,7 +122,7 @@ def _started(
 def _exchange(
     process: subprocess.Popen[bytes], name: str, given: bytes, seconds: float
 ) -> tuple[bytes, bytes]:
-    """Write `given` and read what is printed until both outputs are closed, and the tool has ended.
+    """Write `given` and read the output until both streams are closed and the tool has ended.
 
     Raises:
         ToolError: it takes too long, or prints too much: no more than that is ever read.
@@ -158,7 +159,7 @@ def _exchange(
 
 
 def _written(descriptor: int, given: bytes) -> bytes:
-    """Write what a pipe takes; return the rest, none if nobody reads it."""
+    """Write what a pipe takes; return the rest, or nothing if nobody reads the pipe."""
     try:
         return given[os.write(descriptor, given[:_CHUNK_BYTES]) :] if given else given
     except BrokenPipeError:
@@ -178,7 +179,7 @@ def _end_of(process: subprocess.Popen[bytes], stdout: bytes, stderr: bytes) -> T
 
 
 def paged(text: str) -> bool:
-    """Show text in the pager of whoever is at the terminal; return False where there is none."""
+    """Show text in the pager of the person at the terminal; return False if there is none."""
     words = shlex.split(os.environ.get("PAGER") or "less")
     try:
         done = subprocess.run(
@@ -195,7 +196,7 @@ def output_of(
     """Run a tool that must exit with 0; return what it printed.
 
     Raises:
-        ToolError: it did not; the message has what it said.
+        ToolError: it did not; the message includes its stderr.
     """
     end = run_tool(words, env=env, cwd=cwd)
     if end.code != 0:

@@ -1,9 +1,9 @@
-"""A cgroup of a stage's own, where one can be made: the kernel counts its memory. Linux.
+"""A stage's own cgroup, where one can be created: the kernel counts its memory. Linux.
 
-Part of the keeper's process, in an interpreter that has nothing of this package; the orchestrator
-uses it where the keeper is gone. A cgroup can be made below one that was delegated to the user
+It runs in the keeper's process, whose interpreter cannot import this package; the orchestrator uses
+it if the keeper is gone. A cgroup can be created below one that was delegated to the user
 (`systemd-run --user --scope -p Delegate=yes`). Only its leaves may have processes: so orchestrator
-and keeper move into a leaf of their own, if nobody else is where they are.
+and keeper move into their own leaf, if nobody else is in their cgroup.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import time
 LEAF = "fsm-orchestrator"
 CONTROLLERS = {"memory", "pids"}
 THREADS_SPARE = 1024
-"""How many tasks there may be beside the processes that are allowed: a thread is a task as well.
-What is more than processes is found by counting; this bounds what starts others meanwhile."""
+"""The number of tasks allowed in addition to the allowed processes: a thread is also a task. Excess
+processes are found by counting; this bounds processes that start others between two counts."""
 REMOVE_SECONDS_MAX = 1.0
 WAIT_SECONDS = 0.005
 
@@ -24,10 +24,10 @@ class TreeCgroup:
     """The cgroup of one stage. `close` it."""
 
     def __init__(self, memory_bytes: int | None, processes: int | None) -> None:
-        """Make it.
+        """Create it.
 
         Raises:
-            OSError: none can be made here.
+            OSError: none can be created here.
         """
         parent = _delegated()
         self._home = _own()
@@ -47,7 +47,7 @@ class TreeCgroup:
             raise
 
     def enter(self) -> None:
-        """Move this process into it: what it starts then begins there."""
+        """Move this process into it: what it starts from then on begins there."""
         self._set("cgroup.procs", os.getpid())
 
     def leave(self) -> None:
@@ -55,11 +55,11 @@ class TreeCgroup:
         _write(f"{self._home}/cgroup.procs", os.getpid())
 
     def memory_used(self) -> int | None:
-        """Return what was used when the kernel ended it for its memory; None if it did not."""
+        """Return the memory used if the kernel killed it for that, or None if it did not."""
         events = dict(line.split() for line in _read(f"{self._path}/memory.events").splitlines())
         if self._memory_bytes is None or not int(events.get("oom_kill", 0)):
             return None
-        return self._memory_bytes + 1  # the kernel lets nothing have more; it was asked for
+        return self._memory_bytes + 1  # the kernel grants no more; more was requested
 
     def kill(self) -> None:
         """Kill all that is in it."""
@@ -69,7 +69,7 @@ class TreeCgroup:
             return
 
     def close(self) -> None:
-        """Remove it; what is dead leaves it in a moment."""
+        """Remove it; dead processes leave it in a moment."""
         _remove(self._path)
 
     def _set(self, name: str, value: int) -> None:
@@ -77,7 +77,7 @@ class TreeCgroup:
 
 
 def end_all_of(keeper: int) -> None:
-    """Kill what is left in the cgroup that a keeper made, which is gone, and remove that."""
+    """Kill what is left in the cgroup of a keeper that is gone, and remove the cgroup."""
     try:
         own = _own()
     except OSError:
@@ -100,7 +100,7 @@ def _own() -> str:
     """Return the path of the cgroup that this process is in.
 
     Raises:
-        OSError: there is none, or it is not to be seen.
+        OSError: there is none, or it cannot be seen.
     """
     found = [line[3:] for line in _read("/proc/self/cgroup").splitlines() if line[:3] == "0::"]
     for line in _read("/proc/self/mountinfo").splitlines():
@@ -114,7 +114,7 @@ def _own() -> str:
 
 
 def _delegated() -> str:
-    """Return the cgroup below which cgroups can be made that have limits.
+    """Return the cgroup below which cgroups with limits can be created.
 
     Raises:
         OSError: there is none.
@@ -125,7 +125,7 @@ def _delegated() -> str:
         return above
     if set(_read_words(own)) >= CONTROLLERS:
         return own
-    # This moves processes: nobody's but our own, and never those of a whole machine.
+    # This moves processes: only this program's own, and never those of a whole machine.
     ours = {os.getpid(), os.getppid()}
     if {int(pid) for pid in _read(f"{own}/cgroup.procs").split()} != ours:
         raise OSError("others are in the cgroup")

@@ -1,8 +1,8 @@
-"""What all processes of a stage use together, sampled while it runs. Linux.
+"""The resources that all processes of a stage use together, sampled while it runs. Linux.
 
-Part of the keeper's process, in an interpreter that has nothing of this package. Sampled: what
-comes and goes between two looks is not seen. Memory is what the processes have for themselves
-(resident, not shared); processor time includes that of those which have ended.
+It runs in the keeper's process, whose interpreter cannot import this package. Sampled: what comes
+and goes between two looks is not seen. Memory is the processes' own (resident, not shared);
+processor time includes that of processes that have ended.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class TreeUsage:
-    """The limits of everything below this process; None where there is none."""
+    """The limits of everything below this process; None stands for no limit."""
 
     def __init__(
         self, memory_bytes: int | None, processes: int | None, cpu_seconds: int | None
@@ -37,17 +37,17 @@ class TreeUsage:
         self._reaped_before = _reaped_seconds()
         self.next_at = 0.0
         self.cgroup: TreeCgroup | None = None
-        """Where the kernel counts the memory, and bounds the processes."""
+        """The cgroup in which the kernel counts the memory and bounds the processes."""
         if memory_bytes is not None or processes is not None:
             self.cgroup = _cgroup(memory_bytes, processes)
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is anything to look for."""
+        """True if there is anything to look for."""
         return any(limit is not None for limit in self._limits.values())
 
     def exceeded(self, now: float) -> tuple[int, int] | None:
-        """Look; return the first limit that is exceeded, and what is used of it."""
+        """Look; return the first limit that is exceeded, and the amount used."""
         self.next_at = now + SAMPLE_SECONDS
         by_kernel = self.killed_for_memory()
         if by_kernel is not None:
@@ -63,7 +63,7 @@ class TreeUsage:
         return None
 
     def killed_for_memory(self) -> tuple[int, int] | None:
-        """Return the limit of memory and what was used, where the kernel ended the stage for it."""
+        """Return the limit of memory and the amount used, if the kernel ended the stage for it."""
         used = None if self.cgroup is None else self.cgroup.memory_used()
         return None if used is None else (MEMORY, used)
 
@@ -80,9 +80,9 @@ def _cgroup(memory_bytes: int | None, processes: int | None) -> TreeCgroup | Non
 
 
 def _below(ancestor: int) -> dict[int, list[bytes]]:
-    """Return the processes below one with their fields, those that wait to be reaped left out."""
+    """Return the processes below one with their fields, except those that wait to be reaped."""
     found = [ancestor]
-    for pid in found:  # grows while it is walked
+    for pid in found:  # grows during the loop
         found.extend(_children(pid))
     fields = {pid: fields_of(pid) for pid in found[1:]}
     return {pid: one for pid, one in fields.items() if one and one[0] not in {b"Z", b"X"}}
@@ -117,9 +117,9 @@ def _reaped_seconds() -> float:
 
 
 def own_rss_kib(usage: resource.struct_rusage | None) -> int:
-    """Return the peak memory of a process; 0 where it may be this one's.
+    """Return the peak memory of a process, or 0 if it may be that of this one.
 
-    What it was before execve(2), a copy of the keeper, counts for the kernel.
+    The kernel also counts what it was before execve(2): a copy of the keeper.
     """
     if usage is None:
         return 0

@@ -1,7 +1,8 @@
 """Closes this process to others of the same user: debuggers, readers of its memory. Linux.
 
-A stage runs with the operator's own rights. What is not dumpable (prctl(2)) refuses it ptrace(2),
-pidfd_getfd(2), and all below /proc/PID that shows memory, environment or open files.
+A stage runs with the operator's own rights. A process that is not dumpable (prctl(2)) refuses it
+ptrace(2), pidfd_getfd(2), and everything below /proc/PID that shows memory, environment or open
+files.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ PR_SET_DUMPABLE = 4
 
 
 def close_to_others() -> bool:
-    """Close this process for as long as it executes nothing else; return whether it is."""
+    """Close this process until it executes another program; return whether it is closed."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -23,12 +24,12 @@ def close_to_others() -> bool:
 
 
 def prctl(option: int, value: int) -> int:
-    """Have the kernel set an option of this process; return what it answers. Linux.
+    """Set an option of this process in the kernel; return the kernel's answer. Linux.
 
     Raises:
-        ImportError, AttributeError, OSError: it cannot be reached.
+        ImportError, AttributeError, OSError: prctl(2) cannot be called.
     """
-    # What `ctypes` is made of, which takes a third of the time to load.
+    # The part of `ctypes` that does it, which takes a third of the time to load.
     import _ctypes  # noqa: PLC0415 - not on other platforms
 
     call = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type] # this program

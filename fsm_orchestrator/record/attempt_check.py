@@ -1,6 +1,6 @@
-"""Finds what is wrong with the attempts, skips and completions of a record that is made again.
+"""Finds what is wrong with the attempts, skips and completions of a record as it is replayed.
 
-The walk itself is history_check.py's duty. Pure.
+history_check.py checks the walk itself. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus
 
 _OF_OWN_WORK: Final = {StageStatus.FAILED, StageStatus.TIMEOUT, StageStatus.ARTIFACT_MISSING}
-"""The statuses of what the program itself could not do, or had no time for."""
+"""The statuses of work that the program itself could not do, or had no time for."""
 
 _FAILED_WITH_ZERO: Final = frozenset(
     {
@@ -30,11 +30,11 @@ _FAILED_WITH_ZERO: Final = frozenset(
 
 
 def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """Find settings of what is no stage, and stages that were passed over although they had any."""
+    """Find settings of unknown stages, and stages that have settings and were passed over."""
     unknown = set(checkpoint.stages) - set(checkpoint.lifecycle.stages)
     if unknown:
         yield f"stages: the lifecycle has no stage {min(unknown)!r}"
-    # The settings are those of the last invocation that did anything.
+    # The settings are those of the last invocation that took a transition.
     last = next((one for one in reversed(checkpoint.invocations) if one.transitions), None)
     for stage in () if last is None else last.passed_over:
         if stage in checkpoint.stages:
@@ -42,7 +42,7 @@ def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def execution_problems(replay: Replay, execution: StageExecution, at: str) -> Iterator[str]:
-    """Find what contradicts an execution, in itself and at the place where it is recorded."""
+    """Find contradictions in an execution, by itself and at the place where it is recorded."""
     stage, attempt = execution.stage, execution.attempt
     if attempt == 0:
         if not _is_own_work(execution):
@@ -64,11 +64,11 @@ def execution_problems(replay: Replay, execution: StageExecution, at: str) -> It
 
 
 def _place_problems(replay: Replay, execution: StageExecution, at: str) -> Iterator[str]:
-    """Find an execution of another run or loop cycle, or in another state than its stage's."""
+    """Find an execution of another run or loop cycle, or in a state that is not its stage's."""
     stage, cycle = execution.stage, replay.cycle_of(execution.stage)
     done = replay.skippable(stage) if execution.status is StageStatus.SKIPPED else None
     number = replay.draft.invocation.number if done is None else done.invocation
-    run_id = replay.draft.run_id_in(number)  # what is skipped was done by the run that it was then
+    run_id = replay.draft.run_id_in(number)  # a skip has the run id of its completion
     if execution.idempotency_key != idempotency_key(run_id, stage, cycle_in(execution)):
         yield f"{at}.idempotency_key: is of another run or stage"
     if cycle_in(execution) != cycle:
@@ -81,7 +81,7 @@ def _place_problems(replay: Replay, execution: StageExecution, at: str) -> Itera
 
 
 def _runs_at_end(draft: Checkpoint, stage: str) -> bool:
-    """Say whether a stage is the one that always runs, in a run that has ended."""
+    """Return whether a stage is the one that always runs, in a run that has ended."""
     return stage == draft.lifecycle.finally_stage and draft.outcome is not None
 
 
@@ -118,7 +118,7 @@ def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
     if not fits.get(execution.status):
         yield f"{at}.verifications: do not fit the status {execution.status.value}"
     if failed is not None and failed != execution.verifications[-1]:
-        yield f"{at}.verifications: go on after one that failed"
+        yield f"{at}.verifications: continue after one that failed"
 
 
 def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> Iterator[str]:
@@ -137,11 +137,11 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
             yield f"{at}.ending: is {ending.value}, and nothing is named that is wrong"
     is_told = execution.ending in _FAILED_WITH_ZERO
     if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not is_told:
-        yield f"{at}.exit_code: is 0, and a failure does not exit so"
+        yield f"{at}.exit_code: is 0, and this failure cannot have that"
 
 
 def _is_own_work(execution: StageExecution) -> bool:
-    """Say whether the record is of something that the program itself could not do."""
+    """Return whether an execution records something that the program itself could not do."""
     return (
         execution.operation is not None
         and execution.status in _OF_OWN_WORK
@@ -150,7 +150,7 @@ def _is_own_work(execution: StageExecution) -> bool:
 
 
 def open_attempt_problems(replay: Replay, attempts: Sequence[AttemptRecord]) -> Iterator[str]:
-    """Find what contradicts the attempts that have begun and not ended, at the record's end."""
+    """Find contradictions in the attempts that are open at the end of the record."""
     stages = [one.stage for one in attempts]
     if len(stages) != len(set(stages)):
         yield "open_attempts: a stage is there twice"
@@ -174,12 +174,12 @@ def _open_attempt_problems(replay: Replay, attempt: AttemptRecord, at: str) -> I
 
 
 def completion_problems(replay: Replay, claimed: Sequence[Completion]) -> Iterator[str]:
-    """Find the completions that the record has and its making did not leave, or the reverse."""
+    """Find completions that the record has and its replay does not, or the reverse."""
     for index, completion in enumerate(claimed):
         at = f"completions[{index}]"
         made = replay.draft.completion_of(completion.stage)
         if made is None or made.attempt != completion.attempt:
-            yield f"{at}: no recorded attempt succeeded so"
+            yield f"{at}: no recorded attempt succeeded like that"
         elif made != completion or not ran_with(replay.successes[made.stage], made.settings):
             yield f"{at}: is not what the attempt that succeeded was"
     stages = [completion.stage for completion in claimed]

@@ -1,4 +1,4 @@
-"""The line of the log about a run that has nothing left to take."""
+"""The log line about a run that has no time or no budget left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsm_orchestrator.vocabulary import EventName
 
 
 class BudgetSpent(RunEvent):
-    """The run has no time or no budget left: nothing more of it is started."""
+    """The run has no time or no budget left: nothing more is started."""
 
     event: Literal[EventName.BUDGET_SPENT] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="The level.")

@@ -1,7 +1,7 @@
-"""The chain that the events are: each line has the SHA-256 of the line before it.
+"""The chain of the events: each line has the SHA-256 of the line before it.
 
-The first line has that of the run's id and its lifecycle's digest, less limits and retries. A line
-also has a MAC, where there is a key: nobody else can go on with the chain.
+The first line has that of the run's id and its lifecycle's digest without limits and retries. Where
+there is a key, a line also has a MAC: nobody else can continue the chain.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 class Chain(NamedTuple):
-    """How a run's lines are chained.
+    """The start of a run's chain of lines, and its key.
 
     Attributes:
-        genesis: what the first line has in the place of the digest of a line before it.
-        key: for the MAC of each line; None where there is none.
+        genesis: the value that the first line has in place of the digest of a line before it.
+        key: the key for the MAC of each line; None where there is none.
     """
 
     genesis: str
@@ -29,7 +29,7 @@ class Chain(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A line as it is written, with its newline, and what it adds to its event."""
+    """A line as it is written, newline included, with its digest and its MAC."""
 
     data: bytes
     digest: str
@@ -37,7 +37,7 @@ class Link(NamedTuple):
 
 
 class GapCause(StrEnum):
-    """Why the chain of events does not go on from the line that was written last."""
+    """The reason why the chain of events does not continue from the line that was written last."""
 
     TORN = "torn"
     POWER_CUT = "power_cut"
@@ -46,18 +46,18 @@ class GapCause(StrEnum):
 
     @property
     def loses_lines(self) -> bool:
-        """Whether whole lines may be missing, or be others than the run has written."""
+        """True if whole lines may be missing, or may differ from those that the run wrote."""
         return self is not GapCause.TORN
 
 
 class Gap(NamedTuple):
-    """A place where the chain does not go on from the line that was written last.
+    """A place where the chain does not continue from the line that was written last.
 
     Attributes:
-        last_seq: the number of the event that had been written last.
-        last_sha256: the digest of its line; None where that is not known.
-        cut_bytes: how much of a torn line was cut off.
-        is_torn_only: whether that was all: every whole line is there.
+        last_seq: the number of the event that was written last.
+        last_sha256: the digest of its line; None where it is unknown.
+        cut_bytes: how many bytes of a torn line were cut off.
+        is_torn_only: True if that was all: every whole line is there.
     """
 
     last_seq: int
@@ -67,15 +67,16 @@ class Gap(NamedTuple):
 
 
 def genesis(run_id: str, relation_sha256: str | None) -> str:
-    """Return what the first line of a run is chained to; the lifecycle is None if not known.
+    """Return what the first line of a run is chained to; the lifecycle is None if unknown.
 
-    Of the lifecycle what can never change in a run: other settings of it may be adopted later.
+    Only the part of the lifecycle that never changes in a run counts: the run may adopt other
+    settings of it later.
     """
     return sha256_of(f"{run_id}\n{relation_sha256 or ''}".encode())
 
 
 def link(text: str, key: RecordKey | None) -> Link:
-    """Return a line of JSON, which has its `prev`, with its MAC."""
+    """Return a line of JSON, which has its `prev` already, with its MAC."""
     data = text.encode()
     if key is None:
         return Link(data + b"\n", sha256_of(data), None)
@@ -85,7 +86,7 @@ def link(text: str, key: RecordKey | None) -> Link:
 
 
 def mac_member(mac: str) -> bytes:
-    """Return how a line with a MAC ends."""
+    """Return the end of a line that has this MAC."""
     return f', "mac": "{mac}"}}'.encode()
 
 

@@ -1,4 +1,4 @@
-"""Reading the chain of a run's events from its first line to its last. Writes nothing."""
+"""Reads the chain of a run's events from its first line to its last. Writes nothing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fsm_orchestrator.vocabulary import EventName
 
 
 class Walk(NamedTuple):
-    """The chain as far as it has been followed.
+    """The chain as far as it was followed.
 
     Attributes:
-        last_seq: the number of the last event; 0 without one.
+        last_seq: the number of the last event; 0 if there is none.
         head: the digest of the last line.
         broken_at: the number of the first line that is not chained to the one before it, or is
-            none of ours; None where all are.
-        wrong_mac_at: the number of the first line whose MAC says that it is by the key, and is not.
-        unproved_seq: the number of the last event without a MAC by the key; 0 where all have one.
-        step_seq: the number of the last event that makes what was before it count.
-        digests: of the lines of the events that were asked for, by number.
+            not this program's; None if there is no such line.
+        wrong_mac_at: the number of the first line whose MAC claims to be by the key and is not.
+        unproved_seq: the number of the last event without a MAC by the key; 0 if all have one.
+        step_seq: the number of the last event that makes those before it count.
+        digests: the digests of the lines of the requested events, by number.
     """
 
     last_seq: int
@@ -43,7 +43,7 @@ class Walk(NamedTuple):
 
     @property
     def wrong_at(self) -> int | None:
-        """The number of the first line that is not as it was written."""
+        """The number of the first line that is not as it was written; None if all are."""
         found = [one for one in (self.broken_at, self.wrong_mac_at) if one is not None]
         return min(found, default=None)
 
@@ -51,7 +51,7 @@ class Walk(NamedTuple):
 def walk(descriptor: int, chain: Chain, wanted: Collection[int]) -> Walk:
     """Follow the chain of an open file, up to a torn line or a hole.
 
-    A start that was refused may have begun the log: it knows no lifecycle.
+    The log may begin with a refused start, which knows no lifecycle.
     """
     found = Walk(0, chain.genesis, None, None, 0, 0, {})
     head = ""
@@ -82,19 +82,19 @@ def walk(descriptor: int, chain: Chain, wanted: Collection[int]) -> Walk:
 
 
 def _is_accepting(event: Mapping[str, Any]) -> bool:
-    """Return whether a gap says that somebody has accepted all that was before it."""
+    """Return whether a gap says that somebody has accepted everything before it."""
     return bool(event.get("cause") == GapCause.ACCEPTED)
 
 
 def _follows(event: Mapping[str, Any], head: str, chain: Chain) -> bool:
-    """Return whether an event is chained to the line with a digest; "" before the first."""
+    """Return whether an event is chained to the line with a digest; "" before the first line."""
     if head:
         return bool(event.get("prev") == head)
     return event.get("prev") in {chain.genesis, genesis(str(event.get("run_id")), None)}
 
 
 def _proof(line: bytes, mac: object, chain: Chain) -> tuple[bool, bool]:
-    """Return whether a line is by the key, and whether it only says so."""
+    """Return whether a line is proved by the key, and whether it falsely claims to be."""
     if chain.key is None or not isinstance(mac, str) or not chain.key.has_made(mac):
         return False, False
     member = mac_member(mac)
@@ -113,5 +113,5 @@ def _lines(descriptor: int) -> Iterator[bytes]:
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
         if len(rest) > LINE_BYTES_MAX:
-            yield b""  # no line of ours
+            yield b""  # not a line of this program
             return

@@ -1,6 +1,6 @@
-"""The checkpoint's shape: a run's whole record, its lifecycle embedded, and how it grows.
+"""The checkpoint's shape: a run's whole record, with its lifecycle embedded, and how it grows.
 
-Reading a file without believing it is checkpoint_reader.py's duty, writing it recorder.py's.
+checkpoint_reader.py reads a file without trusting it; recorder.py writes it.
 """
 
 from collections.abc import Collection, Iterator
@@ -109,7 +109,7 @@ class Checkpoint(StrictModel):
     )
     allow_empty: bool = left_out(
         False,
-        "Whether the run may be closed although stages were passed over for want of a binary, or"
+        "Whether the run may be closed although stages were passed over for lack of a binary, or"
         " nothing was run.",
     )
     skip_stages: tuple[StateName, ...] = left_out(
@@ -119,7 +119,7 @@ class Checkpoint(StrictModel):
         None, "The task queue of the machines that its stages need; left out where none was given."
     )
     notify: tuple[Notice, ...] = left_out(
-        (), "Who is told of the ends of the run, and how; left out where nobody is."
+        (), "Who is notified of the ends of the run, and how; left out where nobody is."
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."
@@ -159,8 +159,8 @@ class Checkpoint(StrictModel):
     )
     doubt: Doubt | None = Field(
         description=(
-            "That the run went on from a record of which it was not known whether it was the one"
-            " that had been left; null where it was, or somebody has accepted it."
+            "The doubt whether the record that the run continued from was the one that had been"
+            " left; null where it was, or somebody has accepted it."
         )
     )
     invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
@@ -185,7 +185,7 @@ class Checkpoint(StrictModel):
 
     @property
     def executions(self) -> Iterator[StageExecution]:
-        """What the invocations did about stages, in order; of old ones, what still counts."""
+        """The stage executions of its invocations, in order; of old ones, those that count."""
         if self.earlier is not None:
             yield from self.earlier.executions
         for invocation in self.invocations:
@@ -199,9 +199,9 @@ class Checkpoint(StrictModel):
         return next((number for number in numbers if number is not None), before)
 
     def decisions_in_force(self, outcome: Outcome | None) -> tuple[GateDecision, ...]:
-        """Return this invocation's decisions; where a done run was resumed, those that closed it.
+        """Return this invocation's decisions, or those that closed a done run that was resumed.
 
-        `outcome` is the one that the run has, or that it is said to have.
+        `outcome` is the run's outcome, or the one that it is reported with.
         """
         if self.invocation.gate_decisions or outcome is not Outcome.DONE:
             return self.invocation.gate_decisions
@@ -225,7 +225,7 @@ class Checkpoint(StrictModel):
         )
 
     def completion_of(self, stage: str) -> Completion | None:
-        """Return the completion of a stage that is in force."""
+        """Return the completion of a stage that is in force, or None."""
         return next((one for one in self.completions if one.stage == stage), None)
 
     @property
@@ -235,30 +235,30 @@ class Checkpoint(StrictModel):
         return tuple(completion for completion in found if completion is not None)
 
     def run_id_in(self, invocation: int) -> str:
-        """Return the id that the run had in an invocation: a copy has got another."""
+        """Return the id that the run had in an invocation: a copy gets another one."""
         copied = (one for one in self.home.copied_from if invocation <= one.invocations)
         return next((one.run_id for one in copied), self.run_id)
 
     @property
     def outcome(self) -> Outcome | None:
-        """The outcome that the state says; None while the run works."""
+        """The outcome of the current state; None while the run works."""
         return self.lifecycle.states[self.current_state].outcome
 
     @property
     def is_done(self) -> bool:
-        """Whether the run has reached done."""
+        """True if the run has reached done."""
         return self.outcome is Outcome.DONE
 
     def attempts_of(self, stage: str) -> tuple[StageExecution, ...]:
-        """Return the attempts of a stage that have ended; of old ones, those that still count."""
+        """Return the ended attempts of a stage; of old ones, those that still count."""
         return tuple(one for one in self.executions if one.is_attempt_of(stage))
 
     def open_attempt_of(self, stage: str) -> AttemptRecord | None:
-        """Return the attempt of a stage that has begun and not ended; None without one."""
+        """Return the attempt of a stage that has begun and not ended, or None."""
         return next((one for one in self.open_attempts if one.stage == stage), None)
 
     def attempts_made(self, stage: str) -> int:
-        """Count the attempts at the piece of work that a stage is at, over all invocations."""
+        """Count a stage's attempts in its current loop cycle, over all invocations."""
         cycle = self.cycle_of(stage)
         kept = (one for invocation in self.invocations for one in invocation.stage_executions)
         before = 0 if self.earlier is None else self.earlier.attempts_in(stage, cycle)
@@ -270,8 +270,8 @@ class Checkpoint(StrictModel):
         numbers += [one.attempt for one in self.open_attempts if one.stage == stage]
         return 1 + max(numbers, default=0)
 
-    # -- what happens to a run: the record after it -----------------------------------------
-    # Recording calls these, and a record that is read is proved by calling them again.
+    # -- each change to a run: the record after it ------------------------------------------
+    # Recording calls these; a record that is read is proved by calling them again.
 
     def with_invocation(self, **changes: Any) -> Self:
         """Change the record of the latest invocation."""
@@ -283,9 +283,9 @@ class Checkpoint(StrictModel):
         return self.with_invocation(stage_executions=(*self.invocation.stage_executions, execution))
 
     def begun(self, invocation: InvocationRecord) -> Self:
-        """Begin an invocation; the completions of the stages that it runs again are set aside.
+        """Begin an invocation, and set aside the completions of the stages that it runs again.
 
-        Invocations before it that only repeated each other are folded.
+        Earlier invocations that only repeated each other are folded.
         """
         return self.model_copy(
             update={
@@ -295,14 +295,14 @@ class Checkpoint(StrictModel):
         )
 
     def _folded(self) -> tuple[InvocationRecord, ...]:
-        latest = self.invocations[-1:]  # none yet in a record that is made again
+        latest = self.invocations[-1:]  # none yet in a replay
         has_looped = any(self.repeated_by(one) for here in latest for one in here.transitions)
         return self.invocations if has_looped else folded(self.invocations)
 
     def taken(self, transition: TransitionRecord, **invocation_changes: Any) -> Self:
-        """Take a transition; a loop leaves no completion in force of the stages that it repeats.
+        """Take a transition; a loop sets aside the completions of the stages that it repeats.
 
-        An attempt that was begun and never made is none.
+        An attempt that was begun but never made no longer counts.
         """
         transitions = (*self.invocation.transitions, transition)
         draft = self.with_invocation(transitions=transitions, **invocation_changes)
@@ -314,12 +314,12 @@ class Checkpoint(StrictModel):
         return draft.model_copy(update=changes)
 
     def attempt_begun(self, attempt: AttemptRecord) -> Self:
-        """Begin an attempt, or say more about the one that has begun."""
+        """Begin an attempt, or update the one that has begun."""
         known = {one.stage: one for one in self.open_attempts} | {attempt.stage: attempt}
         return self.model_copy(update={"open_attempts": tuple(known.values())})
 
     def attempt_ended(self, execution: StageExecution) -> Self:
-        """End an attempt; if it succeeded, its stage is complete: the last one, of a done run."""
+        """End an attempt; success completes its stage (the one that always runs: in a done run)."""
         still_open = tuple(one for one in self.open_attempts if one.stage != execution.stage)
         changes: dict[str, Any] = {"open_attempts": still_open}
         is_lasting = self.is_done or execution.stage != self.lifecycle.finally_stage
@@ -337,11 +337,11 @@ class Checkpoint(StrictModel):
         return self.with_execution(execution).model_copy(update=changes)
 
     def repeated_by(self, transition: TransitionRecord) -> tuple[str, ...]:
-        """Return the stages that a transition has run again: none unless it is a loop."""
+        """Return the stages that a transition repeats: none unless it closes a loop."""
         step = (transition.source, transition.trigger, transition.dest)
         is_loop = any(step == (one.source, one.trigger, one.dest) for one in self.lifecycle.loops)
         return self.lifecycle.stages_from(transition.dest) if is_loop else ()
 
     def in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
-        """Return the completions in force but for those of some stages."""
+        """Return the completions in force, except those of some stages."""
         return tuple(one for one in self.completions if one.stage not in stages)

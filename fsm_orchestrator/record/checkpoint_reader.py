@@ -1,8 +1,8 @@
-"""Reading a checkpoint without believing it.
+"""Reads a checkpoint without trusting it.
 
-A file that cannot be read, does not parse, holds an unknown or doubled key, is of another
-version, embeds a lifecycle that would be refused, or has a history that is no walk over it raises
-CheckpointError with file and reason. The file is left as it is.
+A file that cannot be read, does not parse, holds an unknown or duplicate key, is of another
+version, embeds a lifecycle that would be refused, or has a history that is not a walk over it
+raises CheckpointError with file and reason. The file is left unchanged.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ if TYPE_CHECKING:
 
 SMALL_BYTES_MAX: Final = 1024 * 1024
 ENTRIES_MAX: Final = 250_000
-"""More than a program can be given arguments, or a file of the largest size has invocations."""
+"""A number above that of the arguments a program can take, and of the invocations that fit in the
+largest file."""
 KEYS_MAX: Final = 10_000
 _BEGINNING: Final = b'{"schema_version":'
 _END: Final = b"}\n"
 _HOLE: Final = bytes(512)
-"""What is in a block of a file that was not written yet when the power was cut."""
+"""The content of a block of a file that was not yet written when the power was cut."""
 REMEDY = (
     "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
 )
 
 
 class TornError(CheckpointError):
-    """The file is what a power cut leaves of one that was not synced: cut, or with holes."""
+    """An unsynced file after a power cut: cut off, or with holes."""
 
 
 class SavedRun(NamedTuple):
@@ -52,14 +53,14 @@ class SavedRun(NamedTuple):
 
     Attributes:
         checkpoint: its record.
-        private: its private file; None where it had none, it cannot be used any more, or it is
-            that of another directory, of which this is a copy.
-        relocation: how its paths have changed since it was written; None where they have not.
-        rebuilt: how the record was made again from the events; None where it was not.
-        as_kept: the record as it was found, its paths as they were.
-        where: where it lies, as against the directory that it was written in.
+        private: its private file; None if it had none, it can no longer be used, or it is that of
+            another directory, of which this is a copy.
+        relocation: how its paths have changed since it was written; None if they have not.
+        rebuilt: how the record was rebuilt from the events; None if it was not.
+        as_kept: the record as it was found, with its paths unchanged.
+        where: the place of the record relative to the directory that it was written in.
         data: the bytes of the checkpoint.
-        private_data: those of the private file; None where there is none.
+        private_data: the bytes of the private file; None if there is none.
     """
 
     checkpoint: Checkpoint
@@ -73,7 +74,7 @@ class SavedRun(NamedTuple):
 
 
 def load_saved(output_directory: Path) -> SavedRun:
-    """Read what a run has left.
+    """Read the files that a run has left.
 
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
@@ -90,7 +91,7 @@ def load_saved(output_directory: Path) -> SavedRun:
 
 
 def load(output_directory: Path) -> Checkpoint:
-    """Read the checkpoint of an output directory, its paths as they are there.
+    """Read the checkpoint of an output directory, with its paths as they are now.
 
     Raises:
         CheckpointError: there is none, or it cannot be used.
@@ -101,7 +102,7 @@ def load(output_directory: Path) -> Checkpoint:
 
 
 def where_is(checkpoint: Checkpoint, directory: Path) -> Whereabouts:
-    """Return where a record lies that was found in `directory`, which may be in an archive."""
+    """Return the place of a record that was found in `directory`, which may be in an archive."""
     home, output = checkpoint.home, output_of(directory)
     if is_at(home, output):
         return Whereabouts.HOME
@@ -138,14 +139,14 @@ def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:
     if lost is not None:
         raise CheckpointError(
             f"cannot resume from {copyable(path)}: {lost}",
-            remedy="put the file back as it was, or start a new run without --resume (what is here"
+            remedy="restore the file, or start a new run without --resume (what is here"
             " is archived)",
         )
     return checkpoint.model_copy(update={"earlier": earlier}), rebuilt, data
 
 
 def _remedy_of_none(output_directory: Path) -> str:
-    """Return what to do where there is no checkpoint: finish what was begun, if it was."""
+    """Return the remedy for a missing checkpoint: finish putting a run back, if one was begun."""
     from fsm_orchestrator.disk.restoring import half_restored, restore_command  # noqa: PLC0415 - rare
 
     name = half_restored(output_directory)
@@ -156,7 +157,7 @@ def _remedy_of_none(output_directory: Path) -> str:
 
 
 def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:
-    """Read a checkpoint, and what its events have beyond it."""
+    """Read a checkpoint, and the steps that its events have beyond it."""
     try:
         found = parse(data, str(path))
         rebuilt = rebuilding.caught_up(found, path.parent)
@@ -182,7 +183,7 @@ def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:
 
 
 def parse(data: bytes, name: str) -> Checkpoint:
-    """Read a checkpoint from its bytes; `name` is the file's in messages.
+    """Read a checkpoint from its bytes; `name` is the name of the file in messages.
 
     Raises:
         CheckpointError: it cannot be used.
@@ -191,10 +192,10 @@ def parse(data: bytes, name: str) -> Checkpoint:
 
 
 def shaped(data: bytes, name: str) -> Checkpoint:
-    """Read a checkpoint from its bytes, whatever it says; `name` is the file's in messages.
+    """Read a checkpoint from its bytes, checking only its shape; `name` as in `parse`.
 
     Raises:
-        CheckpointError: it has not the shape of one.
+        CheckpointError: it does not have the shape of one.
     """
     if not data.strip():
         raise _unreadable(data, name, "it is empty")
@@ -208,12 +209,12 @@ def shaped(data: bytes, name: str) -> Checkpoint:
 
 
 def contradiction_in(checkpoint: Checkpoint) -> str | None:
-    """Return what no run leaves of a record's history, with its field; None where it is a walk."""
+    """Return the first contradiction in a record's history, with its field, or None."""
     return history_check.problem_of(checkpoint)
 
 
 def _proved(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Refuse a record that no run leaves."""
+    """Return a record, refusing one that no run leaves."""
     try:
         reading.check(checkpoint.lifecycle, name)
     except LifecycleError as error:
@@ -225,7 +226,7 @@ def _proved(checkpoint: Checkpoint, name: str) -> Checkpoint:
 
 
 def _check_envelope(data: bytes, name: str) -> None:
-    """Refuse what pydantic would pass or explain badly: doubled keys, NaN, version, product."""
+    """Refuse what pydantic would accept or explain badly: duplicate keys, NaN, version, product."""
     try:
         document = json.loads(
             data.decode(), object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant
@@ -253,7 +254,7 @@ def _check_envelope(data: bytes, name: str) -> None:
 
 
 def _refuse_bulk(document: Any, name: str) -> None:
-    """Refuse what no run leaves and every reader would need a gigabyte to complain about."""
+    """Refuse bulk that no run leaves and that every reader would need a gigabyte to reject."""
     rest = [document]
     while rest:
         part = rest.pop()
@@ -269,7 +270,7 @@ def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise ValueError(f"the key {quoted(key)} stands twice in one object")
+            raise ValueError(f"the key {quoted(key)} is twice in one object")
         document[key] = value
     return document
 
@@ -279,7 +280,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def _unreadable(data: bytes, name: str, why: str) -> CheckpointError:
-    """Return the error of a file that is no JSON: torn, if a power cut can have left it so."""
+    """Return the error for a file that is not JSON: torn, if a power cut can have left it so."""
     is_cut = data.startswith(_BEGINNING[: len(data)]) and not data.endswith(_END)
     is_torn = is_cut or _HOLE in data or not data.strip(b"\0")
     kind = TornError if is_torn else CheckpointError

@@ -17,7 +17,7 @@ from fsm_orchestrator.text.json_output import json_text
 
 
 def write(epoch: Epoch, before: Path | None, made: HeldDirectory) -> None:
-    """Write who has claimed the run. No epoch is empty, so that none can be published over it."""
+    """Write who claimed the run. An epoch is never empty, so no other can be renamed onto it."""
     said = {
         "number": epoch.number,
         "attempt": epoch.attempt,
@@ -35,10 +35,10 @@ def write(epoch: Epoch, before: Path | None, made: HeldDirectory) -> None:
 
 
 def refuse_unclaimed(latest: Path) -> None:
-    """Refuse to go on from a directory that no claim has made: the run would begin anew, or again.
+    """Refuse to continue from a directory that no claim made: the run would start over, or repeat.
 
     Raises:
-        CheckpointError: it does not say what it is called.
+        CheckpointError: its claim file does not match its name.
     """
     said = peek.document(latest / EPOCH_FILE)
     number, attempt = said.get("number"), said.get("attempt")
@@ -49,6 +49,6 @@ def refuse_unclaimed(latest: Path) -> None:
     ):
         return
     raise CheckpointError(
-        f"{copyable(latest)} is called as the latest epoch of the run, and was claimed by nobody",
+        f"{copyable(latest)} is named like the latest epoch of the run, but nobody has claimed it",
         remedy="find out who made it, and move it away; the record is in the one before",
     )

@@ -1,8 +1,8 @@
-"""Claim a run for one invocation: make its next epoch from the one before, by one rename.
+"""Claims a run for one invocation: makes its next epoch from the one before, by one rename.
 
 An epoch is made under a draft's name from what the latest one holds, and is there whole or not at
-all. Whoever had the run before may still be alive, and may write to its own epoch whenever it
-likes: no file that is written in place is shared by two epochs.
+all. The previous holder may still be alive, and may write to its own epoch at any time: no file
+that is written in place is shared by two epochs.
 """
 
 from __future__ import annotations
@@ -44,37 +44,38 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 EPOCHS_KEPT: Final = 50
-"""How many epochs of a run are kept; each claim removes older ones."""
+"""The number of epochs of a run that are kept; each claim removes older ones."""
 _ANSWERS: Final = (".approve.", ".deny.", ".withdraw.", ".sig")
-"""What is in the names of the files that people put into `approvals/`."""
+"""The parts that mark the names of the files that people put into `approvals/`."""
 _OF_DRAFT: Final = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST})
-"""The errors of a draft that a later claim has removed, or that was published already."""
+"""The errors for a draft that a later claim has removed, or that is already published."""
 
 
 def claim_epoch(run_directory: str | os.PathLike[str], number: int, attempt: int) -> Epoch:
-    """Make an epoch the record of a run, from the record before it; return it.
+    """Make the next epoch of a run from the record before it; return the epoch.
 
-    To be called when the engine says that the holder before is gone: its lease has run out, or it
-    has said that it ended. What that holder had begun counts as interrupted. The epoch is durable
-    when this returns; a claim that is cut short leaves the record before as it was.
+    Call this when the engine says that the previous holder is gone: its lease has run out, or it
+    has reported its end. What that holder had begun counts as interrupted. The epoch is durable
+    when this returns; a claim that is cut short leaves the previous record unchanged.
 
     Args:
-        run_directory: the run, made if it does not exist.
+        run_directory: the directory of the run, made if it does not exist.
         number: the number of the invocation, from 1.
         attempt: the engine's attempt at that invocation, from 1.
 
     Raises:
         FencedError: this epoch or a later one was claimed before; nothing that counts was changed.
-        UsageError: it is no directory, holds a run that no engine has, or a number is out of range.
-        CheckpointError: what is called as its latest epoch is none.
-        OperationError: it cannot be made.
+        UsageError: it is not a directory, holds a run without an engine, or a number is out of
+            range.
+        CheckpointError: the directory named as its latest epoch is not an epoch.
+        OperationError: the epoch cannot be made.
     """
     for what, value in (("number", number), ("attempt", attempt)):
         if not 1 <= value <= NUMBER_MAX:
             raise UsageError(
                 f"{what} {value}: an epoch has a number and an attempt from 1 to {NUMBER_MAX}",
-                remedy=f"see which epochs are in {EPOCHS_DIRECTORY}/ of the run: one that no engine"
-                " has numbered so was made by somebody else; move it away"
+                remedy=f"see which epochs are in {EPOCHS_DIRECTORY}/ of the run: one whose number"
+                " no engine gave was made by somebody else; move it away"
                 if value > NUMBER_MAX
                 else "",
             )
@@ -95,7 +96,7 @@ def claim_epoch(run_directory: str | os.PathLike[str], number: int, attempt: int
 
 
 def _refuse_other_use(run: Path) -> None:
-    """Refuse a place that is no directory, or that a run without an engine has.
+    """Refuse a place that is not a directory, or that a run without an engine uses.
 
     Raises:
         UsageError: it is one.
@@ -115,7 +116,7 @@ def _refuse_later(epoch: Epoch) -> None:
     """Refuse a claim that comes too late.
 
     Raises:
-        FencedError: it does.
+        FencedError: this epoch or a later one exists.
     """
     names = epochs_of(epoch.run_directory)
     if names and names[-1] >= epoch.name:
@@ -139,10 +140,10 @@ def _claim(epoch: Epoch) -> None:
             if epochs_of(run) == names:
                 _publish(draft, epoch)
                 break
-        finally:  # where it was published there is none
+        finally:  # a published draft is gone by now
             _remove(draft)
     epoch.confirm()
-    with contextlib.suppress(OSError):  # no private state here
+    with contextlib.suppress(OSError):  # there may be no private state
         left_file.note_claim(epoch.directory)
     with _opened(epoch.directory) as made:
         for name in names:
@@ -164,18 +165,18 @@ def _begin(epoch: Epoch) -> Path:
     except FileExistsError:
         raise FencedError(
             f"epoch {epoch.name} of {copyable(run)} was claimed before, by a worker that has not"
-            " come to the end of it",
+            " finished claiming it",
             remedy="claim the run again with the next attempt",
         ) from None
     return draft
 
 
 def _fill(draft: Path, epoch: Epoch, names: list[str]) -> None:
-    """Give a draft what the latest of the epochs before has."""
+    """Fill a draft from the latest epoch before it."""
     before = draft.parent / names[-1] if names else None
     with _opened(draft) as made:
         if before is not None:
-            with contextlib.suppress(OSError):  # else the record proves itself
+            with contextlib.suppress(OSError):  # without it, the record proves itself
                 left_file.hand_on(before, epoch.directory, os.fstat(made.descriptor).st_ino)
             left_beside.take_along(before, made)
             with _opened(before) as source:
@@ -188,7 +189,7 @@ def _publish(draft: Path, epoch: Epoch) -> None:
     """Make a draft the run's record.
 
     Raises:
-        FencedError: a later epoch was claimed meanwhile.
+        FencedError: a later epoch was claimed while this one was made.
     """
     try:
         files.perform(SystemCall.RENAME, os.rename, draft, epoch.directory)
@@ -213,14 +214,14 @@ def _shield_from_git(run: Path) -> None:
         belongings.shield_from_git(made)
 
 
-# -- what an epoch has of the one before -------------------------------------------------------
+# -- what an epoch takes from the one before ---------------------------------------------------
 
 
 def _duplicate(source: HeldDirectory, made: HeldDirectory) -> None:
-    """Give a new epoch all that counts of the one before.
+    """Give a new epoch everything that counts in the one before.
 
-    The checkpoint goes before the events, which may be ahead of it and never behind: a holder that
-    is not gone after all may add to them meanwhile.
+    The checkpoint is copied first, because the events may be ahead of it and never behind: a holder
+    that is not gone after all may add to them during the copy.
     """
     duplicating.link(CHECKPOINT_FILE, source, made)
     duplicating.link(REPORT_FILE, source, made)
@@ -246,7 +247,7 @@ def _duplicate(source: HeldDirectory, made: HeldDirectory) -> None:
 
 
 def _ended_attempts(checkpoint: Path) -> frozenset[tuple[str, int]]:
-    """Return the attempts, as stage and number, that have surely ended: their logs are final."""
+    """Return the attempts, as stage and number, that have certainly ended: their logs are final."""
     record = peek.document(checkpoint)
     done = {
         _attempt(one)
@@ -270,9 +271,10 @@ def _attempt(one: object) -> tuple[str, int]:
 
 
 def _take_answers(earlier: Path, made: HeldDirectory) -> None:
-    """Take along what people have answered in an earlier epoch while this one was made.
+    """Copy the answers that people gave in an earlier epoch while this one was made.
 
-    Whoever answers looks again after writing, and writes into a later epoch itself.
+    The command that writes an answer looks again afterwards, and writes it into a later epoch
+    itself.
     """
     if not os.path.isdir(earlier / APPROVALS_DIRECTORY):
         return
@@ -297,11 +299,11 @@ def _is_answer(name: str) -> bool:
     return is_whole and any(part in name for part in _ANSWERS)
 
 
-# -- what is not needed any more ---------------------------------------------------------------
+# -- what is no longer needed ------------------------------------------------------------------
 
 
 def _tidy(epoch: Epoch, earlier: list[str]) -> None:
-    """Remove drafts of claims that were cut short, and the oldest epochs. A failure is ignored."""
+    """Remove drafts of claims that were cut short, and the oldest epochs. Failures are ignored."""
     run = epoch.run_directory
     home = peek.document(epoch.directory / CHECKPOINT_FILE).get("home")
     written_in = Path(str(home.get("directory")) if isinstance(home, dict) else "").name
@@ -310,12 +312,12 @@ def _tidy(epoch: Epoch, earlier: list[str]) -> None:
     for name in (*drafts, *old):
         _remove(run / EPOCHS_DIRECTORY / name)
     kept = {peek.private_facts(run / EPOCHS_DIRECTORY / name).ref for name in earlier[-1:]}
-    for name in earlier[-3:-1]:  # the claims before have done so with the others
+    for name in earlier[-3:-1]:  # earlier claims have done this for the others
         place = run / EPOCHS_DIRECTORY / name
         with contextlib.suppress(OSError):
             left_file.forget(place)
             ref = peek.private_facts(place).ref
-            if ref is not None and ref not in kept:  # what counted of it was taken along
+            if ref is not None and ref not in kept:  # what still counts was carried over
                 private_file.remove(ref, place)
 
 

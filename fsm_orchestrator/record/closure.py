@@ -1,4 +1,4 @@
-"""Closing a run: the expected artifacts of all completed stages, judged once more."""
+"""Judges the expected artifacts of all completed stages once more, to close a run."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not
 
 
 class ChangedArtifact(NamedTuple):
-    """An artifact that is good, and not what its stage left.
+    """An artifact that is good, but not what its stage left.
 
     Attributes:
         stage: the stage that it belongs to.
-        path: where it is.
-        then: the SHA-256 of what the stage left, in hexadecimal.
-        now: the SHA-256 of what is there, in hexadecimal.
+        path: its path.
+        then: the SHA-256 of the content that the stage left, in hexadecimal.
+        now: the SHA-256 of the current content, in hexadecimal.
     """
 
     stage: str
@@ -47,44 +47,44 @@ class ChangedArtifact(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path, as it stands in a line of text."""
+        """The path, as shown in a line of text."""
         return copyable(self.path)
 
     @property
     def difference(self) -> str:
-        """The difference, for a person."""
+        """The difference, as text for people."""
         return content_difference(self.name, self.then, self.now)
 
 
 def content_difference(name: str, then: str, now: str) -> str:
-    """Say of an artifact which content it had when its stage completed, and which it has."""
+    """Return as a sentence which content an artifact had when its stage completed, and has."""
     return f"{name} had the sha256 {then} when its stage completed, and has {now} now"
 
 
 def changed_words(differences: Iterable[str]) -> str:
-    """Return the part of a summary that lists artifacts with other bytes; empty without any."""
+    """Return the part of a summary that lists changed artifacts; empty if there are none."""
     listed = ", ".join(differences)
     return f"changed: {listed}" if listed else ""
 
 
 def wrong_artifacts(summary: str) -> str:
-    """Return why a run may not be closed, of a summary of what is wrong."""
+    """Return why a run may not be closed, from a summary of what is wrong."""
     return f"expected artifacts are wrong: {summary}"
 
 
 class WorkVerdict(NamedTuple):
-    """The verdict on what the completed stages have left, as it is now.
+    """The verdict on the current state of what the completed stages have left.
 
     Attributes:
-        artifacts: what is there and valid, and what is not.
-        changed: what is valid, and not what was left.
+        artifacts: the artifacts that are present and valid, and those that are not.
+        changed: those that are valid, but not what was left.
     """
 
     artifacts: ArtifactsVerdict
     changed: tuple[ChangedArtifact, ...]
 
     def below(self, directory: Path) -> WorkVerdict:
-        """Return the verdict on what lies, or would lie, below a directory."""
+        """Return the verdict on the artifacts that are, or should be, below a directory."""
 
         def inside(one: ArtifactProblem | ChangedArtifact) -> bool:
             return Path(one.path).is_relative_to(directory)
@@ -98,11 +98,11 @@ class WorkVerdict(NamedTuple):
 
     @property
     def is_intact(self) -> bool:
-        """True when everything is there, valid, and what was left."""
+        """True if everything is present, valid, and what was left."""
         return self.artifacts.is_good and not self.changed
 
     def summary(self) -> str:
-        """Return all that is wrong by kind, as `ArtifactsVerdict.summary`."""
+        """Return everything that is wrong, by kind, like `ArtifactsVerdict.summary`."""
         changed = changed_words(one.difference for one in self.changed)
         return "; ".join(filter(None, (self.artifacts.summary(), changed)))
 
@@ -112,7 +112,7 @@ def judge_kept(
 ) -> ArtifactsVerdict:
     """Judge the expected artifacts of a completed stage, which left `known`, as they are now.
 
-    One whose path is not known here counts as missing: nothing is looked for under a masked path.
+    An artifact whose path is not known here counts as missing: a masked path is never looked up.
 
     Raises:
         JudgingCutShortError: `may_go_on` said no.
@@ -126,9 +126,9 @@ def judge_artifacts(
     *,
     may_go_on: MayGoOn = always,
 ) -> WorkVerdict:
-    """Judge whether what the completed stages left is present, valid and the same now.
+    """Judge whether what the completed stages left is present, valid and unchanged.
 
-    `settings` are as exact as they are known; `may_go_on` is asked while a file is read.
+    `settings` are as exact as they are known; `may_go_on` is called while a file is read.
 
     Raises:
         JudgingCutShortError: `may_go_on` said no.
@@ -158,7 +158,7 @@ def _judge(
 
 
 def _contracted(contracts: Sequence[Contract]) -> Contracted:
-    """Return what judges the artifacts that have contracts: by their bytes, as they were left."""
+    """Return the judge of the artifacts that have contracts: by their bytes, not by the terms."""
     from fsm_orchestrator.stages.contracted import Contracted  # noqa: PLC0415 - rare
 
     return Contracted(contracts, None, None)
@@ -167,7 +167,7 @@ def _contracted(contracts: Sequence[Contract]) -> Contracted:
 def maker_of(
     checkpoint: Checkpoint, settings: Mapping[str, StageSettings], path: str
 ) -> Completion | None:
-    """Return the first completion that was to leave an artifact; None where there is none."""
+    """Return the first completion that was to leave an artifact, or None."""
     for one in checkpoint.completions:
         if path in _known_of(one, settings).artifact_paths:
             return one
@@ -177,9 +177,9 @@ def maker_of(
 def changed_artifacts(
     checkpoint: Checkpoint, verdict: ArtifactsVerdict, settings: Mapping[str, StageSettings]
 ) -> tuple[ChangedArtifact, ...]:
-    """Return the good artifacts that are not what the stage left to which they belong.
+    """Return the good artifacts that are not what their stage left.
 
-    A path that several stages declare belongs to the one of them that completed last.
+    A path that several stages declare belongs to the one that completed last.
     """
     left = {
         path: (one.stage, artifact.sha256)
@@ -187,7 +187,7 @@ def changed_artifacts(
         for path, artifact in zip(
             _known_of(one, settings).artifact_paths,
             one.artifacts,
-            strict=False,  # another list, where the stage was changed and kept
+            strict=False,  # a different list, where the stage's settings changed since
         )
     }
     found = ((left[one.path], one) for one in verdict.good if one.path in left)
@@ -199,13 +199,13 @@ def changed_artifacts(
 
 
 def _known_of(completion: Completion, settings: Mapping[str, StageSettings]) -> StageSettings:
-    """Return the settings of a completed stage, as exact as they are known; else as recorded."""
+    """Return the settings of a completed stage, as exactly as they are known; else as recorded."""
     known = settings.get(completion.stage)
     return known or settings_of(completion.stage, completion.settings, {})
 
 
 def _unknown_artifacts(settings: StageSettings) -> tuple[str, ...]:
-    """Return the expected artifacts whose paths are known only masked, as they are shown."""
+    """Return the expected artifacts whose paths are known only masked, in that form."""
     return tuple(
         settings.expected_artifacts[one.index]
         for one in settings.hidden
@@ -216,7 +216,7 @@ def _unknown_artifacts(settings: StageSettings) -> tuple[str, ...]:
 def refused_execution(
     run_id: str, verdict: WorkVerdict, masker: Masker, *, at: str
 ) -> StageExecution:
-    """Return the record that a run may not be closed for its artifacts."""
+    """Return the record that a run may not be closed because of its artifacts."""
     from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
 
     failure = own_failure(

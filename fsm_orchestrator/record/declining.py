@@ -1,4 +1,4 @@
-"""What follows from stages that had nothing to do, by the record of a run. Pure; rarely loaded."""
+"""The effects of stages that had nothing to do, from a run's record. Pure; rarely loaded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from fsm_orchestrator.vocabulary import Ending, Trigger
 
 
 def had_nothing_to_do(checkpoint: Checkpoint) -> bool:
-    """Return whether a stage that had nothing to do has led the run to where it is."""
+    """Return whether a stage that had nothing to do led the run to where it is."""
     walked = (one.transitions[-1] for one in reversed(checkpoint.invocations) if one.transitions)
     last = next(walked, None)
     if last is not None or checkpoint.earlier is None:
         return last is not None and last.trigger is Trigger.STAGE_DECLINED
-    return any(  # the transitions were moved; of each stage, the last attempt is kept
+    return any(  # the transitions were moved; the last attempt of each stage is kept
         edge.dest == checkpoint.current_state
         for one in checkpoint.earlier.executions
         if one.ending is Ending.DECLINED
@@ -21,9 +21,9 @@ def had_nothing_to_do(checkpoint: Checkpoint) -> bool:
 
 
 def owed_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the stages but the current one that were begun, and neither succeeded nor declined.
+    """Return the stages other than the current one that began, and neither succeeded nor declined.
 
-    The stage that always runs owes nothing: it runs once more when the run has ended.
+    The stage that always runs is never among them: it runs once more when the run has ended.
     """
     last = {one.stage: one for one in checkpoint.executions if one.is_attempt_of(one.stage)}
     return tuple(

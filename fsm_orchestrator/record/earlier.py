@@ -1,6 +1,6 @@
-"""Old invocations, moved to a file of their own: its lines, and what the checkpoint keeps of them.
+"""Old invocations, moved to a separate file: its lines, and what the checkpoint keeps of them.
 
-A run that is resumed again and again would else read, prove and write all that it ever did each
+Otherwise a run that is resumed again and again would read, prove and write its whole history each
 time. What still counts of them are totals, the completions in force, and a few executions.
 """
 
@@ -28,9 +28,9 @@ else:
     UsedBefore = lazily("fsm_orchestrator.model.budget", "UsedBefore")
 
 KEPT_MAX: Final = 32
-"""The invocations that a checkpoint has; when there are more, all but the latest are moved."""
+"""The most invocations that a checkpoint has; when there are more, all but the latest are moved."""
 KEPT_MIN: Final = 16
-"""How many of the latest stay then."""
+"""The number of the latest invocations that then stay."""
 
 
 class StageTotals(StrictModel):
@@ -46,7 +46,7 @@ class StageTotals(StrictModel):
 
 
 class LoopTotals(StrictModel):
-    """How often an edge that closes a loop was taken."""
+    """The number of times that an edge that closes a loop was taken."""
 
     source: StateName = Field(description="The state that was left.")
     trigger: Trigger = Field(description="The fact that happened.")
@@ -54,12 +54,12 @@ class LoopTotals(StrictModel):
     times: Ordinal = Field(description="How often.")
 
     def is_of(self, edge: Edge) -> bool:
-        """Return whether it is the edge's."""
+        """Return whether these are the totals of an edge."""
         return (self.source, self.trigger, self.dest) == (edge.source, edge.trigger, edge.dest)
 
 
 class Totals(StrictModel):
-    """What invocations came to, from the first of a run to one of them."""
+    """The totals of a run's invocations, from the first to one of them."""
 
     last_number: Ordinal = Field(description="Number of the last of them.")
     last_seq: Count = Field(description="Number of the last transition; 0 without one.")
@@ -71,7 +71,7 @@ class Totals(StrictModel):
         description="The stages that had attempts."
     )
     passed_over: tuple[StateName, ...] = left_out(
-        (), "The stages that the last of them passed over that took a transition."
+        (), "The stages passed over by the last of them that took a transition."
     )
     loops: Annotated[tuple[LoopTotals, ...], Many] = Field(
         description="The loops that were taken, in the order in which each was taken last."
@@ -87,7 +87,7 @@ class MovedInvocation(StrictModel):
     invocation: InvocationRecord = Field(description="The invocation, whole.")
     totals: Totals | None = Field(
         description=(
-            "What the run had come to after it; null but in the last line of those that were moved"
+            "The totals of the run after it; null except in the last line of those that were moved"
             " together."
         )
     )
@@ -106,18 +106,18 @@ class SideMark(StrictModel):
     )
     seen: Sha256 | None = Field(
         description=(
-            "What tells that the file was not touched since all of it was known to be so: a digest"
-            " of this mark and of the file's inode number and times of change. Null, or another one"
-            " now: it is read whole again."
+            "A digest that shows that the file was not touched since all of it was checked: of this"
+            " mark and of the file's inode number and times of change. Null, or another one now: it"
+            " is read whole again."
         )
     )
 
 
 class Earlier(StrictModel):
-    """What is kept of the invocations that were moved to orchestrator_invocations.jsonl."""
+    """The part kept of the invocations that were moved to orchestrator_invocations.jsonl."""
 
-    totals: Totals = Field(description="What they came to; the last line of the file has it too.")
-    file: SideMark = Field(description="The end of that file; what is behind it is not the run's.")
+    totals: Totals = Field(description="Their totals; the last line of the file has them too.")
+    file: SideMark = Field(description="The end of that file; what follows it is not the run's.")
     completions: Annotated[tuple[Completion, ...], Many] = Field(
         description="The stages that were complete after them."
     )
@@ -130,7 +130,7 @@ class Earlier(StrictModel):
         return next((one.times for one in self.totals.loops if one.is_of(edge)), 0)
 
     def attempts_in(self, stage: str, cycle: int) -> int:
-        """Return how many attempts of a stage were in a loop cycle, if it is not an older one."""
+        """Return how many attempts a stage had in a loop cycle; 0 unless it is its last one."""
         return sum(
             one.attempts_in_cycle
             for one in self.totals.stages

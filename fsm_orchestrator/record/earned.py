@@ -1,4 +1,4 @@
-"""What keeps a run that is done from being closed, beside its gates and its artifacts. Pure."""
+"""The reasons, apart from gates and artifacts, that keep a done run from being closed. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 
 def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the stages that were passed over on the way to where a run is, and were not to be."""
+    """Return the stages that a run passed over on its way although that was not permitted."""
     if checkpoint.allow_empty:
         return ()
     return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
 
 
 def has_run_nothing(checkpoint: Checkpoint) -> bool:
-    """Return whether no stage was ever run in a run, and that was not asked for."""
+    """Return whether no stage ever ran in a run, and that was not permitted."""
     if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
         return False
     return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
@@ -28,7 +28,7 @@ def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def ends_open(checkpoint: Checkpoint) -> tuple[bool, bool]:
-    """Return whether a run had nothing to do, and whether its last stage is not over."""
+    """Return whether a run had nothing to do, and whether its last stage keeps it from closing."""
     lifecycle = checkpoint.lifecycle
     if lifecycle.finally_stage is None and not any(one.exit_codes for one in lifecycle.state):
         return False, False

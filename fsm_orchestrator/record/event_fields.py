@@ -1,4 +1,4 @@
-"""The fields that lines of the log have in common."""
+"""The fields that the lines of the log have in common."""
 
 from __future__ import annotations
 

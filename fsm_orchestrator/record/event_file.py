@@ -31,31 +31,31 @@ from fsm_orchestrator.text.json_output import WRITERS, escaped, json_value
 from fsm_orchestrator.vocabulary import Operation
 
 WHOLE_BYTES_MAX: Final = 256 * 1024
-"""The size up to which a log may as well be read whole."""
+"""The size up to which a log may just as well be read whole."""
 
 
 class EventFile:
-    """The open events file: appends whole lines, numbered without gaps over invocations.
+    """The open events file: appends whole lines, numbered without gaps across invocations.
 
     A torn last line, left by a kill in mid-write, is cut off when the file is opened. The first
-    failure, to open or to write, is kept in `failure` for the run to find; nothing is written
-    after it.
+    failure, to open or to write, is kept in `failure` for the run to find; nothing is written after
+    it.
 
-    The file is the run's write-ahead log. What is written while it is `held` waits, and is appended
-    in one piece; unless it was, and all that belongs to it was done, none of it was written.
+    The file is the run's write-ahead log. Lines written while it is `held` wait, and are appended
+    in one piece; if that fails, or the step that they belong to, none of them was written.
 
     Attributes:
         mark: the end of the file when an invocation ended; None before that.
-        is_continued: whether the file was found as the record says that it was left, so that it
+        is_continued: True if the file was found as the record says that it was left, so that it
             has all of the run since its start or since the last `record.kept`.
-        has_gaps: whether events could not be written meanwhile.
+        has_gaps: True if some events could not be written.
         last_seq: the number of the last event. `last_seq` and `mark` of the constructor are those
-            of the run's record: numbers go on from there, whatever became of the file.
+            of the run's record: numbers continue from there, whatever happened to the file.
         head: the digest of the last line, to which the next is chained.
         durable_seq: the number of the last event that is durable.
         found_seq: the number of the last event that was in the file when it was opened.
-        lost: what became of events that are marked; None when all are there.
-        gap: where the chain does not go on from the record; None where it does.
+        lost: the loss of events that are marked; None if all are there.
+        gap: the place where the chain does not continue from the record; None if it does.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class EventFile:
         self._given_seq, self._given_head = self.last_seq, self.head
 
     def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Append one event, or hold it back; return it as it is in its line.
+        """Append one event, or hold it back; return it as its line has it.
 
         A failure is kept, not raised.
         """
@@ -122,24 +122,24 @@ class EventFile:
         return chained
 
     def when_kept(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once what was written before is in the file."""
+        """Call `tell` once everything written before is in the file."""
         self._waiting.append(tell)
         if self._held is None:
             self.tell_kept()
 
     def tell_kept(self) -> None:
-        """Tell of what is in the file by now; where a telling raises, the rest waits for the next.
+        """Make the calls that wait for what is now in the file; if one raises, the rest still wait.
 
-        Whoever is told may raise anything through it: what was held back is kept all the same.
+        A call may raise anything: the lines that were held back are kept all the same.
         """
         while self._waiting:
             self._waiting.pop(0)()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold back what is written, until `append_held`; if anything is raised, take it back.
+        """Hold back what is written until `append_held`; if anything is raised, take it back.
 
-        It is told of by `tell_kept`.
+        `tell_kept` then makes the calls that wait for it.
         """
         before, waiting = (self.last_seq, self.head), [*self._waiting]
         self._held, self._kept_bytes = [], None
@@ -152,10 +152,10 @@ class EventFile:
         self._held = None
 
     def append_held(self, *, is_durable: bool) -> None:
-        """Append what is held back; `is_durable`: and make it so, with all that was before it.
+        """Append the lines held back; if `is_durable`, make them and all lines before them durable.
 
         Raises:
-            RecordingError: it could not be done, now or once before.
+            RecordingError: that failed, now or earlier.
         """
         if self.failure is not None:
             raise self.failure
@@ -174,30 +174,31 @@ class EventFile:
 
     @property
     def seq_then(self) -> int:
-        """The number of the last event once what is held back is in the file."""
+        """The number of the last event once the lines held back are in the file."""
         return self.last_seq if self.failure is not None else self._given_seq
 
     @property
     def head_then(self) -> str:
-        """The digest of the last line once what is held back is in the file."""
+        """The digest of the last line once the lines held back are in the file."""
         return self.head if self.failure is not None else self._given_head
 
     @property
     def key(self) -> RecordKey | None:
-        """The key by which lines prove themselves."""
+        """The key that proves lines by their MACs; None if there is none."""
         return self._chain.key
 
     def untouched(self) -> str:
-        """Return what tells later that the file was not touched since; "" where nothing does.
+        """Return a stamp that later shows that the file was not touched since; "" where none can.
 
-        A long one is worth a wait for the next tick of the clock: it is read whole otherwise.
+        For a long file it is worth waiting for the next tick of the clock: it is read whole
+        otherwise.
         """
         if os.fstat(self._descriptor).st_size > WHOLE_BYTES_MAX:
             next_tick_ns()
         return untouched(self._descriptor)
 
     def mark_then(self) -> EventsMark | None:
-        """Return the mark of the file once what is held back is in it."""
+        """Return the mark of the file once the lines held back are in it."""
         if self.failure is not None or not self._held:
             return self.mark
         size_bytes = os.fstat(self._descriptor).st_size + sum(map(len, self._held))
@@ -206,12 +207,12 @@ class EventFile:
         )
 
     def confirm(self, *, wholly: bool) -> None:
-        """Make sure that what this invocation wrote is there as it was written.
+        """Check that the lines that this invocation wrote are there as it wrote them.
 
-        `wholly`: look at it even where its size and time of change are what they were.
+        `wholly`: read them even if the file's size and time of change are unchanged.
 
         Raises:
-            OperationError: it is not. Said once.
+            OperationError: they are not. It is raised once.
         """
         if self.failure is None and not self._own.are_intact(wholly=wholly):
             raise OperationError(
@@ -222,18 +223,18 @@ class EventFile:
             )
 
     def next_seq(self) -> int:
-        """Return the number for the next event."""
+        """Return the number of the next event."""
         self._given_seq += 1
         return self._given_seq
 
     def recover(self) -> None:
-        """Write on after a failure; events that could not be written are as if not logged."""
+        """Resume writing after a failure; events that could not be written count as not logged."""
         if self._descriptor >= 0:
             self.failure, self.has_gaps = None, True
             self._given_seq, self._given_head = self.last_seq, self.head
 
     def sync(self) -> None:
-        """Make what was written durable. A failure is kept, not raised."""
+        """Make everything written so far durable. A failure is kept, not raised."""
         if self.failure is not None:
             return
         try:
@@ -246,7 +247,7 @@ class EventFile:
         """Append whole lines, or nothing.
 
         Raises:
-            RecordingError: it could not be done.
+            RecordingError: they cannot be appended.
         """
         here = os.fstat(self._descriptor)
         try:
@@ -266,7 +267,7 @@ class EventFile:
         self.last_seq, self.head = self._given_seq, self._given_head
 
     def _take_back(self, last_seq: int, head: str) -> None:
-        """Cut off what was appended and did not come to hold, durably if that can be done."""
+        """Cut off lines that were appended and do not count after all, durably if possible."""
         if self._kept_bytes is not None:
             with contextlib.suppress(OSError):
                 files.truncate(self._descriptor, self._kept_bytes)
@@ -281,12 +282,12 @@ class EventFile:
             os.close(self._descriptor)
 
     def _repair(self) -> tuple[int, int]:
-        """Cut what a crash has torn, and find the head of the chain.
+        """Cut off what a crash has torn, and find the head of the chain.
 
         Return the number of the last event, 0 if there is none, and how many bytes were cut.
 
-        That is the last line, and, where a power cut has left a hole in what was not durable, all
-        from there.
+        That is the last line, and, if a power cut has left a hole in lines that were not durable,
+        everything from the hole on.
         """
         size_bytes = os.fstat(self._descriptor).st_size
         durable_bytes = 0 if self.mark is None else self.mark.size_bytes
@@ -316,7 +317,7 @@ class EventFile:
 
 
 def _line_of(event: Mapping[str, Any]) -> str:
-    """Return an event as a line of the file; a record in it as the checkpoint writes it, once."""
+    """Return an event as a line of the file; a record in it once, as the checkpoint writes it."""
     writer = WRITERS.get
     members = [f'"{key}": {writer(type(one), _other)(one)}' for key, one in event.items()]
     return escaped("{" + ", ".join(members) + "}")

@@ -1,7 +1,7 @@
 """The structured log: structlog events to `orchestrator_events.jsonl` and to a listener.
 
-Set-up only: what is logged is decided where it happens. No global configuration is touched, so
-that a program that uses structlog itself can call this as a library.
+Setup only: the code where an event happens decides what is logged. No global configuration is
+touched, so that a program that uses structlog itself can call this as a library.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsm_orchestrator.vocabulary import EventName
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
 _SENTENCES: Final = frozenset({"message", "error", "reason"})
-"""The sentences, which may quote anything. Names are never masked, whatever a value is."""
+"""The keys of sentences, which may quote anything. Names are never masked, whatever a value is."""
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
 
 
@@ -29,24 +29,24 @@ class Sink(Protocol):
     """A log that events are written to, and numbered by."""
 
     def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Write an event; return it as it is in its line."""
+        """Write an event; return it as its line has it."""
 
     def when_kept(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once what was written before is in the log."""
+        """Call `tell` once everything written before is in the log."""
 
     def next_seq(self) -> int:
-        """Return the number for the next event."""
+        """Return the number of the next event."""
 
 
 class NoSink:
-    """No log: what is written goes to the listener alone."""
+    """The absence of a log: events go to the listener alone."""
 
     def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the event as it is."""
+        """Return the event unchanged."""
         return event
 
     def when_kept(self, tell: Callable[[], None]) -> None:
-        """Tell at once."""
+        """Call `tell` at once."""
         tell()
 
     def next_seq(self) -> int:
@@ -71,7 +71,7 @@ class RunLogger(structlog.BoundLoggerBase):
     """A logger with one method: every event has a name from the closed set."""
 
     def emit(self, name: EventName, /, level: str = "info", **values: Any) -> None:
-        """Log a fact. A record given as a value is logged as it is kept: masked when made."""
+        """Log a fact. A record given as a value is logged unchanged: it was masked when made."""
         self._proxy_to_logger("emit", name.value, level=level, **values)
 
 
@@ -100,5 +100,5 @@ def build_logger(
 
 
 def _plain(value: Any) -> Any:
-    """Return a record as JSON has it; it was masked when it was made."""
+    """Return a record as JSON values; it was masked when it was made."""
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

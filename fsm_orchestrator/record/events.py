@@ -1,7 +1,7 @@
-"""The lines of `orchestrator_events.jsonl`, for those who read the log: one model an event.
+"""The lines of `orchestrator_events.jsonl`, for readers of the log: one model per event.
 
-A run does not load this module: what it logs is decided where it happens. A key that an event
-does not always have is left out of its line, never null.
+A run does not load this module: the code where an event happens decides what is logged. A key that
+an event does not always have is left out of its line, never null.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class StageStarted(StageEvent):
     max_attempts: Ordinal = Field(description="The number of attempts that the stage has in all.")
     containment: Containment = Field(
         description=(
-            "How far the ending of its processes reaches: every process that comes of it"
+            "How far the ending of its processes reaches: all their descendants"
             " (subreaper), or those that stay in its group and session (process_group)."
         )
     )
@@ -186,7 +186,7 @@ class StageSkipped(StageEvent):
 
 
 class RunWarning(RunEvent):
-    """Something happened that the operator should know but that does not end the run."""
+    """Something happened that the operator should know about but that does not end the run."""
 
     event: Literal[EventName.WARNING] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="The level.")
@@ -223,7 +223,7 @@ class AttemptInterrupted(StageEvent):
 
 
 class ClosureRefused(RunEvent):
-    """A run may not be closed: expected artifacts are wrong, or a guard could not say."""
+    """A run may not be closed: expected artifacts are wrong, or a guard could not decide."""
 
     event: Literal[EventName.CLOSURE_REFUSED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="The level.")
@@ -243,8 +243,8 @@ class RunEnded(RunEvent):
     finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
     next_task_queue: TaskQueue | None = Field(
         default=None,
-        description="The task queue that the run goes on on, as the report has it; left out where"
-        " the invocation handed nothing over.",
+        description="The task queue on which the run continues, as the report has it; left out"
+        " where the invocation handed nothing over.",
     )
     worked_ms: Count | None = Field(
         default=None,
@@ -263,8 +263,8 @@ class RunEnded(RunEvent):
     )
     unrun_stages: tuple[StateName, ...] | None = Field(
         default=None,
-        description="The stages that were passed over and not to be, as the report has them; left"
-        " out where there are none.",
+        description="The stages that were passed over without permission, as the report has them;"
+        " left out where there are none.",
     )
     nothing_ran: Literal[True] | None = Field(
         default=None,
@@ -314,7 +314,7 @@ def parse_event(line: bytes) -> EventLine:
     """Read a line of the log.
 
     Raises:
-        pydantic.ValidationError: it is no line that this version of the program writes.
+        pydantic.ValidationError: it is not a line that this version of the program writes.
     """
     event: EventLine = _parser().validate_json(line)
     return event

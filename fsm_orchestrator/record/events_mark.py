@@ -1,7 +1,7 @@
-"""How far the events file had come, as the checkpoint has it, and what became of the file since.
+"""The checkpoint's mark of how far the events file had come, and the file's losses since then.
 
-The mark is of what was durable: after a power cut the file may lack what was added later, never
-what is marked. Reads only.
+The mark covers what was durable: after a power cut the file may lack what was added later, never
+what is marked. Only reads.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from fsm_orchestrator.text.hidden import copyable
 
 CHUNK_BYTES: Final = 64 * 1024
 FOREIGN_LINES_MAX: Final = 1_000
-"""The lines that are passed over in search of an event of ours."""
+"""The most lines that are passed over in search of an event of this program."""
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
-"""The longest line that is looked at: no event comes near it."""
+"""The longest line that is read: no event comes near it."""
 _NEWLINE: Final = b"\n"
 _KEYS: Final = ("at", "event", "schema_version")
-"""The keys that every line of ours has, beside its number."""
+"""The keys that every line of this program has, besides its number."""
 
 
 class EventsMark(StrictModel):
@@ -44,7 +44,7 @@ class EventsMark(StrictModel):
 
 
 class Loss(StrEnum):
-    """What became of the events of earlier invocations."""
+    """The kind of damage to the events of earlier invocations."""
 
     MISSING = "missing"
     SHORTER = "shorter"
@@ -52,7 +52,7 @@ class Loss(StrEnum):
 
 
 class LostEvents(NamedTuple):
-    """Events that were recorded and are not there any more."""
+    """Events that were recorded and are no longer there."""
 
     loss: Loss
     path: Path
@@ -61,7 +61,7 @@ class LostEvents(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The loss, for a person."""
+        """The loss, as a sentence."""
         kept = f"its record says {self.mark.last_seq} events in {self.mark.size_bytes} bytes"
         match self.loss:
             case Loss.MISSING:
@@ -88,7 +88,7 @@ def mark_of(last_seq: int, size_bytes: int, last_line: bytes) -> EventsMark:
 def lost_events(
     path: Path, mark: EventsMark | None, *, within: HeldDirectory | None = None
 ) -> LostEvents | None:
-    """Hold the events file against its mark; None when all that was marked is there.
+    """Compare the events file with its mark; return None if everything marked is there.
 
     Raises:
         OSError: the file cannot be read.
@@ -106,7 +106,7 @@ def lost_events(
 
 
 def lost_in(descriptor: int, path: Path, mark: EventsMark) -> LostEvents | None:
-    """Hold the open events file against its mark; as `lost_events`."""
+    """Compare the open events file with its mark, like `lost_events`."""
     size_bytes = os.fstat(descriptor).st_size
     if size_bytes < mark.size_bytes:
         return LostEvents(Loss.SHORTER, path, mark, size_bytes)
@@ -143,7 +143,7 @@ def lines_backwards(descriptor: int, end: int) -> Iterator[bytes]:
 
 
 def hole_in(descriptor: int, start: int, end: int) -> int:
-    """Return the offset of the first byte that no line can have between two; `end` if none is."""
+    """Return the offset of the first byte that no line can have between two; else `end`."""
     while start < end:
         chunk = os.pread(descriptor, min(CHUNK_BYTES, end - start), start)
         found = chunk.find(b"\0")
@@ -154,7 +154,7 @@ def hole_in(descriptor: int, start: int, end: int) -> int:
 
 
 def start_of_line(descriptor: int, before: int) -> int:
-    """Return the offset behind the last newline that stands before another offset; 0 if none."""
+    """Return the offset after the last newline before another offset; 0 if there is none."""
     end = max(0, before)
     while end > 0:
         start = max(0, end - CHUNK_BYTES)
@@ -166,9 +166,9 @@ def start_of_line(descriptor: int, before: int) -> int:
 
 
 def document_of(line: bytes) -> dict[str, Any] | None:
-    """Return what an event's line holds; None if it is no line of ours.
+    """Return the content of an event's line, or None if it is not a line of this program.
 
-    That a stage appended is as if it were not there, unless it is made to look like ours.
+    A line that a stage appended is ignored, unless it is made to look like one of this program.
     """
     if has_too_many_values(line):
         return None
@@ -182,6 +182,6 @@ def document_of(line: bytes) -> dict[str, Any] | None:
 
 
 def seq_of(line: bytes) -> int | None:
-    """Return the number of an event's line; None if it is no line of ours."""
+    """Return the number of an event's line, or None if it is not a line of this program."""
     event = document_of(line)
     return None if event is None else int(event["seq"])

@@ -1,4 +1,4 @@
-"""The lines of the log about what the program itself failed to do."""
+"""The log lines about what the program itself failed to do."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Folds invocations that ran nothing and came to the same as the one before them.
+"""Folds invocations that ran nothing and had the same result as the one before them.
 
-A run that is asked again and again whether its gates pass would else grow with every answer. What
-is left of them is how many there were and when the first and the last of them worked; each stands
-whole in the events.
+Otherwise a run whose gates are checked again and again would grow with every answer. The record
+keeps how many there were and when the first and the last of them worked; the events have each of
+them in full.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def folded(invocations: tuple[InvocationRecord, ...]) -> tuple[InvocationRecord,
 
 
 def is_foldable(invocation: InvocationRecord) -> bool:
-    """Return whether another like this one may follow: it ran nothing, and led back to itself."""
+    """Return whether an invocation can be repeated: it ran nothing, and led back to its start."""
     walk = invocation.transitions
     return (
         invocation.exit_code in _FOLDED_CODES
@@ -43,7 +43,7 @@ def is_foldable(invocation: InvocationRecord) -> bool:
 
 
 def _essence(invocation: InvocationRecord) -> dict[str, Any]:
-    """Return what tells an invocation from its repetition: all but times, numbers and traces."""
+    """Return the fields that a repetition has to share: all but times, numbers and traces."""
     apart = {"number", "started_at", "finished_at", "repeats", "used", "epoch"}
     said = {key: value for key, value in invocation if key not in apart}
     if invocation.origin is not None and invocation.origin.trace is not None:

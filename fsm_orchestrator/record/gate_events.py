@@ -1,4 +1,4 @@
-"""The lines of the log about gates."""
+"""The log lines about gates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GateDecided(RunEvent):
     is_judged_elsewhere: Literal[True] | None = Field(
         default=None,
         description=(
-            "True when the run goes on from this gate state whatever this gate says, for another"
-            " state is where it counts; else left out."
+            "True when the run continues from this gate state whatever this gate says, because it"
+            " counts in another state; else left out."
         ),
     )

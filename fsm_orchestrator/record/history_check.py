@@ -1,8 +1,8 @@
 """Proves that a checkpoint is one that this program writes: a walk over its lifecycle, and no lie.
 
-Pure. The record is made again from its start, and each step is held against what it says: a
-forged `done`, a transition that no edge allows, a verdict that no gate gave, a success that no
-attempt had are found and named.
+Pure. The record is replayed from its start, and each step is checked against what it says: a forged
+`done`, a transition that no edge allows, a verdict that no gate gave, and a success that no attempt
+had are found and named.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fsm_orchestrator.vocabulary import (
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
-    """Return the first contradiction in a checkpoint, with its field; None when there is none."""
+    """Return the first contradiction in a checkpoint, with its field, or None."""
     return next(_problems(checkpoint), None)
 
 
@@ -47,7 +47,7 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
     yield from stage_problems(checkpoint)
     contradictions = tuple(earlier_problems(checkpoint))
     yield from contradictions
-    if contradictions:  # nothing can be made again from them
+    if contradictions:  # nothing can be replayed from them
         return
     before = 0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
     replay = Replay(checkpoint)
@@ -73,7 +73,7 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> Iterator[str]:
-    """Make an invocation again; what it did in a state comes before it left that state."""
+    """Replay an invocation; what it did in a state comes before it left that state."""
     replay.begin(invocation)
     waiting = deque(enumerate(invocation.stage_executions))
 
@@ -98,7 +98,7 @@ def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> 
 def _repeats_problems(
     checkpoint: Checkpoint, invocation: InvocationRecord, where: str
 ) -> Iterator[str]:
-    """Find repetitions of an invocation that cannot have been repeated, or were not folded."""
+    """Find repeats of an invocation that cannot have been repeated, or is the latest."""
     if invocation.repeats is None:
         return
     if invocation is checkpoint.invocation:
@@ -109,7 +109,7 @@ def _repeats_problems(
 
 
 def _is_rejudged(lifecycle: Lifecycle, invocation: InvocationRecord, index: int) -> bool:
-    """Say whether sources were asked again after a transition, whose decisions are not kept then.
+    """Return whether sources were asked again after a transition: its decisions are then not kept.
 
     Typed signals alone do not change while an invocation works.
     """
@@ -153,13 +153,13 @@ def _transition_problems(
             | Trigger.REWORK_REQUESTED
         ):
             if not replay.gives(trigger):
-                yield f"{at}: no recorded execution of {state!r} ended so"
+                yield f"{at}: no recorded execution of {state!r} ended like that"
         case Trigger.START | Trigger.RESUME | Trigger.RUN_ABORTED | Trigger.RUN_TIMED_OUT:
             pass
 
 
 def _edges_from(lifecycle: Lifecycle, state: str, trigger: Trigger) -> tuple[Edge, ...]:
-    """Return the edges tried, those among them that no file declares."""
+    """Return the edges that are tried, including those that no file declares."""
     if trigger is not Trigger.RUN_TIMED_OUT:
         return lifecycle.edges_from(state, trigger)
     from fsm_orchestrator.lifecycle.timing import edges_from  # noqa: PLC0415 - rare
@@ -168,9 +168,9 @@ def _edges_from(lifecycle: Lifecycle, state: str, trigger: Trigger) -> tuple[Edg
 
 
 def _order_problems(transition: TransitionRecord, at: str, *, is_first: bool) -> Iterator[str]:
-    """Find what does not begin with start or resume, and what has them elsewhere.
+    """Find an invocation that does not begin with start or resume, or has one of them elsewhere.
 
-    Elsewhere is also after the end: no other edge leads from a terminal state.
+    That includes steps after the end: no other edge leads from a terminal state.
     """
     begins = transition.trigger in {Trigger.START, Trigger.RESUME}
     aborts = transition.trigger in {Trigger.RUN_ABORTED, Trigger.RUN_TIMED_OUT}

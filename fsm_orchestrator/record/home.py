@@ -1,6 +1,6 @@
 """The directory that a record belongs to: its place, and the runs that it was copied from.
 
-Where a record lies now, as against that place, is found out in whereabouts.py.
+whereabouts.py finds out where a record is now, relative to that place.
 """
 
 import os
@@ -16,46 +16,46 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateRef
 
 NOT_MADE = Identity(0, 0)
-"""The identity of a directory that is to be made."""
+"""The identity of a directory that is yet to be made."""
 KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
 
 
 class Whereabouts(StrEnum):
-    """The place of a record, as against the directory that it was written in."""
+    """The place of a record relative to the directory that it was written in."""
 
     HOME = "home"
     MOVED = "moved"
-    """That very directory, by a new name."""
+    """The same directory under a new name."""
     CARRIED = "carried"
-    """Another directory on another file system of this machine, and the old one is gone: so `mv`
-    leaves it."""
+    """Another directory on another file system of this machine, and the old one is gone: the result
+    of `mv`."""
     HANDED_ON = "handed_on"
-    """A later epoch of the same run, as it was handed on by an engine. Who had it is gone; what is
-    left of that on this machine is the run's."""
+    """A later epoch of the same run, handed on by an engine. The previous holder is gone; what is
+    left of it on this machine belongs to the run."""
     COPIED = "copied"
     """Another directory, and the one that the run works in is on this machine."""
     BROUGHT = "brought"
-    """Another directory: from another machine, out of a backup, or of an original that is not to be
+    """Another directory: from another machine, from a backup, or of an original that cannot be
     found."""
 
     @property
     def has_processes(self) -> bool:
-        """Whether the processes that the record names are the run's, here and now."""
+        """True if the processes that the record names are the run's, here and now."""
         return self.is_home or self is Whereabouts.MOVED
 
     @property
     def is_home(self) -> bool:
-        """Whether the record lies where its run is expected."""
+        """True if the record is where its run is expected."""
         return self in {Whereabouts.HOME, Whereabouts.HANDED_ON}
 
     @property
     def has_values(self) -> bool:
-        """Whether the private file that the record names is the run's."""
+        """True if the private file that the record names is the run's."""
         return self.has_processes or self is Whereabouts.CARRIED
 
 
 class CopiedFrom(StrictModel):
-    """A run that the record was copied from, to go on as a run of its own."""
+    """A run that the record was copied from, to continue as a separate run."""
 
     run_id: RunId = Field(description="Identifies that run.")
     directory: KnownPath = Field(description="Absolute path of its output directory.")
@@ -71,7 +71,7 @@ class Home(StrictModel):
 
     directory: KnownPath = Field(description="Its absolute path.")
     device: Count = Field(
-        description="Number of its device, which may be another after it was mounted anew."
+        description="Number of its device, which may be another after it was mounted again."
     )
     inode: Count = Field(description="Its inode number: a copy has another.")
     host: str = Field(description="Name of the machine.")
@@ -85,20 +85,20 @@ class Home(StrictModel):
 
     copied_from: Annotated[tuple[CopiedFrom, ...], Many] = left_out(
         (),
-        "The runs that the record was copied from, to be a run of its own, the oldest first; left"
+        "The runs that the record was copied from, to be a separate run, the oldest first; left"
         " out where there are none.",
     )
 
     @property
     def identity(self) -> Identity:
-        """What told it from every other directory of its machine."""
+        """The identity that distinguished it from every other directory of its machine."""
         return Identity(self.device, self.inode)
 
 
 def is_at(home: Home, directory: Path) -> bool:
-    """Answer whether a record lies where it was written: by the same path, in that directory.
+    """Return whether a record is where it was written: at the same path, in the same directory.
 
-    Its device may have another number after it was mounted anew.
+    Its device may have another number after it was mounted again.
     """
     try:
         here = identity_of(os.stat(directory))
@@ -120,10 +120,10 @@ def home_of(
     started_in: str,
     copied_from: tuple[CopiedFrom, ...] = (),
 ) -> Home:
-    """Return what a record says of the directory that it is written in.
+    """Return what a record says about the directory that it is written in.
 
-    Its name is not masked: it decides, and the operator has named it openly. Neither is the
-    machine's, which is refused as a secret.
+    Its name is not masked: decisions depend on it, and the operator has named it openly. Neither is
+    the machine's, which is refused as a secret.
     """
     named, started = str(directory.absolute()), str(Path(started_in).absolute())
     from fsm_orchestrator.processes import table  # noqa: PLC0415 - not for those who read

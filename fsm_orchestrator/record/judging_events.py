@@ -1,4 +1,4 @@
-"""The lines of the log about an attempt that takes long, and about judging what it did."""
+"""The log lines about an attempt that takes a long time, and about judging what it did."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.vocabulary import EventName
 
 
 class StageSlow(StageEvent):
-    """An attempt has run for another `slow_after_ms` of its stage, and runs on."""
+    """An attempt has run for another `slow_after_ms` of its stage, and is still running."""
 
     event: Literal[EventName.STAGE_SLOW] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="The level.")
@@ -26,7 +26,7 @@ class StageSlow(StageEvent):
 
 
 class ArtifactSlow(StageEvent):
-    """Expected artifacts of an attempt take longer than a second to judge, and are judged on."""
+    """Judging an attempt's expected artifacts has taken longer than a second, and continues."""
 
     event: Literal[EventName.ARTIFACT_SLOW] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="The level.")
@@ -37,7 +37,7 @@ class ArtifactSlow(StageEvent):
 
 
 class VerificationStarted(StageEvent):
-    """What an attempt did is about to be verified by a command."""
+    """A command is about to verify what an attempt did."""
 
     event: Literal[EventName.VERIFICATION_STARTED] = Field(description="Name of the event.")
     level: Literal["info"] = Field(description="The level.")

@@ -1,7 +1,7 @@
-"""The settings that a run has left, as exactly as they can be known here and now.
+"""The settings that a run has left, as exactly as they are known here and now.
 
-A checkpoint has no values of variables. Settings are filled in from the private file, secrets from
-what is given now, else from the operator's environment, else from the private file.
+A checkpoint has no values of variables. Settings are filled in from the private file; secrets from
+the values given now, else from the operator's environment, else from the private file.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ class KeptSettings(NamedTuple):
     """The settings that a run has left.
 
     Attributes:
-        stages: of each stage that has a binary.
-        completed: with which each completed stage succeeded; of its variables, secrets alone.
-        secrets: the values of secrets that are known.
+        stages: the settings of each stage that has a binary.
+        completed: the settings that each completed stage succeeded with; of its variables, only the
+            secrets.
+        secrets: the values of known secrets.
     """
 
     stages: Mapping[str, StageSettings]
@@ -38,12 +39,12 @@ class KeptSettings(NamedTuple):
 
     @property
     def masker(self) -> Masker:
-        """A masker of the secrets that are known."""
+        """A masker of the known secrets."""
         return Masker(self.secrets.values())
 
 
 def kept_settings(saved: SavedRun, given: Mapping[str, StageGiven] = NOTHING) -> KeptSettings:
-    """Return the settings that a run has left; `given` are the values that are given now."""
+    """Return the settings that a run has left; `given` are the values given now."""
     checkpoint, private = saved.checkpoint, saved.private
     values = {
         one: value
@@ -64,7 +65,7 @@ def kept_settings(saved: SavedRun, given: Mapping[str, StageGiven] = NOTHING) ->
 
 
 def _references(checkpoint: Checkpoint) -> Iterator[SecretReference]:
-    """Yield every secret that a stage is given, or that a text of its settings holds."""
+    """Yield every secret that a stage is given, or that a text of its settings contains."""
     for stage, record in _records(checkpoint):
         yield from (SecretReference(stage=stage, key=key) for key in record.secret_digests)
         for hidden in record.hidden:

@@ -1,4 +1,4 @@
-"""The stage that always runs, by the record of a run: whether it is due, and has come to anything.
+"""The stage that always runs, from a run's record: whether it is due, and whether it has succeeded.
 
 Pure. Loaded only for lifecycles that have one.
 """
@@ -13,17 +13,20 @@ from fsm_orchestrator.vocabulary import StageStatus
 
 
 def due_at_end(checkpoint: Checkpoint) -> str | None:
-    """Return the stage that is to run now that the run has ended or is about to; else None.
+    """Return the stage that has to run now that the run has ended or is about to; else None.
 
-    It is due once another stage was entered in the run, whatever came of that. In a run that is
-    done and visited, it is due again only where it has not succeeded, and that counts.
+    It is due once another stage was entered in the run, whatever the result; see `due_in_visit` for
+    a run that is done and visited.
     """
     stage = checkpoint.lifecycle.finally_stage
     return stage if stage is not None and _was_any_entered(checkpoint) else None
 
 
 def due_in_visit(checkpoint: Checkpoint) -> str | None:
-    """Return the stage that always runs, if a done run was left before it was over; else None."""
+    """Return the stage that always runs, if a done run was left before it was over; else None.
+
+    If it counts, it is over when it has succeeded, else when an attempt has ended uninterrupted.
+    """
     stage = due_at_end(checkpoint)
     if stage is None or checkpoint.completion_of(stage) is not None:
         return None
@@ -35,9 +38,9 @@ def due_in_visit(checkpoint: Checkpoint) -> str | None:
 
 
 def why_not_at_end(checkpoint: Checkpoint, entered: Collection[str] | None) -> str | None:
-    """Return why the stage that always runs would not; None if it would.
+    """Return why the stage that always runs would not run, or None if it would.
 
-    `entered` are the stages that would be entered before it; None where nothing would happen.
+    `entered` are the stages that would be entered before it; None if nothing would happen.
     """
     if entered is None:
         return "it is over" if due_in_visit(checkpoint) is None else None
@@ -47,14 +50,14 @@ def why_not_at_end(checkpoint: Checkpoint, entered: Collection[str] | None) -> s
 
 
 def counts(checkpoint: Checkpoint) -> bool:
-    """Return whether a run may not be closed unless the stage that always runs has succeeded."""
+    """Return whether closing a run requires that the stage that always runs has succeeded."""
     stage = checkpoint.lifecycle.finally_stage
     mode = None if stage is None else checkpoint.lifecycle.states[stage].on_finally_failure
     return mode is not OnFinallyFailure.WARN
 
 
 def keeps_from_closing(checkpoint: Checkpoint) -> bool:
-    """Return whether a done run may not be closed for the stage that always runs."""
+    """Return whether a done run may not be closed because of the stage that always runs."""
     stage = due_at_end(checkpoint)
     if stage is None or stage not in checkpoint.stages or not counts(checkpoint):
         return False
@@ -62,7 +65,7 @@ def keeps_from_closing(checkpoint: Checkpoint) -> bool:
 
 
 def _was_any_entered(checkpoint: Checkpoint) -> bool:
-    """Return whether a stage was entered in the run; of invocations that were moved, begun."""
+    """Return whether any stage was entered in the run, or began in an invocation that was moved."""
     stages = set(checkpoint.lifecycle.places)
     if any(one.dest in stages for one in checkpoint.transitions):
         return True

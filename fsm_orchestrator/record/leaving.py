@@ -1,4 +1,4 @@
-"""What an invocation tells the private state of the files that it leaves in its directory."""
+"""The notes that an invocation makes in the private state about the files in its directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fsm_orchestrator.text.digest import sha256_of
 
 
 class Leaving:
-    """Notes what is about to be in the files of a run, before it is; nothing where it cannot."""
+    """The notes on what is about to be in a run's files, made before it is; none if that fails."""
 
     def __init__(self, file: LeftFile | None, events: EventFile) -> None:
         self._file = file
@@ -18,11 +18,11 @@ class Leaving:
 
     @property
     def failure(self) -> OSError | None:
-        """Why it could not be noted."""
+        """The error that kept a note from being written; None if there was none."""
         return None if self._file is None else self._file.failure
 
     def note(self, checkpoint: bytes, **changes: Any) -> None:
-        """Note a checkpoint; what is not said is as it was."""
+        """Note a checkpoint; anything that is not given is as it was."""
         if self._file is None:
             return
         events = self._events
@@ -36,7 +36,7 @@ class Leaving:
         self.note(checkpoint, report=told, seq=seq, head=head)
 
     def note_failure(self, checkpoint: bytes | None) -> None:
-        """Note that what was there before a step may be there again; None if nothing was."""
+        """Note that the files from before a step may be back; None if there were none."""
         if checkpoint is not None:
             self.note(checkpoint, report="", is_unsure=True)
 
@@ -46,14 +46,15 @@ class Leaving:
             self._file.note(report=sha256_of(report), is_unsure=True)
 
     def note_private(self, private: str) -> None:
-        """Note the digest of the private file; "" where it is not known."""
+        """Note the digest of the private file; "" if it is unknown."""
         if self._file is not None:
             self._file.note(private=private, is_unsure=True)
 
     def seal(self, checkpoint: bytes, report: bytes, *, is_known: bool) -> None:
-        """Note that nothing is to come.
+        """Note that nothing follows.
 
-        It counts by itself where all that was written is on disk; `is_known`: and there.
+        The note is sealed only if everything that was written is durable. `is_known`: True if the
+        files are known to be in place; otherwise nothing is noted.
         """
         events = self._events
         if not is_known or events.failure is not None:
@@ -63,6 +64,6 @@ class Leaving:
         self.note(checkpoint, report=sha256_of(report), is_sealed=is_durable, events=untouched)
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Close the file of notes."""
         if self._file is not None:
             self._file.close()

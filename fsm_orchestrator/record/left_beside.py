@@ -1,8 +1,8 @@
-"""What a run has left in an epoch, kept with it: a line for each step, proved by a shared key.
+"""The lines on what a run has left in an epoch, kept with it: one per step, proved by a shared key.
 
-The private state of a machine (left_file.py) knows nothing of what was left on another one. Where
-workers share a key, the same lines lie beside the record, so that whoever goes on with it elsewhere
-sees that an older record was put back.
+The private state of a machine (left_file.py) knows nothing of what was left on another one. If
+workers share a key, the same lines are kept beside the record, so that a worker that continues it
+elsewhere notices that an older record was put back.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class LeftBeside:
 
 
 def lines_beside(directory: Path, key: RecordKey) -> tuple[Left, ...]:
-    """Return the lines that lie beside a record, and that the key proves, oldest first."""
+    """Return the lines beside a record that the key proves, oldest first."""
     return tuple(
         found
         for mac, line in _split(directory)

@@ -1,9 +1,9 @@
-"""What runs have left in an output directory, as the private state has it: a line for each step.
+"""The lines of the private state on what runs have left in an output directory: one per step.
 
-The file is outside of what a confined stage can reach. It is named by the directory's path, for
+The file is outside the reach of a confined stage. It is named after the directory's path, because
 nothing in a record may say by which anchor the record is judged. A line is there before the files
-it tells of, and nothing waits for it to be on disk: the page cache outlives a kill, and after a
-power cut the events tell for themselves (record_check.py).
+that it describes, and nothing waits for it to be on disk: the page cache outlives a kill, and after
+a power cut the events speak for themselves (record_check.py).
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.left_beside import LeftBeside
 
 SIZE_BYTES_MAX: Final = 64 * 1024
-"""The size beyond which a file is begun again, with what still counts of it."""
+"""The size beyond which a file is started over, with the lines that still count."""
 READ_BYTES_MAX: Final = 64 * 1024 * 1024
 DIRECTORIES_KEPT: Final = 64
-"""How many output directories are remembered in one folder when the oldest are forgotten."""
+"""The number of output directories in one folder that are left once the oldest are forgotten."""
 DIRECTORIES_MAX: Final = 96
-"""How many there are by then: not every run in a new directory looks for the oldest."""
+"""The number at which that happens: not every run in a new directory looks for the oldest."""
 KEPT_LINES: Final = 16
 _NAME_BYTES_MAX: Final = 64
 RUNS_KEPT: Final = 64
-"""How many earlier runs in a directory are remembered, none of which may be put back."""
+"""The number of earlier runs in a directory that are remembered, none of which may be put back."""
 
 
 class Left(NamedTuple):
-    """What a run has left in its files, or is about to: a line.
+    """A line: what a run has left in its files, or is about to leave there.
 
     Attributes:
-        run_id: the run's.
-        boot: the boot that it was written in; "" where that is not known.
+        run_id: the id of the run.
+        boot: the boot that it was written in; "" if that is unknown.
         place: the inode number of the output directory.
         seq: the number of the last event.
         head: the digest of its line; "" before there is one.
-        durable_seq: the number of the last event that is durable for sure.
+        durable_seq: the number of the last event that is certainly durable.
         checkpoint: the digest of the checkpoint; "" before there is one.
-        report: that of the report; "" where it is not known.
-        private: that of the private file; "" where there is none, or it is not known.
-        is_sealed: whether nothing is to come: the invocation has ended, and so it was left.
-        is_unsure: whether the line before may be true as well: a step failed.
-        events: what tells that the events are untouched since; "" where nothing does.
+        report: the digest of the report; "" if it is unknown.
+        private: the digest of the private file; "" if there is none, or it is unknown.
+        is_sealed: True if nothing follows: the invocation has ended, and left its files like this.
+        is_unsure: True if the line before may be right as well: a step failed.
+        events: a stamp that shows that the events were not touched since; "" if none can.
     """
 
     run_id: str
@@ -70,11 +70,11 @@ class Left(NamedTuple):
 
 
 class LeftFile:
-    """The open file of one output directory. Its first failure is kept, and nothing follows it.
+    """The open file of one output directory. Its first failure is kept; nothing is written after.
 
     Attributes:
         latest: the line that was written last.
-        failure: why a line could not be written.
+        failure: the error that kept a line from being written; None if there was none.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LeftFile:
         self._beside = beside
 
     def note(self, **changes: Any) -> None:
-        """Add a line: the latest one, changed; never sealed unless that is said."""
+        """Add a line: the latest one with changes; it is sealed only if the changes say that."""
         told: dict[str, Any] = {"is_sealed": False, "is_unsure": False, "events": "", **changes}
         self.latest = self.latest._replace(**told)
         if self.failure is not None:
@@ -111,7 +111,7 @@ class LeftFile:
 
 
 def file_of(output_directory: Path | str) -> Path:
-    """Return where the lines of an output directory are.
+    """Return the path of the file with the lines of an output directory.
 
     Raises:
         OSError: there is no private state.
@@ -123,7 +123,7 @@ def file_of(output_directory: Path | str) -> Path:
 
 
 def lines_of(output_directory: Path | str) -> tuple[Left, ...]:
-    """Return what is known of an output directory, oldest first; empty if nothing is."""
+    """Return the lines that are known of an output directory, oldest first; empty if none are."""
     try:
         data = files.read_bounded(file_of(output_directory), READ_BYTES_MAX)
     except OSError:
@@ -132,15 +132,15 @@ def lines_of(output_directory: Path | str) -> tuple[Left, ...]:
 
 
 def note_report(output_directory: Path, left: Left, report: bytes) -> None:
-    """Add a line that has another report, of a start that was refused. A failure is ignored."""
+    """Add a line with another report, that of a refused start. A failure is ignored."""
     with contextlib.closing(LeftFile(output_directory, left)) as file:
         file.note(report=sha256_of(report), events=left.events, is_unsure=True)
 
 
 def note_again(output_directory: Path, run_id: str) -> None:
-    """Note again what an earlier run has left in a directory: it is put back there.
+    """Note again what an earlier run has left in a directory, because it is put back there.
 
-    Nothing is noted of one of which nothing is known: its record proves itself, or does not.
+    Nothing is noted for a run of which nothing is known: its record proves itself, or does not.
 
     Raises:
         OSError: it cannot be noted.
@@ -158,10 +158,10 @@ def note_again(output_directory: Path, run_id: str) -> None:
 
 
 def hand_on(before: Path, after: Path, inode: int) -> None:
-    """Note of a run's next epoch what is known of the one before; nothing where nothing is.
+    """Note for a run's next epoch what is known of the one before; do nothing if nothing is.
 
-    Where a later one was claimed here, which is gone by now, that of the later one: the record will
-    be held against it. `inode` is the number of the directory that will be `after`.
+    If a later one was claimed here and is gone by now, note what is known of that one: the record
+    will be checked against it. `inode` is the number of the directory that will be `after`.
 
     Raises:
         OSError: it cannot be noted.
@@ -186,7 +186,7 @@ def hand_on(before: Path, after: Path, inode: int) -> None:
 
 
 def note_claim(epoch: Path) -> None:
-    """Note that an epoch is the latest of its run: should it be gone one day, that is noticed.
+    """Note that an epoch is the latest of its run, so that its disappearance is noticed.
 
     Raises:
         OSError: it cannot be noted.
@@ -201,7 +201,7 @@ def note_claim(epoch: Path) -> None:
 
 
 def _claimed_here(epochs: Path) -> str:
-    """Return the name of the latest epoch that was claimed here; empty where none is known."""
+    """Return the name of the latest epoch that was claimed here; empty if none is known."""
     try:
         return files.read_bounded(_file_of_claim(epochs), _NAME_BYTES_MAX).decode(
             "ascii", "replace"
@@ -215,16 +215,16 @@ def _file_of_claim(epochs: Path) -> Path:
 
 
 def forget(output_directory: Path) -> None:
-    """Forget an epoch that no record will be made from any more.
+    """Forget an epoch from which no record will be made anymore.
 
     Raises:
-        OSError: that cannot be done.
+        OSError: its file cannot be removed.
     """
     files.remove(file_of(output_directory))
 
 
 def counting(lines: Sequence[Left]) -> Sequence[Left]:
-    """Return those of the lines of a directory, oldest first, that its record has to be one of."""
+    """Return those of a directory's lines, oldest first, one of which its record has to match."""
     count = 1 if lines[-1].is_sealed else 2
     while count < len(lines) and lines[-count + 1].is_unsure:
         count += 1
@@ -232,7 +232,7 @@ def counting(lines: Sequence[Left]) -> Sequence[Left]:
 
 
 def _open(path: Path) -> int:
-    """Open a file of lines for appending; a long one is begun again, old ones are forgotten."""
+    """Open a file of lines for appending; start a long one over, and forget old ones."""
     files.make_directory(path.parent, mode=0o700, is_durable=False)
     if not os.path.lexists(path):
         _forget_old(path.parent)
@@ -254,7 +254,7 @@ def _open(path: Path) -> int:
 
 
 def _still_counting(lines: list[Left]) -> list[Left]:
-    """Return the latest lines, and before them those of each earlier run that count."""
+    """Return the latest lines, and before them the lines of each earlier run that still count."""
     earlier: dict[str, list[Left]] = {}
     for one in lines[:-KEPT_LINES]:
         earlier.setdefault(one.run_id, []).append(one)
@@ -275,12 +275,12 @@ def _forget_old(folder: Path) -> None:
 
 
 def line_of(left: Left) -> bytes:
-    """Return a line as it is kept."""
+    """Return a line as it is stored."""
     return json_value(list(left)).encode() + b"\n"
 
 
 def parsed(line: bytes) -> Left | None:
-    """Return what a line says; None if it is none of ours, or torn."""
+    """Return the content of a line, or None if it is torn or not of this program."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):

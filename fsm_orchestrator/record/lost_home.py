@@ -1,4 +1,4 @@
-"""The last word of a run whose directory is gone."""
+"""The last report of a run whose directory is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class LostHome(NamedTuple):
     """The last report of a run whose directory was removed, moved or replaced.
 
     Attributes:
-        is_written: whether it is in a new directory of that name.
+        is_written: True if it is in a new directory of that name.
     """
 
     report: Report

@@ -32,9 +32,9 @@ class Division(NamedTuple):
     """A record that has grown long, divided.
 
     Attributes:
-        checkpoint: the record without the invocations that go, and without `earlier`.
-        moved: the lines that are to be added to the file of old invocations.
-        totals: what all invocations in that file come to.
+        checkpoint: the record without the invocations to be moved, and without `earlier`.
+        moved: the lines to be added to the file of old invocations.
+        totals: the totals of all invocations in that file.
         replay: the record as it was after them.
     """
 
@@ -44,7 +44,7 @@ class Division(NamedTuple):
     replay: Replay
 
     def with_mark(self, mark: SideMark) -> Checkpoint:
-        """Return the record once the lines are durable."""
+        """Return the record as it is once the lines are durable."""
         earlier = Earlier(
             totals=self.totals,
             file=mark,
@@ -55,7 +55,7 @@ class Division(NamedTuple):
 
 
 def divided(checkpoint: Checkpoint) -> Division | None:
-    """Divide a record that has more invocations than it may; None where it has not."""
+    """Divide a record that has more invocations than it may have; return None for any other."""
     if len(checkpoint.invocations) <= KEPT_MAX:
         return None
     going, staying = checkpoint.invocations[:-KEPT_MIN], checkpoint.invocations[-KEPT_MIN:]
@@ -70,7 +70,7 @@ def divided(checkpoint: Checkpoint) -> Division | None:
 
 
 def _replay(replay: Replay, invocation: InvocationRecord) -> None:
-    """Make an invocation again that has been proved."""
+    """Replay an invocation that has been proved."""
     replay.begin(invocation)
     waiting = deque(invocation.stage_executions)
     for transition in invocation.transitions:
@@ -142,7 +142,7 @@ def _loops(checkpoint: Checkpoint, going: tuple[InvocationRecord, ...]) -> tuple
     for transition in (one for invocation in going for one in invocation.transitions):
         step = (transition.source, transition.trigger, transition.dest)
         if step in closing:
-            times[step] = times.pop(step, 0) + 1  # taken last, so it stands last
+            times[step] = times.pop(step, 0) + 1  # taken last, so it is listed last
     return tuple(
         LoopTotals(source=source, trigger=trigger, dest=dest, times=count)
         for (source, trigger, dest), count in times.items()
@@ -150,7 +150,7 @@ def _loops(checkpoint: Checkpoint, going: tuple[InvocationRecord, ...]) -> tuple
 
 
 def earlier_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """Find what contradicts itself in what a record keeps of its old invocations."""
+    """Find contradictions in what a record keeps of its old invocations."""
     earlier = checkpoint.earlier
     if earlier is None:
         return
@@ -174,7 +174,7 @@ def earlier_problems(checkpoint: Checkpoint) -> Iterator[str]:
     for completion in earlier.completions:
         success = found[completion.stage, completion.attempt]
         is_in_force = completion in checkpoint.completions
-        # Of one that was set aside since, the settings are not known any more: replay.py.
+        # The settings of a completion that was set aside since are no longer known: replay.py.
         is_so = not is_in_force or ran_with(success, completion.settings)
         if success.status is not StageStatus.SUCCESS or not is_so:
-            yield f"earlier.executions: attempt {success.attempt} of {success.stage!r} did not so"
+            yield f"earlier.executions: attempt {success.attempt} of {success.stage!r} does not fit"

@@ -1,6 +1,6 @@
-"""Finds what contradicts where the settings of a run came from, and who gave the gates' signals.
+"""Finds contradictions in where a run's settings came from, and in who gave the gates' signals.
 
-What an invocation was given is said in several places of its record. They have to agree. Pure.
+A record says in several places what an invocation was given. They have to agree. Pure.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STAGE_KEYS: Final = (
 
 
 def origin_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """Find origins of what the run does not have, and settings that have come from nowhere."""
+    """Find origins of settings that the run does not have, and settings that have no origin."""
     origins, latest = checkpoint.origins, checkpoint.invocation.number
     units = () if checkpoint.budget is None else checkpoint.budget.units
     known = {
@@ -134,15 +134,15 @@ def _stage_setting_problems(
     for key, origin in own.items():
         if origin.invocation < binary.invocation:
             yield f"origins.by_setting.stage.{stage}.{key}: is older than the binary"
-    # A binary that is given anew takes the origins with it, even where a completed stage keeps
-    # the settings that it had.
+    # A binary that is given again resets the origins, even where a completed stage keeps the
+    # settings that it had.
     missing = [keys[0] for keys in _settings_of(record) if own.keys().isdisjoint(keys)]
     if binary.invocation == 1 and missing:
         yield f"origins.by_setting: does not say what gave {stage!r} its {missing[0]}"
 
 
 def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
-    """Yield by which keys each setting that a stage has can have been given."""
+    """Yield, for each setting that a stage has, the keys by which it can have been given."""
     for key in (
         *("args", "expected_artifacts", "allow_stale", "protect", "inputs", "input_program"),
     ):
@@ -167,13 +167,13 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
 
 
 def given_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """Find signals of one invocation that were not given at once, and origins without sense."""
+    """Find signals that contradict another one of their invocation, and origins without sense."""
     found: dict[int, SignalGiven] = {}
     for at, given, latest in _signals_given(checkpoint):
         if given.invocation > latest:
             yield f"{at}.invocation: is {given.invocation}, of {latest}"
         if found.setdefault(given.invocation, given) != given:
-            yield f"{at}: another signal says otherwise of invocation {given.invocation}"
+            yield f"{at}: another signal says otherwise about invocation {given.invocation}"
     in_force = checkpoint.decisions_in_force(checkpoint.outcome)
     by_signal = (one for one in in_force if one.source is not GateSource.EVIDENCE)
     judged = {one.gate: one.given for one in by_signal}
@@ -189,7 +189,7 @@ def given_problems(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _signals_given(checkpoint: Checkpoint) -> Iterator[tuple[str, SignalGiven, int]]:
-    """Yield each place that says who gave a signal, and the latest invocation it can be of."""
+    """Yield each place that says who gave a signal, and the latest invocation that it can be of."""
     for index, signal in enumerate(checkpoint.gate_signals):
         if signal.given is not None:
             yield f"gate_signals[{index}].given", signal.given, checkpoint.invocation.number

@@ -1,4 +1,4 @@
-"""Records that would be larger than any reader takes."""
+"""Records that would be larger than any reader accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.vocabulary import Operation
 
 
 def too_large(operation: Operation, path: Path, size_bytes: int) -> OperationError:
-    """Return the refusal to write a file of that size."""
+    """Return the error that refuses to write a file of that size."""
     return OperationError(
         operation,
         f"cannot write {copyable(path)}: it would have {size_bytes} bytes, and no reader takes"

@@ -1,4 +1,4 @@
-"""Whether the lines that an invocation has appended to a file are there as it wrote them."""
+"""Checks that the lines that an invocation has appended to a file are there as it wrote them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OwnLines:
         self._stamps = self._stamps_now()
 
     def appended(self, data: bytes) -> None:
-        """Note what was appended."""
+        """Note data that was appended."""
         self._before = self._digest.copy()
         self._digest.update(data)
         self._size += len(data)
@@ -38,9 +38,9 @@ class OwnLines:
         self._stamps = self._stamps_now()
 
     def are_intact(self, *, wholly: bool) -> bool:
-        """Return whether the lines are as they were written; if not, what is there counts now.
+        """Return whether the lines are as they were written; if not, the current ones count now.
 
-        Unless `wholly`, a file whose size and time of change are what they were is not read.
+        Unless `wholly`, a file whose size and time of change are unchanged is not read.
         """
         stamps = self._stamps_now()
         if not wholly and stamps == self._stamps:
@@ -62,10 +62,10 @@ class OwnLines:
 
 
 def untouched(descriptor: int) -> str:
-    """Return what tells later that an open file was not touched since; "" where nothing does.
+    """Return a stamp that later shows that an open file was not touched since; "" if none can.
 
-    Nothing does while a write would leave the same times: for a tick of the clock that files are
-    stamped by, or where that counts seconds only.
+    None can while a write would leave the same times: within a tick of the clock that stamps files,
+    or where that clock counts only seconds.
     """
     status = os.fstat(descriptor)
     times = status.st_mtime_ns, status.st_ctime_ns

@@ -1,4 +1,4 @@
-"""Makes the document that a policy judges, from what is kept of a run."""
+"""Makes the document that a policy judges, from a run's record."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Asking(NamedTuple):
     """A gate whose policy is asked.
 
     Attributes:
-        evidence: of the gates that were asked before.
-        mask: tells which texts hold a secret.
-        changed: looks which artifacts are not what their stage left.
+        evidence: the evidence of the gates that were asked before.
+        mask: a function that masks secrets, and so shows which texts hold one.
+        changed: a function that looks for artifacts that are not what their stage left.
     """
 
     checkpoint: Checkpoint
@@ -42,7 +42,7 @@ class Asking(NamedTuple):
 
 
 def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
-    """Return the document; a text that holds a secret is left out of it."""
+    """Return the document, without texts that hold a secret."""
     from fsm_orchestrator.gates.policy_input import (  # noqa: PLC0415 - only for policies
         LifecycleFollowed,
         PolicyInput,
@@ -95,12 +95,12 @@ def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
 
 
 class _Shown(NamedTuple):
-    """Tells what may be shown of a text."""
+    """A filter for texts that may be shown."""
 
     mask: Callable[[str], str]
 
     def text(self, text: str) -> str | None:
-        """Return a text; None where it holds a secret, or held one."""
+        """Return a text, or None if it holds a secret or held one."""
         return text if self.mask(text) == text and MASK not in text else None
 
     def of(self, record: StageRecord, field: Compared, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class _Shown(NamedTuple):
 
 
 def _decision(decision: GateDecision, shown: _Shown) -> GateDecision:
-    """Return a decision whose evidence has no masked text in it."""
+    """Return a decision without masked texts in its evidence."""
     evidence = decision.evidence
     if evidence is None:
         return decision

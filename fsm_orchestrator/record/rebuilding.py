@@ -1,8 +1,8 @@
-"""A checkpoint that a power cut took, or left behind its events: made again from them. Reads only.
+"""Rebuilds a checkpoint that a power cut took, or left behind its events, from them. Only reads.
 
 The events are durable before the checkpoint takes its place, and the checkpoint is synced when an
-invocation ends. So a cut can leave an older one, or one that is no JSON any more; a kill can leave
-one that lacks the last step. Any other difference is nothing that this program leaves.
+invocation ends. So a power cut can leave an older one, or one that is no longer JSON; a kill can
+leave one that lacks the last step. This program leaves no other difference.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ TOLD: Final = frozenset(
         EventName.BUDGET_SPENT,
     }
 )
-"""The events that tell of the record; the others only say how it came to it."""
+"""The events that make up the record; the others only say how it came about."""
 STEPS: Final = frozenset(
     {
         *(EventName.TRANSITION, EventName.ATTEMPT_BEGUN, EventName.STAGE_RETRYING),
         *(EventName.STAGE_ENDED, EventName.RUN_ENDED),
     }
 )
-"""Those of them that can make what was before them count."""
+"""Those of them that can make the events before them count."""
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ELOOP})
 _READ_BYTES: Final = 1024 * 1024
 
 
 class Rebuilt(NamedTuple):
-    """A checkpoint that was made again.
+    """A checkpoint that was rebuilt.
 
     Attributes:
         checkpoint: the record as the events have it.
-        how: why it was made, and of how many steps.
+        how: why it was rebuilt, and from how many steps.
     """
 
     checkpoint: Checkpoint
@@ -72,29 +72,29 @@ class Rebuilt(NamedTuple):
 
     @property
     def is_torn(self) -> bool:
-        """Whether the checkpoint could not be read, so that all was made from the events."""
+        """True if the checkpoint could not be read, so that the events alone made the record."""
         return self.how.cause is RebuildCause.TORN
 
     def sentence(self, path: Path) -> str:
-        """Return what was done, for a person; `path` is the checkpoint's."""
+        """Return what was done, as text for people; `path` is the checkpoint's."""
         return f"{copyable(path)} {self.how.words}"
 
     def finding(self, path: Path) -> str:
-        """Return what is found, for a person who only looks; `path` as in `sentence`."""
+        """Return what was found, as text for people who only look; `path` as in `sentence`."""
         match self.how.cause:
             case RebuildCause.BEHIND:
                 steps = counted(self.how.steps, "step")
-                return f"{copyable(path)} is {steps} behind the events, by which its run is told"
+                return f"{copyable(path)} is {steps} behind the events, which are used instead"
             case RebuildCause.TORN:
-                return f"{copyable(path)} is torn, and its run is told by the events"
+                return f"{copyable(path)} is torn, and the events are used instead"
 
 
 class ContradictedError(ValueError):
-    """The events contradict the checkpoint beside them."""
+    """A contradiction between the events and the checkpoint beside them."""
 
 
 class _Line(NamedTuple):
-    """A line of the events: its number and name, what it is chained to, and itself."""
+    """A line of the events: its number and name, what it is chained to, and its text."""
 
     seq: int
     name: str
@@ -103,16 +103,15 @@ class _Line(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What the next line is chained to."""
+        """The digest that the next line is chained to."""
         return sha256_of(self.text)
 
 
 def caught_up(checkpoint: Checkpoint, directory: Path) -> Rebuilt | None:
-    """Follow the events behind a checkpoint; None where it has all that counts of them.
+    """Follow the events after a checkpoint; return None if it has all of them that count.
 
     Raises:
-        ContradictedError: they cannot have followed, or what the record ends with they say
-            otherwise.
+        ContradictedError: they cannot have followed, or they contradict the end of the record.
         OSError: they cannot be read.
     """
     path, mark = directory / EVENTS_FILE, checkpoint.events
@@ -120,7 +119,7 @@ def caught_up(checkpoint: Checkpoint, directory: Path) -> Rebuilt | None:
         descriptor = files.open_regular(path)
     except OSError as error:
         if error.errno in _NO_FILE:
-            return None  # it is told when the run is resumed
+            return None  # a resume reports it
         raise
     try:
         if mark is not None and lost_in(descriptor, path, mark) is not None:
@@ -136,7 +135,7 @@ def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
     for line in later:
         expected += 1
         if line.seq != expected:
-            break  # a hole: what is behind it was not durable
+            break  # a hole: nothing after it was durable
         if line.prev != head and line.name != EventName.CHAIN_GAP:
             raise ContradictedError(f"their event {line.seq} is not chained to the one before it")
         head = line.digest
@@ -158,7 +157,7 @@ def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
 
 
 def made_again(directory: Path) -> Rebuilt | None:
-    """Make a record from its events alone; None where they do not have all of it.
+    """Rebuild a record from its events alone; return None if they do not have all of it.
 
     Raises:
         OSError: they cannot be read.
@@ -198,9 +197,9 @@ def _parsed(text: bytes) -> EventLine:
 
 
 def _lines_behind(checkpoint: Checkpoint, descriptor: int) -> list[_Line]:
-    """Return the whole lines behind the last event that a checkpoint knows of.
+    """Return the whole lines after the last event that a checkpoint knows of.
 
-    The last transition before them is held against it.
+    The last transition before them is compared with the checkpoint's.
 
     Raises:
         ContradictedError: the record has another in its place, or none.
@@ -230,14 +229,14 @@ def _check_last_step(checkpoint: Checkpoint, told: dict[str, Any]) -> None:
     kept = next((one for one in checkpoint.transitions if one.seq == seq), None)
     if kept is not None:
         is_so = kept.dest == dest
-    else:  # it has been moved out, or one of several that were folded
+    else:  # it has been moved out, or is one of several that were folded
         is_so = type(seq) is int and seq <= checkpoint.last_seq
     if not is_so:
         raise ContradictedError(f"their transition {seq} is to {dest!r}")
 
 
 def _lines(descriptor: int) -> Iterator[_Line]:
-    """Yield the whole lines of an open file that are ours, from its start to the first hole."""
+    """Yield the whole lines of this program in an open file, from its start to the first hole."""
     rest, at = b"", 0
     end = hole_in(descriptor, 0, os.fstat(descriptor).st_size)
     while chunk := os.pread(descriptor, min(_READ_BYTES, end - at), at):

@@ -1,9 +1,9 @@
-"""Whether a record is the one that was left here: held against the private state, or its MACs.
+"""Checks that a record is the one that was left here, by the private state or by its MACs.
 
-Where the private state knows the directory, the record has to be what was left there. It may be
-behind (a kill, or a machine that went down, came between its line and the files), or ahead where
-its lines could not be written: then each event has to prove itself by its MAC. Where it does not
-know it, checkpoint and events prove themselves, or there is a doubt. Reads only.
+If the private state knows the directory, the record has to be what was left there. It may be behind
+(a kill, or the machine going down, came between its line and the files), or ahead if its lines
+could not be written: then each event has to prove itself by its MAC. If the private state does not
+know the directory, checkpoint and events prove themselves, or there is a doubt. Only reads.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _TOO_LARGE: Final = "-"
 
 
 class Finding(NamedTuple):
-    """What was found out about a record.
+    """The result of checking a record.
 
     Attributes:
-        changes: how it is not what was left; empty if it is, or that is not known.
-        doubt: why that is not known; None where it is.
+        changes: how it differs from what was left; empty if it does not, or that is unknown.
+        doubt: why that is unknown; None if it is known.
     """
 
     changes: tuple[RecordChange, ...] = ()
@@ -49,12 +49,12 @@ class Finding(NamedTuple):
 
     @property
     def is_good(self) -> bool:
-        """Whether the record is the one that was left."""
+        """True if the record is the one that was left."""
         return not self.changes and self.doubt is None
 
 
 def record_digest(directory: Path) -> str:
-    """Return the digest of a record as it lies there: of its checkpoint and its events."""
+    """Return the digest of a record as it is in a directory: of its checkpoint and its events."""
     parts = (f"{name} {_digest_of(directory / name)}" for name in (CHECKPOINT_FILE, EVENTS_FILE))
     return sha256_of("\n".join(parts).encode())
 
@@ -62,10 +62,10 @@ def record_digest(directory: Path) -> str:
 def left_by(
     directory: Path, checkpoint: Checkpoint, key: RecordKey | None = None
 ) -> tuple[Left, ...]:
-    """Return the lines that a record has to be one of: of those that were left in its directory.
+    """Return those of the lines left in a record's directory one of which it has to match.
 
-    Of an epoch of which nothing is known here, those that lie beside its record. Empty where
-    nothing is known of the directory. A copy is a record of its own.
+    For an epoch of which nothing is known here, those beside its record. Empty if nothing is known
+    of the directory. A copy counts as a separate record.
     """
     lines = left_file.lines_of(directory)
     if not lines and key is not None and run_of(directory) != directory:
@@ -77,10 +77,10 @@ def left_by(
             return ()
         lines = left_file.lines_of(checkpoint.home.directory)
     place = ""
-    with contextlib.suppress(OSError):  # whoever opens what is in it next says that it is gone
+    with contextlib.suppress(OSError):  # opening a file in it then reports that it is gone
         place = str(os.stat(directory).st_ino)
     here = [one for one in lines if one.place == place]
-    if not here:  # the directory was put back: a backup, or somebody's
+    if not here:  # another directory was put here: a backup, or somebody's
         here = [one for one in lines if one.run_id == checkpoint.run_id]
     if not here:
         return ()
@@ -89,7 +89,7 @@ def left_by(
 
 
 def checked(saved: SavedRun, directory: Path, key: RecordKey | None) -> Finding:
-    """Hold a record against what was left of it."""
+    """Check a record against what was left of it."""
     checkpoint = saved.as_kept or saved.checkpoint
     lines = left_by(directory, checkpoint, key)
     if lines and lines[-1].run_id != checkpoint.run_id:
@@ -104,9 +104,9 @@ def checked(saved: SavedRun, directory: Path, key: RecordKey | None) -> Finding:
 
 
 def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
-    """Say whether a run may have begun here of which nothing could be noted, or all was lost.
+    """Return whether a run may have begun here without notes, or all of them were lost.
 
-    An earlier run that was here is known, and a run from elsewhere says where it is at home.
+    An earlier run in this directory is known, and a run from elsewhere says where its home is.
     """
     known = {one.run_id for one in left_file.lines_of(directory)}
     is_home = where_is(checkpoint, directory).is_home
@@ -114,13 +114,13 @@ def _is_unnoted(checkpoint: Checkpoint, directory: Path) -> bool:
 
 
 class _Reach(NamedTuple):
-    """How far the events reach, held against what was left.
+    """The reach of the events, compared with what was left.
 
     Attributes:
         last_seq: the number of the last event that is there.
-        is_same_boot: whether the machine has not gone down since, so that nothing was lost.
-        is_sealed: whether the invocation had ended, and no step was begun since.
-        is_ahead: whether steps are there that could not be noted.
+        is_same_boot: True if the machine has not gone down since, so that nothing was lost.
+        is_sealed: True if the invocation had ended, and no step was begun since.
+        is_ahead: True if there are steps that could not be noted.
     """
 
     last_seq: int
@@ -130,12 +130,12 @@ class _Reach(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether all files have to be those that were left."""
+        """True if all files have to be those that were left."""
         return self.is_same_boot and not self.is_ahead
 
     @property
     def is_at_seal(self) -> bool:
-        """Whether the events are those of an invocation that had ended, and is not gone on from."""
+        """True if the events are those of an ended invocation, and nothing continued from it."""
         return self.is_sealed and not self.is_ahead
 
 
@@ -158,16 +158,16 @@ class _Look:
         self._walked: Walk | None = None
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the events file."""
         if self._events >= 0:
             os.close(self._events)
 
-    # -- against what was left ---------------------------------------------------------------
+    # -- compared with what was left ---------------------------------------------------------
 
     def held_against(self, lines: tuple[Left, ...]) -> Finding:
-        """Hold the files against lines, the last of which is the latest."""
+        """Compare the files with lines, the last of which is the latest."""
         last, is_sealed = lines[-1], _is_sealed(lines)
-        # Not to know this boot excuses nothing: only another one may have cut power.
+        # An unknown boot excuses nothing: only another boot can mean a power cut.
         is_same_boot = last.boot != "" and boot() in {"", last.boot}
         if is_sealed and self._is_untouched(last):
             return self._others(lines, _Reach(last.seq, is_same_boot, is_sealed))
@@ -194,14 +194,14 @@ class _Look:
         return self._others(lines, _Reach(found.last_seq, is_same_boot, is_sealed=False))
 
     def _is_untouched(self, left: Left) -> bool:
-        """Say whether the events are those that were left, without reading them."""
+        """Return whether the events are those that were left, without reading them."""
         if self._events < 0 or not left.events or untouched(self._events) != left.events:
             return False
         size_bytes = os.fstat(self._events).st_size
         return sha256_of(line_before(self._events, size_bytes)[:-1]) == left.head
 
     def _others(self, lines: tuple[Left, ...], reach: _Reach) -> Finding:
-        """Hold the other files against lines, as far as the events reach."""
+        """Compare the other files with lines, as far as the events reach."""
         changes = []
         if self._checkpoint not in {one.checkpoint for one in lines}:
             kind = self._checkpoint_change(reach)
@@ -215,9 +215,9 @@ class _Look:
         return Finding(tuple(changes))
 
     def _checkpoint_change(self, reach: _Reach) -> ChangeKind | None:
-        """Say what is wrong with a checkpoint that no line names; None if it proves itself.
+        """Return what is wrong with a checkpoint that no line names, or None if it proves itself.
 
-        A machine that went down may have left it torn, or newer than the events: those decide.
+        The machine going down may have left it torn, or newer than the events: then those decide.
         """
         is_ours = self._mac is MacVerdict.RIGHT
         if reach.is_exact:
@@ -227,10 +227,10 @@ class _Look:
             return None
         return ChangeKind.OLDER if is_ours else ChangeKind.EDITED
 
-    # -- by itself ---------------------------------------------------------------------------
+    # -- on its own --------------------------------------------------------------------------
 
     def by_itself(self) -> Finding:
-        """Let checkpoint and events prove themselves."""
+        """Check that checkpoint and events prove themselves."""
         key = self._chain.key
         if self._events < 0:
             return Finding(doubt=DoubtCause.NO_EVENTS if key is not None else DoubtCause.NO_KEY)
@@ -243,7 +243,7 @@ class _Look:
             return Finding(doubt=DoubtCause.NO_KEY)
         if found.unproved_seq:
             return Finding(doubt=DoubtCause.OTHER_KEY)
-        # Who proves the events by a key proves the checkpoint by it.
+        # If a key proves the events, it has to prove the checkpoint as well.
         is_proved = self._mac is MacVerdict.RIGHT or self._is_torn
         if not is_proved or not self._is_on(found):
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
@@ -252,17 +252,17 @@ class _Look:
         return Finding()
 
     def _is_on(self, found: Walk) -> bool:
-        """Say whether the checkpoint's last event is on the chain, or behind its end."""
+        """Return whether the checkpoint's last event is on the chain, or after its end."""
         seq, sha256 = self._kept.last_event_seq, self._kept.last_event_sha256
         return seq > found.last_seq or found.digests.get(seq) == sha256
 
     @property
     def _is_torn(self) -> bool:
-        """Whether the record was made from the events, for its checkpoint could not be read."""
+        """True if the record was rebuilt from the events because its checkpoint was unreadable."""
         return self._saved.rebuilt is not None and self._saved.rebuilt.is_torn
 
     def _is_private_good(self, known: set[str]) -> bool:
-        """Say whether the private file is one that was noted, or proves itself as this run's."""
+        """Return whether the private file is one that was noted, or proves itself as this run's."""
         data = self._saved.private_data
         if data is None or sha256_of(data) in known:
             return True
@@ -275,7 +275,7 @@ class _Look:
 
 
 def _is_sealed(lines: tuple[Left, ...]) -> bool:
-    """Say whether the invocation had ended, and no step was begun since."""
+    """Return whether the invocation had ended, and no step was begun since."""
     sealed = [one for one in lines if one.is_sealed]
     return bool(sealed) and all(
         (one.checkpoint, one.seq) == (sealed[-1].checkpoint, sealed[-1].seq) for one in lines
@@ -283,9 +283,9 @@ def _is_sealed(lines: tuple[Left, ...]) -> bool:
 
 
 def _is_cut_by_power(found: Walk, durable_seq: int) -> bool:
-    """Say whether events that are fewer than were left may be what a power cut has left of them.
+    """Return whether a power cut can be the reason why there are fewer events than were left.
 
-    They have all that was durable, and prove what may be forged.
+    The rest has to include every durable event, and to prove those that could be forged.
     """
     if found.last_seq < durable_seq:
         return False
@@ -301,9 +301,9 @@ def _found(file: RecordFile, change: ChangeKind, line: int | None = None) -> Fin
 
 
 def _digest_of(path: Path, bytes_max: int | None = None) -> str:
-    """Return the digest of a file; "" where there is none that can be read.
+    """Return the digest of a file; "" if there is none that can be read.
 
-    Of one that is larger than may be, what is no digest: it is not read.
+    A file above the size limit is not read: the result is then not a digest.
     """
     try:
         descriptor = files.open_regular(path)

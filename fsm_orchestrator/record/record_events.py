@@ -1,4 +1,4 @@
-"""The lines of the log that are there for the record: from them a lost checkpoint is made again."""
+"""The log lines that exist for the record: from them a lost checkpoint is rebuilt."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from fsm_orchestrator.vocabulary import Containment, EventName
 
 
 class RecordBegun(RunEvent):
-    """What the record says of an invocation at its beginning, after the one before it."""
+    """The record of an invocation as it begins, with what changed since the one before it."""
 
     event: Literal[EventName.RECORD_BEGUN] = Field(description="Name of the event.")
     level: Literal["debug"] = Field(description="The level.")
     invocation: InvocationRecord = Field(description="The invocation, less its warnings.")
     settings: dict[str, JsonValue] = Field(
-        description="What else the checkpoint says otherwise from then on, by its keys."
+        description="The settings that differ in the checkpoint from then on, by its keys."
     )
 
 
 class RecordKept(RunEvent):
-    """The whole record of the run at this point: a resume can go on from here by the log alone."""
+    """The whole record of the run at this point: a resume can continue from the log alone."""
 
     event: Literal[EventName.RECORD_KEPT] = Field(description="Name of the event.")
     level: Literal["debug"] = Field(description="The level.")
@@ -38,7 +38,7 @@ class RecordKept(RunEvent):
 
 
 class ReportUnplaced(RunEvent):
-    """The last report of a run that has lost its output directory, for whoever reads the log."""
+    """The last report of a run that has lost its output directory, for readers of the log."""
 
     event: Literal[EventName.REPORT_UNPLACED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="The level.")
@@ -63,7 +63,7 @@ class AttemptBegun(StageEvent):
 
 
 class InvocationsMoved(RunEvent):
-    """The oldest invocations of a long record are durable in a file of their own."""
+    """The oldest invocations of a long record are durable in a separate file."""
 
     event: Literal[EventName.INVOCATIONS_MOVED] = Field(description="Name of the event.")
     level: Literal["debug"] = Field(description="The level.")
@@ -71,7 +71,7 @@ class InvocationsMoved(RunEvent):
 
 
 class ChainGap(RunEvent):
-    """The chain does not go on from the line that was written last: what became of it."""
+    """The chain does not continue from the line that was written last, and why."""
 
     event: Literal[EventName.CHAIN_GAP] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="The level.")
@@ -90,6 +90,6 @@ class ChainGap(RunEvent):
     checkpoint_sha256: Sha256 | None = Field(
         default=None,
         description=(
-            "SHA-256 of the checkpoint from which the run goes on; left out where there is none."
+            "SHA-256 of the checkpoint from which the run continues; left out where there is none."
         ),
     )

@@ -1,6 +1,6 @@
 """The run's record on disk: every change to it goes through here, events before both files.
 
-The record is kept as a draft in memory; `keep` makes a step of it durable. What could not be
+The record is kept as a draft in memory; `keep` makes a step of it durable. A step that cannot be
 made durable did not happen: the draft goes back to the last durable state, keeping only facts.
 """
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.lost_home import LostHome
 
 BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
-"""The largest record that is written, less its last word, which is written still."""
+"""The largest record that is written; only the last one of a failing run may exceed it."""
 
 
 class Recorder:
-    """Holds the run's record and writes it.
+    """The holder and writer of the run's record.
 
-    `artifacts_intact` is asked when a done run's report is made; how far `events` has come is
-    noted in every checkpoint.
+    `artifacts_intact` is called when a done run's report is made; every checkpoint notes how far
+    `events` has come.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Recorder:
         self._artifacts_intact = artifacts_intact
         self.draft = draft
         self.is_degraded = False
-        """Set once something could not be written: the report is then written if it can be."""
+        """True once something could not be written: the report is then written if possible."""
         self.latest: Report | None = None
-        """The report that was made last to be written."""
+        """The report that was last made to be written."""
         self._on_disk: bytes | None = None
         self._anchor = Anchor(home)
         self._report_written: bytes | None = None
@@ -83,11 +83,11 @@ class Recorder:
     def move_old_invocations(self) -> SideMark | None:
         """Move the oldest invocations to the file for them, if there are too many.
 
-        They are durable there before a checkpoint is written that has them no more. Returns the
-        end of that file; None where nothing was moved.
+        They are durable there before a checkpoint is written without them. Return the end of that
+        file, or None if nothing was moved.
 
         Raises:
-            RecordingError: they cannot be written; the draft has them still.
+            RecordingError: they cannot be written; the draft still has them.
         """
         if self.draft.invocation.number == 1:
             return None
@@ -107,10 +107,10 @@ class Recorder:
         return mark
 
     def refresh(self) -> None:
-        """Let the checkpoint say what the draft says, for readers while the machine is up.
+        """Make the checkpoint say what the draft says, for readers while the machine is up.
 
-        Not synced: a power cut leaves the one before, or none that can be read. What must outlive
-        it is in the events.
+        It is not synced: a power cut leaves the one before, or none that can be read. What must
+        outlive a power cut is in the events.
 
         Raises:
             RecordingError: it cannot be written; `operation` is `checkpoint.persist`.
@@ -120,8 +120,8 @@ class Recorder:
             staged = self._staged(self._checkpoint_path, data)
             self.leaving.note(data)
             try:
-                self._anchor.look()  # at the last moment: the stage is at work already
-                self._anchor.left(self._checkpoint_path, None)  # unless all goes well, as below
+                self._anchor.look()  # at the last moment: the stage is already at work
+                self._anchor.left(self._checkpoint_path, None)  # unknown until this succeeds
                 staged.commit()
             finally:
                 staged.discard()
@@ -137,16 +137,16 @@ class Recorder:
         is_told: bool = True,
         last_look: Callable[[], None] = lambda: None,
     ) -> None:
-        """Keep a step of the run: what `emit` logs of it is durable first, then both files say it.
+        """Keep a step of the run: log it by `emit` first, then write both files.
 
-        The step is in the events, in one piece, before the files say it, so that a resume finds it
-        there whatever became of them. At the end of an invocation both are made durable as well.
+        The step is in the events, in one piece, before it is in the files: a resume finds it there
+        whatever happened to them. At the end of an invocation both are made durable as well.
 
         Args:
             emit: logs the step, the line that makes it count last.
             outcome: as in `build_report`.
-            is_durable: whether to wait until the step is; else it is with the next one.
-            is_told: whether to tell the listener; what that raises undoes nothing.
+            is_durable: whether to wait until the step is durable; else it becomes so with the next.
+            is_told: whether to notify the listener; whatever that raises undoes nothing.
             last_look: called when nothing is left to do but to keep it; if it raises, nothing has
                 happened.
 
@@ -170,9 +170,9 @@ class Recorder:
     def _replace_both(
         self, told: Report, *, is_durable: bool, last_look: Callable[[], None]
     ) -> None:
-        """Append what is held back, and let both files take their places, the checkpoint first.
+        """Append the lines held back, and put both files in place, the checkpoint first.
 
-        They lie under temporary names by then, so that a full disk is found before.
+        They are written under temporary names before, so that a full disk is found in time.
         """
         mark = self._events.mark_then() if self._is_last else self._events.mark
         data = self._checkpoint_bytes(mark)
@@ -201,7 +201,7 @@ class Recorder:
         self, checkpoint: files.StagedFile, report: files.StagedFile | None, *, is_durable: bool
     ) -> None:
         for path in (self._checkpoint_path, self._report_path):
-            self._anchor.left(path, None)  # unless all goes well, what is there is not known
+            self._anchor.left(path, None)  # unknown until everything has succeeded
         try:
             self._append(is_durable=is_durable or self._is_last)
             self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
@@ -214,23 +214,23 @@ class Recorder:
             raise
 
     def seal(self) -> None:
-        """Note outside of the directory that nothing is to come, where all of it is known."""
+        """Note outside the directory that nothing follows, if the content of the files is known."""
         checkpoint, report = map(self._anchor.data_of, (self._checkpoint_path, self._report_path))
         if checkpoint is not None and report is not None and self._is_last:
             self.leaving.seal(checkpoint, report, is_known=not self.is_degraded)
 
     @property
     def _is_last(self) -> bool:
-        """Whether the draft is of an invocation that has ended."""
+        """True if the draft is of an invocation that has ended."""
         return self.draft.invocation.finished_at is not None
 
     @property
     def _is_synced(self) -> bool:
-        """Whether both files are to be durable by themselves: at the end, or without the events."""
+        """True if both files are made durable by themselves: at the end, or without the events."""
         return self._is_last or self.is_degraded
 
     def _append(self, *, is_durable: bool) -> None:
-        """Append the step to the events; where they are lost already, the checkpoint has it."""
+        """Append the step to the events; if they are already lost, the checkpoint has it."""
         try:
             self._events.append_held(is_durable=is_durable)
         except RecordingError:
@@ -238,26 +238,26 @@ class Recorder:
                 raise
 
     def _put_back(self) -> None:
-        """Restore what the checkpoint said before, if that can be done at all.
+        """Restore the previous checkpoint, if that is possible at all.
 
-        It may have taken its place before the failure: what is reported as failed must not be
-        found done.
+        The new one may be in place already: a step that is reported as failed must not be found
+        done.
         """
         if self._on_disk is not None:
             with contextlib.suppress(OSError):
                 files.replace_file(self._checkpoint_path, self._on_disk, within=self._home)
 
     def report(self, outcome: Outcome | None = None) -> Report:
-        """Return the draft's report; `outcome` as in `build_report`. A done run is judged anew."""
+        """Return the draft's report; `outcome` as in `build_report`. A done run is judged again."""
         intact = self.draft.is_done and not self.is_degraded and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
     def write_report_if_possible(self, outcome: Outcome | None = None) -> LostHome | None:
         """Write the last report of a run that cannot write its record; a failure is ignored.
 
-        An output directory that has vanished is made again for it, if its name is free; what is
-        there otherwise is not touched. Returns what became of the report then; None where the
-        directory is there still.
+        An output directory that has vanished is made again for it, if its name is free; otherwise
+        whatever has that name is left alone. Return the lost report then, or None if the directory
+        is still there.
         """
         from fsm_orchestrator.record.lost_home import LostHome  # noqa: PLC0415 - rare
 
@@ -278,16 +278,16 @@ class Recorder:
 
     @property
     def size_bytes(self) -> int:
-        """The size of the checkpoint that is on disk."""
+        """The size of the checkpoint on disk."""
         return len(self._on_disk or b"")
 
     @property
     def is_closure_ready(self) -> bool:
-        """Whether the report that was made last to be written says that the run may be closed."""
+        """True if the report that was last made to be written says that the run may be closed."""
         return not self.is_degraded and self.latest is not None and self.latest.closure_ready
 
     def _stage_report(self, report: Report) -> files.StagedFile | None:
-        """Stage the report; return None where it cannot be written and that is known already."""
+        """Stage the report; return None if it cannot be written and that is already known."""
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
@@ -303,7 +303,7 @@ class Recorder:
         return files.stage_file(path, data, within=self._home, is_durable=self._is_synced)
 
     def _commit(self, operation: Operation, staged: files.StagedFile) -> None:
-        """Let a staged file take its place."""
+        """Put a staged file in place."""
         try:
             staged.commit()
         except OSError as error:
@@ -311,7 +311,7 @@ class Recorder:
                 raise _error(operation, staged.path, error) from error
 
     def _sync_names(self) -> None:
-        """Make the places durable that both files have taken."""
+        """Make the names of both files durable."""
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             files.sync_directory(self._home.path, within=self._home)
 
@@ -331,7 +331,7 @@ class Recorder:
         return data
 
     def _report_bytes(self, report: Report) -> bytes:
-        """Return a report as it is written; the last one of a run has what its reader takes."""
+        """Return a report as bytes; shorten the last one of a failing run if it is too large."""
         data = report.to_json()
         if not _is_too_large(data):
             return data

@@ -1,8 +1,8 @@
-"""A record made again from the events, by the functions of the checkpoint that made it first.
+"""A record rebuilt from the events, by the functions of the checkpoint that made it first.
 
 The events are the write-ahead log of the checkpoint: what they say of a run was durable before it
-was taken. A step counts once the line is there that makes it count; what stands behind the last
-such line of an invocation never became the run's. Pure.
+was taken. A step counts once the line that makes it count is there; what follows the last such line
+of an invocation never became part of the run. Pure.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from fsm_orchestrator.vocabulary import Containment, StateKind
 
 
 class ContradictionError(ValueError):
-    """Events that cannot follow from the record they are held against."""
+    """A contradiction between events and the record that they are to follow."""
 
 
 class Redo:
-    """The record as far as it has been made again.
+    """The record as far as it has been rebuilt.
 
     Attributes:
         kept: the record after the last line that counts; None before there was a whole one.
@@ -57,11 +57,11 @@ class Redo:
         self.steps = 0
 
     def forget(self) -> None:
-        """Begin again where the next whole record is: something before it is missing."""
+        """Start over at the next whole record: something before it is missing."""
         self.kept = self._draft = None
 
     def follow(self, event: EventLine, digest: str) -> None:
-        """Let the record follow an event; `digest` is its line's.
+        """Apply an event to the record; `digest` is that of its line.
 
         Raises:
             ContradictionError: it cannot be one of this record.
@@ -81,13 +81,13 @@ class Redo:
 
 
 def _counts(draft: Checkpoint, event: EventLine) -> bool:
-    """Say whether a line makes what was before it count. An end counts with its last line."""
+    """Return whether a line makes those before it count. An end counts with its last line."""
     match event:
         case TransitionTaken():
             return draft.outcome is None
         case AttemptBegun() | StageRetrying():
             return True
-        case StageEnded():  # in a group each end is a step, for the others go on
+        case StageEnded():  # in a group each end is a step: the others continue
             return draft.lifecycle.states[draft.current_state].kind is StateKind.GROUP
         case RunEnded():
             return draft.outcome is not None
@@ -105,14 +105,14 @@ def _record(document: dict[str, Any]) -> Checkpoint:
 def _begun(kept: Checkpoint | None, event: RecordBegun) -> Checkpoint:
     if kept is None or event.invocation.number != kept.invocation.last_number + 1:
         raise ContradictionError(
-            f"they go on with invocation {event.invocation.number}, and it does not follow"
+            f"they continue with invocation {event.invocation.number}, which does not follow"
         )
     draft = attempts_unseen(kept).begun(event.invocation)
     return _record({**draft.model_dump(mode="json"), **event.settings})
 
 
 def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
-    """Return the record after an event, less what makes it durable."""
+    """Return the record after an event, without the number and digest of its line."""
     invocation = draft.invocation
     match event:
         case TransitionTaken():
@@ -163,7 +163,7 @@ def _taken(draft: Checkpoint, transition: TransitionRecord) -> Checkpoint:
             f" {draft.last_seq} and is in {draft.current_state!r}"
         )
     if transition.dest not in draft.lifecycle.states:
-        raise ContradictionError(f"they know a state {transition.dest!r}")
+        raise ContradictionError(f"they name an unknown state {transition.dest!r}")
     return draft.taken(transition)
 
 
@@ -175,7 +175,7 @@ def _decided(
 
 
 def _interrupted(draft: Checkpoint, event: AttemptInterrupted) -> Checkpoint:
-    """Settle an attempt of this invocation; one of an earlier one was, when this one began."""
+    """Settle an attempt of this invocation; earlier ones were settled when this one began."""
     execution = event.execution
     if execution is None or event.invocation != draft.invocation.number:
         return draft

@@ -1,7 +1,7 @@
-"""A record that was moved or copied: its paths as they are where it lies now.
+"""The paths of a record that was moved or copied, as they are at its new place.
 
 What was inside the output directory still is. What was below the directory that the run was started
-in is taken to have come along if it did. Pure, but for looking whether files are there.
+in counts as moved along if it is there. Pure, except that it checks whether files exist.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
 
 _NO_PATHS: Final = frozenset({Compared.ARGS, Compared.VERIFICATION})
-"""The texts that are passed on as they are."""
+"""The fields whose texts are passed on unchanged."""
 
 
 class Relocation(NamedTuple):
@@ -38,18 +38,18 @@ class Relocation(NamedTuple):
     pairs: tuple[tuple[Path, Path], ...]
 
     def path(self, old: str) -> str:
-        """Return what a path is now; a name to look up is no path."""
+        """Return the new form of a path; a name to look up is not a path."""
         for before, now in self.pairs:
             if Path(old).is_relative_to(before):
                 return str(now / Path(old).relative_to(before))
         return old
 
     def paths(self, old: Iterable[str]) -> tuple[str, ...]:
-        """Return what paths are now."""
+        """Return the new forms of paths."""
         return tuple(map(self.path, old))
 
     def settings(self, one: StageRecord) -> StageRecord:
-        """Return the settings of a stage with the paths of now."""
+        """Return the settings of a stage with the new paths."""
         return one.model_copy(
             update={
                 "hidden": tuple(map(self.hidden, one.hidden)),
@@ -63,13 +63,13 @@ class Relocation(NamedTuple):
         )
 
     def _confine(self, one: Confine) -> Confine:
-        """Return what a stage is confined to with the paths of now."""
+        """Return the confinement of a stage with the new paths."""
         lists = {name: getattr(one, name) for name in ("write", "read")}
         changed = {name: self.paths(paths) for name, paths in lists.items() if paths is not None}
         return one.model_copy(update=changed)
 
     def _earned(self, one: StageRecord) -> dict[str, Any]:
-        """Return the paths that a stage earns by; the slash of a directory stays."""
+        """Return protection, inputs and contracts with new paths; a directory keeps its slash."""
         return {
             "protect": self.paths(one.protect),
             "inputs": self.paths(one.inputs),
@@ -85,22 +85,22 @@ class Relocation(NamedTuple):
         }
 
     def artifact(self, old: str) -> str:
-        """Return what the path of an artifact is now."""
+        """Return the new path of an artifact; a directory keeps its slash."""
         from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
 
         now = self.path(old)
         return f"{now}/" if is_directory(old) and not is_directory(now) else now
 
     def hidden(self, one: HiddenText) -> HiddenText:
-        """Return a path that holds a secret as it is now; what else holds one stays."""
+        """Return a path that holds a secret in its new form; any other text stays unchanged."""
         if one.field in _NO_PATHS or not one.parts or not isinstance(one.parts[0], str):
             return one
-        # A letter more, so that a slash at the end of the part stays one.
+        # With a letter appended, a slash at the end of the part is kept.
         first = self.path(f"{one.parts[0]}x").removesuffix("x")
         return one.model_copy(update={"parts": (first, *one.parts[1:])})
 
     def execution(self, one: StageExecution) -> StageExecution:
-        """Return what was done about a stage with the paths of now."""
+        """Return a stage execution with the new paths."""
         lists = ("missing_artifacts", "malformed_artifacts", "stale_artifacts")
         changes: dict[str, Any] = {name: self.paths(getattr(one, name)) for name in lists}
         for name in ("contract_violations", "protected_changes"):
@@ -119,16 +119,16 @@ class Relocation(NamedTuple):
         return one.model_copy(update={**changes, **self._artifacts(one)})
 
     def completion(self, one: Completion) -> Completion:
-        """Return the completion of a stage with the paths of now."""
+        """Return the completion of a stage with the new paths."""
         changes = {"settings": self.settings(one.settings), **self._artifacts(one)}
         return one.model_copy(update=changes)
 
     def invocation(self, one: InvocationRecord) -> InvocationRecord:
-        """Return the record of an invocation with the paths of now."""
+        """Return the record of an invocation with the new paths."""
         return one.model_copy(update=self._executions(one))
 
     def checkpoint(self, one: Checkpoint) -> Checkpoint:
-        """Return a checkpoint with the paths of now; of `home`, the directory is the old one."""
+        """Return a checkpoint with the new paths; `home` keeps the old directory."""
         home = one.home.model_copy(update={"started_in": self.path(one.home.started_in)})
         return one.model_copy(
             update={
@@ -141,7 +141,7 @@ class Relocation(NamedTuple):
         )
 
     def earlier(self, one: Earlier) -> Earlier:
-        """Return what is kept of old invocations with the paths of now."""
+        """Return what is kept of old invocations with the new paths."""
         return one.model_copy(
             update={
                 "completions": tuple(map(self.completion, one.completions)),
@@ -150,7 +150,7 @@ class Relocation(NamedTuple):
         )
 
     def report(self, one: Report) -> Report:
-        """Return a report with the paths of now."""
+        """Return a report with the new paths."""
         earlier = tuple(map(self.invocation, one.earlier_invocations))
         return one.model_copy(update={**self._executions(one), "earlier_invocations": earlier})
 
@@ -167,7 +167,7 @@ class Relocation(NamedTuple):
 
 
 def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:
-    """Return how the paths of a record that lies in `directory` have changed; None if none has."""
+    """Return how the paths of a record in `directory` have changed, or None if none has."""
     home, output = checkpoint.home, run_of(output_of(directory))
     before_here = run_of(Path(home.directory))
     if where is Whereabouts.HOME or before_here == output:
@@ -182,7 +182,7 @@ def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -
 
 
 def archived(checkpoint: Checkpoint, directory: Path, moved: Relocation | None) -> Relocation:
-    """Return where the paths of an archived record are: its artifacts in OUT came along.
+    """Return the relocation of an archived record: its artifacts in OUT came along.
 
     `moved` is how the paths of its output directory have changed; None if they have not.
     """
@@ -202,7 +202,7 @@ def _base(home: Home, output: Path) -> Path | None:
 
 
 def _came_along(checkpoint: Checkpoint, before: Path, base: Path) -> bool:
-    """Answer whether all that the run needs of a directory is in the new one as well."""
+    """Return whether everything that the run needs from a directory is in the new one as well."""
     needed = (path for path in _needed(checkpoint) if path.is_relative_to(before))
     return all(os.path.lexists(base / path.relative_to(before)) for path in needed)
 
@@ -213,7 +213,7 @@ def _needed(checkpoint: Checkpoint) -> Iterator[Path]:
 
 
 def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
-    """Return where a record that lies elsewhere than it was written has come from."""
+    """Return a sentence on where a record came from that is not where it was written."""
     home, old = checkpoint.home, copyable(checkpoint.home.directory)
     match where:
         case Whereabouts.HOME | Whereabouts.MOVED | Whereabouts.HANDED_ON:
@@ -236,11 +236,11 @@ def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
 
 
 def copy_sentence(home: Home) -> str | None:
-    """Return which run a record was copied from to be one of its own; None where it was not."""
+    """Return a sentence on the run that a record was copied from, or None if it was not."""
     if not home.copied_from:
         return None
     last = home.copied_from[-1]
     return (
-        f"this run goes on in a copy of the run {last.run_id} in {copyable(last.directory)}, of"
+        f"this run continues in a copy of the run {last.run_id} in {copyable(last.directory)}, of"
         f" which it has invocations 1 to {last.invocations}"
     )

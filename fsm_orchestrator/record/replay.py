@@ -1,4 +1,4 @@
-"""A record made again from its start, by the functions of the checkpoint that made it first.
+"""A record replayed from its start, by the functions of the checkpoint that made it first.
 
 Pure, and in one pass: what the checkpoint would count over its whole history is counted on the way.
 """
@@ -18,10 +18,10 @@ from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
 class Replay:
-    """The record as far as it has been made again.
+    """The record as far as it has been replayed.
 
     Attributes:
-        draft: the record so far, less what earlier invocations did.
+        draft: the record so far, without what earlier invocations did.
         configured: the stages that the record has settings of.
         seq: the number of the last transition.
         attempts: how many attempts each stage has had.
@@ -30,8 +30,8 @@ class Replay:
     """
 
     def __init__(self, record: Checkpoint) -> None:
-        # With which settings a stage succeeded is said by its completion alone. That they are
-        # those of the attempt is checked in attempt_check.py.
+        # Only its completion says with which settings a stage succeeded. attempt_check.py checks
+        # that they are those of the attempt.
         settings = {completion.stage: completion.settings for completion in record.completions}
         self.draft = record.model_copy(
             update={
@@ -54,7 +54,7 @@ class Replay:
             self._go_on_from(record.earlier)
 
     def _go_on_from(self, earlier: Earlier) -> None:
-        """Begin where the invocations ended that the record does not have any more."""
+        """Begin after the invocations that the record no longer has."""
         totals = earlier.totals
         self.seq = totals.last_seq
         self.attempts.update({one.stage: one.attempts for one in totals.stages})
@@ -73,7 +73,7 @@ class Replay:
 
     @property
     def executions_needed(self) -> tuple[StageExecution, ...]:
-        """The attempts that completed what is complete, and the last attempt of each stage."""
+        """The attempts that made the completions, and the last attempt of each stage."""
         completed = (self.successes[one.stage] for one in self.draft.completions)
         both = (*completed, *self.last_attempts.values())
         found = {(one.stage, one.attempt): one for one in both}
@@ -94,11 +94,11 @@ class Replay:
         self._facts = {}
 
     def repeat(self, invocation: InvocationRecord) -> None:
-        """Count the transitions of the invocations that only repeated one."""
+        """Count the transitions of the invocations that only repeated this one."""
         self.seq = max(self.seq, invocation.last_seq or 0)
 
     def add(self, execution: StageExecution) -> None:
-        """Add what was done about a stage, or what the program itself failed to do."""
+        """Add a stage execution, or a failure of the program itself."""
         if execution.attempt == 0:
             self.draft = self.draft.with_execution(execution)
             return
@@ -118,16 +118,16 @@ class Replay:
         return 1 + self._repeats[stage]
 
     def belongs_here(self, execution: StageExecution) -> bool:
-        """Say whether an execution can be of this visit to the state that the run is in."""
+        """Return whether an execution can be of this visit to the current state."""
         if execution.attempt == 0:
             return True
         stage = execution.stage
-        has_moved = bool(self.draft.invocation.transitions)  # the visit before was another's
+        has_moved = bool(self.draft.invocation.transitions)  # else the visit was an earlier one's
         is_here = has_moved and stage in self._here
         return is_here and cycle_in(execution) <= self.cycle_of(stage)
 
     def gives(self, trigger: Trigger) -> bool:
-        """Say whether what was done in the state that the run is in comes to that fact."""
+        """Return whether what was done in the current state amounts to a trigger."""
         passed_over = set(self.draft.invocation.passed_over) - self._facts.keys()
         facts = dict.fromkeys(passed_over, Trigger.STAGE_SUCCEEDED) | self._facts
         found = [facts.get(stage) for stage in self._here]
@@ -137,11 +137,11 @@ class Replay:
 
     @property
     def _here(self) -> tuple[str, ...]:
-        """The stages that run in the state that the run is in."""
+        """The stages that run in the current state."""
         return self.draft.lifecycle.stages_in(self.draft.current_state)
 
     def skippable(self, stage: str) -> Completion | None:
-        """Return the completion by which a stage may be skipped: an earlier invocation's."""
+        """Return an earlier invocation's completion by which a stage may be skipped, or None."""
         completion = self.draft.completion_of(stage)
         is_of_now = completion is not None and (
             completion.invocation == self.draft.invocation.number

@@ -50,11 +50,11 @@ else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
-"""The operations that a step is kept by."""
+"""The operations that keep a step."""
 
 
 class LifecycleName(StrictModel):
-    """Which lifecycle a run followed: its name, and the digest of its relation."""
+    """The lifecycle that a run followed: its name, and the digest of its relation."""
 
     name: StateName = Field(description="Name of the lifecycle.")
     sha256: Sha256 = Field(
@@ -63,14 +63,14 @@ class LifecycleName(StrictModel):
 
 
 class EventsHead(StrictModel):
-    """The end of the events when a report was written: the head of the chain that they are."""
+    """The end of the events when a report was written: the head of their chain."""
 
     seq: Count = Field(description="Number of the last event; 0 before there is one.")
     sha256: Sha256 = Field(description="SHA-256 of its line without its newline.")
 
 
 class Report(StrictModel):
-    """The report. Key order is fixed by the order of the fields."""
+    """The report of a run. The order of the fields fixes the order of the keys."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     product: Literal["fsm-orchestrator"] = Field(description="The program that wrote the report.")
@@ -85,7 +85,7 @@ class Report(StrictModel):
         description="What the run is about, as digests; null where that was not said.",
     )
     own_gates: Annotated[tuple[OwnGate, ...], Many] = Field(
-        description="The gates that the lifecycle has beside policy, ci and review, in judging"
+        description="The gates that the lifecycle has besides policy, ci and review, in judging"
         " order."
     )
     execution_mode: ExecutionMode = Field(
@@ -95,7 +95,7 @@ class Report(StrictModel):
     closure_ready: bool = Field(
         description=(
             "Whether a supervisor may close the run: it is done, every gate passed, no stage was"
-            " passed over that was not to be, and every expected artifact was present, valid and as"
+            " passed over without permission, and every expected artifact was present, valid and as"
             " its stage left it when this was written."
         )
     )
@@ -106,7 +106,7 @@ class Report(StrictModel):
     )
     unrun_stages: tuple[StateName, ...] = left_out(
         (),
-        "The stages that a run that is done has passed over for want of a binary, and may not be"
+        "The stages that a run that is done has passed over for lack of a binary, and may not be"
         " closed without: neither --allow-empty nor --skip-stage was given. Left out where there"
         " are none.",
     )
@@ -125,7 +125,7 @@ class Report(StrictModel):
     )
     next_task_queue: TaskQueue | None = left_out(
         None,
-        "The task queue that the run goes on on: this invocation ended before a stage that needs"
+        "The task queue on which the run continues: this invocation ended before a stage that needs"
         " its machines, and a resume there enters that stage. Left out where it ended for another"
         " reason.",
     )
@@ -174,8 +174,8 @@ class Report(StrictModel):
     )
     containment: Containment | None = Field(
         description=(
-            "How far the ending of a stage's processes reached in this invocation: every process"
-            " that came of it (subreaper), or those that stayed in its group and session"
+            "How far the ending of a stage's processes reached in this invocation: all their"
+            " descendants (subreaper), or those that stayed in its group and session"
             " (process_group); null before a stage was run."
         )
     )
@@ -185,12 +185,12 @@ class Report(StrictModel):
     rebuilt: Rebuilding | None = Field(
         description=(
             "How the record was made again from the events when this invocation began; null where"
-            " the checkpoint was as it had been left."
+            " the checkpoint was unchanged."
         ),
     )
     accepted: Acceptance | None = Field(
         description=(
-            "The record that this invocation went on from, where somebody had to accept it"
+            "The record that this invocation continued from, where somebody had to accept it"
             " (--accept-record); null where nobody had to."
         )
     )
@@ -206,7 +206,7 @@ class Report(StrictModel):
     events_head: EventsHead | None = Field(
         description=(
             "The end of the events when this was written; null before there is one, and with"
-            " --fixed-clock, for events name the place of a run."
+            " --fixed-clock, because events name the place of a run."
         )
     )
     invocations_moved: Count = Field(
@@ -217,19 +217,19 @@ class Report(StrictModel):
         )
     )
     earlier_invocations: Annotated[tuple[InvocationRecord, ...], Many] = Field(
-        description="All that the earlier invocations after those did, in order."
+        description="Everything that the earlier invocations after those did, in order."
     )
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the run is blocked by nothing but gates that somebody can still give."""
+        """True if the run is blocked only by gates that somebody can still give."""
         codes = self.blocked_reason_codes
         refused = (one for one in self.gate_decisions if one.reason_code in codes)
         return bool(self.waiting_for) and all(map(is_awaited, refused))
 
     @property
     def is_unearned(self) -> bool:
-        """Whether the run is done, and may not be closed because not every stage was run."""
+        """True if the run is done, and may not be closed because not every stage was run."""
         return self.nothing_ran or bool(self.unrun_stages)
 
     @property
@@ -241,12 +241,12 @@ class Report(StrictModel):
     def _decides_by_its_gates(self) -> Self:
         known = self.gates
         if any(one.gate not in known for one in self.gate_decisions):
-            raise ValueError("decides by a gate that there is not")
+            raise ValueError("decides by a gate that does not exist")
         return self
 
     @property
     def latest(self) -> InvocationRecord:
-        """The invocation that the report is about, in the shape of the earlier ones.
+        """The invocation that the report is about, in the form of the earlier ones.
 
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
@@ -267,7 +267,10 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures that no later attempt repaired; not what declined, or ended by another's."""
+        """The failures that no later attempt repaired.
+
+        Attempts that declined, or that ended because a sibling failed, are not among them.
+        """
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             one
@@ -283,28 +286,29 @@ class Report(StrictModel):
 
     @property
     def blocking_stage(self) -> str | None:
-        """The stage that said that it is blocked, by which the run is blocked; else None."""
+        """The stage that said that it is blocked, and so blocked the run; else None."""
         by_stage = (one for one in self.transitions if one.trigger is Trigger.STAGE_BLOCKED)
         return next((one.source for one in by_stage), None)
 
     @property
     def was_asked_to_end(self) -> bool:
-        """Whether a request ended the invocation: by a signal, the exit code is 128 and its number.
+        """True if a request ended the invocation.
 
-        A record of an earlier version says it by the exit code alone.
+        After a signal, the exit code is 128 plus its number. A record of an earlier version has
+        only that.
         """
         is_asked = self.stop_reason is not None and self.next_task_queue is None
         return is_asked or (self.exit_code or 0) > SIGNAL_BASE
 
     @property
     def handed_over_words(self) -> str | None:
-        """What the invocation ended for, where it handed the run over; else None."""
+        """The reason why the invocation ended, as text, if it handed the run over; else None."""
         queue = self.next_task_queue
         return None if queue is None else f"hands over to task queue {queue}"
 
     @property
     def is_nothing_kept(self) -> bool:
-        """Whether the run's first step could not be kept, so that nothing was spawned."""
+        """True if the run's first step could not be kept, so that nothing was spawned."""
         return (
             self.terminal_state is Outcome.FAILED
             and not self.transitions
@@ -320,9 +324,9 @@ class Report(StrictModel):
 
 
 def shared_fields(source: Report | InvocationRecord) -> dict[str, Any]:
-    """Return what a report and an invocation's record say in the same words."""
+    """Return the fields that a report and an invocation's record have in common."""
     return {field: getattr(source, field) for field in _SHARED}
 
 
 _SHARED: Final = tuple(one for one in Report.model_fields if one in InvocationRecord.model_fields)
-"""What a report and an invocation's record say in the same words."""
+"""The names of the fields that a report and an invocation's record have in common."""

@@ -21,8 +21,8 @@ def build_report(
 ) -> Report:
     """Return the report that a checkpoint implies.
 
-    `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
-    current state says, for a run that failed because a state could not be made durable.
+    `artifacts_intact`: True if all expected artifacts are good now. `outcome` overrides that of the
+    current state, for a run that failed because a state could not be made durable.
     """
     is_over = checkpoint.invocation.finished_at or checkpoint.lifecycle.finally_stage is None
     terminal = outcome or (checkpoint.outcome if is_over else None)
@@ -71,7 +71,7 @@ def build_report(
     )
 
 
-@lru_cache(maxsize=64)  # each report of a run says it again
+@lru_cache(maxsize=64)  # repeated in each report of a run
 def _named(name: str, sha256: str) -> LifecycleName:
     return LifecycleName(name=name, sha256=sha256)
 
@@ -86,12 +86,12 @@ def _budget(checkpoint: Checkpoint) -> BudgetReport | None:
 
 
 def with_head(report: Report, checkpoint: Checkpoint) -> Report:
-    """Return a report of a checkpoint's, once that knows how far the events will have come."""
+    """Return a report of a checkpoint, now that it has the end of the events."""
     return report.model_copy(update={"events_head": _head_in(checkpoint)})
 
 
 def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
-    """Return how far the events had come; None where reports are to be equal byte for byte."""
+    """Return the end of the events; None where reports have to be equal byte for byte."""
     sha256 = checkpoint.last_event_sha256
     if sha256 is None or checkpoint.invocation.has_fixed_clock:
         return None

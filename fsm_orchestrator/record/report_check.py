@@ -1,7 +1,7 @@
-"""Holds a report against the checkpoint that it is made from: which of the two tells how a run is.
+"""Compares a report with the checkpoint that it is made from, and decides which one to believe.
 
-Pure. The checkpoint decides. A report may be behind it, for it is written second; and one of an
-invocation that could not write its record says more than the checkpoint has.
+Pure. The checkpoint decides. A report may be behind it, because it is written second; and that of
+an invocation that could not write its record says more than the checkpoint does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OF_THE_END: Final = frozenset(
         *("gate_decisions", "events_head"),
     }
 )
-"""What an invocation that fails may still add to its report and not to its checkpoint."""
+"""The fields that a failing invocation may still add to in its report and not in its checkpoint."""
 _OF_ITS_BEGINNING: Final = frozenset(
     {
         "earlier_invocations",
@@ -35,16 +35,16 @@ _OF_ITS_BEGINNING: Final = frozenset(
         "waiting_for",
     }
 )
-"""What differs as well where not even its beginning could be written."""
+"""The fields that differ as well if not even its beginning could be written."""
 
 
 class CheckedReport(NamedTuple):
-    """The report to go by.
+    """The report to believe.
 
     Attributes:
-        report: the one that was written, or the one that the checkpoint implies.
-        contradicted: the fields in which the one that was written says what the checkpoint does
-            not; empty when it is only behind it, or tells of a failure to write it.
+        report: the written one, or the one that the checkpoint implies.
+        contradicted: the fields in which the written one contradicts the checkpoint; empty if it is
+            only behind it, or reports a failure to write it.
     """
 
     report: Report
@@ -54,9 +54,9 @@ class CheckedReport(NamedTuple):
 def checked(
     report: Report, checkpoint: Checkpoint, are_artifacts_intact: Callable[[], bool]
 ) -> CheckedReport:
-    """Return the report to go by, and where the one that was written contradicts.
+    """Return the report to believe, and the fields in which the written one contradicts.
 
-    The artifacts are judged only where the one that was written is not believed.
+    The artifacts are judged only if the written one is not believed.
     """
     was_intact = report.closure_ready and checkpoint.invocation.exit_code == ExitCode.DONE
     implied = build_report(checkpoint, artifacts_intact=was_intact)
@@ -72,7 +72,7 @@ def _differs(name: str, report: Report, implied: Report) -> bool:
 
 
 def _tells_of_a_failure(report: Report, implied: Report, differing: list[str]) -> bool:
-    """Say whether it is the report of a run that could not do its own part, and fits the rest."""
+    """Return whether a report is of a run that could not do its own part, and fits the rest."""
     own = [one for one in report.stage_executions if one.operation is not None]
     if not own or report.closure_ready or report.run_id != implied.run_id:
         return False
@@ -89,7 +89,7 @@ def _tells_of_a_failure(report: Report, implied: Report, differing: list[str]) -
 
 
 def _is_behind(report: Report, checkpoint: Checkpoint) -> bool:
-    """Say whether it is a report that the checkpoint has had before it went on."""
+    """Return whether a report is one that the checkpoint had before it continued."""
     before, now = report.latest, checkpoint.invocation
     if report.run_id != checkpoint.run_id or before.number > now.number:
         return False

@@ -1,4 +1,4 @@
-"""Reading a report back. Writing it is recorder.py's duty."""
+"""Reads a report back. recorder.py writes it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
 
 _EARLIER: Final = b'\n  "earlier_invocations": ['
-"""Where the last field of a report begins. A text in JSON has no line break of its own, so this
-can stand nowhere else in a file that is indented as reports are."""
+"""The bytes at which the last field of a report begins. A JSON string contains no literal line
+break, so they can be nowhere else in a file that is indented as reports are."""
 _CHUNK_BYTES: Final = 64 * 1024
 
 
 def read_report(file: Path, *, is_link_good: bool = False) -> Report:
-    """Read the report in a file. `is_link_good`: whether it may be a link to one.
+    """Read the report in a file; if `is_link_good`, the file may be a link to one.
 
     Raises:
         ReportError: there is none, or it cannot be understood.
@@ -35,7 +35,7 @@ def read_report(file: Path, *, is_link_good: bool = False) -> Report:
 
 
 def read_latest_invocation(file: Path) -> Report:
-    """Read the report in a file, less its earlier invocations: those are not even read.
+    """Read the report in a file up to its earlier invocations, which are not read.
 
     Raises:
         ReportError: there is none, or what was read of it cannot be understood.

@@ -1,7 +1,7 @@
-"""A run's record told anew by the lines of its log, and held against the checkpoint beside them.
+"""A run's record rebuilt from its log, line by line, and compared with the checkpoint beside it.
 
-For whoever has the two and nothing else: no key of the machine, no note of what was left there.
-Pure; a line at a time.
+For a reader that has these two and nothing else: no key of the machine, no note of what was left
+there. Pure.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from fsm_orchestrator.vocabulary import Outcome
 OF_THE_MACHINE: Final = frozenset(
     {"last_event_seq", "last_event_sha256", "events", "open_attempts", "mac"}
 )
-"""What a checkpoint has of the file itself, and of processes: no event says it."""
+"""The fields of a checkpoint about the file itself, and about processes: no event has them."""
 
 GAPS_MAX: Final = 1_000
-"""How many gaps a chain may have, one for each crash: what is mostly gaps proves nothing."""
+"""The most gaps that a chain may have, one for each crash: what is mostly gaps proves nothing."""
 _IMPOSSIBLE: Final = (ContradictionError, LookupError)
-"""What events come to that name a stage or a state which their record does not have."""
+"""The errors that come of events that name a stage or a state that their record does not have."""
 
 
 class LineProblem(StrEnum):
-    """Why a line of a log is not followed."""
+    """The reason why a line of a log is not followed."""
 
     NOT_A_LINE = "not_a_line"
     NOT_CHAINED = "not_chained"
@@ -52,7 +52,7 @@ class LineProblem(StrEnum):
 
 
 class NotFollowedError(Exception):
-    """A line does not follow from those before it."""
+    """A line that does not follow from those before it."""
 
     def __init__(self, problem: LineProblem, detail: str) -> None:
         super().__init__(detail)
@@ -70,8 +70,8 @@ class _Mark(NamedTuple):
     """A line that the checkpoint names.
 
     Attributes:
-        field: where.
-        size_bytes: how many bytes there are up to its end; None where that is not said.
+        field: the field that names it.
+        size_bytes: how many bytes there are up to its end; None if that is not given.
     """
 
     field: str
@@ -81,16 +81,16 @@ class _Mark(NamedTuple):
 
 
 class Retelling:
-    """The record as far as it has been told.
+    """The record as far as it has been rebuilt.
 
     Attributes:
         line: how many lines there were.
         last_seq: the number of the last event.
         head: the digest of its line.
-        last_at: when it was logged.
-        gaps: where the chain did not go on from the line that was written last.
-        ends: of the lines that the checkpoint names, by the number of the event: their digests,
-            and how many bytes there are up to their ends.
+        last_at: the time when it was logged.
+        gaps: the places where the chain did not continue from the line that was written last.
+        ends: the lines that the checkpoint names, by the number of the event: their digests, and
+            how many bytes there are up to their ends.
         ended: the last line that says that an invocation ended.
         evidence: the digests of the files that decisions name, by their names.
     """
@@ -120,10 +120,10 @@ class Retelling:
         self._contradiction: str | None = None
 
     def follow(self, text: bytes) -> None:
-        """Follow a line, which is without its newline.
+        """Follow a line, given without its newline.
 
         Raises:
-            NotFollowedError: it is no line of a log, or not the next of this one.
+            NotFollowedError: it is not a line of a log, or not the next of this one.
         """
         self.line += 1
         self._size_bytes += len(text) + 1
@@ -150,9 +150,9 @@ class Retelling:
         is_first = self.line == 1
         refused = {genesis(event.run_id, None)} if is_first else set()
         if event.prev not in {self.head, *refused}:
-            before = "what the run's id and lifecycle begin it with" if is_first else "the line"
+            before = "the run's id and lifecycle" if is_first else "the line before it"
             raise NotFollowedError(
-                LineProblem.NOT_CHAINED, f"its prev is not the digest of {before} before it"
+                LineProblem.NOT_CHAINED, f"its prev is not the digest of {before}"
             )
         wanted = self.last_seq + 1
         is_after_gap = isinstance(event, ChainGap) and event.seq > self.last_seq
@@ -175,7 +175,7 @@ class Retelling:
                 inside = event.record.stage, event.record.attempt
             case RunEnded(closure_ready=True):
                 if event.outcome is not Outcome.DONE or event.exit_code:
-                    why = "it says that a run may be closed which is not done"
+                    why = "it says that a run that is not done may be closed"
                     raise NotFollowedError(LineProblem.CONTRADICTS, why)
                 return
             case _:
@@ -199,16 +199,16 @@ class Retelling:
 
     @property
     def onward(self) -> Checkpoint:
-        """The checkpoint, and what the events have beyond it."""
+        """The checkpoint, with what the events have beyond it."""
         return self._checkpoint if self._onward.kept is None else self._onward.kept
 
     @property
     def told(self) -> Checkpoint | None:
-        """The record by the events alone; None where they do not have all of it."""
+        """The record by the events alone; None if they do not have all of it."""
         return self._told.kept
 
     def difference(self) -> Difference | None:
-        """Return the first thing in which the checkpoint is not what the events say."""
+        """Return the first difference between the checkpoint and the events, or None."""
         for one in self._marks():
             sha256, size_bytes = self.ends.get(one.seq, ("", 0))
             if sha256 != one.sha256 or one.size_bytes not in {None, size_bytes}:
@@ -216,7 +216,7 @@ class Retelling:
                 return Difference(one.field, said)
         if self.told is None:
             why = self._contradiction or "no line has the whole record"
-            return Difference("invocations", f"it cannot be told by the events: {why}")
+            return Difference("invocations", f"the events cannot rebuild the record: {why}")
         told, known = _facts(self.told), _facts(self.onward)
         field = next((one for one in (*known, *told) if told.get(one) != known.get(one)), None)
         return None if field is None else Difference(field, "the events say otherwise")
@@ -234,7 +234,7 @@ class Retelling:
             )
 
     def _there(self, mark: _Mark) -> Iterator[_Mark]:
-        """Yield a mark, unless a gap says that the line is lost."""
+        """Yield a mark, unless a gap says that its line is lost."""
         is_lost = any(one.cause.loses_lines and mark.seq <= one.last_seq for one in self.gaps)
         if not is_lost or mark.seq in self.ends:
             yield mark
@@ -246,10 +246,10 @@ def _why(error: Exception) -> str:
 
 
 def event_in(text: bytes) -> EventLine:
-    """Return the event of a line, which is without its newline.
+    """Return the event of a line, given without its newline.
 
     Raises:
-        NotFollowedError: it is none of ours.
+        NotFollowedError: it is not a line of this program.
     """
     if len(text) > LINE_BYTES_MAX or has_too_many_values(text):
         raise NotFollowedError(LineProblem.NOT_A_LINE, "it is larger than any event")
@@ -262,8 +262,8 @@ def event_in(text: bytes) -> EventLine:
 
 
 def _facts(record: Checkpoint) -> dict[str, Any]:
-    """Return what a record says of its run."""
+    """Return what a record says about its run."""
     facts = record.model_dump(mode="json", exclude=set(OF_THE_MACHINE))
     if facts["earlier"] is not None:
-        facts["earlier"]["file"]["seen"] = None  # when somebody looked at a file last
+        facts["earlier"]["file"]["seen"] = None  # when the file was last looked at
     return facts

@@ -1,4 +1,4 @@
-"""Whether what a stage has done lacks its verification alone, and can be verified again."""
+"""The test for work that lacks only its verification, and can be verified again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 
 def unverified(checkpoint: Checkpoint, stage: str) -> StageExecution | None:
-    """Return the attempt whose work can be verified again: the last, if it lacks that alone."""
+    """Return the last attempt of a stage if its work lacks only its verification, else None."""
     last = checkpoint.attempts_of(stage)[-1:]
     return next(
         (

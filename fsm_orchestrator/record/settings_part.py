@@ -1,4 +1,4 @@
-"""The settings in a run's record: all that does not follow from what happened in it."""
+"""The settings in a run's record: everything that does not follow from its history."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ HISTORY: Final = frozenset(
         *("earlier", "invocations"),
     }
 )
-"""The fields that follow from what happened in a run; all others are its settings."""
+"""The fields that follow from a run's history; all others are its settings."""
 
 
 def settings_since(before: Checkpoint, now: Checkpoint) -> dict[str, Any]:
-    """Return the settings of a run that are not what they were, as a checkpoint has them."""
+    """Return the settings of a run that have changed, as a checkpoint has them."""
     changed = {
         name
         for name in Checkpoint.model_fields.keys() - HISTORY
         if getattr(before, name) != getattr(now, name)
     }
     written = now.model_dump(mode="json", include=changed)
-    # One that is left out where it says nothing is said here: it has said something before.
+    # A setting that is left out when it says nothing is included here: it said something before.
     left_out = {name: getattr(now, name) for name in changed - written.keys()}
     return {**written, **left_out}

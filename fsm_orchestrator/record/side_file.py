@@ -1,7 +1,8 @@
 """The file of old invocations: added to before the checkpoint drops them, then checked by its mark.
 
-A crash between the two leaves lines that no mark counts: they are cut when the next ones are added.
-A file that was not touched since all of it was checked is not read again, but for its last line.
+A crash between the two leaves lines that no mark counts: they are cut off when the next ones are
+added. A file that was not touched since all of it was checked is not read again, except for its
+last line.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _SECOND_NS: Final = 1_000_000_000
 
 
 class Checked(NamedTuple):
-    """What is kept of old invocations, held against their file.
+    """The part that is kept of old invocations, checked against their file.
 
     Attributes:
-        earlier: the same, with what tells the next reader that the file was checked.
-        problem: what became of the file, for a person; None if nothing did.
+        earlier: that part, with a digest that shows the next reader that the file was checked.
+        problem: what happened to the file, as text for people; None if nothing did.
     """
 
     earlier: Earlier | None
@@ -40,7 +41,7 @@ class Checked(NamedTuple):
 def append(
     home: HeldDirectory, mark: SideMark | None, moved: Iterable[MovedInvocation]
 ) -> SideMark:
-    """Add lines durably behind what is marked; return the mark of all.
+    """Add lines durably after the marked ones; return the mark of all.
 
     Raises:
         OSError: they could not be added, or the file is not the one that is marked.
@@ -61,7 +62,7 @@ def append(
         lines = [one.model_dump_json().encode() for one in moved]
         files.write_all(descriptor, b"".join(line + b"\n" for line in lines))
         files.sync(descriptor)
-        next_tick_ns()  # whoever writes to it from now on, leaves another time
+        next_tick_ns()  # any later write leaves another time
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
@@ -80,7 +81,7 @@ def append(
 
 
 def checked(directory: Path, earlier: Earlier | None) -> Checked:
-    """Hold what a record keeps of its old invocations against their file."""
+    """Check what a record keeps of its old invocations against their file."""
     if earlier is None:
         return Checked(None)
     path, mark = directory / INVOCATIONS_FILE, earlier.file
@@ -100,7 +101,7 @@ def checked(directory: Path, earlier: Earlier | None) -> Checked:
         if seen is None or seen != mark.seen:
             if _chained(descriptor, mark.size_bytes) != (mark.lines, mark.sha256):
                 return Checked(earlier, f"{copyable(path)} was changed: {has}")
-            if seen != _seen(mark, os.fstat(descriptor)):  # somebody writes to it just now
+            if seen != _seen(mark, os.fstat(descriptor)):  # it is being written to
                 seen = None
         line = line_before(descriptor, mark.size_bytes)
     except OSError as error:
@@ -110,7 +111,7 @@ def checked(directory: Path, earlier: Earlier | None) -> Checked:
     try:
         moved = MovedInvocation.model_validate_json(line)
     except declared.ValidationError:
-        return Checked(earlier, f"{copyable(path)} was changed: its last line is no invocation")
+        return Checked(earlier, f"{copyable(path)} was changed: its last line is not an invocation")
     if moved.totals != earlier.totals or moved.invocation.last_number != last:
         return Checked(
             earlier, f"earlier.totals: is not what the last line of {copyable(path)} says"
@@ -120,7 +121,7 @@ def checked(directory: Path, earlier: Earlier | None) -> Checked:
 
 
 def problem_in(lines: Iterable[bytes], earlier: Earlier) -> str | None:
-    """Return what is wrong with the lines of the whole file, for a person; None if nothing is."""
+    """Return what is wrong with the lines of the whole file, as text for people, or None."""
     mark, last, count, size_bytes, digest = earlier.file, b"", 0, 0, ""
     for line in lines:
         last, count, size_bytes = line, count + 1, size_bytes + len(line)
@@ -130,17 +131,17 @@ def problem_in(lines: Iterable[bytes], earlier: Earlier) -> str | None:
     try:
         moved = MovedInvocation.model_validate_json(last)
     except declared.ValidationError:
-        return "its last line is no invocation"
+        return "its last line is not an invocation"
     if moved.totals != earlier.totals:
-        return "its last line comes to something else than the checkpoint says"
+        return "its last line has other totals than the checkpoint"
     return None
 
 
 def _seen(mark: SideMark, status: os.stat_result) -> str | None:
-    """Return what will tell an untouched file by; None where its times cannot.
+    """Return a digest that recognizes an untouched file, or None if its times cannot show that.
 
-    They cannot while a write would leave the same ones: for a tick of the clock that files are
-    stamped by, or where that counts seconds only.
+    They cannot while a write would leave the same ones: within a tick of the clock that stamps
+    files, or where that clock counts only seconds.
     """
     times = status.st_mtime_ns, status.st_ctime_ns
     if all(one % _SECOND_NS == 0 for one in times) or max(times) >= file_clock_ns():

@@ -1,4 +1,4 @@
-"""What a run has used of its budget, over all its attempts, cycles and invocations. Pure."""
+"""The part of its budget that a run has used, over all attempts, cycles and invocations. Pure."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.amounts import summed, written
 
 Spent: TypeAlias = dict[str, dict[str, str]]
-"""How much was metered: by unit, then by stage."""
+"""The metered amounts: by unit, then by stage."""
 
 
 def spent_in(checkpoint: Checkpoint) -> Spent:
-    """Return what was metered in a run so far, by all attempts that have ended."""
+    """Return the amounts metered in a run so far, over all attempts that have ended."""
     before = None if checkpoint.earlier is None else checkpoint.earlier.totals.used
     return _by_unit(_amounts(checkpoint.invocations, before))
 
 
 def worked_ms(checkpoint: Checkpoint) -> int:
-    """Return how long the invocations of a run have worked that have ended, in milliseconds."""
+    """Return how long the ended invocations of a run have worked, in milliseconds."""
     before = None if checkpoint.earlier is None else checkpoint.earlier.totals.used
     return (0 if before is None else before.worked_ms) + _worked(checkpoint.invocations)
 
 
 def nothing_left(checkpoint: Checkpoint) -> UnitStop | None:
-    """Return the first unit of which no budget is left; None where there is some of each."""
+    """Return the first unit whose budget is used up, or None."""
     budget = checkpoint.budget
     if budget is None or not budget.units:
         return None
@@ -47,7 +47,7 @@ def nothing_left(checkpoint: Checkpoint) -> UnitStop | None:
 
 
 def used_by(going: Iterable[InvocationRecord], before: UsedBefore | None) -> UsedBefore:
-    """Return what invocations used, with those before them."""
+    """Return what invocations used, together with those before them."""
     invocations = tuple(going)
     spent = _by_unit(_amounts(invocations, before))
     return UsedBefore(
@@ -82,7 +82,7 @@ def budget_report(checkpoint: Checkpoint) -> BudgetReport:
 
 
 def with_amounts(budget: BudgetReport, stage: str, metered: Iterable[UnitAmount]) -> BudgetReport:
-    """Return what a run took, with what a stage has metered besides."""
+    """Return what a run took, including amounts that a stage has metered since."""
     units = {one.unit: one for one in budget.units}
     for more in metered:
         known = units.get(more.unit)

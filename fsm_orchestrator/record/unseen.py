@@ -1,4 +1,4 @@
-"""The record of an attempt whose end is not known, or does not count."""
+"""The record of an attempt whose end is unknown, or does not count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNSEEN: Final = "interrupted: its orchestrator ended without recording how it en
 
 
 def attempts_unseen(record: Checkpoint) -> Checkpoint:
-    """End the open attempts as ones whose orchestrator died over them."""
+    """End the open attempts as attempts whose orchestrator died."""
     gap = PostmortemGap.ORCHESTRATOR_DIED
     return attempts_interrupted(record, error=UNSEEN, no_postmortem=gap)
 
@@ -27,7 +27,7 @@ def attempts_unseen(record: Checkpoint) -> Checkpoint:
 def attempts_interrupted(
     record: Checkpoint, *, error: str, no_postmortem: PostmortemGap | None = None
 ) -> Checkpoint:
-    """End the open attempts as ones whose end nobody saw."""
+    """End the open attempts as attempts whose end nobody saw."""
     draft, gap = record, {"no_postmortem": no_postmortem}
     for attempt in record.open_attempts:
         settings = record.stages.get(attempt.stage)
@@ -41,7 +41,7 @@ def interrupted(
 ) -> StageExecution:
     """Return the record of an interrupted attempt; the settings are those of its stage.
 
-    Of one whose work was being verified, what it had done is known.
+    If its work was being verified, the record says what it had done.
     """
     if attempt.work is not None and settings is not None:
         from fsm_orchestrator.record.unverified import cut_short  # noqa: PLC0415 - rare

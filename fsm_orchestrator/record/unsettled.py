@@ -8,7 +8,7 @@ from fsm_orchestrator.vocabulary import StageStatus
 
 
 def unsettled_success(checkpoint: Checkpoint) -> StageExecution | None:
-    """Return the attempt that succeeded in the state that a run is still in; None without one."""
+    """Return the attempt that succeeded in the state that the run is still in, or None."""
     here = checkpoint.completion_of(checkpoint.current_state)
     if here is None:
         return None
@@ -27,7 +27,7 @@ def unsettled_success(checkpoint: Checkpoint) -> StageExecution | None:
 def success_taken_back(
     checkpoint: Checkpoint, success: StageExecution, taken_back: StageExecution
 ) -> Checkpoint:
-    """Put another record in the place of an unsettled success: nothing is complete by it."""
+    """Replace an unsettled success with another record, so that it completes nothing."""
     executions = checkpoint.invocation.stage_executions
     changed = tuple(taken_back if one is success else one for one in executions)
     draft = checkpoint.with_invocation(stage_executions=changed)

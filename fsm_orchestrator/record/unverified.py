@@ -1,4 +1,4 @@
-"""Work that was done and whose verification nobody saw the end of: the record of it."""
+"""The record of work that was done, and of whose verification nobody saw the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def cut_short(
     """Return the record of an attempt whose verification nobody saw the end of."""
     made = work.verifications
     number = 1 + len(made)
-    problem = Problem(cause=error, details=("its process had ended, and was being verified",))
+    problem = Problem(
+        cause=error, details=("its process had ended, and its work was being verified",)
+    )
     words = settings.verify[number - 1] if number <= len(settings.verify) else ("",)
     logs = log_names(work.stage, work.attempt, number)
     unseen = without_end(words, None, Problem(cause=error, details=()), logs, at=at)

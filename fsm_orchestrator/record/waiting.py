@@ -1,4 +1,4 @@
-"""What has blocked a run, and what it waits for, by its record. Pure; loaded for blocked runs."""
+"""The causes that blocked a run, and the gates that it waits for. Pure; loaded for blocked runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsm_orchestrator.vocabulary import StateKind, Trigger
 
 
 def blocking_stage(checkpoint: Checkpoint) -> str | None:
-    """Return the stage that said that it is blocked, by which the run was blocked; else None."""
+    """Return the stage that said that it is blocked, and so blocked the run; else None."""
     taken = checkpoint.invocation.transitions
     return taken[-1].source if taken and taken[-1].trigger is Trigger.STAGE_BLOCKED else None
 
@@ -24,10 +24,10 @@ def stage_reason_code(stage: str) -> str:
 
 
 def blocking_gates(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the gates by which a blocked run could have been blocked, in judging order.
+    """Return the gates that can have blocked a run, in judging order.
 
-    Where a gate state has blocked it, those that this judges; where its closing was refused, all.
-    None where a stage has blocked it.
+    If a gate state has blocked it, those that this state judges; if its closing was refused, all.
+    None if a stage has blocked it.
     """
     if blocking_stage(checkpoint) is not None:
         return ()
@@ -39,7 +39,7 @@ def blocking_gates(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def refusing(checkpoint: Checkpoint, decisions: Iterable[GateDecision]) -> tuple[GateDecision, ...]:
-    """Return the decisions, of those in force, by which a blocked run could have been blocked."""
+    """Return those of the decisions in force that can have blocked a run."""
     gates = blocking_gates(checkpoint)
     return tuple(one for one in decisions if one.gate in gates)
 
@@ -47,7 +47,7 @@ def refusing(checkpoint: Checkpoint, decisions: Iterable[GateDecision]) -> tuple
 def waiting_for(
     checkpoint: Checkpoint, decisions: Iterable[GateDecision]
 ) -> tuple[WaitingFor, ...]:
-    """Return the gates that a blocked run waits for, of those that blocked it."""
+    """Return the gates that a blocked run waits for, from the decisions that blocked it."""
     return tuple(_waiting(checkpoint, one) for one in decisions if is_awaited(one))
 
 

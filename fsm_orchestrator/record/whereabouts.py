@@ -1,7 +1,7 @@
-"""Where a record lies, as against its place: there, moved, copied, or brought from elsewhere.
+"""Finds where a record is relative to its place: there, moved, copied, or brought from elsewhere.
 
-Processes and private values belong to the run in one directory. Whoever has a copy of its record
-has neither. Looks at directories, and writes nothing.
+Processes and private values belong to the run in one directory. A copy of its record has neither.
+Looks at directories, and writes nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from fsm_orchestrator.processes import table
 from fsm_orchestrator.record.home import Home, Whereabouts, is_at
 
 BESIDE_MAX: Final = 2000
-"""How many names are looked at beside a directory, for one that was renamed."""
+"""The most names that are looked at beside a directory, to find one that was renamed."""
 
 
 def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:
-    """Return where the record of a run lies whose `home` is known, and that is in `directory`."""
+    """Return the place of the run's record that is in `directory` and has that `home`."""
     directory = directory.absolute()
     if is_at(home, directory):
         return Whereabouts.HOME
@@ -35,7 +35,7 @@ def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:
     if here is None:
         return Whereabouts.BROUGHT
     if home.inode == here.inode and _is_known(home, here):
-        is_home = _identity(Path(home.directory)) == here  # by another name
+        is_home = _identity(Path(home.directory)) == here  # under another name
         return Whereabouts.HOME if is_home else Whereabouts.MOVED
     if original_of(home, directory, run_id) is not None:
         return Whereabouts.COPIED
@@ -45,10 +45,10 @@ def whereabouts(home: Home, directory: Path, run_id: str) -> Whereabouts:
 
 
 def _is_handed_on(home: Home, directory: Path) -> bool:
-    """Return whether a directory is an epoch of the run, with a record of that or an earlier one.
+    """Return whether a directory is an epoch of the run, with a record of it or of an earlier one.
 
-    By the same path, or, where the run has another one (on another machine, or after it was
-    renamed), beside the very epoch that the record names.
+    By the same path, or, if the run has another one (on another machine, or after it was renamed),
+    by being beside the very epoch that the record names.
     """
     run, before = run_of(directory), Path(home.directory)
     if directory == run or run_of(before) == before or before.name > directory.name:
@@ -60,10 +60,10 @@ def _is_handed_on(home: Home, directory: Path) -> bool:
 
 
 def _is_known(home: Home, here: Identity) -> bool:
-    """Answer whether a directory of that inode number, elsewhere, is the one of the record.
+    """Return whether a directory with that inode number, elsewhere, is that of the record.
 
-    Another machine may have given the same numbers to another one. A device may have another number
-    after it was mounted anew; the old place of the directory is then empty.
+    Another machine may have given the same numbers to another directory. A device may have another
+    number after it was mounted again; the old place of the directory is then empty.
     """
     if not (_is_this_boot(home) or home.host == os.uname().nodename):
         return False
@@ -74,15 +74,15 @@ def _is_known(home: Home, here: Identity) -> bool:
 
 
 def _is_this_boot(home: Home) -> bool:
-    """Answer whether the record was written on this machine, and since it was started."""
+    """Return whether the record was written on this machine, and since it was booted."""
     boot = table.boot()
     return home.boot == boot if boot else home.host == os.uname().nodename
 
 
 def original_of(home: Home, directory: Path, run_id: str) -> Path | None:
-    """Return the directory on this machine that the run in a copy works in; None if there is none.
+    """Return the directory on this machine in which the run of a copy works, or None.
 
-    It is looked for where it was, and beside that and the copy by other names.
+    It is looked for at its old place, and under other names beside that and the copy.
     """
     there, here = Path(home.directory), _identity(directory)
     beside = (one for above in _above(there, directory) for one in _directories_in(above))
@@ -94,7 +94,7 @@ def original_of(home: Home, directory: Path, run_id: str) -> Path | None:
 
 
 def _above(*directories: Path) -> Iterator[Path]:
-    """Yield the directories above, each once."""
+    """Yield the parent directories, each once."""
     known: list[Identity | None] = [None]
     for one in directories:
         found = _identity(one.parent)
@@ -111,9 +111,9 @@ def _directories_in(directory: Path) -> Iterator[Path]:
 
 
 def _is_of(directory: Path, found: Identity | None, home: Home, run_id: str) -> bool:
-    """Answer whether a directory is a run's own: the record in it says so, or the copied one does.
+    """Return whether a directory is the run's own: its record says that, or the copied one does.
 
-    Where a later run has taken its place there, it is in the archive.
+    If a later run has taken its place there, the run is in the archive.
     """
     if found is None:
         return False

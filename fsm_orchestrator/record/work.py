@@ -1,4 +1,4 @@
-"""What evidence is judged against: the work of a run, its gate states, and when it came there."""
+"""The basis for judging evidence: a run's work, its gate states, and when it reached them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def work_for(
     mask: Callable[[str], str],
     changed: Callable[[], Iterable[ChangedArtifact]],
 ) -> tuple[SubjectEntry, ...]:
-    """Return the artifacts that evidence for a gate has to name: if a stage comes before it.
+    """Return the artifacts that evidence for a gate has to name: none if no stage comes before it.
 
-    `changed` looks which of them are not what their stage left: evidence is for what is there.
+    `changed` finds those that are not what their stage left: evidence is for what is there now.
     """
     lifecycle = checkpoint.lifecycle
     follows = any(
@@ -38,9 +38,10 @@ def work_for(
 
 
 def first_reached(checkpoint: Checkpoint, state: str) -> int:
-    """Return the invocation that came to a state first with the work that is there now.
+    """Return the invocation that first reached a state with the current work.
 
-    By what is kept; the latest if none did. A signal that was typed before is about other work.
+    Only kept invocations count; the latest if none did. A signal typed before that is about other
+    work.
     """
     made = (
         one.invocation
@@ -51,9 +52,9 @@ def first_reached(checkpoint: Checkpoint, state: str) -> int:
 
 
 def is_to_come(checkpoint: Checkpoint, gate: str) -> bool:
-    """Say whether a gate is judged only in states that the run has to come to: after a stage.
+    """Return whether a gate is judged only in states that the run has yet to reach, after a stage.
 
-    A signal that is typed before that does not count there.
+    A signal typed before that does not count there.
     """
     lifecycle = checkpoint.lifecycle
     judging = [
@@ -77,7 +78,7 @@ def _visits(checkpoint: Checkpoint, state: str) -> Iterator[int]:
 
 
 def asking_state(checkpoint: Checkpoint, gate: str) -> State:
-    """Return the gate state that asks for a gate: the one that the run came to last, else first."""
+    """Return the gate state that asks for a gate: the last one the run reached, else the first."""
     by_name = {
         one.name: one
         for one in checkpoint.lifecycle.state

@@ -1,6 +1,6 @@
-"""Keep old runs for a while: list the archived ones, put one back, prune what nobody keeps.
+"""Keeps old runs for a while: lists the archived ones, puts one back, prunes those past all bounds.
 
-Face: `archived` lists, `pruning` removes whole runs, `restoring` puts one back, `trimming` is what
-an invocation does for `keep_archived` when it has ended.
+Face: `archived` lists, `pruning` removes whole runs, `restoring` puts one back, `trimming` does
+what `keep_archived` asks for when an invocation has ended.
 May import: `inspection` and below.
 """

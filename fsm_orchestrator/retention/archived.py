@@ -1,4 +1,4 @@
-"""The archived runs of an output directory: which they are, how they ended and when, their size."""
+"""The archived runs of an output directory: their names, how and when they ended, their size."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def archived_runs(output: Path) -> tuple[ArchivedRun, ...]:
 
 
 def archived_run(output: Path, name: str) -> ArchivedRun:
-    """Return what is known of one of them. Never raises for what is there."""
+    """Return what is known of an archived run. Nothing in its directory makes this raise."""
     directory = output / ARCHIVE_DIRECTORY / name
     known = overview_of_archived(output, name, name)
     return ArchivedRun(

@@ -1,7 +1,7 @@
-"""What lies in the directory of an archived run: the run's, or what somebody else has put there.
+"""The contents of an archived run's directory: the run's own, or put there by somebody else.
 
-Whatever is not the run's own is never removed, never followed, and never moved; the run is then
-left as a whole.
+Anything that is not the run's own is never removed, never followed, and never moved; the run is
+then left as a whole.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from fsm_orchestrator.disk.taken_along import artifacts_named
 from fsm_orchestrator.text.hidden import copyable
 
 DEPTH_MAX: Final = 100
-"""How deep directories may be nested in an artifact that is one."""
+"""The greatest depth of nested directories in an artifact that is a directory."""
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _MOUNT_POINT: Final = 4
 
 
 def why_not_whole(directory: Path) -> str | None:
-    """Say why a directory in the archive cannot be removed or moved as one run; None if it can."""
+    """Return why an archived directory cannot be removed or moved as one run, or None if it can."""
     if os.path.islink(directory) or not os.path.isdir(directory):
-        return "it is no directory"
+        return "it is not a directory"
     if not belongings.is_of_a_run(directory):
         return "no run of this program has left it"
     mounted = _mounted_below(directory)
@@ -61,7 +61,7 @@ def _foreign_in(directory: Path) -> Iterator[Path]:
 
 
 def _is_of_the_run(one: PurePosixPath, status: os.stat_result) -> bool:
-    """Say whether a run of ours puts a thing of that name and kind there."""
+    """Return whether a run of this program puts something of that name and kind there."""
     if len(one.parts) == 1:
         if one.name in RUN_DIRECTORIES:
             return stat.S_ISDIR(status.st_mode)
@@ -72,7 +72,7 @@ def _is_of_the_run(one: PurePosixPath, status: os.stat_result) -> bool:
 
 
 def _mounted_below(directory: Path) -> str | None:
-    """Return where something is mounted at or below a directory; None where nothing is.
+    """Return a mount point at or below a directory, or None.
 
     The kernel lists mounts; one of the same file system is found in no other way.
     """
@@ -89,7 +89,7 @@ def _mounted_below(directory: Path) -> str | None:
 
 
 def _unescaped(text: str) -> str:
-    r"""Return a path as it is: the kernel writes spaces and the like as `\040`."""
+    r"""Return a path without escapes: the kernel writes spaces and the like as `\040`."""
     for code in ("040", "011", "012", "134"):
         text = text.replace(f"\\{code}", chr(int(code, 8)))
     return text

@@ -1,7 +1,7 @@
-"""Prunes archived runs: those that every given bound gives up, each as a whole, or left with why.
+"""Prunes the archived runs that every given bound gives up: each as a whole, or left with a reason.
 
-The run that is in an output directory is never among them, and none of a directory where a run is
-at work.
+The run in an output directory is never pruned, nor is any archived run of a directory where a run
+is at work.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from fsm_orchestrator.retention.removing import give_up, remove_given_up
 from fsm_orchestrator.text.hidden import copyable
 
 DEPTH_MAX: Final = 16
-"""How deep output directories are looked for."""
+"""The depth to which output directories are searched for."""
 
 
 class Bounds(NamedTuple):
-    """Which archived runs of an output directory are kept.
+    """The bounds that keep archived runs of an output directory.
 
     Attributes:
-        keep: the latest so many; None where their number does not matter.
-        before: those that ended then or later; None where their age does not matter.
+        keep: how many of the latest runs are kept; None if their number does not matter.
+        before: runs that ended then or later are kept; None if their age does not matter.
     """
 
     keep: int | None
     before: datetime | None
 
     def given_up(self, runs: Sequence[ArchivedRun]) -> tuple[ArchivedRun, ...]:
-        """Return the runs, of those of one directory, the latest first, that no bound keeps."""
+        """Return the runs of one directory, given the latest first, that no bound keeps."""
         beyond = runs[self.keep or 0 :]
         if self.before is None:
             return tuple(beyond)
@@ -61,7 +61,7 @@ class PrunedRun(StrictModel):
 
 
 class Pruned(StrictModel):
-    """What pruning did, or would do."""
+    """The result of pruning, or of a dry run of it."""
 
     is_dry_run: bool = Field(description="Whether nothing was done.")
     runs: tuple[PrunedRun, ...] = Field(description="The runs that no bound keeps.")
@@ -73,7 +73,7 @@ class Pruned(StrictModel):
 
 
 def before_now(now: datetime, milliseconds: int | None) -> datetime | None:
-    """Return the time so long ago; the first that there is, where that is longer ago."""
+    """Return the time that many milliseconds ago, or the earliest possible one if that is later."""
     if milliseconds is None:
         return None
     try:
@@ -83,9 +83,9 @@ def before_now(now: datetime, milliseconds: int | None) -> datetime | None:
 
 
 def output_directories(directory: Path, troubles: list[str]) -> Iterator[Path]:
-    """Yield a directory, if it is one of runs, and those below it; no link is followed.
+    """Yield a directory if it has runs, else those below it that have; no link is followed.
 
-    Adds to `troubles` what cannot be looked into, as sentences.
+    Adds the directories that cannot be read to `troubles`, as sentences.
     """
     rest = [(directory, 0)]
     while rest:
@@ -93,13 +93,13 @@ def output_directories(directory: Path, troubles: list[str]) -> Iterator[Path]:
         if is_of_a_run(here) or archived_run_ids(here):
             yield here
             continue
-        if os.path.isdir(here / EPOCHS_DIRECTORY):  # an engine's run: each claim tidies up itself
+        if os.path.isdir(here / EPOCHS_DIRECTORY):  # an engine's run: each claim tidies it up
             continue
         try:
             with os.scandir(here) as entries:
                 below = sorted(one.path for one in entries if one.is_dir(follow_symlinks=False))
         except OSError as error:
-            if error.errno not in ABSENT:  # or it has gone meanwhile
+            if error.errno not in ABSENT:  # else it is gone by now
                 troubles.append(f"{copyable(here)} cannot be read: {files.reason(error)}")
             continue
         if depth < DEPTH_MAX:
@@ -109,7 +109,7 @@ def output_directories(directory: Path, troubles: list[str]) -> Iterator[Path]:
 def prune(
     outputs: Sequence[Path], bounds: Bounds, *, is_dry_run: bool, troubles: Sequence[str] = ()
 ) -> Pruned:
-    """Prune the archives of output directories; `troubles` are those that were met before."""
+    """Prune the archives of output directories; `troubles` are those found before."""
     runs: list[PrunedRun] = []
     troubles = list(troubles)
     kept = 0
@@ -117,7 +117,7 @@ def prune(
         try:
             lock = OutputLock.acquire(output)
         except BusyError:
-            troubles.append(f"{output}: a run is at work there, and nothing of it is pruned")
+            troubles.append(f"{output}: a run is at work there, so nothing there is pruned")
             continue
         except OperationError as error:
             troubles.append(str(error))
@@ -153,7 +153,7 @@ def _pruned(home: OutputLock, run: ArchivedRun, *, is_dry_run: bool) -> PrunedRu
 
 
 def _finished(output: Path) -> Iterator[str]:
-    """Remove what is left of runs that are given up; that needs no lock, for nobody uses it."""
+    """Remove the remains of runs that were given up; that needs no lock: nobody uses them."""
     try:
         descriptor = files.open_directory(output)
     except OSError as error:
@@ -162,6 +162,6 @@ def _finished(output: Path) -> Iterator[str]:
     try:
         for why in remove_given_up(HeldDirectory(output, descriptor)):
             where = output / ARCHIVE_DIRECTORY
-            yield f"{where}: of a run that is given up something is left: {files.reason(why)}"
+            yield f"{where}: something is left of a run that was given up: {files.reason(why)}"
     finally:
         os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Removes archived runs, each as a whole: renamed first, and what is so called is removed later.
+"""Removes archived runs, each as a whole: renamed first, and removed under the new name later.
 
-A kill at any moment leaves a run whole under its name, or gone; the next removal finishes what is
-left of it. No link is followed, and nothing on another file system is touched.
+A kill at any moment leaves a run whole under its name, or gone; the next removal finishes the rest.
+No link is followed, and nothing on another file system is touched.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
 
 REMOVING: Final = ".removing."
-"""What the directory of an archived run is called, before its name, while it is removed. No run is
-called so: an id begins with a letter or a digit."""
+"""The prefix of the name of an archived run's directory while it is removed. No run has such a
+name: an id begins with a letter or a digit."""
 _OWNERS_ALL: Final = 0o700
 _A_DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ANYTHING: Final[int | None] = getattr(os, "O_PATH", None)
-"""Opens what may not be read; None where the system has no such thing."""
+"""The flag that opens what may not be read; None where the system has none."""
 
 
 def give_up(output: HeldDirectory, name: str) -> None:
-    """Let an archived run be gone: what is left of it has a name that no run has.
+    """Give up an archived run: rename it, so that what is left of it has a name that no run has.
 
     Raises:
         OSError: it cannot be renamed, and is whole.
@@ -44,7 +44,7 @@ def give_up(output: HeldDirectory, name: str) -> None:
 
 
 def remove_given_up(output: HeldDirectory) -> tuple[OSError, ...]:
-    """Remove what is left of runs that are given up; return why some cannot be removed."""
+    """Remove the remains of runs that were given up; return why some cannot be removed."""
     return tuple(_removed(output))
 
 
@@ -71,7 +71,7 @@ def _remove(name: str, above: int, device: int) -> None:
         if not stat.S_ISDIR(status.st_mode):
             files.perform(SystemCall.UNLINK, os.unlink, name, dir_fd=above)
             return
-        if status.st_mode & _OWNERS_ALL != _OWNERS_ALL:  # a stage may have shut it
+        if status.st_mode & _OWNERS_ALL != _OWNERS_ALL:  # a stage may have locked it
             _unshut(name, above)
         descriptor = os.open(name, _A_DIRECTORY | os.O_RDONLY, dir_fd=above)
         try:
@@ -85,13 +85,13 @@ def _remove(name: str, above: int, device: int) -> None:
 
 
 def _unshut(name: str, above: int) -> None:
-    """Give a directory back to its owner, itself and not what a link in its place leads to."""
+    """Give a directory's owner access to it, never through a link in its place."""
     if _ANYTHING is None:
         return
     descriptor = os.open(name, _A_DIRECTORY | _ANYTHING, dir_fd=above)
     try:
         os.chmod(f"/proc/self/fd/{descriptor}", _OWNERS_ALL)
-    except FileNotFoundError:  # no /proc: what is shut then stays, and is said
+    except FileNotFoundError:  # no /proc: the directory stays locked, and that is reported
         return
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Puts an archived run back into its output directory, and archives the one that is there."""
+"""Puts an archived run back into its output directory, and archives the run that is there."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Restored(NamedTuple):
 
     Attributes:
         run_id: its id.
-        archived: the id of the run that was there, and is archived now; None where none was.
+        archived: the id of the run that was there and is archived now; None if there was none.
         artifacts: the artifacts that came along, relative to the directory.
-        elsewhere: how many artifacts its stages left in other places: those are as they are.
+        elsewhere: how many artifacts its stages left in other places: those are unchanged.
     """
 
     run_id: str
@@ -40,22 +40,22 @@ class Restored(NamedTuple):
 
 
 def restore(output: Path, name: str) -> Restored:
-    """Put the archived run `name` back. What a kill has cut short is gone on with.
+    """Put the archived run `name` back, or finish doing that after a kill.
 
     Raises:
         UsageError: there is no such run, or something is in its way; nothing was moved.
-        CheckpointError: its record cannot be used; likewise.
-        TamperedError: its record is not the one that was archived; likewise.
+        CheckpointError: its record cannot be used; nothing was moved.
+        TamperedError: its record is not the one that was archived; nothing was moved.
         BusyError: a run is at work in the directory.
-        CommandError: something cannot be moved. The same command goes on.
+        CommandError: something cannot be moved. The same command resumes the move.
     """
     try:
         return _restored(output, name)
     except RecordingError as error:
         raise CommandError(
             str(error),
-            remedy="make room, or make the directory writable with all that is in it; then type it"
-            f" again, which goes on: {restoring.restore_command(output, name)}",
+            remedy="make room, or make the directory and everything in it writable; then type this"
+            f" again, which continues: {restoring.restore_command(output, name)}",
         ) from error
 
 
@@ -113,7 +113,7 @@ def _restorable(output: Path, name: str) -> SavedRun:
 
 
 def _make_way(home: OutputLock, directory: Path) -> str | None:
-    """Archive the run that is in the output directory; return its id, None where there is none."""
+    """Archive the run that is in the output directory; return its id, or None if there is none."""
     output = home.path
     found = archive.present_files(output)
     foreign = belongings.foreign_names(output)
@@ -139,18 +139,18 @@ def _make_way(home: OutputLock, directory: Path) -> str | None:
 
 
 def _above(artifacts: Iterable[str]) -> Iterator[str]:
-    """Yield the directories in which artifacts are, each once."""
+    """Yield the directories that hold artifacts, each once."""
     found = {parent for one in artifacts for parent in PurePosixPath(one).parents if parent.parts}
     yield from sorted(map(str, found))
 
 
 def _is_open(place: Path) -> bool:
-    """Return whether something can be put into a directory of that name, or one can be made."""
+    """Return whether a directory of that name is there and not a link, or can be made."""
     return not os.path.lexists(place) or (os.path.isdir(place) and not os.path.islink(place))
 
 
 def _end_leftovers(output: Path) -> None:
-    """End what interrupted attempts of the run that is there have left alive."""
+    """End the processes that interrupted attempts of the present run have left alive."""
     attempts = attempts_left_open(output)
     if not attempts:
         return

@@ -1,4 +1,4 @@
-"""What `keep_archived` asks for: once an invocation has ended, the oldest archived runs go."""
+"""Removes the oldest archived runs once an invocation has ended, as `keep_archived` asks for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fsm_orchestrator.disk.archive import archived_run_ids
 
 
 def trim(output: Path, keep: int) -> None:
-    """Remove all archived runs but the latest so many. Whatever goes wrong is left for `prune`."""
+    """Remove all archived runs except the latest `keep`. Any failure is left for `prune`."""
     if len(archived_run_ids(output)) <= keep:
         return
     from fsm_orchestrator.retention.pruning import Bounds, prune  # noqa: PLC0415 - only with too many

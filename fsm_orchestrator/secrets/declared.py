@@ -1,4 +1,4 @@
-"""Declared secrets: which variables are, and their values in the operator's environment."""
+"""Secrets: the variables that look like one, and their values in the operator's environment."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _CREDENTIAL: Final = late_pattern(
 
 
 def looks_secret(key: str) -> bool:
-    """Return whether a variable is probably a credential, by its name."""
+    """Return whether a variable is probably a credential, judging by its name."""
     return _CREDENTIAL.search(key) is not None
 
 
 def known(key: str) -> str | None:
-    """Return the value of a secret in the operator's environment; None where it has no text."""
+    """Return the value of a secret in the operator's environment, or None if it has no text."""
     with contextlib.suppress(UsageError):
         return asked(key)
     return None
 
 
 def asked(key: str) -> str | None:
-    """Return the value of a secret in the operator's environment; None where it is not set.
+    """Return the value of a secret in the operator's environment, or None if it is not set.
 
     Raises:
         UsageError: it is not text.

@@ -1,6 +1,7 @@
-"""The ways in which a secret may be written, so that none of them is shown.
+"""The forms in which a secret may be written, so that none of them is shown.
 
-Each value is derived once, and only where there is one: what encodes is imported here alone.
+Each value's forms are derived once, and only if there is a value: only this module imports the
+encoders.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 LINE_LENGTH_MIN: Final = 6
-"""The shortest line of a value of several lines that is a secret by itself."""
+"""The length of the shortest line of a multi-line value that is a secret on its own."""
 _WRAPS: Final = (64, 76)
-"""Where PEM and MIME, and so the usual commands, break base64."""
+"""The line lengths at which PEM and MIME, and so the usual commands, break base64."""
 _BITS: Final = 6
-"""The bits that a character of base64 holds."""
+"""The number of bits in a character of base64."""
 
 
 def spellings(value: str) -> frozenset[str]:
@@ -29,7 +30,7 @@ def spellings(value: str) -> frozenset[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield a text in every encoding. What is written differently in none comes up again."""
+    """Yield a text in every encoding, and again for each encoding that does not change it."""
     yield text
     if "\n" in text:
         yield text.replace("\n", "\r\n")
@@ -45,7 +46,7 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _percent_encoded(text: str) -> Iterator[str]:
-    # Servers, browsers (encodeURIComponent, encodeURI) and forms leave different characters.
+    # Servers, browsers (encodeURIComponent, encodeURI) and forms leave different characters alone.
     for safe in ("", "/", "!'()*", ";,/?:@&=+$#!'()*"):
         for encoded in (quote(text, safe, errors="replace"), quote_plus(text, safe)):
             yield encoded
@@ -53,7 +54,7 @@ def _percent_encoded(text: str) -> Iterator[str]:
 
 
 def _lower_hex(encoded: str) -> str:
-    """Write the digits after each `%` small; what is `%` itself has been encoded too."""
+    """Lowercase the digits after each `%`; a `%` of the text itself has been encoded too."""
     head, *rest = encoded.split("%")
     return "".join((head, *(f"%{one[:2].lower()}{one[2:]}" for one in rest)))
 
@@ -63,7 +64,7 @@ def _escaped(text: str) -> Iterator[str]:
         escaped = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
         yield escaped
         yield escaped.replace("/", r"\/")
-        # JavaScript in a page, and encoders that care for one.
+        # JavaScript in a page, and encoders that are meant for one.
         yield _replaced(escaped, (("<", r"\u003c"), (">", r"\u003e"), ("&", r"\u0026")))
     yield repr(text)[1:-1]
     yield ascii(text)[1:-1]
@@ -80,7 +81,7 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _without_quotes(shown: str) -> str:
-    r"""Return what Python shows without the `\` before a quote, as it is where both occur."""
+    r"""Return a text in Python's notation without the `\` that it has before a quote."""
     return shown.replace(r"\'", "'")
 
 
@@ -99,10 +100,10 @@ def _quoted_for_a_shell(text: str) -> Iterator[str]:
 
 
 def _base64_of(data: bytes, offset: int, encode: Callable[[bytes], bytes]) -> Iterator[str]:
-    """Yield what is sure of `data` in base64 where `offset` bytes of others are before it.
+    """Yield what is certain of `data` in base64 if `offset` bytes of other data precede it.
 
-    The first and the last character may hold bits of neighbours: those are left out, but where
-    there are none.
+    The first and the last character may hold bits of neighbors: those are left out, unless there
+    are none.
     """
     encoded = encode(bytes(offset) + data).decode("ascii")
     bits = 8 * (offset + len(data))

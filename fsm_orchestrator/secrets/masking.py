@@ -1,6 +1,6 @@
 """Masks known values in everything that the program itself writes.
 
-A secret is masked wherever it stands, in every common encoding. A setting, a value of
+A secret is masked wherever it occurs, in every common encoding. A setting, a value of
 `--<stage>-env`, is masked only where what a stage printed is quoted. What a stage writes to its own
 log files is not touched; what is quoted from there is. Nothing is ever decided on a masked text.
 """
@@ -15,25 +15,25 @@ MASK: Final = "***"
 WHOLE_VALUE_LENGTH_MIN: Final = 6
 WORD_LENGTH_MIN: Final = 3
 CUT_LENGTH_MIN: Final = 3
-"""The shortest beginning of a value that is masked where a text was cut off."""
+"""The length of the shortest beginning of a value that is masked where a text was cut off."""
 PLAIN_WORDS: Final = frozenset(
     {"true", "false", "yes", "no", "on", "off", "none", "null", "all", "any", "auto"}
 )
 
 
 class Masker:
-    """Replaces known values in text.
+    """A replacer of known values in text.
 
-    A text of six characters or more is masked wherever it stands. A shorter one, down to three,
-    only as a whole word, and not if it is a plain word like `true`: masking every letter of a
-    report would hide nothing and explain nothing.
+    A value of six characters or more is masked wherever it occurs. A shorter one, down to three, is
+    masked only as a whole word, and not if it is a plain word like `true`: masking every letter of
+    a report would hide nothing and explain nothing.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._know(_forms_of(frozenset(one for one in secrets if is_masked(one))))
 
     def with_settings(self, settings: Iterable[str]) -> Masker:
-        """Return a masker for what stages print, which hides these values as well."""
+        """Return a masker for what stages print, which also hides these values."""
         lines = {line for value in settings for line in (value, *value.splitlines())}
         if not any(map(is_masked, lines)):
             return self
@@ -49,7 +49,7 @@ class Masker:
 
     @property
     def knows_any(self) -> bool:
-        """Whether there is anything to be masked."""
+        """True if there is anything to mask."""
         return self._pattern is not None
 
     def mask(self, text: str) -> str:
@@ -61,7 +61,7 @@ class Masker:
         return tuple(self.mask(text) for text in texts)
 
     def hides(self, text: str) -> bool:
-        """Return whether something of `text` would be masked."""
+        """Return whether any part of `text` would be masked."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
     def pieces(self, text: str) -> Iterator[tuple[str, bool]]:
@@ -88,14 +88,14 @@ class Masker:
         """Mask `text` from `start` on, as far as that is possible before more of it comes.
 
         Returns:
-            The decided part, masked, and where the rest begins, which may be part of a value.
+            The decided part, masked, and the start of the rest, which may be part of a value.
         """
         return self._masked_until(text, start, self._undecided_from)
 
     def masked_end(self, text: str, start: int = 0) -> str:
-        """Mask `text` from `start` on, where it ends, or was cut off.
+        """Mask all of `text` from `start` on; the text may have been cut off at its end.
 
-        Three or more characters that a value begins with count as the value.
+        Three or more characters there that begin a value count as the value.
         """
         part, rest = self._masked_until(text, start, self._cut_from)
         return part if rest == len(text) else part + MASK
@@ -106,7 +106,7 @@ class Masker:
     def _masked_until(
         self, text: str, start: int, limit: Callable[[str, int], int]
     ) -> tuple[str, int]:
-        """Mask `text` from `start` up to the limit, which is asked for again behind each value."""
+        """Mask `text` from `start` up to the limit, which is computed again after each value."""
         parts = []
         end = limit(text, start)
         for match in self._matches(text, start):
@@ -119,8 +119,8 @@ class Masker:
         return "".join([*parts, text[start:end]]), end
 
     def _undecided_from(self, text: str, start: int) -> int:
-        """Return where, from `start` on, the end of `text` may be the beginning of a value."""
-        # Whether a short one stands as a word depends on what follows.
+        """Return the position, from `start` on, where the end of `text` may begin a value."""
+        # Whether a short one is a whole word depends on what follows.
         return min(
             (
                 _suffix_at(text, start, one, with_whole=len(one) < WHOLE_VALUE_LENGTH_MIN)
@@ -130,7 +130,7 @@ class Masker:
         )
 
     def _cut_from(self, text: str, start: int) -> int:
-        """Return where, from `start` on, a value begins of which the end was cut off."""
+        """Return the position, from `start` on, of a value whose end was cut off."""
         found = (
             _suffix_at(text, start, one, with_whole=False)
             for one in self._texts
@@ -141,7 +141,7 @@ class Masker:
 
 
 def _suffix_at(text: str, start: int, value: str, *, with_whole: bool) -> int:
-    """Return where the longest end of `text` begins that `value` begins with; else its length."""
+    """Return the position of the longest end of `text` that begins `value`; else its length."""
     at = max(start, len(text) - len(value) + (0 if with_whole else 1))
     at = text.find(value[0], at)
     while at >= 0 and not value.startswith(text[at:]):
@@ -166,7 +166,7 @@ def _forms_of(secrets: Iterable[str]) -> frozenset[str]:
 
 
 def _pattern_of(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """Return a pattern of the texts, which come the longest first; None if there are none."""
+    """Return a pattern of the texts, given the longest first, or None if there are none."""
     parts = [
         re.escape(one) if len(one) >= WHOLE_VALUE_LENGTH_MIN else rf"(?<!\w){re.escape(one)}(?!\w)"
         for one in texts
@@ -175,4 +175,4 @@ def _pattern_of(texts: Iterable[str]) -> re.Pattern[str] | None:
 
 
 NO_SECRETS: Final = Masker()
-"""Masks nothing."""
+"""A masker that masks nothing."""

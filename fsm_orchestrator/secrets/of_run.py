@@ -1,7 +1,7 @@
-"""The values of a run that may not be shown, as far as they are known here and now.
+"""The values of a run that must not be shown, as far as they are known here and now.
 
 Used by everything that shows output of stages. Settings are known while the run's private file
-holds them, secrets where the operator's environment has them or they are kept. If the checkpoint
+holds them, secrets if the operator's environment has them or they are kept. If the checkpoint
 cannot be understood, every value that the run may have had counts as lost.
 """
 
@@ -23,10 +23,10 @@ class KnownSecrets(NamedTuple):
 
     Attributes:
         secrets: the values of secrets, by name.
-        settings: the other values that stages were given.
-        keys: by stage, the names of the settings whose values they are.
-        unknown: the names of the secrets of which no value is known here.
-        are_lost: true if the run may have had settings and none is known any more.
+        settings: the other values that stages got.
+        keys: the names of those settings, by stage.
+        unknown: the names of the secrets with no value known here.
+        are_lost: true if the run may have had settings and none is known any longer.
     """
 
     secrets: Mapping[str, frozenset[str]]
@@ -42,11 +42,11 @@ class KnownSecrets(NamedTuple):
         return Masker(values).with_settings(self.settings)
 
     def cover(self, stage: str, names: Collection[str]) -> bool:
-        """Return whether values of all these variables of a stage are known."""
+        """Return whether the values of all these variables of a stage are known."""
         return (self.keys.get(stage, frozenset()) | self.secrets.keys()).issuperset(names)
 
     def and_before(self, earlier: KnownSecrets) -> KnownSecrets:
-        """Return all that is known, with what was known a while ago."""
+        """Return these values together with those that were known earlier."""
         return self._replace(
             secrets={
                 key: self.secrets.get(key, frozenset()) | earlier.secrets.get(key, frozenset())
@@ -58,20 +58,20 @@ class KnownSecrets(NamedTuple):
 
 
 NONE_KNOWN: Final = KnownSecrets({}, frozenset(), {}, (), are_lost=True)
-"""Known of a run whose checkpoint cannot be understood."""
+"""The values known of a run whose checkpoint cannot be understood."""
 
 
 def known_secrets(directory: Path, members: Mapping[str, Any] | None = None) -> KnownSecrets:
-    """Return the values of the run in a directory, as far as they are still known.
+    """Return the values of the run in a directory that are still known.
 
-    `members` are the leading ones of its checkpoint, where the caller has read them.
+    `members` are the leading members of its checkpoint, if the caller has read them.
     """
     facts = peek.private_facts(directory, members)
     if not facts.is_known:
         return NONE_KNOWN
     private = None if facts.ref is None else private_file.load(facts.ref, directory)
     found = secrets_in(private, facts.secret_keys, is_expected=facts.ref is not None)
-    for ref in facts.refs_before:  # to hide what is in the logs that were copied, and no more
+    for ref in facts.refs_before:  # only to hide what is in the logs that were copied
         before = private_file.load(ref, directory)
         known_before = secrets_in(before, facts.secret_keys, is_expected=True)
         found = found.and_before(known_before)._replace(
@@ -88,7 +88,7 @@ def secrets_in(
     Args:
         private: its private file, if that can be read.
         names: the names of its secrets.
-        is_expected: whether the run had a private file.
+        is_expected: true if the run had a private file.
     """
     stages = {} if private is None else private.stages
     found = {key: _values(key, private) for key in names}

@@ -1,9 +1,9 @@
 """The private file of a run: environment values and all else that must not be in its directory.
 
-One file a run, mode 0600, below the user's state directory (`XDG_STATE_HOME`, see the XDG Base
-Directory Specification), which is never in the run's own directory. Settings stay until the run is
-done, secrets only where that was asked for; the key for comparing them stays a little longer, so
-that repeating a command after `done` can be recognised. Old files are pruned.
+One file for each run, mode 0600, below the user's state directory (`XDG_STATE_HOME`, see the XDG
+Base Directory Specification), which is never in the run's own directory. Settings stay until the
+run is done, secrets only if that was requested; the key for comparing them stays a little longer,
+so that a command repeated after `done` can be recognized. Old files are pruned.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ _NAME = late_pattern(rf"{PRIVATE_REF_PATTERN}\.json")
 
 
 class StageSecrets(StrictModel):
-    """The variables of one stage: settings, and secrets where they are kept."""
+    """The variables of one stage: settings, and secrets if they are kept."""
 
     env: dict[str, str]
     secrets: dict[str, str]
@@ -57,28 +57,28 @@ class PrivateFile(StrictModel):
 
     @property
     def digest_key_bytes(self) -> bytes:
-        """The key for digests of what may not be in the run's directory."""
+        """The key for digests of values that must not be in the run's directory."""
         return bytes.fromhex(self.digest_key)
 
     @property
     def has_values(self) -> bool:
-        """Whether something is kept for a resume."""
+        """True if anything is kept for a resume."""
         return any(one.env or one.secrets for one in self.stages.values())
 
 
 def new_private_ref() -> str:
-    """Make a name for a run's private file that says nothing about the run."""
+    """Make a name for a run's private file that reveals nothing about the run."""
     return os.urandom(16).hex()
 
 
 def load(ref: str, output_directory: Path) -> PrivateFile | None:
-    """Read the private file `ref`; None when it is gone or cannot be understood."""
+    """Read the private file `ref`; return None if it is gone or cannot be understood."""
     data = read(ref, output_directory)
     return None if data is None else parsed(data)
 
 
 def parsed(data: bytes) -> PrivateFile | None:
-    """Return what the bytes of a private file say; None when they cannot be understood."""
+    """Return the content of a private file from its bytes, or None if it cannot be understood."""
     try:
         return PrivateFile.model_validate_json(data)
     except declared.ValidationError:
@@ -86,7 +86,7 @@ def parsed(data: bytes) -> PrivateFile | None:
 
 
 def read(ref: str, output_directory: Path) -> bytes | None:
-    """Return the bytes of the private file `ref`; None when it is gone or cannot be read."""
+    """Return the bytes of the private file `ref`, or None if it is gone or cannot be read."""
     try:
         return files.read_bounded(_path(ref, output_directory), FILE_BYTES_MAX)
     except OSError:
@@ -94,14 +94,14 @@ def read(ref: str, output_directory: Path) -> bytes | None:
 
 
 def is_proved(data: bytes, run_id: str, output_directory: Path) -> bool:
-    """Return whether the bytes of a private file are ours, of a run, by the user's own key."""
+    """Return whether the user's own key proves that a private file's bytes are of a run."""
     if verdict_of(data, own_key(output_directory)) is not MacVerdict.RIGHT:
         return False
     return PrivateFile.model_validate_json(data).run_id == run_id
 
 
 def written(state: PrivateFile, output_directory: Path) -> bytes:
-    """Return a private file as it is to be saved."""
+    """Return the bytes of a private file to save."""
     document = state.model_copy(update={"mac": None}).model_dump_json().encode()
     return with_mac(document, make_own_key(output_directory))
 
@@ -133,7 +133,7 @@ def _path(ref: str, output_directory: Path) -> Path:
 
 
 def _prune(directory: Path, kept: Path) -> None:
-    """Remove files beyond the age or the count, but `kept`; a resume then asks for their values."""
+    """Remove files beyond the age or count, except `kept`; a resume then asks for their values."""
     found = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
@@ -149,10 +149,10 @@ def _prune(directory: Path, kept: Path) -> None:
 
 
 def _agreed_time(times: Sequence[float]) -> float:
-    """Return a time that has surely come, for all that a clock may be wrong; 0 if none is known.
+    """Return a time that has surely passed even if the clock is wrong, or 0 if none is known.
 
-    It is not later than the clock, and files that runs have written on several other days say so
-    as well: a clock that is years ahead, or was once, makes no file old.
+    It is not later than the clock, and files that runs wrote on several other days confirm it: a
+    clock that is years ahead, or once was, makes no file old.
     """
     now = time.time()  # noqa: TID251 - ages of files, not of the run
     days = sorted({at // _DAY_SECONDS for at in times if at <= now}, reverse=True)

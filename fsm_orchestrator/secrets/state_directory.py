@@ -1,4 +1,4 @@
-"""Where the private state of a user is."""
+"""The location of a user's private state."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class NoStateDirectoryError(OSError):
 
 
 def state_directory(output_directory: Path, *, real: str | None = None) -> Path:
-    """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/….
+    """Return the private files' directory, `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/….
 
-    `real` is the real path of the output directory, where that is known.
+    `real` is the real path of the output directory, if known.
 
     Raises:
         NoStateDirectoryError: there is no home directory, or the place is in the output directory.
@@ -33,7 +33,7 @@ def state_directory(output_directory: Path, *, real: str | None = None) -> Path:
 
 
 def _home() -> str:
-    """Return the user's home directory; something that is no full path where there is none."""
+    """Return the user's home directory, or a path that is not absolute if there is none."""
     if home := os.environ.get("HOME"):
         return home
     import pwd  # noqa: PLC0415 - only without HOME

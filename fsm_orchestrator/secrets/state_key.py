@@ -1,8 +1,8 @@
-"""The key that says of a record that it is ours: one for each user, or one that a team shares.
+"""The key that marks a record as this program's: one for each user, or one that a team shares.
 
-A user's own is made once, in the private state. A shared one is a file that the operator names,
-readable by its owner alone. What is kept by it is a MAC (HMAC-SHA-256, cut to 128 bits) behind the
-name of the key, so that a record of another key is told from one that was changed.
+A user's own is made once, in the private state. A shared one is in a file that the operator names,
+readable by its owner alone. A record holds the name of its key and a MAC (HMAC-SHA-256, truncated
+to 128 bits), so that a record of another key is distinguished from one that was changed.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 Mac = Annotated[str, StringConstraints(pattern=f"^[0-9a-f]{{{MAC_DIGITS}}}$")]
-"""The name of a key, and a MAC by it."""
+"""The name of a key, and a MAC made with it."""
 
 
 class RecordKey:
-    """A key, and the MACs that are made with it."""
+    """A key, and the MACs made with it."""
 
     def __init__(self, secret: bytes) -> None:
         block = bytes.fromhex(sha256_of(secret)).ljust(_BLOCK_BYTES, b"\0")
@@ -46,10 +46,10 @@ class RecordKey:
         self._inner.update(_xored(block, _INNER))
         self._outer.update(_xored(block, _OUTER))
         self.name = self._digits(b"name")[:NAME_DIGITS]
-        """What tells the key from others, and nothing about it."""
+        """A name that distinguishes the key from others, and reveals nothing about it."""
 
     def mac(self, data: bytes) -> str:
-        """Return the MAC of some bytes, the key's name before it."""
+        """Return the MAC of some bytes, with the key's name before it."""
         return self.name + self._digits(data)[: MAC_DIGITS - NAME_DIGITS]
 
     def derived(self, purpose: str) -> str:
@@ -57,7 +57,7 @@ class RecordKey:
         return self._digits(f"derived for {purpose}".encode())
 
     def has_made(self, mac: str) -> bool:
-        """Return whether a MAC says that it is of this key. Whether it is right, `mac` says."""
+        """Return whether a MAC names this key as its own; `mac` shows whether it is right."""
         return mac[:NAME_DIGITS] == self.name
 
     def _digits(self, data: bytes) -> str:
@@ -73,26 +73,26 @@ def _xored(block: bytes, byte: int) -> bytes:
 
 
 class MacVerdict(StrEnum):
-    """What the MAC in a document says of it."""
+    """The verdict of the MAC in a document."""
 
     RIGHT = "right"
     WRONG = "wrong"
     OTHER = "other"
-    """There is none, or it is of another key, or there is no key to check it by."""
+    """No MAC, a MAC of another key, or no key to check it with."""
 
 
 _NONE: Final = b'"mac":null}'
 
 
 def with_mac(document: bytes, key: RecordKey | None) -> bytes:
-    """Return a compact JSON object, whose last member is a null `mac`, with its MAC there."""
+    """Return a compact JSON object, whose last member is a null `mac`, with its MAC filled in."""
     if key is None:
         return document
     return document[: -len(_NONE)] + _member(key.mac(document))
 
 
 def verdict_of(document: bytes, key: RecordKey | None) -> MacVerdict:
-    """Return what the last member of a document, as `with_mac` makes it, says."""
+    """Return the verdict of the last member of a document that `with_mac` made."""
     ending = len(_member("0" * MAC_DIGITS))
     body, end = document[:-ending], document[-ending:]
     mac = end[-MAC_DIGITS - 2 : -2].decode("latin-1")
@@ -106,7 +106,7 @@ def _member(mac: str) -> bytes:
 
 
 def own_key(output_directory: Path) -> RecordKey | None:
-    """Return the user's own key; None where there is none that can be used."""
+    """Return the user's own key, or None if there is none that can be used."""
     with contextlib.suppress(OSError):
         return _own_in(state_directory(output_directory) / KEY_FILE)
     return None
@@ -118,9 +118,9 @@ def _own_in(path: Path) -> RecordKey | None:
 
 
 def make_own_key(output_directory: Path) -> RecordKey | None:
-    """Return the user's own key, made and durable if there was none; None where none can be.
+    """Return the user's own key, made and durable if there was none; None if there can be none.
 
-    One that cannot be used is replaced: nothing can be checked with it any more.
+    A key that cannot be used is replaced: nothing can be checked with it any longer.
     """
     found = own_key(output_directory)
     if found is not None:
@@ -133,7 +133,7 @@ def make_own_key(output_directory: Path) -> RecordKey | None:
 
 
 def _made(path: Path) -> RecordKey | None:
-    """Make a key, unless another process does so first: then both have that one."""
+    """Make a key, unless another process does so first: then both use that one."""
     directory = files.open_directory(path.parent)
     try:
         files.perform(files.SystemCall.LOCK, fcntl.flock, directory, fcntl.LOCK_EX)
@@ -147,14 +147,14 @@ def _made(path: Path) -> RecordKey | None:
 
 
 class StateKeyError(UsageError):
-    """The file that is to have a key cannot be used."""
+    """The file that should hold a key cannot be used."""
 
 
 def shared_key(path: Path) -> RecordKey:
     """Return the key in a file that the operator names.
 
     Raises:
-        StateKeyError: it cannot be read, is not for its owner alone, or is no key.
+        StateKeyError: it cannot be read, is not for its owner alone, or is not a key.
     """
     remedy = f"make one: head -c 32 /dev/urandom > {copyable(path)} && chmod 600 {copyable(path)}"
     try:
@@ -167,7 +167,7 @@ def shared_key(path: Path) -> RecordKey:
         ) from error
     if mode & _OF_OTHERS:
         raise StateKeyError(
-            f"the state key file {copyable(path)} can be used by others than its owner"
+            f"the state key file {copyable(path)} can be used by users other than its owner"
             f" (mode {stat.S_IMODE(mode):04o})",
             remedy=f"chmod 600 {copyable(path)}",
         )

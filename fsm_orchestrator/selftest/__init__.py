@@ -1,4 +1,4 @@
-"""Whether the promises hold on this machine.
+"""Checks that the promises hold on this machine.
 
 Face: `checks`.
 May import: the Python interface, `processes`, `disk` and below.

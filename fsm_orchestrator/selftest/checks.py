@@ -1,4 +1,4 @@
-"""Checks whether the promises hold here: on this machine, file system and directory.
+"""Checks that the promises hold here: on this machine, file system and directory.
 
 Each check does the real thing in a scratch directory and reports the outcome. The sweep of kills
 and resumes is in sweep.py. Nothing outside the scratch directory is written, and nothing harmful is
@@ -38,7 +38,7 @@ from fsm_orchestrator.vocabulary import Containment
 PATIENCE_SECONDS: Final = 20.0
 FSYNC_COUNT: Final = 20
 FSYNC_INSTANT_SECONDS: Final = 20e-6
-"""Faster than any device answers: no device was asked."""
+"""A time shorter than any device takes to answer: no device was asked."""
 REPLACEMENTS: Final = 200
 CONTENT_BYTES: Final = 64 * 1024
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
@@ -82,12 +82,12 @@ class Check(StrictModel):
 def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
     """Run the checks in a scratch directory below `output_directory`, one after the other.
 
-    The scratch directory is removed, unless a check found something broken: then its name is in
-    the detail.
+    The scratch directory is removed, unless a check found something broken: then its name is in the
+    detail.
 
     Args:
         output_directory: where runs would be; it must exist.
-        kills: how many runs are killed, and resumed.
+        kills: how many runs to kill and resume.
 
     Raises:
         OSError: no scratch directory can be made.
@@ -114,7 +114,7 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
                 is_broken = True
                 detail = f"{detail} (left in {directory})"
             yield Check(name=name, verdict=verdict, detail=detail)
-    finally:  # also when nobody wants the rest
+    finally:  # also if the caller stops early
         if not is_broken:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -165,7 +165,7 @@ def _check_replacement(directory: Path) -> tuple[Verdict, str]:
 
 
 def _check_fsync(directory: Path) -> tuple[Verdict, str]:
-    """Check that it is accepted for files and directories, and reaches a device."""
+    """Check that fsync is accepted for files and directories, and reaches a device."""
     file_system, options = _mount_of(directory)
     path = directory / "synced"
     began = time.monotonic()
@@ -183,7 +183,7 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
 
 
 def _check_freshness(directory: Path) -> tuple[Verdict, str]:
-    """Check that what an attempt wrote is told from what it found."""
+    """Check that artifacts that an attempt wrote are distinguished from those it found."""
     seen, is_right = freshness(directory)
     return Verdict.HOLDS if is_right else Verdict.BROKEN, seen
 
@@ -237,7 +237,7 @@ def _check_sweep(directory: Path, kills: int) -> tuple[Verdict, str]:
 
 
 def _python(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Python on `code`, in which this package is found as it is here."""
+    """Start Python on `code`, with the module path of this process."""
     prepared = f"import sys\nsys.path[:] = {sys.path!r}\n{code}"
     return subprocess.Popen(
         [*PYTHON, "-c", prepared, *arguments],
@@ -254,7 +254,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _mount_of(directory: Path) -> tuple[str, str]:
-    """Return type and options of the file system that a directory is on."""
+    """Return the type and options of the file system that a directory is on."""
     real = os.path.realpath(directory)
     mounts = [
         mount

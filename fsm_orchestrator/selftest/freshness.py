@@ -1,4 +1,4 @@
-"""Whether an artifact that an attempt wrote is told from one that was left, on this file system."""
+"""Checks that this file system shows whether an attempt wrote an artifact or found it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECOND_NS: Final = 1_000_000_000
 
 
 def freshness(directory: Path) -> tuple[str, bool]:
-    """Do to an artifact what stages do; return what was seen, and whether all of it was right."""
+    """Do to an artifact what stages do; return what was seen, and whether all was right."""
     path = directory / "artifact.json"
     path.write_bytes(CONTENT)
     done: tuple[tuple[str, Callable[[Path], object], bool], ...] = (

@@ -1,6 +1,6 @@
 """Kills runs of harmless stages at moments spread over their length, and resumes them.
 
-The operator's version of the sweep that the tests do more finely.
+It is the operator's version of the sweep that the tests do in finer steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fsm_orchestrator.record import checkpoint_reader
 
 STAGES: Final = ("manager", "executor")
 PYTHON: Final = (sys.executable, "-I", "-X", "utf8")
-"""As the command runs: no variable and no file that lies around reaches into it."""
+"""The Python command, isolated like the program's own: no variable or stray file affects it."""
 RUN_SECONDS_MAX: Final = 60.0
 GONE_SECONDS_MAX: Final = 1.0
 _SCRIPT: Final = "echo {stage} began >>{notes}; sleep 0.02; echo {stage} ended >>{notes}"
@@ -31,7 +31,7 @@ _PASSING: Final = ("--policy-status", "allow", "--ci-status", "success", "--revi
 
 
 class SweepError(Exception):
-    """A promise was broken; the message says which, and when the run was killed."""
+    """A broken promise; the message says which, and when the run was killed."""
 
 
 def sweep(directory: Path, kills: int) -> str:
@@ -65,12 +65,12 @@ def _undisturbed(output: Path) -> tuple[float, float]:
 
 
 def _one(output: Path, after_seconds: float | None) -> bool:
-    """Kill a run and resume it; False if it had ended before.
+    """Kill a run and resume it; return False if it had ended before the kill.
 
     Args:
         output: the run's directory.
-        after_seconds: when it is killed; None for as soon as the success of a stage is on disk,
-            which no span of time is sure to meet.
+        after_seconds: when to kill it; None for as soon as the success of a stage is on disk, a
+            moment that no time span is sure to hit.
     """
     where = "after a kill between two stages"
     process = _started(output)
@@ -138,7 +138,7 @@ def _complete(output: Path, where: str) -> set[str]:
 
 
 def _ended(output: Path) -> list[str]:
-    """Return the stages that came to their end, in order."""
+    """Return the stages that ended, in order."""
     notes = output.with_suffix(".notes")
     if not notes.exists():
         return []

@@ -1,8 +1,8 @@
-"""Notes what is at the paths of expected artifacts, to tell a leftover from a rewrite.
+"""Notes the files at the paths of expected artifacts, to distinguish a leftover from a rewrite.
 
-Looks at files only: opens none and writes nothing. What counts as written: another file at the
-path, another size or time of modification, or a write that the kernel told of. A change of
-permissions, owner or links, which only moves the time of change, does not.
+Only looks at files: opens none and writes nothing. A path counts as written if it has another file,
+another size or modification time, or if the kernel reported a write. A change of permissions, owner
+or links, which only moves the change time, does not count.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.stages.write_watch import WriteWatch
 
 _STAMPS_SETTLE_NS: Final = 20_000_000
-"""Longer than any kernel's tick, by which file systems stamp: 10 ms at the most."""
+"""A time longer than any kernel's tick, by which file systems stamp: that is at most 10 ms."""
 _COARSE_STAMPS_SETTLE_NS: Final = 2_000_000_000
-"""How long that takes where stamps are whole seconds, or as in FAT every other one."""
+"""The same where stamps are whole seconds, or every other second as in FAT."""
 _SECOND_NS: Final = 1_000_000_000
 _FILE_CLOCK: Final = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
-"""The clock that files are stamped by. On Linux that is CLOCK_REALTIME_COARSE, up to a tick behind
-the usual one; the module `time` has no name for it."""
+"""The clock that stamps files. On Linux that is CLOCK_REALTIME_COARSE, up to a tick behind the
+usual one; the module `time` has no name for it."""
 
 ABSENT: Final = {
     errno.ENOENT: "does not exist",
@@ -46,11 +46,11 @@ class Stamp(NamedTuple):
     ctime_ns: int
 
     def is_same_file(self, other: Stamp) -> bool:
-        """Whether both are of one file, whatever was done to it."""
+        """Return whether both are of one file, whatever was done to it."""
         return (self.device, self.inode) == (other.device, other.inode)
 
     def is_unwritten(self, other: Stamp) -> bool:
-        """Whether both are of one file that was not written to in between, as far as they tell."""
+        """Return whether both are of one file not written to in between, as far as they show."""
         written = self.size_bytes, self.mtime_ns
         return self.is_same_file(other) and written == (other.size_bytes, other.mtime_ns)
 
@@ -59,11 +59,10 @@ class Snapshot(NamedTuple):
     """The stamps of the expected paths before an attempt.
 
     Attributes:
-        taken_at_ns: by the clock that stamps files, since the epoch: what was changed before the
-            snapshot was begun is stamped earlier, what is changed after it is not.
-        stamps: by path; None where there was nothing. A path that could not be looked at is left
-            out.
-        watch: tells of writes to what was there.
+        taken_at_ns: nanoseconds since the epoch by the clock that stamps files: a change before the
+            snapshot was begun is stamped earlier, a change after it is not.
+        stamps: by path; None if nothing was there. A path that could not be looked at is left out.
+        watch: reports writes to the files that were there.
     """
 
     taken_at_ns: int
@@ -72,12 +71,12 @@ class Snapshot(NamedTuple):
 
 
 def take_snapshot(paths: Sequence[str]) -> Snapshot:
-    """Note what is at `paths` now, to find later what an attempt left as it was.
+    """Note the files at `paths` now, to find out later which of them an attempt left unchanged.
 
-    File systems stamp by a clock that ticks every few milliseconds. So this waits for the next
-    tick, and for up to 20 ms more while a file bears a stamp of just now: a rewrite in place right
-    after the return then differs. Where stamps are coarse and no write can be watched for, that is
-    up to 2 s. Returns at once when there are no paths.
+    File systems stamp by a clock that ticks every few milliseconds, so this waits for the next
+    tick, and for up to 20 ms more while a file has a stamp of just now: a rewrite in place right
+    after the return then shows. If stamps are coarse and writes cannot be watched, that is up to 2
+    s. Return at once if there are no paths.
     """
     if not paths:
         return Snapshot(taken_at_ns=file_clock_ns(), stamps={}, watch=WriteWatch(()))
@@ -91,15 +90,15 @@ def take_snapshot(paths: Sequence[str]) -> Snapshot:
     if unsettled_ns > 0:
         time.sleep(unsettled_ns / 1e9)
     watch.forget()
-    # What was written since is a part of what was there.
+    # Anything written since then belongs to the state before the attempt.
     stamps = _stamps_at(paths) if unsettled_ns > 0 or watch.paths else stamps
     return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps, watch=watch)
 
 
 def _unsettled_ns(at: Stamp, *, is_watched: bool) -> int:
-    """Return how long a file is to be left alone until a write would change its stamp.
+    """Return the nanoseconds to wait until a write would change a file's stamp.
 
-    A stamp from the future never settles: it is worth no longer a wait than any other.
+    A stamp from the future never settles: it gets no longer a wait than any other.
     """
     youngest_ns = max(at.mtime_ns, at.ctime_ns)
     is_coarse = at.mtime_ns % _SECOND_NS == at.ctime_ns % _SECOND_NS == 0
@@ -114,7 +113,7 @@ def _is_regular(path: str) -> bool:
 
 
 def _stamps_at(paths: Sequence[str]) -> dict[str, Stamp | None]:
-    """Return the stamps of what can be looked at."""
+    """Return the stamps of the paths that can be looked at."""
     stamps: dict[str, Stamp | None] = {}
     for path in paths:
         try:
@@ -126,7 +125,7 @@ def _stamps_at(paths: Sequence[str]) -> dict[str, Stamp | None]:
 
 
 def stat_of(path: str) -> os.stat_result:
-    """Look at `path`, links followed; a name that no file can have counts as absent."""
+    """Return the status of `path`, following links; a name that no file can have is absent."""
     try:
         return Path(path).stat()
     except ValueError as error:
@@ -134,19 +133,19 @@ def stat_of(path: str) -> os.stat_result:
 
 
 def stamp_of(info: os.stat_result) -> Stamp:
-    """Return what tells this file from a later one at the same path."""
+    """Return what distinguishes this file from a later one at the same path."""
     return Stamp(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def next_tick_ns() -> int:
-    """Wait until nothing written from now on is stamped as early as anything until now.
+    """Wait until anything written from now on has a later stamp than anything before.
 
     Returns:
-        The earliest stamp that a file written from now on can bear.
+        The earliest stamp that a file written from now on can have.
     """
     give_up_at_seconds = time.monotonic() + _STAMPS_SETTLE_NS / 1e9
-    # Newer kernels give some files a finer stamp: so the coarse clock has to pass the fine one.
-    # Nothing read here is reported as a time: it is only compared with what files bear.
+    # Newer kernels give some files a finer stamp, so the coarse clock has to pass the fine one. The
+    # times read here are never reported: they are only compared with the stamps of files.
     began_ns = time.time_ns()
     while (tick_ns := file_clock_ns()) <= began_ns and time.monotonic() < give_up_at_seconds:
         time.sleep(0.0005)
@@ -154,5 +153,5 @@ def next_tick_ns() -> int:
 
 
 def file_clock_ns() -> int:
-    """Return the earliest stamp that a file written now can bear."""
+    """Return the earliest stamp that a file written now can have."""
     return time.clock_gettime_ns(_FILE_CLOCK)

@@ -1,7 +1,7 @@
 """Judges the files that a stage was expected to write.
 
 After the process has ended, each path is judged against the snapshot from before the spawn: good,
-missing, malformed or stale. Nothing here hangs or has side effects whatever sits at a path: only
+missing, malformed or stale. Nothing here hangs or has side effects, whatever is at a path: only
 regular files are opened. Never writes, and decides nothing about the stage.
 """
 
@@ -51,22 +51,22 @@ class ArtifactProblem(NamedTuple):
 
 
 class ArtifactsVerdict(NamedTuple):
-    """Every expected path once, by kind, in the order in which they were expected."""
+    """Every expected path once, by kind, in the expected order."""
 
     good: tuple[Artifact, ...]
     missing: tuple[ArtifactProblem, ...]
     malformed: tuple[ArtifactProblem, ...]
     stale: tuple[ArtifactProblem, ...]
     broken: tuple[Broken, ...] = ()
-    """What is there and is not what it has to be by contract."""
+    """The terms of contracts that files break."""
 
     @property
     def is_good(self) -> bool:
-        """True when nothing is missing, malformed or stale."""
+        """True if nothing is missing, malformed or stale."""
         return not (self.missing or self.malformed or self.stale)
 
     def summary(self) -> str:
-        """Return all wrong ones by kind, on one line: `missing: /a (does not exist); stale: ...`.
+        """Return the wrong ones by kind, on one line: `missing: /a (does not exist); stale: ...`.
 
         Empty if there are none. Characters that cannot be printed are escaped.
         """
@@ -79,11 +79,11 @@ class ArtifactsVerdict(NamedTuple):
 
 
 NO_ARTIFACTS: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
-"""The verdict where none was to be judged."""
+"""The verdict if no artifacts are judged."""
 
 
 def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
-    """Return the good artifacts as a record may name them."""
+    """Return the good artifacts with their paths masked for a record."""
     return tuple(
         artifact.model_copy(update={"path": masker.mask(artifact.path)})
         for artifact in verdict.good
@@ -91,25 +91,25 @@ def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifac
 
 
 def masked_paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
-    """Return the paths of wrong artifacts as a record may name them."""
+    """Return the paths of wrong artifacts, masked for a record."""
     return masker.mask_all(problem.path for problem in problems)
 
 
 class JudgingCutShortError(Exception):
-    """The caller wants no verdict any more."""
+    """The end of judging: the caller no longer wants a verdict."""
 
 
 MayGoOn = Callable[[str], bool]
-"""Asked again and again, with the path that is judged, whether a verdict is still wanted."""
+"""A callback that is asked repeatedly, with the path, whether a verdict is still wanted."""
 
 
 def always(_path: str) -> bool:
-    """Answer that a verdict is still wanted."""
+    """Return True: a verdict is still wanted."""
     return True
 
 
 class WrongKind(Enum):
-    """How an artifact can be wrong."""
+    """The ways in which an artifact can be wrong."""
 
     MISSING = "missing"
     MALFORMED = "malformed"
@@ -117,7 +117,7 @@ class WrongKind(Enum):
 
 
 class JudgedBy(NamedTuple):
-    """What every path is judged by, as in `judge`."""
+    """The arguments of `judge` that apply to every path."""
 
     snapshot: Snapshot | None
     unfinished: Collection[tuple[int, int]]
@@ -126,7 +126,7 @@ class JudgedBy(NamedTuple):
 
 
 class WrongArtifactError(Exception):
-    """Why one artifact is not good."""
+    """The reason why an artifact is not good."""
 
     def __init__(self, kind: WrongKind, reason: str) -> None:
         super().__init__(reason)
@@ -144,22 +144,22 @@ def judge(
     may_go_on: MayGoOn = always,
     contracts: Contracted | None = None,
 ) -> ArtifactsVerdict:
-    """Judge what is at `paths` now.
+    """Judge the files at `paths` now.
 
     Args:
-        paths: absolute; one given twice is judged once.
-        snapshot: from before the attempt; None when an earlier attempt's artifacts are checked
-            again, where nothing can be stale.
-        allow_stale: whether what the attempt left untouched is good too.
-        unfinished: the files, by device and inode, that somebody could still write to who was
-            ended then: whatever they hold, it may be a part only.
-        known: what was good before: bytes that the same judge has found to be JSON are digested
-            again, but not judged again.
+        paths: absolute; a path given twice is judged once.
+        snapshot: from before the attempt; None to check an earlier attempt's artifacts again, when
+            nothing can be stale.
+        allow_stale: True to accept files that the attempt left untouched.
+        unfinished: the files, by device and inode, that were open for writing when their writer was
+            ended: their content may be incomplete.
+        known: artifacts that were good before: bytes that the same judge has found to be JSON are
+            digested again, but not judged again.
         may_go_on: asked for each MiB that is read, and before and after each file.
-        contracts: judges the paths that there are contracts about.
+        contracts: judges the paths that have contracts.
 
     Raises:
-        JudgingCutShortError: `may_go_on` said no.
+        JudgingCutShortError: `may_go_on` returned False.
     """
     good: list[Artifact] = []
     wrong: dict[WrongKind, list[ArtifactProblem]] = {kind: [] for kind in WrongKind}
@@ -182,13 +182,13 @@ def judge(
 
 
 def judge_file(path: str, by: JudgedBy, further: Further | None = None) -> Artifact:
-    """Return the artifact at `path`; `further` is what a contract asks of it.
+    """Return the artifact at `path`; `further` holds the demands of a contract.
 
     Raises:
-        WrongArtifactError: if it is not good.
+        WrongArtifactError: it is not good.
     """
     try:
-        # Looked at before it is opened: opening a device may do something, and a FIFO may wait.
+        # Checked before it is opened: opening a device may have an effect, and a FIFO may block.
         found = stat_of(path)
         _refuse_other_kinds(found)
         if (found.st_dev, found.st_ino) in by.unfinished:
@@ -253,7 +253,7 @@ def _read_as_it_was(
     """Return the digest and, if `keep`, the content of a file.
 
     Raises:
-        WrongArtifactError: it is not as it was `before`.
+        WrongArtifactError: it has changed since `before`.
     """
     os.lseek(descriptor, 0, os.SEEK_SET)
     with _AskingFile(descriptor, ask) as stream:
@@ -271,14 +271,14 @@ def _ask(may_go_on: MayGoOn, path: str) -> None:
 
 
 class _AskingFile(FileIO):
-    """A file that asks before each read whether what it has is still wanted."""
+    """A file that asks before each read whether its content is still wanted."""
 
     def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
         super().__init__(descriptor, "rb", closefd=False)
         self._ask = ask
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        """Read into a buffer as much as there is, or raise what the question raises."""
+        """Read as much as is available into a buffer, or raise what asking raises."""
         self._ask()
         return super().readinto(buffer)
 
@@ -292,12 +292,12 @@ def _read(
 ) -> tuple[str, int, bytes | bytearray]:
     """Return digest, length and, if `keep`, content of a file that should be `size_bytes` long.
 
-    Reads little further than that, however fast the file grows.
+    Read little further than that, however fast the file grows.
     """
     import hashlib  # noqa: PLC0415 - most stages have no artifacts
 
     digest = hashlib.sha256()
-    # What is kept has a place of its own: joining pieces would hold all of it twice.
+    # The content has its own buffer: joining pieces would hold all of it twice.
     room = bytearray(size_bytes + 1 if keep else _READ_BYTES)
     length = 0
     with memoryview(room) as view:
@@ -328,14 +328,14 @@ def _refuse_stale(path: str, info: os.stat_result, snapshot: Snapshot) -> None:
         if before.is_unwritten(stamp) and path not in snapshot.watch.written():
             raise WrongArtifactError(WrongKind.STALE, "unchanged since before this attempt")
         return
-    # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
+    # A new link to an old file is stale too; if a path has no snapshot, only its stamp shows it.
     is_link = info.st_nlink > 1 or Path(path).is_symlink()
     if (is_link or path not in snapshot.stamps) and stamp.mtime_ns < snapshot.taken_at_ns:
         raise WrongArtifactError(WrongKind.STALE, "last changed before this attempt")
 
 
 def _wrong_from_os_error(path: str, error: OSError) -> WrongArtifactError:
-    """Return what an error in looking at, opening or reading `path` makes of the artifact."""
+    """Return what an error in looking at, opening or reading `path` means for the artifact."""
     absent = ABSENT.get(error.errno or 0)
     if absent is None:
         return WrongArtifactError(WrongKind.MALFORMED, f"cannot be read: {error.strerror}")
@@ -345,6 +345,6 @@ def _wrong_from_os_error(path: str, error: OSError) -> WrongArtifactError:
 
 
 def _size_text(size_bytes: int) -> str:
-    """Return a bound as people write it: `256 MiB`, `16 GiB`."""
+    """Return a size limit as people write it: `256 MiB`, `16 GiB`."""
     gibibytes, rest = divmod(size_bytes, 1024**3)
     return f"{size_bytes // 1024**2} MiB" if rest else f"{gibibytes} GiB"

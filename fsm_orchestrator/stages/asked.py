@@ -1,4 +1,4 @@
-"""What an attempt of a stage is made of."""
+"""The parts of an attempt of a stage."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """What an attempt is made of.
+    """The parts of an attempt.
 
     Attributes:
         home: the output directory, which is held.
         masker: hides secrets.
-        output_masker: hides settings as well, for what the stage prints.
-        environment: variables of this program beside those that every attempt gets.
-        exit_codes: the exit codes by which it says something.
-        is_retry: whether an attempt of this invocation has failed before it.
+        output_masker: also hides settings, in what the stage prints.
+        environment: variables of this program in addition to those that every attempt gets.
+        exit_codes: the exit codes that have a declared meaning.
+        is_retry: True if an attempt of this invocation has failed before it.
         on_started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
-        on_suspended: called with the milliseconds for which all stood still.
-        reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
-        asked_to_end: returns the signal by which the run was asked to end; None if it was not.
-        given_paths: returns how each path was given that is relative to something, by the path.
-        on_slow_artifact: called once when its artifacts take long to judge, with the path that is
+        on_suspended: called with the milliseconds for which everything was suspended.
+        reader_of: makes the reader of its outputs from their descriptors; None if nobody reads.
+        asked_to_end: returns the signal by which the run was asked to end, or None.
+        given_paths: returns, by path, how each path was given that is relative to something.
+        on_slow_artifact: called once if its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
-        open_meter: opens its meter; None where nothing is metered.
-        time_limit: whose time its timeout is, and all of that time in milliseconds, where it is
-            not its own.
-        within: returns limits with no more time than the run has left.
-        verifying: returns what is told of its verifications.
-        guard: what its protected paths are before it; None where it has none.
+        open_meter: opens its meter; None if nothing is metered.
+        time_limit: the run's limit that its timeout comes from, and all of that limit in
+            milliseconds; None if the timeout is its own.
+        within: returns limits cut to the time that the run has left.
+        verifying: returns the observer of its verifications.
+        guard: its protected paths before it; None if it has none.
     """
 
     run_id: str
@@ -80,7 +80,7 @@ class Asked(NamedTuple):
     guard: Guard | None = None
 
     def in_whose_time(self, end: ProcessEnd) -> ProcessEnd:
-        """Return how its process ended; where its time was up, also whose that was."""
+        """Return how its process ended; if its time was up, with the limit that applied."""
         if not isinstance(end, TimedOut) or self.time_limit is None:
             return end
         limit, allowed_ms = self.time_limit
@@ -93,7 +93,7 @@ class Asked(NamedTuple):
 
     @property
     def our_variables(self) -> dict[str, str]:
-        """The variables of this program, for every process of the attempt."""
+        """The variables of this program for every process of the attempt."""
         return {
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": self.record.stage,

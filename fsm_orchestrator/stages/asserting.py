@@ -1,7 +1,7 @@
-"""Judges assertions about a document. What fails is named by its pointer; values are only compared.
+"""Judges assertions about a document. A failure is named by its pointer; values are only compared.
 
-Patterns are matched all at once, in a process of their own (matching.py): so the assertions are
-gone through twice, first to find out what is to be matched.
+All patterns are matched at once, in a separate process (matching.py), so the assertions are walked
+twice, first to find out what has to be matched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS_MAX: Final = 1000
 
 
 class Failure(NamedTuple):
-    """An assertion that does not hold: where, what had to be there, and what is."""
+    """An assertion that does not hold: its place, what was expected there, and what was found."""
 
     pointer: str
     expected: str
@@ -26,7 +26,7 @@ class Failure(NamedTuple):
 
 
 Judge = Callable[[Match], str | None]
-"""Says what is wrong with a match; None where nothing is."""
+"""A function that returns what is wrong with a match, or None if it matches."""
 
 
 def failures_of(
@@ -34,7 +34,7 @@ def failures_of(
 ) -> Iterator[Failure]:
     """Yield each test that does not hold, with the first item that fails each `every`.
 
-    `ask` is called again and again; what it raises ends the judging.
+    `ask` is called repeatedly; an exception from it ends the judging.
     """
     wanted: dict[Match, None] = {}
 
@@ -93,7 +93,7 @@ class _Walk:
         self, test: AssertionTest, operand: Assertion, found: Any, pointer: str
     ) -> Iterator[Failure]:
         if not isinstance(found, list):
-            yield Failure(pointer, f"an array, {test.value} item of it as asked", kind_words(found))
+            yield Failure(pointer, f"an array with {test.value} item as asked", kind_words(found))
             return
         if not found:
             yield Failure(pointer, "an array of at least one item", "an empty array")
@@ -128,9 +128,9 @@ def _holds(test: AssertionTest, operand: Any, found: Any) -> bool:
         case AssertionTest.LENGTH_AT_LEAST:
             return isinstance(found, str | list | dict) and len(found) >= operand
         case AssertionTest.EXISTS:
-            return True  # what is absent was told before
+            return True  # an absent value was reported before
         case AssertionTest.MATCHES | AssertionTest.EVERY | AssertionTest.ANY:
-            raise AssertionError("is judged by itself")
+            raise AssertionError("is judged separately")
         case _:
             assert_never(test)
 
@@ -160,7 +160,7 @@ def _expected(assertion: Assertion) -> str:
 
 
 def _words(test: AssertionTest, operand: Any) -> str:
-    """Return what a test asks for, for people."""
+    """Return the demand of a test as text."""
     match test:
         case AssertionTest.EQUALS:
             return _shown(operand)
@@ -189,7 +189,7 @@ def _found_words(test: AssertionTest, found: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as JSON has it; a large one is only described, for it is cut anyway."""
+    """Return a value as JSON; a large one is only described, because it would be cut anyway."""
     if isinstance(value, list | dict) and len(value) > _SHOWN_CHARACTERS_MAX // 10:
         return kind_words(value)
     if isinstance(value, str):

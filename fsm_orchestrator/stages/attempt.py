@@ -51,13 +51,13 @@ class Attempt(Asked):
     """An attempt that is already durable; the observer of its own process."""
 
     _was_judged = True
-    """False when its time was up while its artifacts were judged."""
+    """False if its time was up while its artifacts were judged."""
     _judged_ms = 0
     _paused_ms = 0
     _outputs: tuple[int, int]
     _starts: tuple[int, int]
     _black_box: str | None = None
-    """One line about it, which may be empty; None when there is none."""
+    """One line about its black box, which may be empty; None if there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
     _meter: Meter | None = None
@@ -65,12 +65,12 @@ class Attempt(Asked):
     _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
-        """Run the attempt to its end with its meter, if it has one; return the record of it.
+        """Run the attempt to its end, with its meter if it has one; return its record.
 
         Raises:
             RecordingError: its files cannot be written, or a callback raised it; the process, if
                 any, has been ended.
-            OperationError: a process of it could not be ended.
+            OperationError: one of its processes could not be ended.
         """
         if self.open_meter is None:
             return self._run(runner)
@@ -78,12 +78,12 @@ class Attempt(Asked):
             return self._run(runner)
 
     def _run(self, runner: ProcessRunner) -> StageExecution:
-        """Run the attempt to its end, and return the record of it.
+        """Run the attempt to its end, and return its record.
 
         Raises:
             RecordingError: its files cannot be written, or a callback raised it; the process, if
                 any, has been ended.
-            OperationError: a process of it could not be ended.
+            OperationError: one of its processes could not be ended.
         """
         self._earning = earning = self._to_earn()
         plain = self.settings.expected_artifacts
@@ -149,7 +149,7 @@ class Attempt(Asked):
     def _verified(
         self, runner: ProcessRunner, ended: Ended, work: StageExecution
     ) -> StageExecution:
-        """Verify what was done, and return the record of all of it."""
+        """Verify the work, and return the record of the attempt with its verifications."""
         from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
 
         verified = verify(self, runner, self.verifying(), work)
@@ -161,13 +161,13 @@ class Attempt(Asked):
     def _judged(
         self, report: ProcessReport, snapshot: Snapshot, judging: Judging
     ) -> ArtifactsVerdict:
-        """Judge what the process has left; protected paths are compared before that.
+        """Judge the artifacts that the process left, after comparing the protected paths.
 
         Raises:
             JudgingCutShortError: the time is up, or the run is to end.
         """
         earning = self._earning
-        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        # Files left by a process that was ended in mid-work, or never ran, are nobody's claim.
         has_ended = isinstance(report.end, Exited | Signaled)
         if earning is not None:
             earning.compare(judging.may_go_on, must=has_ended)
@@ -184,7 +184,7 @@ class Attempt(Asked):
         return verdict
 
     def _to_earn(self) -> Earning | None:
-        """Return what it has to earn beside its exit code and plain artifacts."""
+        """Return what it has to earn besides its exit code and plain artifacts, if anything."""
         if not self.settings.must_earn:
             return None
         from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
@@ -192,13 +192,13 @@ class Attempt(Asked):
         return Earning(self)
 
     def _within_budget(self, end: ProcessEnd) -> ProcessEnd:
-        """Return how the process ended: by the run's time, or over its budget, if that is so."""
+        """Return how the process ended, taking the run's time and budget into account."""
         if self._meter is not None:
             end = self._meter.judged(end, (0, *self.exit_codes))
         return self.in_whose_time(end)
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
-        """Return the cage, if there is one, to be had for as long as the process may need it."""
+        """Return the cage, if any, as a context that lasts as long as the process may need it."""
         if self.settings.confine is None:
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
@@ -207,7 +207,7 @@ class Attempt(Asked):
         return cage_of(self.settings, self.record.token, self.home, meter)
 
     def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
-        """Return what it runs, which is no other in equal runs: no machine's own programs are."""
+        """Return the program that it runs; None in equal runs: machines have different programs."""
         if self.clock.is_fixed:
             return contextlib.nullcontext()
         return contextlib.closing(Program(self.settings))
@@ -227,17 +227,17 @@ class Attempt(Asked):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
 
     def started(self, pid: int, /) -> None:
-        """Pass on that it has a process, and finish reading what that runs."""
+        """Report that its process has started, and finish reading the files that it runs."""
         self.on_started(pid)
         if self._program is not None:
             self._program.started()
 
     def slow(self, elapsed_ms: int) -> None:
-        """Pass on that it is slow, with what it printed last."""
+        """Report that it is slow, with its latest output."""
         self.on_slow(elapsed_ms, self._tail(0), self._tail(1))
 
     def suspended(self, paused_ms: int) -> None:
-        """Pass on that it stood still."""
+        """Report that it was suspended."""
         self._paused_ms += paused_ms
         self.on_suspended(0 if self.clock.is_fixed else paused_ms)
 
@@ -262,7 +262,7 @@ class Attempt(Asked):
             stdout=stdout,
             stderr=stderr,
             cage=None if self._cage is None else self._cage.order,
-            found=None if self._program is None else self._program.path,  # what was read is run
+            found=None if self._program is None else self._program.path,  # the file that was read
         )
 
     def _environment(self) -> dict[str, str]:
@@ -272,6 +272,6 @@ class Attempt(Asked):
         return environment_of(self.settings, ours)
 
     def _tail(self, output: int) -> str:
-        """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
+        """Return the last lines of stdout (0) or stderr (1), masked."""
         tail = read_tail(self._outputs[output], self.output_masker, start=self._starts[output])
         return "\n".join(last_lines(tail.text, TAIL_LINES))

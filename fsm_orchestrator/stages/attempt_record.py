@@ -1,4 +1,4 @@
-"""The record of an attempt that has ended: what is kept and shown of it."""
+"""The record of an attempt that has ended, as it is kept and shown."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ COMMAND_CHARACTERS_MAX: Final = 300
 
 
 class Ended(NamedTuple):
-    """What was seen of an attempt, up to its end.
+    """The observations of an attempt, up to its end.
 
     Attributes:
-        was_judged: False when its time was up while its artifacts were judged.
-        black_box: one line about it, which may be empty; None when there is none.
-        metered: what it metered; None where it had no meter.
-        verified: what came of verifying what it did; None before that.
+        was_judged: False if its time was up while its artifacts were judged.
+        black_box: one line about its black box, which may be empty; None if there is none.
+        metered: the amounts that it metered; None if it had no meter.
+        verified: the result of verifying its work; None before that.
     """
 
     report: ProcessReport
@@ -129,14 +129,14 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         **_earned_fields(
             asked,
             ended,
-            of_earned,  # what was verified is kept: it may be verified again
+            of_earned,  # verified work is kept: it may be verified again
             is_complete=status is StageStatus.SUCCESS or verified is not None,
         ),
     )
 
 
 def _result_of(asked: Asked, ended: Ended, of_earned: EarnedRecord | None) -> StageResult:
-    """Return what the end means, with all that is wrong with what the process has left."""
+    """Return what the end means, including all that is wrong with what the process left."""
     if ended.verified is not None and ended.verified.failure is not None:
         return ended.verified.failure
     return stage_result(
@@ -152,7 +152,7 @@ def _result_of(asked: Asked, ended: Ended, of_earned: EarnedRecord | None) -> St
 
 
 def _metering(ended: Ended) -> Metering | None:
-    """Return what was metered, and what of the run's budget ended it."""
+    """Return what was metered, and the part of the run's budget that ended the attempt."""
     end = ended.report.end
     is_out_of_time = isinstance(end, TimedOut) and end.limit is not TimeLimit.STAGE
     if ended.metered is None and not is_out_of_time:
@@ -168,7 +168,7 @@ def _metering(ended: Ended) -> Metering | None:
 def _earned_fields(
     asked: Asked, ended: Ended, of_earned: EarnedRecord | None, *, is_complete: bool
 ) -> dict[str, Any]:
-    """Return the fields that a stage has which has more to earn than an exit code of 0."""
+    """Return the fields of a stage that has more to earn than an exit code of 0."""
     if of_earned is None or ended.earned is None:
         return {}
     kept = None if asked.guard is None else asked.guard.protection
@@ -182,7 +182,7 @@ def _earned_fields(
 
 
 def _usage_held_by(asked: Asked, report: ProcessReport) -> HeldHow | None:
-    """Return how what the attempt used was limited, where it was."""
+    """Return how the usage of the attempt was limited, or None if it was not."""
     limits = asked.limits
     if limits.memory_bytes_max is None and limits.processes_max is None:
         return None
@@ -190,7 +190,7 @@ def _usage_held_by(asked: Asked, report: ProcessReport) -> HeldHow | None:
 
 
 def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
-    """Return why there is no black box, where one is due."""
+    """Return why there is no black box, or None if there is one or none is due."""
     if ended.black_box is not None or not isinstance(ended.report.end, TimedOut | WentQuiet):
         return None
     by_keeper, by_itself = PostmortemGap.ENDED_BY_KEEPER, PostmortemGap.ENDED_BY_ITSELF
@@ -200,9 +200,9 @@ def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
 def _problem_of(
     asked: Asked, ended: Ended, result: StageResult, of_earned: EarnedRecord | None
 ) -> tuple[Problem | None, SpawnFailure | None, ExceededLimit | None]:
-    """Return what went wrong, and what kept the program from being run as it should.
+    """Return the problem, the failure to start and the limit exceeded, None where there is none.
 
-    Wrong artifacts are a detail of it, unless they are the cause.
+    Wrong artifacts are a detail of the problem, unless they are its cause.
     """
     from fsm_orchestrator.model.ending_words import problem_of  # noqa: PLC0415 - rare
     from fsm_orchestrator.stages.problems import (  # noqa: PLC0415 - rare
@@ -218,8 +218,8 @@ def _problem_of(
     given = how_given(result, ended.verdict, asked.settings, asked.given_paths())
     details = [*problem.details, *given]
     if not ended.was_judged:
-        what = "its expected artifacts were" if of_earned is None else "what it left was"
-        details = [f"its process had ended, {what} still being judged"]
+        what = "its expected artifacts were" if of_earned is None else "its work was"
+        details = [f"its process had ended, and {what} still being judged"]
     if start_problem is not None and not isinstance(result, NotSpawned):
         details.append(start_problem.detail)
     if ended.memory_kill is not None:

@@ -27,7 +27,7 @@ def write(
     silent_seconds: float,
     tails: tuple[str, str],
 ) -> str:
-    """Write the black box of an attempt; return one line about it, empty when times stand still.
+    """Write the black box of an attempt; return one line about it, empty if the clock is fixed.
 
     Raises:
         RecordingError: it cannot be written.

@@ -1,4 +1,4 @@
-"""The cage of one attempt: what it may reach, from what was given, and what is always there."""
+"""The cage of one attempt: what it may reach, by its settings and because it is always allowed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ DEVICES: Final = (
     *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
     *("/dev/tty", "/dev/ptmx", "/dev/pts"),
 )
-"""What every stage may write to, where it is there."""
+"""The devices that every stage may write to, if they exist."""
 SYSTEM: Final = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix", "/gnu"),
     *("/proc", "/sys"),
 )
-"""What every stage may read, where it is there: programs do not start without."""
+"""The paths that every stage may read, if they exist: programs do not start without them."""
 
 
 class Cage(NamedTuple):
     """The cage of an attempt.
 
     Attributes:
-        order: what is asked of the keeper.
+        order: the order for the keeper.
         temporary: its temporary directory.
         refusal: why it could not be prepared; None if it was.
     """
@@ -46,7 +46,7 @@ class Cage(NamedTuple):
     refusal: NotSpawned | None = None
 
     def record(self, held: CageHeld | None, masker: Masker) -> Confinement:
-        """Return the record of it; `held` is what the kernel holds, None where nothing began."""
+        """Return its record; `held` is what the kernel enforces, or None if nothing began."""
         order = self.order
         return Confinement(
             write=masker.mask_all(order.write),
@@ -63,10 +63,10 @@ class Cage(NamedTuple):
 def cage_of(
     settings: StageSettings, token: str, home: HeldDirectory, meter: str | None = None
 ) -> Iterator[Cage | None]:
-    """Build what the cage of an attempt needs, and take its temporary directory away after it.
+    """Build the cage of an attempt, and remove its temporary directory afterwards.
 
-    The directories of its expected artifacts are made: a rule needs something that is there.
-    `meter` is the path of its meter, the one file of the record that it may write to.
+    The directories of its expected artifacts are made: a rule needs an existing path. `meter` is
+    the path of its meter, the only file of the record that it may write to.
     """
     if settings.confine is None:
         yield None
@@ -89,7 +89,7 @@ def cage_of(
 
 
 def _make(directory: str, home: HeldDirectory) -> None:
-    """Make a directory; below the output directory, in the one that the run has locked."""
+    """Make a directory; below the output directory, make it in the one that the run has locked."""
     path = Path(directory)
     if os.path.isdir(path):
         return
@@ -107,8 +107,8 @@ def temporary_directory(token: str) -> str:
 
 
 def clear_temporary(token: str) -> None:
-    """Take the temporary directory of an attempt away that nobody has taken away."""
-    if token.isalnum():  # what is read from a file is no part of a path before it is looked at
+    """Remove the temporary directory of an attempt if nobody has removed it."""
+    if token.isalnum():  # a value read from a file is checked before it becomes part of a path
         shutil.rmtree(temporary_directory(token), ignore_errors=True)
 
 
@@ -116,18 +116,18 @@ def artifact_directories(settings: StageSettings) -> tuple[str, ...]:
     """Return the directories of a stage's expected artifacts."""
     found = dict.fromkeys(os.path.dirname(path) for path in settings.expected_artifacts)
     for one in settings.contracts:
-        # Of a directory, itself: its path ends with a slash.
+        # For a directory, that is the directory itself: its path ends with a slash.
         found[fixed_part(one.path) if one.is_set else os.path.dirname(one.path)] = None
     return tuple(found)
 
 
 def writable(settings: StageSettings, confine: Confine) -> tuple[str, ...]:
-    """Return what was given, or follows from what was given, for a stage to write to."""
+    """Return the paths that a stage may write to by its settings, or that follow from them."""
     return tuple(dict.fromkeys((*(confine.write or ()), *artifact_directories(settings))))
 
 
 def foreseen_refusal(settings: StageSettings, confine: Confine) -> NotSpawned | None:
-    """Return why a stage could not be confined as things are; None if nothing speaks against it."""
+    """Return why a stage could not be confined at present, or None if it could."""
     return foreseen(_order(settings, confine, tempfile.gettempdir()))
 
 

@@ -19,11 +19,11 @@ from fsm_orchestrator.text.units import exact_size
 VIOLATIONS_MAX: Final = 100
 SHOWN_CHARACTERS_MAX: Final = 200
 DOCUMENT_BYTES_MAX: Final = 64 * 1024**2
-"""How large a document may be of which values are compared: its values take several times that."""
+"""The largest document whose values are compared, in bytes: its values take several times that."""
 
 
 class Broken(NamedTuple):
-    """A term that a file does not keep to; nothing of it is masked or cut yet."""
+    """A term that a file breaks; nothing in it is masked or cut yet."""
 
     path: str
     pointer: str | None
@@ -31,7 +31,7 @@ class Broken(NamedTuple):
     found: str
 
     def recorded(self, masker: Masker, output_masker: Masker) -> ContractViolation:
-        """Return it as it may be recorded: masked, then cut."""
+        """Return it for the record: masked, then cut."""
         return ContractViolation(
             path=masker.mask(self.path),
             pointer=None if self.pointer is None else _cut(output_masker.mask(self.pointer)),
@@ -45,10 +45,10 @@ def _cut(text: str) -> str:
 
 
 class Terms(NamedTuple):
-    """What contracts are judged by.
+    """The means by which contracts are judged.
 
     Attributes:
-        schemas: those that contracts name, by path, as they were read before the attempt.
+        schemas: the schemas that contracts name, by path, as read before the attempt.
         matcher: matches patterns.
     """
 
@@ -56,7 +56,7 @@ class Terms(NamedTuple):
     matcher: Matcher
 
     def broken_by_size(self, contract: Contract, path: str, size_bytes: int) -> Iterator[Broken]:
-        """Yield the bounds of size that a file, or all files of a directory, are beyond."""
+        """Yield the size limits that a file, or all files of a directory together, violate."""
         least, most = contract.min_bytes, contract.max_bytes
         found = exact_size(size_bytes)
         if least is not None and size_bytes < least:
@@ -67,7 +67,7 @@ class Terms(NamedTuple):
     def broken_by_document(
         self, contract: Contract, path: str, data: bytes | bytearray, ask: Callable[[], object]
     ) -> Iterator[Broken]:
-        """Yield what a document that is strict JSON is not.
+        """Yield the terms that a document, which is strict JSON, breaks.
 
         Raises:
             NoDocumentError: its values cannot be read.
@@ -84,7 +84,7 @@ class Terms(NamedTuple):
 
 
 class Decoding:
-    """Finds out while a file is read whether it is text in an encoding."""
+    """A check, while a file is read, that it is text in an encoding."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
@@ -105,8 +105,8 @@ class Decoding:
         self._length += len(data)
 
     def broken(self, path: str) -> Iterator[Broken]:
-        """Yield where the file is no such text."""
+        """Yield the place from which the file is not such text, if there is one."""
         self.feed(b"", is_last=True)
         if self._wrong_at is not None:
-            found = f"bytes that are none, from byte offset {self._wrong_at}"
+            found = f"invalid bytes, from byte offset {self._wrong_at}"
             yield Broken(path, None, f"text in {self._encoding}", found)

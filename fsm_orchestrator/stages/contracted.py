@@ -1,7 +1,7 @@
-"""Judges the artifacts that there are contracts about: files, directories and globs.
+"""Judges the artifacts that have contracts: files, directories and globs.
 
-A set of files is judged by a digest of its sorted list. It is stale where too little of it was
-written by the attempt.
+A set of files is judged by a digest of its sorted list. It is stale if the attempt wrote too few of
+its files.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ Stamps = Mapping[str, Stamp]
 
 
 class Further(NamedTuple):
-    """What a contract asks of one file beside that it is there.
+    """The demands of a contract on one file, besides its existence.
 
     Attributes:
-        is_json: whether it has to be strict JSON, whatever it is called.
-        bytes_max: how large it may be to be judged.
+        is_json: True if it must be strict JSON, whatever its name.
+        bytes_max: the largest size that is judged.
         chunk: takes its bytes as they are read.
-        document: takes all of it where it is strict JSON, and what asks whether to go on.
+        document: takes its whole content if that is strict JSON, and the function that asks whether
+            to continue.
     """
 
     is_json: bool
@@ -58,7 +59,7 @@ class Further(NamedTuple):
 
 
 def stamps_of(contracts: Iterable[Contract]) -> dict[str, Stamps]:
-    """Return what is there of each set of files before an attempt, by its path."""
+    """Return the stamps of each set of files before an attempt, by its path."""
     return {one.path: dict(_stamps_in(one)) for one in contracts if one.is_set}
 
 
@@ -72,16 +73,16 @@ def _stamps_in(contract: Contract) -> Iterator[tuple[str, Stamp]]:
             if one.kind is EntryKind.FILE:
                 yield os.path.join(contract.path, one.path), stamp_of(one.info)
     except (OSError, TooMuchError):
-        return  # judging says what is wrong with it
+        return  # judging reports what is wrong with it
 
 
 class Contracted:
     """The contracts of stages while their artifacts are judged.
 
     Args:
-        contracts: those of one or several stages.
-        terms: what files are judged by; None where only their bytes count, for they were judged.
-        before: what was there of each set before the attempt; None where nothing can be stale.
+        contracts: the contracts of one or several stages.
+        terms: what files are judged by; None if only their bytes count, because they were judged.
+        before: the stamps of each set before the attempt; None if nothing can be stale.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Contracted:
         self.broken: list[Broken] = []
 
     def has(self, path: str) -> bool:
-        """Return whether there is a contract about a path."""
+        """Return whether a path has a contract."""
         return path in self._contracts
 
     def judge(self, path: str, by: JudgedBy) -> Artifact:
@@ -122,7 +123,7 @@ class Contracted:
                 self.broken.append(one)
 
     def _file(self, contract: Contract, path: str, by: JudgedBy) -> Artifact:
-        """Judge a file: that of a contract, or one that matches its glob."""
+        """Judge a file: the one of a contract, or one that matches its glob."""
         terms = self._terms
         if terms is None:
             return judge_file(path, by, Further(contract.is_json, ARTIFACT_BYTES_MAX, None, None))
@@ -174,11 +175,11 @@ class Contracted:
     def _directory(self, contract: Contract, by: JudgedBy) -> Artifact:
         root = contract.path.rstrip("/") or "/"
         if not os.path.isdir(root):
-            said = "is no directory" if os.path.lexists(root) else "does not exist"
+            said = "is not a directory" if os.path.lexists(root) else "does not exist"
             raise WrongArtifactError(WrongKind.MISSING, said)
         files, stamps, total = [], {}, 0
         ask = partial(_ask, by, contract.path)
-        # A link at the path itself is followed, as for a file; none below it is.
+        # A link at the path itself is followed, as for a file; links below it are not.
         for one in entries_at(os.path.realpath(root)):
             path = os.path.join(contract.path, one.path)
             shown = shown_path(path)
@@ -188,7 +189,7 @@ class Contracted:
                 case EntryKind.DIRECTORY:
                     continue
                 case EntryKind.SPECIAL:
-                    said = f"{shown} is no file, link or directory"
+                    said = f"{shown} is not a file, link or directory"
                     raise WrongArtifactError(WrongKind.MALFORMED, said)
                 case EntryKind.LINK:
                     files.append(_link(one.path, one.target))
@@ -210,7 +211,7 @@ class Contracted:
     def _digest(
         self, contract: Contract, path: str, descriptor: int, ask: Callable[[], None]
     ) -> tuple[str, int]:
-        """Return digest and length of a file in a directory, and judge its encoding."""
+        """Return the digest and the length of a file in a directory, and judge its encoding."""
         if contract.encoding is None or self._terms is None:
             return digest_of(descriptor, ask)
         decoding = Decoding(contract.encoding)
@@ -219,7 +220,7 @@ class Contracted:
         return found
 
     def _refuse_stale(self, contract: Contract, now: Stamps) -> None:
-        """Refuse a set of which too few files were written since before the attempt."""
+        """Refuse a set if too few of its files were written since before the attempt."""
         if self._before is None:
             return
         before = self._before.get(contract.path, {})
@@ -230,7 +231,7 @@ class Contracted:
         if written < contract.least_matches:
             said = "unchanged since before this attempt"
             if written:
-                said = f"only {counted(written, 'file')} of it written by this attempt"
+                said = f"only {counted(written, 'file')} written by this attempt"
             raise WrongArtifactError(WrongKind.STALE, said)
 
 
@@ -240,7 +241,7 @@ def _ask(by: JudgedBy, path: str) -> None:
 
 
 def _link(path: str, target: str) -> Listed:
-    """Return the line for a link: what it says counts, not what it leads to."""
+    """Return the line for a link: its text counts, not the file that it leads to."""
     import hashlib  # noqa: PLC0415 - rare
 
     return Listed(f"{path} ->", hashlib.sha256(os.fsencode(target)).hexdigest(), 0)

@@ -1,4 +1,4 @@
-"""The declared inputs of a stage: digested when it completes, and again to be compared."""
+"""The declared inputs of a stage: digested when it completes, and again for comparison."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from fsm_orchestrator.disk.trees import EntryKind, TooMuchError, entries_at, mat
 from fsm_orchestrator.model.contracts import InputDigest, is_glob
 
 Ask = Callable[[str], None]
-"""Asked again and again, with the path that is read; what it raises ends the digesting."""
+"""A callback that repeatedly gets the path being read; an exception from it ends the digesting."""
 
 
 def digests_of(settings: StageSettings, ask: Ask) -> tuple[InputDigest, ...]:
-    """Return the inputs of a stage as they are now, its program last."""
+    """Return the present inputs of a stage, its program last."""
     paths = dict.fromkeys((*settings.inputs, *_program(settings)))
     return tuple(digest_at(path, ask) for path in paths)
 
 
 def _program(settings: StageSettings) -> Iterator[str]:
-    """Yield the file that the program is; the name where no file of it is found."""
+    """Yield the file of the program, or its name if no file is found."""
     if not settings.input_program:
         return
     command = settings.command
@@ -33,7 +33,7 @@ def _program(settings: StageSettings) -> Iterator[str]:
 
 
 def digest_at(path: str, ask: Ask) -> InputDigest:
-    """Return what is at a path, or matches a glob."""
+    """Return the digest of what is at a path, or matches a glob."""
     try:
         if is_glob(path) and not os.path.lexists(path):
             found = [_file_at(one, ask) for one in matches_of(path)]
@@ -62,7 +62,7 @@ def _below(root: str, ask: Ask) -> Iterator[Listed]:
             case EntryKind.LINK:
                 yield Listed(f"{one.path} -> {one.target}", "", 0)
             case EntryKind.SPECIAL:
-                raise TooMuchError(f"{shown_path(one.path)} is no file, link or directory")
+                raise TooMuchError(f"{shown_path(one.path)} is not a file, link or directory")
             case EntryKind.FILE:
                 total = within(total + one.info.st_size)
                 digest, size = digest_of(one.descriptor or 0, lambda: ask(root))
@@ -70,12 +70,12 @@ def _below(root: str, ask: Ask) -> Iterator[Listed]:
 
 
 def _file_at(path: str, ask: Ask) -> Listed:
-    """Return a file, links followed: they are part of how it is named."""
+    """Return a file, following links: they are part of its name."""
     for one in entries_at(os.path.realpath(path)):
         if one.kind is EntryKind.FILE and not one.problem:
             digest, size = digest_of(one.descriptor or 0, lambda: ask(path))
             return Listed(path, digest, size)
-        raise TooMuchError(one.problem or "is no regular file")
+        raise TooMuchError(one.problem or "is not a regular file")
     raise FileNotFoundError(2, "is a link to nothing")
 
 

@@ -1,4 +1,4 @@
-"""What one attempt has to leave, leave alone and go by, beside an exit code of 0."""
+"""The duties of an attempt besides an exit code of 0: contracts, protected paths and inputs."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from fsm_orchestrator.stages.asked import Asked
 
 VIOLATIONS_NAMED_MAX: Final = 1
-"""How many the cause names: the record and the facts have them all."""
+"""The number of violations that the cause names: the record and the facts have them all."""
 
 
 class Earned(NamedTuple):
-    """What was found of that.
+    """The findings about the duties of an attempt.
 
     Attributes:
-        changes: of the protected paths.
-        is_compared: whether those were compared.
-        inputs: what the stage went by; empty where it did not complete.
+        changes: the changes of the protected paths.
+        is_compared: True if the protected paths were compared.
+        inputs: the inputs that the stage used; empty if it did not complete.
     """
 
     changes: tuple[Changed, ...]
@@ -53,15 +53,15 @@ class Earned(NamedTuple):
 
 
 class Earning:
-    """What the attempt of a stage has to earn; made before its process is started.
+    """The duties of the attempt of a stage; made before its process is started.
 
     Attributes:
-        earned: what was found of it so far.
-        guard: its protected paths, with what they were before the stage; None where it has none.
+        earned: the findings so far.
+        guard: its protected paths, with their state before the stage; None if it has none.
     """
 
     def __init__(self, asked: Asked, *, is_done: bool = False) -> None:
-        """Prepare it; `is_done` where what an earlier attempt has left is looked at again."""
+        """Prepare the checks; `is_done` if an earlier attempt's work is only looked at again."""
         settings = asked.settings
         self._asked = asked
         self.guard = asked.guard
@@ -84,7 +84,7 @@ class Earning:
         )
 
     def _read_schemas(self) -> NotSpawned | None:
-        """Hold the schemas, before the stage can change them; return why one is not to be had."""
+        """Read the schemas before the stage can change them; return why one cannot be used."""
         for one in self._asked.settings.contracts:
             if one.json_schema is None or one.json_schema in self._schemas:
                 continue
@@ -103,15 +103,15 @@ class Earning:
 
     @property
     def protection(self) -> Protection | None:
-        """What its protected paths are, where they have just been found to be what they were."""
+        """The record of its protected paths, when they were just found to be unchanged."""
         kept = None if self.guard is None else self.guard.protection
         return None if kept is None else kept.model_copy(update={"is_compared": True})
 
     def compare(self, may_go_on: Callable[[str], bool], *, must: bool) -> None:
-        """Compare the protected paths with what they were.
+        """Compare the protected paths with their state before.
 
         Raises:
-            JudgingCutShortError: `may_go_on` said no, and it must be known.
+            JudgingCutShortError: `may_go_on` returned False, and the result must be known.
         """
         guard = self.guard
         if guard is None or (guard.refusal is None and self.refusal is not None):
@@ -129,16 +129,16 @@ class Earning:
                 self.earned = Earned(changes, is_compared=True)
 
     def all_inputs(self) -> tuple[InputDigest, ...]:
-        """Return the inputs of a stage that has completed, as they are now."""
+        """Return the present inputs of a stage that has completed."""
         return digests_of(self._asked.settings, lambda _path: None)
 
     def note_inputs(
         self, end: ProcessEnd, verdict: ArtifactsVerdict, may_go_on: Callable[[str], bool]
     ) -> None:
-        """Digest the inputs of a stage that seems to have completed; not those of another.
+        """Digest the inputs of a stage if it seems to have completed.
 
         Raises:
-            JudgingCutShortError: `may_go_on` said no.
+            JudgingCutShortError: `may_go_on` returned False.
         """
         if end == Exited(0) and verdict.is_good and not verdict.broken:
             inputs = digests_of(self._asked.settings, _asking(may_go_on))
@@ -154,7 +154,7 @@ def _asking(may_go_on: Callable[[str], bool]) -> Callable[[str], None]:
 
 
 class EarnedRecord(NamedTuple):
-    """What the record of an attempt has of it, as it may be shown."""
+    """The findings as the record of an attempt has them, fit to be shown."""
 
     violations: tuple[ContractViolation, ...]
     changes: tuple[ProtectedChange, ...]
@@ -162,17 +162,17 @@ class EarnedRecord(NamedTuple):
     contracts: str
 
     def too(self, cause: StageResult) -> list[str]:
-        """Return what is wrong as well, where something else was the cause."""
+        """Return what else is wrong, when something else was the cause."""
         said = []
         if self.protected and not isinstance(cause, ProtectedChanged | NotSpawned):
-            said.append(f"it changed what is protected, too: {self.protected}")
+            said.append(f"it also changed what is protected: {self.protected}")
         if self.contracts and not isinstance(cause, ContractViolated):
-            said.append(f"it broke its contract, too: {self.contracts}")
+            said.append(f"it also broke its contract: {self.contracts}")
         return said
 
 
 def earned_record(asked: Asked, verdict: ArtifactsVerdict, earned: Earned | None) -> EarnedRecord:
-    """Return what a record may have of contracts and protected paths."""
+    """Return the findings about contracts and protected paths for a record."""
     changes = () if earned is None else earned.changes
     violations = tuple(one.recorded(asked.masker, asked.output_masker) for one in verdict.broken)
     return EarnedRecord(

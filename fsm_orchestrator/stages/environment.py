@@ -1,4 +1,4 @@
-"""The environment of a stage: the operator's, the given pairs, the program's own, and PWD."""
+"""The environment of a stage: the operator's, the given pairs, this program's own, and PWD."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
 REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
 AGENT_VARIABLE: Final = "SSH_AUTH_SOCK"
-"""Leads to the keys of whoever started the run: a confined stage can sign nothing with them."""
+"""The variable that leads to the keys of the user who started the run: a confined stage can sign
+nothing with them."""
 MINIMAL: Final = ("PATH", "HOME", "LANG", "TERM", "TZ", "USER", "TMPDIR")
 METER_VARIABLE: Final = "ORCHESTRATOR_METER"
 _NOT_INHERITED: Final = frozenset(
     {CYCLE_VARIABLE, REPORT_VARIABLE, METER_VARIABLE, EPOCH_VARIABLE, ""}
 )
-"""What an orchestrator around us says of its own stage; and without a name nothing can be passed
-on."""
+"""The variables of an orchestrator around this one about its own stage; and the empty name, with
+which nothing can be passed on."""
 
 
 def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str, str]:
-    """Return what a stage inherits, its pairs over that, and `ours` over both.
+    """Return what a stage inherits, overridden by its pairs, and both overridden by `ours`.
 
-    PWD is where the stage starts, as a shell would have set it.
+    PWD is the directory in which the stage starts, as a shell would have set it.
     """
     given = {key: value for key, value in settings.variables.items() if value is not None}
     both = {**_inherited(settings.env_inherit), **given}
@@ -50,7 +51,7 @@ def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str
 
 
 def _inherited(asked: Inherited) -> dict[str, str]:
-    """Return what a stage inherits of the operator's environment."""
+    """Return what a stage inherits from the operator's environment."""
     names = MINIMAL if asked == INHERIT_MINIMAL else asked
     return {
         key: value
@@ -67,7 +68,7 @@ def _of_the_operator() -> dict[str, str]:
 
 
 def _name_of(directory: str) -> str:
-    """Return what PWD calls a directory: the operator's own name for it, if there is one."""
+    """Return the name of a directory for PWD: the operator's own name for it, if there is one."""
     by_operator = os.environ.get("PWD", "")
     if os.path.isabs(by_operator) and os.path.normpath(by_operator) == by_operator:
         if by_operator == directory:
@@ -75,5 +76,5 @@ def _name_of(directory: str) -> str:
         with contextlib.suppress(OSError):
             if os.path.samefile(by_operator, directory):
                 return by_operator
-    # Behind a link `..` is not what it seems: no shell takes such a name.
+    # Behind a link, `..` is not what it seems: no shell accepts such a name.
     return os.path.realpath(directory) if os.pardir in Path(directory).parts else directory

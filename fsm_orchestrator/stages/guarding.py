@@ -1,7 +1,7 @@
-"""What an attempt's protected paths are before it: taken now, or kept from before an earlier one.
+"""The state of protected paths before an attempt: taken now, or kept from before an earlier one.
 
-An earlier attempt that changed them, or of which nobody knows, must not make its changes the state
-that the next one is compared with.
+An earlier attempt that changed them, or that nobody can vouch for, must not make its changes the
+state that the next one is compared with.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Guard(NamedTuple):
     """The protected paths of an attempt that begins.
 
     Attributes:
-        baseline: what they were before the stage; None where that cannot be told.
-        protection: what the record has of it.
-        refusal: why the attempt is not to be started; None where nothing speaks against it.
-        changes: what is not as it was before an earlier attempt.
+        baseline: their state before the stage; None if it cannot be determined.
+        protection: the record of that state.
+        refusal: why the attempt must not be started; None if nothing prevents it.
+        changes: the changes since before an earlier attempt.
     """
 
     baseline: Baseline | None
@@ -44,7 +44,7 @@ class Guard(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where what is kept of an attempt goes."""
+    """The place of the files that are kept of an attempt."""
 
     home: HeldDirectory
     output: Path
@@ -60,13 +60,13 @@ def guard_of(
     *,
     is_done: bool = False,
 ) -> Guard:
-    """Return the guard of an attempt; `last` is the one before it of the same work, if any.
+    """Return the guard of an attempt; `last` is the one before it at the same work, if any.
 
-    `is_done` where the attempt only looks at what the last one has left: its paths have to be what
-    they were before that.
+    `is_done` if the attempt only looks at the work of the last one: its paths must be as they were
+    before that one.
 
     Raises:
-        RecordingError: it cannot be kept.
+        RecordingError: the state cannot be kept.
     """
 
     def ask(_path: str) -> None:
@@ -84,7 +84,7 @@ def guard_of(
             return _taken(new, before, place, ask)
         return Guard(before, earlier, _still_changed(last, changes), changes)
     except NotProtectedError as error:
-        # What was kept stays in the record: it is what a later attempt is compared with.
+        # The kept state stays in the record: a later attempt is compared with it.
         return Guard(None, earlier, NotSpawned(SpawnFailure.NOT_PROTECTED, str(error)))
     except JudgingCutShortError:
         return Guard(None, earlier, Interrupted(asked_to_end() or 0))
@@ -99,7 +99,7 @@ def _taken(
 
 
 def _in_doubt(last: StageExecution) -> Protection | None:
-    """Return what was kept before an attempt that changed what it must not, or may have."""
+    """Return what was kept before an attempt that changed protected paths, or may have."""
     is_clean = last.protection is None or (
         last.protection.is_compared and not last.protected_changes
     )

@@ -1,4 +1,4 @@
-"""A JSON document as values, and what is at a pointer of it. Opens no files."""
+"""A JSON document as values, and the value at a pointer. Opens no files."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Callable
 from typing import Any, Final
 
 ABSENT: Final = object()
-"""What is at a pointer that leads nowhere."""
+"""The value at a pointer that leads nowhere."""
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _ASK_EVERY: Final = 4096
 
 
 class NoDocumentError(Exception):
-    """A document cannot be taken for values; the message says why, without its content."""
+    """A document that cannot be read as values; the message says why, without its content."""
 
 
 def document_of(data: bytes | bytearray, between: Callable[[], object]) -> Any:
     """Return the values of a document that is known to be strict JSON.
 
-    A name that stands twice in an object is refused: readers differ over which one counts.
-    `between` is called again and again; what it raises ends the reading.
+    A duplicate name in an object is refused: readers differ about which one counts. `between` is
+    called repeatedly; an exception from it ends the reading.
 
     Raises:
-        NoDocumentError: it has such a name, or is nested too deeply.
+        NoDocumentError: it has such a name or too long a number, or is nested too deeply.
     """
     seen = 0
 
@@ -35,19 +35,19 @@ def document_of(data: bytes | bytearray, between: Callable[[], object]) -> Any:
             between()
         found = dict(pairs)
         if len(found) != len(pairs):
-            raise NoDocumentError("a name stands twice in an object")
+            raise NoDocumentError("a name occurs twice in an object")
         return found
 
     try:
         return json.loads(data, object_pairs_hook=members)
     except RecursionError:
         raise NoDocumentError("nested too deeply") from None
-    except ValueError as error:  # a number that is too long, as Python has it
-        raise NoDocumentError("a number of too many digits") from error
+    except ValueError as error:  # a number that is too long for Python
+        raise NoDocumentError("a number with too many digits") from error
 
 
 def at_pointer(document: Any, pointer: str) -> Any:
-    """Return what is at a pointer (RFC 6901); `ABSENT` where it leads nowhere."""
+    """Return the value at a pointer (RFC 6901), or `ABSENT` if it leads nowhere."""
     found = document
     for part in pointer.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
@@ -61,7 +61,7 @@ def at_pointer(document: Any, pointer: str) -> Any:
 
 
 def kind_words(value: Any) -> str:
-    """Return what a value is, without showing it."""
+    """Return a description of a value that does not show it."""
     match value:
         case None:
             return "null"

@@ -1,7 +1,7 @@
-"""JSON Schemas (2020-12) that artifacts have to conform to: held, refused, judged by.
+"""JSON Schemas (2020-12) that artifacts must conform to: reading, refusing and applying them.
 
-The only user of jsonschema-rs, an optional extra. Nothing is ever fetched for a schema, no file
-read; formats are checked; no value of a document stands in a message.
+The only user of jsonschema-rs, an optional extra. Nothing is ever fetched for a schema, and no
+other file is read; formats are checked; no message contains a value of a document.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _FAILURES_MAX: Final = 20
 _SHOWN_MAX: Final = 120
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _NOTHING: Final[tuple[Any, ...]] = (None, {}, [])
-"""Documents of which a schema that says anything refuses one."""
+"""Documents of which a schema that demands anything refuses at least one."""
 
 
 class SchemaError(Exception):
-    """A schema cannot be judged by; the message says why.
+    """A schema that cannot be applied; the message says why.
 
     Attributes:
         remedy: what to do about it.
@@ -48,13 +48,13 @@ class SchemaError(Exception):
 
 
 class Schema(NamedTuple):
-    """A schema that was read and can be judged by.
+    """A schema that was read and can be applied.
 
     Attributes:
-        path: where it is.
-        sha256: of its bytes, in hexadecimal.
-        document: what it says.
-        validator: what judges by it.
+        path: the path of its file.
+        sha256: the digest of its bytes, in hexadecimal.
+        document: its content.
+        validator: applies it to a document.
     """
 
     path: str
@@ -63,7 +63,7 @@ class Schema(NamedTuple):
     validator: Draft202012Validator
 
     def failures(self, document: Any, ask: Callable[[], object]) -> Iterator[Failure]:
-        """Yield where a document does not conform; of many places the first."""
+        """Yield the places where a document does not conform, up to `_FAILURES_MAX`."""
         ask()
         try:
             errors = self.validator.iter_errors(document)
@@ -72,14 +72,14 @@ class Schema(NamedTuple):
                 found = at_pointer(document, pointer)
                 yield Failure(pointer, self._expected(error.schema_path), _found(found, error))
         except (ValueError, OverflowError, RecursionError):
-            yield Failure("", f"what {self._name} says", "what cannot be judged by a schema")
+            yield Failure("", f"what {self._name} says", "a document that cannot be judged by it")
 
     @property
     def _name(self) -> str:
         return f"schema {copyable(Path(self.path).name)}"
 
     def _expected(self, schema_path: list[str | int]) -> str:
-        """Return what the schema says there, in its own words."""
+        """Return what the schema says at a path, in its own terms."""
         keyword = str(schema_path[-1]) if schema_path else "false"
         said, here = "", self.document
         for part in schema_path:
@@ -93,7 +93,7 @@ class Schema(NamedTuple):
 
 
 def _found(found: Any, error: Any) -> str:
-    """Return what a document has, without showing it: names of members are its content too."""
+    """Return a description of a value that does not show it: names of members are content too."""
     name = getattr(getattr(error, "kind", None), "property", None)
     if isinstance(name, str) and isinstance(found, dict) and name not in found:
         return f"{kind_words(found)}, none of them {copyable(name)}"
@@ -108,22 +108,22 @@ def read_schema(path: str) -> Schema:
     """Read the schema at an absolute path.
 
     Raises:
-        SchemaError: it cannot be judged by.
+        SchemaError: it cannot be applied.
     """
     where = f"the JSON schema {copyable(path)}"
     try:
         data = files.read_bounded(Path(path), SCHEMA_BYTES_MAX, is_link_good=True)
     except OSError as error:
         raise SchemaError(
-            f"{where} cannot be read: {files.reason(error)}", "name a file that is there"
+            f"{where} cannot be read: {files.reason(error)}", "name an existing file"
         ) from error
     problem = problem_of(data)
     if problem is not None:
-        raise SchemaError(f"{where} is no JSON: {problem}")
+        raise SchemaError(f"{where} is not JSON: {problem}")
     try:
         document = document_of(data, lambda: None)
     except NoDocumentError as error:
-        raise SchemaError(f"{where} is no JSON: {error}") from error
+        raise SchemaError(f"{where} is not JSON: {error}") from error
     return Schema(path, hashlib.sha256(data).hexdigest(), document, _validator(where, document))
 
 
@@ -132,13 +132,13 @@ def _validator(where: str, document: Any) -> Draft202012Validator:
         import jsonschema_rs  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SchemaError(
-            f"{where} cannot be judged by: jsonschema-rs is not installed",
+            f"{where} cannot be applied: jsonschema-rs is not installed",
             "pip install 'fsm-orchestrator[schemas]'",
         ) from error
     dialect = document.get("$schema", _DIALECT) if isinstance(document, dict) else _DIALECT
     if not isinstance(dialect, str) or dialect.rstrip("#") != _DIALECT:
         raise SchemaError(
-            f"{where} is of another dialect than 2020-12", f'give it "$schema": "{_DIALECT}"'
+            f"{where} has another dialect than 2020-12", f'give it "$schema": "{_DIALECT}"'
         )
     try:
         validator = jsonschema_rs.Draft202012Validator(
@@ -151,10 +151,10 @@ def _validator(where: str, document: Any) -> Draft202012Validator:
         takes_all = all(validator.is_valid(one) for one in _NOTHING)
     except (jsonschema_rs.ValidationError, ValueError) as error:
         said = str(error).partition("\n")[0]
-        raise SchemaError(f"{where} cannot be judged by: {said}") from error
+        raise SchemaError(f"{where} cannot be applied: {said}") from error
     if takes_all:
         raise SchemaError(
-            f"{where} accepts null, {{}} and []: it says nothing",
-            'have it say what has to be there, such as "type": "object" and "required"',
+            f"{where} accepts null, {{}} and []: it demands nothing",
+            'have it state what must be there, such as "type": "object" and "required"',
         )
     return validator

@@ -1,4 +1,4 @@
-"""The time that judging artifacts may take: their stage's, and till the run is asked to end."""
+"""The time that judging artifacts may take: up to the stage's limit, or a request to end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 SLOW_SECONDS: Final = 1.0
-"""The time that judging has, however late a stage ends; beyond it, it is slow."""
+"""The time that judging has, however late a stage ends; longer judging is slow."""
 
 
 class SlowArtifact(NamedTuple):
-    """An artifact that was judged when judging had taken long: its path, and how long by then."""
+    """An artifact that was being judged when judging became slow: its path, and the time then."""
 
     path: str
     elapsed_ms: int
@@ -21,9 +21,9 @@ class Judging:
     """The judging of the artifacts of one attempt, from now on.
 
     Args:
-        deadline: by the monotonic clock, when the stage's time is up.
-        on_slow: called once when it is slow, with the path that is judged and the milliseconds.
-        asked_to_end: returns the signal by which the run was asked to end; None if it was not.
+        deadline: the time, by the monotonic clock, when the stage's time is up.
+        on_slow: called once if it is slow, with the path that is judged and the milliseconds.
+        asked_to_end: returns the signal by which the run was asked to end, or None.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Judging:
         self._is_slow = False
 
     def may_go_on(self, path: str) -> bool:
-        """Return whether a verdict is still wanted; say once that it takes long."""
+        """Return whether a verdict is still wanted; report once that judging is slow."""
         now = time.monotonic()
         if now >= self._slow_at and not self._is_slow:
             self._is_slow = True

@@ -1,4 +1,4 @@
-"""The line that a running attempt printed last, for whoever watches it. Logs nothing."""
+"""The last line that a running attempt printed, for a person who watches it. Logs nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fsm_orchestrator.stages.output_tail import read_tail
 from fsm_orchestrator.text.terminal import last_lines
 
 OnWords = Callable[[str, str], None]
-"""Called with a stage and a line that it has just printed: masked, else as it was printed."""
+"""A callback that gets a stage and the line that it just printed: masked, otherwise unchanged."""
 
 
 class LastWords:
-    """Reads the ends of two outputs, again whenever one has grown; never more than an end."""
+    """A reader of the ends of two outputs, each time one has grown; never of more than an end."""
 
     def __init__(
         self, outputs: tuple[int, int], masker: Masker, on_words: Callable[[str], None]
@@ -27,8 +27,8 @@ class LastWords:
         self._last = ""
 
     def read(self) -> bool:
-        """Pass on the last line of the output that has grown; there is never more to be read."""
-        with contextlib.suppress(OSError):  # it is for a screen: a run never ends by it
+        """Pass on the last line of the output that has grown; return False: there is never more."""
+        with contextlib.suppress(OSError):  # it is for a screen: an error must not end a run
             self._look()
         return False
 
@@ -45,4 +45,4 @@ class LastWords:
                 self._on_words(self._last)
 
     def finish(self) -> None:
-        """Read nothing more: the attempt has ended, and how is told otherwise."""
+        """Read nothing more: the attempt has ended, and its end is reported elsewhere."""

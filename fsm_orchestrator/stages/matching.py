@@ -1,6 +1,6 @@
-"""Matches patterns against texts in a process of its own, which may be ended: `re` cannot be.
+"""Matches patterns against texts in a separate process, which can be ended: `re` cannot be.
 
-A pattern may take longer than the age of the universe over a text of thirty letters.
+A pattern can take longer than the age of the universe on a text of thirty letters.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ print(json.dumps([re.fullmatch(*pair) is not None for pair in json.load(sys.stdi
 
 
 class Match(NamedTuple):
-    """A pattern, and the text that all of has to match it."""
+    """A pattern, and the text that has to match it completely."""
 
     pattern: str
     text: str
 
 
 class Matcher:
-    """Matches patterns within a time bound."""
+    """A matcher of patterns with a time limit."""
 
     def __init__(self, seconds: float = MATCH_SECONDS) -> None:
         self._seconds = seconds
 
     def answers(self, wanted: Sequence[Match]) -> Mapping[Match, str | None]:
-        """Return for each pair None where it matches; else what is wrong, which may be nothing."""
+        """Return None for each pair that matches, else what is wrong, which may be empty."""
         too_long = f"longer than the {TEXT_CHARACTERS_MAX} characters that are matched"
         answers: dict[Match, str | None] = dict.fromkeys(wanted, too_long)
         asked = [one for one in wanted if len(one.text) <= TEXT_CHARACTERS_MAX]
@@ -51,7 +51,7 @@ class Matcher:
         except (ToolError, ValueError):
             found = None
         if found is None or len(found) != len(asked):
-            why = f"and that could not be told within {self._seconds:g} seconds"
+            why = f"and that could not be decided within {self._seconds:g} seconds"
             return {**answers, **dict.fromkeys(asked, why)}
         return {
             **answers,

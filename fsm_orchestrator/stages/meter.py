@@ -1,8 +1,8 @@
-"""The meter of one attempt: a private file that the stage appends to, and what it adds up to.
+"""The meter of one attempt: a private file that the stage appends to, and its sums.
 
-A line is `{"unit": "usd", "amount": 0.12}`. It is hostile input: its size, its lines and its units
-are bounded, amounts are decimal numbers, and whatever else is in it ends the attempt. Nothing of it
-goes anywhere but into the record.
+A line is `{"unit": "usd", "amount": 0.12}`. The file is hostile input: its size, its lines and its
+units are bounded, amounts are decimal numbers, and anything else in it ends the attempt. Its
+content goes nowhere but into the record.
 """
 
 from __future__ import annotations
@@ -40,27 +40,29 @@ from fsm_orchestrator.text.amounts import UNITS_MAX, summed, written
 from fsm_orchestrator.vocabulary import Operation
 
 LOOK_SECONDS: Final = 0.2
-"""How often it is looked at while the stage runs: as often as usage is sampled."""
+"""The seconds between two readings while the stage runs; usage is sampled as often."""
 LOOK_BYTES_MAX: Final = 1024 * 1024
-"""How much of it is read at one look, so that whoever waits for the stage can see to the rest."""
+"""The most bytes that one reading takes, so that the thread that waits for the stage can handle the
+rest."""
 ALIVE_SECONDS: Final = 1.0
-"""How often it is touched meanwhile: after a kill that says how long the stage was at work."""
+"""The seconds between two touches of the file: after a kill they show how long the stage was at
+work."""
 _CHUNK_BYTES: Final = 64 * 1024
 
 
 OnMetered: TypeAlias = Callable[[tuple[tuple[str, str, str | None], ...]], None]
-"""Called with each unit, how much of it was spent in the run, and how much may be."""
+"""A callback that gets each unit, the amount of it spent in the run, and the amount allowed."""
 
 
 class MeterTerms(NamedTuple):
-    """What a meter is held against.
+    """The terms that a meter is checked against.
 
     Attributes:
-        budget: how much of each unit may be spent in the run; no limit for others.
-        elsewhere: returns how much of a unit is spent elsewhere than in a meter.
-        must: whether something has to be metered.
+        budget: the amount of each unit that may be spent in the run; other units have no limit.
+        elsewhere: returns the amount of a unit that is spent elsewhere than in a meter.
+        must: True if something has to be metered.
         hides: returns whether a text holds a secret.
-        on_metered: called when something was metered; None where nobody watches.
+        on_metered: called when something was metered; None if nobody watches.
     """
 
     budget: Mapping[str, str] = MappingProxyType({})
@@ -71,10 +73,10 @@ class MeterTerms(NamedTuple):
 
 
 class Meter:
-    """A meter that is open; `next_at` is when to look at it next, by the monotonic clock."""
+    """An open meter; `next_at` is the time of the next reading, by the monotonic clock."""
 
     def __init__(self, path: str, descriptor: int, terms: MeterTerms) -> None:
-        """Be the meter at a path, whose descriptor its opener closes."""
+        """Take the meter at a path; its opener closes the descriptor."""
         self.path = path
         self.next_at = time.monotonic() + LOOK_SECONDS
         self._descriptor = descriptor
@@ -92,20 +94,20 @@ class Meter:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What tells the stage of it."""
+        """The variables that show the stage its meter."""
         return {METER_VARIABLE: self.path}
 
     @property
     def metered(self) -> tuple[UnitAmount, ...]:
-        """What was metered so far."""
+        """The amounts that were metered so far."""
         return tuple(UnitAmount(unit=unit, amount=written(one)) for unit, one in self._sums.items())
 
     def sum_of(self, unit: str) -> Decimal:
-        """Return how much was metered of a unit."""
+        """Return the amount of a unit that was metered."""
         return self._sums.get(unit, Decimal(0))
 
     def look(self) -> BudgetEnded | None:
-        """Read what is new; return why the attempt has to end, None if it does not."""
+        """Read what is new; return why the attempt has to end, or None if it does not."""
         now = time.monotonic()
         lines = self._lines
         self._guarded_read()
@@ -114,7 +116,7 @@ class Meter:
             self._terms.on_metered(self._totals())
         if now - self._touched_at >= ALIVE_SECONDS:
             self._touched_at = now
-            with contextlib.suppress(OSError):  # says until when it was at work, if we are killed
+            with contextlib.suppress(OSError):  # after a kill, this shows how long it ran
                 os.utime(self._descriptor)
         return None if self._stop is None else BudgetEnded(self._stop)
 
@@ -130,7 +132,7 @@ class Meter:
         return None if allowed is None else written(allowed)
 
     def judged(self, end: ProcessEnd, good_codes: Collection[int]) -> ProcessEnd:
-        """Read the rest, for all that came of the stage has ended; return what its end means now.
+        """Read the rest, once all processes of the stage have ended; return what its end means now.
 
         A last line without its newline counts. `good_codes` are those of a stage that did its work.
         """
@@ -144,7 +146,7 @@ class Meter:
         return BudgetEnded(self._stop, by_itself)
 
     def _guarded_read(self, *, is_last: bool = False) -> None:
-        """Read what is new, also of what is over its budget: it is spent all the same."""
+        """Read what is new, even over the budget: it is spent all the same."""
         if self._is_broken:
             return
         try:
@@ -182,7 +184,7 @@ class Meter:
         """Return the size of the file, which is still in its place.
 
         Raises:
-            MeterError: it is not, or has shrunk, or is too large.
+            MeterError: it is not in its place, or has shrunk, or is too large.
         """
         here = os.fstat(self._descriptor)
         try:
@@ -198,7 +200,7 @@ class Meter:
         return here.st_size
 
     def _confirm(self) -> None:
-        """Make sure that what was read of it is still there as it was."""
+        """Make sure that the bytes that were read have not changed since."""
         again, at = hashlib.sha256(), 0
         while at < self._at:
             chunk = os.pread(self._descriptor, min(_CHUNK_BYTES, self._at - at), at)
@@ -230,7 +232,7 @@ class Meter:
 
 @contextlib.contextmanager
 def open_meter(home: HeldDirectory, names: tuple[str, int], terms: MeterTerms) -> Iterator[Meter]:
-    """Make the meter of an attempt of a stage, `names`, and open it.
+    """Make and open the meter of an attempt; `names` are its stage and its number.
 
     Raises:
         RecordingError: it cannot be made.
@@ -248,10 +250,10 @@ def open_meter(home: HeldDirectory, names: tuple[str, int], terms: MeterTerms) -
 
 
 def _made(path: Path, logs: HeldDirectory) -> int:
-    """Make an empty file, whatever was there, and open it for reading."""
+    """Make an empty file, replacing any existing one, and open it for reading."""
     try:
         made = files.make_new(path, mode=0o600, within=logs)
-    except FileExistsError:  # no attempt has this number yet: it is none of ours
+    except FileExistsError:  # no attempt has this number yet: this file is foreign
         files.remove(path)
         made = files.make_new(path, mode=0o600, within=logs)
     try:
@@ -270,14 +272,14 @@ def _made(path: Path, logs: HeldDirectory) -> int:
 def read_again(
     path: Path, hides: Callable[[str], bool]
 ) -> tuple[tuple[UnitAmount, ...], MeterStop | None]:
-    """Return what the meter of an attempt says whose end nobody saw, and what is wrong with it.
+    """Return the amounts in the meter of an attempt whose end nobody saw, and its problem, if any.
 
-    What stands before something wrong counts; `hides` as in `MeterTerms`.
+    Lines before a wrong one count; `hides` is as in `MeterTerms`.
     """
     try:
         descriptor = files.open_regular(path)
     except FileNotFoundError:
-        return (), None  # it was cut off before it had one
+        return (), None  # the attempt was cut off before it had one
     except OSError:
         return (), MeterStop(kind="meter", problem=MeterProblem.UNREADABLE, line=None)
     try:

@@ -15,7 +15,7 @@ _KEYS: Final = {"unit", "amount"}
 
 
 class MeterError(ValueError):
-    """A meter cannot be relied on; `is_of_line` says whether a line of it is wrong."""
+    """A meter that cannot be relied on; `is_of_line` says whether one of its lines is wrong."""
 
     def __init__(self, problem: MeterProblem, *, is_of_line: bool = True) -> None:
         super().__init__(problem)
@@ -27,7 +27,7 @@ def entry_of(line: bytes) -> tuple[str, Decimal]:
     """Return the unit and the amount that a line meters.
 
     Raises:
-        MeterError: it is no such line.
+        MeterError: it is not such a line.
     """
     if len(line) > LINE_BYTES_MAX:
         raise MeterError(MeterProblem.LINE_TOO_LONG)
@@ -58,10 +58,10 @@ def entry_of(line: bytes) -> tuple[str, Decimal]:
 
 
 def _number(text: str) -> Decimal:
-    """Return a number of JSON; one of too many digits is none, whatever it is about."""
+    """Return a JSON number; refuse one with too many digits, whatever it is for."""
     try:
         number = Decimal(text)
-    except ArithmeticError:  # of an exponent without end
+    except ArithmeticError:  # the exponent is too large
         raise MeterError(MeterProblem.BAD_AMOUNT) from None
     exponent = number.as_tuple().exponent
     is_bounded = isinstance(exponent, int) and -DECIMALS_MAX <= exponent <= DIGITS_MAX

@@ -18,7 +18,7 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
 SEALED_BYTES_MAX: Final = 1024**2
-"""How long a log may be to have a digest: what is longer is known by its times."""
+"""The largest log that gets a digest, in bytes: a longer one is known by its times."""
 _NAME: Final = late_pattern(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
 _OF_VERIFICATION: Final = late_pattern(
     rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.verify\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log"
@@ -36,7 +36,7 @@ class StageLog(NamedTuple):
 
 
 class LatestLog(NamedTuple):
-    """A log of the last attempt of a stage, and what it was when it was looked at."""
+    """A log of the last attempt of a stage, and its status when it was looked at."""
 
     attempt: int
     stage: str
@@ -46,12 +46,12 @@ class LatestLog(NamedTuple):
 
     @property
     def log(self) -> StageLog:
-        """The log, to be read."""
+        """The log, for reading."""
         return StageLog(self.attempt, self.stage, self.is_stderr, Path(self.name))
 
 
 def attempt_of(name: str) -> tuple[str, int] | None:
-    """Return whose attempt has put a file into `logs/`: stage and number; None for other files."""
+    """Return the stage and number of the attempt that made a file in `logs/`; None for others."""
     stage, number, *rest = f"{name}.".split(".")
     if not number.isdecimal() or "verify" in rest:  # it may be verified again
         return None
@@ -61,13 +61,13 @@ def attempt_of(name: str) -> tuple[str, int] | None:
 def logs_of(directory: Path) -> tuple[StageLog, ...]:
     """Return the log files in a run's directory, by stage and attempt, stdout before stderr.
 
-    Links and anything else that is no regular file are left out.
+    Links and anything else that is not a regular file are left out.
     """
     return tuple(sorted(_found(directory), key=lambda log: (log.stage, log.attempt, log.is_stderr)))
 
 
 def verification_logs_of(directory: Path) -> tuple[StageLog, ...]:
-    """Return the log files of verifications in a run's directory, as `logs_of` returns the rest."""
+    """Return the log files of verifications in a run's directory, in the order of `logs_of`."""
     found = (
         StageLog(int(match[2]), match[1], match[4] == "stderr", Path(entry.path), int(match[3]))
         for entry in _entries(directory)
@@ -94,7 +94,7 @@ def _found(directory: Path) -> Iterator[StageLog]:
 
 
 def latest_logs(directory: Path) -> list[LatestLog]:
-    """Return the logs of the last attempt of each stage; of all others only names are read."""
+    """Return the logs of the last attempt of each stage; of the others, read only the names."""
     latest: dict[str, list[tuple[int, bool, os.DirEntry[str]]]] = {}
     try:
         with os.scandir(os.path.join(directory, LOGS_DIRECTORY)) as entries:
@@ -120,31 +120,31 @@ def latest_logs(directory: Path) -> list[LatestLog]:
 
 
 def log_names(stage: str, attempt: int, verification: int = 0) -> tuple[str, str]:
-    """Return where an attempt's stdout and stderr go, relative to the output directory.
+    """Return the paths of an attempt's stdout and stderr, relative to the output directory.
 
-    `verification` is the number of a verification of it, whose output has files of its own.
+    `verification` is the number of a verification of it, whose output has its own files.
     """
     base = f"{LOGS_DIRECTORY}/{stage}.{attempt}{(verification and f'.verify.{verification}') or ''}"
     return f"{base}.stdout.log", f"{base}.stderr.log"
 
 
 def postmortem_name(stage: str, attempt: int) -> str:
-    """Return where an attempt's black box is, relative to the output directory."""
+    """Return the path of an attempt's black box, relative to the output directory."""
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
 
 
 def meter_name(stage: str, attempt: int) -> str:
-    """Return where an attempt's meter is, relative to the output directory."""
+    """Return the path of an attempt's meter, relative to the output directory."""
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.meter.jsonl"
 
 
 def protected_name(stage: str, attempt: int) -> str:
-    """Return where it is kept what an attempt's protected paths were before it."""
+    """Return the path of the state of protected paths before an attempt, relative likewise."""
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.protected.json"
 
 
 def _is_at(path: str, found: os.stat_result) -> bool:
-    """Return whether the file that was `found` by its descriptor is what is at `path` now."""
+    """Return whether the file that was `found` by its descriptor is at `path` now."""
     try:
         here = os.lstat(path)
     except OSError:
@@ -156,9 +156,9 @@ def _is_at(path: str, found: os.stat_result) -> bool:
 def open_logs(
     home: HeldDirectory, stage: str, attempt: int, verification: int = 0
 ) -> Iterator[tuple[int, int]]:
-    """Open an attempt's two logs for appending; private, for a stage prints anything.
+    """Open an attempt's two logs for appending; private, because a stage can print anything.
 
-    `verification` as in `log_names`.
+    `verification` is as in `log_names`.
 
     Raises:
         RecordingError: they cannot be opened.
@@ -184,20 +184,20 @@ def check_logs(
     logs: tuple[int, int],
     sizes: Sequence[int],
 ) -> None:
-    """Make sure that an attempt's logs hold what was written into them, and are in their places.
+    """Make sure that an attempt's logs hold everything written to them, and are in place.
 
     Args:
         home: the output directory.
         names: the stage and the number of the attempt, and of a verification.
         logs: the descriptors of its two logs.
-        sizes: the bytes that each of them holds at least.
+        sizes: the bytes that each of them must hold at least.
 
     Raises:
         OperationError: one was cut, removed or replaced, by the stage or somebody else.
     """
     try:
         home.confirm()
-    except OSError:  # of the directory itself: whoever writes there next says that
+    except OSError:  # the directory itself: the next write there reports that
         return
     for descriptor, name, size in zip(logs, log_names(*names), sizes, strict=True):
         path, found = f"{home.path}/{name}", os.fstat(descriptor)
@@ -219,7 +219,7 @@ class _Seal(NamedTuple):
 
 
 class LogSeals:
-    """The logs of attempts that have ended: what a later stage does to them is noticed."""
+    """The logs of attempts that have ended, to notice what a later stage does to them."""
 
     def __init__(self, output: Path) -> None:
         self._before = os.path.join(output, "")
@@ -233,10 +233,10 @@ class LogSeals:
                 self._sealed[name] = _Seal(status, self._digest(name, status))
 
     def confirm(self) -> None:
-        """Make sure that all of them are what they were.
+        """Make sure that none of them has changed.
 
         Raises:
-            OperationError: one is not. Said once.
+            OperationError: one has. Raised once for each.
         """
         for name, seal in list(self._sealed.items()):
             if not self._is_unchanged(name, seal):
@@ -254,7 +254,7 @@ class LogSeals:
             is_same = _stamp(now) == _stamp(seal.status)
             if is_same and (seal.sha256 is None or now.st_ctime_ns == seal.status.st_ctime_ns):
                 return True
-            # A link more, or other rights, are no change of what it says.
+            # Another link or other permissions do not change its content.
             return seal.sha256 is not None and seal.sha256 == self._digest(name, now)
         except OSError:
             return False

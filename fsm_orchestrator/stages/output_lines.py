@@ -1,6 +1,6 @@
 """The lines that stages print, as they may be shown to others, while the logs grow.
 
-Reads in chunks, so memory is flat whatever a stage prints. Values are masked before anything is
+Reads in chunks, so memory stays flat whatever a stage prints. Values are masked before anything is
 split or cut. Logs nothing itself, and reads only when asked.
 """
 
@@ -21,21 +21,21 @@ from fsm_orchestrator.vocabulary import OutputStream
 CHUNK_BYTES: Final = 8 * 1024
 LINE_BYTES_MAX: Final = 8 * 1024
 LOOK_BYTES_MAX: Final = 512 * 1024
-"""The most that is read of one stream in one look, so that a stage that floods is still watched."""
+"""The most bytes read of one stream in one look, so that a stage that floods is still watched."""
 LINES_MAX: Final = 10_000
 UTF8_BYTES_MAX: Final = 4
-"""The bytes of a character, at most."""
+"""The most bytes that a character has."""
 STATE_SECONDS: Final = 2.0
-"""The interval between two states of a line that is written over and over, as they are told."""
+"""The interval between two reports of the state of a line that is overwritten again and again."""
 
 OnLine = Callable[[OutputStream, str, bool], None]
-"""Called with each line: its stream, its text, and whether it was cut."""
+"""A callback that gets each line: its stream, its text, and whether it was cut."""
 Piece = tuple[str, bool]
 """A line, or the next 8 KiB of a longer one; and whether the line ends with it."""
 
 
 class GrowingLog:
-    """One log from an offset on, on its way from bytes to masked lines."""
+    """One log from an offset on, turned from bytes into masked lines."""
 
     def __init__(self, offset: int = 0, errors: str = "replace") -> None:
         self._offset = offset
@@ -48,7 +48,7 @@ class GrowingLog:
 
     @classmethod
     def of_end(cls, descriptor: int, bytes_max: int, masker: Masker, errors: str) -> GrowingLog:
-        """Return a log from a line on within its last bytes; no value is cut in two there.
+        """Return a log that starts at a line within its last bytes; no value is cut in two there.
 
         Raises:
             OSError: it cannot be read.
@@ -69,13 +69,13 @@ class GrowingLog:
 
     @property
     def offset(self) -> int:
-        """How far it has been read."""
+        """The offset up to which it has been read."""
         return self._offset
 
     def chunk(self, descriptor: int) -> bytes:
-        """Read the next bytes; none when all that was printed has been read.
+        """Read the next bytes; return none if everything that was printed has been read.
 
-        A log that the stage itself has cut short is read anew from its beginning: anywhere else
+        A log that the stage itself has cut short is read again from its beginning: any other place
         might be within a value.
         """
         if os.fstat(descriptor).st_size < self._offset:
@@ -85,7 +85,7 @@ class GrowingLog:
         return data
 
     def pieces(self, data: bytes, masker: Masker) -> Iterator[Piece]:
-        """Return what these bytes decide: the lines they finish, and full pieces of longer ones."""
+        """Yield the lines that these bytes finish, and full pieces of longer ones."""
         text = self._held + self._decoder.decode(data)
         masked, rest = masker.masked_part(text, self._held_from)
         self._held_from = min(rest, 1)
@@ -93,7 +93,7 @@ class GrowingLog:
         yield from self._split(masked)
 
     def last_pieces(self, masker: Masker) -> Iterator[Piece]:
-        """Return what was held back, and the last line if it has no newline."""
+        """Yield the text that was held back, and the last line if it has no newline."""
         text = self._held + self._decoder.decode(b"", final=True)
         masked = masker.masked_end(text, self._held_from)
         self._held, self._held_from = "", 0
@@ -120,7 +120,7 @@ class GrowingLog:
 
     @property
     def unfinished(self) -> str:
-        """What is read of a line that has not ended, of a long one its last piece."""
+        """The part that was read of a line that has not ended; of a long line, its last piece."""
         return self._line.decode(errors=self._errors)
 
     def _take_line(self) -> Piece:
@@ -130,21 +130,22 @@ class GrowingLog:
 
 
 class LogReader:
-    """One log file, read from its beginning and then from where it was left off."""
+    """One log file, read from its beginning and then from where reading stopped."""
 
     def __init__(self, log: StageLog) -> None:
         self._path = log.path
         self._log = GrowingLog(errors="surrogateescape")
 
     def go_on_with(self, log: StageLog) -> None:
-        """Go on in a copy of the log, which has all of it that was read."""
+        """Continue in a copy of the log, which has everything that was read."""
         self._path = log.path
 
     def new_pieces(self, masker: Masker, *, is_over: bool) -> Iterator[Piece]:
-        """Return the lines written since, as printed; one without its end only when `is_over`.
+        """Yield the lines written since, as printed; an unfinished one only if `is_over`.
 
-        A long line comes in pieces, each with whether its line ends with it; bytes that are no
-        UTF-8 as `surrogateescape` has them. A file that cannot be read (any more) has none.
+        A long line comes in pieces, each with whether its line ends with it; bytes that are not
+        UTF-8 come as `surrogateescape` has them. A file that cannot be read (any more) has no
+        lines.
         """
         for data in self._new_chunks():
             yield from self._log.pieces(data, masker)
@@ -168,8 +169,8 @@ class LogReader:
 class OutputLines:
     """The lines of two outputs from the moment of construction on, at most 10,000 of them.
 
-    Two descriptors of the same file are one output: stdout. A long line is cut. `on_full` is
-    called once, when there is a line too many; nothing is read after it.
+    Two descriptors of the same file are one output: stdout. A long line is cut. `on_full` is called
+    once, when there is one line too many; nothing is read after that.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class OutputLines:
         """Pass on the lines that were finished since the last look, stdout's first.
 
         Returns:
-            Whether there was more than is read at once.
+            True if there was more than is read at once.
         """
         has_more = False
         for stream in self._streams:
@@ -206,7 +207,7 @@ class OutputLines:
         return has_more
 
     def _tell_state(self, stream: _Stream) -> bool:
-        """Pass on, now and then, how a line stands that is written over and does not end."""
+        """Pass on, now and then, the state of a line that is overwritten and does not end."""
         now = time.monotonic()
         if now < stream.next_state_at:
             return True
@@ -221,7 +222,7 @@ class OutputLines:
         return self._tell(stream, state, is_cut=False)
 
     def finish(self) -> None:
-        """Pass on all the rest, last lines without a newline included: nothing more will come."""
+        """Pass on the rest, including last lines without a newline: nothing more will come."""
         while self.read():
             pass
         for stream in self._streams:
@@ -229,10 +230,10 @@ class OutputLines:
                 return
 
     def _pass_on(self, stream: _Stream, pieces: Iterator[Piece]) -> bool:
-        """Pass lines on, the first piece of each; return False when there was one too many."""
+        """Pass on the first piece of each line; return False if there was one line too many."""
         for piece, is_end in pieces:
             text, is_cut = (piece, False) if stream.begun is None else (stream.begun, True)
-            if "\r" in piece.removesuffix("\r"):  # what was before it has been written over
+            if "\r" in piece.removesuffix("\r"):  # what was before it has been overwritten
                 text, is_cut = piece, False
             stream.begun = None if is_end else text
             if is_end and not self._tell(stream, latest_state(text), is_cut=is_cut):
@@ -240,7 +241,7 @@ class OutputLines:
         return True
 
     def _tell(self, stream: _Stream, text: str, *, is_cut: bool) -> bool:
-        """Pass a line on; return False when there was one too many."""
+        """Pass on a line; return False if it was one too many."""
         if self._lines_left == 0:
             self._streams = []
             self._on_full()
@@ -251,7 +252,7 @@ class OutputLines:
 
 
 class _Stream:
-    """One output, and the first piece of a long line of it that has not ended."""
+    """One output, and the first piece of a long line in it that has not ended."""
 
     def __init__(self, name: OutputStream, descriptor: int) -> None:
         self.name = name

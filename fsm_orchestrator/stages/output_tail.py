@@ -19,8 +19,8 @@ class Tail(NamedTuple):
     """The last 4 KiB of a log, masked.
 
     Attributes:
-        is_cut: whether the log has more than that; the first line may then be a piece of one.
-        size_bytes: of the whole log.
+        is_cut: True if the log has more than that; the first line may then be incomplete.
+        size_bytes: the size of the whole log.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Tail(NamedTuple):
 def read_tail(descriptor: int, masker: Masker, *, start: int = 0, errors: str = "replace") -> Tail:
     """Return the end of an open log from the offset `start` on, as text whatever the bytes.
 
-    More is read than is kept, so that no piece of a value is left where the text begins.
+    More is read than is kept, so that no part of a value is left where the text begins.
 
     Raises:
         OSError: it cannot be read.
@@ -40,7 +40,7 @@ def read_tail(descriptor: int, masker: Masker, *, start: int = 0, errors: str = 
     begin = max(start, size_bytes - TAIL_BYTES - masker.longest_bytes)
     data = os.pread(descriptor, max(0, size_bytes - begin), begin)
     text = data.decode(errors=errors)
-    # In characters, for a value is found in those: what is kept is bounded in bytes.
+    # Counted in characters, because a value is found in them; the text kept is bounded in bytes.
     spare = data[:-TAIL_BYTES].decode(errors=errors)
     return Tail(
         text=masker.masked_tail(text, len(text) - len(spare)),
@@ -50,7 +50,7 @@ def read_tail(descriptor: int, masker: Masker, *, start: int = 0, errors: str = 
 
 
 def tail_of(log: StageLog, masker: Masker, *, errors: str = "replace") -> Tail | None:
-    """Return the end of a log; None where it cannot be read."""
+    """Return the end of a log, or None if it cannot be read."""
     try:
         descriptor = files.open_regular(log.path)
     except OSError:
@@ -64,7 +64,7 @@ def tail_of(log: StageLog, masker: Masker, *, errors: str = "replace") -> Tail |
 
 
 def last_line(logs: Iterable[LatestLog], masker: Masker) -> str:
-    """Return the last line that is not blank of the log written last; empty if there is none."""
+    """Return the last line that is not blank of the log written last, or an empty string."""
     written = [one for one in logs if one.status.st_size]
     for one in sorted(written, key=lambda one: (one.status.st_mtime_ns, one), reverse=True):
         tail = tail_of(one.log, masker)

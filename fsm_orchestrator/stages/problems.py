@@ -1,4 +1,4 @@
-"""What adds to the problem of an attempt: why its program failed, how its paths were given."""
+"""Additions to the problem of an attempt: why its program failed, how its paths were given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMED_MAX: Final = 3
 
 
 def start_problem_of(end: ProcessEnd, command: str) -> NotSpawned | None:
-    """Return what kept the program from being run as it should, as far as that can be told."""
+    """Return what kept the program from being run as it should, where known."""
     if isinstance(end, NotSpawned):
         return end
     if not isinstance(end, Exited) or end.code == 0 or os.sep not in command:
@@ -42,9 +42,9 @@ def how_given(
     settings: StageSettings,
     given: Mapping[str, str],
 ) -> list[str]:
-    """Return how the paths were given that nothing was found at.
+    """Return how the paths were given at which nothing was found.
 
-    `given` says it of each path that was given now, and relative to something.
+    `given` has that for each path that was given now, and relative to something.
     """
     match result:
         case NotSpawned(failure=SpawnFailure.BAD_DIRECTORY):
@@ -60,19 +60,19 @@ def how_given(
 
 
 def not_ended(stage: str, pids: tuple[int, ...]) -> OperationError:
-    """Return the error that processes of a stage could not be ended."""
+    """Return the error for processes of a stage that could not be ended."""
     from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
 
     return OperationError(
         Operation.ATTEMPT_END,
         f"cannot end {survivors_text(pids)} of stage {stage!r}",
-        remedy="end what is left by hand, then resume: the stage is not started while any of it"
-        " is alive",
+        remedy="end these processes by hand, then resume: the stage is not started while any of"
+        " them is alive",
     )
 
 
 def exceeded_limit(result: StageResult, *, is_in_cgroup: bool) -> ExceededLimit | None:
-    """Return the record of a limit that was exceeded; None for other results."""
+    """Return the record of a limit that was exceeded, or None for other results."""
     if not isinstance(result, LimitExceeded):
         return None
     held_by = HeldHow.RLIMIT if result.limit is StageLimit.FILE else HeldHow.SAMPLED

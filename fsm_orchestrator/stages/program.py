@@ -1,4 +1,4 @@
-"""The digests of what an attempt runs, taken so that they cost the attempt next to nothing."""
+"""The digests of the files that an attempt runs, taken at almost no cost to the attempt."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.digest import sha256_of
 
 SMALL_BYTES: Final = 256 * 1024
-"""What is larger is no script: it is read once the process is there, which the kernel keeps others
-from writing to meanwhile."""
+"""The size of a script, at most. A larger program is read once its process exists: from then on the
+kernel keeps others from writing to it."""
 LARGE_BYTES: Final = 1024**3
 FILES_MAX: Final = 10
 
 
 class _Taken(NamedTuple):
-    """A file that was read, or is open to be read: `stamp` is that of its last change."""
+    """A file that was read, or is open to be read; `stamp` is the time of its last change."""
 
     path: str
     sha256: str | None
@@ -32,10 +32,10 @@ class _Taken(NamedTuple):
 
 
 class Program:
-    """What an attempt is about to run. `close` it.
+    """The files that an attempt is about to run. `close` it.
 
     Attributes:
-        path: where the program was found; None where it was not.
+        path: where the program was found; None if it was not.
     """
 
     def __init__(self, settings: StageSettings) -> None:
@@ -50,17 +50,17 @@ class Program:
             self._taken.append(_take(path, is_program=is_program))
 
     def started(self) -> None:
-        """Read what was left to be read."""
+        """Read the files that were left to be read."""
         self._taken = [_finish(one) if one.descriptor >= 0 else one for one in self._taken]
 
     def record(self, masker: Masker) -> tuple[ProgramFile, ...]:
-        """Return the record of it."""
+        """Return the record of these files."""
         return tuple(
             ProgramFile(path=masker.mask(one.path), sha256=one.sha256) for one in self._taken
         )
 
     def close(self) -> None:
-        """Close what is still open."""
+        """Close the files that are still open."""
         for one in self._taken:
             if one.descriptor >= 0:
                 os.close(one.descriptor)

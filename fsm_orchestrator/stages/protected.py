@@ -1,8 +1,8 @@
-"""Protected paths: what they are before a stage, kept, and compared with what they are after it.
+"""Protected paths: their state before a stage, kept, and compared with their state after it.
 
-What counts as the same: the same names, of the same kind and mode, with the same bytes; of a link,
-what it says. Nothing is followed out. What is kept can be compared with again, by whoever reads
-those paths after the stage: `changes_since`.
+The same state means the same names, of the same kind and mode, with the same bytes; for a link, the
+same target. No link is followed. The kept state can be compared again by any later reader of those
+paths: `changes_since`.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ NAMED_MAX: Final = 3
 KEPT_BYTES_MAX: Final = 64 * 1024**2
 
 State = str
-"""What an entry is: its kind, its mode, and the digest of what it holds."""
+"""The state of an entry: its kind, its mode, and the digest of its content."""
 Tree = Mapping[str, State]
-"""The entries at a protected path, by their paths relative to it; empty where nothing is there."""
+"""The entries at a protected path, by their paths relative to it; empty if nothing is there."""
 
 
 class NotProtectedError(Exception):
-    """What is at a protected path cannot be told; the message says why."""
+    """A protected path whose state cannot be determined; the message says why."""
 
 
 class Baseline(NamedTuple):
-    """What protected paths were before a stage, by path."""
+    """The state of protected paths before a stage, by path."""
 
     trees: Mapping[str, Tree]
 
     def changes_since(self, ask: Callable[[str], None]) -> tuple[Changed, ...]:
-        """Return what is not as it was, by path: the first of many.
+        """Return the changes since this baseline, by path.
 
-        `ask` is called again and again with a path; what it raises ends the comparison.
+        `ask` is called repeatedly with a path; an exception from it ends the comparison.
         """
         found = []
         for root, before in self.trees.items():
@@ -62,12 +62,12 @@ class Baseline(NamedTuple):
         return tuple(found)
 
     def to_json(self) -> bytes:
-        """Return it as it is kept."""
+        """Return the state as it is kept."""
         return json.dumps({"schema_version": 1, "paths": self.trees}, indent=1).encode() + b"\n"
 
 
 class Changed(NamedTuple):
-    """A protected path that is not what it was; `why` adds to that."""
+    """A protected path that has changed; `why` adds to that."""
 
     path: str
     change: PathChange
@@ -75,36 +75,36 @@ class Changed(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The change, for a person."""
+        """The change as text for people."""
         said = f"{self.change.value}: {self.why}" if self.why else self.change.value
         return f"{copyable(shown_path(self.path))} ({said})"
 
     def recorded(self, masker: Masker) -> ProtectedChange:
-        """Return it as it may be recorded."""
+        """Return the change for the record, masked."""
         return ProtectedChange(path=masker.mask(shown_path(self.path)), change=self.change)
 
 
 def summary_of(changes: Sequence[Changed]) -> str:
-    """Return the first changes in one line, and how many more there are."""
+    """Return the first changes on one line, and the number of further ones."""
     named = ", ".join(one.sentence for one in changes[:NAMED_MAX])
     more = len(changes) - NAMED_MAX
     return f"{named} and {counted(more, 'more path')}" if more > 0 else named
 
 
 def baseline_of(roots: Sequence[str], ask: Callable[[str], None]) -> Baseline:
-    """Return what is at protected paths now.
+    """Return the present state of protected paths.
 
     Raises:
-        NotProtectedError: it cannot be told.
+        NotProtectedError: it cannot be determined.
     """
     return Baseline({root: tree_at(root, ask) for root in roots})
 
 
 def tree_at(root: str, ask: Callable[[str], None]) -> Tree:
-    """Return what is at a path.
+    """Return the present state of a path.
 
     Raises:
-        NotProtectedError: it cannot be told, or is more than is looked at.
+        NotProtectedError: it cannot be determined, or is more than is looked at.
     """
     found: dict[str, State] = {}
     total = 0
@@ -155,7 +155,7 @@ def _changes(root: str, before: Tree, now: Tree) -> Iterator[Changed]:
 def keep(
     baseline: Baseline, home: HeldDirectory, output: Path, stage: str, attempt: int
 ) -> Protection:
-    """Keep what protected paths are before an attempt; the record has the digest of it.
+    """Keep the state of protected paths before an attempt; the record has its digest.
 
     Raises:
         RecordingError: it cannot be written.
@@ -171,10 +171,10 @@ def keep(
 
 
 def kept(protection: Protection, output: Path, roots: Sequence[str]) -> Baseline:
-    """Return what was kept of the protected paths that still are protected.
+    """Return the kept state of the paths that are still protected.
 
     Raises:
-        NotProtectedError: it is not there as it was kept.
+        NotProtectedError: its file is missing or has changed.
     """
     path = output / protection.file
     try:
@@ -183,6 +183,6 @@ def kept(protection: Protection, output: Path, roots: Sequence[str]) -> Baseline
         why = f"{copyable(path)} cannot be read: {files.reason(error)}"
         raise NotProtectedError(why) from error
     if hashlib.sha256(data).hexdigest() != protection.sha256:
-        raise NotProtectedError(f"{copyable(path)} is not what was kept in it")
+        raise NotProtectedError(f"{copyable(path)} has changed since it was kept")
     document: Any = json.loads(data)
     return Baseline({root: tree for root, tree in document["paths"].items() if root in roots})

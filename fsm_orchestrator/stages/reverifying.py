@@ -1,4 +1,4 @@
-"""An attempt that runs no stage: it verifies what an earlier one did."""
+"""An attempt that runs no stage: it verifies the work of an earlier one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> StageExecution:
-    """Verify what an earlier attempt did, if its artifacts are what it left; return the record.
+    """Verify an earlier attempt's work if its artifacts are unchanged; return the record.
 
     Raises:
-        RecordingError: files of it cannot be written; no process is alive.
-        OperationError: a process of it could not be ended.
+        RecordingError: its files cannot be written; no process is left alive.
+        OperationError: one of its processes could not be ended.
     """
     began = time.monotonic()
     begun, earning = _begun(asked, work), _earning(asked)
@@ -77,7 +77,8 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         return _ended(asked, made, verified.failure)
     if earning is None:
         return made
-    # What the work went by, not what is there now; of what is declared since, what is there now.
+    # The inputs that the work used, not the present ones; for those declared since, the present
+    # ones.
     known = {one.path: one for one in work.inputs}
     inputs = tuple(known.get(one.path, one) for one in earning.all_inputs())
     return made.model_copy(update={"inputs": inputs})
@@ -92,7 +93,7 @@ def _earning(asked: Asked) -> Earning | None:
 
 
 def _refused(asked: Asked, begun: StageExecution, earning: Earning) -> StageExecution:
-    """Return the record where nothing is verified: what would be read is not what it was."""
+    """Return the record if nothing is verified because what would be read has changed."""
     refusal, changes = earning.refusal, () if asked.guard is None else asked.guard.changes
     if changes or refusal is None:
         return _changed(asked, begun, changes)
@@ -104,7 +105,7 @@ def _refused(asked: Asked, begun: StageExecution, earning: Earning) -> StageExec
 
 
 def _changed(asked: Asked, made: StageExecution, changes: tuple[Changed, ...]) -> StageExecution:
-    """Return the record of an attempt whose protected paths speak against it."""
+    """Return the record of an attempt that fails because protected paths have changed."""
     from fsm_orchestrator.stages.protected import CHANGES_MAX, summary_of  # noqa: PLC0415 - rare
 
     recorded = tuple(one.recorded(asked.masker) for one in changes[:CHANGES_MAX])
@@ -116,7 +117,7 @@ def _changed(asked: Asked, made: StageExecution, changes: tuple[Changed, ...]) -
 
 
 def _begun(asked: Asked, work: StageExecution) -> StageExecution:
-    """Return the record of the attempt if all goes well: of the stage, what was known before."""
+    """Return the record of the attempt if all goes well; of the stage, what was known before."""
     blank = skipped(work, reason=asked.record.reason, at=asked.record.started_at)
     return blank.model_copy(
         update={

@@ -1,7 +1,7 @@
-"""The verification of what an attempt did: commands, one after another, each contained by itself.
+"""The verification of an attempt's work: commands, one after another, each contained on its own.
 
-Loaded only for stages that have any. What they run in is the stage's, but for its variables, its
-time, and where it is asked for its cage.
+Loaded only for stages that have any. They run in the stage's surroundings, except for the
+variables, the time and, if asked for, the cage.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ if TYPE_CHECKING:
 COMMAND_CHARACTERS_MAX: Final = 120
 LINE_CHARACTERS_MAX: Final = 160
 LINES_QUOTED_MAX: Final = 3
-"""How many lines of each output are quoted of a verification that failed."""
+"""The number of lines of each output that are quoted of a verification that failed."""
 NUMBER_VARIABLE: Final = "ORCHESTRATOR_VERIFICATION"
 
 
 class Verifying(Protocol):
-    """Told of verifications as they begin and end."""
+    """An observer of verifications as they begin and end."""
 
     def begins(
         self, work: StageExecution, number: int, words: tuple[str, ...], limits: Limits
     ) -> None:
-        """Note that one is about to be started; `work` is the record of what it verifies."""
+        """Note that one is about to start; `work` is the record of what it verifies."""
 
     def ends(self, number: int, verification: Verification) -> None:
         """Note that one has ended."""
@@ -81,12 +81,12 @@ class Verifying(Protocol):
 
 
 class Verified(NamedTuple):
-    """What came of verifying: each verification, and what the work counts for; None: it is good."""
+    """The result of verifying: each verification, and the failure, or None if the work is good."""
 
     verifications: tuple[Verification, ...]
     failure: VerificationResult | None
     changes: tuple[Changed, ...] = ()
-    """Of protected paths, since before the stage: what it verified by is not to be believed."""
+    """The changes of protected paths since before the stage: the verification is not credible."""
 
 
 def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExecution) -> Verified:
@@ -95,8 +95,8 @@ def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExec
     `work` is the record of the attempt if all goes well.
 
     Raises:
-        RecordingError: files of it cannot be written; no process is alive.
-        OperationError: a process of it could not be ended.
+        RecordingError: its files cannot be written; no process is left alive.
+        OperationError: one of its processes could not be ended.
     """
     made: tuple[Verification, ...] = ()
     for number, words in enumerate(asked.settings.verify, 1):
@@ -121,9 +121,9 @@ def verify(asked: Asked, runner: ProcessRunner, told: Verifying, work: StageExec
 
 
 def _changes(asked: Asked) -> tuple[Changed, ...]:
-    """Return what is not as it was before the stage, of what a verification may go by.
+    """Return the changes since before the stage of what a verification may use.
 
-    Nothing, if the run is to end: then its success does not count.
+    Return none if the run is to end: its success does not count then.
     """
     if asked.guard is None or asked.guard.baseline is None:
         return ()
@@ -156,7 +156,7 @@ def _not_run(asked: Asked, number: int, words: tuple[str, ...], signum: int) -> 
 
 
 def shown_command(words: tuple[str, ...]) -> str:
-    """Return a masked command as it stands in a sentence."""
+    """Return a masked command as it appears in a sentence."""
     line = shell_line(words)
     return line if len(line) <= COMMAND_CHARACTERS_MAX else f"{line[:COMMAND_CHARACTERS_MAX]}..."
 
@@ -185,7 +185,7 @@ class _One:
         self._names = asked.record.stage, asked.record.attempt, number
 
     def run(self, runner: ProcessRunner) -> tuple[Verification, ProcessEnd]:
-        """Run it to its end; return the record of it, and its end."""
+        """Run it to its end; return its record, and its end."""
         asked = self._asked
         started_at, began = timestamp(asked.clock.now()), time.monotonic()
         with self._caged() as cage, open_logs(asked.home, *self._names) as (stdout, stderr):
@@ -232,7 +232,7 @@ class _One:
         ), report.end
 
     def _problem(self, report: ProcessReport) -> Problem | None:
-        """Return what went wrong; what was left running is ended, and counts as well."""
+        """Return the problem; processes that were left running are ended, and count as one."""
         problem, mask = problem_of(report.end), self._asked.masker.mask
         left = counted(report.leaked_count, "process") if report.leaked_count else ""
         if problem is None:
@@ -275,25 +275,25 @@ class _One:
     # -- the observer of its process --------------------------------------------------------
 
     def started(self, pid: int, /) -> None:
-        """Pass on that it has started: what is left of it after a kill is found by that."""
+        """Report that it has started: after a kill, its processes are found by that."""
         self._asked.on_started(pid)
 
     def slow(self, elapsed_ms: int) -> None:
-        """Pass on that it is slow, with what it printed last."""
+        """Report that it is slow, with its latest output."""
         self._told.slow(self._number, elapsed_ms, self._tail(0), self._tail(1))
 
     def suspended(self, paused_ms: int) -> None:
-        """Pass on that it stood still."""
+        """Report that it was suspended."""
         self._asked.on_suspended(0 if self._asked.clock.is_fixed else paused_ms)
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """Look at nothing: what it printed is what there is to say of it."""
+        """Record nothing: its output is all that there is to say."""
 
 
 def _traced(environment: Mapping[str, str], number: int) -> dict[str, str]:
-    """Return what tells a verification its own span; nothing where the attempt was told none."""
+    """Return the variable with a verification's own span; none if the attempt has no trace."""
     parent = environment.get(TRACE_PARENT_VARIABLE)
     if parent is None:
         return {}
@@ -306,7 +306,7 @@ def _traced(environment: Mapping[str, str], number: int) -> dict[str, str]:
 
 
 def _settings_of(settings: StageSettings) -> StageSettings:
-    """Return the settings of a stage as its verifications have them."""
+    """Return the settings of a stage as they apply to its verifications."""
     if settings.clean_env:
         settings = settings._replace(env={}, secrets={}, env_inherit=INHERIT_MINIMAL)
     if settings.confine is None:

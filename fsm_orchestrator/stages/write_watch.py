@@ -1,7 +1,7 @@
-"""Notices that a file is written to, whatever its time stamps say: Linux, by inotify(7).
+"""Notices writes to a file, whatever its time stamps say: on Linux, by inotify(7).
 
-Stamps cannot tell a rewrite of the same bytes from a change of permissions or a new link, nor see
-it at all on a file system that stamps by the second. The kernel tells of each write by itself.
+Stamps cannot distinguish a rewrite of the same bytes from a change of permissions or a new link,
+and do not show it at all on a file system that stamps by the second. The kernel reports each write.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _READ_BYTES: Final = 65536
 
 
 class WriteWatch:
-    """Watches files from the moment it is made. Needs no closing: it goes with its last user.
+    """A watch on files from the moment it is made. It needs no closing: it goes with its last user.
 
     Attributes:
-        paths: what is watched. Where the kernel or the file system cannot, nothing is.
+        paths: the watched files. If the kernel or the file system cannot watch, there are none.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ class WriteWatch:
                 self._paths.setdefault(number, set()).add(path)
 
     def forget(self) -> None:
-        """Forget what was written until now."""
+        """Forget the writes until now."""
         self.written()
         self._written.clear()
 
@@ -68,7 +68,7 @@ class WriteWatch:
         return frozenset(self._written)
 
     def __del__(self) -> None:
-        """Let the kernel stop watching."""
+        """Make the kernel stop watching."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)

@@ -1,6 +1,6 @@
-"""What a collector answers: whether it has taken all that was sent, and why not, in words.
+"""The answers of a collector: whether it took all that was sent, and if not, why.
 
-Loaded with the SDK alone.
+Loaded only with the SDK.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, Final
 import requests
 
 BATCH: Final = 512
-"""How many spans or records go into one request."""
+"""The largest number of spans or records in one request."""
 
 
 _OK, _REDIRECTED = 200, 300
 
 
 class NotTakenError(Exception):
-    """What is sent was not taken; the exporter does not try again by itself."""
+    """Data that was not taken; the exporter does not try again on its own."""
 
 
 class Session(requests.Session):
-    """Passes requests on, and raises unless a collector has taken all that was in one."""
+    """A session that passes requests on, and raises unless a collector took all of a request."""
 
     def __init__(self, answer: Callable[[bytes], int]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Session(requests.Session):
 
 
 def _status(code: int) -> str:
-    """Return a status in our words: the collector's own could be anything."""
+    """Return a status in this program's words: the collector's could be anything."""
     try:
         return f"{code} {HTTPStatus(code).phrase}"
     except ValueError:
@@ -61,7 +61,7 @@ def _status(code: int) -> str:
 
 
 def _trouble(error: requests.RequestException) -> str:
-    """Say what kept a request from being answered; an address may hold a password."""
+    """Return what kept a request from being answered; an address may hold a password."""
     match error:
         case requests.exceptions.SSLError():
             return "no secure connection to the collector can be made"
@@ -79,7 +79,7 @@ def ship(session: Session, batches: Iterator[Any], export: Callable[[Any], Any])
     """Export one batch after another.
 
     Raises:
-        NotTakenError: one was not taken, and none after it was sent.
+        NotTakenError: a batch was not taken; none after it was sent.
     """
     for batch in batches:
         session.problem = "nothing was sent"
@@ -89,6 +89,6 @@ def ship(session: Session, batches: Iterator[Any], export: Callable[[Any], Any])
 
 
 def batches(all_of_them: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield what is sent in parts of which each fits into a request."""
+    """Yield the data in parts that each fit into a request."""
     for first in range(0, len(all_of_them), BATCH):
         yield all_of_them[first : first + BATCH]

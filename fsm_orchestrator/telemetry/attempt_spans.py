@@ -1,4 +1,4 @@
-"""The spans of an attempt of a stage, and of the verifications of what it did."""
+"""The spans of an attempt of a stage, and of the verifications of its work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fsm_orchestrator.telemetry.results import (
 from fsm_orchestrator.telemetry.spans import Mark, Span, Value
 
 MARKS_MAX: Final = 100
-"""How many moments a span has at most."""
+"""The largest number of marks of a span."""
 
 
 class Attempt:
@@ -41,7 +41,7 @@ class Attempt:
     def span(
         self, trace: Trace, execution: StageExecution | None, over: int, *, is_finally: bool
     ) -> Span:
-        """Return its span; `execution` is how it ended, None where nobody has seen that."""
+        """Return its span; `execution` is how it ended, or None if nobody has seen that."""
         attributes: dict[str, Value] = {
             Key.TASK_NAME: self.started.stage,
             Key.ATTEMPT: self.started.attempt,
@@ -74,7 +74,7 @@ class Attempt:
     def verified(
         self, trace: Trace, number: int, record: Verification | None, when: tuple[int, int]
     ) -> Span:
-        """Return the span of a verification of it; `record` is None where it was cut short."""
+        """Return the span of one of its verifications; `record` is None if that was cut short."""
         attributes: dict[str, Value] = {
             Key.TASK_NAME: self.started.stage,
             Key.ATTEMPT: self.started.attempt,

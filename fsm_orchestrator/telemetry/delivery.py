@@ -1,4 +1,4 @@
-"""The delivery of a run: which of its invocations are sent, and what came of it."""
+"""The delivery of a run: which of its invocations are sent, and the results."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from fsm_orchestrator.telemetry.reading import Told, invocations_in
 PROTOCOL_VARIABLE: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
 PROTOCOL: Final = "http/protobuf"
 SECONDS_MAX: Final = 15.0
-"""How long the sending of one invocation may take; then it counts as not taken."""
+"""The seconds that sending one invocation may take; after them it counts as not taken."""
 
 
 class Delivered(NamedTuple):
-    """What came of it.
+    """The result of a delivery.
 
     Attributes:
-        notes: of each invocation that was sent, in order, what came of that.
-        taken_before: the numbers of those that were taken before, and were not sent again.
-        is_at_work: whether one is at work, which is not sent before it has ended.
-        has_no_times: whether there are some whose clock stood still, which are never sent.
+        notes: the result for each invocation that was sent, in order.
+        taken_before: the numbers of the invocations that were taken before, and were not sent
+            again.
+        is_at_work: True if an invocation is at work, which is not sent before it has ended.
+        has_no_times: True if there are invocations whose clock stood still, which are never sent.
     """
 
     notes: tuple[Note, ...]
@@ -40,24 +41,24 @@ class Delivered(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """Why something was not taken; None where all was."""
+        """The reason why something was not taken; None if all was."""
         return next((one.problem for one in self.notes if one.problem is not None), None)
 
 
 class Due(NamedTuple):
-    """Which invocations are to be sent, beside those that were to be and were not taken.
+    """The invocations to send, besides those that were to be sent and were not taken.
 
     Attributes:
-        is_all: whether those are sent again that were taken.
-        is_by_hand: whether a person asks: then all that were not taken are sent. Else it is the
-            last one, and those before it that were killed, which nobody could send.
+        is_all: True if those that were taken are sent again.
+        is_by_hand: True if a person asks: then all that were not taken are sent. Otherwise the last
+            one is, and those before it that were killed, which nobody could send.
     """
 
     is_all: bool = False
     is_by_hand: bool = True
 
     def holds(self, told: Told, noted: Noted) -> bool:
-        """Answer whether one is due."""
+        """Return whether an invocation is due."""
         if self.is_all or self.is_by_hand:
             return self.is_all or not noted.is_taken(told.number)
         is_owed = told.is_last or told.ended is None or told.number in noted.by_number
@@ -65,9 +66,9 @@ class Due(NamedTuple):
 
 
 def deliver(view: InspectedRun, due: Due, problem: str | None = None) -> Delivered:
-    """Send what is due of a run, and note beside its logs what came of it.
+    """Send the due invocations of a run, and note the results beside its logs.
 
-    Where something was not taken, now or before that (`problem`), nothing more is tried.
+    If something was not taken, now or before (`problem`), nothing more is tried.
 
     Raises:
         OSError: its events cannot be read.
@@ -102,10 +103,10 @@ def _deliver(view: InspectedRun, due: Due, problem: str | None) -> Delivered:
 
 
 def _is_over(told: Told, view: InspectedRun, due: Due) -> bool:
-    """Answer whether nothing more of an invocation is to come.
+    """Return whether an invocation has no more events to come.
 
-    Of the last one, without an end, it is asked once its events have been read: whoever writes
-    them holds the directory before that.
+    For the last one, without an end, this is checked after its events have been read: a process
+    that writes them holds the directory from before then.
     """
     if told.ended is not None or not told.is_last:
         return True
@@ -127,7 +128,7 @@ def _note_of(told: Told, sent: Sent) -> Note:
 
 
 def _sent(told: Told, before: Told | None, view: InspectedRun, part: Sent) -> Sent:
-    """Send an invocation, within the time that there is, less the `part` that was taken before."""
+    """Send an invocation within the time limit, less the `part` that was taken before."""
     why_not = cannot_send()
     if why_not is not None:
         return Sent(why_not)
@@ -156,20 +157,20 @@ def _sent(told: Told, before: Told | None, view: InspectedRun, part: Sent) -> Se
 
 
 def cannot_send() -> str | None:
-    """Say why nothing can be sent from here; None where it can."""
+    """Return why nothing can be sent from here, or None if it can."""
     if not is_installed():
         return NOT_INSTALLED
     protocol = os.environ.get(PROTOCOL_VARIABLE, "").strip() or PROTOCOL
     if protocol != PROTOCOL:
         return (
             f"{PROTOCOL_VARIABLE} asks for another protocol than {PROTOCOL}, the only one that is"
-            " spoken here: unset it, and name the collector's port for HTTP (4318)"
+            " supported: unset it, and name the collector's port for HTTP (4318)"
         )
     return None
 
 
 class _TimeIsUp(BaseException):
-    """What nobody between here and the collector takes for an error of their own."""
+    """The end of the time: no code between here and the collector takes it for its own error."""
 
 
 def _give_up(*_: object) -> None:

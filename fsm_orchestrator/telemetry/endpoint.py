@@ -1,4 +1,4 @@
-"""Where runs are sent, as it may be shown: without a password, a path or a query."""
+"""The address that runs are sent to, as it may be shown: without password, path or query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNKNOWN: Final = f"what {ENDPOINT_VARIABLE} says"
 
 
 def shown_endpoint() -> str:
-    """Return the collector's scheme, name and port, as far as they can be told."""
+    """Return the collector's scheme, name and port, where known."""
     of_traces, of_all = (os.environ.get(one) for one in (TRACES_VARIABLE, ENDPOINT_VARIABLE))
     try:
         asked = urlsplit((of_traces or of_all or DEFAULT).strip())

@@ -1,4 +1,4 @@
-"""What is said of an invocation, an attempt and a process as attributes of their spans."""
+"""The facts of an invocation, an attempt and a process, as attributes of their spans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fsm_orchestrator.telemetry.spans import Span, Value
 
 
 def facts_of_invocation(told: Told, error_kind: str | None) -> dict[str, Value]:
-    """Return what is said of an invocation."""
+    """Return the attributes of an invocation."""
     started, ended = told.started, told.ended
     said: dict[str, Value | None] = {
         Key.PIPELINE_NAME: started.lifecycle,
@@ -44,7 +44,7 @@ def facts_of_invocation(told: Told, error_kind: str | None) -> dict[str, Value]:
 
 
 def facts_of_process(command: str, args: int, exit_code: int | None) -> dict[str, Value]:
-    """Return what is said of a process: never its arguments."""
+    """Return the attributes of a process: never its arguments."""
     path = command[:TEXT_CHARACTERS_MAX]
     said: dict[str, Value] = {
         Key.EXECUTABLE_PATH: path,
@@ -55,7 +55,7 @@ def facts_of_process(command: str, args: int, exit_code: int | None) -> dict[str
 
 
 def facts_of_attempt(execution: StageExecution) -> dict[str, Value]:
-    """Return what is said of an attempt that has ended."""
+    """Return the attributes of an attempt that has ended."""
     said: dict[str, Value | None] = {
         Key.TASK_RUN_ID: execution.idempotency_key,
         Key.TASK_RUN_RESULT: result_of_attempt(execution),
@@ -76,7 +76,7 @@ def facts_of_attempt(execution: StageExecution) -> dict[str, Value]:
 
 
 def wait_between(before: Told, now: Told) -> Span:
-    """Return the span of the time in which a run waited for somebody: of the earlier invocation."""
+    """Return the span of a run's wait between two invocations; it belongs to the earlier one."""
     attributes: dict[str, Value] = {Key.WAIT_FOR: WaitFor.SIGNALS, Key.GATES: before.gates_awaited}
     span_id = span_below(before.span, SpanKind.WAIT, WaitFor.SIGNALS)
     name = f"{SpanKind.WAIT} {WaitFor.SIGNALS}"

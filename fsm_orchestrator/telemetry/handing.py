@@ -1,8 +1,8 @@
-"""Hands a run over to the process that sends it, and goes on at once.
+"""Hands a run over to the process that sends it, and continues at once.
 
 Loaded by runs that are to be shown, once their record is durable. One process sends for all runs of
-this one; it ends by itself a second after the last, and what it cannot send it notes beside the
-logs of the run. Nothing here raises, or waits for a collector.
+this process; it ends on its own a second after the last, and notes beside a run's logs what it
+cannot send. Nothing here raises, or waits for a collector.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SENDER: Final = (sys.executable, "-P", "-m", "fsm_orchestrator.telemetry.sender")
 _LAST_PROCESS_SECONDS: Final = 1.0
-"""How long the first process of a container waits: with it all others of that are gone."""
+"""The seconds that the first process of a container waits: all others end with it."""
 
 
 class _BehindError(Exception):
@@ -36,7 +36,7 @@ class _BehindError(Exception):
 
 
 class _Sender:
-    """The line to the process that sends; without one until there is something to send."""
+    """The connection to the process that sends; there is none until there is something to send."""
 
     def __init__(self) -> None:
         self._line: socket.socket | None = None
@@ -44,18 +44,18 @@ class _Sender:
         self._process: subprocess.Popen[bytes] | None = None
 
     def hand(self, order: Order) -> None:
-        """Give it an order, and start it if there is none.
+        """Give the process an order, and start it if there is none.
 
         Raises:
             OSError: it cannot be started.
-            _BehindError: it is so far behind that it takes no more.
+            _BehindError: it is so far behind that it takes no more orders.
         """
         with self._lock:
             if self._line is None or not _is_told(self._line, order):
                 self._start().sendall(line_of(order))
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has done what it was told, but no longer than that."""
+        """Wait until the process has carried out its orders, but no longer than `seconds`."""
         with self._lock:
             if self._line is not None:
                 self._line.close()
@@ -87,7 +87,7 @@ class _Sender:
         return ours
 
     def _bury(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
-        """Wait for the end of a process, so that nothing is left of it."""
+        """Wait for the end of a process, so that no zombie is left."""
         process.wait()
         with self._lock:
             line.close()
@@ -95,7 +95,7 @@ class _Sender:
                 self._line = None
 
     def forget(self) -> None:
-        """Begin anew in a process that was forked: what was started is its parent's."""
+        """Forget the process in a child that was forked: it belongs to the parent."""
         if self._line is not None:
             self._line.close()
         self._line, self._process, self._lock = None, None, threading.Lock()
@@ -106,9 +106,9 @@ os.register_at_fork(after_in_child=_SENDING.forget)
 
 
 def hand_over(config: RunConfig, report: Report | None) -> None:
-    """Have what an invocation did sent, by and by. Never raises.
+    """Have an invocation sent in the background. Never raises.
 
-    `report` is that of the invocation; None where it is on disk alone.
+    `report` is the report of the invocation; None if it is only on disk.
     """
     if not is_shown(config):
         return
@@ -131,10 +131,10 @@ def _note(output: Path, report: Report | None, problem: str) -> None:
 
 
 def _is_told(line: socket.socket, order: Order) -> bool:
-    """Tell an order; False where nobody listens any more.
+    """Send an order; return False if nobody listens any longer.
 
     Raises:
-        _BehindError: nobody listens yet, to so much.
+        _BehindError: too many orders wait to be read.
     """
     try:
         line.sendall(line_of(order))
@@ -146,7 +146,7 @@ def _is_told(line: socket.socket, order: Order) -> bool:
 
 
 def _in_a_thread(do: Callable[[], None]) -> None:
-    """Have a thread do something that takes long; signals are for the others."""
+    """Run something slow in a thread; signals are left to the other threads."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         threading.Thread(target=do, name="telemetry", daemon=True).start()

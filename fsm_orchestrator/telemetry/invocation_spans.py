@@ -1,6 +1,6 @@
 """The spans of an invocation, made from its events alone: the same whenever they are made.
 
-Nothing that a stage printed, and no argument of a command, is among the attributes.
+No attribute holds a stage's output or an argument of a command.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _MILLISECOND: Final = 1_000_000
 
 
 def spans_of(told: Told, before: Told | None, lifecycle: Lifecycle | None) -> list[Span]:
-    """Return the spans of an invocation, its own first; `before` is the one before it."""
+    """Return the spans of an invocation, its own first; `before` is the previous invocation."""
     return _Spans(told, lifecycle).made(before)
 
 
@@ -72,7 +72,7 @@ class _Spans:
         self._failure: str | None = None
 
     def made(self, before: Told | None) -> list[Span]:
-        """Return them."""
+        """Return the spans."""
         for event in self._told.lines:
             self._take(event, nanoseconds(event.at))
         over = self._told.over
@@ -228,10 +228,10 @@ class _Spans:
         span = Span(self._told.trace, span_id, parent_id, name, began, over, attributes, error)
         self._made.append(span)
 
-    # -- what they come to ------------------------------------------------------------------
+    # -- the spans that they make ------------------------------------------------------------
 
     def _attempt_spans(self, attempt: Attempt) -> Iterator[Span]:
-        """Yield the span of an attempt, and that of the verification that it was cut short in."""
+        """Yield the span of an attempt, and of the verification in which it was cut short."""
         told, key = self._told, (attempt.started.stage, attempt.started.attempt)
         execution = attempt.execution or told.interrupted.get(key)
         over = told.over if attempt.over is None else attempt.over
@@ -278,7 +278,7 @@ class _Spans:
         )
 
     def _error_kind(self) -> str | None:
-        """Return what kind of thing ended the invocation otherwise than well."""
+        """Return the kind of problem that kept the invocation from ending well, or None."""
         if self._told.outcome in {Outcome.FAILED, Outcome.TIMEOUT}:
             if self._failure is not None:
                 return self._failure

@@ -1,6 +1,6 @@
-"""The log records of an invocation, one an event. Only typed facts of an event are sent.
+"""The log records of an invocation, one for each event. Only typed facts of an event are sent.
 
-Its sentences may quote commands, or what a stage printed: whoever needs them finds the event by its
+Its sentences may quote commands or a stage's output: a reader who needs them finds the event by its
 number in orchestrator_events.jsonl.
 """
 
@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
 
 def lines_of(told: Told) -> list[Line]:
-    """Return the records of an invocation, in order; of very many the last."""
+    """Return the records of an invocation, in order; if there are too many, only the last."""
     events: list[EventLine] = [told.started, *told.lines]
     return [_line_of(told, event) for event in events[-LINES_MAX:]]
 
@@ -76,7 +76,7 @@ def _line_of(told: Told, event: EventLine) -> Line:
 
 
 def _said(event: EventLine) -> tuple[str, dict[Key, Value]]:
-    """Return the body of a record behind the name of its event, and what else it says."""
+    """Return the body of a record after the name of its event, and its additional attributes."""
     match event:
         case TransitionTaken(transition=taken):
             more: dict[Key, Value] = {Key.TRIGGER: taken.trigger.value, Key.STATE: taken.dest}

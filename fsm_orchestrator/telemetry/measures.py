@@ -28,7 +28,7 @@ _TOTAL_TIMEOUT: Final = "total_timeout"
 
 
 class Shape(Enum):
-    """How points of a metric are put together."""
+    """The way in which points of a metric are combined."""
 
     SUM = "sum"
     HISTOGRAM = "histogram"
@@ -36,7 +36,7 @@ class Shape(Enum):
 
 
 class Described(NamedTuple):
-    """What a metric is."""
+    """The description of a metric."""
 
     shape: Shape
     unit: str
@@ -68,7 +68,7 @@ class Measure(NamedTuple):
 
 
 def measures_of(told: Told, budget: BudgetReport | None) -> list[Measure]:
-    """Return what there is to measure of an invocation; `budget` is the run's, where it has one."""
+    """Return the measurements of an invocation; `budget` is the run's, if it has one."""
     return [
         *_of_run(told),
         *(one for event in told.lines for one in _of_event(told, event)),

@@ -1,4 +1,4 @@
-"""The names of everything that is sent. docs/telemetry.md has them all, and a test compares."""
+"""The names of everything that is sent. docs/telemetry.md lists them; a test compares."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.43.0"
 SCOPE: Final = "fsm_orchestrator"
 PREFIX: Final = "fsm."
-"""Before the name of an event of the log, where it is the name of a record that is sent."""
+"""The prefix of an event's name where that is the name of a record that is sent."""
 
 
 class SpanKind(StrEnum):
-    """The spans, by the word that their names begin with; that of an attempt is its stage's."""
+    """The spans, by the first word of their names; that of an attempt is its stage's."""
 
     INVOCATION = "RUN"
     GATE = "gate"
@@ -24,7 +24,7 @@ class SpanKind(StrEnum):
 
 
 class WaitFor(StrEnum):
-    """What a wait is for."""
+    """The reasons for a wait."""
 
     RETRY = "retry"
     GATE = "gate"
@@ -86,7 +86,7 @@ class Key(StrEnum):
 
 
 class Link(StrEnum):
-    """What another span is to the one that links to it."""
+    """The relation of another span to the one that links to it."""
 
     EARLIER_INVOCATION = "earlier_invocation"
     EARLIER_ATTEMPT = "earlier_attempt"

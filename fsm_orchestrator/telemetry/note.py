@@ -1,6 +1,7 @@
-"""What came of sending the invocations of a run: lines of a file beside its logs.
+"""The results of sending the invocations of a run: lines of a file beside its logs.
 
-Not of the record: it says nothing about the run, and is there only where something was to be sent.
+The file is no part of the record: it says nothing about the run, and exists only if something was
+to be sent.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LOOK_SECONDS: Final = 0.05
 
 
 class Note(StrictModel):
-    """What came of sending one invocation."""
+    """The result of sending one invocation."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     at: Timestamp = Field(description="When it was sent, in UTC.")
@@ -43,28 +44,28 @@ class Note(StrictModel):
 
 
 class Noted(NamedTuple):
-    """What is known of the invocations of a run: the last note of each, by its number."""
+    """The known notes of a run's invocations: the last of each, by its number."""
 
     by_number: dict[int, Note]
 
     def is_taken(self, number: int) -> bool:
-        """Answer whether an invocation was taken; once is enough."""
+        """Return whether an invocation was taken; once is enough."""
         note = self.by_number.get(number)
         return note is not None and note.problem is None
 
     def part_of(self, number: int) -> Sent:
-        """Return what was taken of an invocation that was not taken as a whole."""
+        """Return the part of an invocation that was taken, if the whole was not."""
         note = self.by_number.get(number)
         return Sent(None) if note is None else Sent(None, note.spans, note.metrics, note.logs)
 
     @property
     def untaken(self) -> tuple[Note, ...]:
-        """Those that were not taken, in order."""
+        """The invocations that were not taken, in order."""
         return tuple(one for _, one in sorted(self.by_number.items()) if one.problem is not None)
 
 
 def now() -> str:
-    """Return the time, as notes have it."""
+    """Return the time in the form of notes."""
     return timestamp(SystemClock().now())
 
 
@@ -87,9 +88,9 @@ def untaken(report: Report, problem: str) -> Note:
 
 @contextlib.contextmanager
 def alone(directory: Path, seconds: float) -> Iterator[None]:
-    """Keep others from sending the same run meanwhile, as far as its directory lets us.
+    """Keep others from sending the same run at the same time, as far as its directory allows.
 
-    Whoever sends it already is waited for, but no longer than that may take.
+    A process that already sends it is waited for, but no longer than that may take.
     """
     descriptor = None
     deadline = time.monotonic() + seconds
@@ -113,7 +114,7 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def write_note(directory: Path, note: Note) -> None:
-    """Add a note to the file of the run in a directory; where that cannot be, there is none."""
+    """Add a note to the file of the run in a directory; if that fails, there is none."""
     with contextlib.suppress(OSError):
         held = HeldDirectory(directory, files.open_directory(directory))
         try:
@@ -129,7 +130,7 @@ def write_note(directory: Path, note: Note) -> None:
 
 
 def read_notes(directory: Path, run_id: str) -> Noted:
-    """Read the notes of a run; of an invocation that was taken once, that one."""
+    """Read the notes of a run; for an invocation that was once taken, that note."""
     by_number: dict[int, Note] = {}
     with contextlib.suppress(OSError):
         path = directory / SENT_FILE

@@ -1,4 +1,4 @@
-"""What the process that sends is told, a line a run. Light: a run's own process loads it too."""
+"""The orders to the process that sends, one line for each run. Light: runs load it, too."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Order(msgspec.Struct, frozen=True):
     """A run whose last invocation has ended.
 
     Attributes:
-        output_directory: absolute.
-        run_id: the run that it was; None for whichever is there.
+        output_directory: its absolute path.
+        run_id: the id of the run; None for any run in the directory.
     """
 
     output_directory: str
@@ -25,10 +25,10 @@ def line_of(order: Order) -> bytes:
 
 
 def order_in(line: bytes) -> Order:
-    """Return the order of a line.
+    """Return the order in a line.
 
     Raises:
-        msgspec.MsgspecError: it is none.
+        msgspec.MsgspecError: the line is no order.
     """
     return _DECODER.decode(line)
 

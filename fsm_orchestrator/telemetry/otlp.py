@@ -1,6 +1,7 @@
 """The official SDK and its OTLP exporter over HTTP: the only module here that loads any of it.
 
-What is sent is made elsewhere; this puts it into the SDK's shapes, and says what came of sending.
+The data is made elsewhere; this module puts it into the SDK's shapes, and reports the result of
+sending it.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ _SEVERITIES: Final = {
 
 
 def send(parcel: Parcel) -> Sent:
-    """Send what there is of an invocation, and say what came of it. What is set to `none` is not.
+    """Send the data of an invocation, except what is set to `none`; return the result.
 
     Sends no more once something was not taken.
     """
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)  # we say what went wrong
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)  # this module reports errors
     taken: dict[str, int] = {}
     resource = _resource(parcel)
     for signal, put in (("traces", _traces), ("metrics", ship_metrics), ("logs", _logs)):
@@ -77,7 +78,7 @@ def _counts(taken: dict[str, int]) -> tuple[int, int, int]:
 
 
 def _resource(parcel: Parcel) -> Resource:
-    """Return what is sent from: the environment says it better than we do."""
+    """Return the resource: what the environment says of it takes precedence."""
     said = OTELResourceDetector().detect().attributes
     ours = {
         "service.name": PRODUCT,
@@ -91,16 +92,16 @@ def _resource(parcel: Parcel) -> Resource:
 
 
 class _Ids(IdGenerator):
-    """Gives each span the ids that were derived for it."""
+    """A generator that gives each span the ids that were derived for it."""
 
     trace_id = span_id = 0
 
     def generate_trace_id(self) -> int:
-        """Return that of the span which is made next."""
+        """Return the trace id of the span that is made next."""
         return self.trace_id
 
     def generate_span_id(self) -> int:
-        """Return that of the span which is made next."""
+        """Return the span id of the span that is made next."""
         return self.span_id
 
 

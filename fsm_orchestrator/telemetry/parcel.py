@@ -1,4 +1,4 @@
-"""What is sent of an invocation, and what came of sending it. Loads nothing of the SDK."""
+"""The data to send of an invocation, and the result of sending it. Loads nothing of the SDK."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsm_orchestrator.telemetry.spans import Span
 
 
 class Sent(NamedTuple):
-    """What came of sending: None where all was taken, else why not; and how much was taken."""
+    """The result of sending: None if all was taken, else the reason; and how much was taken."""
 
     problem: str | None
     spans: int = 0
@@ -19,7 +19,7 @@ class Sent(NamedTuple):
     lines: int = 0
 
     def with_part(self, part: Sent) -> Sent:
-        """Return all that was taken by now, where a part was taken before."""
+        """Return all that was taken by now, if a part was taken before."""
         return Sent(
             self.problem,
             self.spans or part.spans,
@@ -29,11 +29,12 @@ class Sent(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """What is to be sent of an invocation.
+    """The data to send of an invocation.
 
     Attributes:
-        began: when it began, in nanoseconds, and `over` when it ended: its measures are of that.
-        instance: tells it from every other, where somebody adds its sums to others.
+        began: the time when it began, in nanoseconds, and `over` when it ended; its measures are of
+            the time between.
+        instance: distinguishes it from every other where its sums are added to theirs.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""The invocations of a run, as its events tell them."""
+"""The invocations of a run, read from its events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fsm_orchestrator.record.failure_events import RunCrashed
 from fsm_orchestrator.vocabulary import EventName, Outcome
 
 EVENTS_MAX: Final = 20_000
-"""How many events of an invocation are looked at; what a stage printed is never among them."""
+"""The largest number of events of an invocation that are read; stages' output is not among them."""
 LINE_BYTES_MAX: Final = 8 * 1024 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_FOR_THE_RECORD: Final = frozenset(
@@ -46,7 +46,7 @@ _ENDS: Final = frozenset({EventName.RUN_ENDED, EventName.RUN_CRASHED})
 
 
 class _Head(msgspec.Struct):
-    """What a line is about."""
+    """The members of a line that say what it is about."""
 
     event: str
     at: str = ""
@@ -54,16 +54,16 @@ class _Head(msgspec.Struct):
 
 @dataclass
 class Told:
-    """An invocation, as its events tell it.
+    """An invocation, read from its events.
 
     Attributes:
         started: its beginning.
-        lines: what else was logged of it, in order; not for one that is not asked for.
-        ended: its end; None where there was none, or not yet.
+        lines: its other events, in order; none for an invocation that is not asked for.
+        ended: its end; None if there was none, or not yet.
         interrupted: its attempts whose end a later invocation found, by stage and number.
-        last_at: when the last event of it was logged.
-        is_last: whether none has begun after it.
-        left_out: how many of its events are not in `lines`.
+        last_at: the time of its last event.
+        is_last: True if no invocation has begun after it.
+        left_out: the number of its events that are not in `lines`.
     """
 
     started: RunStarted
@@ -93,26 +93,26 @@ class Told:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the run ended by it; None where it never did."""
+        """The outcome of the run; None if the invocation did not end with one."""
         if self.ended is None:
             return None
         return self.ended.outcome if isinstance(self.ended, RunEnded) else Outcome.FAILED
 
     @property
     def gates_awaited(self) -> tuple[str, ...]:
-        """The gates that it ended by waiting for."""
+        """The gates that the run waited for when the invocation ended."""
         ended = self.ended
         awaited = ended.waiting_for if isinstance(ended, RunEnded) else None
         return tuple(one.gate for one in awaited or ())
 
     @property
     def began(self) -> int:
-        """When it began, in nanoseconds."""
+        """The time when it began, in nanoseconds."""
         return nanoseconds(self.started.started_at)
 
     @property
     def over(self) -> int:
-        """When it ended, as far as that is known, in nanoseconds."""
+        """The time when it ended, where known, in nanoseconds."""
         if self.ended is not None:
             return max(self.began, nanoseconds(self.ended.finished_at))
         ends = [
@@ -123,7 +123,7 @@ class Told:
 
     @property
     def has_times(self) -> bool:
-        """Whether its clock went: with `--fixed-clock` it stood still."""
+        """True if its clock ran: with `--fixed-clock` it stood still."""
         return self.started.origin is not None
 
 
@@ -134,10 +134,10 @@ def nanoseconds(timestamp: str) -> int:
 
 
 def invocations_in(directory: Path, is_due: Callable[[Told], bool]) -> Iterator[Told]:
-    """Yield the invocations of the run in a directory; of those that are not due the ends alone.
+    """Yield the invocations of the run in a directory; of those that are not due, only the ends.
 
-    Each comes once the one after it has been read, which may tell of its attempts. What is no event
-    of this version's is passed over.
+    Each is yielded after the one that follows it has been read, which may report on its attempts.
+    Lines that are no events of this version are ignored.
 
     Raises:
         OSError: the events cannot be read.
@@ -170,7 +170,7 @@ def invocations_in(directory: Path, is_due: Callable[[Told], bool]) -> Iterator[
 
 
 def _keep(here: Told, before: Told | None, head: _Head, line: bytes, kept: list[bytes]) -> None:
-    """Keep a line for when it is known whether the invocation is due."""
+    """Keep a line until it is known whether the invocation is due."""
     if head.event in _KEPT_FOR_THE_RECORD:
         return
     if head.event in _ENDS:
@@ -192,7 +192,7 @@ def _keep(here: Told, before: Told | None, head: _Head, line: bytes, kept: list[
 
 
 def _fill(here: Told, kept: list[bytes], is_due: Callable[[Told], bool]) -> None:
-    """Read what was kept of an invocation, if that is due."""
+    """Read the kept lines of an invocation if it is due."""
     if is_due(here):
         here.lines = [event for line in kept if (event := _event_in(line)) is not None]
 

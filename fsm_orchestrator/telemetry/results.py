@@ -1,4 +1,4 @@
-"""The results of a run, a stage and a gate as the conventions name them, and what was wrong."""
+"""The results of a run, a stage and a gate as the conventions name them, and the errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsm_orchestrator.vocabulary import Ending, ExitCode, Outcome, StageStatus
 
 TEXT_CHARACTERS_MAX: Final = 200
 KILLED: Final = "killed"
-"""What is wrong with an invocation that has no end: nobody was left to record one."""
+"""The error of an invocation that has no end: nobody was left to record one."""
 _OF_ENDING: Final = {
     Ending.REWORK_REQUESTED: Result.SUCCESS,
     Ending.DECLINED: Result.SKIP,
@@ -22,7 +22,7 @@ _OF_ENDING: Final = {
     Ending.SIBLING_FAILED: Result.CANCELLATION,
     Ending.LOST: Result.ERROR,
 }
-"""What an attempt comes to that says something by its exit code, or that nobody saw the end of."""
+"""The results of attempts that report one by their exit code, or whose end nobody saw."""
 _OF_STATUS: Final = {
     StageStatus.SUCCESS: Result.SUCCESS,
     StageStatus.SKIPPED: Result.SKIP,
@@ -36,12 +36,12 @@ _GOOD: Final = frozenset({Result.SUCCESS, Result.SKIP})
 
 
 def is_bad(result: Result) -> bool:
-    """Answer whether a span of that result has failed."""
+    """Return whether a span with that result has failed."""
     return result not in _GOOD
 
 
 def result_of_run(told: Told) -> Result:
-    """Return what an invocation came to."""
+    """Return the result of an invocation."""
     match told.outcome:
         case None:
             return Result.ERROR
@@ -61,12 +61,12 @@ def result_of_run(told: Told) -> Result:
 
 
 def _is_handed_over(told: Told) -> bool:
-    """Return whether the invocation ended to let the run go on on another task queue."""
+    """Return whether the invocation ended so that the run continues on another task queue."""
     return isinstance(told.ended, RunEnded) and told.ended.next_task_queue is not None
 
 
 def error_of_run(told: Told, reason_codes: tuple[str, ...]) -> str | None:
-    """Return what kind of thing was wrong with an invocation; None for one that is done."""
+    """Return the kind of error of an invocation, or None for one that is done."""
     if told.outcome is Outcome.DONE or _is_handed_over(told):
         return None
     if told.outcome is None:
@@ -75,14 +75,14 @@ def error_of_run(told: Told, reason_codes: tuple[str, ...]) -> str | None:
 
 
 def result_of_attempt(execution: StageExecution) -> Result:
-    """Return what an attempt came to."""
+    """Return the result of an attempt."""
     ending = execution.ending
     said = None if ending is None else _OF_ENDING.get(ending)
     return _OF_STATUS[execution.status] if said is None else said
 
 
 def error_of(execution: StageExecution | Verification) -> str:
-    """Return what kind of thing was wrong with what was run."""
+    """Return the kind of error of an execution."""
     if execution.start_problem is not None:
         return execution.start_problem.value
     if execution.ending is not None:
@@ -91,7 +91,7 @@ def error_of(execution: StageExecution | Verification) -> str:
 
 
 def words_of(execution: StageExecution | Verification) -> str:
-    """Return what was wrong in words that hold no argument of a command.
+    """Return the problem of an execution as text without any argument of a command.
 
     The cause of a failed verification quotes its command.
     """

@@ -1,4 +1,4 @@
-"""The metrics of an invocation in the shapes of the SDK, and the sending of them."""
+"""Puts the metrics of an invocation into the shapes of the SDK, and sends them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPORALITY_VARIABLE: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE
 
 
 def ship_metrics(parcel: Parcel, resource: Resource) -> int:
-    """Send them; return how many metrics there were.
+    """Send the metrics; return how many there were.
 
     Raises:
         NotTakenError: they were not taken.
@@ -93,7 +93,7 @@ def _histogram(attributes: dict[str, Any], values: list[float], parcel: Parcel) 
 
 
 def _temporality() -> sdk_metrics.AggregationTemporality:
-    """Return how sums are added up: each invocation is a process of its own, and tells its own."""
+    """Return how sums are added up: each invocation is its own process, with its own sums."""
     asked = os.environ.get(TEMPORALITY_VARIABLE, "").strip().lower()
     kinds = sdk_metrics.AggregationTemporality
     return kinds.CUMULATIVE if asked == "cumulative" else kinds.DELTA

@@ -1,7 +1,7 @@
-"""The process that sends what runs have left, one after another, and ends when no more comes.
+"""The process that sends what runs have left, one after another, and ends when no more come.
 
-It is told on stdin, a socket: when nothing comes for a while it closes that for more, sends what
-was on the way, and ends. Whoever tells it hears at once that nobody listens, and starts another.
+It gets its orders on stdin, a socket: when none comes for a while it closes that for more, sends
+what was on the way, and ends. The next run finds at once that nobody listens, and starts another.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from fsm_orchestrator.telemetry.orders import Order, order_in
 
 IDLE_SECONDS: Final = 1.0
 REST_SECONDS: Final = 30.0
-"""How long it does not try again after something was not taken: what comes meanwhile is noted as
-not taken, so that runs do not pile up before a collector that is silent."""
+"""The seconds without another try after something was not taken: what comes in the meantime is
+noted as not taken, so that runs do not pile up before a silent collector."""
 _READ_BYTES: Final = 65_536
 
 
 def main() -> None:
-    """Send what is told of on stdin, until no more comes."""
+    """Carry out the orders on stdin, until no more come."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     close_to_others()
     with contextlib.suppress(OSError):
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _orders(line: socket.socket) -> Iterator[Order]:
-    """Yield what is told, until nothing comes for a while or nobody is left to tell."""
+    """Yield the orders, until none comes for a while or nobody is left to give one."""
     unread = b""
     with selectors.DefaultSelector() as selector:
         selector.register(line, selectors.EVENT_READ)

@@ -1,4 +1,4 @@
-"""A span as it is sent, made of typed facts; what it is made of is read in `reading.py`."""
+"""A span as it is sent, made of typed facts; `reading.py` reads what it is made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value: TypeAlias = str | int | float | bool | Sequence[str]
 
 
 class Mark(NamedTuple):
-    """Something that happened at a moment of a span."""
+    """A moment of a span at which something happened."""
 
     name: str
     at: int
@@ -19,7 +19,7 @@ class Mark(NamedTuple):
 
 
 class Linked(NamedTuple):
-    """Another span that one has to do with."""
+    """A link to a related span."""
 
     trace: Trace
     span_id: str
@@ -30,8 +30,8 @@ class Span(NamedTuple):
     """A span; times in nanoseconds since 1970.
 
     Attributes:
-        error: what was wrong, in a few words; None where it has not failed.
-        is_entry: whether it is where the work came in: the span of an invocation.
+        error: the error, in a few words; None if the span has not failed.
+        is_entry: True if the work came in with it: the span of an invocation.
     """
 
     trace: Trace

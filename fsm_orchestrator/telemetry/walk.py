@@ -1,6 +1,6 @@
-"""The walk of an invocation over its events: what was open when, and where each thing belongs.
+"""Walks over the events of an invocation: which spans are open when, and what belongs to each.
 
-Groups and rounds of rework stand between the invocation and what is done in them.
+Groups and rounds of rework are spans between the invocation and the work done in them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Around:
     """A group, or a round of rework: a span around others.
 
     Attributes:
-        leaves_from: the state by whose leaving it is over.
-        number: how many of its kind and state there were before it in the invocation, and it.
+        leaves_from: the state that ends it when it is left.
+        number: its number among those of its kind and state in the invocation, from 1.
     """
 
     kind: SpanKind
@@ -35,7 +35,7 @@ class Around:
 
 @dataclass
 class Walk:
-    """Where an invocation is, as its transitions are read one after another."""
+    """The position of an invocation while its transitions are read one after another."""
 
     root: str
     lifecycle: Lifecycle | None
@@ -45,11 +45,11 @@ class Walk:
 
     @property
     def here(self) -> str:
-        """The span that what happens now belongs to."""
+        """The span to which the next event belongs."""
         return self.around[-1].span_id if self.around else self.root
 
     def take(self, transition: TransitionRecord, at: int) -> None:
-        """Leave what a transition leaves, and enter what it enters."""
+        """End the spans that a transition leaves, and begin those that it enters."""
         left = [one for one in self.around if one.leaves_from == transition.source]
         if left:
             self._close(self.around.index(left[0]), at)
@@ -60,7 +60,7 @@ class Walk:
         self.entered_at = at
 
     def end(self, at: int) -> list[Around]:
-        """End what is open, and return all there was."""
+        """End the open spans, and return all of them."""
         self._close(0, at)
         return self.past
 

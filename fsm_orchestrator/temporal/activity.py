@@ -48,10 +48,10 @@ from fsm_orchestrator.vocabulary import ExitCode, StopReason
 
 @dataclass
 class Invoker:
-    """Makes the invocations that this worker is given.
+    """Makes the invocations that are ordered from this worker.
 
     Attributes:
-        threads: in which runs work, one each.
+        threads: the pool in which runs work, one thread each.
         probed: the directories whose storage is known to do what is needed.
     """
 
@@ -64,7 +64,7 @@ class Invoker:
 
     @activity.defn(name=ACTIVITY)
     async def invoke(self, order: Invocation) -> InvocationResult:
-        """Make an invocation, and return how it ended.
+        """Make an invocation, and return its result.
 
         Raises:
             ApplicationError: it could not be made; its type is a `Failure`.
@@ -88,7 +88,8 @@ class Invoker:
             handle = self.client.get_async_activity_handle(task_token=info.task_token)
             beating = Beating(handle, lease, requests, self.watch.heard)
             if not await beating.is_ours():
-                # Whether another worker has it is not known: the engine tries again if it has not.
+                # It is not known whether another worker has the run: if none has, the engine tries
+                # again.
                 said = f"the server did not confirm in time that this worker has {order.run_id}"
                 raise of_kind(
                     Problem(kind=Failure.BUSY.value, message=said, exit_code=int(ExitCode.BUSY))
@@ -117,7 +118,7 @@ class Invoker:
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _work(self, order: Invocation, means: Means) -> InvocationResult:
-        """Claim the run, and run or resume it."""
+        """Claim the run, and start or resume it."""
         epoch = means.epoch
         self._probe(epoch.run_directory.parent)
         _confirm_is_there(order, epoch)
@@ -149,7 +150,7 @@ class Invoker:
 
     @contextlib.contextmanager
     def _as_the_engine_has_it(self, epoch: Epoch) -> Iterator[None]:
-        """Raise what goes wrong as an error for the engine, without causes: for secrets in them."""
+        """Raise any failure as an error for the engine, without causes: they may hold secrets."""
         try:
             yield
         except ApplicationError as error:
@@ -162,7 +163,7 @@ class Invoker:
             self._say_refused(epoch, str(error))
             raise application_error(not_loaded(error), Masker()) from None
         except Exception as error:  # noqa: BLE001 - a bug is told as one, and the worker lives on
-            # What it says may hold a secret: where it was raised, and what it is, does not.
+            # Its message may hold a secret; its type and traceback do not.
             told = "".join((*traceback.format_tb(error.__traceback__), type(error).__name__))
             self.watch.say(WorkerEvent.BUG, epoch=epoch.name, traceback=told)
             said = f"internal error ({type(error).__name__}): see the log of the worker"
@@ -180,13 +181,13 @@ class Invoker:
 
 
 async def _when_worker_ends(requests: StopRequests) -> None:
-    """Ask the invocation to end once this worker is to: the run goes on elsewhere."""
+    """Ask the invocation to end once this worker is to end: the run continues elsewhere."""
     await activity.wait_for_worker_shutdown()
     requests.ask(StopReason.SHUTDOWN)
 
 
 def _reason() -> StopReason:
-    """Return why the SDK has cancelled this activity."""
+    """Return the reason for which the SDK has cancelled this activity."""
     details = activity.cancellation_details()
     if details is None or details.not_found or details.timed_out:
         return StopReason.LEASE_LOST
@@ -196,12 +197,12 @@ def _reason() -> StopReason:
 
 
 def _confirm_is_there(order: Invocation, epoch: Epoch) -> None:
-    """Make sure that the run has the record that the engine was told of last, or a later one.
+    """Check that the run has the record that the engine was last notified of, or a later one.
 
-    Each record proves itself, an older one that was put back too: the engine's history knows more.
+    Each record proves itself, even an older one that was put back: the engine's history knows more.
 
     Raises:
-        CheckpointError: it has not.
+        CheckpointError: it has no such record.
     """
     latest = epochs_of(epoch.run_directory)[-1:]
     if order.after is None or latest >= [order.after]:
@@ -210,14 +211,14 @@ def _confirm_is_there(order: Invocation, epoch: Epoch) -> None:
     raise CheckpointError(
         f"the record that {run} was left with is not there: epoch {order.after}; the latest is"
         f" {latest[0] if latest else 'none'}",
-        remedy="put it back, and resume the run; or have somebody who knows why go on with what is"
-        f" there: {PRODUCT} temporal signal {run} --stop, then {PRODUCT} temporal submit {run}"
-        " --resume",
+        remedy="put it back, and resume the run; or, if somebody knows why it is gone, continue"
+        f" from the existing record: {PRODUCT} temporal signal {run} --stop, then {PRODUCT}"
+        f" temporal submit {run} --resume",
     )
 
 
 def _latest(epoch: Epoch, error: OrchestratorError) -> int | None:
-    """Return the number of the epoch that holds the run, where a later one does."""
+    """Return the number of the epoch that holds the run, if a later one does."""
     if not isinstance(error, FencedError):
         return None
     return next_invocation(epoch.run_directory) - 1

@@ -1,4 +1,4 @@
-"""The search attributes of runs, where the server has them or lets them be added."""
+"""The search attributes of runs, if the server has them or lets them be added."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOOK_SECONDS: Final = 0.2
 
 
 async def are_known(client: Client) -> bool:
-    """Return whether the server knows all of them; False where it does not say."""
+    """Return whether the server knows all search attributes; False if it does not say."""
     return await _lacking(client) == {}
 
 
 async def _lacking(client: Client) -> dict[str, Any] | None:
-    """Return the type of each that the server does not know; None where it does not say."""
+    """Return the type of each attribute that the server lacks, or None if it does not say."""
     from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
@@ -35,9 +35,9 @@ async def _lacking(client: Client) -> dict[str, Any] | None:
 
 
 async def made_known(client: Client) -> bool:
-    """Add those that the server lacks if it allows that; return whether it knows them all.
+    """Add the attributes that the server lacks, if it allows that; return whether it knows all.
 
-    Some servers refuse a whole request if they know one of its attributes.
+    Some servers refuse a whole request if they already know one of its attributes.
     """
     from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
@@ -60,7 +60,7 @@ async def made_known(client: Client) -> bool:
 
 
 def _types() -> dict[str, Any]:
-    """Return the type of each, as the server names it."""
+    """Return the type of each attribute, as the server names it."""
     from temporalio.api.enums.v1 import IndexedValueType as Type  # noqa: PLC0415 - of the extra
 
     keywords = dict.fromkeys(KEYWORDS, Type.INDEXED_VALUE_TYPE_KEYWORD)

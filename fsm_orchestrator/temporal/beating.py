@@ -18,22 +18,22 @@ from fsm_orchestrator.processes.lease import Lease
 from fsm_orchestrator.vocabulary import StopReason
 
 LEASE_SHARE: Final = 0.75
-"""The share of the heartbeat timeout that a lease lasts: the stage is gone before the engine hands
-the run on."""
+"""The length of a lease as a share of the heartbeat timeout: the stage is gone before the engine
+hands the run to another worker."""
 BEATS: Final = 5
-"""How many heartbeats there are in each heartbeat timeout: more than one may be missed before a
-stage is ended for it."""
+"""The number of heartbeats in each heartbeat timeout: more than one may be missed before a stage is
+ended for that."""
 _GONE: Final = frozenset({RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION})
 OnWord = Callable[[str | None], None]
-"""Called with None when the engine has answered, else with why it has not."""
+"""A callback that gets None when the engine has answered, else the reason why it has not."""
 
 
 class Answer(Enum):
-    """What the engine says to a heartbeat."""
+    """The engine's answer to a heartbeat."""
 
     YES = "yes"
     NO = "no"
-    """The run is not ours any more."""
+    """This worker no longer has the run."""
     NONE = "none"
 
 
@@ -45,14 +45,14 @@ class StopRequests:
         self._asked: set[StopReason] = set()
 
     def ask(self, reason: StopReason) -> None:
-        """Ask it to end."""
+        """Ask the invocation to end."""
         if reason not in self._asked:
             self._asked.add(reason)
             self._interrupts.deliver(signal.SIGTERM, reason)
 
 
 class Beating:
-    """Sends the heartbeats of an invocation, and asks it to end when the engine says so."""
+    """Sends the heartbeats of an invocation, and asks it to end when the engine requires that."""
 
     def __init__(
         self, handle: AsyncActivityHandle, lease: Lease, requests: StopRequests, on_word: OnWord
@@ -64,9 +64,9 @@ class Beating:
         self._seconds = lease.seconds / LEASE_SHARE / BEATS
 
     async def is_ours(self) -> bool:
-        """Return whether the engine confirms that this worker has the run, before anything is done.
+        """Return whether the engine confirms, before any work, that this worker has the run.
 
-        A worker that was frozen may come to it much later.
+        A worker that was frozen may start the invocation much later.
         """
         while not self._lease.is_over:
             answer = await self._beat()
@@ -76,7 +76,7 @@ class Beating:
         return False
 
     async def go_on(self) -> None:
-        """Send heartbeats as long as the run is ours."""
+        """Send heartbeats for as long as this worker has the run."""
         while True:
             if await self._beat() is Answer.NO:
                 return
@@ -86,8 +86,8 @@ class Beating:
         """Send a heartbeat, and renew the lease if the engine acknowledges it.
 
         The SDK gets one as well: it would end an activity that has sent it none. A lease that has
-        run out is a no: the engine, which then hears nothing more, hands the run on, even if what
-        is left of it here never ends.
+        run out means no: the engine then receives nothing more and hands the run to another worker,
+        even if the rest of the invocation here never ends.
         """
         asked_at = Lease.now()
         try:
@@ -101,7 +101,7 @@ class Beating:
                 return Answer.NO
             self._on_word(error.status.name.lower().replace("_", " "))
             return Answer.NONE
-        if not self._lease.renew(asked_at):  # the answer came too late, or we were not there
+        if not self._lease.renew(asked_at):  # the answer came too late, or this process slept
             self._requests.ask(StopReason.LEASE_LOST)
             return Answer.NO
         activity.heartbeat()

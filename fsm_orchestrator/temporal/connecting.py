@@ -1,6 +1,6 @@
 """The connection to a Temporal server: options first, then the environment, then its config file.
 
-Loads the SDK, of the extra `temporal`.
+Loads the SDK, from the extra `temporal`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CREDENTIAL_BYTES_MAX: Final = 1024 * 1024
 
 
 class Connection(NamedTuple):
-    """How to reach a server, as far as options say it."""
+    """The settings for reaching a server, as far as options give them."""
 
     address: str | None = None
     namespace: str | None = None
@@ -46,28 +46,28 @@ class Connection(NamedTuple):
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Connection:
-        """Return what the options of a command say."""
+        """Return the connection that the options of a command give."""
         return cls(**{name: parameters[name] for name in cls._fields})
 
 
 class Server(NamedTuple):
-    """A server as a client is connected to it."""
+    """A server, with the options that a client connects with."""
 
     options: Mapping[str, Any]
 
     @property
     def address(self) -> str:
-        """Its host and port."""
+        """The host and port of the server."""
         return str(self.options["target_host"])
 
     @property
     def namespace(self) -> str:
-        """The namespace in it."""
+        """The namespace on the server."""
         return str(self.options["namespace"])
 
 
 def refuse_without_the_extra() -> None:
-    """Refuse what cannot be done without the SDK.
+    """Refuse commands that cannot work without the SDK.
 
     Raises:
         UsageError: it is not installed.
@@ -82,10 +82,10 @@ def refuse_without_the_extra() -> None:
 
 
 def server_of(asked: Connection) -> Server:
-    """Return the server that is meant.
+    """Return the server that options, environment and config file name.
 
     Raises:
-        UsageError: the extra is not installed, or a file that is named cannot be used.
+        UsageError: the extra is not installed, or a named file cannot be used.
     """
     refuse_without_the_extra()
     from temporalio.envconfig import ClientConfigProfile  # noqa: PLC0415 - of the extra
@@ -148,7 +148,7 @@ async def connected(server: Server) -> Client:
     """Connect, and return the client.
 
     Raises:
-        CommandError: the server does not answer, or not to us.
+        CommandError: the server does not answer, or refuses this client.
     """
     from temporalio.client import Client  # noqa: PLC0415 - of the extra
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
@@ -165,7 +165,7 @@ async def connected(server: Server) -> Client:
 
 
 async def _why(server: Server) -> str:
-    """Return why nothing is heard from a server, in plain words."""
+    """Return why a server does not answer, in plain words."""
     host, _, port = server.address.rpartition(":")
     try:
         async with asyncio.timeout(_TRY_SECONDS):
@@ -174,16 +174,16 @@ async def _why(server: Server) -> str:
         return "an address is HOST:PORT"
     except TimeoutError:
         return f"no answer within {_TRY_SECONDS} seconds"
-    except OSError as error:  # one that has no number has words of its own
+    except OSError as error:  # an error without a number has its own message
         number = None if isinstance(error, socket.gaierror) else error.errno
         return files.reason(error) if number is None else os.strerror(number).lower()
     writer.close()
     refusal = await _why_no_tls(server, host.strip("[]"), int(port))
-    return refusal or "what listens there does not answer as one; it may want TLS, or none"
+    return refusal or "the listener there does not answer as one; it may want TLS, or none"
 
 
 async def _why_no_tls(server: Server, host: str, port: int) -> str | None:
-    """Return why the certificate of a server is not believed; None where that is not it."""
+    """Return why the certificate of a server is not trusted; None if that is not the cause."""
     from temporalio.service import TLSConfig  # noqa: PLC0415 - of the extra
 
     asked = server.options.get("tls")
@@ -201,8 +201,8 @@ async def _why_no_tls(server: Server, host: str, port: int) -> str | None:
                 host, port, ssl=context, server_hostname=given.domain or host
             )
     except ssl.SSLCertVerificationError as error:
-        return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
-    except (OSError, ValueError):  # of what is no certificate, too
+        return f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
+    except (OSError, ValueError):  # also if the file is not a certificate
         return None
     writer.close()
     return None
@@ -218,7 +218,7 @@ def unreachable(server: Server, why: str) -> CommandError:
 
 
 def refused(server: Server, error: RPCError) -> CommandError:
-    """Return the error of a server that answers with one."""
+    """Return the error for a server that answers with an error."""
     from temporalio.service import RPCStatusCode  # noqa: PLC0415 - of the extra
 
     code = error.status
@@ -232,7 +232,7 @@ def refused(server: Server, error: RPCError) -> CommandError:
     if code in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}:
         remedy = "give a key that may do this with --api-key-file, or a certificate"
     elif code is RPCStatusCode.NOT_FOUND:
-        remedy = "make the namespace, or name another one with --namespace or TEMPORAL_NAMESPACE"
+        remedy = "create the namespace, or name another one with --namespace or TEMPORAL_NAMESPACE"
     return CommandError(
         f"the Temporal server at {quoted(server.address)} refuses: {first_line(error)}",
         remedy=remedy,
@@ -240,7 +240,7 @@ def refused(server: Server, error: RPCError) -> CommandError:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error of the SDK says, without the bytes of an answer."""
+    """Return the first line of an SDK error's message, without the bytes of an answer."""
     line = next(iter(str(error).splitlines()), "").partition(": Status {")[0]
     return line or type(error).__name__
 
@@ -249,7 +249,7 @@ _RUNTIMES: Final[list[Any]] = []
 
 
 def _quiet_runtime() -> Any:
-    """Return the SDK's runtime, without its own log: the worker's log says what matters."""
+    """Return the SDK's runtime, without its own log: the worker's log has the essentials."""
     from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig  # noqa: PLC0415 - of the extra
 
     if not _RUNTIMES:

@@ -1,4 +1,4 @@
-"""What follows from the result of an invocation: a pure decision, the same in every replay."""
+"""The step that follows the result of an invocation: a pure decision, the same in every replay."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from fsm_orchestrator.temporal.shapes import InvocationResult
 from fsm_orchestrator.text.phrases import needs_approval, suggestion
 
 GONE_ON_MAX: Final = 100
-"""How many invocations in a row may be cut off without the run getting any further."""
+"""The most invocations in a row that may be cut off without the run getting any further."""
 RETRY_SECONDS_MAX: Final = 3600.0
 NEEDS_APPROVAL: Final = "NeedsApproval"
-"""The type of the error by which a signal is refused where people are to approve."""
+"""The type of the error that refuses a signal where an approval by people is needed."""
 _DONE: Final = "done"
 _BLOCKED: Final = "blocked"
 _FAILED: Final = frozenset({"failed", "timeout"})
 _CANCELLED: Final = "cancelled"
 _GOES_ON: Final = frozenset({"lease_lost", "fenced", "shutdown", "handed_over"})
-"""The reasons to stop after which the run goes on elsewhere: nobody asked it to end."""
+"""The stop reasons after which the run continues elsewhere: nobody asked it to end."""
 
 
 class Next(StrEnum):
-    """What a workflow does once an invocation has ended."""
+    """The next step of a workflow once an invocation has ended."""
 
     END = "end"
     CANCELLED = "cancelled"
     GO_ON = "go_on"
     RETRY = "retry"
-    """Go on after a while."""
+    """Continue after a while."""
     WAIT = "wait"
     """Wait for people."""
 
 
 def next_after(result: InvocationResult, *, retries_left: int, has_gates: bool) -> Next:
-    """Return what follows. `has_gates` says that signals came since it was ordered."""
+    """Return the next step. `has_gates` is true if signals came since the order."""
     if result.outcome == _DONE:
         return Next.END
     if result.stop_reason == _CANCELLED:
@@ -50,19 +50,19 @@ def next_after(result: InvocationResult, *, retries_left: int, has_gates: bool) 
 
 
 def is_further(before: InvocationResult | None, result: InvocationResult) -> bool:
-    """Return whether the run has come further in an invocation that was cut off."""
+    """Return whether the run got further in an invocation that was cut off."""
     return before is None or before.state != result.state
 
 
 def retry_seconds(first: float, used: int) -> float:
-    """Return how long to wait before a retry, when so many were made."""
+    """Return the seconds to wait before a retry, after `used` earlier ones."""
     return float(min(first * 2 ** min(used, 32), RETRY_SECONDS_MAX))
 
 
 def approval_refusal_of(
     given: dict[str, str], gates: dict[str, list[str]], approval_gates: Sequence[str]
 ) -> str | None:
-    """Return why signals cannot be given by which gates are to pass that people approve."""
+    """Return why signals cannot be given that would pass gates which need an approval."""
     for gate, value in given.items():
         if gate in approval_gates and value == gates[gate][0]:
             return needs_approval(gate, value)
@@ -70,7 +70,7 @@ def approval_refusal_of(
 
 
 def refusal_of(given: dict[str, str], gates: dict[str, list[str]]) -> str | None:
-    """Return what is wrong with signals that were given; None where nothing is."""
+    """Return the error in the given signals, or None if there is none."""
     for gate, value in given.items():
         if gate not in gates:
             return (

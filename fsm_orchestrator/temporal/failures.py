@@ -25,7 +25,7 @@ from fsm_orchestrator.temporal.shapes import Failure, Problem
 
 _KINDS: Final = (
     (FencedError, Failure.FENCED),
-    (LeaseError, Failure.OPERATION),  # the want of this worker, not of the request
+    (LeaseError, Failure.OPERATION),  # a lack in this worker, not in the request
     (UsageError, Failure.USAGE),
     (CheckpointError, Failure.CHECKPOINT),
     (BusyError, Failure.BUSY),
@@ -33,13 +33,13 @@ _KINDS: Final = (
     (InternalError, Failure.INTERNAL),
 )
 _AGAIN: Final = frozenset({Failure.BUSY, Failure.OPERATION, Failure.NEWER, Failure.STORAGE})
-"""What may be otherwise in a moment, or on another worker."""
+"""The failures that may not recur in a moment, or on another worker."""
 
 
 def application_error(
     error: OrchestratorError, masker: Masker, latest_number: int | None = None
 ) -> ApplicationError:
-    """Return an error of a run for the engine. To be raised `from None`."""
+    """Return an error of a run for the engine. The caller raises it `from None`."""
     kind = next((one for type_, one in _KINDS if isinstance(error, type_)), Failure.OTHER)
     said, remedy = masker.mask_all((str(error), error.remedy))
     return of_kind(

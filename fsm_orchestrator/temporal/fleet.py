@@ -1,7 +1,7 @@
-"""A fleet that an engine works at: its runs are submitted, some at a time, and followed.
+"""A fleet run by an engine: its runs are submitted, a limited number at a time, and followed.
 
-The engine keeps what this process knows: started again, it follows what it has submitted, and
-submits the rest. Ended, it leaves the runs to the engine.
+The engine keeps what this process knows: when this is started again, it follows the submitted runs,
+and submits the rest. When it ends, it leaves the runs to the engine.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from fsm_orchestrator.temporal.connecting import Server
 
 JOBS: Final = 100
-"""How many runs are submitted at once unless that is said."""
+"""The default for how many runs are submitted at once."""
 ASKED_AT_ONCE_MAX: Final = 16
-"""How many questions the server has to answer at once."""
+"""The most questions that the server has to answer at once."""
 LOOK_SECONDS: Final = 0.5
 AWAY_SECONDS_MAX: Final = 60.0
-"""How long the server may be away before the fleet gives up following."""
-LEFT: Final = "the engine goes on with it"
+"""The longest that the server may be away before the fleet stops following."""
+LEFT: Final = "the engine continues it"
 
 
 class Engine(NamedTuple):
@@ -70,13 +70,13 @@ async def run_fleet_on_engine(
 ) -> FleetReport:
     """Submit the runs of a fleet, follow them to their end, and report on them.
 
-    A request to end ends the following alone.
+    A request to end stops only the following of the runs.
 
     Raises:
         UsageError: a run that is done or submitted has another definition now, or a directory
             cannot be made.
         FleetBusyError: another fleet is at work there.
-        CommandError: the server does not answer any more; the runs are left to the engine.
+        CommandError: the server no longer answers; the runs are left to the engine.
     """
     with held(directory):
         asker = _Asker(engine, asyncio.Semaphore(ASKED_AT_ONCE_MAX))
@@ -94,14 +94,14 @@ async def run_fleet_on_engine(
 
 
 class _Asker:
-    """Asks the engine, a few questions at a time."""
+    """Asks the engine, a limited number of questions at a time."""
 
     def __init__(self, engine: Engine, turnstile: asyncio.Semaphore) -> None:
         self.engine = engine
         self._turnstile = turnstile
 
     async def all_of(self, ids: Mapping[str, str]) -> dict[str, Listed | None]:
-        """Return how the engine knows runs, by the keys of their ids."""
+        """Return runs as the engine knows them, by the keys of their ids."""
         found = await asyncio.gather(*map(self._one, ids.values()))
         return dict(zip(ids, found, strict=True))
 
@@ -136,7 +136,7 @@ class _FleetOnEngine:
         self._away_since: float | None = None
 
     async def follow(self, had: Mapping[str, Had]) -> FleetReport:
-        """Submit and follow until there is nothing more to be done, or this is asked to end."""
+        """Submit and follow runs until all have ended, or this process is asked to end."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._interrupts.fileno(), self._hear)
         try:
@@ -157,14 +157,14 @@ class _FleetOnEngine:
             loop.remove_reader(self._interrupts.fileno())
 
     def _hear(self) -> None:
-        """Take in a request to end."""
+        """Receive a request to end."""
         self._interrupts.drain()
         if self._interrupts.first is not None:
             self._news.set()
 
     @property
     def _is_over(self) -> bool:
-        """Whether no more runs are submitted."""
+        """True once no more runs are submitted."""
         limit = self._options.max_failures
         too_many = limit is not None and self._books.failures >= limit
         return too_many or self._interrupts.first is not None
@@ -180,7 +180,7 @@ class _FleetOnEngine:
             try:
                 run_id = await self._submitted(run, decision, had.get(run.name))
             except CommandError:
-                raise  # the server: that is no matter of this run
+                raise  # the server's error, not one of this run
             except OrchestratorError as error:
                 self._turns.has_ended(run)
                 why = f"{error}; {error.remedy}".rstrip("; ")
@@ -189,7 +189,7 @@ class _FleetOnEngine:
                 self._follow(run, run_id, is_resume=decision.action is Action.RESUME)
 
     async def _submitted(self, run: FleetRun, decision: Decision, had: Had | None) -> str:
-        """Have the engine begin a run, or go on with it; return its id.
+        """Have the engine begin or continue a run; return its id.
 
         Raises:
             OrchestratorError: it cannot.
@@ -211,7 +211,7 @@ class _FleetOnEngine:
             directory=self._cwd,
             resume=is_resume,
         )
-        if is_resume:  # its request is beside it
+        if is_resume:  # its request is in its directory
             return asked
         path = self._directory / CONFIG_DIRECTORY / f"{run.name}.toml"
         read = config_reading.load(path, str(path))
@@ -237,7 +237,7 @@ class _FleetOnEngine:
                 self._observer.look(self._books.view)
 
     async def _look(self) -> None:
-        """Ask the engine of all runs that are followed.
+        """Ask the engine about all runs that are followed.
 
         Raises:
             CommandError: the server has not answered for too long.
@@ -267,7 +267,7 @@ class _FleetOnEngine:
         self._books.view.took_seconds.append(time.monotonic() - working.began)
         self._turns.has_ended(run)
         if had.listed is None:
-            why = "the engine does not know it any more"
+            why = "the engine no longer knows it"
             self._books.end(name, Course.REFUSED, why, ExitCode.FAILED, run_id=run_id)
             return
         overview = overview_of(had.listed, self._directory / name)
@@ -282,7 +282,7 @@ class _FleetOnEngine:
         )
 
     def _show_stage(self, name: str) -> None:
-        """Let the screen have what is at work in a run, as its record says."""
+        """Give the screen the stage at work in a run, as its record says."""
         directory = self._directory / name
         overview = overview_by_record(directory, str(directory))
         working = self._books.view.working[name]

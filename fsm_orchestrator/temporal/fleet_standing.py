@@ -1,4 +1,4 @@
-"""Decides what a fleet does about a run that the engine has, by where the run stands."""
+"""Decides what a fleet does with a run that the engine has, by the standing of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Had(NamedTuple):
     """A run that was submitted before.
 
     Attributes:
-        listed: how the engine knows it; None where it does not, or does not any more.
+        listed: the run as the engine knows it; None if it does not know it, or no longer does.
     """
 
     run_id: str
@@ -25,19 +25,19 @@ class Had(NamedTuple):
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the engine goes on with it by itself."""
+        """True if the engine continues the run on its own."""
         return self.listed is not None and self.listed.course in _GOES_ON
 
     @property
     def hears(self) -> bool:
-        """Whether its workflow is there, and waits for people."""
+        """True if the run's workflow exists and waits for people."""
         return self.listed is not None and self.listed.course is WorkflowCourse.WAITING
 
 
 def decision_of(directory: Path, had: Had | None, retries: Retries) -> Decision:
-    """Return what is to be done about the run in a directory, which need not be there.
+    """Return what to do with the run in a directory, which need not exist.
 
-    `WAIT` is for one that the engine goes on with: it is followed.
+    `WAIT` is for a run that the engine continues: it is followed.
     """
     if had is None:
         return _of_one_that_was_not_submitted(directory, retries)
@@ -46,7 +46,7 @@ def decision_of(directory: Path, had: Had | None, retries: Retries) -> Decision:
     overview = overview_of(had.listed, directory)
     match had.listed.course:
         case WorkflowCourse.WORKING | WorkflowCourse.RETRYING:
-            return Decision(Action.WAIT, "the engine goes on with it", overview)
+            return Decision(Action.WAIT, "the engine continues it", overview)
         case WorkflowCourse.TERMINATED if overview.standing is not Standing.DONE:
             return Decision(Action.RESUME, "its workflow was ended by force", overview)
         case (
@@ -71,7 +71,7 @@ def _of_one_that_was_not_submitted(directory: Path, retries: Retries) -> Decisio
 
 
 def _of_one_that_is_not_known(directory: Path, retries: Retries) -> Decision:
-    """Go by the record: its submission was cut short, or the engine has forgotten it."""
+    """Return the decision by the record: the submission was cut short, or the engine forgot it."""
     found = decide(directory, retries)
     match found.action:
         case Action.SKIP | Action.LEAVE:
@@ -83,7 +83,7 @@ def _of_one_that_is_not_known(directory: Path, retries: Retries) -> Decision:
 
 
 def overview_of(listed: Listed, directory: Path) -> RunOverview:
-    """Return where a run stands that the engine knows."""
+    """Return the overview of a run that the engine knows."""
     return RunOverview(
         str(directory),
         run_id=listed.stand.run_id,

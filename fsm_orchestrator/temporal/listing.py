@@ -1,4 +1,4 @@
-"""List runs as the server knows them, and wait for one of them. Needs no worker."""
+"""Lists runs as the server knows them, and looks up one of them. Needs no worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WorkflowCourse(StrEnum):
     """The course of a run's workflow."""
 
     WORKING = "working"
-    """It has ordered an invocation: at work, or waiting for a worker."""
+    """It has ordered an invocation, which is at work or waiting for a worker."""
     WAITING = "waiting"
     """It waits for people."""
     RETRYING = "retrying"
@@ -29,7 +29,7 @@ class WorkflowCourse(StrEnum):
     ENDED = "ended"
     CANCELLED = "cancelled"
     TERMINATED = "terminated"
-    """Somebody has ended it by force, or it has failed: what was at work ends with its lease."""
+    """Somebody ended it by force, or it failed: an invocation at work ends with its lease."""
 
 
 class Listed(NamedTuple):
@@ -40,7 +40,7 @@ class Listed(NamedTuple):
 
     @property
     def standing(self) -> Standing | None:
-        """Where the run stands; None where an invocation could not be made."""
+        """The standing of the run; None if an invocation could not be made."""
         if self.course is WorkflowCourse.WORKING:
             return Standing.WORKING
         if self.stand.problem is not None:
@@ -50,13 +50,13 @@ class Listed(NamedTuple):
 
     @property
     def state(self) -> str | None:
-        """The state in which its last invocation left it; None while one is at work, in another."""
+        """The state in which its last invocation left it; None while another one is at work."""
         result = self.stand.result
         return None if result is None or self.course is WorkflowCourse.WORKING else result.state
 
     @property
     def reason(self) -> str:
-        """Why it stands there; empty where it is done, and while an invocation is at work."""
+        """The reason for its standing; empty if it is done, and while an invocation is at work."""
         if self.course is WorkflowCourse.WORKING:
             return ""
         if self.stand.problem is not None:
@@ -65,21 +65,21 @@ class Listed(NamedTuple):
 
     @property
     def exit_code(self) -> int | None:
-        """What a command that waited for the run exits with; None where it is not known yet."""
+        """The exit code of a command that waits for the run; None if it is not known yet."""
         if self.stand.problem is not None:
             return self.stand.problem.exit_code
         return None if self.stand.result is None else self.stand.result.exit_code
 
 
 async def listed(client: Client, server: Server) -> AsyncIterator[Listed]:
-    """Yield the runs that the server knows, those that were submitted last first.
+    """Yield the runs that the server knows, the last submitted first.
 
     Raises:
         CommandError: the server does not answer, or refuses.
     """
     from temporalio.service import RPCError  # noqa: PLC0415 - of the extra
 
-    seen: set[str] = set()  # a run that was gone on with has a workflow for each time
+    seen: set[str] = set()  # a run that was continued has a workflow for each time
     try:
         async for one in client.list_workflows(_QUERY, rpc_timeout=timedelta(seconds=ASK_SECONDS)):
             found = None if one.id in seen else await _of(one)
@@ -91,7 +91,7 @@ async def listed(client: Client, server: Server) -> AsyncIterator[Listed]:
 
 
 async def looked_up(client: Client, server: Server, run_id: str) -> Listed | None:
-    """Return one run as the server knows it; None where it does not.
+    """Return one run as the server knows it, or None if it does not know it.
 
     Raises:
         CommandError: the server does not answer, or refuses.
@@ -110,7 +110,7 @@ async def looked_up(client: Client, server: Server, run_id: str) -> Listed | Non
 
 
 async def _of(one: WorkflowExecution) -> Listed | None:
-    """Return a workflow as a run; None where it is not one of ours, or of a version too new."""
+    """Return a workflow as a run, or None if it is not one of this program's."""
     stand = await one.memo_value(MEMO, None, type_hint=Stand)
     if stand is None:
         return None

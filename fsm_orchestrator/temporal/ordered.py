@@ -1,4 +1,4 @@
-"""An invocation that was ordered: its configuration, and its result."""
+"""An invocation that was ordered: its configuration and its result."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from fsm_orchestrator.vocabulary import ExitCode, GateSource, OnChangedStage
 
 
 class Terms(NamedTuple):
-    """What a worker adds to what a run is asked for."""
+    """The settings that a worker adds to the request of a run."""
 
     state_key_file: str | None = None
     telemetry: bool = False
 
 
 class Means(NamedTuple):
-    """What an invocation is made with."""
+    """The means with which an invocation is made."""
 
     interrupts: Interrupts
     keepers: KeeperPool
@@ -41,10 +41,10 @@ class Means(NamedTuple):
 
 
 def asked(order: Invocation, epoch: Epoch, terms: Terms) -> RunConfig:
-    """Return the configuration of an invocation: a new run, or a resume of what is there.
+    """Return the configuration of an invocation: a new run, or a resume of an existing one.
 
-    All of the request is asked for again: its settings and the names of its secrets are needed on
-    every machine. Its signals are those of the first invocation; later ones have been given since.
+    The whole request applies again: its settings and the names of its secrets are needed on every
+    machine. Its signals are those of the first invocation; later ones have been given since.
 
     Raises:
         UsageError: the request cannot be read.
@@ -71,7 +71,7 @@ def asked(order: Invocation, epoch: Epoch, terms: Terms) -> RunConfig:
 
 
 def _of_a_resume(order: Invocation, *, is_begun: bool) -> dict[str, Any]:
-    """Return what is to be done about what the run has left."""
+    """Return the settings for what the run has left, if this is a resume."""
     options = order.options
     if options is None or not is_begun:
         return {}
@@ -98,7 +98,7 @@ def made(config: RunConfig, means: Means) -> Report:
 
 
 def result_of(report: Report, order: Invocation, epoch: Epoch) -> InvocationResult:
-    """Return what the engine is told of the report. All of it is masked already."""
+    """Return the result of the report for the engine. All of the report is masked already."""
     causes = [f"{one.name}: {one.error}" for one in report.failures if one.error is not None]
     return InvocationResult(
         run_id=report.run_id,

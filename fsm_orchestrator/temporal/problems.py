@@ -1,4 +1,4 @@
-"""Why an invocation could not be made, as its workflow reads it from the engine's error."""
+"""The reason why an invocation could not be made, as its workflow reads it from an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fsm_orchestrator.temporal.shapes import Failure, Problem
 
 
 def problem_in(error: exceptions.ActivityError) -> Problem:
-    """Return why an invocation could not be made, of the error of its activity."""
+    """Return why an invocation could not be made, from the error of its activity."""
     cause = error.cause
     if isinstance(cause, exceptions.ApplicationError):
         for detail in cause.details[:1]:
@@ -24,7 +24,7 @@ def problem_in(error: exceptions.ActivityError) -> Problem:
     if isinstance(cause, exceptions.TimeoutError):
         return Problem(
             kind=Failure.LOST.value,
-            message="the workers that had it were not heard of any more, time after time",
+            message="the workers that had it stopped responding, time after time",
             remedy="see the logs of the workers; then resume",
         )
     return Problem(kind=Failure.INTERNAL.value, message=str(cause or error))

@@ -1,4 +1,4 @@
-"""The request of a run that was submitted: where it is, and which run it is for."""
+"""The request of a run that was submitted: its place, and the run that it is for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.text.hidden import copyable
 
 REQUEST_FILE: Final = "orchestrator_request.toml"
-"""Beside the epochs of a run, mode 0600."""
+"""The name of the request file, in the directory of a run's epochs, mode 0600."""
 
 
 def submitted_run_id(run_directory: Path) -> str | None:
-    """Return the id of the run that was submitted in a directory; None where none was.
+    """Return the id of the run that was submitted in a directory, or None if none was.
 
     Raises:
         UsageError: its request cannot be read.
@@ -29,7 +29,7 @@ def submitted_run_id(run_directory: Path) -> str | None:
     if run_id is None:
         raise UsageError(
             f"{copyable(str(path))} names no run",
-            remedy="submit the run anew, in another directory",
+            remedy="submit the run again, in another directory",
         )
     return run_id
 
@@ -38,7 +38,7 @@ def run_id_of(run_directory: Path) -> str:
     """Return the id of the run that was submitted in a directory.
 
     Raises:
-        UsageError: none was, or its request cannot be read.
+        UsageError: none was submitted, or its request cannot be read.
     """
     found = submitted_run_id(run_directory)
     if found is None:
@@ -50,6 +50,6 @@ def run_id_of(run_directory: Path) -> str:
 
 
 def directory_of(request: ConfigFile, path: str) -> str:
-    """Return the directory that a run was asked for in, which its stages work in."""
+    """Return the directory in which a run was requested, where its stages work."""
     beside = os.path.dirname(path)
     return base_of(request.relative_to, beside, beside)

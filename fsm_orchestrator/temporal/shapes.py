@@ -1,8 +1,9 @@
-"""What workflows, invocations and clients send each other. Histories keep all of it.
+"""The messages between workflows, invocations and clients. Histories keep all of them.
 
-No secret and no value of a variable is ever in it: a run is asked for by the path of a file. A
+No secret and no value of a variable is ever in them: the request of a run is named by its path. A
 reader ignores keys that it does not know, so `schema_version` grows when they must not be ignored,
-and what has a newer one is left to a newer worker. Standard library alone: see the room.
+and messages with a newer one are left to a newer worker. Uses only the standard library: see the
+package.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ SHAPES_VERSION: Final = 1
 WORKFLOW: Final = "GovernedRun"
 ACTIVITY: Final = "invoke"
 TASK_SECONDS: Final = 3.0
-"""How long a worker may take for a step of a workflow, which takes milliseconds; then another
-worker gets it."""
+"""The longest that a worker may take for a step of a workflow, which takes milliseconds; then
+another worker gets it."""
 MEMO: Final = "fsm_orchestrator"
 """The entry of a workflow's memo that says where its run stands, a `Stand`."""
 STATE_ATTRIBUTE: Final = "FsmState"
 OUTCOME_ATTRIBUTE: Final = "FsmOutcome"
 GATES_ATTRIBUTE: Final = "FsmWaitingGates"
 KEYWORDS: Final = (STATE_ATTRIBUTE, OUTCOME_ATTRIBUTE)
-"""The search attributes that are a keyword each."""
+"""The search attributes that hold one keyword each."""
 KEYWORD_LISTS: Final = (GATES_ATTRIBUTE,)
-"""Those that are a list of keywords; `=` finds each of them."""
+"""The search attributes that hold a list of keywords; `=` finds each of them."""
 
 
 class Failure(StrEnum):
@@ -39,20 +40,20 @@ class Failure(StrEnum):
     INTERNAL = "InternalError"
     OTHER = "OrchestratorError"
     NEWER = "NewerVersion"
-    """It was asked for by a newer program: a newer worker is to take it."""
+    """A newer program ordered the invocation: a newer worker has to take it."""
     STORAGE = "StorageError"
-    """The storage does not do here what epochs need."""
+    """The storage here does not do what epochs need."""
     LOST = "LostError"
-    """The engine gave up: no worker was heard of for too long, too often."""
+    """The engine gave up: too often, no worker responded for too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeOptions:
-    """What a run that is submitted again is to do about what it has left, as options of `run` say.
+    """The options of `run` for what a run has left, when the run is submitted again.
 
     Attributes:
         on_changed_stage: refuse, keep or rerun.
-        accept_record: the digest of a record that is gone on from.
+        accept_record: the digest of a record to continue from.
     """
 
     on_changed_stage: str = "refuse"
@@ -67,9 +68,9 @@ class Invocation:
 
     Attributes:
         number: its number, from 1.
-        gates: the signals that were given since the one before.
-        options: what is to be done about what the run has left; None where nothing was said.
-        after: the epoch that the last result told of, which is there or was overtaken.
+        gates: the signals that were given since the previous invocation.
+        options: what to do about what the run has left; None if there is no instruction.
+        after: the epoch that the last result named, which is there or was overtaken.
     """
 
     run_id: str
@@ -84,19 +85,19 @@ class Invocation:
 
 @dataclass(frozen=True, kw_only=True)
 class InvocationResult:
-    """How an invocation ended, as its report says it.
+    """The result of an invocation, as its report gives it.
 
     Attributes:
-        outcome: done, blocked, failed or timeout; None where the run has not come to an end.
-        standing: where the run stands, in the words of `status`.
-        stop_reason: why it was asked to end before its own end; None where it was not.
+        outcome: done, blocked, failed or timeout; None if the run has not ended.
+        standing: the standing of the run, in the words of `status`.
+        stop_reason: why it was asked to end early; None if it was not.
         waiting_gates: the gates that people can still give, in judging order.
-        approval_gates: those of them that are passed by approvals alone.
-        refused_by_signal: the gates that a signal refuses, which another one takes back.
+        approval_gates: those of them that only approvals pass.
+        refused_by_signal: the gates that a signal refuses, which another signal takes back.
         gates: the gates of the lifecycle with their values, as the run has it.
-        reason: why the run is not done, in one line; empty where it is.
+        reason: why the run is not done, in one line; empty if it is.
         epoch: the claim under which it wrote: `000001.000001`.
-        next_task_queue: where the next stage belongs, where it was handed over.
+        next_task_queue: the queue where the next stage belongs, if the run was handed over.
         at: when it ended, in UTC.
     """
 
@@ -121,7 +122,7 @@ class InvocationResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """What a workflow that was continued as a new one goes on with."""
+    """The values with which a workflow continues as a new one."""
 
     number: int
     task_queue: str
@@ -132,23 +133,23 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """A run as its workflow is asked for it.
+    """A run as its workflow gets it.
 
     Attributes:
         run_directory: the run, an absolute path on storage that all workers reach.
-        request: the config file that asks for it, an absolute path there.
+        request: the config file of its request, an absolute path there.
         task_queue: the queue on which it begins.
         gates: the gates of its lifecycle, with their values, the passing one first.
-        approval_gates: those of them that are passed by approvals alone.
-        heartbeat_seconds: after how long without a word a worker counts as gone.
+        approval_gates: those of them that only approvals pass.
+        heartbeat_seconds: after how long without a heartbeat a worker counts as gone.
         attempts: how often one invocation is tried on workers that do not come back.
-        retries: how often a run that failed or timed out is resumed by itself.
-        retry_seconds: how long before the first of those; twice as long before each other one.
+        retries: how often a run that failed or timed out is resumed automatically.
+        retry_seconds: how long before the first of those; it doubles for each later one.
         wait_seconds: how long the workflow waits for people; None is forever.
         first_number: the number of its first invocation: 1, unless the run was begun before.
         has_attributes: whether the server knows the search attributes.
-        options: those of its first invocation, where the run is submitted again.
-        carried: what was there when the workflow was continued as a new one; None at first.
+        options: those of its first invocation, if the run is submitted again.
+        carried: the values of the workflow that this one continues; None at first.
     """
 
     run_id: str
@@ -171,11 +172,11 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why an invocation could not be made, and what to do about it.
+    """The reason why an invocation could not be made, and the remedy.
 
     Attributes:
-        kind: a `Failure`, or what another program calls it.
-        latest_number: the number of the epoch that holds the run, where a later one does.
+        kind: a `Failure`, or another program's name for it.
+        latest_number: the number of the epoch that holds the run, if a later one does.
     """
 
     kind: str
@@ -187,16 +188,16 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Stand:
-    """Where a run stands, for those who ask its workflow, or list many.
+    """The standing of a run, for those who ask its workflow, or list many.
 
     Attributes:
         number: the number of the last invocation that was ordered; 0 before the first.
-        is_at_work: whether an invocation is ordered: at work, or waiting for a worker.
-        task_queue: the queue on which it is, or the next one would be.
-        result: how the last one ended, where one has.
-        problem: why the last one could not be made, where it could not.
-        is_retried: whether another one follows by itself, after a while.
-        since: when that was, in UTC; when the run was submitted before.
+        is_at_work: True while an invocation is ordered: at work, or waiting for a worker.
+        task_queue: the queue of that invocation, or of the next one.
+        result: the result of the last one, if there is one.
+        problem: why the last one could not be made, if it could not.
+        is_retried: True if another one follows automatically, after a while.
+        since: the time of the last change, in UTC; at first, that of the submission.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""Send instructions to the workflow of a run: signals of gates, approvals, resumes, and the end."""
+"""Sends instructions to the workflow of a run: signals of gates, approvals, resumes, the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.temporal.workflow import GovernedRun
 
 ANSWER_SECONDS: Final = 15
-"""How long a worker may take to answer."""
+"""The longest that a worker may take to answer."""
 
 
 class InstructionKind(StrEnum):
@@ -44,10 +44,10 @@ async def tell(
 ) -> str:
     """Send an instruction to a run, and return what follows, in one line.
 
-    `shown` is the directory of the run as it is to stand in a command.
+    `shown` is the directory of the run as commands are to name it.
 
     Raises:
-        UsageError: it means nothing to the run as it stands; nothing has changed.
+        UsageError: it means nothing to the run in its standing; nothing has changed.
         CommandError: the server, or a worker, does not answer.
     """
     from temporalio.client import (  # noqa: PLC0415 - of the extra
@@ -81,7 +81,7 @@ async def tell(
             raise UsageError(
                 f"no workflow is at work for the run {run_id} on {server.namespace} of"
                 f" {server.address}",
-                remedy="start one that goes on with it: "
+                remedy="start one that continues it: "
                 + shell_line((PRODUCT, "temporal", "submit", shown, "--resume")),
             ) from None
         raise refused(server, error) from None

@@ -12,7 +12,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 
 def probe(directory: Path) -> None:
-    """Try in a directory what records need, and leave nothing there.
+    """Try out in a directory the operations that records need, and leave nothing there.
 
     Raises:
         CommandError: one operation fails, or does not do what it should.
@@ -42,7 +42,7 @@ def _try_out(directory: Path) -> None:
         files.sync_directory(directory)
         with contextlib.suppress(FileExistsError):
             final.mkdir()
-            raise OSError(0, "a directory can be made where one is")
+            raise OSError(0, "a directory can be made where one exists")
     finally:
         for place in (draft, final):
             with contextlib.suppress(OSError):

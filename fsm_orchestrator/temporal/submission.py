@@ -1,7 +1,7 @@
 """A run that may be submitted, or is refused. Writes nothing.
 
-The request is a config file: values of settings are in it, and secrets by name alone. The workflow
-is told where it is.
+The request is a config file: it holds the values of settings, but of secrets only the names. The
+workflow gets its path.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TASK_QUEUE: Final = "fsm-orchestrator"
 
 
 class Wish(NamedTuple):
-    """What options ask of the engine about a run; see `RunSpec`."""
+    """The engine settings that options give for a run; see `RunSpec`."""
 
     heartbeat_seconds: float = 30.0
     attempts: int = 20
@@ -59,7 +59,7 @@ class Submission(NamedTuple):
 
     Attributes:
         text: its request, as a config file.
-        is_begun: whether it goes on with a run that was submitted before.
+        is_begun: True if it continues a run that was submitted before.
     """
 
     spec: RunSpec
@@ -68,7 +68,7 @@ class Submission(NamedTuple):
 
 
 def submission_of(config: RunConfig, wish: Wish) -> Submission:
-    """Return what is to be submitted. Writes nothing, and asks nobody.
+    """Return the submission. Writes nothing, and asks nobody.
 
     Raises:
         UsageError: the request is wrong, or its directory holds a run already.
@@ -84,21 +84,20 @@ def submission_of(config: RunConfig, wish: Wish) -> Submission:
     asked = with_known_gates(config, lifecycle).model_copy(
         update={"run_id": run_id, "task_queue": _queue_of(config)}
     )
-    sources_in_force(asked, {}, lifecycle.gates)  # or refuse what each invocation would
+    sources_in_force(asked, {}, lifecycle.gates)  # or refuse, as each invocation would
     spec = _spec(run_directory, run_id, config, lifecycle, wish)
     _refuse_secret_places(config, spec)
     return Submission(spec, config_text(asked, config.directory), is_begun=False)
 
 
 def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submission:
-    """Return a submission that goes on with a run that was submitted before.
+    """Return a submission that continues a run that was submitted before.
 
-    What is asked of it now is added to its request. Signals and what is to be done about what it
-    has left are for its next invocation. One that no worker has begun keeps the signals of its
-    request.
+    The new settings are added to its request. Signals and the options for what it has left are for
+    its next invocation. A run that no worker has begun keeps the signals of its request.
 
     Raises:
-        UsageError: there is no such run, or what is asked cannot be.
+        UsageError: there is no such run, or the new settings cannot be applied.
     """
     run_id = run_id_of(run_directory)
     if config.run_id not in {None, run_id}:
@@ -114,7 +113,7 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
         raise UsageError(
             "settings of stages are given in another directory than that of the run, which relative"
             " paths are relative to",
-            remedy=f"type it in {copyable(directory)}",
+            remedy=f"run the command in {copyable(directory)}",
         )
     has_begun = bool(epochs_of(run_directory))
     both = config_file.with_file(
@@ -131,7 +130,7 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
     kept = _kept_signals(run_directory, lifecycle) if has_begun else ()
     if kept is not None:
         now = both.model_copy(update={"gates": config.gates, "gate_sources": config.gate_sources})
-        sources_in_force(now, {}, lifecycle.gates, kept)  # or refuse what each invocation would
+        sources_in_force(now, {}, lifecycle.gates, kept)  # or refuse, as each invocation would
     options = ResumeOptions(
         on_changed_stage=config.on_changed_stage.value,
         rerun=config.rerun,
@@ -151,7 +150,7 @@ def _of_one_begun(config: RunConfig, run_directory: Path, wish: Wish) -> Submiss
 
 
 def _kept_signals(run_directory: Path, lifecycle: Lifecycle) -> tuple[GateSignal, ...] | None:
-    """Return the signals that a run has; None where its record cannot be read, as a worker says."""
+    """Return the signals of a run; None if its record cannot be read, which a worker reports."""
     try:
         signals = load(latest_record(run_directory)).gate_signals
     except (OrchestratorError, OSError):
@@ -160,7 +159,7 @@ def _kept_signals(run_directory: Path, lifecycle: Lifecycle) -> tuple[GateSignal
 
 
 def _without_resume(config: RunConfig) -> RunConfig:
-    """Return a request without what is for one invocation of it alone."""
+    """Return a request without the settings that are for a single invocation."""
     return config.model_copy(
         update={
             "resume": False,
@@ -192,11 +191,11 @@ def _spec(
     )
 
 
-# -- what is refused --------------------------------------------------------------------------
+# -- refusals ---------------------------------------------------------------------------------
 
 
 def _refuse_options(config: RunConfig) -> None:
-    """Refuse what only a run that is there, or the machine of a run, can be asked for.
+    """Refuse options for an existing run or for the machine of a run.
 
     Raises:
         UsageError: there is such an option.
@@ -221,7 +220,7 @@ def _refuse_options(config: RunConfig) -> None:
 
 
 def _refuse_values(config: RunConfig) -> None:
-    """Refuse values of secrets, which would be written.
+    """Refuse values of secrets, which would be written to the request.
 
     Raises:
         UsageError: one is given.
@@ -252,7 +251,7 @@ def _refuse_secret_places(config: RunConfig, spec: RunSpec) -> None:
     """Refuse names and paths that hold a secret: a history keeps them in plain text.
 
     Raises:
-        UsageError: there is one.
+        UsageError: one of them does.
     """
     masker = Masker(config.known_secrets())
     told = (spec.run_id, spec.run_directory, config.directory, spec.task_queue)
@@ -264,10 +263,10 @@ def _refuse_secret_places(config: RunConfig, spec: RunSpec) -> None:
 
 
 def _refuse_taken(run_directory: Path) -> None:
-    """Refuse a directory in which there is a run.
+    """Refuse a directory that holds a run.
 
     Raises:
-        UsageError: there is one, or it is no directory.
+        UsageError: it holds one, or is not a directory.
     """
     if os.path.lexists(run_directory) and not os.path.isdir(run_directory):
         raise UsageError(
@@ -278,7 +277,7 @@ def _refuse_taken(run_directory: Path) -> None:
         where = copyable(str(run_directory))
         raise UsageError(
             f"{where} holds a run already",
-            remedy="name another directory; to go on with a run that was submitted there:"
+            remedy="name another directory; to continue a run that was submitted there:"
             f" fsm-orchestrator temporal signal {where} --resume",
         )
 

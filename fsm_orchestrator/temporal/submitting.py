@@ -1,4 +1,4 @@
-"""Submit a run: write its request into its directory, and start its workflow.
+"""Submits a run: writes its request into its directory, and starts its workflow.
 
 The request has mode 0600; workers read it there.
 """
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 async def submit(client: Client, server: Server, submission: Submission) -> RunSpec:
-    """Write the request, and start the workflow; return what it was started with.
+    """Write the request and start the workflow; return the spec that it was started with.
 
     Raises:
         UsageError: a run of this id was submitted before, or the request cannot be written.
         CommandError: the server cannot be reached, or refuses; or it has not said whether it has
-            started the run, whose request stays then.
+            started the run, and then the request stays.
     """
     from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy  # noqa: PLC0415 - of the extra
     from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415 - as above
@@ -75,7 +75,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
             " list",
         ) from None
     except RPCError as error:
-        if not _is_refusal(error):  # a worker may have the run by now, and needs the request
+        if not _is_refusal(error):  # a worker may already have the run, and needs the request
             raise _not_known(server, spec, error) from None
         take_back()
         raise refused(server, error) from None
@@ -83,7 +83,7 @@ async def submit(client: Client, server: Server, submission: Submission) -> RunS
 
 
 def _is_refusal(error: RPCError) -> bool:
-    """Return whether the server has said no; else what was asked may have been done."""
+    """Return whether the server has refused; if not, the request may have been carried out."""
     from temporalio.service import RPCStatusCode  # noqa: PLC0415 - of the extra
 
     return error.status in {
@@ -108,7 +108,7 @@ def _not_known(server: Server, spec: RunSpec, error: RPCError) -> CommandError:
 
 
 def _written(path: Path, submission: Submission) -> Callable[[], None]:
-    """Write the request; return what takes it back, where the engine refuses the run."""
+    """Write the request; return a function that takes it back if the engine refuses the run."""
     made = [path] if path.parent.is_dir() else [path, path.parent]
     before, text = None, submission.text.encode()
     try:
@@ -142,7 +142,7 @@ def _written(path: Path, submission: Submission) -> Callable[[], None]:
 
 
 def _make(path: Path, text: bytes) -> None:
-    """Make the request of a new run durably, whole or not at all, where there is none.
+    """Make the request of a new run durably, whole or not at all, if there is none.
 
     Raises:
         FileExistsError: there is one.

@@ -1,4 +1,4 @@
-"""What a worker is doing: in its log as it happens, in its health file every few seconds."""
+"""The activity of a worker: in its log as it happens, in its health file every few seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEALTH_SECONDS: Final = 5.0
 
 
 class WorkerEvent(StrEnum):
-    """What happens to a worker."""
+    """The events of a worker."""
 
     STARTED = "worker.started"
     CONNECTED = "server.connected"
@@ -36,11 +36,11 @@ class WorkerEvent(StrEnum):
 
 
 Say = Callable[[Mapping[str, Any]], None]
-"""Takes an event, as JSON has it; called in any thread."""
+"""A callback that takes an event as JSON data; called in any thread."""
 
 
 class Watch:
-    """What a worker is doing."""
+    """The activity of a worker."""
 
     def __init__(self, say: Say, health_file: Path | None, about: Mapping[str, str]) -> None:
         self._say = say
@@ -82,11 +82,11 @@ class Watch:
 
     @property
     def count(self) -> int:
-        """How many runs are at work."""
+        """The number of runs at work."""
         return len(self._runs)
 
     def document(self) -> dict[str, Any]:
-        """Return the health, as the file has it."""
+        """Return the content of the health file."""
         with self._guard:
             runs = [
                 {"run_id": run_id, "epoch": epoch, "since": since}
@@ -140,7 +140,7 @@ class Watch:
             files.replace_file(self._health_file, data, mode=0o600)
 
     def remove_health(self) -> None:
-        """Remove the health file: nobody is at work any more."""
+        """Remove the health file: the worker is no longer at work."""
         if self._health_file is not None:
             with contextlib.suppress(OSError):
                 self._health_file.unlink()

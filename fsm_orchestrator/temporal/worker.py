@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 DRAIN_SECONDS_MAX: Final = 3600
-"""How long runs may take to end when the worker is asked to; after that their stages are killed."""
+"""The longest that runs may take to end when the worker drains; then their stages are killed."""
 AGAIN_SECONDS: Final = 2.0
-"""How long after a failed connection the next one is tried."""
+"""The seconds between a failed connection and the next try."""
 _SPARE_THREADS: Final = 2
 
 
 class WorkerOptions(NamedTuple):
-    """What a worker is asked to do.
+    """The options of a worker.
 
     Attributes:
-        jobs: how many runs it works at, at most.
+        jobs: the most runs that it works at.
         storage: directories that must be able to keep runs.
     """
 
@@ -48,13 +48,13 @@ class WorkerOptions(NamedTuple):
 
 
 def serve(options: WorkerOptions, say: Say) -> int:
-    """Work until a signal asks to end, and all runs are handed on; return the exit code.
+    """Work until a signal asks to end and all runs are handed on; return the exit code.
 
-    A second signal ends at once: what is left is handed on when the engine misses this worker.
+    A second signal ends at once: remaining runs are handed on when the engine misses this worker.
 
     Raises:
-        UsageError: this machine cannot keep a run's promises, or the health file not be written.
-        CommandError: the storage cannot, or the server refuses this worker.
+        UsageError: this machine cannot keep a run's promises, or the health file cannot be written.
+        CommandError: the storage cannot keep runs, or the server refuses this worker.
     """
     with KeeperPool() as keepers:
         _refuse_this_machine(keepers)
@@ -77,7 +77,7 @@ def serve(options: WorkerOptions, say: Say) -> int:
 
 
 def _refuse_this_machine(keepers: KeeperPool) -> None:
-    """Refuse to work where nothing ends a stage when its lease runs out.
+    """Refuse to work on a machine where a stage would not end when its lease runs out.
 
     Raises:
         UsageError: there is no such timer, or no keeper to obey it.
@@ -90,11 +90,11 @@ def _refuse_this_machine(keepers: KeeperPool) -> None:
     keeper = keepers.take()
     if isinstance(keeper, str):
         raise UsageError(
-            f"a worker needs a process that keeps its stages, and there can be none: {keeper}",
+            f"a worker needs a keeper for its stages, and none can be started: {keeper}",
             remedy="see fsm-orchestrator selftest",
         )
     keepers.give_back(keeper)
-    Lease(AGAIN_SECONDS).close()  # or refuse: no timer can be had
+    Lease(AGAIN_SECONDS).close()  # or refuse, if no timer can be had
 
 
 async def _served(options: WorkerOptions, keepers: KeeperPool, watch: Watch) -> None:
@@ -121,13 +121,13 @@ class _Stop:
     def _end(self, signum: int) -> None:
         if self.asked.is_set():
             self._watch.remove_health()
-            os._exit(SIGNAL_BASE + signum)  # the keepers notice, and end what is left
+            os._exit(SIGNAL_BASE + signum)  # the keepers notice, and end the remaining stages
         self._watch.say(WorkerEvent.DRAINING, runs=self._watch.count)
         self.asked.set()
 
 
 async def _connected(server: Server, stop: _Stop, watch: Watch) -> Client | None:
-    """Connect, however long that takes; None where the worker is asked to end before."""
+    """Connect, however long that takes; return None if the worker is asked to end first."""
     is_told = False
     while not stop.asked.is_set():
         try:
@@ -163,10 +163,10 @@ async def _worked(
             workflows=[GovernedRun],
             activities=[invoker.invoke],
             max_concurrent_activities=options.jobs,
-            # A worker that is frozen takes with it what its polls are given meanwhile.
+            # A frozen worker would hold back the invocations that its polls get while it is frozen.
             max_concurrent_activity_task_polls=1,
             max_concurrent_workflow_task_polls=2,
-            # Else the workflow of a worker that is gone waits for it ten seconds.
+            # Otherwise the workflow of a worker that is gone waits for it for ten seconds.
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
             graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS_MAX),
         )
@@ -193,14 +193,13 @@ async def _ended(working: asyncio.Task[None], server: Server) -> None:
         await working
     except RuntimeError as error:
         raise CommandError(
-            f"the Temporal server at {server.address} does not take this worker:"
-            f" {first_line(error)}",
+            f"the Temporal server at {server.address} refuses this worker: {first_line(error)}",
             remedy="see whether the namespace is right (--namespace), and what the key may do",
         ) from None
 
 
 async def _asked(client: Client, options: WorkerOptions, watch: Watch) -> None:
-    """Ask the server again and again whether it knows of this worker, and note what it says."""
+    """Ask the server repeatedly whether it knows this worker, and note its answer."""
     from temporalio.api.enums.v1 import TaskQueueType  # noqa: PLC0415 - of the extra
     from temporalio.api.taskqueue.v1 import TaskQueue  # noqa: PLC0415 - as above
     from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest  # noqa: PLC0415 - as above

@@ -1,12 +1,12 @@
 """The workflow of a governed run: it orders one invocation after another, and waits for people.
 
 It decides nothing about the run: by the result of an invocation, and by what people say, it orders
-the next one, waits, or ends. Replayed from its history by every later version of this program, so:
+the next one, waits, or ends. Every later version of this program replays it from its history, so:
 
-* what it does by the history of a running workflow is changed only behind `workflow.patched`, with
-  a recorded history of before in the tests; `workflow.deprecate_patch` once none is left that runs;
-* keys are added to shapes with a default, and never taken away;
-* no clock, no file, no random number, no set: only what the SDK hands it.
+* its behavior for the history of a running workflow changes only behind `workflow.patched`, with
+  a history recorded before that in the tests; `workflow.deprecate_patch` once none of them runs;
+* keys are added to shapes with a default, and never removed;
+* no clock, file, random number or set: only what the SDK provides.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ with workflow.unsafe.imports_passed_through():
     )
 
 INVOCATION_DAYS_MAX = 366
-"""How long an invocation may take. The limits of stages are the run's; a worker that is gone is
-noticed by its heartbeats."""
+"""The longest that an invocation may take. The run has its own limits for stages; a worker that is
+gone is noticed by its heartbeats."""
 INVOCATIONS_MAX = 200
-"""After how many invocations the workflow goes on as a new one, whose history is empty."""
+"""The number of invocations after which the workflow continues as a new one, with no history."""
 _REFUSED = "Refused"
 
 
@@ -80,9 +80,9 @@ class GovernedRun:
 
     @workflow.run
     async def run(self, spec: RunSpec) -> Stand:
-        """Order invocations until the run is done, or is not to go on."""
+        """Order invocations until the run is done, or is not to continue."""
         if spec.schema_version > SHAPES_VERSION:
-            # Fails the task, not the workflow: the engine has another worker try.
+            # This fails the task, not the workflow: the engine has another worker try.
             raise RuntimeError(f"version {spec.schema_version} of the run is for a newer worker")
         while True:
             follows = await self._invoke()
@@ -109,7 +109,7 @@ class GovernedRun:
     # -- one invocation ---------------------------------------------------------------------
 
     async def _invoke(self) -> Next:
-        """Order an invocation, wait for its end, and return what follows."""
+        """Order an invocation, wait for its end, and return the next step."""
         self._number += 1
         self._ordered += 1
         gates, self._gates = self._gates, {}
@@ -186,7 +186,7 @@ class GovernedRun:
     # -- waiting ----------------------------------------------------------------------------
 
     async def _told_to_go_on(self) -> bool:
-        """Wait for people; False once the time for that is over, or they ask to end."""
+        """Wait for people; return False once the time for that is over, or they ask to end."""
         seconds = self._spec.wait_seconds
         try:
             await workflow.wait_condition(
@@ -198,7 +198,7 @@ class GovernedRun:
         return not self._is_asked_to_end
 
     async def _pause(self) -> None:
-        """Wait until a retry is due, or somebody wants it now."""
+        """Wait until a retry is due, or somebody asks for it now."""
         seconds = retry_seconds(self._spec.retry_seconds, self._retries_used)
         self._retries_used += 1
         try:
@@ -226,9 +226,9 @@ class GovernedRun:
 
     # -- what people say --------------------------------------------------------------------
 
-    @workflow.update(description="Give signals of gates; the run goes on with them.")
+    @workflow.update(description="Give signals of gates; the run continues with them.")
     def continue_run(self, gates: dict[str, str]) -> str:
-        """Go on with signals of gates, and return what follows."""
+        """Continue with signals of gates, and return what follows."""
         self._gates.update(gates)
         self._is_asked_to_go_on = True
         return self._follows()
@@ -250,7 +250,7 @@ class GovernedRun:
 
     @workflow.update(description="Somebody has approved: have the gates judged again.")
     def approve(self) -> str:
-        """Go on because people have approved, and return what follows."""
+        """Continue because people have approved, and return what follows."""
         self._is_asked_to_go_on = True
         return self._follows()
 
@@ -263,7 +263,7 @@ class GovernedRun:
 
     @workflow.update(description="Resume the run as it is.")
     def resume(self) -> str:
-        """Go on, and return what follows."""
+        """Continue, and return what follows."""
         self._is_asked_to_go_on = True
         return self._follows()
 
@@ -273,10 +273,10 @@ class GovernedRun:
 
     @workflow.update(description="End the invocation at work, as by SIGTERM, and the workflow.")
     def stop(self) -> str:
-        """End, and return what follows."""
+        """End the workflow, and return what follows."""
         self._is_asked_to_end = True
         if self._work is None:
-            return "the workflow ends; the run is as it was"
+            return "the workflow ends; the run is unchanged"
         self._work.cancel()
         return f"invocation {self._number} is asked to end, and the workflow ends with it"
 
@@ -294,11 +294,11 @@ class GovernedRun:
             )
         return f"invocation {self._number + 1} follows"
 
-    # -- what is told -----------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------------
 
-    @workflow.query(description="Where the run stands.")
+    @workflow.query(description="The standing of the run.")
     def stands(self) -> Stand:
-        """Return where the run stands."""
+        """Return the standing of the run."""
         return Stand(
             run_id=self._spec.run_id,
             run_directory=self._spec.run_directory,
@@ -311,18 +311,18 @@ class GovernedRun:
             since=self._since,
         )
 
-    @workflow.query(description="How the last invocation ended; null before the first has.")
+    @workflow.query(description="The result of the last invocation; null before the first ends.")
     def report(self) -> InvocationResult | None:
-        """Return how the last invocation ended. All of its report is beside the run."""
+        """Return the result of the last invocation. Its whole report is in the run's directory."""
         return self._result
 
     def _show(self) -> None:
-        """Have memo and search attributes say where the run stands."""
+        """Make memo and search attributes show the standing of the run."""
         self._since = workflow.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         workflow.upsert_memo({MEMO: self.stands()})
         if not self._spec.has_attributes:
             return
-        result = None if self._is_at_work else self._result  # else it was left there, and is not
+        result = None if self._is_at_work else self._result  # while at work, it has left that state
         values = {
             STATE_ATTRIBUTE: result.state if result else None,
             OUTCOME_ATTRIBUTE: result.outcome if result else None,

@@ -1,4 +1,4 @@
-"""TOML, JSON and English as text. Knows nothing of runs.
+"""TOML, JSON and English as text. Knows nothing about runs.
 
 Face: `toml`, `json_output`, `phrases`, `hidden`, `terminal`, `validation`, `digest`,
 `late_pattern`.

@@ -1,6 +1,6 @@
-"""Amounts of what is metered, as exact decimal numbers, never as floats.
+"""Metered amounts, as exact decimal numbers, never as floats.
 
-They are kept as text, in the one form that `written` makes. Loads `decimal` only to calculate.
+Amounts are kept as text, in the one form that `written` makes. Loads `decimal` only to calculate.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 AMOUNT_PATTERN: Final = r"(0|[1-9][0-9]{0,29})(\.[0-9]{0,29}[1-9])?"
-"""An amount as it is kept: no sign, no exponent, no zeros that say nothing; sums fit as well."""
+"""The pattern of a kept amount: no sign, no exponent, no redundant zeros; sums fit as well."""
 UNIT_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
-"""The name of a unit."""
+"""The pattern of the name of a unit."""
 UNIT_WORDS: Final = "lower-case letters, digits and _, a letter first, at most 32 characters"
 UNITS_MAX: Final = 64
 DIGITS_MAX: Final = 18
-"""How many digits an amount may have before its point."""
+"""The most digits that an amount may have before its decimal point."""
 DECIMALS_MAX: Final = 30
-"""How many it may have behind it: what a program makes of a small float has some twenty."""
+"""The most digits after it: a small float, as a program prints it, has some twenty."""
 _UNIT: Final = late_pattern(UNIT_PATTERN, re.ASCII)
 _GIVEN: Final = late_pattern(rf"[0-9]{{1,{DIGITS_MAX}}}(\.[0-9]{{1,{DECIMALS_MAX}}})?", re.ASCII)
 _PRECISION: Final = 80
@@ -34,10 +34,10 @@ def is_unit(name: str) -> bool:
 
 
 def amount_given(text: str) -> str:
-    """Return an amount that a person wrote, as it is kept.
+    """Return an amount that a person wrote, in the form in which amounts are kept.
 
     Raises:
-        ValueError: it is none; the message says what one is.
+        ValueError: it is not an amount; the message says what an amount is.
     """
     if _GIVEN.fullmatch(text) is None:
         raise ValueError(
@@ -50,7 +50,7 @@ def amount_given(text: str) -> str:
 
 
 def written(amount: Decimal) -> str:
-    """Return an amount as it is kept."""
+    """Return an amount in the form in which amounts are kept."""
     text = format(amount, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -66,5 +66,5 @@ def summed(*amounts: Decimal | str) -> Decimal:
 
 
 def grouped(amount: str) -> str:
-    """Return an amount as it is read: `2,000,000`, `0.125`."""
+    """Return an amount in the form in which people read it: `2,000,000`, `0.125`."""
     return f"{summed(amount):,f}"

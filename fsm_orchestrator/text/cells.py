@@ -1,4 +1,4 @@
-"""Text measured as a terminal shows it: wide characters take two cells, combining ones none."""
+"""Text measured as a terminal displays it: wide characters take two cells, combining ones none."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Final
 _EMOJI_SELECTOR: Final = "\ufe0f"
 _JOINERS: Final = frozenset("\u200c\u200d\ufe0e")
 _NARROW: Final = frozenset("✓✗↻→…·│⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-"""What this program draws with: no table of characters is loaded for that alone."""
+"""The characters that this program draws with: no character table is loaded for them alone."""
 _NO_CELL: Final = frozenset({"Mn", "Me", "Cf"})
 
 
 def cells(text: str) -> int:
-    """Return how many cells of a line a text takes. It has no control characters."""
+    """Return the number of cells that a text takes in a line. It has no control characters."""
     if text.isascii() or all(one in _NARROW or one.isascii() for one in text):
         return len(text)
     return sum(width for _, width in _measured(text))
 
 
 def cut(text: str, width: int, ellipsis: str) -> str:
-    """Return text that takes `width` cells at most; what is left out at its end is marked."""
+    """Return text that takes at most `width` cells; an omitted end is marked."""
     if cells(text) <= width:
         return text
     return _head(text, max(0, width - cells(ellipsis))) + ellipsis[: max(0, width)]
 
 
 def cut_in_middle(text: str, width: int, ellipsis: str) -> str:
-    """Return the same with the middle left out: both ends of a path tell it from others."""
+    """Return the same with the middle omitted: both ends of a path distinguish it from others."""
     if cells(text) <= width:
         return text
     room = max(0, width - cells(ellipsis))
@@ -42,12 +42,12 @@ def cut_in_middle(text: str, width: int, ellipsis: str) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """Return text followed by as many spaces as make it `width` cells."""
+    """Return text followed by enough spaces to fill `width` cells."""
     return text + " " * max(0, width - cells(text))
 
 
 def wrapped(text: str, width: int, *, indent: str = "", hanging: str = "") -> list[str]:
-    """Return text in lines of `width` cells; a word that is longer stays whole, to be copied.
+    """Return text in lines of `width` cells; a longer word is kept whole, so that it can be copied.
 
     The first line begins with `indent`, those after it with `hanging`.
     """
@@ -73,7 +73,7 @@ def _head(text: str, width: int) -> str:
 
 
 def _measured(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each character with what follows it in its own cells, and how many those are."""
+    """Yield each character with what follows it in the same cells, and how many cells those are."""
     import unicodedata  # noqa: PLC0415 - most text is ASCII
 
     whole, width = "", 0

@@ -1,6 +1,7 @@
-"""SHA-256; of what is small without OpenSSL, which takes as long to load as two megabytes.
+"""SHA-256, without OpenSSL for small data: loading it takes as long as digesting two megabytes.
 
-Once it is loaded, or would have been worth it, all is digested by it: several times as fast.
+Once OpenSSL is loaded, or loading it would have paid off, it digests everything: several times as
+fast.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from importlib import import_module
 from typing import Any, Final
 
 _OWN: Final = ("_sha2", "_sha256")
-"""Where Python has its own: from 3.12, before that; neither in a build without."""
+"""The modules with Python's own SHA-256: from 3.12 on, and before. Some builds have neither."""
 _OPENSSL: Final = "_hashlib"
 LARGE_BYTES: Final = 2 * 1024**2
-"""Beyond this, in one piece or in all, the few milliseconds that OpenSSL takes to load are made up
-for."""
+"""The number of bytes, in one piece or in all, beyond which the few milliseconds for loading
+OpenSSL pay off."""
 _digested_bytes = [0]
 
 
-@cache  # a name that is not found is looked for in every directory, each time anew
+@cache  # for a name that is not found, every directory is searched again each time
 def _own_sha256() -> Any:
     for name in _OWN:
         try:
@@ -35,12 +36,12 @@ def _hashlib_sha256() -> Any:
 
 
 def new_digest(size_bytes: int = 0) -> Any:
-    """Return a digest that about so many bytes are to be added to, as hashlib has it."""
+    """Return a digest, as hashlib has it, to which about `size_bytes` bytes are to be added."""
     _digested_bytes[0] += size_bytes
     if _digested_bytes[0] > LARGE_BYTES or _OPENSSL in sys.modules:
         try:
             return _hashlib_sha256()()
-        except ImportError:  # what has been changed while a run is at work is not loaded
+        except ImportError:  # code that was changed while a run is at work is not loaded
             _digested_bytes[0] = 0
     return _own_sha256()()
 

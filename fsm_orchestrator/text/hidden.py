@@ -1,7 +1,7 @@
-r"""Characters that are not seen, or that change how others are seen: controls, direction, fillers.
+r"""Characters that are invisible, or that change how others look: controls, direction, fillers.
 
 The one list of them, and the forms in which they are shown: `\x1b` in text, `$'\x1b'` in a command
-that is to be copied into a shell.
+to be copied into a shell.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = late_pattern(
     "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, except tab and line feed
     "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028\u2029"  # soft hyphen, marks, separators
-    "\u115f\u1160\u17b4\u17b5\u3164\uffa0"  # letters that nothing shows
-    "\u202a-\u202e\u2060-\u2064\u2066-\u206f"  # what turns or isolates the reading direction
+    "\u115f\u1160\u17b4\u17b5\u3164\uffa0"  # letters that nothing displays
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f"  # those that turn or isolate the reading direction
     "\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff"  # halves of a pair, which no UTF-8 can hold
+    "\ud800-\udfff"  # halves of a pair, which UTF-8 cannot hold
     "\U000e0000-\U000e007f\U000e0100-\U000e01ef"  # tags and selectors
     "]"
-    # Joiners, but within a script or a picture that needs them: beside a character of ASCII.
+    # Joiners next to an ASCII character; within a script or a picture they are needed.
     "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
 """A character that is hidden, or that hides others."""
 _CALLED_PRINTABLE: Final = frozenset(
     {*"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0", *map(chr, range(0xE0100, 0xE01F0))}
 )
-"""Hidden characters that Python calls printable."""
+"""The hidden characters that Python calls printable."""
 QUOTED_CHARACTERS_MAX: Final = 200
 _BYTE_ESCAPE: Final = 0xDC00
-"""What `surrogateescape` adds to a byte that is no UTF-8."""
+"""The number that `surrogateescape` adds to a byte that is not UTF-8."""
 
 
 def spelled(character: str) -> str:
-    r"""Spell out a character: `\x1b`, `\u202e`, `\U000e0041`; a byte that is no UTF-8: `\xff`."""
+    r"""Spell out a character: `\x1b`, `\u202e`, `\U000e0041`; a byte that is not UTF-8: `\xff`."""
     number = ord(character)
-    if 0x80 <= number - _BYTE_ESCAPE <= 0xFF:  # noqa: PLR2004 - the bytes that are no ASCII
+    if 0x80 <= number - _BYTE_ESCAPE <= 0xFF:  # noqa: PLR2004 - the bytes that are not ASCII
         number -= _BYTE_ESCAPE
     code = f"{number:x}"
     if len(code) <= len("ff"):
@@ -49,35 +49,35 @@ def spelled(character: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a text is one line in which nothing is hidden, as nearly every text is."""
+    """Return whether a text is one line with nothing hidden in it, as nearly every text is."""
     return text.isprintable() and (text.isascii() or _CALLED_PRINTABLE.isdisjoint(text))
 
 
 def printable(text: str) -> str:
-    r"""Return text with every hidden character spelled out; tabs and line feeds stay."""
+    r"""Return text with every hidden character spelled out; tabs and line feeds are kept."""
     return text if is_plain(text) else HIDDEN.sub(lambda match: spelled(match[0]), text)
 
 
 def shell_words(words: Iterable[str]) -> list[str]:
-    """Return words as a shell reads them; hidden characters in them do no harm there."""
+    """Return words as a shell reads them; hidden characters in them do no harm."""
     import shlex  # noqa: PLC0415 - `--help` prints no command line
 
     return [_dollar_quoted(one) if _misleads(one) else shlex.quote(one) for one in words]
 
 
 def shell_line(words: Iterable[str]) -> str:
-    """Return words as one line to be copied into a shell."""
+    """Return words as one line to copy into a shell."""
     return " ".join(shell_words(words))
 
 
 def copyable(path: str | PurePath) -> str:
-    """Return a path as it stands in a line, for a person to copy: the one maker of shown paths."""
+    """Return a path as shown in a line, for a person to copy; every shown path is made here."""
     text = str(path)
     return _dollar_quoted(text) if _misleads(text) else text
 
 
 def _misleads(word: str) -> bool:
-    """Return whether a word cannot be printed in a line as it is."""
+    """Return whether a word cannot be printed in a line unchanged."""
     if is_plain(word):
         return False
     return HIDDEN.search(word) is not None or "\n" in word or "\t" in word
@@ -92,7 +92,7 @@ def _dollar_quoted(word: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes, or how long it is: of one that is cut no secret can be masked."""
+    """Return a text in quotes, or only its length: in a cut text no secret can be masked."""
     if len(text) <= QUOTED_CHARACTERS_MAX:
         return repr(text)
     return f"a text of {len(text)} characters"

@@ -1,4 +1,4 @@
-"""Times as documents write them: read without trusting them."""
+"""Times as documents write them, read without trusting them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 
 class NotAnInstantError(ValueError):
-    """A text is no time of day with an offset."""
+    """A text is not a time of day with an offset."""
 
 
 def instant(text: str) -> datetime:
-    """Read a time in RFC 3339, which has an offset, as a time in UTC.
+    """Return a time in RFC 3339, which has an offset, as a time in UTC.
 
     Raises:
-        NotAnInstantError: it is none.
+        NotAnInstantError: it is not such a time.
     """
     try:
         at = datetime.fromisoformat(text)
@@ -21,7 +21,7 @@ def instant(text: str) -> datetime:
             raise NotAnInstantError("a time needs an offset, such as Z")
         return at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise NotAnInstantError(f"no time like 2026-01-31T09:00:00Z: {error}") from None
+        raise NotAnInstantError(f"not a time like 2026-01-31T09:00:00Z: {error}") from None
 
 
 def is_instant(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""JSON as text that may be shown: no character in it can drive a terminal."""
+"""JSON as text that is safe to show: no character in it can drive a terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fsm_orchestrator.text.hidden import HIDDEN
 
 
 def escaped(text: str) -> str:
-    """Escape every hidden character in JSON text, which JSON leaves as they are."""
-    if text.isascii() and "\x7f" not in text:  # as nearly always: JSON has escaped the others
+    """Escape every hidden character in JSON text, which JSON itself leaves unescaped."""
+    if text.isascii() and "\x7f" not in text:  # nearly always: JSON has escaped the others
         return text
     return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
@@ -36,11 +36,12 @@ WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {
     list: _list,
     tuple: _list,
 }
-"""What writes the values that most members have; an encoder is set up anew for each other."""
+"""The writers of the values that most members have; for any other value an encoder is set up each
+time."""
 
 
 def json_text(value: Any) -> str:
-    """Return a JSON document in lines, as it may be shown."""
+    """Return a JSON document in indented lines, safe to show."""
     return escaped(json.dumps(value, indent=2, ensure_ascii=False))
 
 

@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled when they are first used, which most of a start are not."""
+"""Regular expressions that are compiled when first used; most starts use few of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, AnyStr, Final, cast
 
 _compile: Final = re.compile
-"""What compiles, also while `cli/spared.py` has another function in its place."""
+"""The compiler of patterns, even while `cli/spared.py` has another function in its place."""
 
 
 class _Late:
@@ -26,5 +26,5 @@ class _Late:
 
 
 def late_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return a pattern; a text that is none is found out when it is used."""
+    """Return a pattern; an invalid one is found out when it is first used."""
     return cast("re.Pattern[AnyStr]", _Late(text, flags))

@@ -1,7 +1,7 @@
-"""Searching lines for a pattern that somebody typed, in bounded time.
+"""Searches lines for a pattern that somebody typed, in bounded time.
 
-A pattern can take longer than anybody waits for (`(a+)+b`). The search of one line may take a
-second of the processor's time, counted by the process's own clock: a busy machine does not end it.
+A pattern can take longer than anybody would wait (`(a+)+b`). The search of one line may take one
+second of processor time, counted by the process's own clock: a busy machine does not end it.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ class SearchError(Exception):
 
 
 class _OutOfTimeError(Exception):
-    """The search of a line has had its time."""
+    """The search of a line has used up its time."""
 
 
 class LineSearch:
-    """A pattern to find in lines. To be used in the main thread alone."""
+    """A pattern to find in lines. To be used only in the main thread."""
 
     def __init__(self, pattern: str) -> None:
-        """Read the pattern, a regular expression as Python has them.
+        """Read the pattern, a regular expression of Python's.
 
         Raises:
-            SearchError: it is none.
+            SearchError: it is not a regular expression.
         """
         try:
             self._pattern = re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise SearchError(f"it is no regular expression: {error}") from None
+            raise SearchError(f"it is not a regular expression: {error}") from None
 
     def finds(self, line: str) -> bool:
-        """Return whether the pattern is somewhere in a line.
+        """Return whether the pattern is found in a line.
 
         Raises:
-            SearchError: that takes too long.
+            SearchError: the search takes too long.
         """
         before = signal.signal(signal.SIGVTALRM, _end_search)
         try:

@@ -1,8 +1,8 @@
-r"""What programs print for a terminal, as lines for another: progress bars, colours, cursors.
+r"""Terminal output of programs, as lines for another terminal: progress bars, colors, cursors.
 
-A line that a program rewrites (`\r`) has states; a reader wants the latest. Sequences that colour,
-erase or move are left out, or only colours kept; every other character that could drive a terminal
-is spelled out.
+A line that a program rewrites (`\r`) has several states; a reader wants the latest. Sequences that
+color, erase or move are left out, or only colors are kept; every other character that could drive a
+terminal is spelled out.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.late_pattern import late_pattern
 
 _SEQUENCE: Final = late_pattern(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[A-GKhlm]")
-"""A control sequence that is part of a line: a colour, erasing in it, moving or hiding the cursor.
-What clears a screen or names a window is not: it is shown."""
-_COLOUR: Final = late_pattern(r"(\x1b\[[0-9;:]*m)")
-"""One that changes only how the next characters look (SGR)."""
-_COLOUR_BEGUN: Final = late_pattern(r"\x1b(?:\[[0-9;:]*)?\Z")
+"""A control sequence that belongs to a line: it colors, erases in the line, moves or hides the
+cursor. A sequence that clears a screen or names a window does not: it is shown."""
+_COLOR: Final = late_pattern(r"(\x1b\[[0-9;:]*m)")
+"""A sequence that changes only how the next characters look (SGR)."""
+_COLOR_BEGUN: Final = late_pattern(r"\x1b(?:\[[0-9;:]*)?\Z")
 _TO_LINE_START: Final = late_pattern(r"\r|\x1b\[[01]?G")
 _ERASED: Final = late_pattern(r"[^\x08]\x08")
 _RESET: Final = "\x1b[0m"
 
 
 def latest_state(line: str) -> str:
-    """Return what a line shows last, of all that its program wrote over one another in it."""
+    """Return what a line shows last, after all that its program wrote over in it."""
     if _TO_LINE_START.search(line) is None:
         return line
     states = [one for one in _TO_LINE_START.split(line) if _SEQUENCE.sub("", one).strip()]
@@ -33,40 +33,40 @@ def latest_state(line: str) -> str:
 
 
 def shown_line(line: str) -> str:
-    """Return a line that a program printed as text for any terminal."""
+    """Return a line that a program printed, as text that is safe for any terminal."""
     return printable(_without_erased(_SEQUENCE.sub("", latest_state(line))))
 
 
-def coloured_line(line: str) -> str:
-    """Return the same with its colours, which end with it."""
-    pieces = coloured_pieces(line)
-    has_colour = len(pieces) > 1
+def colored_line(line: str) -> str:
+    """Return the same with its colors, which are reset at its end."""
+    pieces = colored_pieces(line)
+    has_color = len(pieces) > 1
     pieces[::2] = map(printable, pieces[::2])
-    return "".join(pieces) + (_RESET if has_colour else "")
+    return "".join(pieces) + (_RESET if has_color else "")
 
 
-def without_colours(text: str) -> tuple[str, str]:
-    """Return text without its colours, and of a colour that has only begun at its end the part.
+def without_colors(text: str) -> tuple[str, str]:
+    """Return text without its colors, and the start of a color sequence that is cut off at its end.
 
-    The part belongs before the text that follows. All other characters stay as they are.
+    That start belongs before the text that follows. All other characters are unchanged.
     """
-    begun = _COLOUR_BEGUN.search(text)
+    begun = _COLOR_BEGUN.search(text)
     end = len(text) if begun is None else begun.start()
-    return _COLOUR.sub("", text[:end]), text[end:]
+    return _COLOR.sub("", text[:end]), text[end:]
 
 
-def coloured_pieces(line: str) -> list[str]:
-    """Return the pieces of a line, text and colour in turn, text first; it may hide things."""
-    pieces = _COLOUR.split(_without_erased(latest_state(line)))
+def colored_pieces(line: str) -> list[str]:
+    """Return the pieces of a line, text and color in turn, text first; text may hide things."""
+    pieces = _COLOR.split(_without_erased(latest_state(line)))
     pieces[::2] = (_SEQUENCE.sub("", piece) for piece in pieces[::2])
     return pieces
 
 
 def last_lines(text: str, count: int) -> list[str]:
-    """Return the last lines of some output that are not blank, each as it was left.
+    """Return the last lines of some output that are not blank, each in its latest state.
 
-    What was written over is left out; what may still have been seen behind it (the rest of a
-    longer state) comes before it as a line of its own.
+    Overwritten states are left out, except a longer one just before the latest: its end may still
+    have been visible, so it comes first, as its own line.
     """
     lines: list[str] = []
     for line in text.split("\n"):

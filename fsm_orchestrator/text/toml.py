@@ -1,6 +1,6 @@
 """Reads a TOML file into a table, or explains why it cannot; finds the lines of its values.
 
-Comes before every model: loads nothing but the TOML reader, and knows no key.
+Runs before every model: loads nothing but the TOML reader, and knows no key.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ TOO_DEEP_OR_LARGE: Final = "is nested too deeply, or has a number with too many 
 
 
 class NotATableError(ValueError):
-    """Text that cannot be read as TOML; the message follows `FILE: `."""
+    """A text cannot be read as TOML; the message follows `FILE: `."""
 
 
 def table_of(text: bytes) -> dict[str, Any]:
-    """Return the table that a text spells.
+    """Return the table that a text contains.
 
     Raises:
-        NotATableError: it is not TOML in UTF-8, or exceeds what Python reads.
+        NotATableError: it is not TOML in UTF-8, or exceeds what Python can read.
     """
     import tomllib  # noqa: PLC0415 - a start with a built-in lifecycle has no TOML to read
 
@@ -43,7 +43,7 @@ def _decoded(text: bytes) -> str:
 
 
 LINES_MAX: Final = 2000
-"""The most lines in which a key is looked for: the search parses every beginning of the text."""
+"""The most lines in which a key is searched for: the search parses every beginning of the text."""
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
@@ -58,7 +58,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
         try:
             document = tomllib.loads("\n".join(lines[:count]) + "\n")
         except (tomllib.TOMLDecodeError, ValueError, RecursionError):
-            continue  # the cut is inside a value of several lines
+            continue  # the cut is inside a value that takes several lines
         if value_at(document, path) is not None:
             return _first_filled(lines, last_without)
         last_without = count
@@ -66,7 +66,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 
 def _first_filled(lines: Sequence[str], start: int) -> int:
-    """Return the first line after `start` lines that is neither blank nor a comment."""
+    """Return the first line after the first `start` lines that is neither blank nor a comment."""
     for index in range(start, len(lines)):
         stripped = lines[index].strip()
         if stripped and not stripped.startswith("#"):
@@ -75,7 +75,7 @@ def _first_filled(lines: Sequence[str], start: int) -> int:
 
 
 def value_at(document: Any, path: Sequence[str | int]) -> Any:
-    """Return the value at `path`; None, which TOML does not have, if there is none."""
+    """Return the value at `path`; None, which TOML does not have, if there is no value."""
     for part in path:
         try:
             document = document[part]

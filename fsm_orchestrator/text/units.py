@@ -1,7 +1,7 @@
-"""Durations and sizes as people write them: read, and written in the one way that is read again.
+"""Durations and sizes as people write them: read, and written in the one form that is read back.
 
 A bare number counts the smallest unit. A number may have a fraction only at the end of the text,
-and only where it comes to whole milliseconds or bytes.
+and only if the result is a whole number of milliseconds or bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _DURATIONS: Final[Mapping[str, int]] = {
     "s": SECOND_MS,
     "ms": 1,
 }
-"""The units of a duration in milliseconds, the largest first, as they follow each other."""
+"""The units of a duration in milliseconds, the largest first, in the order in which they are
+written."""
 _DECIMAL: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _SIZES: Final[Mapping[str, int]] = {
     **{prefix + "b": factor for prefix, factor in _DECIMAL.items()},
@@ -39,7 +40,7 @@ _SIZE: Final = late_pattern(rf"{_NUMBER}([a-z]+)", re.ASCII | re.IGNORECASE)
 
 
 class Measure(StrEnum):
-    """What a number counts that people write with a unit."""
+    """The quantity that people write with a unit."""
 
     MILLISECONDS = "duration"
     BYTES = "size"
@@ -55,18 +56,18 @@ PATTERNS: Final[Mapping[Measure | None, str]] = {
     Measure.MILLISECONDS: r"^[0-9]+$|^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$",
     Measure.BYTES: r"^[0-9]+(\.[0-9]+)?([KMGTkmgt]?[Bb]?|[KMGTkmgt][Ii][Bb]?)$",
 }
-"""What a JSON Schema says of a text: no more than that it may be one."""
+"""The patterns of a text in a JSON Schema: they say no more than that it may be valid."""
 
 
 class NotMeasuredError(ValueError):
-    """A text is no duration, or no size; the message says what to write."""
+    """A text is not a duration, or not a size; the message says what to write."""
 
 
 def measured(text: str, measure: Measure) -> int:
     """Return the milliseconds or bytes that a text stands for.
 
     Raises:
-        NotMeasuredError: it stands for none.
+        NotMeasuredError: it does not stand for any.
     """
     if _BARE.fullmatch(text):
         return int(text)
@@ -88,7 +89,7 @@ def _milliseconds(text: str) -> int | None:
     for whole, fraction, unit in _PART.findall(text):
         left -= 1
         if unit not in order or (fraction and left):
-            return None  # a unit again, or before a larger one; a fraction before the end
+            return None  # a unit that repeats or is out of order; a fraction before the end
         del order[: order.index(unit) + 1]
         value = _multiplied(whole, fraction, _DURATIONS[unit])
         if value is None:
@@ -106,13 +107,13 @@ def _bytes(text: str) -> int | None:
 
 
 def _multiplied(whole: str, fraction: str, factor: int) -> int | None:
-    """Return a decimal number times a factor; None where that is no whole number."""
+    """Return a decimal number times a factor; None if that is not a whole number."""
     value, rest = divmod(int(whole + fraction) * factor, 10 ** len(fraction))
     return None if rest else value
 
 
 def exact_span(milliseconds: int) -> str:
-    """Return `500ms`, `30s`, `1.234s`, `10m`, `1h30m`: all of it, for what was set."""
+    """Return `500ms`, `30s`, `1.234s`, `10m`, `1h30m`: exact, for settings."""
     if milliseconds < SECOND_MS:
         return f"{milliseconds}ms"
     text, rest = "", milliseconds
@@ -124,7 +125,7 @@ def exact_span(milliseconds: int) -> str:
 
 
 def exact_size(count: int) -> str:
-    """Return `2GiB`, `10MB`, `1234 bytes`: all of it, in the largest unit that it is a whole of."""
+    """Return `2GiB`, `10MB`, `1234 bytes`: exact, in the largest unit without a fraction."""
     text = as_typed(count, Measure.BYTES)
     return f"{text} bytes" if is_bare(text) else text
 
@@ -141,7 +142,7 @@ def as_typed(value: int, measure: Measure) -> str:
 
 
 def span_words(milliseconds: int) -> str:
-    """Return `740ms`, `12.3s`, `30m`, `4m05s`, `2h10m`: rounded, for what was measured."""
+    """Return `740ms`, `12.3s`, `30m`, `4m05s`, `2h10m`: rounded, for measurements."""
     if milliseconds < SECOND_MS:
         return f"{milliseconds}ms"
     if round(milliseconds / SECOND_MS, 1) < 60:  # noqa: PLR2004 - a minute
@@ -154,7 +155,7 @@ def span_words(milliseconds: int) -> str:
 
 
 def size_words(count: int) -> str:
-    """Return `740 bytes`, `1.2 kB`, `14 MB`: rounded, for what was measured."""
+    """Return `740 bytes`, `1.2 kB`, `14 MB`: rounded, for measurements."""
     for unit in ("TB", "GB", "MB", "kB"):
         if (whole := count / _SIZES[unit.lower()]) >= 1:
             return f"{whole:.1f} {unit}" if whole < 10 else f"{whole:.0f} {unit}"  # noqa: PLR2004

@@ -1,6 +1,6 @@
 """Pydantic's findings about a document, as values and as sentences.
 
-Values of the document are never among them: one of them may be a secret.
+They never contain values from the document, which may be secret.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Problem(NamedTuple):
 
     @property
     def is_unknown_key(self) -> bool:
-        """Whether there is a key that the model does not have."""
+        """True if the document has a key that the model does not have."""
         return self.kind == "extra_forbidden"
 
     @property
     def text(self) -> str:
-        """The problem after its place: `stages.manager.bin: input should be a valid string`."""
+        """The problem, its place first: `stages.manager.bin: input should be a valid string`."""
         parts = map(str, self.location)
         where = ".".join(one if len(one) <= QUOTED_CHARACTERS_MAX else quoted(one) for one in parts)
         what = "unknown key" if self.is_unknown_key else _lowered(self.message)
@@ -44,10 +44,10 @@ class Problem(NamedTuple):
 
 
 def problems(error: ValidationError) -> list[Problem]:
-    """Return everything that is wrong, in the order of the model's fields.
+    """Return every problem, in the order of the model's fields.
 
-    The location of a bad key of a mapping ends at the mapping: a bad name of an environment
-    variable may hold its value.
+    The location of a bad key in a mapping ends at the mapping: a bad name of an environment
+    variable may contain the variable's value.
     """
     return [
         Problem(
@@ -60,12 +60,12 @@ def problems(error: ValidationError) -> list[Problem]:
 
 
 def expectation(problem: Problem) -> str:
-    """Return what should be there instead, to stand after the key: `should be a valid string`."""
+    """Return what should be there instead, to follow the key: `should be a valid string`."""
     return _lowered(problem.message.removeprefix("Input "))
 
 
 def unknown_key(location: Location, known: Iterable[str], *, shown: str | None = None) -> str:
-    """Return the refusal of the key at the end of `location`, with the nearest known one or all."""
+    """Return the refusal of the key at the end of `location`, with the nearest known key or all."""
     key, names = str(location[-1]), tuple(known)
     hint = suggestion(key, names) or f"; known keys: {', '.join(names)}"
     return f"unknown key {described(shown or key)}{hint}"

@@ -1,8 +1,8 @@
-"""The board of all runs: looked at once for everybody who watches, and told as it changes.
+"""The board of all runs: one look for all watchers, who get the changes.
 
-Nobody looks while nobody watches, and a look never takes more than a share of the time: where one
-is slow, the next comes later. What was told last is kept for all watchers together; who is further
-behind is dropped, and begins anew.
+Nobody looks while nobody watches, and a look never takes more than a share of the time: after a
+slow one, the next comes later. The last messages are kept for all watchers together; a watcher that
+is further behind is dropped, and begins again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from fsm_orchestrator.web.events import BEAT, BEAT_SECONDS, Messages, message_of
 
 LOOK_SECONDS: Final = 0.5
 PAUSE_PER_LOOK: Final = 15
-"""How many times longer than a look the pause after it is, at least."""
+"""The shortest pause after a look, as a multiple of the time that the look took."""
 KEPT_MAX: Final = 64
-"""How many changes are kept for watchers that are behind."""
+"""The number of changes that are kept for watchers that are behind."""
 WATCHERS_MAX: Final = 100
 
 
@@ -31,7 +31,7 @@ class Listing(NamedTuple):
 
     Attributes:
         rows: what the page shows of each run, by its key, in the order in which it shows them.
-        about: what it shows of all: counts, how many are left out, what cannot be read.
+        about: what the page shows of all runs: counts, how many are left out, what cannot be read.
     """
 
     rows: Mapping[str, Mapping[str, Any]]
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
 
 
 class Board:
-    """What is known of all runs, for as many as watch.
+    """The known state of all runs, for everybody who watches.
 
     `look` is called in a thread, never twice at once; `now` is the time that ages are counted to.
     """
@@ -55,23 +55,23 @@ class Board:
         self._news = asyncio.Event()
         self._is_watched = asyncio.Event()
         self._is_fresh = asyncio.Event()
-        """Whether runs have been looked at since somebody began to watch."""
+        """True if runs have been looked at since somebody began to watch."""
         self._closing = asyncio.Event()
         self._watchers = 0
         self.rows: Mapping[str, Mapping[str, Any]] = {}
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many watchers as there may be."""
+        """True if there are as many watchers as are allowed."""
         return self._watchers >= WATCHERS_MAX
 
     @property
     def is_closed(self) -> bool:
-        """Whether nobody is told anything any more."""
+        """True if no more messages are sent."""
         return self._closing.is_set()
 
     def close(self) -> None:
-        """Let everybody go."""
+        """End the messages to all watchers."""
         self._closing.set()
         for one in (self._is_watched, self._is_fresh, self._news):
             one.set()
@@ -88,16 +88,16 @@ class Board:
             await self.pause(max(LOOK_SECONDS, PAUSE_PER_LOOK * took_seconds))
 
     def _timed_look(self) -> tuple[Listing, float]:
-        began = time.thread_time()  # what others take meanwhile makes no look rarer
+        began = time.thread_time()  # the time of other work makes no look rarer
         return self._look(), time.thread_time() - began
 
     async def pause(self, seconds: float) -> None:
-        """Wait, and no longer than until closed."""
+        """Wait, but no longer than until closed."""
         await _came(self._closing, seconds)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Have runs looked at for as long as this is entered."""
+        """Have runs looked at as long as this is entered."""
         self._watchers += 1
         self._is_watched.set()
         try:
@@ -109,7 +109,7 @@ class Board:
                 self._is_fresh.clear()
 
     async def messages(self) -> Messages:
-        """Yield all that is known, then what changes; ends when closed, or too far behind."""
+        """Yield everything known, then the changes; end when closed, or when too far behind."""
         with self.watching():
             await self._is_fresh.wait()
             if self.is_closed:
@@ -127,13 +127,13 @@ class Board:
                     yield told
 
     async def known(self, key: str) -> Mapping[str, Any] | None:
-        """Return what is known of a run; None without one. Looks first where nobody watches."""
+        """Return what is known of a run, or None. Looks first if nobody watches."""
         with self.watching():
             await self._is_fresh.wait()
         return self.rows.get(key)
 
     def _publish(self, listing: Listing) -> None:
-        """Tell what differs from what was told."""
+        """Publish the differences from the last listing."""
         texts = {
             key: self._texts[key] if self.rows.get(key) is row else _text(row)
             for key, row in listing.rows.items()

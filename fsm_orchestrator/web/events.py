@@ -1,7 +1,7 @@
 """Server-sent events: messages to a browser for as long as it takes them.
 
 A watcher that does not take what is sent is dropped, never buffered for: it has had its time, and
-connects anew by itself.
+reconnects on its own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from fsm_orchestrator.web.guard import Receive, Scope, Send
 Messages = AsyncGenerator[bytes, None]
 
 BEAT_SECONDS: Final = 15.0
-"""How often something is sent though nothing has happened: the browser then knows that it is
-connected, and the server that somebody is there."""
+"""The seconds after which something is sent even if nothing has happened: the browser then knows
+that it is connected, and the server that somebody is there."""
 BEAT: Final = b"event: beat\ndata: {}\n\n"
 TAKE_SECONDS_MAX: Final = 10.0
-"""The time that a watcher has to take one message."""
+"""The seconds that a watcher has to take one message."""
 _HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 
@@ -31,7 +31,7 @@ def message(event: str, document: Any) -> bytes:
 
 
 def message_of(event: str, document: str) -> bytes:
-    """Return one event whose data is JSON text already."""
+    """Return one event whose data is already JSON text."""
     return f"event: {event}\ndata: {document}\n\n".encode()
 
 
@@ -61,7 +61,7 @@ async def _pump(send: Send, messages: Messages) -> None:
                 async with asyncio.timeout(TAKE_SECONDS_MAX):
                     await send(body)
             except TimeoutError:
-                return  # without its end: the connection is closed
+                return  # without an end: the connection is closed
     await send({"type": "http.response.body"})
 
 

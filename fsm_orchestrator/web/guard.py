@@ -1,7 +1,7 @@
-"""The door of the page: who is let in, what may be asked, and what every answer is sent with.
+"""The door of the page: who is let in, which requests are allowed, and the headers of answers.
 
-Nothing behind it is asked before the name of the host, the secret and the method are right. It
-knows nothing of runs.
+Nothing behind it is asked before the host name, the secret and the method are right. It knows
+nothing of runs.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 SECRET_BYTES: Final = 32
 METHODS: Final = ("GET", "HEAD")
 _HOST: Final = re.compile(rb"(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?", re.IGNORECASE)
-"""What a browser on this machine, or at the other end of a tunnel, calls it. Any other name is one
-that somebody else has had resolved to this machine."""
+"""The names that a browser on this machine, or at the other end of a tunnel, uses for it. Any other
+name is one that somebody else has had resolved to this machine."""
 _FRAME: Final = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 NOTHING: Final = f"default-src 'none'; {_FRAME}"
-"""The policy of what is no page: nothing may be loaded."""
+"""The policy of anything but a page: nothing may be loaded."""
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:;"
     f" {_FRAME}"
 )
 """The policy of a page: its own script, style sheet and events, and nothing else."""
 REPORT_POLICY: Final = f"{POLICY}; style-src-attr 'unsafe-inline'"
-"""The same for the page of a run, whose bars have widths and whose output has colours."""
+"""The same for the page of a run, whose bars have widths and whose output has colors."""
 CSP: Final = b"content-security-policy"
 HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -43,7 +43,7 @@ HEADERS: Final = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""What every answer is sent with."""
+"""The headers of every answer."""
 
 
 def new_secret() -> str:
@@ -52,9 +52,9 @@ def new_secret() -> str:
 
 
 class Guard:
-    """Let in requests that name the secret; pass them on without it.
+    """A guard that lets in requests with the secret, and passes them on without it.
 
-    `on_bug` is told of what went wrong behind the door.
+    `on_bug` is called with errors behind the door.
     """
 
     def __init__(self, app: App, secret: str, on_bug: Callable[[Exception], None]) -> None:

@@ -1,7 +1,7 @@
 """The pages, filled: the list of all runs, and one run as `report --html` draws it.
 
-The list comes empty, and is filled by its script with what the events tell: there is one maker of a
-row. Its symbols come from the same templates as those of the report.
+The list comes empty, and its script fills it from the events: rows are made in one place. Its
+symbols come from the same templates as those of the report.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def trouble_page(name: str, error: OrchestratorError) -> str:
 
 
 def style_sheet() -> str:
-    """Return the style sheet of all pages: the report's, and what is only here."""
+    """Return the style sheet of all pages: the report's, with the rules for these pages."""
     return f"{template_text('page.css')}\n{_text('serve.css')}"
 
 

@@ -1,8 +1,8 @@
 """The rows of the page: each run in a few words, those that need a person first.
 
-Every text is made to be shown as it is: hidden characters are spelled out, and what stages printed
-is masked already. The next command of a run is tried as `explain` tries it, beside the looks: only
-of those that may have one, a few at a time, and kept until the run changes.
+Every text is ready to be shown: hidden characters are spelled out, and stages' output is masked
+already. The next command of a run is tried as `explain` tries it, apart from the looks: only for
+runs that may have one, a few at a time, and kept until the run changes.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from fsm_orchestrator.vocabulary import Standing
 from fsm_orchestrator.web.board import Listing
 
 ROWS_MAX: Final = 2_000
-"""How many runs a page shows; of more, the last in the order are only counted."""
+"""The largest number of runs on a page; of more, the last in the order are only counted."""
 OFFERS_SECONDS_MAX: Final = 0.1
-"""The time that is taken for next commands between two looks, unless one takes longer."""
+"""The seconds spent on next commands between two looks, unless one takes longer."""
 KEY_LENGTH: Final = 16
 _NOT_ENDED: Final = {Standing.WAITING, Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED}
-"""Where a run stands for a time, and not since an end."""
+"""The standings that are temporary, and do not date from an end."""
 
 
 class Group(StrEnum):
-    """Who has to do with a run now, in the order in which the page shows them."""
+    """The groups of runs, by who has to act now, in the order in which the page shows them."""
 
     PERSON = "person"
     """Somebody is awaited."""
     LOOK = "look"
-    """It did not end well, or cannot go on by itself."""
+    """It did not end well, or cannot continue on its own."""
     WORKING = "working"
     DONE = "done"
 
 
 class Rows:
-    """The rows of all runs in a directory, which may be a run's own."""
+    """The rows of all runs in a directory, which may itself be a run's."""
 
     def __init__(self, directory: Path) -> None:
         self._runs = ManyRuns([Place(str(directory), directory)])
@@ -59,7 +59,7 @@ class Rows:
         self._made: dict[str, _Made] = {}
 
     def look(self, pool: Executor) -> Listing:
-        """Look again. Never raises for what is there; next commands are found in `pool`."""
+        """Look again. Never raises for existing files; next commands are found in `pool`."""
         troubles = self._runs.look().troubles
         runs = by_need(self._runs.rows.values())
         shown = runs[:ROWS_MAX]
@@ -75,13 +75,13 @@ class Rows:
         return Listing({one.row["key"]: one.row for one in self._made.values()}, about)
 
     def directory_of(self, key: str) -> Path | None:
-        """Return where the record of a run is; None where it is no more."""
+        """Return the directory of a run's record, or None if it is gone."""
         named = (shown for shown, one in self._made.items() if one.row["key"] == key)
         found = next(map(Path, named), None)
         return None if found is None else record_of(found)
 
     def _made_of(self, run: RunOverview) -> _Made:
-        """Return the row of a run: the very one of before where it has not changed."""
+        """Return the row of a run: the same object as before if the run has not changed."""
         offer = self._offers.get(run.output_directory)
         command = () if offer is None or offer.run is not run else offer.words
         made = self._made.get(run.output_directory)
@@ -105,7 +105,7 @@ class Rows:
 
 
 class _Made(NamedTuple):
-    """A row, and what it was made of."""
+    """A row, and what it was made from."""
 
     run: RunOverview
     command: tuple[str, ...]
@@ -113,7 +113,7 @@ class _Made(NamedTuple):
 
 
 class _Offer(NamedTuple):
-    """The next command of a run as it was then."""
+    """A next command, and the run for which it was found."""
 
     run: RunOverview
     words: tuple[str, ...]
@@ -123,9 +123,9 @@ _Offers = Mapping[str, _Offer]
 
 
 def _offers_of(runs: Sequence[RunOverview], known: _Offers) -> _Offers:
-    """Return the next commands that are known, and as many more as there is time for.
+    """Return the known next commands, and as many more as there is time for.
 
-    One may take long: what completed stages have left is looked at as a resume would.
+    One may take long: the artifacts of completed stages are checked as a resume would check them.
     """
     until = time.monotonic() + OFFERS_SECONDS_MAX
     offers = dict[str, _Offer]()
@@ -153,7 +153,7 @@ def _stage_words(stage: str, attempt: int) -> str:
 
 
 def _took(run: RunOverview) -> str:
-    """Return how long the latest invocation of a run that is done has taken."""
+    """Return how long the latest invocation of a done run took."""
     if run.standing is not Standing.DONE or run.started_at is None or run.finished_at is None:
         return ""
     return span_words(span_ms(run.started_at, run.finished_at))

@@ -1,4 +1,4 @@
-"""What the page of one run is told: what its stages print, and that it is not as it was drawn."""
+"""The events for the page of one run: what its stages print, and that the page is out of date."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from fsm_orchestrator.web.run_log import RunLog
 Value = TypeVar("Value")
 
 LOG_AGAIN_SECONDS: Final = 5.0
-"""How long after it was refused the log is asked for again."""
+"""The seconds until the log is asked for again after a refusal."""
 _HELD: Final = frozenset({Standing.WORKING.value, Standing.SUSPENDED.value})
 
 
 class InThread(Protocol):
-    """Whoever does what takes a while, elsewhere than in the loop."""
+    """A function that runs slow work outside the loop."""
 
     async def __call__(self, work: Callable[[], Value]) -> Value:
-        """Return what came of it."""
+        """Return the result of the work."""
 
 
 def stamp_of(directory: Path) -> tuple[object, ...]:
-    """Return what changes when there is something else to be drawn of a run."""
+    """Return a stamp that changes when there is something else to draw of a run."""
     return tuple(_file_stamp(directory / name) for name in (REPORT_FILE, CHECKPOINT_FILE))
 
 
 async def run_messages(
     board: Board, key: str, place: Callable[[], Path | None], in_thread: InThread
 ) -> Messages:
-    """Yield what a page of a run is told, until the board is closed or there is no such run."""
+    """Yield the events for a page of a run, until the board is closed or the run is gone."""
     if await board.known(key) is None:
         yield message("gone", {})
         return
@@ -65,7 +65,7 @@ async def run_messages(
 
 
 class Output:
-    """The log of a run, or that it must not be shown."""
+    """The log of a run, or the message that it must not be shown."""
 
     def __init__(self) -> None:
         self._log: RunLog | None = None
@@ -73,7 +73,7 @@ class Output:
         self._refusal: Mapping[str, Any] | None = None
 
     def news(self, directory: Path, *, is_over: bool) -> list[bytes]:
-        """Return what is to be sent of it."""
+        """Return the messages that are due."""
         if self._refusal and time.monotonic() - self._refused_at < LOG_AGAIN_SECONDS:
             return []
         try:

@@ -1,7 +1,7 @@
 """The log of one run as a page shows it: the end of what was printed, and what is added.
 
-All of it is text, masked as `logs` masks it. What is sent at once is bounded: of a stage that
-prints faster, lines are left out, and their bytes are counted.
+All of it is text, masked as `logs` masks it. The amount sent at once is bounded: if a stage prints
+faster, lines are left out, and their bytes are counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.inspection.logs import in_order_of_work, name_of, secrets_to_mask
-from fsm_orchestrator.rendering.html.colours import Span
+from fsm_orchestrator.rendering.html.colors import Span
 from fsm_orchestrator.rendering.html.output import masked_spans
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
@@ -22,17 +22,17 @@ from fsm_orchestrator.stages.output_lines import GrowingLog, Piece
 from fsm_orchestrator.text.hidden import HIDDEN, spelled
 
 LOGS_MAX: Final = 12
-"""How many logs are shown from the beginning: those that were printed to last."""
+"""The largest number of logs that are shown at first: those that were printed to last."""
 END_BYTES: Final = 64 * 1024
-"""How much of the end of each."""
+"""The bytes at the end of each log that are shown at first."""
 LOOK_BYTES_MAX: Final = 256 * 1024
-"""How much is read of one log at one look."""
+"""The largest number of bytes of one log that are read at one look."""
 LINES_MAX: Final = 2_000
-"""How many lines are sent at once: a page keeps no more."""
+"""The largest number of lines sent at once: a page keeps no more."""
 
 
 class RunLog:
-    """What is shown of the logs of the run in a directory, and how far."""
+    """The logs of the run in a directory, with how far each has been shown."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -41,7 +41,7 @@ class RunLog:
         self._is_first = True
 
     def go_on_in(self, directory: Path) -> None:
-        """Go on in another record of the run: the next epoch, which has all that was shown."""
+        """Continue in another record of the run: the next epoch, which has all that was shown."""
         if directory == self._directory:
             return
         self._directory = directory
@@ -55,7 +55,7 @@ class RunLog:
     def news(self, *, is_over: bool) -> list[dict[str, Any]]:
         """Return the lines that were added since the last call.
 
-        A line without its end comes only when `is_over`.
+        An unfinished line comes only if `is_over`.
 
         Raises:
             CheckpointError, UsageError: the values to mask are not known.
@@ -88,7 +88,7 @@ class RunLog:
 
 
 class _Line(NamedTuple):
-    """A line to be shown, masked; or a word about lines that are not."""
+    """A line to show, masked; or a note about lines that are not shown."""
 
     name: str
     is_stderr: bool
@@ -96,7 +96,7 @@ class _Line(NamedTuple):
     is_note: bool = False
 
     def shown(self, masker: Masker) -> dict[str, Any]:
-        """Return it as the page takes it: its texts in order, each with classes and a style."""
+        """Return it in the page's form: its texts in order, each with classes and a style."""
         if self.is_note:
             parts = [[self.text, "note", ""]]
         else:
@@ -105,7 +105,7 @@ class _Line(NamedTuple):
 
 
 class _Reader:
-    """One log, from near its end on."""
+    """A reader of one log, from near its end on."""
 
     def __init__(self, log: StageLog) -> None:
         self._log = log
@@ -113,28 +113,28 @@ class _Reader:
         self._seen = (0, 0, 0)
         self._growing: GrowingLog | None = None
         self._has_rest = False
-        """Whether a line may have been read whose end has not."""
+        """True if a line may have been read without its end."""
 
     def go_on_with(self, log: StageLog) -> None:
-        """Go on in a copy of the log."""
+        """Continue in a copy of the log."""
         self._log = log
         with contextlib.suppress(OSError):
             self._seen = (os.lstat(log.path).st_ino, *self._seen[1:])
 
     def has_changed(self, *, is_over: bool) -> bool:
-        """Return whether there is more to be shown than at the last call."""
+        """Return whether there is more to show than at the last call."""
         try:
             found = os.lstat(self._log.path)
         except OSError:
             return False
         before, self._seen = self._seen, (found.st_ino, found.st_size, found.st_mtime_ns)
         if before[0] != found.st_ino or before[1] > found.st_size:
-            self._growing = None  # of another run in the same place, or cut short
+            self._growing = None  # another run's in the same place, or truncated
         is_other = self._seen != before and found.st_size > 0
         return is_other or (is_over and self._has_rest)
 
     def lines(self, masker: Masker, *, is_over: bool) -> Iterator[_Line]:
-        """Yield the lines that were added; where they are too many, those at the end."""
+        """Yield the lines that were added; if there are too many, those at the end."""
         try:
             descriptor = files.open_regular(self._log.path)
         except OSError:
@@ -174,7 +174,7 @@ def _note(said: str) -> _Line:
 
 
 def _parts(span: Span) -> Iterator[list[str]]:
-    """Yield a span as text, classes and style; what cannot be seen in it spelled out."""
+    """Yield a span as text, classes and style; invisible characters in it are spelled out."""
     start = 0
     for match in HIDDEN.finditer(span.text):
         if match.start() > start:

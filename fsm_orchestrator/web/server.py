@@ -28,10 +28,10 @@ CONNECTIONS_MAX: Final = 256
 REQUEST_BYTES_MAX: Final = 16 * 1024
 GRACE_SECONDS: Final = 2
 THREADS: Final = 6
-"""How many threads read files: for looks, next commands and pages, each of which may take long, and
-for what is printed."""
+"""The number of threads that read files: for looks, next commands and pages, each of which may take
+long, and for output."""
 ASK_SECONDS_MAX: Final = 10.0
-"""The time that whoever has connected has to ask for something."""
+"""The seconds that a new connection has for its first request."""
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,7 +41,7 @@ def serve_site(site: Site, listener: socket.socket, on_address: Say, on_bug: Say
     try:
         return asyncio.run(_served(site, listener, pool, on_address, on_bug))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # what is being read is of no more use
+        pool.shutdown(wait=False, cancel_futures=True)  # pending reads are of no more use
 
 
 async def _served(
@@ -59,12 +59,12 @@ async def _served(
     await server.serve([listener])
     if looking.done():
         looking.result()  # raises the bug that has ended it
-    looking.cancel()  # a file system that does not answer keeps nobody here
+    looking.cancel()  # a hung file system delays nobody
     return server.asked_by
 
 
 def config_of(app: App) -> Config:
-    """Return how the server is to answer: as little as it takes, and nothing of it logged."""
+    """Return the settings of the server: as little as it takes, with nothing logged."""
     return Config(
         app,
         http=_Asking,
@@ -84,7 +84,7 @@ def config_of(app: App) -> Config:
 
 
 class _Asking(H11Protocol):
-    """Closes a connection on which nothing is asked for: there are only so many."""
+    """A protocol that closes connections on which nothing is requested: their number is limited."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -97,7 +97,7 @@ class _Asking(H11Protocol):
 
 
 class _Server(Server):
-    """Ends with everybody who still watches, at the first signal."""
+    """A server that ends at the first signal, together with all who still watch."""
 
     def __init__(self, config: Config, board: Board) -> None:
         super().__init__(config)
@@ -106,7 +106,7 @@ class _Server(Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals that ask to end."""
+        """Handle the signals that ask to end."""
         loop = asyncio.get_running_loop()
         for one in _ENDING:
             loop.add_signal_handler(one, self._end, int(one))
@@ -117,11 +117,11 @@ class _Server(Server):
         self.should_exit = True
 
     def _end(self, asked_by: int) -> None:
-        """End soon; asked again, at once."""
+        """End soon; if asked again, at once."""
         self.force_exit, self.should_exit = self.should_exit, True
         self.asked_by = asked_by
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let those who watch go, and then wait for what is still being answered."""
+        """End the messages to watchers, then wait for the answers that are still being sent."""
         self._board.close()
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""Serve the runs of a directory: what has to hold before anything is listened on."""
+"""Serves the runs of a directory, once all that has to hold before listening does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsm_orchestrator.errors import CommandError, UsageError
 
 ADDRESS: Final = "127.0.0.1"
 UNTAKEN_MS_MAX: Final = 20_000
-"""How long what was sent may lie untaken before the kernel closes the connection."""
+"""The milliseconds that sent data may stay untaken before the kernel closes the connection."""
 OnAddress = Callable[[str], None]
 OnBug = Callable[[str], None]
 _EXTRA: Final = ("starlette", "uvicorn", "jinja2")
@@ -23,12 +23,12 @@ _EXTRA: Final = ("starlette", "uvicorn", "jinja2")
 def serve(directory: Path, port: int, on_address: OnAddress, on_bug: OnBug) -> int:
     """Serve the runs of a directory until a signal asks to end; return its number.
 
-    The address is told once it can be opened. Port 0 is any that is free.
+    The address is shown once it can be opened. Port 0 stands for any free port.
 
     Raises:
         UsageError: the extra is not installed, or the port is taken.
         ReportError: the directory cannot be read.
-        CommandError: the port cannot be listened at.
+        CommandError: the server cannot listen on the port.
     """
     _refuse_without_the_extra()
     from fsm_orchestrator.web.server import serve_site  # noqa: PLC0415 - imports the extra
@@ -60,9 +60,9 @@ def _listening_at(port: int) -> socket.socket:
                 remedy="name another one with --port, or none: then a free one is taken",
             ) from error
         raise CommandError(
-            f"cannot listen at port {port} of {ADDRESS}: {files.reason(error)}",
+            f"cannot listen on port {port} of {ADDRESS}: {files.reason(error)}",
             remedy="name another one with --port, or none: then a free one is taken",
         ) from error
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # taken over by each connection; not on macOS
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # inherited by each connection; not on macOS
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MS_MAX)
     return listener

@@ -1,7 +1,7 @@
 """The site: its pages and streams, each found by its address and by nothing else.
 
-No part of an address is ever a path: a run is asked for by its key, and looked up among those
-that are known. The only user of Starlette, of the extra `web`.
+No part of an address is ever a path: a run is asked for by its key, and looked up among the known
+runs. The only user of Starlette, of the extra `web`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DRAWN_SECONDS: Final = 2.0
 DRAWN_MAX: Final = 16
 _HTML: Final = "text/html"
 _NO_RUN: Final = ReportError(
-    "there is no such run here, or not any more", remedy="go back to all runs"
+    "there is no such run here, or no longer", remedy="go back to all runs"
 )
 
 
@@ -59,15 +59,15 @@ class Site:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        names_below(directory)  # one that may not be looked into is refused
+        names_below(directory)  # an unreadable directory is refused
         self._rows = Rows(directory)
 
     def board(self, pool: Executor) -> Board:
-        """Return the board that all watchers are told by."""
+        """Return the board that serves all watchers."""
         return Board(lambda: self._rows.look(pool), _now, pool)
 
     def app(self, board: Board, pool: Executor) -> App:
-        """Return what answers requests, within a loop."""
+        """Return the application that answers requests, within a loop."""
         return _App(self._directory, self._rows, board, pool).router
 
 
@@ -98,7 +98,7 @@ class _App:
         return run_messages(self._board, key, lambda: self._rows.directory_of(key), self._in_thread)
 
     async def _run(self, request: Request) -> Response:
-        """Return the page of one run, drawn once for all who ask while it does not change."""
+        """Return the page of one run, drawn once for all requests while it does not change."""
         key = request.path_params["key"]
         row = await self._board.known(key)
         directory = None if row is None else self._rows.directory_of(key)
@@ -119,7 +119,7 @@ class _App:
 
 
 class _Drawn(NamedTuple):
-    """A page of a run that was drawn a moment ago."""
+    """A recently drawn page of a run."""
 
     stamp: object
     until: float
@@ -128,7 +128,7 @@ class _Drawn(NamedTuple):
 
 
 class _Stream:
-    """A stream of events, `messages` of the run in the address; None where there are too many."""
+    """A stream of events: `messages` of the run in the address, or None if there are too many."""
 
     def __init__(self, messages: Callable[[str], Messages | None]) -> None:
         self._messages = messages
@@ -144,7 +144,7 @@ class _Stream:
 
 
 def _fixed(name: str, text: str, kind: str, policy: str = NOTHING) -> Route:
-    """Return what is the same for every request; no coroutine would be run in a thread."""
+    """Return a route with a fixed answer; it is a coroutine because others run in a thread."""
 
     async def answered(_request: Request) -> Response:
         return _response(text, HTTPStatus.OK, kind, policy)

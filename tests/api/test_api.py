@@ -1,4 +1,4 @@
-"""The Python interface does what the command does, and to its process nothing else."""
+"""The Python interface does what the command does, and nothing else to its process."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ FIXED = ("--run-id", "same", "--fixed-clock", "2026-01-31T09:00:00Z")
 
 @pytest.fixture(name="desk", autouse=True)
 def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory to work in, with private state of its own."""
+    """Return a directory to work in, with separate private state."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def shell(script: str) -> StageGiven:
-    """A stage that runs a shell script."""
+    """Return a stage that runs a shell script."""
     return StageGiven(bin="/bin/sh", args=("-c", script))
 
 
 def config(out: str | Path = "out", executor: str = "exit 0", **given: Any) -> RunConfig:
-    """A run whose gates pass and whose manager succeeds."""
+    """Return a run whose gates pass and whose manager succeeds."""
     stages = {"manager": shell("exit 0"), "executor": shell(executor)}
     return RunConfig(output_directory=out, gates=PASSED, stages=stages, **given)
 
 
 def test_run_returns_the_report_that_is_on_disk() -> None:
-    """The typed report and the file say the same."""
+    """The typed report and the file are the same."""
     report = run(config())
     assert (report.terminal_state, report.closure_ready, report.exit_code) == ("done", True, 0)
     assert load_report("out") == load_report(Path("out/orchestrator_run_report.json")) == report
@@ -61,7 +61,7 @@ def test_resume_continues_and_a_failure_is_a_report() -> None:
 
 
 def test_process_is_left_as_it_was(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """No output, no handler, no directory, no variable, no child, no descriptor is left behind."""
+    """No output, handler, directory, variable, child or descriptor is left behind."""
 
     def state() -> tuple[object, ...]:
         handlers = [signal.getsignal(one) for one in (2, 15, 1, signal.SIGCHLD)]
@@ -78,7 +78,7 @@ def test_process_is_left_as_it_was(desk: Path, capfd: pytest.CaptureFixture[str]
 
 
 def test_interrupts_end_a_run_from_another_thread() -> None:
-    """Without signal handlers, `interrupts` is the way to end a run."""
+    """Without signal handlers, `interrupts` ends a run."""
     interrupts = Interrupts()
     script = "echo ready >ready; exec sleep 60"
 
@@ -124,7 +124,7 @@ def test_signal_handlers_are_installed_when_asked_and_put_back() -> None:
     ],
 )
 def test_wrong_configurations_are_usage_errors(given: dict[str, Any], said: str) -> None:
-    """What the program refuses it refuses with its own error, naming the setting."""
+    """A refused configuration raises the program's own error, which names the setting."""
     with pytest.raises(errors.UsageError, match=said):
         RunConfig(**given)
 
@@ -145,7 +145,7 @@ def test_refusals_are_errors_of_ours() -> None:
 
 
 def test_flags_file_and_script_give_the_same_report(desk: Path) -> None:
-    """The CI-like quickstart, three times: the normalised reports are equal."""
+    """The CI-like quickstart, three times, gives equal normalized reports."""
     script = (QUICKSTARTS / "ci_like.py").read_text()
     script = script.replace(
         "output_directory=out,",
@@ -183,7 +183,7 @@ def test_flags_file_and_script_give_the_same_report(desk: Path) -> None:
 
 
 def test_init_leads_to_a_run_of_ones_own(desk: Path) -> None:
-    """What `init` writes is right, and the commands it prints do what it says."""
+    """The output of `init` is right, and the commands that it prints do what it says."""
     started = orchestrate("init", "my run", cwd=desk)
     assert started.code == 0
     plan, command = started.stdout.split("\n\n")[2], started.stdout.split("\n\n")[4]

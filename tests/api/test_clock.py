@@ -29,7 +29,7 @@ AT = datetime(2026, 1, 31, 9, 5, 0, 250_999, tzinfo=UTC)
 
 
 class SteppingClock:
-    """A clock that goes on by `step` each time it is asked."""
+    """A clock that advances by `step` at each call."""
 
     is_fixed = False
 
@@ -38,17 +38,17 @@ class SteppingClock:
         self._step = step
 
     def now(self) -> datetime:
-        """The next time."""
+        """Return the next time."""
         self._at += self._step
         return self._at
 
     def elapsed_ms(self, since_seconds: float) -> int:
-        """Never asked."""
+        """Fail: it is never called."""
         raise NotImplementedError(since_seconds)
 
 
 def times_in(document: Any) -> list[str]:
-    """Every value below a key that is named like a time, at any depth."""
+    """Return every value below a key that is named like a time, at any depth."""
     if isinstance(document, dict):
         own = [
             value
@@ -61,11 +61,11 @@ def times_in(document: Any) -> list[str]:
     return []
 
 
-# -- how times are written ------------------------------------------------------------------
+# -- the form of times ------------------------------------------------------------------------
 
 
 def test_a_timestamp_is_utc_with_milliseconds() -> None:
-    """ISO 8601 with `Z`, whatever the offset; what is finer is cut, not rounded."""
+    """A timestamp is ISO 8601 with `Z`, whatever the offset; finer digits are cut, not rounded."""
     assert timestamp(AT) == FIXED
     assert timestamp(AT.astimezone(timezone(timedelta(hours=-7, minutes=-30)))) == FIXED
     assert timestamp(AT.replace(microsecond=999_999)) == "2026-01-31T09:05:00.999Z"
@@ -78,7 +78,7 @@ def test_a_timestamp_is_utc_with_milliseconds() -> None:
     hours=st.integers(-23, 23),
 )
 def test_a_timestamp_can_be_read_back(at: datetime, hours: int) -> None:
-    """Of any year: it has the fixed form, and means the same time to the millisecond."""
+    """A time of any year has the fixed form, and means the same time to the millisecond."""
     aware = at.replace(tzinfo=timezone(timedelta(hours=hours)))
     text = timestamp(aware)
     assert TIMESTAMP.fullmatch(text)
@@ -88,7 +88,7 @@ def test_a_timestamp_can_be_read_back(at: datetime, hours: int) -> None:
 @settings(deadline=None)
 @given(moments=st.lists(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.just(UTC))))  # noqa: DTZ001 - as above
 def test_timestamps_sort_as_their_times_do(moments: list[datetime]) -> None:
-    """Sorted as text is sorted by time."""
+    """Timestamps that are sorted as text are sorted by time."""
     assert sorted(map(timestamp, moments)) == [timestamp(one) for one in sorted(moments)]
 
 
@@ -96,7 +96,7 @@ def test_timestamps_sort_as_their_times_do(moments: list[datetime]) -> None:
 
 
 def test_a_fixed_clock_stands_still() -> None:
-    """Always the same time, in UTC, and nothing takes any time."""
+    """A fixed clock always gives the same time, in UTC, and no duration."""
     clock: Clock = FixedClock(AT.astimezone(timezone(timedelta(hours=5))))
     assert [clock.now(), clock.now()] == [AT, AT]
     assert clock.now().tzinfo is UTC
@@ -122,7 +122,7 @@ def test_the_system_clock_measures_whole_milliseconds_and_never_less_than_none()
     ids=["microsecond", "millisecond", "days"],
 )
 def test_run_ids_sort_by_time(step: timedelta) -> None:
-    """Fifty runs, however close or far apart: unique, well formed, in order."""
+    """The ids of fifty runs, however close or far apart, are unique, well formed and in order."""
     clock = SteppingClock(datetime(2026, 12, 31, 23, 59, 59, 999_990, tzinfo=UTC), step)
     made = [new_run_id(clock) for _ in range(50)]
     assert sorted(set(made)) == made
@@ -135,7 +135,7 @@ def test_run_ids_of_the_same_moment_are_unique() -> None:
 
 
 def test_runs_get_ids_in_the_order_in_which_they_start(tmp_path: Path) -> None:
-    """Two commands, two ids; the later one sorts last, also with the archive's names."""
+    """The later of two commands gets the id that sorts last, also among the archive's names."""
     for _ in range(3):
         orchestrate("./out", *PASSING, cwd=tmp_path)
     archived = {path.name for path in (tmp_path / "out" / "archive").iterdir()}
@@ -153,7 +153,7 @@ def test_runs_get_ids_in_the_order_in_which_they_start(tmp_path: Path) -> None:
 def test_equal_runs_with_a_fixed_clock_give_byte_identical_reports(
     tmp_path: Path, executor: str, code: int
 ) -> None:
-    """Same OUT, run id and clock: not a byte differs; durations are 0, resources null."""
+    """With the same OUT, run id and clock, no byte differs; durations are 0, resources null."""
     options = (
         *(*PASSING, *stages("echo '[1]' > plan.json", executor)),
         *("--manager-expected-artifact", "plan.json", "--executor-env", "GREETING=hello there"),
@@ -200,14 +200,14 @@ def test_without_a_fixed_clock_times_go_on_and_resources_are_measured(tmp_path: 
     ],
 )
 def test_a_fixed_clock_is_told_in_iso_8601(tmp_path: Path, given_time: str, expected: str) -> None:
-    """With an offset, or in UTC; the time of day may be left out."""
+    """The time has an offset, or is in UTC; the time of day may be left out."""
     orchestrate("out", "--fixed-clock", given_time, cwd=tmp_path)
     assert set(times_in(report_of(tmp_path / "out"))) == {expected}
 
 
 @pytest.mark.parametrize("given_time", ["yesterday", "", "2026-13-01", "0001-01-01T00:00:00+14:00"])
 def test_a_time_that_there_is_not_is_a_usage_error(tmp_path: Path, given_time: str) -> None:
-    """Exit 2 with the option named, and nothing made."""
+    """The command exits with 2, names the option, and makes nothing."""
     ended = orchestrate("out", "--fixed-clock", given_time, cwd=tmp_path)
     assert (ended.code, list(tmp_path.iterdir())) == (2, [])
     assert "--fixed-clock" in ended.stderr

@@ -1,4 +1,4 @@
-"""Under asyncio: whoever cancels the task ends the run, and hears of it once all is on disk."""
+"""Runs under asyncio: a cancelled task ends its run, and ends itself once all is on disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(place: Path, script: str, **settings: Any) -> RunConfig:
-    """A run of one stage in a directory of its own."""
+    """Return a run of one stage in a separate directory."""
     place.mkdir(exist_ok=True)
     stage = StageGiven(bin="/bin/sh", args=("-c", script), cwd=str(place), **settings)
     return RunConfig(
@@ -51,7 +51,7 @@ def config(place: Path, script: str, **settings: Any) -> RunConfig:
 
 
 def left() -> tuple[set[str], set[int]]:
-    """The threads and children of this process."""
+    """Return the threads and children of this process."""
     threads = {one.name for one in threading.enumerate()}
     return threads, {one.pid for one in psutil.Process().children(recursive=True)}
 
@@ -67,7 +67,7 @@ async def at_work(place: Path) -> int:
 
 
 def assert_interrupted(place: Path) -> None:
-    """The record says that the run was interrupted, and is whole; a resume would go on."""
+    """Assert that the record has the interruption and is whole; a resume would continue."""
     report = load_report(place / "out")
     assert (report.exit_code, report.terminal_state) == (143, "failed")
     assert [one.status for one in report.stage_executions] == ["interrupted"]
@@ -76,7 +76,7 @@ def assert_interrupted(place: Path) -> None:
 
 
 def test_runs_at_once_leave_no_thread_and_no_process(tmp_path: Path) -> None:
-    """More than the loop's executor has threads, all in one loop that goes on meanwhile."""
+    """More runs than the loop's executor has threads are at work in one loop, which stays free."""
     before, variable = left(), contextvars.ContextVar("request", default="none")
     heard = []
 
@@ -103,19 +103,19 @@ def test_runs_at_once_leave_no_thread_and_no_process(tmp_path: Path) -> None:
 
 
 class SlowToHear(asyncio.SelectorEventLoop):
-    """A loop that keeps the threads for a moment that call into it."""
+    """A loop that delays the threads that call into it."""
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.Handle:
-        """Do so, and hold the caller."""
+        """Schedule the callback, and hold the caller."""
         handle = super().call_soon_threadsafe(callback, *args, context=context)
         time.sleep(0.05)
         return handle
 
 
 def test_thread_has_ended_when_the_report_is_there(tmp_path: Path) -> None:
-    """Not only soon after."""
+    """The thread has ended with the report, not only soon after."""
 
     async def main() -> int:
         await run_async(config(tmp_path, "exit 0"))
@@ -127,7 +127,7 @@ def test_thread_has_ended_when_the_report_is_there(tmp_path: Path) -> None:
 
 
 def test_cancelled_task_ends_when_its_run_is_on_record(tmp_path: Path) -> None:
-    """However it is cancelled: by itself, by its group, by a time that is over, with the loop."""
+    """A cancelled task waits for its record: alone, by group, by timeout, or with the loop."""
     before, pids = left(), []
 
     async def cancelled(place: Path) -> None:
@@ -179,7 +179,7 @@ def test_cancelled_task_ends_when_its_run_is_on_record(tmp_path: Path) -> None:
 
 
 def test_second_cancellation_ends_the_stage_at_once(tmp_path: Path) -> None:
-    """As a second signal does; the first would wait ten minutes."""
+    """A second cancellation acts as a second signal; the first one would wait ten minutes."""
 
     async def main() -> None:
         asked = config(tmp_path, STUBBORN, kill_grace_ms=600_000)
@@ -197,7 +197,7 @@ def test_second_cancellation_ends_the_stage_at_once(tmp_path: Path) -> None:
 
 
 def test_cancellation_that_comes_too_late_is_raised_all_the_same(tmp_path: Path) -> None:
-    """The run is done, and says so; what waits for its task is cancelled as it was asked to be."""
+    """The run is recorded as done; the task that waits for it is cancelled as requested."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -218,7 +218,7 @@ def test_cancellation_that_comes_too_late_is_raised_all_the_same(tmp_path: Path)
 
 
 def test_closed_coroutine_ends_its_run(tmp_path: Path) -> None:
-    """Where there is no loop to wait in any more, the thread still records the end."""
+    """The thread still records the end where there is no loop to wait in."""
     before = left()
     loop = asyncio.new_event_loop()
     waiting = run_async(config(tmp_path, STAYS))
@@ -232,7 +232,7 @@ def test_closed_coroutine_ends_its_run(tmp_path: Path) -> None:
 
 
 def test_what_is_raised_comes_out(tmp_path: Path) -> None:
-    """Refusals, and what a listener raises through the run that is no error of its own."""
+    """Refusals, and errors of a listener that are no `Exception`, reach the caller."""
 
     def leaves(_: Mapping[str, Any]) -> None:
         raise GeneratorExit

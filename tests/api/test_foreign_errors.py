@@ -1,4 +1,4 @@
-"""What the calling program raises through a run ends it, is recorded, and passes on."""
+"""An error that the calling program raises through a run ends it, is recorded, and passes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def on_signal() -> Iterator[Callable[[BaseException], None]]:
-    """Has this process raise something when it gets SIGUSR1, wherever it is by then."""
+    """Make this process raise an error when it gets SIGUSR1, wherever it is by then."""
     before = signal.getsignal(signal.SIGUSR1)
 
     def install(error: BaseException) -> None:
@@ -48,7 +48,7 @@ def on_signal() -> Iterator[Callable[[BaseException], None]]:
 
 
 def config(directory: Path, script: str) -> RunConfig:
-    """A run of one stage alone, a script that is told the pid of this process."""
+    """Return a run of a single stage, a script that gets the pid of this process."""
     words = ("-c", script, str(os.getpid()))
     stage = StageGiven(bin="/bin/sh", args=words, cwd=str(directory))
     return RunConfig(
@@ -60,7 +60,7 @@ def config(directory: Path, script: str) -> RunConfig:
 
 
 def assert_recorded(directory: Path, error: BaseException, code: int) -> None:
-    """Report, checkpoint and events say the same, nothing is open, and a resume goes on."""
+    """Assert that report, checkpoint and events agree, nothing is open, and a resume continues."""
     out, name = directory / "out", type(error).__name__
     report = load_report(out)
     assert (report.exit_code, report.terminal_state, report.closure_ready) == (
@@ -91,7 +91,7 @@ ERRORS = [
 def test_error_raised_while_a_stage_runs_is_an_interruption(
     tmp_path: Path, on_signal: Callable[[BaseException], None], error: BaseException, code: int
 ) -> None:
-    """The very error comes out, the stage is ended, and the record says why."""
+    """The same error comes out, the stage is ended, and the record has the reason."""
     on_signal(error)
     with pytest.raises(type(error)) as raised:
         run(config(tmp_path, STAYS))
@@ -110,14 +110,14 @@ def test_error_raised_while_a_stage_runs_is_an_interruption(
     [
         *((recorder.Recorder, one) for one in ("refresh", "keep", "_replace_both")),
         *((recorder.Recorder, one) for one in ("_append", "_commit")),
-        (files.StagedFile, "commit"),  # a file is in its place, and nobody has noted that yet
+        (files.StagedFile, "commit"),  # a file is in its place, and nothing has noted that yet
     ],
     ids=lambda one: getattr(one, "__name__", one),
 )
 def test_error_raised_at_any_step_of_recording_leaves_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:
-    """Before or after a step was durable: the record is whole, and says that the run was ended."""
+    """Before or after a step was durable, the record is whole, and has the end of the run."""
     real, calls = getattr(owner, name), 0
     # The first file to take its place is OUT's .gitignore: there is no record yet.
     for moment in range(2, 7) if owner is files.StagedFile else range(1, 4):
@@ -152,17 +152,17 @@ def test_error_raised_at_any_step_of_recording_leaves_a_record(
 def test_error_raised_by_a_guard_passes_on(
     tmp_path: Path, on_signal: Callable[[BaseException], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A guard that fails counts as refused; what a signal handler raises there is no such thing."""
+    """A guard that fails counts as refused, but an error of a signal handler in it passes on."""
     error = ValueError("of their handler")
     on_signal(error)
     real = enter_gate.EnterGate.do_hold
 
-    def signalled(self: Any) -> Any:
+    def signaled(self: Any) -> Any:
         os.kill(os.getpid(), signal.SIGUSR1)
         return real(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(enter_gate.EnterGate, "do_hold", signalled)
+        patched.setattr(enter_gate.EnterGate, "do_hold", signaled)
         with pytest.raises(ValueError, match="of their handler"):
             run(config(tmp_path, "exit 0"))
     assert_recorded(tmp_path, error, 1)
@@ -173,7 +173,7 @@ def test_error_raised_by_a_guard_passes_on(
 
 @pytest.mark.parametrize("names", [None, {"run.started"}, {"stage.ended"}])
 def test_listener_that_raises_decides_nothing(tmp_path: Path, names: set[str] | None) -> None:
-    """The run is done as without it; that it failed is a warning, and it is called no more."""
+    """The run is done as without it; its failure is a warning, and it is not called again."""
     heard = 0
 
     def listener(event: Mapping[str, Any]) -> None:
@@ -185,13 +185,13 @@ def test_listener_that_raises_decides_nothing(tmp_path: Path, names: set[str] | 
     report = run(config(tmp_path, "exit 0"), listener=listener)
     assert (report.exit_code, report.closure_ready, heard) == (0, True, 1)
     told = [one for one in report.warnings if "listener" in one]
-    assert told == ["a listener raised TheirsError: deaf; it is told nothing more"]
+    assert told == ["a listener raised TheirsError: deaf; it gets no more events"]
     events = [event for event in events_of(tmp_path / "out") if event["event"] == "run.warning"]
     assert [event["message"] for event in events if "listener" in event["message"]] == told
 
 
 def test_ctrl_c_that_meets_the_listener_ends_the_run(tmp_path: Path) -> None:
-    """Ctrl-C is nobody's failure: it ends the run wherever it comes."""
+    """Ctrl-C is no failure of the listener: it ends the run wherever it comes."""
 
     def listener(event: Mapping[str, Any]) -> None:
         if event["event"] == "stage.ended":
@@ -203,13 +203,13 @@ def test_ctrl_c_that_meets_the_listener_ends_the_run(tmp_path: Path) -> None:
 
 
 class LeavesError(BaseException):
-    """What no program expects."""
+    """An error that no program expects."""
 
 
 def test_what_was_kept_stays_kept_wherever_a_listener_leaves(tmp_path: Path) -> None:
-    """At each event in turn: the record is whole, says one thing, and what was done is not redone.
+    """At each event in turn, the record is whole and consistent, and completed work is not redone.
 
-    A stage that was told of as complete is never run again, and a run that is done stays done.
+    A stage that was reported as complete is never run again, and a run that is done stays done.
     """
     counts = 'echo x >>"$0.$ORCHESTRATOR_STAGE"'
     told: list[Mapping[str, Any]] = []

@@ -1,4 +1,4 @@
-"""`list_runs`: where the runs of a directory stand, as typed rows, while they work and after."""
+"""`list_runs`: the state of a directory's runs, as typed rows, while they work and after."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 def config(out: Path, script: str, **gates: str) -> RunConfig:
-    """A run of one stage."""
+    """Return a run of one stage."""
     passing = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
     return RunConfig(
         output_directory=out,
@@ -34,7 +34,7 @@ def config(out: Path, script: str, **gates: str) -> RunConfig:
 
 
 def test_rows_say_where_each_run_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a directory of runs, of single ones, of none; a run that is at work is one of them."""
+    """Rows exist for a directory of runs, a single run, no run, and a run that is at work."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     runs, seen = tmp_path / "runs", list[RunOverview]()
     runs.mkdir()

@@ -1,4 +1,4 @@
-"""Names in the Python interface: those of `--lifecycle` work, and the nearest is named."""
+"""Names in the Python interface: those of `--lifecycle` work, and the nearest is suggested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fsm_orchestrator.errors import LifecycleError, OrchestratorError, UsageErro
 
 
 def test_builtin_lifecycle_is_named_as_on_the_command_line(tmp_path: Path) -> None:
-    """A run and a lifecycle by name; a `Path` is always a file."""
+    """A run and a lifecycle accept a name; a `Path` is always a file."""
     report = run(RunConfig(output_directory=tmp_path / "out", lifecycle="reviewed_run"))
     assert report.lifecycle is not None
     assert report.lifecycle.name == "reviewed_run"
@@ -44,7 +44,7 @@ def test_nearest_name_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_keyword_of_a_stage_alone_is_refused_alike() -> None:
-    """The settings of a stage are made on their own."""
+    """The nearest name is suggested for the settings of a stage alone, too."""
     mistyped: Any = {"timeot_ms": 5}
     with pytest.raises(UsageError, match="did you mean 'timeout_ms'"):
         StageGiven(**mistyped)

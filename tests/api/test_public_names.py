@@ -1,4 +1,4 @@
-"""The public names, frozen: what this test lists is what programs may rely on.
+"""The public names, frozen: programs may rely on what this test lists.
 
 A name that is added, removed, or called otherwise changes a line here, and a row of docs/python.md.
 """
@@ -53,7 +53,7 @@ ERRORS: Final = frozenset(
 
 
 def test_public_names_are_exactly_these() -> None:
-    """In the list of the package, in what `dir` and `import *` see, and each can be had."""
+    """The package's list, `dir` and `import *` have these names, and each can be imported."""
     names = {*FUNCTIONS, *TYPES, *ERRORS, "__version__"}
     assert fsm_orchestrator.__all__ == sorted(fsm_orchestrator.__all__)
     assert set(fsm_orchestrator.__all__) == names
@@ -64,13 +64,13 @@ def test_public_names_are_exactly_these() -> None:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_functions_are_called_like_this(name: str) -> None:
-    """Their parameters, defaults and results are promised as well."""
+    """The parameters, defaults and results of the functions are promised as well."""
     signature = str(inspect.signature(getattr(fsm_orchestrator, name)))
     assert signature.replace("'", "") == FUNCTIONS[name]
 
 
 def test_what_a_service_holds_has_these_members() -> None:
-    """What is called, and what is read, of the objects that a program keeps."""
+    """The objects that a program keeps have these methods and attributes."""
     for kind, promised in (
         (Interrupts, {"deliver", "first", "close"}),
         (KeeperPool, {"close"}),
@@ -80,9 +80,9 @@ def test_what_a_service_holds_has_these_members() -> None:
 
 
 def test_every_public_name_is_described() -> None:
-    """By itself, in the docstring of the package, and in a table of the guide, which has no other.
+    """Each name has a docstring, and is in that of the package and a table of the guide.
 
-    The alias of a type has no docstring of its own.
+    The table has no other names. The alias of a type has no docstring.
     """
     names = set(fsm_orchestrator.__all__) - {"__version__"}
     undescribed = {one for one in names if not getattr(fsm_orchestrator, one).__doc__}

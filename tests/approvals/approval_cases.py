@@ -1,4 +1,4 @@
-"""Runs that people approve: a lifecycle that plans, asks, and applies, and keys made for a test."""
+"""Runs that people approve: a lifecycle that plans, asks and applies, and keys made for a test."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def approve(folder: Path, key: Path, *words: str) -> Ended:
 
 
 def sign_plainly(folder: Path, key: Path, namespace: str = NAMESPACE) -> Path:
-    """Sign the latest request as anybody can who has ssh-keygen."""
+    """Sign the latest request with ssh-keygen alone."""
     request = requests(folder)[-1]
     signature = request.with_name(f"{request.name}.{key.name}.sig")
     words = ("ssh-keygen", "-Y", "sign", "-f", key, "-n", namespace)
@@ -166,7 +166,7 @@ def evidence(folder: Path) -> dict[str, Any]:
 
 
 def look(folder: Path, now: datetime | None = None, **terms: Any) -> Awaited:
-    """Look at the gate that asks, as it stands now, by terms of which some are changed."""
+    """Read the asking gate as it stands now, with some terms changed."""
     saved = load_saved(folder / "out")
     source = saved.checkpoint.sources[ASKED]
     assert isinstance(source, ApprovalSource)
@@ -186,7 +186,7 @@ def judged(folder: Path, now: datetime | None = None, **terms: Any) -> tuple[str
 
 
 def say(folder: Path, key: Path | None, said: Said = Said.APPROVE, **changes: Any) -> Path:
-    """Write what somebody has said to the latest request, as a program of their own might.
+    """Write an answer to the latest request, as somebody's own program might.
 
     `changes` are of the statement; `namespace` is what it is signed for.
     """

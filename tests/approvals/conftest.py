@@ -36,9 +36,9 @@ def _waiting(tmp_path_factory: pytest.TempPathFactory, signers: str) -> Path:
 
 @pytest.fixture
 def waiting(_waiting: Path, signers: str) -> Path:
-    """Return a project whose run waits for one approval, as it was when it was asked.
+    """Return a project whose run waits for one approval, reset to its state after the request.
 
-    One for all tests, which may change what people have said, the plan and the signers.
+    All tests share it, and may change answers, plan and signers.
     """
     shutil.rmtree(_waiting / "out" / "approvals")
     shutil.copytree(_waiting / "asked", _waiting / "out" / "approvals")

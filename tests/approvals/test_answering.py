@@ -36,7 +36,7 @@ Keys = dict[str, Path]
 
 
 def test_without_a_terminal_the_digest_is_named(waiting: Path, keys: Keys) -> None:
-    """Nobody approves what they have not named; the request shows its digest."""
+    """An approval without a terminal has to name the request's digest, which the request shows."""
     key = ("--key", keys["bob"])
     refused = orchestrate("approve", "./out", *key, cwd=waiting)
     assert refused.code == 2
@@ -56,7 +56,7 @@ def test_without_a_terminal_the_digest_is_named(waiting: Path, keys: Keys) -> No
 
 @pytest.mark.parametrize(("answer", "code", "lines"), [("y", 0, 60), ("n", 1, 60), ("y", 0, 12)])
 def test_terminal_asks(waiting: Path, keys: Keys, answer: str, code: int, lines: int) -> None:
-    """What is asked is seen first, in the pager where it is long; nothing is kept of a no."""
+    """The request is shown before the question, in the pager if long; a no leaves no file."""
     words = ("approve", "./out", "--key", str(keys["bob"]))
     with Terminal(*words, cwd=waiting, lines=lines, env={"PAGER": "cat"}) as screen:
         screen.until_shown("[y/N]")
@@ -92,7 +92,7 @@ def test_denial_and_withdrawal(waiting: Path, keys: Keys) -> None:
     ("name", "said"), [("ann", "(self_approval)"), ("eve", "(unknown_signer)")]
 )
 def test_what_would_not_count_is_not_kept(waiting: Path, keys: Keys, name: str, said: str) -> None:
-    """And whoever typed it is told at once."""
+    """The person who typed it gets an error at once."""
     before = sorted((waiting / "out" / "approvals").iterdir())
     refused = approve(waiting, keys[name])
     assert refused.code == 2
@@ -101,7 +101,7 @@ def test_what_would_not_count_is_not_kept(waiting: Path, keys: Keys, name: str, 
 
 
 def test_another_machine(waiting: Path, keys: Keys, tmp_path: Path) -> None:
-    """The request is sent, signed there, and the answer sent back; a plain signature does too."""
+    """A request is sent, signed there, and its answer sent back; a plain signature counts too."""
     sent = tmp_path / "review.1.request.json"
     shutil.copy(requests(waiting)[-1], sent)
     words = ("approve", "--request", sent.name, "--out", "bob.approval", "--key", keys["bob"])
@@ -134,7 +134,7 @@ def test_another_machine(waiting: Path, keys: Keys, tmp_path: Path) -> None:
 
 
 def test_two_at_once_both_count(waiting: Path, keys: Keys) -> None:
-    """Each has a file of its own, which appears whole."""
+    """Each answer has its own file, which appears whole."""
     digest = ("--digest", request_sha256(waiting))
     both = [
         start("approve", "./out", "--key", keys[one], *digest, cwd=waiting)
@@ -147,7 +147,7 @@ def test_two_at_once_both_count(waiting: Path, keys: Keys) -> None:
 
 
 def test_agent_has_the_key(waiting: Path, keys: Keys, tmp_path: Path) -> None:
-    """The key that is allowed is found in it; what is named may be its public part."""
+    """The allowed key is found in the agent; the named file may be its public part."""
     socket = tmp_path / "agent"
     agent = shutil.which("ssh-agent")
     assert agent is not None
@@ -177,7 +177,7 @@ def test_agent_has_the_key(waiting: Path, keys: Keys, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("detached", [False, True], ids=["token", "keeper above"])
 def test_stage_cannot_approve(tmp_path: Path, keys: Keys, signers: str, detached: bool) -> None:
-    """Neither as it is nor without its variable, in a session of its own."""
+    """It is refused even without its variable and in a session of its own."""
     (tmp_path / "signers").write_text(signers)
     bare = "env -u ORCHESTRATOR_ATTEMPT_TOKEN setsid" if detached else ""
     typed = (
@@ -195,7 +195,7 @@ def test_stage_cannot_approve(tmp_path: Path, keys: Keys, signers: str, detached
 
 
 def test_run_that_works_or_has_ended_says_so(tmp_path: Path, keys: Keys, signers: str) -> None:
-    """While it works an answer is kept; once it is done there is nothing to approve."""
+    """An answer during the run is kept; once the run is done there is nothing to approve."""
     (tmp_path / "signers").write_text(signers)
     project(
         tmp_path,
@@ -219,7 +219,7 @@ def test_run_that_works_or_has_ended_says_so(tmp_path: Path, keys: Keys, signers
 def test_run_that_failed_asks_for_nothing_that_it_has(
     tmp_path: Path, keys: Keys, signers: str
 ) -> None:
-    """Before the run goes on by it, one more approval counts; then only a denial would."""
+    """An extra approval counts until the run continues; after that only a denial is accepted."""
     (tmp_path / "signers").write_text(signers)
     begin(project(tmp_path, apply="exit 1"))
     assert "review of run" in approve(tmp_path, keys["bob"]).stdout
@@ -237,13 +237,13 @@ def test_run_that_failed_asks_for_nothing_that_it_has(
 
 
 def test_unsigned_approval(tmp_path: Path) -> None:
-    """Kept with user and machine, never by whoever asked, and shown as unsigned."""
+    """It is kept with user and machine, never the requester's own, and shown as unsigned."""
     project(tmp_path, "unsigned = true")
     begin(tmp_path)
     digest = ("--digest", request_sha256(tmp_path))
     own = orchestrate("approve", "./out", *digest, cwd=tmp_path)
     assert (own.code, "(self_approval)" in own.stderr) == (2, True)
-    # Who asked is what the record says, whatever is written into the request.
+    # The requester is read from the record, whatever the request says.
     request = requests(tmp_path)[-1]
     request.write_text(request.read_text().replace(f'"uid": {os.getuid()}', '"uid": 4711'))
     forged = ("--digest", request_sha256(tmp_path))
@@ -264,7 +264,7 @@ def test_unsigned_approval(tmp_path: Path) -> None:
 
 
 def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
-    """A run whose gates are plain signals says what to give instead."""
+    """A run whose gates are plain signals names the option to use instead."""
     key = ("--key", keys["bob"])
     orchestrate("run", "./plain", "--manager-bin", "true", cwd=tmp_path)
     plain = orchestrate("approve", "./plain", *key, cwd=tmp_path)
@@ -278,7 +278,7 @@ def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
 
 
 def test_signal_cannot_pass_what_people_approve(waiting: Path, tmp_path: Path) -> None:
-    """It is refused, saying what to do instead. One that refuses the gate can be taken back."""
+    """The refusal says what to do instead, and a signal that refuses the gate can be withdrawn."""
     before = tree_of(waiting / "out")
     new = ("run", "./new", "--config", "run.toml")
     for words in (("run", "./out", "--resume"), ("plan", "./out", "--resume"), new):
@@ -297,7 +297,7 @@ def test_signal_cannot_pass_what_people_approve(waiting: Path, tmp_path: Path) -
 def test_signal_that_only_waits_is_taken_back_as_one_that_refuses(
     tmp_path: Path, keys: Keys, signers: str
 ) -> None:
-    """It holds what people have approved, and nothing but a signal that passes lifts it."""
+    """It holds back an approved gate until a passing signal lifts it."""
     (project(tmp_path) / "signers").write_text(signers)
     assert begin(tmp_path).code == 3
     assert go_on(tmp_path, f"--{ASKED}-status", "missing").code == 3

@@ -1,4 +1,4 @@
-"""What people answer while an engine hands their run on: no answer is lost."""
+"""Answers given while an engine hands their run over: none is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.killed_at import killed_at
 
 ANSWERS, CLAIMS = 60, 20
 STEPS: Final = range(1, 20)
-"""The steps of a claim that change files, and more: some are there for each answer."""
+"""The steps of a claim that change files, and some more, with an answer for each."""
 _ANSWERING = """
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ for number in range(int(sys.argv[2])):
 
 
 def _asked(place: Path) -> Path:
-    """Return a run in whose first epoch something is asked."""
+    """Return a run with a request in its first epoch."""
     directory = place / "RUN"
     epoch = claim_epoch(directory, 1, 1)
     (epoch.directory / "approvals").mkdir()
@@ -44,7 +44,7 @@ def _answers(directory: Path) -> set[str]:
 
 
 def test_no_answer_is_lost_to_a_claim(tmp_path: Path) -> None:
-    """Whoever answers looks again after writing, and a claim looks again after publishing."""
+    """A writer looks again after writing an answer, and a claim looks again after publishing."""
     directory = _asked(tmp_path)
     words = [sys.executable, "-c", _ANSWERING, str(directory), str(ANSWERS)]
     with subprocess.Popen(words) as answering:
@@ -57,19 +57,19 @@ def test_no_answer_is_lost_to_a_claim(tmp_path: Path) -> None:
 
 
 def test_no_answer_is_lost_to_a_claim_that_is_killed(tmp_path: Path) -> None:
-    """The next one looks for what it would have taken along."""
+    """The next claim looks for the answers that the killed one would have taken along."""
     directory = _asked(tmp_path)
     for step in STEPS:
         before = latest(directory)
         killed_at(step, partial(claim_epoch, directory, step + 1, 1))
         late = before / "approvals" / f"review.1.approve.{step:016x}.json"
-        late.write_text(f"answer {step}")  # who was about to look again was killed as well
+        late.write_text(f"answer {step}")  # its writer was killed before looking again
         claim_epoch(directory, step + 1, 2)
     assert _answers(directory) == {f"answer {number}" for number in STEPS}
 
 
 def test_nothing_that_a_worker_has_written_late_is_taken(tmp_path: Path) -> None:
-    """Neither what it asks, nor what it has used: it has the run no more."""
+    """Neither its requests nor its used answers are taken, for it no longer has the run."""
     directory = _asked(tmp_path)
     first = latest(directory)
     claim_epoch(directory, 2, 1)

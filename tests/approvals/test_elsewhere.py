@@ -1,4 +1,4 @@
-"""Approvals of a run whose directory lies elsewhere by now: they are the run's, not a path's."""
+"""Approvals of a run whose directory is elsewhere now: they belong to the run, not to a path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ APPLY = 'cp "$ORCHESTRATOR_OUTPUT_DIR/plan.md" applied.md'
 
 @pytest.fixture
 def place(tmp_path: Path, signers: str) -> Path:
-    """A project whose run waits for people, and has its plan in the output directory."""
+    """Make a project whose run waits for people, and has its plan in the output directory."""
     folder = project(tmp_path, plan=PLAN, apply=APPLY)
     (folder / "signers").write_text(signers)
     text = (folder / "run.toml").read_text()
@@ -36,19 +36,19 @@ def resumed(place: Path, output: Path, *options: str) -> Ended:
 
 
 def requests(output: Path) -> list[Path]:
-    """The requests in a directory."""
+    """Return the requests in a directory."""
     return sorted((output / "approvals").glob("*.request.json"))
 
 
 def moved(place: Path, output: Path) -> tuple[str, ...]:
-    """Move the directory; return what a resume needs then."""
+    """Move the directory; return the options that a resume needs then."""
     output.parent.mkdir()
     (place / "out").rename(output)
     return ()
 
 
 def brought(place: Path, output: Path) -> tuple[str, ...]:
-    """Let the directory have come from another machine, to another path."""
+    """Bring the directory from another machine to another path; return a resume's options."""
     shutil.copytree(place / "out", output)
     shutil.rmtree(place / "out")
     return ("--adopt", "--accept-record", record_digest(output))
@@ -58,7 +58,7 @@ def brought(place: Path, output: Path) -> tuple[str, ...]:
 def test_approval_is_of_the_run_wherever_it_lies(
     place: Path, keys: dict[str, Path], go: object
 ) -> None:
-    """What was approved there lets the run in here, and nothing is asked anew."""
+    """An approval given at the old place lets the run in at the new one without a new request."""
     assert approve(place, keys["bob"]).code == 0
     output = place / "elsewhere" / "out"
     options = (moved if go is moved else brought)(place, output)
@@ -76,7 +76,7 @@ def test_approval_is_of_the_run_wherever_it_lies(
 
 
 def test_answer_may_be_given_where_it_was_brought_to(place: Path, keys: dict[str, Path]) -> None:
-    """The plan is shown as it is there, the answer counts, and the next command is right."""
+    """The plan is shown from its new place, the answer counts, and the next command is right."""
     output = place / "elsewhere" / "out"
     options = brought(place, output)
     digest = hashlib.sha256(requests(output)[0].read_bytes()).hexdigest()
@@ -88,7 +88,7 @@ def test_answer_may_be_given_where_it_was_brought_to(place: Path, keys: dict[str
 
 
 def test_answer_is_not_given_in_a_copy(place: Path, keys: dict[str, Path]) -> None:
-    """It would count for the original as well: it is given there, and a copy asks for its own."""
+    """An answer in a copy would count for the original, so it is refused; a copy has its own."""
     assert approve(place, keys["bob"]).code == 0
     copy = place / "copy"
     shutil.copytree(place / "out", copy)

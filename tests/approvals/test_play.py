@@ -1,4 +1,4 @@
-"""A plan, a request, an approval, and the plan that was approved: played with real keys."""
+"""A plan, a request, an approval, and the approved plan's application, with real keys."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_whole_play(folder: Path, keys: Keys) -> None:
     refused = approve(folder, keys["cat"])
     assert refused.code == 2
     assert "is stale: the artifact" in refused.stderr
-    assert go_on(folder).code == 2  # a completed stage is not what it was
+    assert go_on(folder).code == 2  # a completed stage has changed
     assert go_on(folder, "--on-changed-stage", "keep").code == 3
     stale = evidence(folder)
     assert stale["problem"] == "stale"
@@ -85,10 +85,10 @@ def test_whole_play(folder: Path, keys: Keys) -> None:
     assert "changed since bob@example.org approved the last request" in seen.stdout
     assert "| -the plan" in seen.stdout
     assert "| +another plan" in seen.stdout
-    # Kept on purpose: done, and yet not to be closed.
+    # Kept on purpose: the run is done and still must not be closed.
     assert go_on(folder, "--on-changed-stage", "keep").code == 1
     explained = orchestrate("explain", "./out", cwd=folder).stdout
-    assert "fsm-orchestrator ./out --config run.toml\n" in explained  # nobody's say for a source
+    assert "fsm-orchestrator ./out --config run.toml\n" in explained  # a source needs no signal
     assert (folder / "applied.md").read_text() == "another plan\n"
     done = evidence(folder)
     assert (done["problem"], done["signer"]) == (None, "bob@example.org")
@@ -96,7 +96,7 @@ def test_whole_play(folder: Path, keys: Keys) -> None:
 
 
 def test_approved_plan_is_applied_and_closed(folder: Path, keys: Keys) -> None:
-    """A resume voids nothing that was approved meanwhile; a plain signature is an approval."""
+    """A resume keeps approvals given in between, and a plain signature is an approval."""
     begin(folder)
     assert go_on(folder).code == 3
     assert len(requests(folder)) == 1
@@ -114,7 +114,7 @@ def test_approved_plan_is_applied_and_closed(folder: Path, keys: Keys) -> None:
 
 
 def test_rework_asks_again(folder: Path, keys: Keys) -> None:
-    """The same plan in another cycle is another entry: what let the run in before is used."""
+    """The same plan in another cycle is another entry, and the earlier approval is used up."""
     project(folder, apply=f"{APPLY}; test -e again || {{ touch again; exit 7; }}")
     begin(folder)
     approve(folder, keys["bob"])
@@ -132,7 +132,7 @@ def test_rework_asks_again(folder: Path, keys: Keys) -> None:
     seen = orchestrate("approve", "./out", "--key", keys["bob"], cwd=folder).stdout
     assert "asks for approval, cycle 2" in seen
     assert [json.loads(one.read_text())["predicate"]["cycle"] for one in requests(folder)] == [1, 2]
-    # Neither what was said to the first request, nor that under another name, counts now.
+    # Answers to the first request do not count now, not even under another file name.
     first = next((folder / "out" / "approvals").glob("review.1.approve.*.json"))
     shutil.copy(first, first.with_name(first.name.replace("review.1.", "review.2.")))
     assert go_on(folder).code == 3
@@ -152,7 +152,7 @@ def test_retry_and_resume_belong_to_the_same_entry(folder: Path, keys: Keys) -> 
 
 
 def test_revocation_in_mid_run_counts_when_it_would_close(folder: Path, keys: Keys) -> None:
-    """The key is revoked while the plan is applied: the work is done, and the run not closed."""
+    """If the key is revoked during the application, the work is done and the run not closed."""
     public = keys["bob"].with_suffix(".pub")
     (folder / "revoked").write_text("")
     terms = f'{SIGNED}\nrevoked_keys = "revoked"'
@@ -169,7 +169,7 @@ def test_revocation_in_mid_run_counts_when_it_would_close(folder: Path, keys: Ke
 def test_expiry_in_mid_run_counts_when_it_would_close(
     folder: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the plan is applied, the four hours of the approval pass."""
+    """The four hours of the approval pass during the application."""
     project(folder, apply=f"touch late; {APPLY}")
     begin(folder)
     assert approve(folder, keys["bob"], "--expires", "4h").code == 0
@@ -185,11 +185,11 @@ def test_expiry_in_mid_run_counts_when_it_would_close(
     assert (folder / "applied.md").exists()
     found = evidence(folder)
     assert (found["problem"], "expired 1h" in found["detail"]) == ("expired", True)
-    assert len(requests(folder)) == 1  # the request holds still: it can be approved again
+    assert len(requests(folder)) == 1  # the request is still valid: it can be approved again
 
 
 def test_request_names_no_secret(tmp_path: Path, signers: str) -> None:
-    """Variables by their names alone, and a secret in an argument masked, with a flag."""
+    """Variables appear by name alone, and a secret in an argument is masked, with a flag."""
     (tmp_path / "signers").write_text(signers)
     project(tmp_path)
     config = tmp_path / "run.toml"
@@ -219,7 +219,7 @@ def test_program_and_arguments_that_are_files_are_named(folder: Path, keys: Keys
 
 
 def test_new_run_archives_what_was_asked(folder: Path) -> None:
-    """Requests belong to their run."""
+    """Requests belong to their run and are archived with it."""
     begin(folder)
     sha256 = request_sha256(folder)
     assert begin(folder).code == 3
@@ -229,7 +229,7 @@ def test_new_run_archives_what_was_asked(folder: Path) -> None:
 
 
 def test_request_that_was_planted_stops_nothing(folder: Path, keys: Keys) -> None:
-    """With the highest number that there is, of another cycle: the run asks as before."""
+    """A planted request of another cycle with the highest possible number has no effect."""
     begin(folder)
     asked = requests(folder)[-1]
     planted = asked.with_name("review.999999999.request.json")
@@ -242,7 +242,7 @@ def test_request_that_was_planted_stops_nothing(folder: Path, keys: Keys) -> Non
 
 
 def test_changed_subject_is_not_approved(folder: Path, keys: Keys) -> None:
-    """Nor is what was approved before run: the run is about something that is no more."""
+    """It is not approved, and earlier approvals do not count, for the run has another subject."""
     (folder / "spec.txt").write_text("spec")
     project(folder, more='[subject]\nfiles = ["spec.txt"]')
     begin(folder)
@@ -257,7 +257,7 @@ def test_changed_subject_is_not_approved(folder: Path, keys: Keys) -> None:
 
 
 def test_who_asks_must_be_said(folder: Path) -> None:
-    """Or it must be said that nobody is excluded; both at the start."""
+    """A missing requester is refused at the start, unless the terms exclude nobody."""
     project(folder, 'allowed_signers = "signers"')
     refused = begin(folder)
     assert refused.code == 2

@@ -1,4 +1,4 @@
-"""An approval is of what is run: looked at before each attempt that it releases, not only once."""
+"""An approval covers what is run: it is checked before each attempt that it releases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEPLOY = (
 
 @pytest.fixture
 def folder(tmp_path: Path, signers: str) -> Path:
-    """Return a folder that knows who may sign."""
+    """Return a folder with a file of signers."""
     (tmp_path / "signers").write_text(signers)
     return tmp_path
 
@@ -67,7 +67,7 @@ def with_deployer(folder: Path, apply: str, more: str = "") -> None:
 def test_what_has_changed_is_not_tried_again(
     folder: Path, keys: Keys, change: str, said: str
 ) -> None:
-    """A retry belongs to the approval while all that this names is the same, and not after that."""
+    """A retry is covered by the approval only while everything that it names is unchanged."""
     project(folder, apply=f"echo once >> tries; {change}; exit 5")
     ended = orchestrate("run", "./out", "--config", "run.toml", *AGAIN, cwd=folder)
     assert ended.code == 3, ended.stderr
@@ -76,13 +76,13 @@ def test_what_has_changed_is_not_tried_again(
     assert (folder / "tries").read_text() == "once\n"
     assert not (folder / "harm").exists()
     (warning,) = report_of(folder / "out")["warnings"]
-    assert "is not tried again: the approval of review does not count any more" in warning
+    assert "is not tried again: the approval of review no longer counts" in warning
     assert said in warning
     assert len(requests(folder)) == 1
 
 
 def test_what_is_the_same_is_tried_again(folder: Path, keys: Keys) -> None:
-    """One approval is for all attempts of its entry."""
+    """One approval covers all attempts of its entry."""
     project(folder, apply=f"test -e again || {{ touch again; exit 5; }}; {APPLY}")
     orchestrate("run", "./out", "--config", "run.toml", *AGAIN, cwd=folder)
     approve(folder, keys["bob"])
@@ -94,17 +94,17 @@ def test_what_is_the_same_is_tried_again(folder: Path, keys: Keys) -> None:
 def test_second_released_stage_is_not_run_as_something_else(
     folder: Path, keys: Keys, changed: str
 ) -> None:
-    """The first may not write anew what the second was approved with."""
+    """The first stage must not rewrite what the second was approved with."""
     with_deployer(folder, f"{APPLY}; echo 'echo harm > deployed' > {changed}")
     assert begin(folder).code == 3
     approve(folder, keys["bob"])
     assert go_on(folder).code == 1
     assert not (folder / "deployed").exists()
     cause = report_of(folder / "out")["transitions"][-1]["cause"]
-    assert "the approval of review does not count any more" in cause
+    assert "the approval of review no longer counts" in cause
     assert changed in cause or "the command of deployer has changed" in cause
     shown = " ".join(orchestrate("explain", "./out", cwd=folder).stdout.split())
-    assert "the approval of review does not count any more" in shown
+    assert "the approval of review no longer counts" in shown
     if changed == "deploy.sh":
         assert go_on(folder).code == 3
         assert evidence(folder)["problem"] == "stale"
@@ -113,7 +113,7 @@ def test_second_released_stage_is_not_run_as_something_else(
 
 
 def test_released_stages_hand_their_work_on(folder: Path, keys: Keys) -> None:
-    """What one makes, the next may run; a plan that is declared to be written on is not stale."""
+    """A stage may make what the next one runs, and append to a plan that it declares."""
     script = "echo 'cp plan.md deployed' > deploy.sh; echo '- applied' >> plan.md"
     with_deployer(folder, f"{APPLY}; {script}", ', "deploy.sh", "plan.md"')
     assert begin(folder).code == 3

@@ -15,19 +15,19 @@ Keys = dict[str, Path]
 
 
 def words_of(*typed: str, cwd: Path) -> str:
-    """Return what a command prints, on one line."""
+    """Return the output of a command on one line."""
     return " ".join(orchestrate(*typed, cwd=cwd).stdout.split())
 
 
 def standing_of(folder: Path) -> str:
-    """Return where the run stands, as a list of runs has it."""
+    """Return the standing of the run in a list of runs."""
     words = ("status", "./out", "./out", "--json")
     found = json.loads(orchestrate(*words, cwd=folder).stdout)
     return str(found["runs"][0]["standing"])
 
 
 def test_waiting_is_told_from_refused(waiting: Path) -> None:
-    """With who can approve, what to read, and the exact command, which works as it is printed."""
+    """The screens show who can approve, what to read, and a command that works as printed."""
     explained = words_of("explain", "./out", cwd=waiting)
     assert explained.startswith("! waiting: run ")
     assert "gate review waits for people: 0 of 1 approval: nobody has answered" in explained
@@ -50,12 +50,12 @@ def test_waiting_is_told_from_refused(waiting: Path) -> None:
 
 
 def test_answers_since_are_seen_without_a_resume(waiting: Path, keys: Keys) -> None:
-    """Who looks sees how far it is now, and that a resume is next."""
+    """A screen shows how many answers there are now, and that a resume is next."""
     say(waiting, keys["bob"])
     explained = words_of("explain", "./out", cwd=waiting)
-    assert "gate review is approved by bob@example.org; a resume goes on" in explained
+    assert "gate review is approved by bob@example.org; a resume continues" in explained
     shown = words_of("status", "./out", cwd=waiting)
-    assert "gate review is approved by bob@example.org; a resume goes on" in shown
+    assert "gate review is approved by bob@example.org; a resume continues" in shown
     assert "0 of 1" not in shown
     assert "next fsm-orchestrator ./out --resume" in explained
     say(waiting, keys["cat"], Said.DENY, reason="no\x1b[31m backup")
@@ -65,12 +65,12 @@ def test_answers_since_are_seen_without_a_resume(waiting: Path, keys: Keys) -> N
     assert orchestrate("gates", "./out", cwd=waiting).code == 3
     (waiting / "plan.md").write_text("another\n")
     explained = words_of("explain", "./out", cwd=waiting)
-    assert "has changed; a resume asks anew" in explained
-    assert "for review is to be asked for anew" in explained
+    assert "has changed; a resume asks again" in explained
+    assert "for review has to be asked for again" in explained
 
 
 def test_what_is_shown_can_drive_no_terminal(tmp_path: Path, signers: str) -> None:
-    """A plan is somebody else's text."""
+    """A plan is foreign text, and its control characters are spelled out."""
     (tmp_path / "signers").write_text(signers)
     project(tmp_path, plan="printf 'a\\033[2Jb\\n' > plan.md")
     orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
@@ -81,7 +81,7 @@ def test_what_is_shown_can_drive_no_terminal(tmp_path: Path, signers: str) -> No
 
 
 def test_nothing_of_a_plan_can_be_hidden(tmp_path: Path, signers: str) -> None:
-    """What a terminal would write over, or colour away, is what a program reads all the same."""
+    """Text that a terminal would overwrite or hide is shown, for programs read it all the same."""
     (tmp_path / "signers").write_text(signers)
     written = "drop a table\\033[Gkeep a table\\nno\\b\\byes\\nup\\rdown\\n\\033[8mghost\\n"
     project(tmp_path, plan=f"printf '{written}' > plan.md")
@@ -96,7 +96,7 @@ def test_nothing_of_a_plan_can_be_hidden(tmp_path: Path, signers: str) -> None:
 def test_nothing_that_has_changed_is_called_the_same(
     tmp_path: Path, signers: str, keys: Keys
 ) -> None:
-    """Not where the lines are the same, nor where there are none to be shown."""
+    """This holds if the lines look the same, and if there are no lines to show."""
     (tmp_path / "signers").write_text(signers)
     project(tmp_path)
     orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
@@ -116,7 +116,7 @@ def test_nothing_that_has_changed_is_called_the_same(
 
 
 def test_page_of_a_waiting_run(waiting: Path) -> None:
-    """It says waiting, and how far the gate has come."""
+    """The page says waiting, and shows the progress of the gate."""
     assert orchestrate("report", "./out", "--html", "page.html", cwd=waiting).code == 0
     page = (waiting / "page.html").read_text()
     assert "waiting" in page
@@ -124,7 +124,7 @@ def test_page_of_a_waiting_run(waiting: Path) -> None:
 
 
 def test_denied_run_is_blocked(tmp_path: Path, signers: str, keys: Keys) -> None:
-    """A denial is a refusal: nothing is waited for any more."""
+    """A denial is a refusal: nothing is awaited any more."""
     (tmp_path / "signers").write_text(signers)
     project(tmp_path)
     orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
@@ -149,7 +149,7 @@ def test_denied_run_is_blocked(tmp_path: Path, signers: str, keys: Keys) -> None
 def test_plain_signals_are_awaited_too(
     tmp_path: Path, signals: tuple[str, ...], gates: list[str], standing: str
 ) -> None:
-    """Missing, unknown and pending ones are listed; a view says waiting unless one was refused."""
+    """Missing, unknown and pending signals are listed; a run waits unless one was refused."""
     assert orchestrate("./out", *signals, *stages(), cwd=tmp_path).code == 3
     awaited = report_of(tmp_path / "out")["waiting_for"]
     assert [one["gate"] for one in awaited] == gates
@@ -158,7 +158,7 @@ def test_plain_signals_are_awaited_too(
 
 
 def test_what_is_awaited_is_what_the_request_says(waiting: Path) -> None:
-    """What is shown is of the request that is there."""
+    """The shown content is that of the existing request."""
     found = look(waiting)
     assert found.look.current is not None
     assert found.look.current.raw == requests(waiting)[-1].read_bytes()

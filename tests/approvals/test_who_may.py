@@ -1,4 +1,4 @@
-"""Whose approval counts: real keys, real signatures, and every way in which one does not count."""
+"""The approvals that count: real keys, real signatures, and every way in which one fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Keys = dict[str, Path]
 
 
 def test_signature_by_another_key_is_an_approval(waiting: Path, keys: Keys) -> None:
-    """Of a statement of its own, and of the request itself; until the request ends."""
+    """A signature counts for a statement or for the request itself, until the request expires."""
     assert judged(waiting) == ("not_found", "0 of 1 approval: nobody has answered")
     say(waiting, keys["bob"])
     assert judged(waiting) == (None, "approved by bob@example.org")
@@ -44,7 +44,7 @@ def test_signature_by_another_key_is_an_approval(waiting: Path, keys: Keys) -> N
 
 
 def by(name: str, **changes: Any) -> Callable[[Path, Keys], None]:
-    """Return what one person says."""
+    """Return an action that gives one person's answer."""
     return lambda folder, keys: (say(folder, keys[name], **changes), None)[1]
 
 
@@ -57,7 +57,7 @@ def edited(folder: Path, keys: Keys) -> None:
 
 
 def with_signers(text: str) -> Callable[[Path, Keys], None]:
-    """Return what bob says where the file of signers says something else about him."""
+    """Return an action that gives bob's answer, with this entry for him in the file of signers."""
 
     def act(folder: Path, keys: Keys) -> None:
         ann = line(keys["ann"], "ann@example.org")
@@ -95,7 +95,7 @@ def two_names(folder: Path, keys: Keys) -> None:
 
 
 def forged(folder: Path, keys: Keys) -> None:
-    """Have something else signed: a request with another command."""
+    """Have a request with another command signed."""
     path = requests(folder)[-1]
     text = path.read_text()
     document = json.loads(text)
@@ -146,9 +146,9 @@ SIGNED: dict[str, tuple[Callable[[Path, Keys], None], dict[str, Any], str, str]]
         by("bob", namespace="fsm-orchestrator.deny"),
         {},
         "bad_signature",
-        "or for another purpose",
+        "or is for another purpose",
     ),
-    "an edited statement": (edited, {}, "bad_signature", "is not one of these bytes"),
+    "an edited statement": (edited, {}, "bad_signature", "is not of these bytes"),
     "a denial": (denied, {}, "denied", "denied by cat@example.org ('drops a table')"),
     "two names of one key": (two_names, {"quorum": 2}, "quorum", "1 of 2 approvals"),
     "a forged request": (forged, {}, "stale", "the command of executor has changed"),
@@ -169,7 +169,7 @@ SIGNED: dict[str, tuple[Callable[[Path, Keys], None], dict[str, Any], str, str]]
 
 @pytest.mark.parametrize("case", SIGNED)
 def test_what_does_not_count(waiting: Path, keys: Keys, case: str) -> None:
-    """Each with its own problem, and the words of it."""
+    """Each has a problem of its own, with its own message."""
     act, terms, problem, said = SIGNED[case]
     act(waiting, keys)
     if "revoked_keys" in terms:
@@ -180,7 +180,7 @@ def test_what_does_not_count(waiting: Path, keys: Keys, case: str) -> None:
 
 
 def test_requester_is_compared_by_key_too(waiting: Path, keys: Keys) -> None:
-    """Another name for the key of whoever asked is that person still."""
+    """Another name for the requester's key is still the same person."""
     text = line(keys["ann"], "ann@example.org") + line(keys["ann"], "alias@example.org")
     (waiting / "signers").write_text(text)
     say(waiting, keys["ann"])
@@ -212,7 +212,7 @@ def test_certificates_count_by_authority_and_id(waiting: Path, keys: Keys, tmp_p
     problem, detail = judged(waiting)
     assert (problem, "names nobody whose key that is" in detail) == ("unknown_signer", True)
     shown = " ".join(orchestrate("explain", "./out", cwd=waiting).stdout.split())
-    assert "whoever has a certificate that" in shown
+    assert "anyone with a certificate that" in shown
     for one in (waiting / "out" / "approvals").glob("review.1.approve.*.json"):
         one.unlink()
     listed = tuple(f"{name}@example.org" for name in people)
@@ -237,7 +237,7 @@ NOBODY: dict[str, Any] = {"not": ()}
 
 
 def test_unsigned_approvals_count_where_allowed_and_are_called_so(waiting: Path) -> None:
-    """Kept with user, id and machine; the id is compared with that of whoever asked."""
+    """They are kept with user, id and machine, and the id is compared with the requester's."""
     own = json.loads(requests(waiting)[-1].read_text())["predicate"]["requester"]["uid"]
     say(waiting, None, approver={"user": "me", "uid": own, "host": "elsewhere"})
     problem, detail = judged(waiting, **UNSIGNED)
@@ -250,7 +250,7 @@ def test_unsigned_approvals_count_where_allowed_and_are_called_so(waiting: Path)
 
 
 def test_denial_holds_until_the_same_person_withdraws_it(waiting: Path, keys: Keys) -> None:
-    """Nobody else can; and what was approved before counts again then."""
+    """Nobody else can withdraw it; after that, earlier approvals count again."""
     say(waiting, keys["bob"])
     denial = spoken(say(waiting, keys["cat"], Said.DENY, reason="no").read_bytes())
     say(waiting, keys["bob"], Said.WITHDRAW, withdraws=(denial.sha256,))
@@ -270,14 +270,14 @@ def test_denial_holds_until_the_same_person_withdraws_it(waiting: Path, keys: Ke
 def test_answer_to_another_request(
     waiting: Path, keys: Keys, changes: dict[str, Any], problem: str
 ) -> None:
-    """Signed and good, but about something else: it says what."""
+    """A correctly signed answer to another request is refused with the difference."""
     other = requests(waiting)[-1].read_bytes().replace(b'"askedAt": "2', b'"askedAt": "1')
     say(waiting, keys["bob"], request=other, **changes)
     assert judged(waiting)[0] == problem
 
 
 def test_request_that_holds_longer_than_it_may_is_none_of_ours(waiting: Path, keys: Keys) -> None:
-    """Whoever can write there cannot have an approval that never ends signed."""
+    """Nobody who can write there can get an approval signed that never expires."""
     path = requests(waiting)[-1]
     path.write_bytes(path.read_bytes().replace(b'"expiresAt": "2', b'"expiresAt": "9'))
     say(waiting, keys["bob"])
@@ -286,12 +286,12 @@ def test_request_that_holds_longer_than_it_may_is_none_of_ours(waiting: Path, ke
 
 
 def test_template_is_nobodys_name(tmp_path: Path) -> None:
-    """A run is not begun whose requester could approve because nobody knows the name."""
+    """A template as requester is refused: nobody has that name, so the requester could approve."""
     named = 'allowed_signers = "signers"\nrequester = "{env:WHO}"'
     project(tmp_path, named, more='requester = "{env:WHO}"')
     refused = begin(tmp_path, env={"WHO": "ann@example.org"})
     assert refused.code == 2
-    assert "who asks is named '{env:WHO}': `requester` has no templates" in refused.stderr
+    assert "the requester is '{env:WHO}': `requester` has no templates" in refused.stderr
     assert not (tmp_path / "out").exists()
     project(tmp_path, named)
     (tmp_path / "signers").touch()

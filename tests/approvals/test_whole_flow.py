@@ -1,4 +1,4 @@
-"""A plan, a look at it, and the same plan applied: played through with real keys and processes.
+"""A plan, its review, and the application of the same plan, with real keys and processes.
 
 The run waits in the background; people answer from other processes, and the files wake it.
 """
@@ -25,7 +25,7 @@ BLOCKED, OVER, USAGE = 3, 124, 2
 
 @pytest.fixture
 def place(tmp_path: Path, signers: str) -> Path:
-    """A project that plans, has the plan reviewed, and applies it."""
+    """Make a project that plans, has the plan reviewed, and applies it."""
     (tmp_path / "signers").write_text(signers)
     (tmp_path / "wanted").write_text("drop nothing\n")
     (tmp_path / "run.toml").write_text(
@@ -40,7 +40,7 @@ def place(tmp_path: Path, signers: str) -> Path:
 
 
 def waiting(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The event by which it says that it waits; what came before it is read as well."""
+    """Return the event that announces the wait; earlier lines are read as well."""
     assert process.stderr is not None
     for line in process.stderr:
         event: dict[str, Any] = json.loads(line)
@@ -50,7 +50,7 @@ def waiting(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The code of a process that was left running, and what it printed."""
+    """Return the exit code and output of a process that was left running."""
     said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, said
 
@@ -82,7 +82,7 @@ def test_next_command_under_an_engine_is_said_to_the_engine(
 
 
 def test_plan_that_a_second_person_approves_is_applied(place: Path, keys: dict[str, Path]) -> None:
-    """Who asked cannot, who may can, from another process; the one that waits goes on."""
+    """The requester cannot approve; another person can, and the waiting run continues."""
     process = begun(place)
     assert approve(place, keys["ann"]).code == USAGE
     assert approve(place, make_key(place, "stranger")).code == USAGE
@@ -99,7 +99,7 @@ def test_plan_that_a_second_person_approves_is_applied(place: Path, keys: dict[s
 
 
 def test_denial_ends_the_wait(place: Path, keys: dict[str, Path]) -> None:
-    """Nothing is applied, and the run says who has denied it."""
+    """Nothing is applied, and the run names who denied it."""
     process = begun(place)
     named = ("--digest", request_sha256(place), "--reason", "drops a table")
     denied = orchestrate("deny", "./out", "--key", keys["cat"], *named, cwd=place)
@@ -111,7 +111,7 @@ def test_denial_ends_the_wait(place: Path, keys: dict[str, Path]) -> None:
 
 
 def test_tampered_plan_is_stale_and_asked_anew(place: Path, keys: dict[str, Path]) -> None:
-    """What was approved is not there any more: first a resume is refused, then people are asked."""
+    """The approved plan no longer exists: a resume is refused first, then people are asked."""
     process = begun(place)
     (place / "plan.md").write_text("drop everything\n")
     first = request_sha256(place)
@@ -131,7 +131,7 @@ def test_tampered_plan_is_stale_and_asked_anew(place: Path, keys: dict[str, Path
 
 
 def test_plan_that_was_kept_is_asked_anew(place: Path, keys: dict[str, Path]) -> None:
-    """An approval of the plan before is stale; of the one that is there, people are asked."""
+    """The approval of the earlier plan is stale, and people are asked about the present one."""
     process = begun(place)
     process.send_signal(15)
     assert ended(process)[0] == 128 + 15
@@ -150,7 +150,7 @@ def test_plan_that_was_kept_is_asked_anew(place: Path, keys: dict[str, Path]) ->
 
 
 def test_request_that_expires_ends_the_wait(place: Path) -> None:
-    """Silence is neither consent nor denial: the run is blocked as before, and can ask anew."""
+    """Silence is neither consent nor denial: the run is blocked as before and can ask again."""
     text = (place / "run.toml").read_text()
     terms = 'requester = "ann@example.org"\n'
     (place / "run.toml").write_text(text.replace(terms, f'{terms}expires = "3s"\n'))

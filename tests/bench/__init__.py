@@ -1,5 +1,5 @@
 """The benchmark suite: `python -m tests.bench`, or `make bench`.
 
-Each figure stands next to a floor measured in the same run, in alternation: what the same work
-costs done bare. So the ratios tell something on any machine, the times only on one.
+Each figure has a floor measured in the same run, in alternation: the cost of the same work done
+bare. So the ratios hold on any machine, the times only on one.
 """

@@ -1,7 +1,7 @@
 """Measures, prints the table, and keeps the samples: `python -m tests.bench --help`.
 
-Exit codes: 0 measured, 1 a figure failed (the table says why), 2 a wrong option. A figure whose
-time is up takes no more samples than it needs; one that hangs has failed.
+Exit codes: 0 measured, 1 a figure failed (the table says why), 2 a wrong option. A figure that runs
+out of time takes no more samples than it needs; one that hangs has failed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from tests.bench.measure import BUDGET
 from tests.bench.registry import FIGURES
 
 SECONDS_MAX: Final = 600
-"""How long all figures may go on taking samples, together."""
+"""The seconds in which all figures together may take samples."""
 HANGS_AFTER_SECONDS: Final = 180
-"""How much longer than that one of them may take."""
+"""The additional seconds that one of them may take."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for; the exit code."""
+    """Measure the requested figures, and return the exit code."""
     given = _parsed(arguments)
     parent = given.scratch or machine.disk_directory()
     chosen = [one for one in FIGURES if not given.only or one.name in given.only]
-    faulthandler.dump_traceback_later(3 * SECONDS_MAX, exit=True)  # if a thread of it hangs
+    faulthandler.dump_traceback_later(3 * SECONDS_MAX, exit=True)  # if one of its threads hangs
     with tempfile.TemporaryDirectory(prefix="fsm-bench-", dir=parent) as name:
         scratch = Path(name)
         _set_environment(scratch)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measured(figures: Sequence[Figure], scratch: Path, *, is_quick: bool) -> table.Results:
-    """The rows of every figure, with its name; one that fails has a row that says why."""
+    """Return the rows of every figure, with its name; one that fails has a row with the reason."""
     return [(one.name, row) for one in figures for row in _rows(one, scratch, is_quick)]
 
 
@@ -76,17 +76,17 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _set_environment(scratch: Path) -> None:
-    """Private state in `scratch`; nothing that makes this interpreter slower than an operator's."""
+    """Put private state in `scratch`; unset what slows this interpreter below an operator's."""
     for key in [key for key in os.environ if key.startswith("PYTHON")]:
         del os.environ[key]
     os.environ["XDG_STATE_HOME"] = str(scratch / "state")
 
 
 def _rows(figure: Figure, scratch: Path, is_quick: bool) -> Sequence[Row]:
-    """The rows of a figure; one that says why, if it fails.
+    """Return the rows of a figure, or one with the reason of its failure.
 
-    Nothing is deleted before all are measured: where many files were deleted a moment ago, ext4
-    makes new ones slowly, for minutes.
+    Nothing is deleted before all are measured: for minutes after many files were deleted, ext4
+    makes new ones slowly.
     """
     began = time.monotonic()
     own = scratch / figure.name
@@ -108,7 +108,7 @@ def _rows(figure: Figure, scratch: Path, is_quick: bool) -> Sequence[Row]:
 
 @contextlib.contextmanager
 def _ended_after(seconds: float) -> Iterator[None]:
-    """End what hangs by an error."""
+    """End what hangs with an error."""
 
     def end(*_: object) -> None:
         raise TimeoutError(f"not measured after {seconds:.0f} s")
@@ -123,7 +123,7 @@ def _ended_after(seconds: float) -> Iterator[None]:
 
 
 def _command() -> tuple[str, ...]:
-    """The installed command beside this interpreter, else the module."""
+    """Return the installed command beside this interpreter, or else the module."""
     script = Path(sys.executable).with_name("fsm-orchestrator")
     return (str(script),) if script.exists() else (sys.executable, "-m", "fsm_orchestrator")
 

@@ -1,7 +1,7 @@
-"""The floors' own work: what a run does to the disk and the process table, done bare.
+"""The floors' own work: a run's use of the disk and the process table, done bare.
 
-`recorded` notes the durable operations of a run by standing in front of the functions of `os`;
-`replay` does as many of each, with as many bytes, and nothing else.
+`recorded` notes the durable operations of a run by replacing the functions of `os`; `replay` does
+as many of each, with as many bytes, and nothing else.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Step:
     """One operation; paths relative to the output directory.
 
     Attributes:
-        dest: the new name, of a rename.
-        size_bytes: how much was written, by a write.
+        dest: the new name, for a rename.
+        size_bytes: the number of bytes, for a write.
     """
 
     kind: Kind
@@ -48,7 +48,7 @@ class Step:
 
 @contextlib.contextmanager
 def recorded(output: Path) -> Iterator[list[Step]]:
-    """Note what this process does to the disk below `output`, and what it spawns, meanwhile."""
+    """Note this process's operations below `output` and its spawns within the block."""
     steps: list[Step] = []
     names: dict[int, str] = {}
 
@@ -107,12 +107,12 @@ _WATCHED: Final = (
 
 
 def counts(steps: Sequence[Step]) -> Counter[Kind]:
-    """How many of each kind."""
+    """Return the number of operations of each kind."""
     return Counter(step.kind for step in steps)
 
 
 def replay(steps: Sequence[Step], output: Path) -> None:
-    """Do the operations of `steps` in `output`, but the spawns."""
+    """Do the operations of `steps` in `output`, except the spawns."""
     descriptors: dict[str, int] = {}
 
     def file(name: str) -> int:

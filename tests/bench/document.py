@@ -1,7 +1,7 @@
-"""Writes what was measured into a document: `python -m tests.bench.document SAMPLES DOCUMENT`.
+"""Writes samples into a document: `python -m tests.bench.document SAMPLES DOCUMENT`.
 
-SAMPLES is what `python -m tests.bench --json SAMPLES` has kept. The tables stand between two marks
-in the document and are made of medians and ratios alone: nobody types a number. Measures nothing.
+SAMPLES is the file that `python -m tests.bench --json SAMPLES` has kept. The tables are between two
+marks in the document and have only medians and ratios: nobody types a number. Measures nothing.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Found(NamedTuple):
 
 
 class Samples:
-    """What one run of the suite has measured."""
+    """The measurements of one run of the suite."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.machine: Mapping[str, str] = document["machine"]
         self._rows: Sequence[Mapping[str, Any]] = document["rows"]
 
     def row(self, figure: str, label: str, floor_is: str = "") -> Found | None:
-        """Return a row by its figure, label and the beginning of what its floor is."""
+        """Return a row by its figure, label and the beginning of its floor's description."""
         for one in self._rows:
             is_it = (one["figure"], one["label"]) == (figure, label)
             if is_it and one["floor_is"].startswith(floor_is) and one["ours_median"] is not None:
@@ -52,7 +52,7 @@ def block(samples: Samples) -> str:
 
 
 def replaced(text: str, samples: Samples) -> str:
-    """Return a document with the tables of these samples in place of those that it has.
+    """Return a document with the tables of these samples in place of its own.
 
     Raises:
         ValueError: it has no place for them.
@@ -62,7 +62,7 @@ def replaced(text: str, samples: Samples) -> str:
 
 
 def _cold(samples: Samples) -> Iterator[str]:
-    yield from _head("a cold run of two stages", "this program", "beside it", "times")
+    yield from _head("a cold run of two stages", "this program", "the other", "ratio")
     for where in ("alone", "with rich"):
         for kind, suffix in (("", ""), (" of all processes", ": CPU time")):
             label = f"run of two stages, {where}{suffix}"
@@ -71,29 +71,29 @@ def _cold(samples: Samples) -> Iterator[str]:
                     continue
                 what = "CPU time" if suffix else "from start to exit"
                 found = samples.row("command", label, floor_is)
-                yield _line(f"{what}{kind}, {where}, beside {name}", found)
+                yield _line(f"{what}{kind}, {where}, against {name}", found)
     started = samples.row("command", "until the first stage runs, alone", "those imports")
-    yield _line("until the first stage runs, alone, beside the imports", started)
+    yield _line("until the first stage runs, alone, against the imports", started)
 
 
 def _warm(samples: Samples) -> Iterator[str]:
-    yield from _head("a run in a process that makes many", "the run", "the part alone", "times")
+    yield from _head("a run in a process that makes many", "the run", "the part alone", "ratio")
     for name, floor_is in (
         ("its 2 processes, spawned bare", "2 spawns"),
         ("the same, contained by a keeper", "the same through a keeper"),
         ("its disk operations, with 8 syncs", "its disk operations"),
         ("the same without the syncs", "the same without"),
-        ("its time on a processor", "its CPU time"),
+        ("its processor time", "its CPU time"),
     ):
         yield _line(name, samples.row("parts", "run with a pool", floor_is))
     pooled = samples.row("runs", "run through the API, with a pool")
     yield _line("disk operations and spawns, bare", pooled)
     alone = samples.row("runs", "run through the API, alone")
-    yield _line("with a keeper of its own, beside the same and an empty `python -I -S`", alone)
+    yield _line("with its own keeper, against the same and an empty `python -I -S`", alone)
 
 
 def _peers(samples: Samples) -> Iterator[str]:
-    yield from _head("threads", "runs a second", *(f"{one}, and times it" for one in _PEERS))
+    yield from _head("threads", "runs per second", *(f"{one}, and ratio" for one in _PEERS))
     for threads in (1, 2, 4, 16):
         label = f"{threads} thread{'s' * (threads > 1)}"
         found = [samples.row("peers", label, f"{one} ") for one in _PEERS]
@@ -102,8 +102,8 @@ def _peers(samples: Samples) -> Iterator[str]:
 
 
 def _fleet(samples: Samples) -> Iterator[str]:
-    beside = "at a time as many as there are cores"
-    yield from _head(beside, "runs of a fleet a second", "the other a second, and times it")
+    beside = "as many at a time as there are cores"
+    yield from _head(beside, "fleet runs per second", "the other per second, and ratio")
     for name, floor_is in (
         ("its processes, spawned bare", "the same processes"),
         ("its runs, by the threads of one process", "the same runs"),
@@ -114,7 +114,7 @@ def _fleet(samples: Samples) -> Iterator[str]:
 
 def _workers(samples: Samples) -> Iterator[str]:
     beside = ("as bare activities", "in a fleet of this machine")
-    yield from _head("workers", "runs a second", *(f"{one}, and times it" for one in beside))
+    yield from _head("workers", "runs per second", *(f"{one}, and ratio" for one in beside))
     for number in (1, 2, 4):
         label = f"runs over {number} worker{'s' * (number > 1)}"
         found = [samples.row("temporal", label, f"the same {one}") for one in ("programs", "runs")]
@@ -124,7 +124,7 @@ def _workers(samples: Samples) -> Iterator[str]:
 
 def _recovery(samples: Samples) -> Iterator[str]:
     yield from _head(
-        "a worker is lost, heartbeat timeout 2 s", "its stage is gone", "another begins it anew"
+        "a worker is lost, heartbeat timeout 2 s", "its stage is gone", "another starts it again"
     )
     for signal in ("SIGKILL", "SIGSTOP"):
         label = f"{signal} of a worker, until"
@@ -135,11 +135,11 @@ def _recovery(samples: Samples) -> Iterator[str]:
 
 
 def _epochs(samples: Samples) -> Iterator[str]:
-    yield from _head("a run under an engine", "it", "beside it", "times")
+    yield from _head("a run under an engine", "measured", "the other", "ratio")
     claim = samples.row("epoch", "claim of an epoch")
-    yield _line("claim of an epoch, beside its writes, syncs and renames", claim)
+    yield _line("claim of an epoch, against its writes, syncs and renames", claim)
     run = samples.row("epoch", "run in an epoch, under a lease")
-    yield _line("run in an epoch, under a lease, beside the same in a plain directory", run)
+    yield _line("run in an epoch, under a lease, against the same in a plain directory", run)
     syncs = samples.row("epoch", "syncs of a claim")
     added = samples.row("epoch", "bytes that a claim adds")
     if syncs is not None and added is not None:

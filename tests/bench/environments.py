@@ -1,6 +1,6 @@
-"""Environments made for a figure: with the program alone, or with what happens to lie beside it.
+"""Environments made for a figure: the program alone, or with other installed packages.
 
-What else is installed where the suite itself runs may be loaded by a library, and by a floor then.
+A library, and so a floor, might load other packages installed where the suite itself runs.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Environment(NamedTuple):
 
 
 def made(folder: Path, *requirements: str) -> Environment:
-    """Make an environment and install what is asked for.
+    """Make an environment and install the requested packages.
 
     Raises:
-        RuntimeError: that cannot be had here.
+        RuntimeError: they cannot be installed here.
     """
     environment = Environment(folder)
     _do([sys.executable, "-m", "venv", str(folder)])
@@ -47,7 +47,7 @@ def made(folder: Path, *requirements: str) -> Environment:
 
 
 def with_the_program(folder: Path, *beside: str) -> Environment:
-    """Make an environment with this program, from a copy: a build leaves its traces there."""
+    """Make an environment with this program, built from a copy since a build leaves files."""
     source = folder.with_name(f"{folder.name}-source")
     source.mkdir()
     for name in _SOURCES:

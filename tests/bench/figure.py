@@ -1,4 +1,4 @@
-"""What a figure is, what it measures with, and what it hands back. Measures nothing itself."""
+"""A figure, its means of measuring, and its result. Measures nothing itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Unit(StrEnum):
-    """What the samples of a row are."""
+    """The unit of a row's samples."""
 
     SECONDS = "seconds"
     BYTES = "bytes"
@@ -24,12 +24,12 @@ class Row:
     """One line of the table.
 
     Attributes:
-        ours: the samples of what is measured, in order; empty where there are none.
+        ours: the samples of what is measured, in order; empty if there are none.
         floor: the samples of the floor; equally many where they were taken in pairs.
-        target: what the ratio should stay below.
+        target: the bound below which the ratio should stay.
         note: what a reader must know of this row; printed below the table.
-        trouble: why there are no samples; empty when there are.
-        has_failed: whether the trouble is a failure, not merely something that is not there.
+        trouble: the reason why there are no samples; empty if there are some.
+        has_failed: true if the trouble is a failure, not merely something missing.
     """
 
     label: str
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the ratios of the pairs; None where there is nothing to divide by."""
+        """The median of the ratios of the pairs; None if there is nothing to divide by."""
         if not self.ours or len(self.ours) != len(self.floor) or not all(self.floor):
             return None
         pairs = zip(self.ours, self.floor, strict=True)
@@ -63,11 +63,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every figure is handed.
+    """The means that every figure gets.
 
     Attributes:
-        scratch: a directory of this figure's own.
-        is_quick: whether to measure just enough to show that it works.
+        scratch: a directory for this figure alone.
+        is_quick: true to measure just enough to show that it works.
         command: the argv that starts the program.
         true: the path of `true`.
     """
@@ -79,11 +79,11 @@ class Bench:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def times(self, usually: int, *, quick: int = 3) -> int:
-        """How often to repeat."""
+        """Return how often to repeat."""
         return quick if self.is_quick else usually
 
     def fresh(self) -> Path:
-        """A path below the scratch directory where nothing is yet."""
+        """Return an unused path below the scratch directory."""
         return self.scratch / f"out-{next(self._numbers)}"
 
 
@@ -92,7 +92,7 @@ class Figure:
     """A name to pick it by, and the function that measures it.
 
     Attributes:
-        share: its part of the time that all may take.
+        share: its part of the total time.
     """
 
     name: str

@@ -18,9 +18,9 @@ LIBRARIES = ("pydantic", "transitions", "structlog")
 
 
 def command_figure(bench: Bench) -> Sequence[Row]:
-    """A run of two stages that do nothing, where the program is alone and where rich is beside it.
+    """Measure a run of two stages that do nothing, with the program alone and with rich installed.
 
-    structlog loads rich where it is, and so does the floor.
+    structlog loads rich if it is installed, and so does the floor.
     """
     alone = environments.with_the_program(bench.scratch / "alone")
     peer = environments.made(bench.scratch / "doit", "doit") if is_installed("doit") else None
@@ -68,7 +68,7 @@ def _rows_of(bench: Bench, where: Environment, beside: str, doit: Environment | 
 
 
 def _start_rows(bench: Bench, where: Environment) -> list[Row]:
-    """How long it takes until the first stage is there, and what spawning alone takes."""
+    """Measure the time until the first stage starts, and the time of spawning alone."""
     date = shutil.which("date") or "date"
 
     def ours() -> float:
@@ -95,7 +95,7 @@ def _start_rows(bench: Bench, where: Environment) -> list[Row]:
 
 
 def help_figure(bench: Bench) -> Sequence[Row]:
-    """What answers without doing anything, and what it loads for that."""
+    """Measure commands that only print text, and the modules that they load."""
     own_help, own_version, nothing, click = interleaved(
         bench.times(20),
         _seconds(*bench.command, "--help"),
@@ -129,7 +129,7 @@ def _python(code: str) -> Callable[[], float]:
 
 
 def _heavy_imports(option: str) -> list[str]:
-    """Which of the libraries the command imports, counted by the interpreter itself."""
+    """Return the libraries that the command imports, counted by the interpreter itself."""
     told = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "fsm_orchestrator", option],
         capture_output=True,

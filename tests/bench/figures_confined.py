@@ -1,4 +1,4 @@
-"""What confinement adds to a stage's start: building the cage, and a thread to enter it."""
+"""The cost of confinement at a stage's start: building the cage, and a thread to enter it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ ADDED_MS_MAX = 1
 
 
 class _Starts(SilentWatch):
-    """Notes when a process was started."""
+    """A watch that notes when a process was started."""
 
     at = 0.0
 
     def started(self, pid: int) -> None:
-        """Take the time."""
+        """Record the time."""
         del pid
         self.at = time.perf_counter()
 
 
 def confined_figure(bench: Bench) -> Sequence[Row]:
-    """Starting `true` below one keeper, in a cage and without, in alternation."""
+    """Measure starting `true` below one keeper, in a cage and without, in alternation."""
     if landlock.version() < landlock.ABI_SCOPES or not seccomp.is_supported():
         return [Row(label=LABEL, trouble="not available: this kernel does not hold all promises")]
     order = CageOrder(

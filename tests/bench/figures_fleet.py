@@ -1,4 +1,4 @@
-"""Figures of a fleet: runs a second, beside as many bare spawns and one process with threads."""
+"""Figures of a fleet: runs a second, next to as many bare spawns and one process with threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ stage.executor.bin = "{true}"
 
 
 def fleet_figure(bench: Bench) -> Sequence[Row]:
-    """Each from its start to its exit, in alternation, as many at a time as there are cores."""
+    """Measure each from start to exit, in alternation, as many at a time as there are cores."""
     runs, jobs = bench.times(200, quick=4), os.cpu_count() or 1
 
     def program(name: str) -> Callable[[], float]:

@@ -1,4 +1,4 @@
-"""Figures of what grows: many runs in one directory, many invocations of one run."""
+"""Figures that grow: many runs in one directory, many invocations of one run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for path in pathlib.Path(sys.argv[1]).glob("*/{REPORT_FILE}"):
 
 
 def status_many_figure(bench: Bench) -> Sequence[Row]:
-    """`status` of a directory that holds many runs."""
+    """Measure `status` of a directory that holds many runs."""
     number = bench.times(1000, quick=20)
     parent = bench.scratch / "runs"
     _copies(bench, parent, number)
@@ -40,7 +40,7 @@ def status_many_figure(bench: Bench) -> Sequence[Row]:
 
 
 def _copies(bench: Bench, parent: Path, number: int) -> None:
-    """One real run, many times over, with an id for each."""
+    """Make many copies of one real run, each with its own id."""
     original = bench.fresh()
     run_id = run_true(original, bench.true).run_id
     for index in range(number):
@@ -52,7 +52,7 @@ def _copies(bench: Bench, parent: Path, number: int) -> None:
 
 
 def resume_history_figure(bench: Bench) -> Sequence[Row]:
-    """A resume of a run that was invoked often before: those invocations have moved."""
+    """Measure a resume of a run with many earlier invocations, which have moved."""
     number = bench.times(1000, quick=10)
     original = bench.fresh()
     failed_often(original)

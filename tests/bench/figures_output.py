@@ -1,4 +1,4 @@
-"""Figures of what a stage prints: the way through the keeper's pipe, next to a file of its own."""
+"""Figures of a stage's output: through the keeper's pipe, next to a file of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FREE_BYTES_MIN: Final = 3 * 1024**3
 
 
 def output_figure(bench: Bench) -> Sequence[Row]:
-    """How long a stage takes that prints, in large pieces and line by line."""
+    """Measure a stage that prints, in large pieces and line by line."""
     head, seq = (shutil.which(name) or name for name in ("head", "seq"))
     size_bytes = 16 * MEGABYTE if bench.is_quick else 256 * MEGABYTE
     lines = 200_000 if bench.is_quick else 5_000_000

@@ -1,4 +1,4 @@
-"""Figures of what a run consists of, each part alone: what is left is this program's own work."""
+"""Figures of a run's parts, each alone: the rest is this program's own work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WAIT_SECONDS: Final = 30.0
 
 
 def parts_figure(bench: Bench) -> Sequence[Row]:
-    """A run with a pool, beside its processes and its disk operations, in alternation."""
+    """Measure a run with a pool, its processes and its disk operations, in alternation."""
     with KeeperPool() as keepers:
         steps, stages = steps_of_a_run(bench, keepers)
         keeper = keepers.take()

@@ -1,4 +1,4 @@
-"""Figures beside what others would take for the same two stages: runs a second in one process."""
+"""Figures of alternatives for the same two stages: runs a second in one process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.bench.figure import Bench, Row, Unit
 THREADS: Final = (1, 2, 4, 16)
 FOLDER: Final = Path(__file__).with_name("peers")
 SECONDS_MAX: Final = 90
-"""How long a program may take for its runs."""
+"""The seconds that a program may take for its runs."""
 SECONDS_EACH: Final = 36
-"""How long each number of threads is measured; a round that was begun is ended."""
+"""The seconds for each number of threads; a round that has begun is completed."""
 
 
 class Peer(NamedTuple):
-    """A program that others would take.
+    """An alternative program.
 
     Attributes:
-        module: what is imported of it.
+        module: the module that is imported from it.
         program: its module in `peers`.
     """
 
@@ -49,7 +49,7 @@ PEERS: Final = (
 
 
 def peers_figure(bench: Bench) -> Sequence[Row]:
-    """Each peer and we, in alternation, with some threads."""
+    """Measure each peer and this program, in alternation, with some threads."""
     rows = []
     found = [one for one in PEERS if is_installed(one.module)]
     troubles: dict[str, str] = {}
@@ -87,7 +87,7 @@ def is_installed(module: str) -> bool:
     """Return whether a module can be imported here."""
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # nor the package that it is in
+    except ModuleNotFoundError:  # also if its package is missing
         return False
 
 
@@ -99,7 +99,7 @@ def _missing(peer: Peer) -> Row:
 
 
 def _rate(bench: Bench, peer: Peer, threads: int) -> float:
-    """Return how many runs a second a peer gets done; its files are its own."""
+    """Return how many runs a second a peer completes; its files are its own."""
     directory = bench.fresh()
     directory.mkdir()
     runs = bench.times(64, quick=8)

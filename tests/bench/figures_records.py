@@ -28,7 +28,7 @@ from tests.bench.runs_of_ours import run_true
 
 
 def transition_figure(bench: Bench) -> Sequence[Row]:
-    """Every transition of real runs, from the machine's trigger until it is durable.
+    """Measure every transition of real runs, from the machine's trigger until it is durable.
 
     Each is followed by its floor: one durable write of all the bytes that it wrote.
     """
@@ -70,7 +70,7 @@ def transition_figure(bench: Bench) -> Sequence[Row]:
 
 
 def records_figure(bench: Bench) -> Sequence[Row]:
-    """The checkpoint and the report of a finished run, each written again."""
+    """Measure rewriting the checkpoint and the report of a finished run."""
     output = bench.fresh()
     run_true(output, bench.true)
     home = OutputLock.acquire(output)
@@ -101,9 +101,9 @@ JSON_TARGET: Final = 1.5
 
 
 def json_figure(bench: Bench) -> Sequence[Row]:
-    """Judging a JSON artifact of each kind, next to reading, digesting and parsing it.
+    """Measure judging a JSON artifact of each kind, next to reading, digesting and parsing it.
 
-    The parser builds the values, which judging does not need: it is the fastest one that does.
+    The parser builds the values, which judging does not need: it is the fastest that does.
     """
     try:
         loads = import_module("orjson").loads
@@ -139,7 +139,7 @@ def json_figure(bench: Bench) -> Sequence[Row]:
 
 
 def _write_list(path: Path, pieces: Iterator[bytes], size_bytes: int) -> None:
-    """Write a list of some values, again and again, until it has the size."""
+    """Write a list that repeats some values until it has the size."""
     some = b",".join(itertools.islice(pieces, 1000))
     number = max(1, size_bytes // len(some))
     with path.open("wb") as file:

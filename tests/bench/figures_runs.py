@@ -19,13 +19,13 @@ THREADS: Final = (1, 2, 4, 16)
 
 
 def runs_figure(bench: Bench) -> Sequence[Row]:
-    """Run after run, against the same disk operations and spawns without a program around them."""
+    """Measure consecutive runs, next to the same disk operations and spawns done bare."""
     with KeeperPool() as keepers:
         return [*_pooled_rows(bench, keepers), _single_row(bench)]
 
 
 def _pooled_rows(bench: Bench, keepers: KeeperPool) -> list[Row]:
-    """Runs that share a keeper, as a program that makes many has them."""
+    """Measure runs that share a keeper, as in a program that makes many."""
     steps, stages = steps_of_a_run(bench, keepers)
     times = bench.times(300, quick=20)
     run = _run(bench, keepers)
@@ -61,7 +61,7 @@ def _pooled_rows(bench: Bench, keepers: KeeperPool) -> list[Row]:
 
 
 def _single_row(bench: Bench) -> Row:
-    """A run that has a keeper of its own, as one alone has it."""
+    """Measure a run with its own keeper, as a single run has it."""
     steps, stages = steps_of_a_run(bench, None)
     helpers = counts(steps)[Kind.SPAWN]
     ours, floor = interleaved(
@@ -78,7 +78,7 @@ def _single_row(bench: Bench) -> Row:
 
 
 def steps_of_a_run(bench: Bench, keepers: KeeperPool | None) -> tuple[Sequence[Step], int]:
-    """What one run does to the disk, once all is loaded, and how many stages it runs."""
+    """Return a run's operations on the disk, once all is loaded, and its number of stages."""
     run_true(bench.fresh(), bench.true, keepers)
     output = bench.fresh()
     with recorded(output) as steps:
@@ -118,7 +118,7 @@ def _drift(floor: Sequence[float], part: int) -> str:
 
 
 def threads_figure(bench: Bench) -> Sequence[Row]:
-    """How many runs a second some threads of one process get done, each run in its own OUT."""
+    """Measure the runs a second of some threads in one process, each run in its own OUT."""
     runs = bench.times(32, quick=16)
     rates: dict[int, list[float]] = {threads: [] for threads in THREADS}
     troubles: dict[int, str] = {}
@@ -128,7 +128,7 @@ def threads_figure(bench: Bench) -> Sequence[Row]:
                 continue
             try:
                 with KeeperPool() as keepers:
-                    _rate(threads, threads, _run(bench, keepers))  # each keeper is there
+                    _rate(threads, threads, _run(bench, keepers))  # starts each keeper
                     rates[threads].append(_rate(threads, runs, _run(bench, keepers)))
             except Exception as error:  # noqa: BLE001 - said in the table; the others still count
                 said = (str(error).splitlines() or [""])[0]
@@ -152,7 +152,7 @@ def _run(bench: Bench, keepers: KeeperPool | None) -> Callable[[], object]:
 
 
 def _rate(threads: int, runs: int, run: Callable[[], object]) -> float:
-    """Runs per second."""
+    """Return the runs per second."""
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         for one in [pool.submit(run) for _ in range(runs)]:

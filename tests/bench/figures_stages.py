@@ -1,4 +1,4 @@
-"""Figures of what a stage leaves and costs: its artifacts, the way to the next, its output."""
+"""Figures of a stage's results and cost: its artifacts, the way to the next, its output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FREE_BYTES_MIN: Final = 3 * 1024**3
 
 
 def artifacts_figure(bench: Bench) -> Sequence[Row]:
-    """Judging a JSON artifact, small and large."""
+    """Measure judging a JSON artifact, small and large."""
     sizes = (1, 10) if bench.is_quick else (1, 100)
     repeats = (bench.times(30), bench.times(3, quick=1))
     rows = []
@@ -37,7 +37,7 @@ def artifacts_figure(bench: Bench) -> Sequence[Row]:
 
 
 def _json_of(megabytes: int) -> bytes:
-    """A list of small objects, as plans and findings are."""
+    """Return a list of small objects, like plans and findings."""
     one = {"id": 4711, "path": "src/package/module.py", "ok": True, "score": 0.25, "tags": ["a"]}
     text = json.dumps(one).encode() + b",\n "
     return b"[" + (text * (megabytes * MEGABYTE // len(text)))[:-3] + b"]\n"
@@ -61,7 +61,7 @@ def _reading(path: Path) -> Callable[[], float]:
 
 
 def latency_figure(bench: Bench) -> Sequence[Row]:
-    """From one stage's last act to the next one's first, both of them telling the time."""
+    """Measure from one stage's last act to the next one's first, as both report the time."""
     date = shutil.which("date") or "date"
     label = "one stage's end to the next's start"
     told = subprocess.run([date, "+%s%N"], capture_output=True, text=True, check=False)
@@ -92,7 +92,7 @@ def _between(first: str, second: str) -> float:
 
 
 def output_memory_figure(bench: Bench) -> Sequence[Row]:
-    """The orchestrator's memory while a stage prints much, and while it prints nothing."""
+    """Measure the orchestrator's memory while a stage prints much, and while it prints nothing."""
     size_bytes = 64 * 1024**2 if bench.is_quick else 1024**3
     label = f"peak memory, a stage prints {size_bytes // 1024**2} MiB"
     if shutil.disk_usage(bench.scratch).free < FREE_BYTES_MIN:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 WORKERS: Final = (1, 2, 4)
 JOBS: Final = 4
-"""How many runs each worker works at."""
+"""The number of runs that each worker takes at a time."""
 BARE_QUEUE: Final = "bare"
-"""The queue of workers that know nothing of governed runs."""
+"""The queue of workers that do not know governed runs."""
 _NOTE: Final = (
     f"{{count}} runs, {JOBS} at a time by each worker, all on this machine; the server is the"
     " development server, in memory"
@@ -41,7 +41,7 @@ _LEASE_SECONDS: Final = 60.0
 
 
 def temporal_figure(bench: Bench) -> Sequence[Row]:
-    """Runs a second over some workers, beside bare activities of the same server, and a fleet."""
+    """Measure runs a second of some workers, next to bare activities of the server, and a fleet."""
     if reason := why_not():
         return [Row(label="runs over workers", trouble=f"skipped: {reason}")]
     rows: list[Row] = []
@@ -113,7 +113,7 @@ def _rates(bench: Bench, address: str, number: int) -> Sequence[Row]:
 async def _rate(
     address: str, count: int, once: Callable[[Client, int], Coroutine[Any, Any, None]]
 ) -> float:
-    """Return how many a second are done of those that are asked for at once."""
+    """Return how many of those requested at once are done a second."""
     client = await connected(address)
     began = time.monotonic()
     await asyncio.gather(*(once(client, number) for number in range(count)))
@@ -137,7 +137,7 @@ def _bare_workers(address: str, queue: str, number: int) -> Iterator[None]:
 
 
 def recovery_figure(bench: Bench) -> Sequence[Row]:
-    """From the moment a worker is killed or stopped until its stage is gone, and begins anew."""
+    """Measure from a worker's kill or stop until its stage is gone, and until it starts again."""
     if reason := why_not():
         return [Row(label="recovery", trouble=f"skipped: {reason}")]
     rows: list[Row] = []
@@ -170,7 +170,7 @@ def recovery_figure(bench: Bench) -> Sequence[Row]:
 def _recovered(
     bench: Bench, address: str, name: str, end: Callable[[Worker], None]
 ) -> tuple[float, float]:
-    """Return after how many seconds a stage was gone, and had begun anew."""
+    """Return the seconds until a stage was gone, and until it had started again."""
     runs = Runs(bench.fresh(), name)
     go = bench.fresh()
     request = runs.asked("request", dict.fromkeys(STAGES, go), tick_ms=5)
@@ -201,7 +201,7 @@ def _recovered(
 
 
 def epoch_figure(bench: Bench) -> Sequence[Row]:
-    """A claim beside its disk operations done bare, and a run in an epoch beside a plain one."""
+    """Measure a claim next to its bare disk operations, and a run with and without an epoch."""
     directory = bench.fresh()
     _run_in_epoch(directory, 1, bench.true)
     with bare.recorded(directory) as steps:

@@ -1,10 +1,10 @@
-"""Starts one command and prints what it took.
+"""Starts one command and prints its cost.
 
-That is nanoseconds, peak memory in bytes, wait status, nanoseconds on a processor, and when it
-began by the wall clock.
+These are nanoseconds, peak memory in bytes, wait status, nanoseconds on a processor, and the time
+of its start by the wall clock.
 
-A small process between the suite and the command: Linux counts the memory of whoever starts a
-process into that process's peak, and the suite is large. Run as a script, by itself.
+A small process between the suite and the command: Linux counts the parent's memory into a new
+process's peak, and the suite is large. Run directly, as a script.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was measured on: the machine, the versions, the disk; and where to find a real one."""
+"""The measured machine: its versions and its disk; and where to find a real disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES: Final = (
 
 
 def disk_directory() -> Path:
-    """A directory for temporary files on a real disk; the usual one where none is found."""
+    """Return a directory for temporary files on a real disk; the default if none is found."""
     usual = Path(tempfile.gettempdir())
     candidates = (usual, Path("/var/tmp"), Path(__file__).parent)
     writable = [one for one in candidates if os.access(one, os.W_OK)]
@@ -28,7 +28,7 @@ def disk_directory() -> Path:
 
 
 def file_system_of(path: Path) -> str:
-    """The type of the file system that holds `path`; `unknown` where it cannot be told."""
+    """Return the type of the file system that holds `path`; `unknown` if it cannot be found."""
     real = path.resolve()
     holders = [
         part
@@ -40,7 +40,7 @@ def file_system_of(path: Path) -> str:
 
 
 def described(scratch: Path) -> dict[str, str]:
-    """What a reader must know of the machine, by name."""
+    """Return what a reader must know of the machine, by name."""
     versions = (f"{name} {_version(name)}" for name in PACKAGES)
     return {
         "cores": str(os.cpu_count()),
@@ -54,7 +54,7 @@ def described(scratch: Path) -> dict[str, str]:
 
 
 def load() -> str:
-    """The load averages of 1, 5 and 15 minutes."""
+    """Return the load averages of 1, 5 and 15 minutes."""
     return ", ".join(f"{one:.2f}" for one in os.getloadavg())
 
 

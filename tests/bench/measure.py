@@ -15,24 +15,24 @@ Sample = TypeVar("Sample")
 
 LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
 LAUNCHED_SECONDS_MAX: Final = 120
-"""How long a command may take: none is slow, but one that hangs must not stop the suite."""
+"""The seconds that a command may take: none is slow, but one that hangs must not stop the suite."""
 ROUNDS_MIN: Final = 3
-"""How many samples each arm has at least, however little time is left."""
+"""The minimum number of samples of each arm, however little time is left."""
 
 
 class Budget:
-    """How long a figure may go on taking samples."""
+    """The time that a figure may spend on samples."""
 
     def __init__(self) -> None:
         self._ends_at = float("inf")
 
     def begin(self, seconds: float) -> None:
-        """Give the figures that follow so many seconds."""
+        """Give the figures that follow this number of seconds."""
         self._ends_at = time.monotonic() + seconds
 
     @property
     def is_spent(self) -> bool:
-        """Whether no more samples are to be taken than are needed."""
+        """True if no more samples are to be taken than needed."""
         return time.monotonic() >= self._ends_at
 
 
@@ -41,12 +41,12 @@ BUDGET: Final = Budget()
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What a command took, from its start to its exit.
+    """The cost of a command, from its start to its exit.
 
     Attributes:
         rss_bytes: the peak of the command, or of a process that it waited for if that is larger.
         cpu_seconds: its time on a processor, and that of all that it waited for.
-        began_at_ns: when it was started, by the wall clock.
+        began_at_ns: the time of its start, by the wall clock.
     """
 
     seconds: float
@@ -69,7 +69,7 @@ def launch(argv: Sequence[str], *, cwd: Path | None = None, expected: int = 0) -
 
 
 def launch_any(argv: Sequence[str], *, cwd: Path | None = None) -> Launched:
-    """The same, however it exits."""
+    """Do the same, with any exit status."""
     told = subprocess.run(
         [sys.executable, "-I", "-S", LAUNCHER, *argv],
         cwd=cwd,
@@ -88,14 +88,14 @@ def launch_any(argv: Sequence[str], *, cwd: Path | None = None) -> Launched:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """How many seconds a call takes."""
+    """Return how many seconds a call takes."""
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
 
 
 def timed_twice(call: Callable[[], object]) -> tuple[float, float]:
-    """How many seconds a call takes, and how many of them on a processor in this process."""
+    """Return how many seconds a call takes, and how many of them on a processor in this process."""
     began_cpu = time.process_time()
     seconds = timed(call)
     return seconds, time.process_time() - began_cpu
@@ -104,11 +104,10 @@ def timed_twice(call: Callable[[], object]) -> tuple[float, float]:
 def interleaved(
     times: int, *arms: Callable[[], Sample], warm_up: bool = True
 ) -> tuple[tuple[Sample, ...], ...]:
-    """The samples of each arm, taken in alternation.
+    """Return the samples of each arm, taken in alternation.
 
-    Every other round goes through the arms backwards, so that none of them always has another's
-    aftermath to bear. `warm_up` calls each once before. There are fewer rounds where the figure's
-    time is up.
+    Every other round goes through the arms backwards, so that none always suffers another's
+    aftermath. `warm_up` calls each once before. There are fewer rounds if the figure's time is up.
     """
     if warm_up:
         for arm in arms:

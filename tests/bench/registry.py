@@ -18,8 +18,8 @@ from tests.bench.figures_stages import artifacts_figure, latency_figure, output_
 from tests.bench.figures_temporal import epoch_figure, recovery_figure, temporal_figure
 
 FIGURES: Final = (
-    # What makes files first, while the disk is in the state in which it was found; last what makes
-    # whole environments.
+    # Those that make files come first, while the disk is in its initial state; those that make
+    # whole environments come last.
     Figure("peers", peers_figure, share=0.25),
     Figure("runs", runs_figure, share=0.1),
     Figure("parts", parts_figure, share=0.05),

@@ -18,14 +18,14 @@ PASSING_FLAGS: Final = (
 
 
 def stage(program: str, *args: str, **given: Any) -> StageGiven:
-    """A stage that runs a program."""
+    """Return a stage that runs a program."""
     return StageGiven(bin=program, args=args, **given)
 
 
 def run_once(
     output: Path, manager: StageGiven, executor: StageGiven, keepers: KeeperPool | None = None
 ) -> Report:
-    """One run whose gates pass, in `output`.
+    """Make one run whose gates pass, in `output`.
 
     Raises:
         RuntimeError: it does not end in done.
@@ -39,5 +39,5 @@ def run_once(
 
 
 def run_true(output: Path, true: str, keepers: KeeperPool | None = None) -> Report:
-    """One run whose two stages do nothing."""
+    """Make one run whose two stages do nothing."""
     return run_once(output, stage(true), stage(true), keepers)

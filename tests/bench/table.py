@@ -19,7 +19,7 @@ WIDTH: Final = sum(_WIDTHS) + len(_WIDTHS) - 1
 
 
 def text_of(results: Results, machine: Mapping[str, str]) -> str:
-    """The table, what must be known of its rows, and the machine."""
+    """Return the table, the notes on its rows, and the machine."""
     lines = [*_line(_HEADS), "-" * WIDTH]
     notes: list[str] = []
     name_before = ""
@@ -57,7 +57,7 @@ def text_of(results: Results, machine: Mapping[str, str]) -> str:
 
 
 def document_of(results: Results, machine: Mapping[str, str], *, is_quick: bool) -> dict[str, Any]:
-    """The same for a program, with every sample."""
+    """Return the same for a program, with every sample."""
     rows = [
         {
             "figure": name,
@@ -95,7 +95,7 @@ def _amount(value: float | None, unit: Unit) -> str:
 
 
 def _line(cells: Sequence[str]) -> Iterable[str]:
-    """A row of cells, each wrapped within its column."""
+    """Yield a row of cells, each wrapped within its column."""
     columns = [
         textwrap.wrap(cell, width, subsequent_indent="    " if index == 0 else "") or [""]
         for index, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=False))

@@ -1,4 +1,4 @@
-"""Makes bundles by the command, and reads what is in them."""
+"""Make bundles by the command, and read their contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of every outcome, each made once a session and only read."""
+"""Runs of every outcome, each made once in a session and only read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Runs = Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Return the folder in which a run of an outcome is, by its name; its directory is `out`."""
+    """Return a function from an outcome's name to the folder of its run; its directory is `out`."""
     made: dict[str, Path] = {}
 
     def folder_of(outcome: str) -> Path:
@@ -29,5 +29,5 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """A run with evidence, approvals and artifacts, and its bundle, signed."""
+    """Return a run with evidence, approvals and artifacts, and its signed bundle."""
     return make_whole(tmp_path_factory.mktemp("whole"))

@@ -1,4 +1,4 @@
-"""A bundle with everything in it, and ways to change one: by bytes, or with its digests anew."""
+"""A bundle with every kind of content, and ways to change it: its bytes, or its digests again."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ NAMESPACE: Final = "fsm-orchestrator.run"
 
 
 class Whole(NamedTuple):
-    """A run that was gated by evidence and people, and its bundle, signed, artifacts included.
+    """A run with gates by evidence and people, and its signed bundle, artifacts included.
 
     Attributes:
-        signers: whose keys are whose, for whoever verifies.
-        wanted: by what the bundle is verified.
+        signers: the keys of each signer, for the verifier.
+        wanted: the requirements by which the bundle is verified.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ def made(folder: Path, path: Path, *options: str) -> bytes:
 
 
 def members_of_done(folder: Path, at: Path) -> dict[str, bytes]:
-    """Return the members of the bundle of the done run in a folder; it is written in `at`."""
+    """Return the members of the bundle, written in `at`, of the done run in a folder."""
     made(folder, at / "done")
     return members(at / "done")
 
@@ -86,7 +86,7 @@ def verified(data: bytes, wanted: Wanted = Wanted()) -> Verification:  # noqa: B
 
 
 def first_broken(data: bytes, wanted: Wanted = Wanted()) -> Check | None:  # noqa: B008 - likewise
-    """Return the first broken link of a bundle; nothing behind it is looked at."""
+    """Return the first broken link of a bundle; later links are not checked."""
     known = Known(OpenedBundle(io.BytesIO(data), "/the.fsmbundle"), wanted)
     return next((one for one in checks_of(known) if one.state is CheckState.FAILED), None)
 
@@ -95,7 +95,7 @@ def first_broken(data: bytes, wanted: Wanted = Wanted()) -> Check | None:  # noq
 
 
 class Region(NamedTuple):
-    """A part of an archive: the bytes of a member, or what stands around them."""
+    """A part of an archive: the bytes of a member, or those around it."""
 
     member: str | None
     begins: int
@@ -117,7 +117,7 @@ def regions(data: bytes) -> list[Region]:
 
 
 def changed(data: bytes, region: Region, draw: random.Random) -> tuple[bytes, str]:
-    """Return the archive with a change that begins in a region, and how it was changed."""
+    """Return the archive with a change that begins in a region, and the kind of change."""
     at = draw.randrange(region.begins, region.ends)
     most = min(region.ends - at, draw.choice((1, 1, 8, 600)))
     here = data[at : at + most]
@@ -141,7 +141,8 @@ def changed(data: bytes, region: Region, draw: random.Random) -> tuple[bytes, st
     return data[:at] + new + data[at + most :], how
 
 
-# -- members changed by somebody who makes the digests anew ---------------------------------------
+# -- members changed with all digests made again
+# ----------------------------------------------------
 
 
 def archive_of(found: Mapping[str, bytes]) -> bytes:
@@ -176,7 +177,7 @@ def listing_anew(found: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def as_written(document: Any) -> bytes:
-    """Return a document as the statement and its like are written."""
+    """Return a document as the program writes the statement and similar ones."""
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
@@ -186,7 +187,7 @@ def unsigned(found: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def chained_anew(lines: list[bytes]) -> bytes:
-    """Return a log whose lines are chained to each other, whatever they say."""
+    """Return a log whose lines are chained to each other, whatever their content."""
     prev, chained = None, []
     for text in lines:
         event = json.loads(text)
@@ -200,9 +201,9 @@ def chained_anew(lines: list[bytes]) -> bytes:
 
 
 def made_up(found: Mapping[str, bytes], lies: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the members of a run that was made up: texts are others everywhere, and all agree.
+    """Return the members of an invented run: texts are replaced everywhere, and all agree.
 
-    Events are chained anew, and checkpoint, report and statement know the new end of the chain.
+    Events are chained again, and checkpoint, report and statement have the new end of the chain.
     """
     new = {}
     for name, data in unsigned(found).items():
@@ -227,7 +228,7 @@ Path_ = tuple[str | int, ...]
 
 
 def scalars(document: Any, at: Path_ = ()) -> Iterator[Path_]:
-    """Yield where the texts, numbers and answers in a document stand."""
+    """Yield the places of the texts, numbers and booleans in a document."""
     if isinstance(document, dict):
         for key, value in document.items():
             yield from scalars(value, (*at, key))
@@ -239,7 +240,7 @@ def scalars(document: Any, at: Path_ = ()) -> Iterator[Path_]:
 
 
 def with_other(document: Any, at: Path_) -> Any:
-    """Return a document in which one value is another of its kind."""
+    """Return a document in which one value is replaced by another of its kind."""
     if not at:
         return other_than(document)
     copy: Any = dict(document) if isinstance(document, dict) else [*document]
@@ -248,7 +249,7 @@ def with_other(document: Any, at: Path_) -> Any:
 
 
 def other_than(value: Any) -> Any:
-    """Return another value of the same kind; of a digest, a time or an id one that looks alike."""
+    """Return another value of the same kind; for a digest, a time or an id a similar one."""
     match value:
         case bool():
             return not value
@@ -270,5 +271,5 @@ Edit = Callable[[dict[str, bytes]], dict[str, bytes]]
 
 
 def edited(path: Path, edit: Edit) -> bytes:
-    """Return a bundle with members changed, its digests made anew, and unsigned."""
+    """Return a bundle with members changed, its digests made again, and unsigned."""
     return archive_of(listing_anew(edit(unsigned(members(path)))))

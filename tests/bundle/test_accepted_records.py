@@ -1,4 +1,4 @@
-"""A record that somebody accepted as it was found: who and when is told, and it proves nothing."""
+"""A record that was accepted as found: the bundle says who and when, and it proves nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _cut_events(out: Path) -> None:
 
 
 def _nothing(_out: Path) -> None:
-    """Leave the record as it is: nobody knows it, for its private state is gone."""
+    """Leave the record unchanged: its private state is gone, so nothing proves it."""
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def _nothing(_out: Path) -> None:
 def test_who_accepted_a_record_is_told(
     tmp_path: Path, change: Callable[[Path], None], link: Link | None, what: str
 ) -> None:
-    """Broken stays broken where the record is another; the events say who went on from it."""
+    """A broken link stays broken for a changed record; the events say who continued from it."""
     out = tmp_path / "out"
     assert orchestrate("./out", *PASSING, *stages("exit 0", "exit 3"), cwd=tmp_path).code == 1
     change(out)
@@ -67,7 +67,7 @@ def test_who_accepted_a_record_is_told(
     path = tmp_path / "it.fsmbundle"
     ended = bundle(tmp_path, path, **env)
     assert ended.code == 0, ended.stderr
-    is_warned = "somebody went on from a record" in " ".join(ended.stdout.split())
+    is_warned = "somebody continued from a record" in " ".join(ended.stdout.split())
     assert is_warned is (change is not _nothing)
     found = verified(path.read_bytes())
     assert found.first_broken is link
@@ -80,14 +80,14 @@ def test_who_accepted_a_record_is_told(
 
 
 def _told(found: Verification) -> list[str]:
-    """Return where a reader is told: at the link that is broken, else under what is not proved."""
+    """Return where a reader finds it: at the broken link, or else under what is not proved."""
     if found.broken is not None:
         return [found.broken.detail]
     return [one for one in found.not_verified if "is a gap (accepted)" in one]
 
 
 def test_nobody_is_named_where_nobody_accepted_anything(tmp_path: Path) -> None:
-    """Sentences of acceptance come from events of acceptance alone."""
+    """Sentences of acceptance come only from events of acceptance."""
     orchestrate("./out", *PASSING, *stages("exit 0", "exit 3"), cwd=tmp_path)
     orchestrate("./out", "--resume", cwd=tmp_path)
     data = made(tmp_path, tmp_path / "plain")

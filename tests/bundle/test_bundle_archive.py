@@ -1,4 +1,4 @@
-"""The archive: one form for some members, which every tar reads, and nothing else is read."""
+"""The archive: one form for given members, which every tar reads, and no other is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ARCHIVE = archive_of(MEMBERS)
 
 
 def test_what_was_written_is_read() -> None:
-    """Names, kinds, sizes, bytes and digests come back."""
+    """Names, kinds, sizes, bytes and digests are the same after reading."""
     found = []
     for one in members_of(io.BytesIO(ARCHIVE)):
         data = one.read()
@@ -63,7 +63,7 @@ def test_what_was_written_is_read() -> None:
 
 
 def test_a_member_that_nobody_reads_is_digested_and_passed() -> None:
-    """A caller may look at names alone; what comes behind is read as well."""
+    """A caller may look only at names; the members after them are read as well."""
     found = [*members_of(io.BytesIO(ARCHIVE))]
     assert [one.sha256 for one in found] == [
         hashlib.sha256(one).hexdigest() for one in MEMBERS.values()
@@ -92,7 +92,7 @@ def test_every_tar_reads_it(tmp_path: Path) -> None:
 
 
 def test_a_large_member_has_its_size_in_an_extended_header() -> None:
-    """More than 8 GiB do not fit into the octal digits of a block."""
+    """A size over 8 GiB does not fit into the octal digits of a block."""
     size = 9 * 1024**3
     made = headers.header_of("logs/a.1.stdout.log", size)
     info = tarfile.TarInfo.frombuf(made[:512], "utf-8", "strict")
@@ -105,14 +105,14 @@ CUTS = (1, 511, 512, 700, 1024, 1536, 2048, len(ARCHIVE) - 1024, len(ARCHIVE) - 
 
 @pytest.mark.parametrize("at", CUTS)
 def test_a_cut_archive_is_refused(at: int) -> None:
-    """Wherever it ends, it says that it is cut."""
+    """An archive that ends anywhere too early is reported as cut."""
     with pytest.raises(ArchiveError) as caught:
         read(ARCHIVE[:at])
     assert caught.value.problem is ArchiveProblem.CUT
 
 
 def test_every_changed_byte_outside_of_members_is_refused() -> None:
-    """Each byte of headers, padding and end is held against what the writer writes."""
+    """Each byte of headers, padding and end is compared with what the writer writes."""
     with tarfile.open(fileobj=io.BytesIO(ARCHIVE)) as found:
         inside = {
             at
@@ -198,7 +198,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], ArchiveProblem]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_the_writer_does_not_write_is_refused(case: str) -> None:
-    """Each kind of archive that another program would take, by its problem."""
+    """Each kind of archive that another program would accept is refused with its problem."""
     make, problem = REFUSED[case]
     with pytest.raises(ArchiveError) as caught:
         read(make())
@@ -206,7 +206,7 @@ def test_what_the_writer_does_not_write_is_refused(case: str) -> None:
 
 
 def test_the_count_of_members_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more than there may be is refused."""
+    """One member over the maximum is refused."""
     monkeypatch.setattr(archive_reader, "MEMBERS_MAX", len(MEMBERS))
     assert len(read(ARCHIVE)) == len(MEMBERS)
     monkeypatch.setattr(archive_reader, "MEMBERS_MAX", len(MEMBERS) - 1)
@@ -219,7 +219,7 @@ def test_the_count_of_members_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_size_of_all_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A member that would go beyond it is not read."""
+    """A member that would exceed the maximum is not read."""
     monkeypatch.setattr(archive_reader, "ARCHIVE_BYTES_MAX", 4096)
     with pytest.raises(ArchiveError) as caught:
         read(ARCHIVE)
@@ -234,7 +234,7 @@ class _Slow(io.BytesIO):
 
 
 def test_a_pipe_is_read_as_well() -> None:
-    """Nothing is sought, and short reads are gone on from."""
+    """The reader does not seek, and continues after short reads."""
     assert read(_Slow(ARCHIVE)) == MEMBERS
 
 
@@ -258,5 +258,5 @@ def test_a_member_of_another_size_is_not_written(data: bytes) -> None:
     ],
 )
 def test_no_other_name_is_a_member(name: str) -> None:
-    """The list of names is closed."""
+    """The list of possible names is closed."""
     assert kind_of(name) is None

@@ -1,4 +1,4 @@
-"""Signatures: made with the keys that people have, and verified by tools of others."""
+"""Signatures: made with the keys that people have, and verified by other tools."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIGSTORE = Path(__file__).with_name("verify_sigstore.cjs")
 
 
 class Keys(NamedTuple):
-    """A key that SSH knows, and one in PEM, with the public part of that."""
+    """An SSH key, and a key in PEM with its public part."""
 
     ssh: Path
     pem: Path
@@ -41,7 +41,7 @@ class Keys(NamedTuple):
 def tool(
     *words: str | Path, cwd: Path, given: bytes = b"", **env: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a tool; skip where there is none."""
+    """Run a tool; skip if it is missing."""
     path = shutil.which(str(words[0]))
     if path is None:
         pytest.skip(f"{words[0]} is not installed")
@@ -57,7 +57,7 @@ def tool(
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    """Keys that were made for the session."""
+    """Return keys that were made for the session."""
     folder = tmp_path_factory.mktemp("keys")
     made = Keys(folder / "ssh", folder / "key.pem", folder / "public.pem")
     tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "ssh", cwd=folder)
@@ -68,13 +68,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 @pytest.fixture(scope="session")
 def signed(runs: Runs, keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The members of a bundle that both keys have signed."""
+    """Return the members of a bundle that both keys have signed."""
     file = tmp_path_factory.mktemp("signed") / "b"
     return bundled(runs("done"), file, "--key", str(keys.ssh), "--key", str(keys.pem))
 
 
 def of_form(found: dict[str, bytes], what: Signed, form: Form) -> bytes:
-    """Return the one signature of a form."""
+    """Return the only signature of a form."""
     names = {name: named(name) for name in found if name.startswith("signatures/")}
     (data,) = [
         found[name] for name, one in names.items() if one and (one.signed, one.form) == (what, form)
@@ -88,7 +88,7 @@ PAYLOADS = {Signed.STATEMENT: "statement.json", Signed.SUMMARY: "vsa.json"}
 def test_signatures_change_nothing_else(
     runs: Runs, signed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """They are members of their own, which the statement does not list."""
+    """They are separate members, which the statement does not list."""
     plain = bundled(runs("done"), tmp_path / "b")
     names = {name for name in signed if name.startswith("signatures/")}
     assert {name: data for name, data in signed.items() if name not in names} == plain
@@ -106,7 +106,7 @@ def test_signed_bundles_are_the_same_each_time(runs: Runs, keys: Keys, tmp_path:
 def test_ssh_keygen_verifies_the_statement(
     signed: dict[str, bytes], keys: Keys, tmp_path: Path
 ) -> None:
-    """In the namespace of runs alone, and nothing but the statement as it is."""
+    """The signature is valid only in the namespace of runs, and only for the exact statement."""
     (tmp_path / "sig").write_bytes(of_form(signed, Signed.STATEMENT, Form.SSH))
     (tmp_path / "signers").write_text(f"{PRINCIPAL} {keys.ssh.with_suffix('.pub').read_text()}")
     statement = signed["statement.json"]
@@ -128,7 +128,7 @@ def test_ssh_keygen_verifies_the_statement(
 def test_openssl_verifies_the_envelopes(
     signed: dict[str, bytes], keys: Keys, tmp_path: Path, what: Signed
 ) -> None:
-    """The statement and the VSA: the payload is the member, byte for byte."""
+    """It verifies the statement and the VSA: the payload is the member, byte for byte."""
     envelope = json.loads(of_form(signed, what, Form.DSSE))
     assert base64.b64decode(envelope["payload"]) == signed[PAYLOADS[what]]
     for data, code in ((signed[PAYLOADS[what]], 0), (signed[PAYLOADS[what]] + b" ", 1)):
@@ -172,7 +172,7 @@ def _copied(document: Any) -> Any:
 def test_a_sigstore_bundle_has_the_same_envelope(
     signed: dict[str, bytes], keys: Keys, what: Signed
 ) -> None:
-    """With a hint of the key, and nothing else to believe it by."""
+    """The bundle has a hint of the key, and nothing else that supports it."""
     document = json.loads(of_form(signed, what, Form.SIGSTORE))
     assert document == {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
@@ -185,7 +185,10 @@ def test_a_sigstore_bundle_has_the_same_envelope(
 def test_sigstores_own_library_verifies_it(
     signed: dict[str, bytes], keys: Keys, tmp_path: Path, what: Signed
 ) -> None:
-    """@sigstore/verify of npm, where NODE_PATH has it; another payload is refused."""
+    """The library accepts the payload, and refuses another one.
+
+    It is @sigstore/verify of npm, where NODE_PATH has it.
+    """
     node = shutil.which("node")
     found = node and subprocess.run(
         [node, "-e", "require('@sigstore/verify')"], capture_output=True, check=False
@@ -207,7 +210,7 @@ def test_sigstores_own_library_verifies_it(
 
 
 def test_cosign_verifies_it(signed: dict[str, bytes], keys: Keys, tmp_path: Path) -> None:
-    """`cosign verify-blob-attestation --key`, where it is installed."""
+    """`cosign verify-blob-attestation --key` accepts it, where it is installed."""
     (tmp_path / "it.json").write_bytes(of_form(signed, Signed.STATEMENT, Form.SIGSTORE))
     (tmp_path / "plan.json").write_bytes(b"{}\n")
     ended = tool(
@@ -220,7 +223,7 @@ def test_cosign_verifies_it(signed: dict[str, bytes], keys: Keys, tmp_path: Path
 
 
 def test_a_key_of_an_agent_signs(runs: Runs, keys: Keys, tmp_path: Path) -> None:
-    """Its .pub is named, and the private key is nowhere but in the agent."""
+    """The option names its .pub file, and only the agent has the private key."""
     (tmp_path / "key.pub").write_text(keys.ssh.with_suffix(".pub").read_text())
     socket = tmp_path / "agent"
     agent = shutil.which("ssh-agent")
@@ -257,7 +260,7 @@ def test_a_key_of_an_agent_signs(runs: Runs, keys: Keys, tmp_path: Path) -> None
 def test_a_key_that_cannot_sign_writes_nothing(
     runs: Runs, tmp_path: Path, text: str | None, code: int, said: str
 ) -> None:
-    """It is refused, and says what to take instead."""
+    """The key is refused, and the message names an alternative."""
     key = tmp_path / "key"
     if text is not None:
         key.write_text(text)
@@ -268,7 +271,7 @@ def test_a_key_that_cannot_sign_writes_nothing(
 
 
 def test_a_pem_key_that_is_no_ed25519_key_is_refused(runs: Runs, tmp_path: Path) -> None:
-    """Another algorithm than the one that all those tools take."""
+    """Only the algorithm that all those tools accept is used."""
     made = tool(
         *("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
         cwd=tmp_path,
@@ -282,7 +285,7 @@ def test_a_pem_key_that_is_no_ed25519_key_is_refused(runs: Runs, tmp_path: Path)
 def test_the_extra_is_named_where_it_is_missing(
     keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not installed has a remedy; SSH needs nothing of it."""
+    """The message has the remedy for the missing package; SSH does not need it."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
     with pytest.raises(UsageError, match="needs the package cryptography") as caught:
         key_at(str(keys.pem))

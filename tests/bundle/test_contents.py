@@ -1,4 +1,4 @@
-"""What is in a bundle beside the record: artifacts, evidence, approvals; and what it costs."""
+"""The contents of a bundle besides the record: artifacts, evidence, approvals; and their cost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CONFIG = (
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a directory, a glob and a file as artifacts."""
+    """Return a run with a directory, a glob and a file as artifacts."""
     folder = tmp_path_factory.mktemp("made") / "here"
     folder.mkdir()
     (folder / "makes.sh").write_text(MAKES)
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_artifacts_are_there_whole_if_wanted(made: Path, tmp_path: Path) -> None:
-    """Each file once, by its digest; of a set, whoever reads it can make its digest again."""
+    """Each file is there once, by its digest; the digest of a set can be computed from it."""
     found = bundled(made, tmp_path / "b", "--with-artifacts")
     statement = json.loads(found["statement.json"])
     names = {f"artifacts/{sha256(one)}" for one in (b"one\n", b"two\n", b"../elsewhere")}
@@ -77,7 +77,7 @@ def test_artifacts_are_there_whole_if_wanted(made: Path, tmp_path: Path) -> None
 
 
 def test_without_being_asked_for_they_are_there_by_digest(made: Path, tmp_path: Path) -> None:
-    """Nothing of them is read: they may be gone."""
+    """Artifacts that were not requested are not read: they may be gone."""
     found = bundled(made, tmp_path / "b")
     assert not [name for name in found if name.startswith("artifacts/")]
     assert all(not one["contents"] for one in predicate_in(found)["artifacts"])
@@ -108,7 +108,7 @@ def test_artifacts_of_a_run_that_was_moved_are_found(made: Path, tmp_path: Path)
 def test_artifacts_that_are_not_what_was_left_make_no_bundle(
     made: Path, tmp_path: Path, name: str, text: str | None, said: str
 ) -> None:
-    """It says which, and that a bundle can be made without them."""
+    """The message names the artifact, and how to make a bundle without artifacts."""
     path = made / name
     before = path.read_bytes() if path.exists() else None
     try:
@@ -127,7 +127,7 @@ def test_artifacts_that_are_not_what_was_left_make_no_bundle(
 
 @pytest.fixture(scope="session")
 def approved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that one person has denied, and withdrawn that, and another approved."""
+    """Return a run that one person denied before withdrawing that, and another approved."""
     folder = project(tmp_path_factory.mktemp("approved"))
     keys = {name: make_key(folder, name) for name in ("bob", "cat")}
     signers = (line(keys[name], f"{name}@example.org") for name in keys)
@@ -144,7 +144,7 @@ def approved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_approvals_are_there_with_their_signatures(approved: Path, tmp_path: Path) -> None:
-    """The request and what was said to it, byte for byte; the statement names who and by which."""
+    """Request and answers are there, byte for byte; the statement names who and by which key."""
     found = bundled(approved, tmp_path / "b")
     place = approved / "out" / "approvals"
     left = {f"approvals/{one.name}": one.read_bytes() for one in place.iterdir()}
@@ -173,7 +173,7 @@ def test_approvals_are_there_with_their_signatures(approved: Path, tmp_path: Pat
 
 
 def test_a_request_that_was_changed_makes_no_bundle(approved: Path, tmp_path: Path) -> None:
-    """A gate went by it."""
+    """A changed request that a gate relied on prevents the bundle."""
     path = approved / "out" / "approvals" / f"{ASKED}.1.request.json"
     before = path.read_bytes()
     path.write_bytes(before + b" ")
@@ -187,7 +187,7 @@ def test_a_request_that_was_changed_makes_no_bundle(approved: Path, tmp_path: Pa
 
 
 def test_evidence_is_there_byte_for_byte(tmp_path: Path) -> None:
-    """A gate by a command: what it printed, and its digest in the statement."""
+    """A command's output is in the bundle of the run that it gated, its digest in the statement."""
     text = '{"gate": "ci", "status": "success"}'
     (tmp_path / "ci.sh").write_text(f"echo '{text}'\n")
     (tmp_path / "run.toml").write_text(
@@ -209,7 +209,7 @@ def test_evidence_is_there_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_a_hundred_megabytes_are_bundled_in_flat_memory(tmp_path: Path) -> None:
-    """An artifact and a log of 50 MB each take no more than a run without."""
+    """An artifact and a log of 50 MB each take no more memory than a run without them."""
     makes = "head -c 50000000 /dev/zero | tee big; true"
     given = ("--manager-expected-artifact", "big")
     small = orchestrate("./out", *PASSING, *shell("manager", "echo > big"), *given, cwd=tmp_path)
@@ -223,7 +223,7 @@ def test_a_hundred_megabytes_are_bundled_in_flat_memory(tmp_path: Path) -> None:
 
 
 def _peak(folder: Path, file: Path) -> int:
-    """Make a bundle in a process of its own; return the most memory that it had, in kB."""
+    """Make a bundle in a separate process; return its peak memory in kB."""
     process = subprocess.Popen(
         [*COMMAND, "bundle", "./out", str(file), "--with-artifacts"],
         cwd=folder,

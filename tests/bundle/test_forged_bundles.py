@@ -1,7 +1,7 @@
-"""A bundle that was changed is caught, whatever was changed, and the right link is named.
+"""Any change of a bundle is caught, and the right link is named.
 
-First byte by byte, by somebody who leaves the digests as they are; then by somebody who makes all
-digests anew: what the record itself contradicts is caught, and nothing is ever called verified.
+The first changes are byte by byte, with the digests left alone; the others come with new digests:
+what the record itself contradicts is caught, and nothing is ever called verified.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.support.soak import SOAK
 
 MUTATIONS: Final = 2_000
 FORGERIES: Final = 100_000 if SOAK else 120
-"""How many values are changed by somebody who makes the digests anew; of all, if there are more."""
+"""The number of values that are changed with all digests made again; out of all, if more."""
 SEED: Final = 23
 
 
@@ -54,12 +54,12 @@ SEED: Final = 23
 
 
 def expected(region: Region, how: str) -> set[Link]:
-    """The links that a change in a part of the archive may break, and no other."""
+    """Return the only links that a change in a part of the archive may break."""
     if region.member is None or how == "moved":
         return {Link.ARCHIVE}
     match kind_of(region.member):
         case MemberKind.STATEMENT:
-            # What it says may still be read, and then it is not what the others say.
+            # The content may still be readable, and then it contradicts the others.
             return {Link.STATEMENT, Link.MEMBERS, Link.CHAIN, Link.DERIVED, Link.ARTIFACTS}
         case MemberKind.SIGNATURE:
             return {Link.SIGNATURES}
@@ -68,7 +68,7 @@ def expected(region: Region, how: str) -> set[Link]:
 
 
 def test_no_byte_can_be_changed(whole: Whole) -> None:
-    """Each part of the archive in turn, in ways drawn by a seed; link and member are named."""
+    """Each part of the archive is changed, in ways drawn by a seed; link and member are named."""
     data = whole.path.read_bytes()
     parts, draw = regions(data), random.Random(SEED)  # noqa: S311 - drawn by a seed
     kinds = {kind_of(one.member) for one in parts if one.member}
@@ -91,7 +91,7 @@ def test_no_byte_can_be_changed(whole: Whole) -> None:
 
 
 def test_every_cut_is_caught(whole: Whole) -> None:
-    """A file that was not copied to its end is no bundle, wherever it ends."""
+    """A file that was not copied to its end is no bundle, at any length."""
     data = whole.path.read_bytes()
     for end in range(0, len(data), 997):
         check = first_broken(data[:end])
@@ -100,7 +100,7 @@ def test_every_cut_is_caught(whole: Whole) -> None:
         assert check.problem in {ArchiveProblem.CUT, ArchiveProblem.EMPTY}
 
 
-# -- with digests made anew -----------------------------------------------------------------------
+# -- with new digests ------------------------------------------------------------------------------
 
 
 def in_document(name: str, change: Callable[[Any], object]) -> Edit:
@@ -126,7 +126,7 @@ def written(name: str, document: Any) -> bytes:
 
 
 def in_events(change: Callable[[list[Any]], object], *, anew: bool = True) -> Edit:
-    """Change the events; `anew`: and chain them to each other again."""
+    """Change the events; with `anew`, also chain them to each other again."""
 
     def edit(found: dict[str, bytes]) -> dict[str, bytes]:
         events = [json.loads(line) for line in found[EVENTS].splitlines()]
@@ -144,7 +144,7 @@ def one_named(events: list[Any], name: str) -> Any:
 
 
 def replaced(kind: MemberKind, part: str, data: bytes) -> Edit:
-    """Put other bytes in the place of a member, told by its kind and a part of its name."""
+    """Replace the bytes of a member, found by its kind and a part of its name."""
 
     def edit(found: dict[str, bytes]) -> dict[str, bytes]:
         name = next(one for one in found if kind_of(one) is kind and part in one)
@@ -154,7 +154,7 @@ def replaced(kind: MemberKind, part: str, data: bytes) -> Edit:
 
 
 def another_artifact(found: dict[str, bytes]) -> dict[str, bytes]:
-    """Put another file in the place of an artifact, and name it in the statement."""
+    """Replace an artifact by another file, and name it in the statement."""
     name = next(one for one in found if kind_of(one) is MemberKind.ARTIFACT)
     new = artifact_member(hashlib.sha256(b"other").hexdigest())
     document = json.loads(found.pop(name) and found[STATEMENT])
@@ -180,7 +180,7 @@ def loosened(document: Any) -> None:
 
 
 def execution(document: Any, stage: str) -> Any:
-    """Return the last execution of a stage in a checkpoint that ran it."""
+    """Return the last execution in a checkpoint of a stage that ran."""
     return next(
         one
         for invocation in reversed(document["invocations"])
@@ -295,7 +295,7 @@ FORGED: Final[dict[str, tuple[Edit, Link, object]]] = {
         *(Link.APPROVALS, EvidenceProblem.NOT_A_STATEMENT),
     ),
 }
-"""What somebody changes who can make all digests anew, and the link that is broken by it."""
+"""Changes by a forger who makes all digests again, and the link that each breaks."""
 
 
 LISTINGS: Final[dict[str, Callable[[Any], object]]] = {
@@ -305,12 +305,12 @@ LISTINGS: Final[dict[str, Callable[[Any], object]]] = {
     "logs that are there are left out": lambda said: said.update(logs="left_out"),
     "logs without a secret are withheld": lambda said: said.update(logs="withheld"),
 }
-"""How a statement lists otherwise what is there, and needs no digest changed."""
+"""Changes to the list of a statement that need no changed digest."""
 
 
 @pytest.mark.parametrize("name", LISTINGS)
 def test_list_of_members_is_the_one_there_is(whole: Whole, name: str) -> None:
-    """Also under the head that is expected: that covers no statement."""
+    """The list is checked even under the expected head, which covers no statement."""
     found = unsigned(members(whole.path))
     edit = in_document(STATEMENT, lambda one: LISTINGS[name](one["predicate"]))
     head = verified(archive_of(found)).head
@@ -321,7 +321,7 @@ def test_list_of_members_is_the_one_there_is(whole: Whole, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORGED)
 def test_forgery_is_named(whole: Whole, name: str) -> None:
-    """The first broken link, and what is wrong with it."""
+    """The first broken link is named, with the reason."""
     edit, link, problem = FORGED[name]
     found = verified(edited(whole.path, edit), whole.wanted)
     assert found.verdict is Verdict.BROKEN
@@ -334,7 +334,7 @@ def test_forgery_is_named(whole: Whole, name: str) -> None:
 
 
 def test_signature_is_of_no_other_bundle(whole: Whole) -> None:
-    """Somebody who makes the digests anew cannot keep the signature."""
+    """A forger who makes the digests again cannot keep the signature."""
     kept = members(whole.path)
     log = next(name for name in kept if kind_of(name) is MemberKind.LOG)
     found = verified(archive_of(listing_anew({**kept, log: b"other words\n"})), whole.wanted)
@@ -344,7 +344,7 @@ def test_signature_is_of_no_other_bundle(whole: Whole) -> None:
 
 
 def test_what_only_a_signature_proves_is_told(whole: Whole) -> None:
-    """Another log contradicts nothing: it is consistent, unsigned, and that is said of the logs."""
+    """A changed log contradicts nothing: the bundle is consistent, but the logs are unsigned."""
     found = verified(
         edited(whole.path, replaced(MemberKind.LOG, "stdout", b"other words\n")), whole.wanted
     )
@@ -353,7 +353,7 @@ def test_what_only_a_signature_proves_is_told(whole: Whole) -> None:
 
 
 def test_whole_history_made_up_is_never_verified(whole: Whole) -> None:
-    """Whoever writes all of it anew is consistent; the head is not the one that is known."""
+    """A history that is all invented is consistent, but its head is not the known one."""
     head = verified(whole.path.read_bytes(), whole.wanted).head
     found = members(whole.path)
     data = archive_of(made_up(found, {"I plan": "I scan"}))
@@ -363,7 +363,7 @@ def test_whole_history_made_up_is_never_verified(whole: Whole) -> None:
 
 
 def test_evidence_of_something_else_is_judged_anew(whole: Whole) -> None:
-    """Record and evidence agree, and the evidence is about another subject than the run."""
+    """Record and evidence agree, but the evidence is about another subject than the run."""
     found = members(whole.path)
     name = next(one for one in found if one.startswith("evidence/ci.2"))
     subject = json.loads(found[name])["subject"][0]["digest"]["sha256"]
@@ -380,11 +380,11 @@ def test_evidence_of_something_else_is_judged_anew(whole: Whole) -> None:
 
 DERIVED: Final = (STATEMENT, "vsa.json", "config.json", "lifecycle.json", REPORT, CHECKPOINT)
 UNPROVED: Final = frozenset({(CHECKPOINT, ("mac",))})
-"""What no verifier can know: whether a MAC is by a key that stays on another machine."""
+"""The value that no verifier can check: the MAC by a key that stays on another machine."""
 
 
 def values_in(found: dict[str, bytes]) -> list[tuple[str, int | None, Path_]]:
-    """Return where the values of a bundle stand: member, line of the events, and keys."""
+    """Return the places of a bundle's values: member, line of the events, and keys."""
     places: list[tuple[str, int | None, Path_]] = [
         (name, None, at) for name in DERIVED for at in scalars(json.loads(found[name]))
     ]
@@ -394,7 +394,7 @@ def values_in(found: dict[str, bytes]) -> list[tuple[str, int | None, Path_]]:
 
 
 def with_value(found: dict[str, bytes], name: str, number: int | None, at: Path_) -> bytes:
-    """Return the bundle with another value there, and its digests made anew."""
+    """Return the bundle with another value at a place, and its digests made again."""
     if number is None:
         data = written(name, with_other(json.loads(found[name]), at))
     else:
@@ -406,7 +406,7 @@ def with_value(found: dict[str, bytes], name: str, number: int | None, at: Path_
 
 
 def test_no_value_can_be_changed(whole: Whole) -> None:
-    """Each text, number and answer in record, events and statement is held by something else."""
+    """Each text, number and boolean in record, events and statement is checked against another."""
     found = unsigned(members(whole.path))
     places = values_in(found)
     draw = random.Random(SEED)  # noqa: S311 - drawn by a seed
@@ -420,7 +420,7 @@ def test_no_value_can_be_changed(whole: Whole) -> None:
 
 
 def test_signatures_are_bounded(whole: Whole) -> None:
-    """A bundle that is all signatures starts no process for them."""
+    """A bundle full of signatures starts no process for them."""
     found = members(whole.path)
     found |= {f"signatures/statement.{number:016x}.sig": b"x" for number in range(101)}
     check = first_broken(archive_of(found), whole.wanted)
@@ -433,7 +433,7 @@ def test_signatures_are_bounded(whole: Whole) -> None:
     [(".1.request.json", Link.REQUESTS), ("evidence/ci.2", Link.EVIDENCE)],
 )
 def test_values_of_what_is_read_are_bounded(whole: Whole, part: str, link: Link) -> None:
-    """A document of a million values, by which the record goes, is not read as JSON."""
+    """A document of a million values that the record relies on is not read as JSON."""
     found = members(whole.path)
     name = next(one for one in found if part in one)
     large = b"[" + b"1," * 600_000 + b"1]"

@@ -1,4 +1,4 @@
-"""Approvals of something else: record and request agree on it, and it is not what was run."""
+"""Approvals of something else: record and request agree on it, but it was not what ran."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHERS: Final[Mapping[str, tuple[dict[str, Any] | None, str]]] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_approval_of_something_else_is_no_approval(whole: Whole, name: str) -> None:
-    """Everything that a request says of a command is held against the record."""
+    """All facts of a request about a command are compared with the record."""
     update, said = OTHERS[name]
     found = members(whole.path)
     file = next(one for one in found if one.endswith(".1.request.json"))

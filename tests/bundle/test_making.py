@@ -1,4 +1,4 @@
-"""A bundle of every outcome: what it has, what it says, and that it is the same by whomever."""
+"""A bundle of every outcome: its members, its statement, and that anybody makes the same bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.outcome_runs import OUTCOMES
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("case", OUTCOMES)
 def test_every_outcome_is_bundled(runs: Runs, tmp_path: Path, case: str) -> None:
-    """All that the run left is there, listed by its digest, and how it stands is said."""
+    """Every file of the run is a member, listed by its digest, and the run's state is named."""
     run, folder = OUTCOMES[case], runs(case)
     before = tree_of(folder / "out")
     found = bundled(folder, tmp_path / "b")
@@ -93,7 +93,7 @@ def test_what_it_says_of_stages_and_artifacts(runs: Runs, tmp_path: Path) -> Non
 
 
 def test_a_run_without_artifacts_is_about_its_report(runs: Runs, tmp_path: Path) -> None:
-    """An in-toto statement has a subject in any case."""
+    """An in-toto statement always has a subject."""
     found = bundled(runs("waiting"), tmp_path / "b")
     subject = [{"name": REPORT, "digest": {"sha256": sha256(found[REPORT])}}]
     assert json.loads(found["statement.json"])["subject"] == subject
@@ -113,7 +113,7 @@ def test_a_run_without_artifacts_is_about_its_report(runs: Runs, tmp_path: Path)
 def test_attempts_are_counted(
     runs: Runs, tmp_path: Path, case: str, attempts: list[tuple[int, int]]
 ) -> None:
-    """The last attempt of each stage is told; of one that was killed, how it was begun."""
+    """The last attempt of each stage is listed; of a killed one, how it began."""
     stages = predicate_in(bundled(runs(case), tmp_path / "b"))["stages"]
     assert [(one["attempts"], one["attempt"]) for one in stages] == attempts
     if case == "killed":
@@ -121,7 +121,7 @@ def test_attempts_are_counted(
 
 
 def test_the_same_run_gives_the_same_bytes(runs: Runs, tmp_path: Path) -> None:
-    """Later, with other settings of the machine, and by somebody without the private state."""
+    """A later time, other settings and missing private state do not change the bytes."""
     folder, once = runs("done"), tmp_path / "once"
     bundled(folder, once)
     os.utime(folder / "out" / EVENTS.replace("events.jsonl", "run_report.json"), (1, 1))
@@ -134,7 +134,7 @@ def test_the_same_run_gives_the_same_bytes(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_moved_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Its paths are those that the record has, wherever it and its artifacts lie now."""
+    """Its paths are those of the record, wherever it and its artifacts are now."""
     (tmp_path / "a").mkdir()
     OUTCOMES["done"].make(tmp_path / "a")
     bundled(tmp_path / "a", tmp_path / "before", "--with-artifacts")
@@ -145,7 +145,7 @@ def test_a_run_that_was_moved_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_an_archived_run_is_bundled_as_it_was(tmp_path: Path) -> None:
-    """A later run has taken its place; its bundle is the one that it had before."""
+    """A later run has replaced it; its bundle is the same as before."""
     out = OUTCOMES["done"].make(tmp_path)
     run_id = report_of(out)["run_id"]
     bundled(tmp_path, tmp_path / "before")
@@ -155,7 +155,7 @@ def test_an_archived_run_is_bundled_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_taken_as_it_is(runs: Runs, tmp_path: Path) -> None:
-    """A kill may leave one: it is no event, and the chain ends before it."""
+    """A kill may leave such a line: it is no event, and the chain ends before it."""
     shutil.copytree(runs("killed"), tmp_path / "copy")
     path = tmp_path / "copy" / "out" / EVENTS
     whole = path.read_bytes()
@@ -168,7 +168,7 @@ def test_a_torn_last_line_is_taken_as_it_is(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_many_invocations_are_bundled_with_the_old_ones(tmp_path: Path) -> None:
-    """The file of old invocations is a member, up to where it is the run's."""
+    """The file of old invocations is a member, up to the end of the run's part."""
     state = str(tmp_path / "state")
     words = f"""
 import os
@@ -190,7 +190,7 @@ for number in range(34):
 
 
 def test_logs_are_left_out_where_they_are_not_wanted(runs: Runs, tmp_path: Path) -> None:
-    """The statement says so."""
+    """The statement records that they were left out."""
     found = bundled(runs("done"), tmp_path / "b", "--without-logs")
     assert [one for one in found if one.startswith("logs/")] == []
     assert predicate_in(found)["logs"] == "left_out"
@@ -198,7 +198,7 @@ def test_logs_are_left_out_where_they_are_not_wanted(runs: Runs, tmp_path: Path)
 
 @pytest.fixture(scope="session")
 def secretive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has printed a secret, and left one in an artifact, behind the first megabyte."""
+    """Return a run that printed a secret, and left one in an artifact after the first megabyte."""
     folder = tmp_path_factory.mktemp("secret")
     script = "echo $TOKEN $MODE; head -c 1048570 /dev/zero > a; printf $TOKEN >> a"
     given = ("--manager-secret", "TOKEN", "--manager-env", "MODE=value-of-a-setting")
@@ -213,7 +213,7 @@ def secretive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_values_of_variables_are_in_no_member(secretive: Path, tmp_path: Path) -> None:
-    """Names are; logs, in which secrets may stand, are withheld."""
+    """Names are in members; logs, which may contain secrets, are withheld."""
     log = secretive / "out" / "logs" / "manager.1.stdout.log"
     assert log.read_text() == "open-sesame-4711 value-of-a-setting\n"
     found = bundled(secretive, tmp_path / "b")
@@ -233,7 +233,7 @@ def test_values_of_variables_are_in_no_member(secretive: Path, tmp_path: Path) -
 def test_an_artifact_with_a_secret_is_not_given_away(
     secretive: Path, tmp_path: Path, value: str, code: int
 ) -> None:
-    """Where the value is known here, it is looked for in all files that are taken as they are."""
+    """A value that is known here is searched for in all files that are included unchanged."""
     ended = bundle(secretive, tmp_path / "b", "--with-artifacts", TOKEN=value)
     assert ended.code == code, ended.stderr
     assert (tmp_path / "b").exists() is (code == 0)
@@ -242,7 +242,7 @@ def test_an_artifact_with_a_secret_is_not_given_away(
 
 
 def test_files_of_others_are_left_out_and_named(runs: Runs, tmp_path: Path) -> None:
-    """Links, FIFOs, and what the record knows nothing of: a stage may have put it there."""
+    """Links, FIFOs and files unknown to the record are left out: stages may put them there."""
     shutil.copytree(runs("waiting"), tmp_path / "copy")
     out = tmp_path / "copy" / "out"
     (out / "evidence").mkdir()
@@ -261,12 +261,12 @@ def test_files_of_others_are_left_out_and_named(runs: Runs, tmp_path: Path) -> N
     assert not found.keys() & set(document["ignored"])
     assert found["evidence/ci.1.json"] == b"mine"
     shown = bundle(tmp_path / "copy", tmp_path / "b", "--force").stdout
-    assert "! left out, for the record knows nothing of it: evidence/other.1.json," in shown
+    assert "! left out, as the record does not mention it: evidence/other.1.json," in shown
     assert "and 2 more" in " ".join(shown.split())
 
 
 def test_logs_of_attempts_alone_are_taken(runs: Runs, tmp_path: Path) -> None:
-    """Of each stage as many as the record has."""
+    """The logs of as many attempts are included for each stage as the record has."""
     shutil.copytree(runs("retries"), tmp_path / "copy")
     logs = tmp_path / "copy" / "out" / "logs"
     own = sorted(f"logs/{one.name}" for one in logs.iterdir())

@@ -1,4 +1,4 @@
-"""What makes no bundle, how that is said, and that nothing is left half."""
+"""Causes that prevent a bundle, their messages, and that no partial file is left."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
-    """Return what changes a text in a file of a run."""
+    """Return a function that replaces a text in a file of a run."""
 
     def change(out: Path) -> None:
         text = (out / name).read_text()
@@ -51,17 +51,17 @@ def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def without(name: str) -> Callable[[Path], None]:
-    """Return what removes a file of a run."""
+    """Return a function that removes a file of a run."""
     return lambda out: (out / name).unlink()
 
 
 def _cut(path: Path, lines: int) -> None:
-    """Take away the last lines of a file, as a power cut may."""
+    """Remove the last lines of a file, as a power cut may."""
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-lines]))
 
 
 class Case(NamedTuple):
-    """Something that is wrong with a run, and what is said of it."""
+    """A fault of a run, and the message about it."""
 
     change: Callable[[Path], None]
     code: int
@@ -71,7 +71,7 @@ class Case(NamedTuple):
 WRONG = {
     "an event was changed": Case(
         replaced(EVENTS, '"level": "debug"', '"level": "error"'),
-        *(1, "orchestrator_events.jsonl was changed (line 2 does not go on"),
+        *(1, "orchestrator_events.jsonl was changed (line 2 does not continue"),
     ),
     "the events are gone": Case(without(EVENTS), 1, f"cannot read {{out}}/{EVENTS}"),
     "the last events are gone": Case(
@@ -88,7 +88,7 @@ WRONG = {
     ),
     "the checkpoint is torn": Case(
         lambda out: os.truncate(out / CHECKPOINT, 5000),
-        *(1, "{out}/orchestrator_checkpoint.json is torn, and its run is told by the events"),
+        *(1, "{out}/orchestrator_checkpoint.json is torn, and the events are used instead"),
     ),
     "the checkpoint is gone": Case(without(CHECKPOINT), 2, "there is no run in {out}"),
     "the report was changed": Case(
@@ -101,7 +101,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_record_that_was_changed_makes_no_bundle(runs: Runs, tmp_path: Path, name: str) -> None:
-    """Each file of the record: what is wrong, where, and nothing is written."""
+    """The message has the file, the fault and the place, and nothing is written."""
     case = WRONG[name]
     shutil.copytree(runs("waiting"), tmp_path / "copy")
     out = tmp_path / "copy" / "out"
@@ -113,7 +113,7 @@ def test_a_record_that_was_changed_makes_no_bundle(runs: Runs, tmp_path: Path, n
 
 
 def test_a_report_that_was_changed_where_it_was_left_is_refused(tmp_path: Path) -> None:
-    """There the private state knows it, whatever it says."""
+    """The private state knows the original, whatever the report says."""
     out = OUTCOMES["waiting"].make(tmp_path)
     replaced(REPORT, '"exit_code": 3', '"exit_code": 3 ')(out)
     ended = bundle(tmp_path, tmp_path / "b")
@@ -122,7 +122,7 @@ def test_a_report_that_was_changed_where_it_was_left_is_refused(tmp_path: Path) 
 
 
 def test_a_run_at_work_makes_no_bundle(tmp_path: Path) -> None:
-    """It says who is at work; an archived run of the same directory makes one meanwhile."""
+    """The message names the holder; an archived run of the same directory can still be bundled."""
     out = OUTCOMES["waiting"].make(tmp_path)
     run_id = str(orchestrate("report", "./out", cwd=tmp_path).stdout).partition('"run_id": "')[2]
     run_id = run_id.partition('"')[0]
@@ -135,7 +135,7 @@ def test_a_run_at_work_makes_no_bundle(tmp_path: Path) -> None:
 
 
 def test_a_file_is_not_overwritten_unless_told_to(runs: Runs, tmp_path: Path) -> None:
-    """What is in the way stays as it is; --force replaces it, privately."""
+    """An existing file stays unchanged; --force replaces it, privately."""
     path = tmp_path / "b"
     path.write_text("mine")
     ended = bundle(runs("waiting"), path)
@@ -157,7 +157,7 @@ def test_a_file_is_not_overwritten_unless_told_to(runs: Runs, tmp_path: Path) ->
 def test_a_place_that_cannot_be_written_to_is_refused(
     runs: Runs, tmp_path: Path, place: str, said: str
 ) -> None:
-    """A FIFO with --force too, and stdout: a bundle is no text."""
+    """A FIFO is refused with --force too, and so is stdout: a bundle is no text."""
     os.mkfifo(tmp_path / "fifo")
     path = "-" if place == "-" else tmp_path / place
     ended = orchestrate("bundle", "./out", path, "--force", cwd=runs("waiting"))
@@ -167,7 +167,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(
 
 
 def test_a_directory_gets_a_file_of_the_runs_name(runs: Runs, tmp_path: Path) -> None:
-    """`bundle OUT .` names it by the run."""
+    """`bundle OUT .` names the file after the run."""
     assert bundle(runs("fixed clock"), tmp_path).code == 0
     assert [one.name for one in tmp_path.iterdir()] == ["fixed.fsmbundle"]
 
@@ -177,7 +177,7 @@ def test_a_directory_gets_a_file_of_the_runs_name(runs: Runs, tmp_path: Path) ->
 
 @pytest.fixture
 def out(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A run whose private state is this process's, to be bundled in it into `made`."""
+    """Yield a run whose private state is this process's, to be bundled into `made`."""
     monkeypatch.setenv("XDG_STATE_HOME", str(runs("done") / "state"))
     (tmp_path / "made").mkdir()
     yield runs("done") / "out"
@@ -193,7 +193,7 @@ def made_in(tmp_path: Path, out: Path, **asked: Any) -> None:
 def test_a_full_disk_leaves_nothing(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """Whenever there is no more room, it is said, and what was written is gone."""
+    """A lack of room at any moment is reported, and the written part is removed."""
     count, write = 0, files.write_all
 
     def full(descriptor: int, data: bytes) -> None:
@@ -211,7 +211,7 @@ def test_a_full_disk_leaves_nothing(
 def test_an_interrupt_leaves_nothing(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle of the archive."""
+    """Ctrl-C in the middle of the archive leaves no file."""
 
     def interrupted(_descriptor: int, _data: bytes) -> None:
         raise KeyboardInterrupt
@@ -225,7 +225,7 @@ def test_an_interrupt_leaves_nothing(
 def test_a_signal_that_asks_to_end_leaves_nothing(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int
 ) -> None:
-    """Of the command: a job that is called off leaves no half of a bundle, and says by what."""
+    """A canceled command leaves no partial bundle, and names the signal."""
 
     def asked(_descriptor: int, _data: bytes) -> None:
         os.kill(os.getpid(), signum)
@@ -241,7 +241,7 @@ def test_a_signal_that_asks_to_end_leaves_nothing(
 def test_a_file_that_changes_meanwhile_makes_no_bundle(
     runs: Runs, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """It is read twice, and has to be the same; what is only appended to a log does not count."""
+    """It is read twice, and must be the same; additions to a log do not count."""
     del out
     shutil.copytree(runs("done"), tmp_path / "copy")
     log = tmp_path / "copy" / "out" / "logs" / "manager.1.stdout.log"
@@ -273,7 +273,7 @@ def test_a_file_that_changes_meanwhile_makes_no_bundle(
 def test_a_run_that_was_resumed_meanwhile_makes_no_bundle(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The checkpoint that is taken is the one that all was derived from."""
+    """The included checkpoint must be the one that all was derived from."""
     load = load_saved
     monkeypatch.setattr(making, "load_saved", lambda one: load(one)._replace(data=b"another"))
     monkeypatch.setattr(making, "checked", lambda *_: Finding())
@@ -294,7 +294,7 @@ def test_a_run_that_begins_meanwhile_makes_no_bundle(
 def test_a_file_that_comes_meanwhile_is_not_overwritten(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is looked again just before the bundle gets its name."""
+    """The place is checked again just before the bundle gets its name."""
 
     def meanwhile(*_args: object) -> tuple[()]:
         (tmp_path / "made" / "b").write_text("mine")
@@ -310,7 +310,7 @@ def test_a_file_that_comes_meanwhile_is_not_overwritten(
 def test_the_real_program_leaves_nothing_behind_where_no_file_may_be_so_large(
     runs: Runs, tmp_path: Path
 ) -> None:
-    """A limit of the system (ulimit -f) is said as such."""
+    """A limit of the system (ulimit -f) is reported as such."""
     words = shlex.join([*COMMAND, "bundle", "./out", str(tmp_path / "b")])
     ended = subprocess.run(
         ["/bin/sh", "-c", f"ulimit -f 8; exec {words}"],
@@ -326,7 +326,7 @@ def test_the_real_program_leaves_nothing_behind_where_no_file_may_be_so_large(
 
 
 def test_nobody_has_to_read_what_it_says(runs: Runs, tmp_path: Path) -> None:
-    """`| head -0`: the bundle is there, whole."""
+    """The bundle is written completely, even with `| head -0`."""
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""Evidence of each source that can be judged from its bytes, in a bundle: what is told of it."""
+"""Evidence of each source that can be judged from its bytes, and the bundle's words about it."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ TESTED: Final = {"result": "PASSED", "passedTests": ["a"]}
 
 
 def given(folder: Path) -> str:
-    """Write what the run is about; return its digest."""
+    """Write the subject of the run; return its digest."""
     (folder / "given").write_text("x")
     return hashlib.sha256(b"x").hexdigest()
 
 
 def by_exit_code(folder: Path) -> Ended:
-    """A command that was asked, about the subject of the run."""
+    """Run with a gate that asks a command about the subject."""
     given(folder)
     return run_with(folder, 'command = ["true"]', more=SUBJECT)
 
 
 def by_printed_statement(folder: Path) -> Ended:
-    """A command that has printed a statement."""
+    """Run with a gate that asks a command that prints a statement."""
     write(folder / "said", statement({"sha256": given(folder)}, TEST_RESULT, TESTED))
     source = 'command = ["cat", "said"]\nreads = "statement"'
     return run_with(folder, source, more=SUBJECT)
 
 
 def by_junit(folder: Path) -> Ended:
-    """A report of tests, which names nothing that it is about."""
+    """Run with a gate that reads a report of tests, which names no subject."""
     (folder / "tests.xml").write_text('<testsuite><testcase name="a"/></testsuite>')
     return run_with(folder, 'junit = ["tests.xml"]')
 
 
 def after_the_work(folder: Path) -> Ended:
-    """A statement about the subject and the work, asked for before the run closes."""
+    """Run with a statement about the subject and the work, asked for before the run closes."""
     said = statement({"sha256": given(folder)}, TEST_RESULT, TESTED)
     made = hashlib.sha256(b"p\n").hexdigest()
     said["subject"].append({"name": "plan", "digest": {"sha256": made}})
@@ -72,7 +72,7 @@ UNBOUND: Final = "ci: its evidence names nothing that it is about"
 def test_evidence_is_about_the_run(
     tmp_path: Path, make: Callable[[Path], Ended], is_bound: bool
 ) -> None:
-    """It holds, and where it names nothing that it is about, that is said."""
+    """It holds, and where it names no subject, the bundle says that."""
     ended = make(tmp_path)
     assert ended.code == 0, ended.stderr
     assert bundle(tmp_path, tmp_path / "b").code == 0

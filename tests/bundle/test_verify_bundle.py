@@ -1,4 +1,4 @@
-"""What a bundle proves: of every outcome, on another machine's paths, to whom, as of when."""
+"""The proof of a bundle: of every outcome, on another machine's paths, to whom, as of when."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def passed(found: Verification) -> set[Link]:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("case", OUTCOMES)
 def test_bundle_of_every_outcome_is_consistent(runs: Runs, tmp_path: Path, case: str) -> None:
-    """Rework, retries, groups, a stage that always runs, kills and resumes: every link holds."""
+    """Every link holds with rework, retries, groups, an unconditional stage, kills and resumes."""
     run, folder = OUTCOMES[case], runs(case)
     found = verified(made(folder, tmp_path / "b"))
     assert found.verdict is Verdict.CONSISTENT, found.broken
@@ -88,7 +88,7 @@ def test_bundle_of_every_outcome_is_consistent(runs: Runs, tmp_path: Path, case:
 
 
 def test_nothing_of_the_machine_is_needed(whole: Whole, tmp_path: Path) -> None:
-    """The run's directory is gone, and so is its state: a page and a verdict all the same."""
+    """Without the run's directory and state there are still a page and a verdict."""
     there = tmp_path / "elsewhere"
     there.mkdir()
     for name in ("whole.fsmbundle", "signers"):
@@ -124,7 +124,7 @@ sys.exit(run_command_line(sys.argv[2:]))
 
 
 def test_no_path_of_a_bundle_is_followed(whole: Whole, tmp_path: Path) -> None:
-    """What the record names is there still, on this very machine, and is not even looked at."""
+    """The recorded paths still exist on this very machine, and are not even looked at."""
     shutil.copy(whole.path, tmp_path / "b")
     words = (str(whole.folder), "verify-bundle", "b", "--html", "page.html")
     done = subprocess.run(
@@ -140,7 +140,7 @@ def test_no_path_of_a_bundle_is_followed(whole: Whole, tmp_path: Path) -> None:
 
 
 def test_signed_bundle_says_by_whom_and_who_approved(whole: Whole) -> None:
-    """Every link but the head holds; keys were judged as of the end of the run."""
+    """Every link except the head holds; keys were judged as of the end of the run."""
     found = verified(whole.path.read_bytes(), whole.wanted)
     assert (found.verdict, found.by) == (Verdict.VERIFIED, (Proof.SIGNATURE,))
     assert passed(found) == {*Link} - {Link.HEAD}
@@ -151,7 +151,7 @@ def test_signed_bundle_says_by_whom_and_who_approved(whole: Whole) -> None:
 
 
 def test_a_later_look_does_not_move_the_end(runs: Runs, tmp_path: Path) -> None:
-    """A run that was done and is visited again had its approvals judged when it was done."""
+    """The approvals of a done run that is visited again are judged as of when it was done."""
     folder = runs("done, then resumed")
     found = verified(made(folder, tmp_path / "b"))
     report = report_of(folder / "out")
@@ -161,7 +161,7 @@ def test_a_later_look_does_not_move_the_end(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_without_keys_nobody_is_named(whole: Whole) -> None:
-    """What holds by itself holds; who signed and who approved is told as not verified."""
+    """Links that need no key hold; signers and approvers are shown as not verified."""
     found = verified(whole.path.read_bytes())
     assert found.verdict is Verdict.CONSISTENT
     for link in (Link.SIGNATURES, Link.APPROVALS):
@@ -172,7 +172,7 @@ def test_without_keys_nobody_is_named(whole: Whole) -> None:
 
 @pytest.fixture
 def other_key(tmp_path: Path) -> Path:
-    """A key of somebody who has nothing to do with it."""
+    """Return the key of an unrelated person."""
     return make_key(tmp_path, "eve")
 
 
@@ -190,7 +190,7 @@ def signer_lines(whole: Whole, options: str = "") -> Iterator[str]:
 
 
 def test_unknown_signer_is_no_signer(whole: Whole, other_key: Path) -> None:
-    """A signature by a key that the verifier does not know breaks the link, and says so."""
+    """A signature by a key that the verifier does not know breaks the link, with this reason."""
     bob, _ = signer_lines(whole)
     wanted = keys_of(whole, bob, line(other_key, "eve@example.org"))
     found = verified(whole.path.read_bytes(), wanted)
@@ -200,7 +200,7 @@ def test_unknown_signer_is_no_signer(whole: Whole, other_key: Path) -> None:
 
 
 def test_unknown_approver_is_no_approver(whole: Whole) -> None:
-    """The bundle is signed, and nothing shows that anybody has approved."""
+    """The bundle is signed, and nothing shows that anybody approved."""
     _, maker = signer_lines(whole)
     found = verified(whole.path.read_bytes(), keys_of(whole, maker))
     assert found.broken is not None
@@ -209,7 +209,7 @@ def test_unknown_approver_is_no_approver(whole: Whole) -> None:
 
 
 def test_keys_are_judged_as_of_the_end_of_the_run(whole: Whole) -> None:
-    """A key that has expired since counts; one that had expired before, or came later, does not."""
+    """A key that has expired since counts; one that expired before, or came later, does not."""
     data = whole.path.read_bytes()
     ended = instant(report_of(whole.folder / "out")["finished_at"])
     soon, before = (ended + timedelta(seconds=each) for each in (2, -2))
@@ -240,7 +240,7 @@ def test_revocation_is_by_the_files_of_the_verifier(whole: Whole) -> None:
 
 
 def test_what_is_required_must_be_there(whole: Whole, runs: Runs, tmp_path: Path) -> None:
-    """A signature, approvals, evidence: by what the verifier knows, else it is broken there."""
+    """A requirement that the verifier's own keys and the bundle do not meet breaks its link."""
     data = whole.path.read_bytes()
     every = frozenset(Requirement) - {Requirement.EVIDENCE}  # policy was typed
     assert verified(data, whole.wanted._replace(requires=every)).verdict is Verdict.VERIFIED
@@ -257,7 +257,7 @@ def test_what_is_required_must_be_there(whole: Whole, runs: Runs, tmp_path: Path
 
 
 def test_another_head_is_another_run(runs: Runs, tmp_path: Path) -> None:
-    """What was expected and what is there are both said."""
+    """The message has the expected head and the actual one."""
     found = verified(made(runs("done"), tmp_path / "b"), Wanted(expected_head="0" * 64))
     assert found.first_broken is Link.HEAD
     assert found.broken is not None
@@ -269,7 +269,7 @@ def test_another_head_is_another_run(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_moved_and_copied_runs_are_consistent(tmp_path: Path) -> None:
-    """A run that went on elsewhere, and a copy that became a run of its own."""
+    """A run that continued elsewhere and a copy that became another run are consistent."""
     assert orchestrate("./out", *PASSING, *stages("exit 0", "exit 3"), cwd=tmp_path).code == 1
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     again = ("--executor-bin", "true")
@@ -286,7 +286,7 @@ def test_moved_and_copied_runs_are_consistent(tmp_path: Path) -> None:
 
 
 def test_gap_is_told_and_the_rest_holds(tmp_path: Path) -> None:
-    """A torn line, and lines whose loss somebody has accepted: said, and no more than that."""
+    """A torn line, and lines whose loss was accepted, are reported, and nothing else."""
     orchestrate("./out", *PASSING, *stages("exit 0", "exit 3"), cwd=tmp_path)
     with (tmp_path / "out" / EVENTS).open("ab") as log:
         log.write(b'{"schema_version": 1, "se')
@@ -309,7 +309,7 @@ def test_gap_is_told_and_the_rest_holds(tmp_path: Path) -> None:
 def test_old_invocations_are_held_against_their_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A long history: its file is in the bundle, and no line of it can be changed."""
+    """The file of a long history is in the bundle, and none of its lines can be changed."""
     failed_often(tmp_path / "out")
     data = made(tmp_path, tmp_path / "b")
     monkeypatch.setattr(moving_out, "KEPT_MAX", 4)  # as when it was made
@@ -340,7 +340,7 @@ HELD_BYTES_MAX: Final = 24 * 1024**2
 
 
 def test_large_artifacts_stream_in_flat_memory(tmp_path: Path) -> None:
-    """A run with an artifact of 100 MB, in its bundle: no more than a few pieces are ever held."""
+    """A run with an artifact of 100 MB is verified with only a few pieces in memory."""
     large = ("--manager-expected-artifact", "large.bin")
     make = f"truncate -s {LARGE_BYTES} large.bin"
     assert orchestrate("./out", *PASSING, *stages(make), *large, cwd=tmp_path).code == 0
@@ -360,7 +360,7 @@ def test_large_artifacts_stream_in_flat_memory(tmp_path: Path) -> None:
 
 
 def test_dsse_signature_is_verified_by_a_public_key(runs: Runs, tmp_path: Path) -> None:
-    """An ed25519 key in PEM; another key is not it."""
+    """An ed25519 key in PEM verifies it; another key does not."""
     pytest.importorskip("cryptography")
     for name in ("key", "other"):
         run = ("openssl", "genpkey", "-algorithm", "ed25519", "-out", name)
@@ -383,7 +383,7 @@ def test_dsse_signature_is_verified_by_a_public_key(runs: Runs, tmp_path: Path) 
 
 
 def test_checkpoint_of_the_bundle_is_the_one_of_the_run(whole: Whole) -> None:
-    """What is verified is what the run has left, byte for byte."""
+    """The verified checkpoint is the one that the run left, byte for byte."""
     found = members(whole.path)
     out = whole.folder / "out"
     assert json.loads(found[CHECKPOINT]) == read_json(out / CHECKPOINT)

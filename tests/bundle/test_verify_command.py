@@ -1,4 +1,4 @@
-"""`verify-bundle` as a person and as a program sees it: screen, JSON, page, exit codes."""
+"""`verify-bundle` for a person and for a program: screen, JSON, page, exit codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.schema_checks import validator_of
 
 @pytest.mark.parametrize(("columns", "locale"), [(80, "C.UTF-8"), (120, "C")])
 def test_screen_fits(whole: Whole, columns: int, locale: str) -> None:
-    """One screen, no line wider than the terminal; ASCII where need be."""
+    """It is one screen, no line is wider than the terminal, and symbols may be ASCII."""
     words = ("verify-bundle", whole.path.name, "--allowed-signers", "signers")
     lines = seen(*words, cwd=whole.folder, columns=columns, LC_ALL=locale)
     assert all(cells(line) <= columns for line in lines)
@@ -39,7 +39,7 @@ def test_screen_fits(whole: Whole, columns: int, locale: str) -> None:
 
 
 def test_json_is_as_published(whole: Whole) -> None:
-    """The schema holds for a verified, a consistent and a broken one, and the exit codes differ."""
+    """A verified, a consistent and a broken one fit the schema, and the exit codes differ."""
     validator = validator_of(SchemaName.VERIFICATION)
     cut = whole.folder / "cut"
     cut.write_bytes(whole.path.read_bytes()[:-1])
@@ -55,7 +55,7 @@ def test_json_is_as_published(whole: Whole) -> None:
 
 
 def test_broken_link_is_named_with_its_place_and_meaning(runs: Runs, tmp_path: Path) -> None:
-    """The link, the member, what is wrong and what follows; the links behind it are not reached."""
+    """The screen has link, member, fault and consequence; later links are not reached."""
     found = members_of_done(runs("done"), tmp_path)
     found[REPORT] = found[REPORT].replace(b'"done"', b'"fail"')
     (tmp_path / "forged").write_bytes(archive_of(found))
@@ -81,7 +81,7 @@ def test_broken_link_is_named_with_its_place_and_meaning(runs: Runs, tmp_path: P
     ],
 )
 def test_usage_errors(runs: Runs, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    """Exit code 2, and what to do."""
+    """The exit code is 2, and the message has the remedy."""
     made(runs("done"), tmp_path / "b")
     ended = orchestrate("verify-bundle", *words, cwd=tmp_path)
     assert (ended.code, ended.stdout) == (2, "")
@@ -93,7 +93,7 @@ def test_usage_errors(runs: Runs, tmp_path: Path, words: tuple[str, ...], said: 
 def test_what_cannot_be_asked_breaks_no_bundle(
     whole: Whole, tmp_path: Path, *, with_break: bool
 ) -> None:
-    """Without ssh-keygen nobody is accused: nothing was verified, unless something is broken."""
+    """Without ssh-keygen the result is not verified, unless something is broken."""
     found = members(whole.path)
     if with_break:
         found = listing_anew({**unsigned(found), "config.json": b"{}\n"})
@@ -108,7 +108,7 @@ def test_what_cannot_be_asked_breaks_no_bundle(
 
 
 def test_a_file_that_is_no_public_key_breaks_no_bundle(runs: Runs, tmp_path: Path) -> None:
-    """It is the verifier's own mistake: exit code 2."""
+    """The verifier's own mistake exits with 2."""
     pytest.importorskip("cryptography")
     for name, more in (("key", ()), ("key.pub", ("-pubout",))):
         how = ("genpkey", "-algorithm", "ed25519") if not more else ("pkey", "-in", "key", *more)
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_public_key_breaks_no_bundle(runs: Runs, tmp_path: Pat
 
 
 def test_page_of_a_broken_bundle(whole: Whole, tmp_path: Path) -> None:
-    """Where the record can be followed a page says that it is broken; else there is none."""
+    """The page says that it is broken if the record can be followed; otherwise there is none."""
     found = unsigned(members(whole.path))
     found["vsa.json"] = b"{}\n"
     pages = {"followed": listing_anew(found), "not_followed": found}
@@ -139,7 +139,7 @@ def test_page_of_a_broken_bundle(whole: Whole, tmp_path: Path) -> None:
 
 
 def test_hostile_text_drives_no_terminal(runs: Runs, tmp_path: Path) -> None:
-    """What a forged member says is shown with its control characters spelled out."""
+    """The text of a forged member is shown with its control characters spelled out."""
     found = members_of_done(runs("done"), tmp_path)
     document = json.loads(found[CHECKPOINT])
     document["invocations"][0]["number"] = "\x1b[2J\u202e"

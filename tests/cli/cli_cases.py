@@ -1,4 +1,4 @@
-"""Run the command at a terminal or in a shell, and find what it printed."""
+"""Run the command at a terminal or in a shell, and find its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
-    """All below a directory, directories too, with times and content."""
+    """Return everything below a directory, directories too, with times and content."""
     return {
         str(path.relative_to(directory)): (
             path.stat().st_mtime_ns,
@@ -30,7 +30,7 @@ def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def through_shell(command: str, *arguments: str, cwd: Path) -> Ended:
-    """Run a shell command in which `"$@"` stands for ours with these arguments."""
+    """Run a shell command in which `"$@"` stands for this program with these arguments."""
     done = subprocess.run(
         ["/bin/sh", "-c", command, "sh", *command_of_shells(environment()), *arguments],
         cwd=cwd,
@@ -45,7 +45,7 @@ def through_shell(command: str, *arguments: str, cwd: Path) -> Ended:
 
 
 def next_command(ended: Ended) -> list[str]:
-    """The arguments of the command that a summary says to type next."""
+    """Return the arguments of the command that a summary says to type next."""
     joined = ended.stdout.replace("\\\n", " ")
     (line,) = re.findall(r"^ +(?:next|resume) +(.*)$", joined, flags=re.MULTILINE)
     product, *arguments = shlex.split(line)
@@ -54,7 +54,7 @@ def next_command(ended: Ended) -> list[str]:
 
 
 def assert_one_message(ended: Ended) -> None:
-    """A usage error: exit 2, one short message on stderr, nothing on stdout."""
+    """Assert a usage error: exit 2, one short message on stderr, nothing on stdout."""
     assert ended.code == 2, ended
     assert ended.stdout == ""
     lines = ended.stderr.splitlines()
@@ -67,7 +67,7 @@ def assert_one_message(ended: Ended) -> None:
 
 
 def on_terminal(*arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
-    """Run the command with stdout and stderr on a terminal; exit code and what a person saw.
+    """Run the command with stdout and stderr on a terminal; return exit code and screen text.
 
     The log is text, line by line: how it is redrawn is another matter.
     """
@@ -75,7 +75,7 @@ def on_terminal(*arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
 
 
 def on_terminal_of(columns: int | None, *arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
-    """Do the same on one of so many columns."""
+    """Do the same on a terminal with a number of columns."""
     as_text = {"FSM_ORCHESTRATOR_LOG_FORMAT": "text", "XDG_STATE_HOME": str(cwd / "state")}
     master, slave = pty.openpty()
     if columns is not None:
@@ -93,7 +93,7 @@ def on_terminal_of(columns: int | None, *arguments: str, cwd: Path, **env: str) 
     try:
         while data := os.read(master, 65536):
             seen += data
-    except OSError as error:  # Linux ends a terminal nobody holds open with EIO
+    except OSError as error:  # Linux ends a terminal that nobody holds open with EIO
         if error.errno != errno.EIO:
             raise
     finally:

@@ -1,4 +1,4 @@
-"""A bare word is never a run by accident: refused with the nearest command, and nothing is made."""
+"""A bare word never starts a run by accident: it is refused with the nearest command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANT = {
 @pytest.mark.parametrize("is_there", [False, True], ids=["no directory", "a directory"])
 @pytest.mark.parametrize("word", MEANT)
 def test_bare_word_is_refused(tmp_path: Path, word: str, *, is_there: bool) -> None:
-    """Exit 2 with the nearest command and how to mean a directory; the disk decides nothing."""
+    """It exits with 2, and names the nearest command and how to mean a directory, always alike."""
     if is_there:
         (tmp_path / word).mkdir()
     before = everything(tmp_path)
@@ -64,7 +64,7 @@ def test_bare_word_is_refused(tmp_path: Path, word: str, *, is_there: bool) -> N
 def test_word_without_an_option_that_only_a_run_has_is_refused(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    """Options that other commands have as well do not tell that a run is meant."""
+    """Options that other commands also have do not show that a run is meant."""
     ended = orchestrate(*arguments, cwd=tmp_path)
     assert_one_message(ended)
     assert ended.code == 2
@@ -73,7 +73,7 @@ def test_word_without_an_option_that_only_a_run_has_is_refused(
 
 @pytest.mark.parametrize("word", ["out", "statsu", "resume"])
 def test_word_with_options_of_a_run_is_out(tmp_path: Path, word: str) -> None:
-    """The runbook's form holds for every word that is no command, wherever it stands."""
+    """The runbook's form holds for every word that is no command, at any position."""
     done = (*PASSING, *stages("exit 0", "exit 0"))
     assert orchestrate(word, *done, cwd=tmp_path).code == 0
     assert report_of(tmp_path / word)["terminal_state"] == "done"
@@ -102,7 +102,7 @@ def test_directory_can_be_meant(tmp_path: Path, arguments: tuple[str, ...]) -> N
 def test_help_and_version_are_what_people_mean(
     tmp_path: Path, words: tuple[str, ...], same: tuple[str, ...]
 ) -> None:
-    """The words show what the options show."""
+    """The words `help` and `version` print what the options print."""
     said, expected = orchestrate(*words, cwd=tmp_path), orchestrate(*same, cwd=tmp_path)
     assert (said.code, said.stdout, said.stderr) == (0, expected.stdout, "")
     assert said.stdout
@@ -125,7 +125,7 @@ def test_command_that_is_printed_for_such_a_directory_works(tmp_path: Path) -> N
 def test_command_about_a_run_says_that_there_is_none(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    """It speaks of no resume: nobody has asked for one."""
+    """The message does not suggest a resume, which nobody asked for."""
     ended = orchestrate(*arguments, cwd=tmp_path)
     assert_one_message(ended)
     assert (ended.code, ended.stderr) == (

@@ -1,4 +1,4 @@
-"""The forms of a command: what may be typed, and in what order."""
+"""The forms of a command: its words and their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.command import PASSING, REPORT, orchestrate, report_of, shell
 
 
 def test_bare_form_is_run(tmp_path: Path) -> None:
-    """`OUT ...` and `run OUT ...` do the same: their reports differ in nothing but the place."""
+    """`OUT ...` and `run OUT ...` do the same: their reports differ only in the place."""
     fixed = ("--fixed-clock", "2026-01-31T09:00:00Z", "--run-id", "same")
     texts: list[str] = []
     for name, words in (("bare", ()), ("word", ("run",))):
@@ -24,7 +24,7 @@ def test_bare_form_is_run(tmp_path: Path) -> None:
 
 
 def test_options_stand_before_and_after_out(tmp_path: Path) -> None:
-    """OUT may stand first, last or between options, with and without the word `run`."""
+    """OUT may be first, last or between options, with and without the word `run`."""
     for arguments in (
         ("./first", *GOOD_RUN),
         (*GOOD_RUN, "./last"),
@@ -34,7 +34,7 @@ def test_options_stand_before_and_after_out(tmp_path: Path) -> None:
     ):
         assert orchestrate(*arguments, cwd=tmp_path).code == 0, arguments
     made = {path.name for path in tmp_path.iterdir() if path.is_dir()}
-    made.remove("state")  # the private state, which the tests have here
+    made.remove("state")  # the private state, which the tests keep here
     assert made == {"first", "last", "between", "run-last", "-dashed"}
 
 
@@ -54,7 +54,7 @@ def test_directory_named_like_a_command(tmp_path: Path) -> None:
 
 
 def test_stage_arguments_are_never_ours(tmp_path: Path) -> None:
-    """Whatever follows `--<stage>-arg` reaches the stage untouched, our own options included."""
+    """A word after `--<stage>-arg` reaches the stage unchanged, even this program's options."""
     values = (
         *("--resume", "-c", "--", "", "--help", "--lifecycle=nowhere", "--lifecycle", "a b"),
         *("--policy-status=deny", "-h", "--version", "$HOME", "'", "\u00e9", "--manager-arg", "\n"),
@@ -70,7 +70,7 @@ def test_stage_arguments_are_never_ours(tmp_path: Path) -> None:
 
 
 def test_last_environment_pair_of_a_key_wins(tmp_path: Path) -> None:
-    """A pair is split at its first `=`; its value may be empty; of one key the last counts."""
+    """A pair is split at its first `=`; its value may be empty; the last pair of a key counts."""
     pairs = ("A=1", "A=2=3", "B=")
     given = [word for pair in pairs for word in ("--manager-env", pair)]
     script = 'printf "%s|%s" "$A" "${B-unset}" > seen'

@@ -20,7 +20,7 @@ LONG = "# " + "a word and another " * 8
 
 @pytest.fixture(scope="module")
 def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Monday's run is done, Tuesday's has failed, Wednesday's is another; `again` has had two."""
+    """Return a directory: Monday's run is done, Tuesday's failed; `again` has had two runs."""
     cwd = tmp_path_factory.mktemp("compare")
 
     def run(out: str, executor: str, *options: str) -> int:
@@ -38,7 +38,7 @@ def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compared(*words: str, cwd: Path) -> Ended:
-    """What the command says; it writes nothing."""
+    """Return the command's output; it writes nothing."""
     before = tree_of(cwd)
     ended = orchestrate("compare", *words, cwd=cwd)
     assert tree_of(cwd) == before
@@ -46,7 +46,7 @@ def compared(*words: str, cwd: Path) -> Ended:
 
 
 def test_long_paths_stay_on_the_screen(cwd: Path) -> None:
-    """What is said of each run is stacked where a line of it all is wider than the screen."""
+    """Details of each run are stacked where one line would be wider than the screen."""
     long = "./" * 20 + "again/archive/first"
     ended = compared("again", long, cwd=cwd)
     lines = ended.stdout.splitlines()
@@ -57,7 +57,7 @@ def test_long_paths_stay_on_the_screen(cwd: Path) -> None:
 
 
 def test_screen_says_what_differs_the_worst_first(cwd: Path) -> None:
-    """Verdict, runs, groups, and what is the same on one line."""
+    """The screen has the verdict, runs, groups, and one line with what is the same."""
     ended = compared("mon", "tue", cwd=cwd)
     assert (ended.code, ended.stderr) == (1, "")
     lines = ended.stdout.splitlines()
@@ -73,7 +73,7 @@ def test_screen_says_what_differs_the_worst_first(cwd: Path) -> None:
 
 
 def test_looser_lifecycle_is_called_so(cwd: Path) -> None:
-    """The verdict of `diagram --diff`; what does not fit is counted, and is there with --all."""
+    """The screen has the verdict of `diagram --diff`; --all shows what does not fit."""
     brief, whole = (compared("mon", "wed", *words, cwd=cwd) for words in ([], ["--all"]))
     said = "✗ B's lifecycle guarantees less than A's"
     assert said in brief.stdout.splitlines()
@@ -82,7 +82,7 @@ def test_looser_lifecycle_is_called_so(cwd: Path) -> None:
 
 
 def test_no_value_of_a_variable_is_shown(cwd: Path) -> None:
-    """Neither of a setting of the environment nor of a secret, however much is asked for."""
+    """No setting of the environment and no secret is shown, not even with --all."""
     for words in (["--all"], ["--json"]):
         ended = compared("mon", "tue", *words, cwd=cwd)
         assert "REGION" in ended.stdout
@@ -91,7 +91,7 @@ def test_no_value_of_a_variable_is_shown(cwd: Path) -> None:
 
 
 def test_run_is_the_same_as_itself_and_all_of_it_can_be_seen(cwd: Path) -> None:
-    """Exit code 0; --all lists what was compared."""
+    """The exit code is 0; --all lists what was compared."""
     ended = compared("mon", "mon", "--all", cwd=cwd)
     assert ended.code == 0
     first, *_ = ended.stdout.splitlines()
@@ -100,7 +100,7 @@ def test_run_is_the_same_as_itself_and_all_of_it_can_be_seen(cwd: Path) -> None:
 
 
 def test_archived_run_is_compared_by_its_path_or_as_the_one_before(cwd: Path) -> None:
-    """`compare OUT` is `compare OUT/archive/ID OUT`: it worked again, and why."""
+    """`compare OUT` is `compare OUT/archive/ID OUT`: it shows that the run works again, and why."""
     before, by_path = (
         compared(*words, "--json", cwd=cwd)
         for words in (["again"], ["again/archive/first", "again"])
@@ -115,7 +115,7 @@ def test_archived_run_is_compared_by_its_path_or_as_the_one_before(cwd: Path) ->
 
 
 def test_bundle_is_compared_like_the_run_that_it_is_of(cwd: Path, tmp_path: Path) -> None:
-    """Nothing differs between a run and its bundle; one that was cut is no run."""
+    """A run and its bundle do not differ; a truncated bundle is refused."""
     path = tmp_path / "mon.fsmbundle"
     assert orchestrate("bundle", "mon", str(path), cwd=cwd).code == 0
     assert compared("mon", str(path), cwd=cwd).code == 0
@@ -127,7 +127,7 @@ def test_bundle_is_compared_like_the_run_that_it_is_of(cwd: Path, tmp_path: Path
 
 
 def test_json_is_as_published(cwd: Path) -> None:
-    """The schema holds for it, and it says the same as the exit code."""
+    """The schema holds for it, and it agrees with the exit code."""
     validator = validator_of(SchemaName.COMPARISON)
     for words, code in ((["mon", "tue"], 1), (["mon", "mon"], 0)):
         ended = compared(*words, "--json", cwd=cwd)
@@ -138,7 +138,7 @@ def test_json_is_as_published(cwd: Path) -> None:
 
 @pytest.mark.parametrize(("columns", "locale"), [(80, "C.UTF-8"), (120, "C")])
 def test_screen_fits(cwd: Path, columns: int, locale: str) -> None:
-    """No line is wider than the terminal but one that is a single word; ASCII where need be."""
+    """Only a line that is a single word is wider than the terminal; symbols may be ASCII."""
     lines = seen("compare", "mon", "tue", cwd=cwd, columns=columns, LC_ALL=locale)
     assert all(cells(line) <= columns for line in lines)
     assert locale != "C" or all(line.isascii() for line in lines)
@@ -158,7 +158,7 @@ def test_screen_fits(cwd: Path, columns: int, locale: str) -> None:
     ],
 )
 def test_what_is_no_run_is_a_usage_error(cwd: Path, words: list[str], said: str) -> None:
-    """Exit code 2, as of diff(1): what is wrong, where, and what to name."""
+    """The exit code is 2, as of diff(1); the message names the problem, the place and the fix."""
     (cwd / "broken").mkdir(exist_ok=True)
     (cwd / "broken" / CHECKPOINT).write_text("{")
     ended = compared(*words, cwd=cwd)

@@ -1,4 +1,4 @@
-"""Shell completion: what is offered where, and when nothing is said."""
+"""Shell completion: what is offered where, and when nothing is offered."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REVIEWER_OPTION = "--reviewer-bin"
 
 
 class Answer(NamedTuple):
-    """What the program answers a shell."""
+    """The program's answer to a shell."""
 
     returncode: int
     stdout: bytes
@@ -45,9 +45,9 @@ class Answer(NamedTuple):
 
 
 def asked(words: Sequence[str], incomplete: str, cwd: Path, **env: str) -> Answer:
-    """Ask as bash's script does, the words as they would be typed and then `incomplete`.
+    """Ask as bash's script does: the words as they would be typed, then `incomplete`.
 
-    In this process: what a process of its own adds is tested with the real shells.
+    This runs in this process: tests with the real shells cover what a separate process adds.
     """
     typed = ("fsm-orchestrator", *words)
     variables = {
@@ -66,7 +66,7 @@ def asked(words: Sequence[str], incomplete: str, cwd: Path, **env: str) -> Answe
 
 @contextmanager
 def captured(descriptor: int) -> Iterator[io.BytesIO]:
-    """What is written to a descriptor, once it is no longer captured."""
+    """Yield a buffer that holds what is written to a descriptor, once it is no longer captured."""
     written = io.BytesIO()
     kept = os.dup(descriptor)
     with tempfile.TemporaryFile() as file:
@@ -81,7 +81,7 @@ def captured(descriptor: int) -> Iterator[io.BytesIO]:
 
 
 def offered(words: Sequence[str], incomplete: str, cwd: Path) -> list[str]:
-    """The candidates; `<dir>` and `<file>` where the shell is to list them."""
+    """Return the candidates; `<dir>` and `<file>` where the shell is to list them."""
     done = asked(words, incomplete, cwd)
     assert (done.returncode, done.stderr) == (0, b"")
     lines = [line.split(",", 1) for line in done.stdout.decode().splitlines()]
@@ -89,7 +89,7 @@ def offered(words: Sequence[str], incomplete: str, cwd: Path) -> list[str]:
 
 
 def reviewed_run(cwd: Path) -> None:
-    """A finished run of `reviewed_run` in `out`."""
+    """Leave a finished run of `reviewed_run` in `out`."""
     given = (*PASSING, *stages(), "--reviewer-bin", "/bin/true", "--run-id", "first")
     assert orchestrate("out", "--lifecycle", "reviewed_run", *given, cwd=cwd).code == 0
 
@@ -152,13 +152,13 @@ def reviewed_run(cwd: Path) -> None:
 def test_candidates(
     words: tuple[str, ...], incomplete: str, expected: list[str], tmp_path: Path
 ) -> None:
-    """Where the cursor stands decides what is offered, with `run` left out and with `=`, too."""
+    """The cursor's position decides what is offered, also with `run` left out and with `=`."""
     assert offered(words, incomplete, tmp_path) == expected
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "config check", "config show"])
 def test_every_option_of_every_command_is_offered(name: str, tmp_path: Path) -> None:
-    """What a command takes and what is offered for it are the same set."""
+    """The options of a command and those that are offered for it are the same set."""
     first, *rest = name.split()
     command = build_command(first, Declared(("manager", "executor")))
     for word in rest:
@@ -176,7 +176,7 @@ def test_every_option_of_every_command_is_offered(name: str, tmp_path: Path) -> 
 
 
 def test_option_that_may_be_given_once_is_not_offered_again(tmp_path: Path) -> None:
-    """A given `--config` is no candidate any more; what may be repeated stays one."""
+    """A given `--config` is no longer a candidate; a repeatable option remains one."""
     words = ("run", "out", "--config", "x.toml", "--rerun", "manager", "--json")
     left = offered(words, "--", tmp_path)
     assert "--config" not in left
@@ -186,26 +186,26 @@ def test_option_that_may_be_given_once_is_not_offered_again(tmp_path: Path) -> N
 
 
 def lifecycle_by_path(cwd: Path) -> tuple[str, ...]:
-    """A file of one's own with a reviewer."""
+    """Return options with a file of the user's own that has a reviewer."""
     text = orchestrate("lifecycle", "reviewed_run", cwd=cwd).stdout
     (cwd / "of ours.toml").write_text(text)
     return ("plan", "out", "--lifecycle", "'of ours.toml'")
 
 
 def lifecycle_by_config(cwd: Path) -> tuple[str, ...]:
-    """A config file that names the lifecycle."""
+    """Return options with a config file that names the lifecycle."""
     (cwd / "run.toml").write_text('lifecycle = "reviewed_run"\n')
     return ("out", "--config=run.toml")
 
 
 def lifecycle_by_checkpoint(cwd: Path) -> tuple[str, ...]:
-    """A run to be resumed."""
+    """Return options with a run to be resumed."""
     reviewed_run(cwd)
     return ("out", "--resume")
 
 
 def lifecycle_below_home(cwd: Path) -> tuple[str, ...]:
-    """A path as only a shell would expand it."""
+    """Return options with a path as only a shell would expand it."""
     lifecycle_by_path(cwd)
     (cwd / "of ours.toml").rename(cwd / "ours.toml")
     return ("out", "--lifecycle", "~/ours.toml")
@@ -226,7 +226,7 @@ def lifecycle_below_home(cwd: Path) -> tuple[str, ...]:
 def test_stage_options_are_those_of_the_lifecycle_that_is_typed(
     typed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--rev` gives `--reviewer-bin` only where the lifecycle meant has a reviewer."""
+    """`--rev` gives `--reviewer-bin` only where the chosen lifecycle has a reviewer."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert REVIEWER_OPTION in offered(typed(tmp_path), "--rev", tmp_path)
     own = ["--review-status", "--reverify"]
@@ -236,7 +236,7 @@ def test_stage_options_are_those_of_the_lifecycle_that_is_typed(
 
 
 def test_stages_and_run_ids_of_a_run(tmp_path: Path) -> None:
-    """`logs` offers the stages of the checkpoint, `--run-id` what is archived, and `run` no id."""
+    """`logs` offers the stages of the checkpoint, `--run-id` the archived ids, and `run` no id."""
     reviewed_run(tmp_path)
     assert offered(("logs", "out"), "", tmp_path) == ["manager", "executor", "reviewer"]
     assert offered(("run", "out", "--resume", "--rerun"), "r", tmp_path) == ["reviewer"]
@@ -253,7 +253,7 @@ def test_stages_and_run_ids_of_a_run(tmp_path: Path) -> None:
 
 
 def is_silent(done: Answer) -> bool:
-    """Whether nothing was said and nothing is wrong."""
+    """Return whether nothing was printed and the exit code is right."""
     return done == (0, b"", b"")
 
 
@@ -271,7 +271,7 @@ def is_silent(done: Answer) -> bool:
     ids=["empty", "torn", "bytes", "list", "number", "deep", "keys"],
 )
 def test_broken_checkpoint_says_nothing(content: bytes, tmp_path: Path) -> None:
-    """What cannot be read has no candidates, or those of the default lifecycle."""
+    """An unreadable checkpoint gives no candidates, or those of the default lifecycle."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / CHECKPOINT).write_bytes(content)
     assert is_silent(asked(("status", "out", "--run-id"), "", tmp_path))
@@ -280,7 +280,7 @@ def test_broken_checkpoint_says_nothing(content: bytes, tmp_path: Path) -> None:
 
 
 def test_what_is_no_directory_or_no_file_says_nothing(tmp_path: Path) -> None:
-    """A file or a loop for OUT, a FIFO for a checkpoint, a directory for a file: no word."""
+    """A file or a loop for OUT, a FIFO for a checkpoint, a directory for a file give no output."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "out" / "archive").mkdir(parents=True)
     os.mkfifo(tmp_path / "out" / CHECKPOINT)
@@ -294,7 +294,7 @@ def test_what_is_no_directory_or_no_file_says_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.unprivileged
 def test_unreadable_directory_says_nothing(tmp_path: Path) -> None:
-    """An archive that may not be listed has no candidates."""
+    """An archive that cannot be listed gives no candidates."""
     (tmp_path / "out" / "archive" / "first").mkdir(parents=True)
     (tmp_path / "out").chmod(0)
     try:
@@ -318,7 +318,7 @@ def test_unreadable_directory_says_nothing(tmp_path: Path) -> None:
 def test_mistyped_words_say_nothing(
     words: tuple[str, ...], incomplete: str, tmp_path: Path
 ) -> None:
-    """A typo is told when the command is run, not while it is typed."""
+    """A typo is reported when the command is run, not while it is typed."""
     done = asked(words, incomplete, tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"plain," not in done.stdout
@@ -337,7 +337,7 @@ def test_mistyped_words_say_nothing(
     ids=str,
 )
 def test_what_no_script_of_ours_asks_says_nothing(env: Mapping[str, str], tmp_path: Path) -> None:
-    """A variable that is wrong or missing is neither an error nor a reason for a traceback."""
+    """A wrong or missing variable is neither an error nor a reason for a traceback."""
     done = asked(("run",), "--nothing", tmp_path, **env)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -354,7 +354,7 @@ def test_variable_beside_arguments_is_a_leftover(tmp_path: Path) -> None:
 
 
 def test_broken_pipe_is_quiet(tmp_path: Path) -> None:
-    """A shell that has gone hears nothing, and no error is written to the terminal."""
+    """No error is written to the terminal for a shell that has gone."""
     reader, writer = os.pipe()
     os.close(reader)
     variables = {"COMP_WORDS": "x st", "COMP_CWORD": "1", COMPLETION_VARIABLE: "zsh_complete"}
@@ -373,7 +373,7 @@ def test_broken_pipe_is_quiet(tmp_path: Path) -> None:
 
 
 def test_completion_loads_no_core_package(tmp_path: Path) -> None:
-    """A key press does not pay for pydantic, transitions or structlog, wherever it looks."""
+    """Completion never loads pydantic, transitions or structlog, whatever it looks up."""
     reviewed_run(tmp_path)
     code = (
         f"import os, sys\n{RUN_COMMAND_LINE}\n"
@@ -409,7 +409,7 @@ def test_completion_loads_no_core_package(tmp_path: Path) -> None:
 
 
 def test_names_a_shell_would_take_for_more_are_not_offered(tmp_path: Path) -> None:
-    """Of an archive and a checkpoint full of hostile names only the good ones are offered."""
+    """From an archive and a checkpoint full of hostile names, only the good ones are offered."""
     reviewed_run(tmp_path)
     for name in (*HOSTILE, "two\nlines", "x\nplain,evil", "-dash", "\x1b[31mred", "good"):
         (tmp_path / "out" / "archive" / name).mkdir(parents=True)
@@ -427,7 +427,7 @@ def test_names_a_shell_would_take_for_more_are_not_offered(tmp_path: Path) -> No
 
 
 def test_whatever_is_found_only_plain_words_are_offered() -> None:
-    """The last door: no look-up, however mistaken, can hand a shell more than a plain word."""
+    """The last check: no mistaken look-up can give a shell more than a plain word."""
     hostile = [CompletionItem(word) for word in (*HOSTILE, "", "a\nplain,b", "x,y", "\x1b[31mred")]
     assert _offered(hostile) == []
     (kept,) = _offered([CompletionItem("--a.b_c-1", help="two\n lines")])
@@ -435,7 +435,7 @@ def test_whatever_is_found_only_plain_words_are_offered() -> None:
 
 
 def test_forged_stage_name_is_refused_as_any_forgery(tmp_path: Path) -> None:
-    """A resume from a checkpoint whose stages have no proper names is refused in words."""
+    """A resume from a checkpoint whose stages have no proper names is refused with a message."""
     reviewed_run(tmp_path)
     path = tmp_path / "out" / CHECKPOINT
     document = json.loads(path.read_bytes())

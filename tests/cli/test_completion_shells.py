@@ -1,4 +1,4 @@
-"""Completion in real shells: lines are completed, hostile paths are words and run nothing."""
+"""Completion in real shells: lines are completed, and hostile paths are words that run nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TERMINAL = (
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
     "os.execvp(sys.argv[1], sys.argv[1:])\n"
 )
-"""Makes stdin the controlling terminal, as an interactive shell wants it, and starts the shell."""
+"""A script that makes stdin the controlling terminal, as shells need it, and executes a shell."""
 SHELLS = [
     pytest.param(
         shell,
@@ -46,12 +46,12 @@ SHELLS = [
 
 
 def script_of(shell: str) -> str:
-    """The script that is sourced."""
+    """Return the script that is sourced."""
     return orchestrate("completion", shell, cwd=Path.cwd()).stdout
 
 
 def recording_command(folder: Path) -> dict[str, str]:
-    """An environment in which the command answers shells, and else records its arguments."""
+    """Return an environment in which the command answers shells, and else records its arguments."""
     command = folder / "bin" / "fsm-orchestrator"
     command.parent.mkdir(exist_ok=True)
     answering = shlex.join(command_of_shells(environment()))
@@ -70,7 +70,7 @@ def recording_command(folder: Path) -> dict[str, str]:
 
 
 class Typist:
-    """Somebody at the terminal of an interactive shell that has sourced its script."""
+    """A user at the terminal of an interactive shell that has sourced its script."""
 
     START: Mapping[str, tuple[tuple[str, ...], str]] = {
         "bash": (("--norc", "--noprofile", "-i"), 'eval "$(fsm-orchestrator completion bash)"'),
@@ -102,9 +102,9 @@ class Typist:
         self._wait_until(lambda: "LOADED" in self.seen)
 
     def line(self, keys: str) -> list[str]:
-        """Type keys and Enter; the arguments that the command was then run with.
+        """Type keys and Enter; return the arguments of the command that was then run.
 
-        Without the slash at the end of a directory, which zsh takes back.
+        The slash at the end of a directory is left out, since zsh removes it.
         """
         self._record.unlink(missing_ok=True)
         self._type(keys + "\r")
@@ -128,13 +128,13 @@ class Typist:
             if select.select([self._master], [], [], 0.05)[0]:
                 try:
                     self.seen += os.read(self._master, 65536).decode(errors="replace")
-                except OSError:  # Linux ends a terminal nobody holds open with EIO
+                except OSError:  # Linux ends a terminal that nobody holds open with EIO
                     pytest.fail(f"the shell has gone: {self.seen}")
 
 
 @contextmanager
 def typing(shell: str, tmp_path: Path) -> Iterator[tuple[Typist, Path]]:
-    """An interactive shell in a directory with a run of two lives and hostile neighbours."""
+    """Yield an interactive shell in a directory with a run of two lives and hostile neighbors."""
     cwd = tmp_path / "work"
     (cwd / "out" / "archive" / "20260131T090000.000000Z-1a2b3c4d").mkdir(parents=True)
     typist = Typist(shell, tmp_path, cwd)
@@ -146,7 +146,7 @@ def typing(shell: str, tmp_path: Path) -> Iterator[tuple[Typist, Path]]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_typed_line_is_completed(shell: str, tmp_path: Path) -> None:
-    """Commands, options, values, ids, names beside files, and paths, each by one key press."""
+    """One key each completes commands, options, values, ids, names beside files, and paths."""
     with typing(shell, tmp_path) as (typist, cwd):
         (cwd / "ours.toml").write_text("")
         assert typist.line("fsm-orchestrator stat\tou\t") == ["status", "out"]
@@ -177,13 +177,13 @@ def test_typed_line_is_completed(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_hostile_paths_are_words_and_run_nothing(shell: str, tmp_path: Path) -> None:
-    """A path with whatever in it is inserted quoted: it arrives as it is called, no more."""
+    """A path with any characters is inserted quoted, and arrives unchanged."""
     with typing(shell, tmp_path) as (typist, cwd):
         for number, hostile in enumerate(HOSTILE):
             (cwd / f"d{number}{hostile}").mkdir()
             (cwd / f"f{number}{hostile}").write_text("")
         for number, hostile in enumerate(HOSTILE):
-            # The second key press hands what the first has inserted back to the program.
+            # The second key press gives the program what the first has inserted.
             keys = f"d{number}\t\t --config f{number}\t --lifecycle f{number}\t"
             assert typist.line(f"fsm-orchestrator {keys}") == [
                 f"d{number}{hostile}",
@@ -195,8 +195,10 @@ def test_hostile_paths_are_words_and_run_nothing(shell: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_line_breaks_in_paths_run_nothing(shell: str, tmp_path: Path) -> None:
-    """A name of several lines, one of which looks like an answer, is no command."""
-    tab = "\t" if shell == "fish" else "\t\t\t"  # the second opens fish's list, for Enter to pick
+    """A name of several lines, one of which looks like an answer, runs no command."""
+    tab = (
+        "\t" if shell == "fish" else "\t\t\t"
+    )  # the second opens fish's list, from which Enter picks
     with typing(shell, tmp_path) as (typist, cwd):
         for name in ("d\n$(touch pwned)", "e\nplain,$(touch pwned)", "f\n;touch pwned;"):
             (cwd / name).mkdir()
@@ -211,7 +213,7 @@ def test_line_breaks_in_paths_run_nothing(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_script_is_right_and_says_where_it_goes(shell: str, tmp_path: Path) -> None:
-    """The shell finds no fault in it, and its first lines have what to type."""
+    """The shell finds no error in it, and its first lines show what to type."""
     script = script_of(shell)
     path = tmp_path / "script"
     path.write_text(script)
@@ -227,7 +229,7 @@ def test_script_is_right_and_says_where_it_goes(shell: str, tmp_path: Path) -> N
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_function_fills_compreply(tmp_path: Path) -> None:
-    """Called as bash calls it, the function has the candidates and lets bash list the paths."""
+    """The function, called as bash calls it, has the candidates and lets bash list the paths."""
     (tmp_path / "script").write_text(script_of("bash"))
     (tmp_path / "ours.toml").write_text("")
     (tmp_path / "$(touch pwned)").mkdir()
@@ -267,11 +269,11 @@ def test_bash_function_fills_compreply(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_offers_names_and_files_together(tmp_path: Path) -> None:
-    """A lifecycle's name does not hide a file that begins alike, nor the file the name."""
+    """A lifecycle's name does not hide a file with the same beginning, nor the reverse."""
     with typing("bash", tmp_path) as (typist, cwd):
         (cwd / "governed plan.toml").write_text("")
         (cwd / "governed$(touch pwned)").write_text("")
-        typed = "fsm-orchestrator verify gov\t"  # as far as both agree
+        typed = "fsm-orchestrator verify gov\t"  # the common beginning of both
         assert typist.line(typed) == ["verify", "governed"]
         assert typist.line(typed + "_\t") == ["verify", "governed_run"]
         assert typist.line(typed + "\\ \t") == ["verify", "governed plan.toml"]
@@ -281,7 +283,7 @@ def test_bash_offers_names_and_files_together(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_quotes_files_beside_names(tmp_path: Path) -> None:
-    """Who lets TAB step through the candidates gets a file beside names quoted as any other."""
+    """TAB stepping through the candidates quotes a file among names as any other."""
     with typing("bash", tmp_path) as (typist, cwd):
         (cwd / "governed$(touch pwned)").write_text("")
         typist.line("bind 'TAB:menu-complete'; fsm-orchestrator x")

@@ -1,4 +1,4 @@
-"""The environment decides in one place whether a stream is coloured, redrawn, and with symbols."""
+"""The environment decides in one place about a stream's colors, redrawing and symbols."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"CI": "true"}, True, False),
     ],
 )
-def test_colour_is_decided_by_the_usual_variables(
+def test_color_is_decided_by_the_usual_variables(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], on_terminal: bool, in_file: bool
 ) -> None:
-    """Each of them by its published rule; who forbids colour is heard first."""
+    """Each variable follows its published rule; one that forbids color takes precedence."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert (console.may_colour(True), console.may_colour(False)) == (on_terminal, in_file)
+    assert (console.may_color(True), console.may_color(False)) == (on_terminal, in_file)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_lines_are_redrawn_only_for_a_person(
 def test_symbols_are_ascii_where_others_might_not_be_seen(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], has: bool
 ) -> None:
-    """The locale says what the stream is read as, the terminal what its font has."""
+    """The locale gives the stream's encoding, the terminal the symbols of its font."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert console.has_unicode() is has
@@ -101,7 +101,7 @@ def test_symbols_are_ascii_where_others_might_not_be_seen(
 
 
 def test_painted_text_is_aligned_and_can_drive_no_terminal() -> None:
-    """Colours take no room, and what is painted is spelled out."""
+    """Colors take no room, and control characters in painted text are spelled out."""
     rows = [(paint("日本", Tone.RED), "one"), ("four!", "two"), ("\x1b[2J", "three")]
     assert columns(rows, indent="") == [
         "\x1b[31m日本\x1b[0m     one",

@@ -1,4 +1,4 @@
-"""`gates`: every source is asked as a run would ask it, no stage runs, and nothing is left."""
+"""`gates` asks every source as a run would, runs no stage, and leaves no files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFUSING = 'command = ["sh", "-c", "echo it is broken; test -e good"]'
 
 
 def test_sources_of_a_config_file_are_asked(tmp_path: Path) -> None:
-    """What a command that refuses has printed is shown; nothing is written."""
+    """The output of a refusing command is shown; nothing is written."""
     config_with(tmp_path, REFUSING)
     before = tree_of(tmp_path)
     ended = orchestrate("gates", "--config", "run.toml", cwd=tmp_path)
@@ -34,7 +34,7 @@ def test_sources_of_a_config_file_are_asked(tmp_path: Path) -> None:
 
 
 def test_sources_of_a_run_are_asked(tmp_path: Path) -> None:
-    """By what the run has kept; its directory stays as it is."""
+    """The sources that the run has kept are asked; its directory stays unchanged."""
     assert run_with(tmp_path, REFUSING).code == 3
     (tmp_path / "run.toml").unlink()
     (tmp_path / "good").touch()
@@ -61,7 +61,7 @@ def test_what_a_lifecycle_demands_counts(tmp_path: Path) -> None:
 
 
 def test_either_a_run_or_a_config_file(tmp_path: Path) -> None:
-    """Neither, or both, is a usage error, and so is a directory without a run."""
+    """Neither or both is a usage error, and so is a directory without a run."""
     config_with(tmp_path, 'command = ["true"]')
     assert orchestrate("gates", cwd=tmp_path).code == 2
     assert orchestrate("gates", "./out", "--config", "run.toml", cwd=tmp_path).code == 2
@@ -70,7 +70,7 @@ def test_either_a_run_or_a_config_file(tmp_path: Path) -> None:
 
 
 def test_interrupt_ends_what_is_asked(tmp_path: Path) -> None:
-    """Ctrl-C ends the command that is asked, and the exit code says so."""
+    """Ctrl-C ends the command that is asked, and the exit code reports it."""
     config_with(tmp_path, f'command = ["sh", "-c", "echo $$ > {tmp_path}/pid; sleep 300"]')
     process = start("gates", "--config", "run.toml", cwd=tmp_path)
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""`gates --watch`: asked again until every gate is decided; a table redrawn, or a line a change."""
+"""`gates --watch` asks until every gate is decided; a table is redrawn, or a change is a line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def said(printed: str) -> list[str]:
 
 
 def test_change_is_a_line(tmp_path: Path) -> None:
-    """Off a terminal each gate has a line at first, and one more when it is something else."""
+    """Off a terminal each gate has one line at first, and another when it changes."""
     github = StandIn(tmp_path)
     github.has_checks([check("build"), check("test", None)])
     github.has_checks([check("build"), check("test")], suffix=".next")
@@ -49,7 +49,7 @@ def test_change_is_a_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("report", "code"), [(GOOD, 0), (BAD, 3)])
 def test_decided_gate_ends_it_at_once(tmp_path: Path, report: str, code: int) -> None:
-    """What is final is not awaited, whether it passes or not; JSON is the same as ever."""
+    """A final answer ends the watch, whether it passes or not; the JSON is unchanged."""
     config_with(tmp_path, JUNIT)
     (tmp_path / "a.xml").write_text(report)
     ended = orchestrate(*WATCH[:4], cwd=tmp_path)
@@ -61,7 +61,7 @@ def test_decided_gate_ends_it_at_once(tmp_path: Path, report: str, code: int) ->
 
 
 def test_typed_refusal_is_final(tmp_path: Path) -> None:
-    """A signal that is tighter than what is awaited decides the gate."""
+    """A typed signal that is stricter than the awaited one decides the gate."""
     config_with(tmp_path, JUNIT)
     config = (tmp_path / "run.toml").read_text()
     (tmp_path / "run.toml").write_text(config.replace("[gates]", '[gates]\nci = "failure"'))
@@ -69,7 +69,7 @@ def test_typed_refusal_is_final(tmp_path: Path) -> None:
 
 
 def test_command_that_has_answered_is_not_run_again(tmp_path: Path) -> None:
-    """It is run once in an invocation; files are read again each time."""
+    """A command is run once in an invocation; files are read again each time."""
     command = f'command = ["sh", "-c", "echo x >> {tmp_path}/count"]'
     more = f"[gate.review]\n{JUNIT}"
     config_with(tmp_path, command, more=more)
@@ -85,7 +85,7 @@ def test_command_that_has_answered_is_not_run_again(tmp_path: Path) -> None:
 
 
 def test_interval_goes_with_watch(tmp_path: Path) -> None:
-    """Alone it would do nothing."""
+    """Without --watch, --interval is refused."""
     config_with(tmp_path, JUNIT)
     ended = orchestrate("gates", "--config", "run.toml", "--interval", "1s", cwd=tmp_path)
     assert ended.code == 2
@@ -104,7 +104,7 @@ def test_interrupt_ends_it(tmp_path: Path) -> None:
 
 
 def test_reader_that_goes_away_has_read_enough(tmp_path: Path) -> None:
-    """A watch that nobody reads ends at the next change."""
+    """A watch without a reader ends at the next change."""
     config_with(tmp_path, 'command = ["sh", "-c", "date +%N > a.xml"]')
     config = (tmp_path / "run.toml").read_text()
     more = '[gate.review]\njunit = ["*.nothing"]\n'
@@ -140,7 +140,7 @@ def test_table_is_redrawn_in_place(tmp_path: Path, columns: int) -> None:
 
 
 def test_ctrl_c_leaves_what_is_known(tmp_path: Path) -> None:
-    """The table stays, and nothing of the terminal has to be put back."""
+    """The table stays, and no terminal mode has to be restored."""
     config_with(tmp_path, JUNIT)
     with Terminal(*WATCH, cwd=tmp_path) as terminal:
         modes = terminal.modes()

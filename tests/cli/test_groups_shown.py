@@ -1,4 +1,4 @@
-"""What runs side by side on the screens: live, where it stands, why, and what would be done."""
+"""Stages side by side on the screens: the live view, status, explanation and plan."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CHECKS = ("lint", "unit_tests", "scan")
 
 
 def event(name: str, stage: str | None = None, **values: object) -> dict[str, object]:
-    """An event as a listener gets it."""
+    """Return an event as a listener gets it."""
     return {"event": name, "level": "info", **({"stage": stage} if stage else {}), **values}
 
 
 def started(stage: str, of_attempts: int = 1) -> dict[str, object]:
-    """A stage that has started."""
+    """Return the event of a started stage."""
     limits = {"timeout_ms": 30_000, "kill_grace_ms": 2_000}
     return event(
         "stage.started", stage, attempt_of_cycle=1, max_attempts=of_attempts, attempt=1, **limits
@@ -31,14 +31,14 @@ def started(stage: str, of_attempts: int = 1) -> dict[str, object]:
 
 
 def ended(stage: str, status: str = "success", ending: str = "exited") -> dict[str, object]:
-    """The end of a stage."""
+    """Return the event of a stage's end."""
     execution = {"stage": stage, "status": status, "ending": ending, "duration_ms": 5, "error": ""}
     return event("stage.ended", stage, execution=execution)
 
 
 @pytest.fixture
 def view(monkeypatch: pytest.MonkeyPatch) -> RunView:
-    """Three checks at work, of which scan may be tried again."""
+    """Return a view of three checks at work, of which scan may be tried again."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm")
     made = RunView()
@@ -49,12 +49,12 @@ def view(monkeypatch: pytest.MonkeyPatch) -> RunView:
 
 
 def words(view: RunView, height: int = 24) -> list[str]:
-    """The lines that change, without colours."""
+    """Return the lines that change, without colors."""
     return [line.replace("\x1b[1m", "") for line in frame(view, 2.0, Screen(80, height))]
 
 
 def test_all_that_are_at_work_are_shown_each_with_its_last_words(view: RunView) -> None:
-    """A line each, and one below it; where there is no room, without."""
+    """Each stage has a line, and its last output below it where there is room."""
     for stage in CHECKS:
         view.printed(stage, f"{stage} says so")
     lines = words(view)
@@ -69,7 +69,7 @@ def test_all_that_are_at_work_are_shown_each_with_its_last_words(view: RunView) 
 
 
 def test_end_of_one_settles_it_and_the_others_stay(view: RunView) -> None:
-    """A success at once; a failure that may be tried again once it is known that it is not."""
+    """A success settles at once; a failure only once no retry is left."""
     view.note(ended("lint"), 2.0)
     view.note(ended("scan", "failed"), 2.1)
     assert [one.name for one in view.settled if isinstance(one, EndedStage)] == ["lint"]
@@ -80,11 +80,11 @@ def test_end_of_one_settles_it_and_the_others_stay(view: RunView) -> None:
     view.note(ended("unit_tests", "interrupted", "sibling_failed"), 2.4)
     view.note(event("transition", transition={"trigger": "stage_failed"}), 2.5)
     shown = [line for one in view.settled for line in settled_lines(view, one, 80)]
-    assert any("unit_tests" in line and "ended, for another failed" in line for line in shown)
+    assert any("unit_tests" in line and "ended, because another failed" in line for line in shown)
 
 
 def test_request_to_end_says_how_many_it_ends(view: RunView) -> None:
-    """All together, within the longest of their graces."""
+    """The message counts all of them, and gives the longest of their graces."""
     view.requests = 1
     assert stopping_words(view) == "stopping 3 stages, up to 2s; again to kill"
     view.requests = 2
@@ -92,14 +92,14 @@ def test_request_to_end_says_how_many_it_ends(view: RunView) -> None:
 
 
 def options(**scripts: str) -> list[str]:
-    """The options of a run of checked_run."""
+    """Return the options of a run of checked_run."""
     said = {"executor": "exit 0", **scripts}
     words = [word for one in said.items() for word in shell(one[0].replace("_", "-"), one[1])]
     return ["--lifecycle", "checked_run", *PASSING, *words]
 
 
 def test_plan_says_what_would_run_side_by_side(tmp_path: Path) -> None:
-    """Each stage is listed, with those beside it; a sibling is not before it."""
+    """Each stage is listed with its siblings; a sibling is not before it."""
     plan = orchestrate("plan", "out", *options(lint="x", unit_tests="x"), cwd=tmp_path)
     text = " ".join(plan.stdout.split())
     assert "lint would run: not run yet; side by side with unit_tests and scan" in text
@@ -110,7 +110,7 @@ def test_plan_says_what_would_run_side_by_side(tmp_path: Path) -> None:
 
 
 def test_status_and_explain_name_all_that_are_at_work(tmp_path: Path) -> None:
-    """While they work, and once the orchestrator was killed."""
+    """Both name them while they work, and after the orchestrator was killed."""
     waits = dict.fromkeys(("lint", "scan"), "echo $$ >$ORCHESTRATOR_STAGE.pid; sleep 60")
     process = start("out", *options(unit_tests="exit 0", **waits), cwd=tmp_path)
     try:

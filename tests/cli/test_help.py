@@ -1,4 +1,4 @@
-"""Help and version: what they show, and what they do not load."""
+"""Help and version: their output, and the modules that they do not load."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HELP_FOR = {
 
 @pytest.mark.parametrize("arguments", list(HELP_FOR), ids=" ".join)
 def test_help_shows_everything(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Help exits 0, stands on stdout, and names every command or option there is."""
+    """Help exits 0, prints to stdout, and names every command and option."""
     ended = orchestrate(*arguments, cwd=tmp_path)
     assert ended.code == 0
     assert ended.stderr == ""
@@ -61,7 +61,7 @@ def test_help_shows_everything(tmp_path: Path, arguments: tuple[str, ...]) -> No
 
 
 def test_short_help_is_help(tmp_path: Path) -> None:
-    """`-h` and `--help` say the same, alone and after a command."""
+    """`-h` and `--help` print the same, alone and after a command."""
     for words in ((), ("run",), ("plan",), ("status",)):
         short, long = (orchestrate(*words, option, cwd=tmp_path) for option in ("-h", "--help"))
         assert short == long, words
@@ -69,7 +69,7 @@ def test_short_help_is_help(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_help_of_a_run_fits_a_screen(tmp_path: Path, command: str) -> None:
-    """At 80 columns, with every option of a run, and each of a stage's once."""
+    """It fits 80 columns, with every option of a run, and each of a stage's once."""
     shown = orchestrate(command, "--help", cwd=tmp_path, env={"COLUMNS": "80"}).stdout
     lines = shown.splitlines()
     assert len(lines) <= 40
@@ -92,7 +92,7 @@ def test_help_of_a_run_fits_a_screen(tmp_path: Path, command: str) -> None:
 def test_every_help_begins_with_what_it_does_and_has_an_example(
     tmp_path: Path, command: str
 ) -> None:
-    """The example is a command; of `completion`, the line for a start file."""
+    """The example is a command; for `completion`, the line for a start file."""
     shown = orchestrate(*command.split(), "--help", cwd=tmp_path).stdout
     assert re.search(r"^  [A-Z].*", shown.split("\n\n")[1])
     if command != "completion":
@@ -101,7 +101,7 @@ def test_every_help_begins_with_what_it_does_and_has_an_example(
 
 
 def test_commands_stand_in_groups(tmp_path: Path) -> None:
-    """Each command once, under one of seven headings."""
+    """Each command is listed once, under one of seven headings."""
     shown = orchestrate("--help", cwd=tmp_path).stdout
     headings = ("Run:", "Answer:", "Look:", "Keep:", "Prove:", "Design:", "Machine:")
     places = [shown.index(f"\n{one}") for one in headings]
@@ -127,7 +127,7 @@ def test_example_in_help_works(tmp_path: Path) -> None:
 
 
 def test_plan_takes_every_option_of_run(tmp_path: Path) -> None:
-    """A `run` command becomes its own forecast by putting `plan` in the place of `run`."""
+    """A `run` command becomes its own forecast if `run` is replaced by `plan`."""
     ended = orchestrate("plan", "./out", *GOOD_RUN, "--log-format", "json", cwd=tmp_path)
     assert ended.code == 0, ended.stderr
 
@@ -139,7 +139,7 @@ def test_version(tmp_path: Path) -> None:
 
 
 def test_no_arguments(tmp_path: Path) -> None:
-    """The bare command is a usage error that shows what there is to type."""
+    """The bare command is a usage error that lists the commands."""
     ended = orchestrate(cwd=tmp_path)
     assert ended.code == 2
     assert ended.stdout == ""
@@ -154,7 +154,7 @@ def test_no_arguments(tmp_path: Path) -> None:
     ids=" ".join,
 )
 def test_help_and_version_load_no_core_package(arguments: tuple[str, ...]) -> None:
-    """What only prints text does not pay for pydantic, transitions or structlog."""
+    """A command that only prints text does not load pydantic, transitions or structlog."""
     code = (
         f"import sys\n{RUN_COMMAND_LINE}\n"
         "run_command_line(sys.argv[1:])\n"

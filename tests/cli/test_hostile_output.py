@@ -1,4 +1,4 @@
-r"""What stages print: progress bars, colours and characters that mislead, on every screen."""
+r"""Output of stages on every screen: progress bars, colors and characters that mislead."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.text.terminal import coloured_line, last_lines, latest_state, shown_line
+from fsm_orchestrator.text.terminal import colored_line, last_lines, latest_state, shown_line
 from tests.cli.cli_cases import CONTROL, on_terminal
 from tests.support.command import COMMAND, PASSING, environment, events_of, orchestrate, stages
 
 MISLEADING = re.compile(
     "[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
-COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+COLOR = re.compile(r"\x1b\[[0-9;:]*m")
 SCRIPT = r"""
 i=0; while [ $i -lt 200 ]; do i=$((i+1)); printf 'step %d of 200\r' $i; done; printf '\n'
 printf '\033[32mgreen\033[0m and \033]52;c;aGk=\007\033]0;title\007 \302\23331m\n'
 printf 'user\342\200\256gpj.exe \342\201\246iso\342\201\251 ad\342\200\215min\n'
 printf 'spin |\b/\b-\bdone \377\n'
 """
-"""A stage that prints a progress bar, colours, a window's title, the clipboard and directions."""
+"""A stage that prints a progress bar, colors, a window's title, the clipboard and directions."""
 
 
 def assert_harmless(seen: str) -> None:
-    """Nothing on a screen could drive a terminal or turn what is read."""
+    """Assert that nothing on a screen could drive a terminal or reverse text."""
     assert not CONTROL.search(seen)
     assert not MISLEADING.search(seen)
 
 
 def test_live_output_shows_the_latest_state(tmp_path: Path) -> None:
-    """On a terminal a progress bar is a line, colours are left out, the rest is spelled out."""
+    """On a terminal a progress bar is a line, colors are left out, the rest is spelled out."""
     options = (*PASSING, *stages(SCRIPT), "--log-output")
     code, seen = on_terminal("./out", *options, cwd=tmp_path)
     assert code == 0
@@ -48,7 +48,7 @@ def test_live_output_shows_the_latest_state(tmp_path: Path) -> None:
 
 
 def test_failure_shows_the_end_of_a_progress_bar(tmp_path: Path) -> None:
-    """The last lines of a stage that failed are not the last states of one line."""
+    """The last lines of a failed stage are not the last states of one line."""
     options = (*PASSING, *stages(f"{{ echo first; {SCRIPT} }} >&2; exit 3"))
     code, seen = on_terminal("./out", *options, cwd=tmp_path)
     assert code == 1
@@ -59,12 +59,12 @@ def test_failure_shows_the_end_of_a_progress_bar(tmp_path: Path) -> None:
     ):
         assert_harmless(screen)
         tail = re.findall(r"\| (.*)$", screen, re.MULTILINE)
-        at = tail.index("step 200 of 200")  # a line more or less before it, as there is room
+        at = tail.index("step 200 of 200")  # give or take a line before it, as room allows
         assert tail[:at] in ([], ["first"])
 
 
 def test_logs_on_a_pipe_are_the_bytes_that_were_printed(tmp_path: Path) -> None:
-    """A pipe gets what the stage printed, byte by byte but for colours, behind the stage's name."""
+    """A pipe gets the stage's exact output without colors, after the stage's name."""
     long = "yes 0123456789abcdef | head -n 2000 | tr '\\n' ' '; echo"
     orchestrate("out", *PASSING, *stages(f"{SCRIPT} {long}"), cwd=tmp_path)
     raw = (tmp_path / "out" / "logs" / "manager.1.stdout.log").read_bytes()
@@ -81,17 +81,17 @@ def test_logs_on_a_pipe_are_the_bytes_that_were_printed(tmp_path: Path) -> None:
     assert shown == b"".join(b"manager | " + line + b"\n" for line in told.split(b"\n")[:-1])
 
 
-@pytest.mark.parametrize("wants_colour", [False, True])
-def test_logs_on_a_terminal_are_harmless(tmp_path: Path, wants_colour: bool) -> None:
-    """A terminal gets colours if it wants them, which end with their line, and nothing else raw."""
+@pytest.mark.parametrize("wants_color", [False, True])
+def test_logs_on_a_terminal_are_harmless(tmp_path: Path, wants_color: bool) -> None:
+    """A terminal may get colors, which end with their line, and nothing else raw."""
     orchestrate("out", *PASSING, *stages(SCRIPT + r"printf '\033[31mred\nnext\n'"), cwd=tmp_path)
-    env = {"NO_COLOR": "" if wants_colour else "1", "TERM": "xterm"}
+    env = {"NO_COLOR": "" if wants_color else "1", "TERM": "xterm"}
     code, seen = on_terminal("logs", "out", cwd=tmp_path, **env)
     assert code == 0
-    assert_harmless(COLOUR.sub("", seen))
-    begin = "\x1b[36mmanager  |\x1b[0m " if wants_colour else "manager  | "
-    assert (f"{begin}\x1b[31mred\x1b[0m\n" in seen) is wants_colour
-    assert ("manager  | red\n" in seen) is not wants_colour
+    assert_harmless(COLOR.sub("", seen))
+    begin = "\x1b[36mmanager  |\x1b[0m " if wants_color else "manager  | "
+    assert (f"{begin}\x1b[31mred\x1b[0m\n" in seen) is wants_color
+    assert ("manager  | red\n" in seen) is not wants_color
     assert f"{begin}next\n" in seen
     assert f"{begin}step 200 of 200\n" in seen
 
@@ -109,18 +109,18 @@ def test_logs_on_a_terminal_are_harmless(tmp_path: Path, wants_colour: bool) -> 
     ],
 )
 def test_latest_state_of_a_line(printed: str, state: str) -> None:
-    """What was written over is gone, and an erased end is no state."""
+    """Overwritten text is gone, and an erased end is no state."""
     assert latest_state(printed) == state
 
 
 def test_last_lines_are_lines() -> None:
-    """Blank lines and what was written over are left out; what may still be seen is not."""
+    """Blank and overwritten lines are left out; a line that may still be visible is not."""
     assert last_lines("a\r\n\n1%\r2%\r3%\nlonger\rshort\n", 9) == ["a", "3%", "longer", "short"]
     assert last_lines("a\nb\nc", 2) == ["b", "c"]
 
 
 @pytest.mark.parametrize(
-    ("printed", "plain", "coloured"),
+    ("printed", "plain", "colored"),
     [
         ("\x1b[1;31mred\x1b[m", "red", "\x1b[1;31mred\x1b[m\x1b[0m"),
         ("\x1b[38:2:1:2:3mrgb", "rgb", "\x1b[38:2:1:2:3mrgb\x1b[0m"),
@@ -133,16 +133,16 @@ def test_last_lines_are_lines() -> None:
         ("H\bHi", "Hi", "Hi"),
     ],
 )
-def test_shown_line(printed: str, plain: str | None, coloured: str | None) -> None:
-    """Colours, erasing and moving go; whatever else could drive a terminal is spelled out."""
+def test_shown_line(printed: str, plain: str | None, colored: str | None) -> None:
+    """Colors, erasing and moving are removed; other terminal controls are spelled out."""
     assert not CONTROL.search(shown_line(printed))
-    assert not CONTROL.search(COLOUR.sub("", coloured_line(printed)))
+    assert not CONTROL.search(COLOR.sub("", colored_line(printed)))
     assert plain is None or shown_line(printed) == plain
-    assert coloured is None or coloured_line(printed) == coloured
+    assert colored is None or colored_line(printed) == colored
 
 
 HOSTILE = "x\x1b]0;t\x07\u202egnp"
-"""A name that would set a title, ring the bell and turn what follows."""
+"""A name that would set a title, ring the bell and reverse the text after it."""
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ HOSTILE = "x\x1b]0;t\x07\u202egnp"
 def test_names_from_outside_cannot_drive_a_terminal(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Whatever an argument, a path, a key or a title says, a screen shows it spelled out."""
+    """Any argument, path, key or title is shown with its control characters spelled out."""
     (tmp_path / f"{HOSTILE}.toml").write_text('[stage.manager]\nbin = "./x\u202e"\n', "utf-8")
     title = 'name = "odd"\ntitle = "a\u202eb\\u001b[31m"\n'
     (tmp_path / f"{HOSTILE}.lifecycle.toml").write_text(f"schema_version = 1\n{title}", "utf-8")

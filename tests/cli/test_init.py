@@ -1,4 +1,4 @@
-"""`init` for stages of one's own: what it writes works, and what is in the way stays."""
+"""`init` for a user's own stages: what it writes works, and existing files stay."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_stages_with_an_approval(tmp_path: Path) -> None:
 def test_without_a_later_approval_all_gates_come_first(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """Then nothing runs before all three have passed."""
+    """No stage runs before all three have passed."""
     made = orchestrate("init", "new", "--stages", "plan,apply", *options, cwd=tmp_path)
     assert typed(made.stdout, tmp_path / "new") == [0, 0]
     verified = orchestrate("verify", "-v", "new/lifecycle.toml", cwd=tmp_path)
@@ -57,7 +57,7 @@ def test_without_a_later_approval_all_gates_come_first(
 
 
 def test_commands_are_wrapped(tmp_path: Path) -> None:
-    """Names come from the words, no shell is used where none is needed, braces stay braces."""
+    """Names come from the words, a shell is used only where needed, and braces stay braces."""
     commands = ("echo plan", "echo 'a {b} $c'", "echo plan", "echo x > made && test -e made")
     made = orchestrate("init", "--from", *commands, cwd=tmp_path)
     assert made.code == 0, made.stderr
@@ -74,7 +74,7 @@ def test_commands_are_wrapped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lifecycle.toml", "run.toml", "apply.sh"])
 def test_what_is_in_the_way_stays(tmp_path: Path, name: str) -> None:
-    """It is named, and nothing is written."""
+    """The existing file is named, and nothing is written."""
     (tmp_path / name).write_text("mine")
     before = tree_of(tmp_path)
     ended = orchestrate("init", ".", "--stages", "plan,apply", cwd=tmp_path)
@@ -86,8 +86,8 @@ def test_what_is_in_the_way_stays(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--stages", "Plan"), "'Plan' is no name of a stage"),
-        (("--stages", "plan,,apply"), "'' is no name of a stage"),
+        (("--stages", "Plan"), "'Plan' is not a valid stage name"),
+        (("--stages", "plan,,apply"), "'' is not a valid stage name"),
         (("--stages", "plan,plan"), "'plan' is given twice"),
         (("--stages", "plan,done"), "'done' is the name of another state"),
         (("--stages", "gating"), "'gating' is the name of another state"),
@@ -95,7 +95,7 @@ def test_what_is_in_the_way_stays(tmp_path: Path, name: str) -> None:
         (("--stages", "plan", "--approve-before", "aply"), "'aply', which is no stage"),
         (("--stages", "plan", "--from", "make"), "both name the stages"),
         (("--approve-before", "plan", "."), "--approve-before needs stages"),
-        (("--from", "echo 'open"), "cannot be taken apart"),
+        (("--from", "echo 'open"), "cannot be split into words"),
         (("--from", ""), "it is empty"),
         (("--from",), "requires an argument"),
         ((), "missing argument 'DIR'"),
@@ -104,14 +104,14 @@ def test_what_is_in_the_way_stays(tmp_path: Path, name: str) -> None:
 def test_what_makes_no_stages_is_refused(
     tmp_path: Path, options: tuple[str, ...], said: str
 ) -> None:
-    """With its reason, and nothing is written."""
+    """The message has the reason, and nothing is written."""
     ended = orchestrate("init", *options, cwd=tmp_path)
     assert (ended.code, said in ended.stderr) == (2, True), ended.stderr
     assert tree_of(tmp_path) == {}
 
 
 def test_stages_that_the_default_lifecycle_has_not_say_how_to_have_them(tmp_path: Path) -> None:
-    """In a config file, and as an option."""
+    """The refusal names the config file and the option that declare stages."""
     (tmp_path / "run.toml").write_text('[stage.plan]\nbin = "true"\n')
     for options in (("--config", "run.toml"), ("--plan-bin", "true")):
         ended = orchestrate("out", *options, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""What lies around the command reaches into no run, and all of it reaches the stages."""
+"""The command's surroundings affect no run, and all of them reach the stages."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SCRIPT: Final = Path(sys.executable).parent / "fsm-orchestrator"
 def run(
     cwd: Path, *options: str, env: Mapping[str, str], command: tuple[str, ...] = COMMAND
 ) -> bytes:
-    """Run the command, which is to be done, with exactly this environment; return what it read.
+    """Run the command in exactly this environment to done; return the environment that it read.
 
-    That is what its first stage printed.
+    That is the output of its first stage.
     """
     done = subprocess.run(
         [*command, "out", *options],
@@ -78,7 +78,7 @@ OPERATORS: Final[Mapping[str, Mapping[str, str]]] = {
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", OPERATORS)
 def test_environment_of_a_stage_is_the_operators(name: str, tmp_path: Path) -> None:
-    """The operator's, the given pairs, the documented names of ours, PWD, and nothing else.
+    """A stage gets only the operator's variables, given pairs, documented names and PWD.
 
     A variable without a name is the exception: no Python can pass it on.
     """
@@ -105,7 +105,7 @@ def test_environment_of_a_stage_is_the_operators(name: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("directory", ["place", "place/../place", "link", "link/../place/."])
 def test_pwd_is_the_directory_of_the_stage(directory: str, tmp_path: Path) -> None:
-    """PWD names the directory in which the stage starts, as a shell would: without `..`."""
+    """PWD is the directory in which the stage starts, as a shell has it: without `..`."""
     (tmp_path / "place").mkdir()
     (tmp_path / "elsewhere/place").mkdir(parents=True)
     (tmp_path / "link").symlink_to("elsewhere/place")
@@ -124,7 +124,7 @@ def test_pwd_is_the_directory_of_the_stage(directory: str, tmp_path: Path) -> No
 def test_locale_that_python_has_set_is_known_without_proc(
     order: tuple[str, str], is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the first environment cannot be read, what was added last was added by Python."""
+    """If the first environment is unreadable, the variable added last was added by Python."""
     monkeypatch.setattr(isolation, "INITIAL_ENVIRONMENT", str(tmp_path / "nothing"))
     monkeypatch.delenv("LC_ALL", raising=False)
     for name in order:
@@ -136,7 +136,7 @@ def test_locale_that_python_has_set_is_known_without_proc(
 
 
 def test_python_that_cannot_be_started_again_is_said() -> None:
-    """No run goes on in an interpreter that something has reached into."""
+    """No run continues in an interpreter that its surroundings have changed."""
     code = (
         "import os, sys; from fsm_orchestrator.cli import isolation;"
         "sys.executable = '/nowhere/python'; isolation.isolate(sys.argv[1]); print('went on')"
@@ -155,7 +155,7 @@ def test_python_that_cannot_be_started_again_is_said() -> None:
 
 
 def test_operators_own_name_of_the_directory_stays(tmp_path: Path) -> None:
-    """A directory that the operator has entered through a link keeps that name."""
+    """A directory that the operator entered through a link keeps that name."""
     (tmp_path / "home/place").mkdir(parents=True)
     link = tmp_path / "link"
     link.symlink_to("home")
@@ -175,7 +175,7 @@ def test_operators_own_name_of_the_directory_stays(tmp_path: Path) -> None:
 def test_modules_that_lie_around_are_not_loaded(
     name: str, command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """No file in the current directory, beside the stages or on PYTHONPATH is taken for ours."""
+    """No file in the current directory, beside the stages or on PYTHONPATH is loaded."""
     if not SCRIPT.exists():
         pytest.skip("the command is not installed here")
     for folder in (tmp_path, tmp_path / "lib"):
@@ -185,14 +185,16 @@ def test_modules_that_lie_around_are_not_loaded(
     words = tuple(map(str, command))
     assert started_with(run(tmp_path, *PASSING, *HOW, env=BARE, command=words)) == ()
     env = {**BARE, "PYTHONPATH": str(tmp_path / "lib")}
-    if name == "typing.py":  # an editable installation needs it before anything of ours is loaded
+    if (
+        name == "typing.py"
+    ):  # an editable installation needs it before any module of this program is loaded
         return
     again = run(tmp_path, *PASSING, *HOW, env=env, command=words)
     assert started_with(again) == RESTARTED
 
 
 def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None:
-    """A copy that PYTHONPATH or the current directory names is run, and not an installed one."""
+    """A copy on PYTHONPATH or in the current directory runs instead of an installed one."""
     package = Path(fsm_orchestrator.__file__).parent
     shutil.copytree(package, tmp_path / "lib/fsm_orchestrator")
     constants = tmp_path / "lib/fsm_orchestrator/constants.py"
@@ -214,7 +216,7 @@ def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None
 def test_library_that_is_not_installed_is_a_designed_error(
     missing: str, options: Sequence[str], tmp_path: Path
 ) -> None:
-    """A library that cannot be loaded is named, and neither a traceback nor a bug is shown."""
+    """A library that cannot be loaded is named, without a traceback or a bug message."""
     python = other_python(tmp_path / "other", **{missing: "import not_there_either"})
     done = subprocess.run(
         [python, "-m", "fsm_orchestrator", "out", *PASSING, *PRINTER, *options],
@@ -245,7 +247,7 @@ def test_library_that_is_not_installed_is_a_designed_error(
 def test_python_is_started_again_only_where_it_has_to_be(
     variables: Mapping[str, str], is_restarted: bool, tmp_path: Path
 ) -> None:
-    """Who has set nothing that matters does not pay for a second start of the interpreter."""
+    """An environment that changes nothing in Python does not cost a second start."""
     printed = run(tmp_path, *PASSING, *HOW, env={**BARE, **variables})
     assert started_with(printed) == (RESTARTED if is_restarted else ())
 

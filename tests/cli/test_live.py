@@ -1,4 +1,4 @@
-"""A run on a terminal: redrawn in place, and nothing left of it but a line for each stage."""
+"""A run on a terminal: redrawn in place, and reduced to a line for each stage at the end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WAITING = "until [ -e go ]; do sleep 0.05; done"
 
 
 def go(folder: Path) -> None:
-    """Let the stage end that waits."""
+    """Let the waiting stage end."""
     (folder / "go").touch()
 
 
 def assert_once(terminal: Terminal, *words: str) -> None:
-    """Each of the words begins one line, of all that is on the screen or has left it."""
+    """Assert that each word begins one line, of all on the screen or scrolled off it."""
     for word in words:
         found = [line for line in terminal.all_lines if line.startswith(word)]
         assert len(found) == 1, "\n".join(terminal.all_lines)
@@ -32,7 +32,7 @@ def assert_once(terminal: Terminal, *words: str) -> None:
 
 @pytest.mark.parametrize("columns", [80, 40])
 def test_stages_are_redrawn_in_place(tmp_path: Path, columns: int) -> None:
-    """While it works: gates, the stage with its last line, what is to come; then a line each."""
+    """The live view has gates, the stage with its last line, and later stages; then a line each."""
     script = f"echo one; echo two; {WAITING}"
     with Terminal("out", *PASSING, *stages(script), cwd=tmp_path, columns=columns) as terminal:
         terminal.until_shown("│ two")
@@ -52,7 +52,7 @@ def test_stages_are_redrawn_in_place(tmp_path: Path, columns: int) -> None:
 
 
 def test_keys_and_sizes_disturb_nothing(tmp_path: Path) -> None:
-    """Enter, pressed again and again, and a window of other sizes leave no line twice."""
+    """Pressing Enter repeatedly and resizing the window leave no line twice."""
     with Terminal("out", *PASSING, *stages(WAITING), cwd=tmp_path) as terminal:
         terminal.until_shown("· executor")
         for columns, lines in ((50, 24), (50, 12), (100, 30)):
@@ -69,7 +69,7 @@ def test_keys_and_sizes_disturb_nothing(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_is_answered_at_once(tmp_path: Path) -> None:
-    """With the grace that the stage has; a second one kills, and says so."""
+    """The answer has the stage's grace; a second Ctrl-C kills, and is reported."""
     stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     grace = ("--kill-grace", "10m")
     with Terminal("out", *PASSING, *stages(stubborn), *grace, cwd=tmp_path) as terminal:
@@ -80,7 +80,9 @@ def test_ctrl_c_is_answered_at_once(tmp_path: Path) -> None:
         assert terminal.end() == 130
         (execution,) = report_of(tmp_path / "out")["stage_executions"]
         assert execution["status"] == "interrupted"
-        assert execution["duration_ms"] < 600_000  # killed: it never ends by itself, nor on SIGTERM
+        assert (
+            execution["duration_ms"] < 600_000
+        )  # killed: it never ends on its own, nor on SIGTERM
         assert_once(terminal, "! manager", "! failed: run ")
         assert terminal.is_cursor_shown
         assert not any("stopping" in line for line in terminal.all_lines)
@@ -88,7 +90,7 @@ def test_ctrl_c_is_answered_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_terminal_is_left_as_it_was(tmp_path: Path, signum: int) -> None:
-    """Whatever ends it: the cursor is seen, and the modes are what they were."""
+    """Whatever ends the run, the cursor is visible and the modes are restored."""
     with Terminal("out", *PASSING, *stages(WAITING), cwd=tmp_path) as terminal:
         modes = terminal.modes()
         terminal.until_shown("· executor")
@@ -101,7 +103,7 @@ def test_terminal_is_left_as_it_was(tmp_path: Path, signum: int) -> None:
 
 
 def test_stopped_display_makes_room_and_comes_back(tmp_path: Path) -> None:
-    """Ctrl-Z takes the lines away that are redrawn; after `fg` they are there again, once."""
+    """Ctrl-Z removes the redrawn lines; after `fg` they are there again, once."""
     with Terminal("out", *PASSING, *stages(WAITING), cwd=tmp_path) as terminal:
         terminal.until_shown("· executor")
         terminal.process.send_signal(signal.SIGTSTP)
@@ -115,7 +117,7 @@ def test_stopped_display_makes_room_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_terminal_that_stands_still_holds_nothing_up(tmp_path: Path) -> None:
-    """Nobody reads (Ctrl-S): the run goes on to its end, and is shown once it is read."""
+    """Without a reader (Ctrl-S) the run continues to its end, and is shown once it is read."""
     script = "for i in $(seq 400); do echo $i; sleep 0.002; done"
     with Terminal("out", *PASSING, *stages(script), cwd=tmp_path) as terminal:
         events = tmp_path / "out" / "orchestrator_events.jsonl"
@@ -128,7 +130,7 @@ def test_terminal_that_stands_still_holds_nothing_up(tmp_path: Path) -> None:
 
 
 def test_retry_counts_down(tmp_path: Path) -> None:
-    """The wait, the number of the attempt and why; the line that stays says which succeeded."""
+    """It shows the wait, the number of the attempt and why; the last line says which succeeded."""
     once = 'echo boom >&2; test "$ORCHESTRATOR_ATTEMPT" -gt 1 || exit 3'
     retry = ("--manager-max-attempts", "3", "--manager-retry-exit-code", "3")
     wait = ("--manager-backoff-ms", "1500")
@@ -143,8 +145,8 @@ def test_retry_counts_down(tmp_path: Path) -> None:
         assert line.endswith("attempt 2 of 3")
 
 
-def test_plain_colours_and_symbols(tmp_path: Path) -> None:
-    """Without colours, and without UTF-8, the same lines say the same."""
+def test_plain_colors_and_symbols(tmp_path: Path) -> None:
+    """Without colors, and without UTF-8, the same lines have the same words."""
     env = {"NO_COLOR": "1", "LC_ALL": "C"}
     with Terminal("out", *PASSING, *stages(WAITING), cwd=tmp_path, env=env) as terminal:
         terminal.until_shown("-  executor")
@@ -157,7 +159,7 @@ def test_plain_colours_and_symbols(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("env", [{"CI": "true"}, {"TERM": "dumb"}])
 def test_jobs_and_dumb_terminals_get_lines(tmp_path: Path, env: dict[str, str]) -> None:
-    """One for each event, and nothing that moves a cursor."""
+    """They get one line for each event, and no cursor movement."""
     arguments = ("out", *PASSING, *stages())
     with Terminal(*arguments, cwd=tmp_path, env={**env, "NO_COLOR": "1"}) as terminal:
         assert terminal.end() == 0
@@ -166,7 +168,7 @@ def test_jobs_and_dumb_terminals_get_lines(tmp_path: Path, env: dict[str, str]) 
 
 
 def test_result_in_a_pipe_is_whole(tmp_path: Path) -> None:
-    """With stdout elsewhere the summary names the stages itself, without colours."""
+    """The summary names the stages itself if stdout is elsewhere, without colors."""
     reader, writer = os.pipe()
     with Terminal("out", *PASSING, *stages(), cwd=tmp_path, stdout=writer) as terminal:
         os.close(writer)
@@ -184,7 +186,7 @@ def test_result_in_a_pipe_is_whole(tmp_path: Path) -> None:
 
 
 def test_secrets_are_masked_in_the_last_line(tmp_path: Path) -> None:
-    """What a stage prints is shown masked, and can drive no terminal."""
+    """The output of a stage is shown masked, and can drive no terminal."""
     script = f"printf 'key %s \\033[2J\\n' \"$TOKEN\"; {WAITING}"
     arguments = (*PASSING, *shell("manager", script), "--manager-secret", "TOKEN")
     with Terminal("out", *arguments, cwd=tmp_path, env={"TOKEN": "open-sesame"}) as terminal:

@@ -1,4 +1,4 @@
-"""What of the log is shown, and what stages print as part of it."""
+"""The part of the log that is shown, and the output of stages in it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ GRAVITY: Final = ("debug", "info", "warning", "error")
 
 
 def output_of(out: Path) -> list[tuple[str, str]]:
-    """Stream and text of every line that stages printed, as the log has them."""
+    """Return stream and text of every line that stages printed, as the log has them."""
     lines = (one for one in events_of(out) if one["event"] == "stage.output")
     return [(line["stream"], line["text"]) for line in lines]
 
 
 def names_of(out: Path) -> list[str]:
-    """The events of the log, which are numbered without gaps."""
+    """Return the events of the log, which are numbered without gaps."""
     lines = events_of(out)
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     return [line["event"] for line in lines]
@@ -69,7 +69,7 @@ def names_of(out: Path) -> list[str]:
     ],
 )
 def test_level_says_what_is_shown(tmp_path: Path, options: tuple[str, ...], least: str) -> None:
-    """Shown are the events of the level and graver ones; the file has all, whatever is shown."""
+    """Events of the level and graver ones are shown; the file has all of them."""
     ended = orchestrate("./out", *FAILING, *options, cwd=tmp_path)
     assert ended.code == 1
     lines = events_of(tmp_path / "out")
@@ -80,7 +80,7 @@ def test_level_says_what_is_shown(tmp_path: Path, options: tuple[str, ...], leas
 
 
 def test_level_holds_for_text_too(tmp_path: Path) -> None:
-    """Lines for a person are chosen by the same level."""
+    """The same level selects the lines for a person."""
     options = ("--log-format", "text", "--log-level", "warning")
     ended = orchestrate("./out", *FAILING, *options, cwd=tmp_path)
     assert "manager: started" not in ended.stderr
@@ -106,7 +106,7 @@ def test_level_from_a_config_file(
 
 
 def test_quiet_run_that_is_done_says_nothing(tmp_path: Path) -> None:
-    """`--quiet` and exit code 0: not a byte on either stream, and all in the file."""
+    """`--quiet` and exit code 0 leave both streams empty, and all events in the file."""
     ended = orchestrate("./out", *PASSING, *stages("exit 0"), "--quiet", cwd=tmp_path)
     assert ended == Ended(0, "", "")
     assert names_of(tmp_path / "out")[-1] == "run.ended"
@@ -123,7 +123,7 @@ NOT_DONE: Final[dict[str, tuple[tuple[str, ...], int]]] = {
 
 @pytest.mark.parametrize("outcome", NOT_DONE)
 def test_quiet_run_that_is_not_done_says_what_happened(tmp_path: Path, outcome: str) -> None:
-    """A run that needs somebody prints its summary, quiet or not."""
+    """A run that needs a person prints its summary, quiet or not."""
     options, code = NOT_DONE[outcome]
     ended = orchestrate("./out", *options, "--quiet", cwd=tmp_path)
     assert ended.code == code
@@ -133,7 +133,7 @@ def test_quiet_run_that_is_not_done_says_what_happened(tmp_path: Path, outcome: 
 
 
 def test_quiet_run_that_may_not_close_says_so(tmp_path: Path) -> None:
-    """Done is not enough to be silent: a run that lost an artifact exits 1, and says so."""
+    """A done run that lost an artifact exits 1, and reports it."""
     options = (*PASSING, *stages("echo 1 > plan.json"), *ARTIFACT)
     orchestrate("./out", *options, cwd=tmp_path)
     (tmp_path / "plan.json").unlink()
@@ -144,7 +144,7 @@ def test_quiet_run_that_may_not_close_says_so(tmp_path: Path) -> None:
 
 
 def test_quiet_leaves_the_report_alone(tmp_path: Path) -> None:
-    """With `--json` the report is the result, and is printed."""
+    """The report is the result with `--json`, and is printed."""
     ended = orchestrate("./out", *PASSING, *stages(), "--quiet", "--json", cwd=tmp_path)
     assert ended.stdout.encode() == (tmp_path / "out/orchestrator_run_report.json").read_bytes()
     assert ended.stderr == ""
@@ -160,7 +160,7 @@ def test_quiet_and_a_level_contradict_each_other(tmp_path: Path) -> None:
 
 
 def test_quiet_is_no_setting_of_a_file(tmp_path: Path) -> None:
-    """Silence is asked for by who types the command."""
+    """Silence is requested only on the command line."""
     (tmp_path / "run.toml").write_text("quiet = true\n")
     ended = orchestrate("./out", *PASSING, "--config", "run.toml", cwd=tmp_path)
     assert ended.code == 2
@@ -168,7 +168,7 @@ def test_quiet_is_no_setting_of_a_file(tmp_path: Path) -> None:
 
 
 def test_level_is_not_taken_for_out(tmp_path: Path) -> None:
-    """The first look at the options knows that a level takes a value, and finds OUT behind it."""
+    """The first look at the options knows that the level takes a value, and finds OUT after it."""
     reviewed = (*stages(), *shell("reviewer", "exit 0"), "--lifecycle", "reviewed_run")
     assert orchestrate("./out", *reviewed, cwd=tmp_path).code == 3
     options = ("--log-level", "error", "./out", "--resume", "--reviewer-timeout-ms", "9000")
@@ -180,7 +180,7 @@ def test_level_is_not_taken_for_out(tmp_path: Path) -> None:
 
 
 def test_output_is_told_before_the_stage_has_ended(tmp_path: Path) -> None:
-    """Each line of an attempt is an event between its start and its end, and the log is whole."""
+    """Each line of an attempt is an event between its start and its end, and none is missing."""
     script = "printf 'a\\nb\\n'; echo c >&2; printf end"
     options = (*PASSING, *stages(script), "--log-output")
     assert orchestrate("./out", *options, cwd=tmp_path).code == 0
@@ -207,7 +207,7 @@ def test_output_is_told_while_the_stage_runs(tmp_path: Path) -> None:
 
 
 def test_output_is_told_only_when_asked(tmp_path: Path) -> None:
-    """Without the option no line is told, on a resume as well, and nothing is loaded for it."""
+    """Without the option no line is logged, even on a resume, and no module is loaded for it."""
     failing = "echo printed; test -e once || { touch once; exit 3; }"
     asked = (*PASSING, *stages("exit 0", failing), "--log-output")
     orchestrate("./out", *asked, cwd=tmp_path)
@@ -241,7 +241,7 @@ def test_output_from_a_config_file(tmp_path: Path) -> None:
 
 
 def test_output_costs_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told or not, a run makes its record durable as often: lines are not synced one by one."""
+    """A run syncs as often with it as without it: lines are not synced one by one."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     counts: list[int] = []
     perform = files.perform
@@ -271,7 +271,7 @@ def test_output_costs_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_output_of_equal_runs_is_equal(tmp_path: Path) -> None:
-    """With a fixed clock two equal runs leave equal logs, but for OUT's identity and its proof."""
+    """Two equal runs with a fixed clock leave equal logs, except OUT's identity and its proof."""
     options = (
         *(*PASSING, *stages("seq 20; seq 30 40 >&2", "echo x"), "--log-output"),
         *("--fixed-clock", "2026-01-31T09:00:00Z", "--run-id", "fixed"),
@@ -290,7 +290,7 @@ def test_output_of_equal_runs_is_equal(tmp_path: Path) -> None:
 
 
 def test_output_shows_no_secret(tmp_path: Path) -> None:
-    """A value is masked in every line, across the cut of a line, and on stderr as in the file."""
+    """A value is masked in every line, even in a split line, on stderr as in the file."""
     script = "echo token $MODE; printf '%08187d%s\\n' 0 $MODE; printf '%s' $MODE >&2"
     options = (*PASSING, *stages(script), "--manager-env", f"MODE={VALUE}", "--log-output")
     ended = orchestrate("./out", *options, cwd=tmp_path)
@@ -303,7 +303,7 @@ def test_output_shows_no_secret(tmp_path: Path) -> None:
 
 
 def test_output_without_end_is_bounded(tmp_path: Path) -> None:
-    """50 MB printed: 10,000 events, one warning where the rest is, and no memory for it."""
+    """50 MB of output give 10,000 events and one warning that names the rest, in little memory."""
     flood = "head -c 50000000 /dev/zero | tr '\\0' y | fold -w 99"
     peak = f"grep VmHWM /proc/{ORCHESTRATOR_PID}/status > $ORCHESTRATOR_RUN_ID.peak"
     for run_id, manager in (("calm", "echo y"), ("flood", flood)):
@@ -326,7 +326,7 @@ def test_output_without_end_is_bounded(tmp_path: Path) -> None:
 
 
 def test_output_is_told_after_an_interrupt(tmp_path: Path) -> None:
-    """Ctrl-C loses no line: what the stage printed, to its last word, is told before its end."""
+    """After Ctrl-C all output of the stage, to its last word, is logged before its end."""
     script = (
         "trap 'echo farewell; exit 1' TERM; echo ready;"
         f" kill -INT {ORCHESTRATOR_PID}; while :; do sleep 0.02; done"
@@ -340,7 +340,7 @@ def test_output_is_told_after_an_interrupt(tmp_path: Path) -> None:
 
 
 def test_log_that_cannot_be_written_fails_the_run(tmp_path: Path) -> None:
-    """A log that is taken away while lines are told ends the run as any other does."""
+    """A log that is removed while lines are written ends the run as any lost log does."""
     script = f"cd $ORCHESTRATOR_OUTPUT_DIR; rm {EVENTS}; mkdir {EVENTS}; seq 1000"
     ended = orchestrate(
         "./out", *PASSING, *stages(script, "touch ran"), "--log-output", cwd=tmp_path
@@ -353,7 +353,7 @@ def test_log_that_cannot_be_written_fails_the_run(tmp_path: Path) -> None:
 
 
 def test_lines_on_a_terminal(tmp_path: Path) -> None:
-    """A person sees whose line it is and of which stream, and no control character acts."""
+    """A line names its stage and stream, and no control character takes effect."""
     script = r"printf '\033[31mred\007 \302\23331m\n'; sleep 0.3; echo oops >&2"
     options = (*PASSING, *shell("manager", script), "--log-output")
     code, seen = on_terminal("./out", *options, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""The log on stderr while its reader stands still, and when it reads again."""
+"""The log on stderr while its reader is stopped, and when it reads again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINE = "x" * 999 + "\n"
 
 
 class Pipe:
-    """A pipe, a log that is written to it, and what was read of it."""
+    """A pipe, a log that is written to it, and the text that was read from it."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -40,7 +40,7 @@ class Pipe:
         self.stream = LogStream(self.writer, lambda count: f"{count} lost\n")
 
     def read(self) -> list[str]:
-        """What can be read now, which ends with a whole line where the log has caught up."""
+        """Return what can be read now, which ends with a whole line where the log has caught up."""
         data = bytearray()
         while select.select([self.reader], [], [], 0)[0]:
             data += os.read(self.reader, 65536)
@@ -49,7 +49,7 @@ class Pipe:
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """A log on a pipe."""
+    """Yield a log on a pipe."""
     pipe = Pipe()
     yield pipe
     os.close(pipe.reader)
@@ -58,14 +58,14 @@ def pipe() -> Iterator[Pipe]:
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
-    """No requests to end."""
+    """Yield interrupts without requests to end."""
     interrupts = Interrupts()
     yield interrupts
     interrupts.close()
 
 
 def test_short_standstill_loses_nothing(pipe: Pipe) -> None:
-    """What a pipe and the queue hold is shown once the reader is back, in order."""
+    """The contents of pipe and queue are shown in order once the reader is back."""
     lines = [f"{number:<99}\n" for number in range(1000)]
     for line in lines:
         pipe.stream.write(line)
@@ -75,7 +75,7 @@ def test_short_standstill_loses_nothing(pipe: Pipe) -> None:
 
 
 def test_lost_lines_are_counted_and_the_rest_goes_on(pipe: Pipe) -> None:
-    """A reader that is back sees what was queued, how many lines it missed, and what follows."""
+    """A returning reader gets the queued lines, the number of lost lines, and the next lines."""
     for _ in range(1000):
         pipe.stream.write(LINE)
     seen = "".join(pipe.read())
@@ -94,7 +94,7 @@ def test_lost_lines_are_counted_and_the_rest_goes_on(pipe: Pipe) -> None:
 
 
 def test_last_lines_are_waited_for(pipe: Pipe, interrupts: Interrupts) -> None:
-    """The end of the log, and what was lost, reaches a reader that comes after the run."""
+    """A reader that comes after the run gets the end of the log, and the number of lost lines."""
     for _ in range(1000):
         pipe.stream.write(LINE)
     os.set_blocking(pipe.reader, True)
@@ -109,11 +109,11 @@ def test_last_lines_are_waited_for(pipe: Pipe, interrupts: Interrupts) -> None:
 
 
 def test_waits_are_bounded_in_all(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that always takes a little in the end delays a run no longer than is promised."""
+    """A reader that takes a little at a time delays a run no longer than documented."""
     waited = 0.0
 
     class SlowPoll:
-        """Reports that the reader took something, at the last moment of each wait."""
+        """A poll that reports a reader's progress at the last moment of each wait."""
 
         def register(self, *_: int) -> None:
             """Do nothing."""
@@ -149,7 +149,7 @@ def _no_space(*_: object) -> int:
 
 
 def test_reader_that_is_gone_costs_nothing(interrupts: Interrupts) -> None:
-    """After a broken pipe nothing is kept, and nobody is waited for."""
+    """After a broken pipe nothing is kept, and the log waits for nobody."""
     reader, writer = os.pipe()
     stream = LogStream(writer, str)
     os.close(reader)

@@ -1,4 +1,4 @@
-"""`logs` as a screen: colours of stages and their own, attempts, patterns, times."""
+"""`logs` as a screen: colors of stages and their own, attempts, patterns, times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.text.search import LineSearch, SearchError
-from fsm_orchestrator.text.terminal import without_colours
+from fsm_orchestrator.text.terminal import without_colors
 from tests.cli.cli_cases import on_terminal
 from tests.support.command import PASSING, orchestrate, stages
 
@@ -18,7 +18,7 @@ TITLE = r"printf '\033]0;owned\007\n'"
 
 
 def run_twice(cwd: Path) -> None:
-    """A run whose manager prints in colours, and whose executor succeeds when it is tried again."""
+    """Make a run whose manager prints in colors, and whose executor succeeds when retried."""
     executor = 'echo "number $ORCHESTRATOR_ATTEMPT" >&2; test "$ORCHESTRATOR_ATTEMPT" -gt 1'
     options = (*PASSING, *stages(f"{RED_WORD}; {TITLE}", executor))
     assert orchestrate("out", *options, cwd=cwd).code == 1
@@ -34,8 +34,8 @@ def test_later_attempts_are_marked(tmp_path: Path) -> None:
     assert only == "executor.2 ! number 2\n"
 
 
-def test_colours_of_stages_and_their_own_are_for_a_terminal(tmp_path: Path) -> None:
-    """A terminal gets both, unless it is told not to; a pipe gets neither, unless asked to."""
+def test_colors_of_stages_and_their_own_are_for_a_terminal(tmp_path: Path) -> None:
+    """A terminal gets both unless told otherwise; a pipe gets neither unless asked to."""
     run_twice(tmp_path)
     code, seen = on_terminal("logs", "out", cwd=tmp_path, NO_COLOR="", TERM="xterm")
     assert code == 0
@@ -49,18 +49,18 @@ def test_colours_of_stages_and_their_own_are_for_a_terminal(tmp_path: Path) -> N
     piped = orchestrate("logs", "out", cwd=tmp_path).stdout
     assert "manager    | a red word\n" in piped
     forced = {"NO_COLOR": "", "FORCE_COLOR": "1"}
-    coloured = orchestrate("logs", "out", cwd=tmp_path, env=forced).stdout
-    assert "a \x1b[31mred\x1b[0m word\n" in coloured
+    colored = orchestrate("logs", "out", cwd=tmp_path, env=forced).stdout
+    assert "a \x1b[31mred\x1b[0m word\n" in colored
 
 
-def test_a_colour_that_is_split_between_pieces_is_left_out() -> None:
-    """What has only begun is kept for the next piece; all but colours stays as it is."""
-    assert without_colours("a\x1b[1;3") == ("a", "\x1b[1;3")
-    assert without_colours("\x1b[1;3" + "1mb\x1b[2Jc\x1b") == ("b\x1b[2Jc", "\x1b")
+def test_a_color_that_is_split_between_pieces_is_left_out() -> None:
+    """An incomplete color is kept for the next piece; all other text stays unchanged."""
+    assert without_colors("a\x1b[1;3") == ("a", "\x1b[1;3")
+    assert without_colors("\x1b[1;3" + "1mb\x1b[2Jc\x1b") == ("b\x1b[2Jc", "\x1b")
 
 
 def test_lines_are_found_by_a_pattern(tmp_path: Path) -> None:
-    """Only lines in which it is are shown, as they are seen; the last N are those of these."""
+    """Only matching lines are shown, as they are seen; the last N are counted among these."""
     run_twice(tmp_path)
     found = orchestrate("logs", "out", "--grep", r"a red w|number [12]$", cwd=tmp_path).stdout
     assert found == "manager    | a red word\nexecutor   ! number 1\nexecutor.2 ! number 2\n"
@@ -72,15 +72,15 @@ def test_lines_are_found_by_a_pattern(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "*", "a{99999999999999999999}"])
 def test_what_is_no_pattern_is_refused(pattern: str, tmp_path: Path) -> None:
-    """It is a usage error that says why, and how to search for the text itself."""
+    """It is a usage error with the reason and the way to search for the text itself."""
     run_twice(tmp_path)
     ended = orchestrate("logs", "out", "--grep", pattern, cwd=tmp_path)
     assert (ended.code, ended.stdout) == (2, "")
-    assert "cannot search the logs with --grep: it is no regular expression: " in ended.stderr
+    assert "cannot search the logs with --grep: it is not a regular expression: " in ended.stderr
 
 
 def test_a_pattern_that_takes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search of one line has a time, after which it is refused in words."""
+    """The search of one line has a time limit, after which it is refused with a message."""
     monkeypatch.setattr("fsm_orchestrator.text.search.SEARCH_SECONDS_MAX", 0.05)
     with pytest.raises(SearchError, match=r"more than 0.05 s for one line"):
         LineSearch("(a+)+b").finds("a" * 5000 + "c")

@@ -1,4 +1,4 @@
-"""The screens that look at a run of forty stages: what would not happen is folded, all has room."""
+"""The screens of a run of forty stages: stages that would not run are folded, all fits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = "nothing reaches the host at the far end of a line that is as long as it
 
 
 def arrange(folder: Path, *, fails: int) -> tuple[str, ...]:
-    """Write a lifecycle of forty stages behind the gates; return what runs it up to one of them."""
+    """Write a lifecycle of forty stages after the gates; return options that run it up to one."""
     text = shipped_text("governed_run").decode()
     old = 'source = "gating"\ndest = "manager"'
     assert text.count(old) == 1
@@ -48,7 +48,7 @@ def arrange(folder: Path, *, fails: int) -> tuple[str, ...]:
 
 
 def test_plan_folds_what_would_not_start(tmp_path: Path) -> None:
-    """A blocked plan of forty stages is a screen."""
+    """A blocked plan of forty stages fits one screen."""
     options = arrange(tmp_path, fails=38)
     lines = orchestrate("plan", "out", *options, cwd=tmp_path).stdout.splitlines()
     head = lines[: lines.index("  once the real checks pass:")]
@@ -59,7 +59,7 @@ def test_plan_folds_what_would_not_start(tmp_path: Path) -> None:
 
 
 def test_failed_run_of_forty_stages_has_room_on_every_screen(tmp_path: Path) -> None:
-    """On the plan of a resume and on both of `explain`, before and after that resume."""
+    """All fits on the plan of a resume and on both of `explain`, before and after that resume."""
     options = arrange(tmp_path, fails=38)
     assert orchestrate("out", *options, *PASSING, cwd=tmp_path).code == 1
     assert_resume_is_folded(tmp_path)
@@ -74,7 +74,7 @@ def test_failed_run_of_forty_stages_has_room_on_every_screen(tmp_path: Path) -> 
 
 
 def assert_resume_is_folded(folder: Path) -> None:
-    """A resume that would skip most stages is a screen; in full it has each of them."""
+    """Assert that a resume that would skip most stages fits a screen; in full it has them all."""
     resume = orchestrate("plan", "out", "--resume", cwd=folder).stdout.splitlines()
     assert len(resume) <= SCREEN_LINES
     text = " ".join(" ".join(resume).split())
@@ -84,7 +84,7 @@ def assert_resume_is_folded(folder: Path) -> None:
 
 
 def command_on_narrow_screen(folder: Path, columns: int) -> str:
-    """A dozen lines, none wider than the screen, no word cut: return the command among them."""
+    """Assert that the screen has few, fitting lines and no cut words; return the command on it."""
     code, seen = on_terminal_of(columns, "explain", "out", cwd=folder, NO_COLOR="1", TERM="xterm")
     lines = seen.splitlines()
     assert code == 0
@@ -97,7 +97,7 @@ def command_on_narrow_screen(folder: Path, columns: int) -> str:
 
 
 def assert_neighbours_are_folded(folder: Path, said: str) -> None:
-    """Of forty stages the one that failed is told in full, its neighbours in a line each."""
+    """Assert that the failed stage of forty is shown in full, its neighbors in a line each."""
     seen = orchestrate("explain", "out", "--all", cwd=folder).stdout
     assert len(seen.splitlines()) <= 70
     text = " ".join(seen[seen.index("\nstages\n") :].split())
@@ -114,7 +114,7 @@ def assert_neighbours_are_folded(folder: Path, said: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the width of a terminal is set as Linux does")
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_status_of_many_runs_fits_the_terminal(tmp_path: Path, columns: int) -> None:
-    """Each run is a line that fits; a long path keeps both ends, the last words are whole."""
+    """Each run is one fitting line; a long path keeps both ends, the last words are complete."""
     name = "runs/" + "a-long-name-for-a-run-that-somebody-made-" * 3 + "end"
     options = shell("manager", f"echo {WORDS} >&2; exit 7")
     assert orchestrate(name, *options, *PASSING, cwd=tmp_path).code == 1

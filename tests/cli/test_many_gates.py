@@ -1,4 +1,4 @@
-"""Thirty gates of a lifecycle's own: every screen stays a screen, and nothing is lost."""
+"""Thirty gates of a lifecycle's own: every screen stays short, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WIDTH: Final = 80
 
 
 def lifecycle(folder: Path) -> tuple[str, ...]:
-    """Write the default lifecycle with thirty gates more; return the words that name it."""
+    """Write the default lifecycle with thirty more gates; return the words that name it."""
     gates = "".join(
         f'[[gate]]\nname = "{name}"\ntitle = "{TITLE.format(number)}"\n'
         f'values = ["agreed", "disagreed", "missing"]\n'
@@ -39,14 +39,14 @@ def lifecycle(folder: Path) -> tuple[str, ...]:
 
 
 def assert_fits(screen: str, folder: Path) -> None:
-    """Assert that no line is wider than a terminal, but for paths and what is not wrapped."""
+    """Assert that no line is wider than a terminal, except for paths and what is not wrapped."""
     for line in screen.splitlines():
         is_free = line.endswith("24 more") or "--resume" in line or str(folder) in line
         assert len(line) <= WIDTH or is_free, line
 
 
 def test_screens_name_some_of_many_gates_and_how_many_more(tmp_path: Path) -> None:
-    """The end of a run, status, plan and explain; the records and `--json` have all of them."""
+    """The end of a run, status, plan and explain name some; the records and `--json` have all."""
     words = (*lifecycle(tmp_path), *PASSING, "--executor-bin", "true")
     ended = orchestrate("./out", *words, cwd=tmp_path)
     assert ended.code == 3
@@ -86,7 +86,7 @@ def test_screens_name_some_of_many_gates_and_how_many_more(tmp_path: Path) -> No
 
 
 def test_live_line_counts_what_has_passed_and_names_what_has_not() -> None:
-    """Few gates are named as ever; of many those that refuse, a few of them."""
+    """Few gates are named as usual; of many only those that refuse, and only a few of them."""
     passed = [{"gate": name, "status": "agreed", "passed": True} for name in NAMES]
     assert gates_line(passed, WIDTH, have_passed=True)[0].endswith(f"gates  {COUNT} passed")
     assert len(gates_line(passed, WIDTH, have_passed=True)) == 1
@@ -101,7 +101,7 @@ def test_live_line_counts_what_has_passed_and_names_what_has_not() -> None:
 
 
 def test_option_of_a_gate_is_never_that_of_anything_else() -> None:
-    """Whatever a gate is called: no other option of any command ends as those of gates do."""
+    """Whatever a gate is called, no other option of any command ends as those of gates do."""
     own = declared_rule("own", None, ("yes", "no"), "GATE_OWN")
     allowed = {signal_option(name) for name in (*MANDATORY_RULES, "own")}
     for name in COMMANDS:

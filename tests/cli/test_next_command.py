@@ -24,7 +24,7 @@ from tests.support.command import (
 
 @pytest.mark.parametrize("out", ["./out", "./with space & quote's", "-dashed"])
 def test_next_command_after_blocked_works(tmp_path: Path, out: str) -> None:
-    """What a blocked run says to type, typed, reaches done, however OUT is spelt."""
+    """A blocked run's next command, typed, reaches done, however OUT is spelled."""
     ended = orchestrate(*stages(), "--ci-status", "success", "--", out, cwd=tmp_path)
     assert ended.code == 3
     again = orchestrate(*next_command(ended), cwd=tmp_path)
@@ -58,7 +58,7 @@ def test_next_command_after_a_failure_works(tmp_path: Path, script: str, code: i
 
 
 def test_following_the_next_commands_never_closes_an_empty_run(tmp_path: Path) -> None:
-    """A run that could not be recorded is not closed, stages unseen, by typing what is said."""
+    """Typing the suggested commands closes no run that could not be recorded."""
     obstacle = tmp_path / "out" / CHECKPOINT
     obstacle.mkdir(parents=True)
     ended = orchestrate("./out", *GOOD_RUN, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Paths with line feeds, escapes, tabs and turned text in them: no screen is led astray by one."""
+"""Paths with line feeds, escapes, tabs and reversed text: they mislead no screen."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ LOOKS: Final[Sequence[tuple[str, ...]]] = (
     ("config", "check", f"{ODD}2/run.toml"),
     ("run", "./new", "--config", f"{ODD}2/run.toml", "--print-config"),
 )
-"""What is answered about a run in a directory of that name."""
+"""Commands about a run in a directory of that name that have an answer."""
 REFUSALS: Final[Sequence[tuple[str, ...]]] = (
     ("run", OUT, "--run-id", ODD),
     ("run", f"{OUT}/nix", "--resume"),
@@ -108,11 +108,11 @@ REFUSALS: Final[Sequence[tuple[str, ...]]] = (
     ("run", "./n2", *PASSING, "--manager-bin", f"{OUT}/none", "--log-format", "text"),
     ("run", "./n3", *PASSING, "--manager-bin", "true", "--manager-cwd", f"{OUT}/none"),
 )
-"""What cannot be done, with the reason."""
+"""Commands that are refused, with the reason."""
 
 
 class Screens(NamedTuple):
-    """What the commands printed."""
+    """The output of the commands."""
 
     place: Path
     looks: Sequence[tuple[tuple[str, ...], Ended]]
@@ -121,7 +121,7 @@ class Screens(NamedTuple):
 
 @pytest.fixture(scope="module")
 def screens(tmp_path_factory: pytest.TempPathFactory) -> Screens:
-    """Let every command speak of a failed run in a directory whose name leads screens astray."""
+    """Run every command on a failed run in a directory whose name misleads screens."""
     place = tmp_path_factory.mktemp("odd")
     make = f"printf 1 > 'a{ODD}.json'; echo made"
     (place / ODD).mkdir()
@@ -140,7 +140,7 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> Screens:
 
 
 def test_every_command_is_tried(screens: Screens) -> None:
-    """Each command speaks, and none of them ends with an error of this program."""
+    """Each command prints something, and none of them ends with an error of this program."""
     assert {argv[0] for argv, _ in (*screens.looks, *screens.refusals)} == {*COMMANDS}
     for argv, ended in screens.looks:
         assert ended.code in {0, 1}, (argv, ended)
@@ -151,7 +151,7 @@ def test_every_command_is_tried(screens: Screens) -> None:
 
 
 def test_a_path_stays_on_its_line_and_drives_no_terminal(screens: Screens) -> None:
-    """No line begins in the middle of a path, and nothing hidden is printed as it is."""
+    """No line begins in the middle of a path, and no hidden character is printed raw."""
     for argv, ended in (*screens.looks, *screens.refusals):
         for line in (ended.stdout + ended.stderr).splitlines():
             assert not HIDDEN.search(line), (argv, line)
@@ -159,7 +159,7 @@ def test_a_path_stays_on_its_line_and_drives_no_terminal(screens: Screens) -> No
 
 
 def test_a_path_is_shown_as_a_shell_takes_it(screens: Screens) -> None:
-    """The screens that name the artifacts and the directory spell them so that they can be used."""
+    """The screens that name artifacts and directory spell them so that a shell can use them."""
     shown = {argv: ended.stdout for argv, ended in screens.looks}
     for argv in (("explain", OUT, "--all"), ("plan", OUT, "--resume", "--all")):
         assert f"$'{screens.place}/{SPELLED}/a{SPELLED}.json'" in shown[argv]
@@ -170,7 +170,7 @@ def test_a_path_is_shown_as_a_shell_takes_it(screens: Screens) -> None:
 
 
 def test_what_a_program_reads_has_the_paths_as_they_are(screens: Screens) -> None:
-    """JSON and TOML escape what they print, and say the same."""
+    """JSON and TOML escape the paths, and read back the same."""
     shown = {argv: ended.stdout for argv, ended in screens.looks}
     assert json.loads(shown["status", OUT, "--json"])["output_directory"].endswith(ODD)
     printed = tomllib.loads(shown["run", "./new", "--config", f"{ODD}2/run.toml", "--print-config"])

@@ -1,4 +1,4 @@
-"""`plan` and `status`: they foretell and describe a run, and write nothing."""
+"""`plan` and `status`: they predict and describe a run, and write nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ THIS = shlex.join(COMMAND)
 
 
 def planned(*arguments: str, cwd: Path) -> dict[str, Any]:
-    """A plan as JSON; it must not change anything."""
+    """Return a plan as JSON; it must not change anything."""
     before = everything(cwd)
     ended = orchestrate("plan", *arguments, "--json", cwd=cwd)
     assert ended.code == 0, ended.stderr
@@ -45,12 +45,12 @@ def planned(*arguments: str, cwd: Path) -> dict[str, Any]:
 
 
 def actions(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(stage, action) of each stage of a plan."""
+    """Return (stage, action) of each stage of a plan."""
     return [(stage["stage"], stage["action"]) for stage in plan["stages"]]
 
 
 def test_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
-    """A plan of a new run makes no directory, starts no stage, and says why for each of them."""
+    """A plan of a new run makes no directory, starts no stage, and gives a reason for each."""
     brief = orchestrate("plan", "./out", *GOOD_RUN, cwd=tmp_path)
     assert brief.code == 0
     assert re.search("(✓|ok) gates passed: policy allow, ci success, review app", brief.stdout)
@@ -87,7 +87,7 @@ def test_plan_says_what_a_gate_would_need(tmp_path: Path) -> None:
 
 
 def test_plan_of_a_new_run_in_a_used_directory(tmp_path: Path) -> None:
-    """A plan leaves an earlier run where it is, and says that a run would archive it."""
+    """A plan leaves an earlier run in place, and says that a run would archive it."""
     assert orchestrate("./out", *GOOD_RUN, cwd=tmp_path).code == 0
     before = everything(tmp_path)
     ended = orchestrate("plan", "./out", *GOOD_RUN, cwd=tmp_path)
@@ -98,7 +98,7 @@ def test_plan_of_a_new_run_in_a_used_directory(tmp_path: Path) -> None:
 
 
 def test_plan_of_a_resume_foretells_it(tmp_path: Path) -> None:
-    """A planned resume says what is skipped and what runs again, why, and so it comes."""
+    """A planned resume names the skipped and repeated stages with reasons, and the run agrees."""
     options = (*PASSING, *stages("exit 0", ONCE_FAILING))
     assert orchestrate("./out", *options, cwd=tmp_path).code == 1
     ended = orchestrate("plan", "./out", "--resume", cwd=tmp_path)
@@ -118,7 +118,7 @@ def test_plan_of_a_resume_foretells_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"product": "another"}'])
 def test_plan_of_a_resume_with_a_bad_checkpoint(tmp_path: Path, content: bytes | None) -> None:
-    """A resume that cannot be is foretold with exit 1; a plan leaves report and all as they are."""
+    """An impossible resume is predicted with exit 1; a plan leaves report and all unchanged."""
     out = tmp_path / "out"
     out.mkdir()
     (out / REPORT).write_text('{"terminal_state": "done"}')
@@ -136,7 +136,7 @@ def test_plan_of_a_resume_with_a_bad_checkpoint(tmp_path: Path, content: bytes |
 
 
 def status_of(out: str, *, cwd: Path) -> tuple[Ended, dict[str, Any]]:
-    """The status for a person and for a program; neither may write."""
+    """Return the status for a person and for a program; neither may write."""
     before = everything(cwd)
     text = orchestrate("status", out, cwd=cwd)
     as_json = orchestrate("status", out, "--json", cwd=cwd)
@@ -148,7 +148,7 @@ def status_of(out: str, *, cwd: Path) -> tuple[Ended, dict[str, Any]]:
 
 
 def test_status_of_a_done_run(tmp_path: Path) -> None:
-    """A done run's status is its summary and who ran it, exit 0; the JSON has the report."""
+    """A done run's status is its summary and its user, exit 0; the JSON has the report."""
     ended = orchestrate("./out", *GOOD_RUN, cwd=tmp_path)
     text, document = status_of("./out", cwd=tmp_path)
     assert text.code == 0
@@ -169,7 +169,7 @@ def test_status_of_a_blocked_run(tmp_path: Path) -> None:
 
 
 def test_status_of_a_working_run(tmp_path: Path) -> None:
-    """While a stage runs, another process is told that it works, where, and who holds it."""
+    """While a stage runs, another process sees that it runs, where, and who holds it."""
     script = f"{THIS} status ./out > text; {THIS} status ./out --json > json"
     assert orchestrate("./out", *PASSING, *stages(script), cwd=tmp_path).code == 0
     text = (tmp_path / "text").read_text()
@@ -183,7 +183,7 @@ def test_status_of_a_working_run(tmp_path: Path) -> None:
 
 
 def test_status_after_sigkill(tmp_path: Path) -> None:
-    """A run whose orchestrator was killed is told as interrupted, with a working next command."""
+    """A run whose orchestrator was killed is shown as interrupted, with a working next command."""
     options = (
         *PASSING,
         *stages(f"{ONCE_FAILING} || {{ kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"),
@@ -202,7 +202,7 @@ def test_status_after_sigkill(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"{", b'{"terminal_state": "done"}'])
 def test_status_without_a_report_of_ours(tmp_path: Path, content: bytes | None) -> None:
-    """A directory without a report that can be read has no status: exit 1, path named."""
+    """A directory without a readable report has no status: exit 1, and the path is named."""
     out = tmp_path / "out"
     out.mkdir()
     if content is not None:
@@ -218,7 +218,7 @@ def test_status_without_a_report_of_ours(tmp_path: Path, content: bytes | None) 
 
 
 def test_status_tells_a_bad_checkpoint(tmp_path: Path) -> None:
-    """A report without the checkpoint behind it is not taken for a run in order."""
+    """A report without its checkpoint does not count as a run in order."""
     assert orchestrate("./out", *GOOD_RUN, cwd=tmp_path).code == 0
     (tmp_path / "out" / CHECKPOINT).write_text("no record")
     text, document = status_of("./out", cwd=tmp_path)
@@ -237,7 +237,7 @@ def test_status_of_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["status", "explain", "report", "logs"])
 def test_out_is_the_current_directory_unless_given(tmp_path: Path, command: str) -> None:
-    """A command that looks at a run shows the one in the directory that one stands in."""
+    """A command that looks at a run uses the current directory by default."""
     assert orchestrate("./out", *PASSING, *stages("echo hello", "exit 0"), cwd=tmp_path).code == 0
     here = orchestrate(command, cwd=tmp_path / "out")
     assert here.code == 0

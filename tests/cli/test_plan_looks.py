@@ -1,4 +1,4 @@
-"""`plan` looks at what a run would start, and a run warns of later stages that cannot start."""
+"""`plan` checks what a run would start, and a run warns of later stages that cannot start."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def planned(*arguments: str, cwd: Path) -> dict[str, Any]:
 
 
 def test_task_queue_of_a_stage_is_shown(tmp_path: Path) -> None:
-    """Of a stage that would run, and of each one where all is shown; JSON has it too."""
+    """It is shown of a stage that would run, and with --all of each; JSON has it too."""
     words = ("out", "--manager-bin", "true", "--executor-bin", "true", *PASSING)
     asked = (*words, "--manager-task-queue", "gpu")
     short = orchestrate("plan", *asked, cwd=tmp_path).stdout
@@ -147,7 +147,7 @@ CANNOT_START: dict[str, Callable[[Path], Sequence[str]]] = {
 def test_plan_says_of_a_stage_that_cannot_start_what_the_run_says(
     tmp_path: Path, case: str
 ) -> None:
-    """The plan has the ending, the status and the words of the run's own record."""
+    """The plan has the ending, the status and the wording of the run's own record."""
     options = (*PASSING, *CANNOT_START[case](tmp_path))
     plan = planned("out", *options, cwd=tmp_path)
     stage = plan["stages"][0]
@@ -179,7 +179,7 @@ CAN_START: dict[str, Callable[[Path], Sequence[str]]] = {
 
 @pytest.mark.parametrize("case", CAN_START)
 def test_plan_has_nothing_against_a_program_that_starts(tmp_path: Path, case: str) -> None:
-    """What can be started is planned to run, and runs."""
+    """A program that can be started is planned to run, and runs."""
     options = (*PASSING, *CAN_START[case](tmp_path))
     plan = planned("out", *options, cwd=tmp_path)
     assert (plan["stages"][0]["action"], plan["outcome"]) == ("run", "done")
@@ -189,7 +189,7 @@ def test_plan_has_nothing_against_a_program_that_starts(tmp_path: Path, case: st
 
 @pytest.mark.unprivileged
 def test_plan_sees_a_directory_that_may_not_be_entered(tmp_path: Path) -> None:
-    """A stage's directory without search permission is no directory for it."""
+    """A stage's directory without search permission is reported as unusable."""
     (tmp_path / "closed").mkdir(mode=0o600)
     options = (*PASSING, "--manager-bin", "true", "--manager-cwd", "closed")
     stage = planned("out", *options, cwd=tmp_path)["stages"][0]
@@ -201,7 +201,7 @@ def test_plan_sees_a_directory_that_may_not_be_entered(tmp_path: Path) -> None:
 
 @pytest.mark.unprivileged
 def test_plan_refuses_a_directory_that_a_run_could_not_make(tmp_path: Path) -> None:
-    """Where the run could not make OUT, the plan is refused in its words, and so is the run."""
+    """Plan and run are refused with the same message if the run could not make OUT."""
     (tmp_path / "closed").mkdir(mode=0o500)
     options = (*PASSING, "--manager-bin", "true")
     plan = orchestrate("plan", "closed/out", *options, cwd=tmp_path)
@@ -212,7 +212,7 @@ def test_plan_refuses_a_directory_that_a_run_could_not_make(tmp_path: Path) -> N
 
 
 def test_plan_that_is_blocked_tells_what_cannot_start_all_the_same(tmp_path: Path) -> None:
-    """The gates refuse first, and the operator learns of the missing program at once."""
+    """The gates refuse first, and the plan also names the missing program at once."""
     plan = planned("out", *_missing(tmp_path), cwd=tmp_path)
     stage = plan["stages"][0]
     assert (plan["outcome"], stage["action"]) == ("blocked", "not_reached")
@@ -223,7 +223,7 @@ def test_plan_that_is_blocked_tells_what_cannot_start_all_the_same(tmp_path: Pat
 
 
 def test_stages_after_one_that_would_fail_are_not_reached(tmp_path: Path) -> None:
-    """A plan goes the way of the lifecycle, and names the stage that ends it."""
+    """A plan follows the lifecycle, and names the stage that ends it."""
     options = (*PASSING, *_missing(tmp_path), "--executor-bin", "true")
     ended = orchestrate("plan", "out", *options, cwd=tmp_path)
     assert re.search("[✗x] +manager +would fail: could not be started: not found:", ended.stdout)
@@ -232,7 +232,7 @@ def test_stages_after_one_that_would_fail_are_not_reached(tmp_path: Path) -> Non
 
 
 def test_run_warns_before_the_first_stage_of_a_later_one_that_cannot_start(tmp_path: Path) -> None:
-    """The warning comes first, and is only that: an earlier stage may make the program."""
+    """The warning comes first, and is only a warning: an earlier stage may make the program."""
     make = "printf '#!/bin/sh\\n' >built && chmod +x built"
     options = (*PASSING, *shell("manager", make), "--executor-bin", "./built")
     plan = orchestrate("plan", "out", *options, cwd=tmp_path)
@@ -247,7 +247,7 @@ def test_run_warns_before_the_first_stage_of_a_later_one_that_cannot_start(tmp_p
 
 
 def test_explain_says_that_the_next_command_would_fail(tmp_path: Path) -> None:
-    """What `explain` says of its command is what a plan of it says."""
+    """`explain` says of its command what a plan of it says."""
     assert orchestrate("run", "out", *PASSING, *_missing(tmp_path), cwd=tmp_path).code == 1
     step = json.loads(orchestrate("explain", "out", "--json", cwd=tmp_path).stdout)["next_step"]
     assert step["would"][0].startswith("fail in manager (could not be started: not found")
@@ -261,7 +261,7 @@ def test_explain_says_that_the_next_command_would_fail(tmp_path: Path) -> None:
 def test_plan_of_a_done_run_judges_its_artifacts(
     harm: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    """What is gone, wrong or another by now is said as the resume says it, with its exit code."""
+    """A missing, wrong or changed artifact is reported as a resume does, with its exit code."""
     script = "echo '[1]' > plan.json"
     expected = ("--manager-expected-artifact", "plan.json")
     options = (*shell("manager", script), *expected)
@@ -283,7 +283,7 @@ def test_plan_of_a_done_run_judges_its_artifacts(
 def test_plan_refuses_a_directory_that_may_not_be_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An output directory that is there is refused in the words that the run has for it."""
+    """An existing output directory is refused with the message that the run has for it."""
     tmp_path.chmod(0o755)
     (tmp_path / "out").mkdir(mode=0o755)
     monkeypatch.chdir(tmp_path)

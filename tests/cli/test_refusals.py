@@ -97,7 +97,7 @@ USAGE_ERRORS: Mapping[str, tuple[Sequence[str], str]] = {
 
 @pytest.mark.parametrize("name", list(USAGE_ERRORS))
 def test_usage_error(tmp_path: Path, name: str) -> None:
-    """A wrong command exits 2 with one message that names what is wrong, and writes nothing."""
+    """A wrong command exits 2 with one message that names the mistake, and writes nothing."""
     arguments, fragment = USAGE_ERRORS[name]
     ended = orchestrate(*arguments, cwd=tmp_path)
     assert_one_message(ended)
@@ -107,7 +107,7 @@ def test_usage_error(tmp_path: Path, name: str) -> None:
 
 
 def test_refused_request_leaves_an_earlier_run_alone(tmp_path: Path) -> None:
-    """A request refused for what the directory holds changes nothing there; plan refuses alike."""
+    """A request refused for the directory's contents changes nothing; plan refuses alike."""
     first = (*PASSING, *stages("exit 0", "exit 1"), "--run-id", "first")
     assert orchestrate("./out", *first, cwd=tmp_path).code == 1
     before = everything(tmp_path)
@@ -140,7 +140,7 @@ def test_refused_request_leaves_an_earlier_run_alone(tmp_path: Path) -> None:
     ],
 )
 def test_argument_that_is_not_utf8(tmp_path: Path, arguments: list[bytes]) -> None:
-    """Bytes that are not UTF-8 are refused wherever they stand, and are not echoed."""
+    """Bytes that are not UTF-8 are refused at any position, and are not echoed."""
     text = [os.fsdecode(argument) for argument in arguments]
     ended = orchestrate(*text, cwd=tmp_path)
     assert_one_message(ended)
@@ -150,7 +150,7 @@ def test_argument_that_is_not_utf8(tmp_path: Path, arguments: list[bytes]) -> No
 
 
 def test_out_is_a_file(tmp_path: Path) -> None:
-    """A file, or a link to nothing, in OUT's place is refused and left as it is."""
+    """A file, or a link to nothing, in OUT's place is refused and left unchanged."""
     (tmp_path / "out").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("./out", "./link"):
@@ -173,7 +173,7 @@ def test_out_that_cannot_be_made(tmp_path: Path, command: str) -> None:
 
 
 def test_current_directory_is_gone(tmp_path: Path) -> None:
-    """Started in a directory that was deleted, the command is refused and says so."""
+    """The command, started in a deleted directory, is refused with that reason."""
     command = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
     ended = through_shell(command, "./out", *GOOD_RUN, cwd=tmp_path)
     assert_one_message(ended)
@@ -181,7 +181,7 @@ def test_current_directory_is_gone(tmp_path: Path) -> None:
     assert everything(tmp_path) == {}
 
 
-# A bug of ours
+# A bug of this program
 
 BROKEN_GATES = """\
 import sys
@@ -198,7 +198,7 @@ sys.exit(run_command_line(sys.argv[1:]))
 
 
 def test_bug_is_told_as_a_bug(tmp_path: Path) -> None:
-    """An unexpected exception exits 70, is called a bug, leaves traceback and failed report."""
+    """An unexpected exception exits 70, is called a bug, leaves a traceback and a failed report."""
     done = subprocess.run(
         [sys.executable, "-c", BROKEN_GATES, "./out", *GOOD_RUN],
         cwd=tmp_path,

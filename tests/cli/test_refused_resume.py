@@ -53,7 +53,7 @@ def named(ended: Ended) -> list[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_refusal_names_the_command_that_is_accepted(tmp_path: Path, name: str) -> None:
-    """Whoever types what is named gets on, wherever it was read."""
+    """The named command works wherever it was read."""
     runs = CASES[name](tmp_path)
     before = tree_of(tmp_path)
     refused = orchestrate("./out", "--resume", cwd=tmp_path)
@@ -69,7 +69,7 @@ def test_refusal_names_the_command_that_is_accepted(tmp_path: Path, name: str) -
 
 
 def test_refusal_of_what_was_asked_besides_names_no_other_command(tmp_path: Path) -> None:
-    """A plain resume would do something else than what was asked for."""
+    """A plain resume would not do what was asked for."""
     assert orchestrate("./out", *PASSING, *stages(executor="exit 1"), cwd=tmp_path).code == 1
     ended = orchestrate("./out", "--resume", "--manager-arg", "other", cwd=tmp_path)
     assert ended.code == 2

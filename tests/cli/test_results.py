@@ -1,4 +1,4 @@
-"""A result on stdout: waited for, whole, or an error that says so."""
+"""A result on stdout: written completely, after waiting for the reader, or reported as lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE_SECONDS
 pytestmark = pytest.mark.one_in(2)
 
 LONG_LOG = "seq 20000; seq 20000 >&2"
-"""Far more than a pipe holds."""
+"""Output that is far longer than a pipe holds."""
 PRINTING: Sequence[Sequence[str]] = (
     ("report", "out"),
     ("report", "out", "--html", "-"),
@@ -37,12 +37,12 @@ PRINTING: Sequence[Sequence[str]] = (
     ("--version",),
     ("--help",),
 )
-"""Commands whose product is what they print."""
+"""Commands whose product is their output."""
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the run `out`, whose logs and page are longer than a pipe."""
+    """Return a directory with the run `out`, whose logs and page are longer than a pipe."""
     place = tmp_path_factory.mktemp("place")
     long = ("--manager-arg", "x" * 80_000)
     assert orchestrate("out", *PASSING, *stages(LONG_LOG), *long, cwd=place).code == 0
@@ -59,25 +59,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_result_that_is_not_written_is_an_error(
     place: Path, arguments: Sequence[str], redirection: str, why: str
 ) -> None:
-    """The exit code is 1, and one message says why; nothing pretends that all went well."""
+    """The exit code is 1, and one message has the reason; no output claims success."""
     ended = through_shell(f'"$@" {redirection}', *arguments, cwd=place)
     assert ended.code == 1
     assert ended.stderr == (
         f"fsm-orchestrator: cannot write the result to standard output: {why}\n"
-        "  send it to a place that takes all of it, and ask again\n"
+        "  send it to a place that can take all of it, and run the command again\n"
     )
 
 
 @pytest.mark.parametrize("arguments", PRINTING[::5], ids=" ".join)
 def test_reader_that_has_seen_enough_is_no_error(place: Path, arguments: Sequence[str]) -> None:
-    """`| true` keeps the exit code, and nothing is said."""
+    """`| true` keeps the exit code, and no message is printed."""
     command = '{ "$@"; echo $? > code; } | true'
     ended = through_shell(command, *arguments, cwd=place)
     assert ((place / "code").read_text(), ended.stderr) == ("0\n", "")
 
 
 def unread(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
-    """Start a command, nobody reading, and wait until it has filled its pipe and waits."""
+    """Start a command without a reader, and wait until it has filled its pipe and waits."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -102,7 +102,7 @@ LONG: Sequence[Sequence[str]] = (
 
 @pytest.mark.parametrize("arguments", LONG, ids=" ".join)
 def test_slow_reader_gets_all(place: Path, arguments: Sequence[str]) -> None:
-    """What a reader that came late reads is what one that read at once has read."""
+    """A late reader reads the same as an immediate one."""
     at_once = through_shell('"$@"', *arguments, cwd=place)
     with unread(arguments, place) as process:
         time.sleep(0.5)
@@ -125,7 +125,7 @@ def test_wait_for_a_reader_can_be_ended(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_run_keeps_its_exit_code_and_names_its_report(tmp_path: Path) -> None:
-    """The product of a run is its report on disk; that the summary was lost is said."""
+    """The product of a run is its report on disk; a message reports the lost summary."""
     ended = through_shell('"$@" >/dev/full', "out", *GOOD_RUN, cwd=tmp_path)
     report = tmp_path / "out" / "orchestrator_run_report.json"
     assert ended.code == 0
@@ -139,7 +139,7 @@ def test_run_keeps_its_exit_code_and_names_its_report(tmp_path: Path) -> None:
 def test_run_that_is_done_stays_done_when_its_summary_is_not_read(
     tmp_path: Path, signum: int
 ) -> None:
-    """A request to end that comes while the summary waits for its reader ends the wait alone."""
+    """A request to end that comes while the summary waits for its reader ends only the wait."""
     reader, writer = os.pipe()
     try:
         os.set_blocking(writer, False)
@@ -160,7 +160,7 @@ def test_run_that_is_done_stays_done_when_its_summary_is_not_read(
         report.read_bytes() if report.exists() else b""
     ):
         time.sleep(0.01)
-    time.sleep(0.3)  # till it waits; a signal that comes before it makes no difference here
+    time.sleep(0.3)  # until it waits; an earlier signal makes no difference here
     process.send_signal(signum)
     _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     os.close(reader)

@@ -1,4 +1,4 @@
-"""What a run shows where nobody redraws, and the end of it in twelve lines."""
+"""The output of a run without redrawing, and its end in twelve lines."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ MANY = tuple(f"stage_{number:02d}" for number in range(40))
 
 
 def started(stage: str, **given: Any) -> dict[str, Any]:
-    """The event of an attempt that starts."""
+    """Return the event of an attempt that starts."""
     known = {"attempt_of_cycle": 1, "max_attempts": 1, "timeout_ms": 30_000}
     return {"event": "stage.started", "stage": stage, "kill_grace_ms": 2_000, **known, **given}
 
 
 def view_of(*names: str) -> RunView:
-    """A run of these stages that has begun."""
+    """Return the view of a run of these stages that has begun."""
     view = RunView()
     begun = {"event": "run.started", "run_id": "r", "lifecycle": "l", "execution_mode": "run"}
     view.note({**begun, "stages": names}, 0.0)
@@ -47,7 +47,7 @@ def view_of(*names: str) -> RunView:
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
 @pytest.mark.parametrize("height", [6, 24, 50])
 def test_frame_fits_its_screen(monkeypatch: pytest.MonkeyPatch, width: int, height: int) -> None:
-    """However many stages there are, and however long what they print."""
+    """It fits with any number of stages and any length of output."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm")
     view = view_of(*MANY)
@@ -66,7 +66,7 @@ def test_frame_fits_its_screen(monkeypatch: pytest.MonkeyPatch, width: int, heig
 
 
 def test_skips_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty stages that were completed before are one line."""
+    """Forty stages that were completed earlier are one line."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm")
     view = view_of(*MANY)
@@ -81,7 +81,7 @@ def test_skips_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_is_the_default_where_nobody_redraws(tmp_path: Path) -> None:
-    """One line an event; JSON lines for those who ask, by option or environment."""
+    """Each event is one line; an option or the environment selects JSON lines."""
     ended = orchestrate("out", *PASSING, *stages(), cwd=tmp_path, env=NOT_ASKED)
     assert "\nmanager: started, attempt 1" in ended.stderr
     assert ended.events == []
@@ -100,7 +100,7 @@ def test_text_is_the_default_where_nobody_redraws(tmp_path: Path) -> None:
 
 
 def test_log_says_now_and_then_that_a_stage_still_runs(tmp_path: Path) -> None:
-    """A reader of a job's log sees that it is not stuck."""
+    """A reader of a job's log sees that the stage is not stuck."""
     script = (
         f"import sys; {RUN_COMMAND_LINE}; from fsm_orchestrator.cli import progress;"
         "progress.STILL_SECONDS = 1.0; sys.exit(run_command_line(sys.argv[1:]))"
@@ -117,12 +117,12 @@ def test_log_says_now_and_then_that_a_stage_still_runs(tmp_path: Path) -> None:
 
 
 def lines_of(ended: Ended) -> list[str]:
-    """The lines of a summary."""
+    """Return the lines of a summary."""
     return ended.stdout.splitlines()
 
 
 def test_failure_is_told_once_in_twelve_lines(tmp_path: Path) -> None:
-    """Symbol, outcome and time; a line a stage; the cause and the last words; three commands."""
+    """They are symbol, outcome and time; a line a stage; cause and last output; three commands."""
     script = "seq 100 >&2; exit 3"
     ended = orchestrate("out", *PASSING, *stages("exit 0", script), cwd=tmp_path, env=NOT_ASKED)
     lines = lines_of(ended)
@@ -138,8 +138,8 @@ def test_failure_is_told_once_in_twelve_lines(tmp_path: Path) -> None:
         assert orchestrate(*words, cwd=tmp_path).code == 0
 
 
-def test_blocked_is_not_the_colour_of_failed(tmp_path: Path) -> None:
-    """Waiting is yellow; only what is wrong is red."""
+def test_blocked_is_not_the_color_of_failed(tmp_path: Path) -> None:
+    """Waiting is yellow; only an error is red."""
     env = {**NOT_ASKED, "NO_COLOR": "", "FORCE_COLOR": "1"}
     blocked = orchestrate("out", *PASSING[:4], *stages(), cwd=tmp_path, env=env)
     assert blocked.code == 3
@@ -150,7 +150,7 @@ def test_blocked_is_not_the_colour_of_failed(tmp_path: Path) -> None:
 
 
 def test_caution_stands_before_the_signals_that_are_offered(tmp_path: Path) -> None:
-    """Wherever a command gives passing signals, and nowhere else; the end of a run stays short."""
+    """It is before each command that gives passing signals, nowhere else; the end stays short."""
     caution = "give a passing signal only when the real check says so"
     ended = orchestrate("out", *stages(), cwd=tmp_path, env=NOT_ASKED)
     assert ended.code == 3
@@ -166,7 +166,7 @@ def test_caution_stands_before_the_signals_that_are_offered(tmp_path: Path) -> N
 
 
 def test_gates_that_do_not_count_yet_are_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gate state that goes on is good, whatever the gates say that a later one asks."""
+    """A gate state that continues is good, whatever the verdicts of gates that a later one asks."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm")
     decisions = [("policy", "allow", True), ("ci", "success", True), ("review", "missing", False)]
@@ -184,7 +184,7 @@ def test_gates_that_do_not_count_yet_are_no_trouble(monkeypatch: pytest.MonkeyPa
 
 
 def test_gate_that_counts_later_is_not_called_a_refusal(tmp_path: Path) -> None:
-    """A state that judges some gates says of the others that they are not judged there."""
+    """A state that judges some gates shows the others as not judged there."""
     own = ("--stages", "plan,apply", "--approve-before", "apply")
     made = orchestrate("init", ".", *own, cwd=tmp_path)
     assert made.code == 0

@@ -1,4 +1,4 @@
-"""What goes to standard output and what to standard error, also if one is closed or full."""
+"""Standard output and standard error: what goes to each, also if one is closed or full."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from tests.support.command import (
 
 
 def test_result_on_stdout_and_log_on_stderr(tmp_path: Path) -> None:
-    """The result alone is on stdout; on stderr, as asked for, the events as JSON lines.
+    """Stdout has the result alone; stderr has, if requested, the events as JSON lines.
 
-    All but those that are there for the record.
+    Events that are only for the record are left out.
     """
     ended = orchestrate("./out", *GOOD_RUN, cwd=tmp_path)
     assert "done: " in ended.stdout.splitlines()[0]
@@ -43,7 +43,7 @@ def test_result_on_stdout_and_log_on_stderr(tmp_path: Path) -> None:
 
 
 def test_log_as_text_when_asked_for(tmp_path: Path) -> None:
-    """`--log-format text` gives readable lines and no JSON, whoever reads."""
+    """`--log-format text` gives readable lines and no JSON, whatever the reader is."""
     ended = orchestrate("./out", *GOOD_RUN, "--log-format", "text", cwd=tmp_path)
     assert ended.events == []
     assert "manager: started" in ended.stderr
@@ -64,7 +64,7 @@ def test_log_as_text_when_asked_for(tmp_path: Path) -> None:
 def test_json_prints_exactly_the_report(
     tmp_path: Path, arguments: tuple[str, ...], code: int
 ) -> None:
-    """With `--json` stdout is the report file, byte by byte, however the run ended."""
+    """Stdout is the report file with `--json`, byte by byte, for every outcome."""
     (tmp_path / "out").mkdir()
     ended = orchestrate("./out", *arguments, "--json", cwd=tmp_path)
     assert ended.code == code
@@ -89,7 +89,7 @@ def test_terminal_gets_text_for_a_person(tmp_path: Path) -> None:
     "options", [(), ("--log-format", "json"), ("--json",)], ids=["text", "json log", "json report"]
 )
 def test_stage_cannot_drive_the_terminal(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Control characters that a stage prints never reach the terminal as they are."""
+    """Control characters that a stage prints never reach the terminal raw."""
     script = r"printf '\033[31mred\007 \302\23331m \177 \b\r end\n' >&2; exit 1"
     code, seen = on_terminal("./out", *PASSING, *stages(script), *options, cwd=tmp_path)
     assert code == 1
@@ -110,7 +110,7 @@ WATCHED_RUN = (
 
 
 def assert_undisturbed(cwd: Path) -> None:
-    """The run did what it does with streams in order, and no text went astray into its files."""
+    """Assert that the run did the same as with good streams, and no text is in its files."""
     out = cwd / "out"
     report = report_of(out)
     assert (report["terminal_state"], report["exit_code"]) == ("done", 0)
@@ -156,7 +156,7 @@ def test_broken_stream_changes_nothing(tmp_path: Path, redirection: str) -> None
     ("redirection", "closed"), [(">&-", "1"), ("2>&-", "2"), ("<&- >&- 2>&-", "0 1 2")]
 )
 def test_closed_stream_is_never_another_file(tmp_path: Path, redirection: str, closed: str) -> None:
-    """No file or pipe of the run takes the number of a closed stream, where text would be sent."""
+    """No file or pipe of the run gets the number of a closed stream, where text would be sent."""
     script = f"p={ORCHESTRATOR_PID}; for n in {closed}; do readlink /proc/$p/fd/$n; done > targets"
     command = f'"$@" {redirection}'
     assert through_shell(command, "./out", *PASSING, *stages(script), cwd=tmp_path).code == 0
@@ -164,7 +164,7 @@ def test_closed_stream_is_never_another_file(tmp_path: Path, redirection: str, c
 
 
 def full_pipe() -> tuple[int, int]:
-    """A pipe that takes no more bytes."""
+    """Return a pipe that takes no more bytes."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     try:
@@ -188,7 +188,7 @@ sys.exit(run_command_line(sys.argv[1:]))
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_unread_pipe_changes_nothing(tmp_path: Path, stream: str) -> None:
-    """With a stream on a full pipe that nobody reads, the run ends as always and does not hang."""
+    """A full pipe that nobody reads neither stops the run nor changes its end."""
     reader, writer = full_pipe()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
     try:
@@ -211,7 +211,7 @@ def test_unread_pipe_changes_nothing(tmp_path: Path, stream: str) -> None:
 
 
 def test_console_gives_up_an_unread_pipe_for_good() -> None:
-    """A reader that stands still is waited for once; later text is dropped, not waited for."""
+    """A stopped reader is waited for once; later text is dropped without waiting."""
     reader, writer = full_pipe()
     console = Console(writer, patience_seconds=0.01)
     console.write("lost")

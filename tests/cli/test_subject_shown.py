@@ -1,4 +1,4 @@
-"""Every view of a run says what it is about."""
+"""Every view of a run shows its subject."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIEWS = (
 
 
 def test_what_a_run_is_about_is_shown_everywhere(tmp_path: Path) -> None:
-    """At its end and later, whether it is blocked or done, and of a run in the archive."""
+    """It is shown at the end and later, for a blocked, a done and an archived run."""
     commit = repository(tmp_path)[:12]
     asked = ("--subject-git", ".", "--subject-file", "file.txt", *stages())
     ended = orchestrate("./out", *PASSING[:4], *asked, cwd=tmp_path)
@@ -42,7 +42,7 @@ def test_what_a_run_is_about_is_shown_everywhere(tmp_path: Path) -> None:
 
 
 def test_report_on_a_terminal_says_it(tmp_path: Path) -> None:
-    """Beside what else a supervisor asks."""
+    """The terminal's report has it among the other facts for a supervisor."""
     (tmp_path / "plan.txt").write_text("plan")
     words = ("--subject-file", "plan.txt", *PASSING, *stages())
     assert orchestrate("./out", *words, cwd=tmp_path).code == 0
@@ -53,7 +53,7 @@ def test_report_on_a_terminal_says_it(tmp_path: Path) -> None:
 
 
 def test_run_at_work_and_one_that_died_say_it_too(tmp_path: Path) -> None:
-    """While it is held, and after SIGKILL; of many files the first are named."""
+    """It is shown while a run is held, and after SIGKILL; of many files the first are named."""
     names = [f"{number}.txt" for number in range(5)]
     for name in names:
         (tmp_path / name).write_text(name)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_in(2)
 
 
 def screen(*words: str, cwd: Path, columns: int = 80, **env: str) -> list[str]:
-    """The lines that a terminal shows in the end; none is wider than it, as far as we broke it."""
+    """Return the final lines of a terminal; none that was broken here is wider than it."""
     with Terminal(*words, cwd=cwd, columns=columns, lines=60, env=env) as terminal:
         assert terminal.end() == 0, terminal.all_lines
         printed = bytes(terminal.raw).decode().splitlines()
@@ -32,7 +32,7 @@ def screen(*words: str, cwd: Path, columns: int = 80, **env: str) -> list[str]:
 
 
 def accepted(lines: list[str], cwd: Path) -> None:
-    """Every command that a screen prints works."""
+    """Assert that every command that a screen prints works."""
     found = list(commands_in("\n".join(lines)))
     assert found
     for command in found:
@@ -41,7 +41,7 @@ def accepted(lines: list[str], cwd: Path) -> None:
 
 
 def forty(folder: Path) -> Path:
-    """A run of forty stages that failed in one of the last."""
+    """Return a run of forty stages that failed in one of the last."""
     options = arrange(folder, fails=38)
     assert orchestrate("out", *options, *PASSING, cwd=folder).code == 1
     return folder
@@ -49,7 +49,7 @@ def forty(folder: Path) -> Path:
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_diagram_of_a_lifecycle(tmp_path: Path, columns: int) -> None:
-    """Without anything else typed: a line a state, where it leads, and how to have a picture."""
+    """Without options it has a line for each state, its next states, and how to get a picture."""
     lines = screen("diagram", cwd=tmp_path, columns=columns)
     assert lines[0].startswith("governed_run: Gates first")
     assert "→ gating             policy, ci, review; refused → blocked" in lines
@@ -67,7 +67,7 @@ def test_diagram_of_a_lifecycle(tmp_path: Path, columns: int) -> None:
 
 
 def test_diagram_of_a_run(tmp_path: Path) -> None:
-    """Where it went, what failed, where it ended; forty stages are a few lines."""
+    """It shows the path, the failure and the end; forty stages are a few lines."""
     lines = screen("diagram", "--run", "out", cwd=forty(tmp_path))
     assert len(lines) <= 20
     assert "✓ step_01, step_02, … 35 more  stage" in lines
@@ -78,7 +78,7 @@ def test_diagram_of_a_run(tmp_path: Path) -> None:
 
 
 def test_list_of_lifecycles(tmp_path: Path) -> None:
-    """With what to type next; in a pipe the list alone, as before."""
+    """It ends with the next command; in a pipe it is only the list, as before."""
     lines = screen("lifecycle", cwd=tmp_path)
     assert any(line.startswith("governed_run ") and "(the default)" in line for line in lines)
     accepted([line for line in lines if ">" not in line and "init" not in line], tmp_path)
@@ -87,7 +87,7 @@ def test_list_of_lifecycles(tmp_path: Path) -> None:
 
 
 def test_list_of_schemas(tmp_path: Path) -> None:
-    """Without a name each is listed, with the file that it is of."""
+    """Without a name each is listed, with its file."""
     lines = screen("schema", cwd=tmp_path)
     assert [line.split()[0] for line in lines[: len(SchemaName)]] == [*SchemaName]
     accepted(lines, tmp_path)
@@ -98,7 +98,7 @@ def test_list_of_schemas(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_report_on_a_terminal(tmp_path: Path, columns: int) -> None:
-    """What the runbook says a supervisor reads: outcome, gates, reason codes, executions."""
+    """It has what the runbook has a supervisor read: outcome, gates, reason codes, executions."""
     lines = screen("report", "out", cwd=forty(tmp_path), columns=columns)
     assert len(lines) <= 24
     assert "terminal_state        failed" in lines
@@ -114,7 +114,7 @@ def test_report_on_a_terminal(tmp_path: Path, columns: int) -> None:
 
 
 def test_report_of_a_blocked_run(tmp_path: Path) -> None:
-    """Its reason codes, and which gate refused."""
+    """It shows the reason codes, and which gate refused."""
     assert orchestrate("out", *PASSING[:4], *stages(), cwd=tmp_path).code == 3
     lines = screen("report", "out", cwd=tmp_path, NO_COLOR="1")
     assert "blocked_reason_codes  GATE_REVIEW_NOT_APPROVED" in lines
@@ -124,7 +124,7 @@ def test_report_of_a_blocked_run(tmp_path: Path) -> None:
 
 
 def test_page_is_named_as_a_browser_takes_it(tmp_path: Path) -> None:
-    """A person gets a link; a pipe only what was written."""
+    """A person gets a link; a pipe only the path that was written."""
     assert orchestrate("out", *PASSING, *shell("manager", "true"), cwd=tmp_path).code == 0
     lines = screen("report", "out", "--html", "a page.html", cwd=tmp_path, columns=200)
     assert lines[-1] == f"  open  file://{tmp_path}/a%20page.html"

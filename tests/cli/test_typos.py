@@ -1,4 +1,4 @@
-"""What is mistyped is answered with what is wrong and with the nearest word that would be right."""
+"""A mistyped word is answered with the mistake and the nearest right word."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ WORDS: Mapping[str, tuple[Sequence[str], str]] = {
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a run that is done, and a config file."""
+    """Return a directory with a run that is done, and a config file."""
     folder = tmp_path_factory.mktemp("desk")
     ended = orchestrate("done", *PASSING, *stages(), "--run-id", "first", cwd=folder)
     assert ended.code == 0, ended.stderr
@@ -63,7 +63,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", WORDS)
 def test_nearest_word_is_named(name: str, desk: Path) -> None:
-    """One message, exit code 2, the word in it, and nothing written."""
+    """One message names the word, with exit code 2, and nothing is written."""
     words, said = WORDS[name]
     before = sorted(one.name for one in desk.iterdir())
     ended = orchestrate(*words, cwd=desk)
@@ -74,7 +74,7 @@ def test_nearest_word_is_named(name: str, desk: Path) -> None:
 
 
 def test_words_of_a_config_file(tmp_path: Path) -> None:
-    """Each value that may be one of a few words, with its line and the nearest one."""
+    """Each value of a closed set is refused with its line and the nearest word."""
     wrong = {
         'log_format = "jsn"': "json",
         'log_level = "wrning"': "warning",
@@ -93,7 +93,7 @@ def test_words_of_a_config_file(tmp_path: Path) -> None:
 
 
 def test_nothing_near_is_not_guessed(desk: Path) -> None:
-    """A word like none is answered with what there is, and no guess."""
+    """An unrecognizable word is answered with the list of words, and no guess."""
     for words in (("status", "xyz"), ("./o", "--policy-status", "42"), ("./o", "--zz9")):
         ended = orchestrate(*words, cwd=desk)
         assert ended.code == 2
@@ -101,7 +101,7 @@ def test_nothing_near_is_not_guessed(desk: Path) -> None:
 
 
 def test_help_of_help(tmp_path: Path) -> None:
-    """The word that asks for help may be asked about."""
+    """The word that asks for help may itself be asked about."""
     asked = orchestrate("help", "help", cwd=tmp_path)
     assert asked.code == 0
     assert asked.stdout == orchestrate("--help", cwd=tmp_path).stdout

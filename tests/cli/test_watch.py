@@ -24,7 +24,7 @@ pytestmark = pytest.mark.one_in(2)
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs that wait, are blocked, failed, and are done."""
+    """Return runs that wait, are blocked, failed, and are done."""
     cwd = tmp_path_factory.mktemp("seeds")
     orchestrate("runs/d-done", *PASSING, *stages(), cwd=cwd)
     orchestrate("runs/c-failed", *PASSING, *stages("echo broken >&2; exit 1"), cwd=cwd)
@@ -35,14 +35,14 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cwd(tmp_path: Path, seeds: Path) -> Path:
-    """A directory with `runs`, which may be changed."""
+    """Return a directory with `runs`, which may be changed."""
     shutil.copytree(seeds, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 @contextmanager
 def watched(*words: str, cwd: Path, **settings: object) -> Iterator[Terminal]:
-    """A watch on a terminal, ended by Ctrl-C: then the terminal is as it was."""
+    """Yield a watch on a terminal, ended by Ctrl-C: then the terminal is restored."""
     with Terminal("watch", *words, cwd=cwd, **settings) as terminal:  # type: ignore[arg-type]
         modes = terminal.modes()
         terminal.until_shown("Ctrl-C ends")
@@ -59,7 +59,7 @@ def watched(*words: str, cwd: Path, **settings: object) -> Iterator[Terminal]:
     ("columns", "env"), [(80, {}), (120, {"NO_COLOR": "1"}), (80, {"LC_ALL": "C"})]
 )
 def test_runs_that_need_a_person_are_first(columns: int, env: dict[str, str], seeds: Path) -> None:
-    """Each with since when, why and the next command; those that are done are one line."""
+    """Each has its time, reason and next command; runs that are done are one line."""
     with watched("runs", cwd=seeds, columns=columns, env=env) as terminal:
         lines, raw = terminal.shown, bytes(terminal.raw)
     bad, good = ("x ", "ok") if "LC_ALL" in env else ("✗", "✓")
@@ -80,7 +80,7 @@ def test_runs_that_need_a_person_are_first(columns: int, env: dict[str, str], se
 
 
 def test_next_command_is_the_one_of_status(cwd: Path) -> None:
-    """It can be copied as it is: what it is tried by is the same."""
+    """It can be copied unchanged, and is tried as the one of `status` is."""
     with watched("runs", "--state", "waiting", cwd=cwd, columns=200) as terminal:
         command = terminal.shown[3].strip()
     told = orchestrate("status", "runs/a-waiting", cwd=cwd).stdout
@@ -88,7 +88,7 @@ def test_next_command_is_the_one_of_status(cwd: Path) -> None:
 
 
 def test_what_changes_is_seen(cwd: Path) -> None:
-    """A run that comes, works and prints; one that goes; a directory that goes and comes back."""
+    """New, working and printing runs are seen, lost ones too, and a directory that comes back."""
     options = (
         *stages("echo go; until test -e more; do sleep 0.05; done"),
         "--manager-timeout",
@@ -113,7 +113,7 @@ def test_what_changes_is_seen(cwd: Path) -> None:
 
 
 def test_run_that_is_taken_over_is_followed(cwd: Path) -> None:
-    """What the later epoch prints is shown, under the same name."""
+    """The output of the later epoch is shown, under the same name."""
     with watched("runs", cwd=cwd, columns=100) as terminal:
         with taken_over(cwd / "runs" / "new") as take_over:
             terminal.until_shown("manager 1")
@@ -129,7 +129,7 @@ WORKING = r"^→ new        working  \d+s +manager 1, \d+s of 5m: go$"
 
 
 def test_window_of_any_size_holds_it(cwd: Path) -> None:
-    """What does not fit is counted; a window that is made smaller, or larger, is used as it is."""
+    """Runs that do not fit are counted; a resized window is used at its new size."""
     for number in range(30):
         shutil.copytree(cwd / "runs" / "c-failed", cwd / "runs" / f"e-{number}")
     with watched(str(cwd / "runs"), cwd=cwd, columns=120, lines=40) as terminal:
@@ -142,14 +142,14 @@ def test_window_of_any_size_holds_it(cwd: Path) -> None:
 
 
 def is_whole(terminal: Terminal, height: int) -> bool:
-    """Whether the screen is drawn for its size: the head at its top, the last line near its end."""
+    """Return whether the screen is drawn for its size: head at the top, last line near the end."""
     shown = terminal.shown
     is_all = shown[0].startswith("34 runs") and shown[-1] == "Ctrl-C ends"
     return is_all and height - 3 <= len(shown) <= height - 1
 
 
 def test_terminal_that_was_another_s_meanwhile(cwd: Path) -> None:
-    """Ctrl-Z takes it away for the shell; `fg` draws it anew, and Ctrl-C still ends it."""
+    """Ctrl-Z gives it to the shell; `fg` draws it again, and Ctrl-C still ends it."""
     with watched("runs", cwd=cwd) as terminal:
         os.kill(terminal.process.pid, signal.SIGTSTP)
         _, status = os.waitpid(terminal.process.pid, os.WUNTRACED)
@@ -160,7 +160,7 @@ def test_terminal_that_was_another_s_meanwhile(cwd: Path) -> None:
 
 
 def test_status_is_watched_as_a_list(cwd: Path) -> None:
-    """The worst first, with the head of its columns; a change is seen."""
+    """The worst run is first, below the column heads; a change is seen."""
     with Terminal("status", "runs", "--watch", "--sort", "name", cwd=cwd) as terminal:
         terminal.until_shown("Ctrl-C ends")
         names = [line.split()[1] for line in terminal.shown[3:-1]]
@@ -173,7 +173,7 @@ def test_status_is_watched_as_a_list(cwd: Path) -> None:
 
 
 def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
-    """What a watch prints, without times."""
+    """Yield the output of a watch, without times."""
     assert process.stdout is not None
     for line in process.stdout:
         yield re.sub(r"\d{4}-\S+Z  ", "", line.rstrip("\n"))
@@ -181,7 +181,7 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
 
 @pytest.mark.parametrize("command", [("watch", "runs"), ("status", "runs", "--watch")])
 def test_change_is_a_line_off_a_terminal(command: tuple[str, ...], cwd: Path) -> None:
-    """At first of all that are not done; then of each run that stands elsewhere, or is gone."""
+    """At first each run that is not done has a line; then each that changes or is gone."""
     process = start(*command, cwd=cwd)
     lines = lines_of(process)
     assert [next(lines) for _ in range(4)] == [
@@ -215,7 +215,7 @@ def test_change_is_a_line_off_a_terminal(command: tuple[str, ...], cwd: Path) ->
 def test_terminal_that_is_not_to_be_redrawn(
     words: tuple[str, ...], env: dict[str, str], cwd: Path
 ) -> None:
-    """TERM=dumb, --plain and CI get lines, which no cursor moves over."""
+    """TERM=dumb, --plain and CI get lines that no cursor overwrites."""
     with Terminal("watch", "runs", *words, cwd=cwd, columns=120, env=env) as terminal:
         terminal.until_shown("runs/c-failed: failed: manager: exited with code 1: broken")
         terminal.type("\x03")
@@ -224,7 +224,7 @@ def test_terminal_that_is_not_to_be_redrawn(
 
 
 def test_reader_that_goes_away_has_read_enough(cwd: Path) -> None:
-    """A watch that nobody reads ends with 0, though nothing changes."""
+    """A watch without a reader ends with 0, even if no run changes."""
     env = environment(XDG_STATE_HOME=str(cwd / "state"))
     words = [*COMMAND, "watch", "runs"]
     process = subprocess.Popen(words, cwd=cwd, env=env, stdout=subprocess.PIPE)
@@ -235,14 +235,14 @@ def test_reader_that_goes_away_has_read_enough(cwd: Path) -> None:
 
 
 def test_directory_that_is_not_there_is_refused(cwd: Path) -> None:
-    """Before anything is shown."""
+    """A missing directory is refused before anything is shown."""
     ended = orchestrate("watch", "nowhere", cwd=cwd)
     assert (ended.code, ended.stdout) == (2, "")
     assert "nowhere does not exist" in ended.stderr
 
 
 def test_watch_in_the_background_leaves_the_screen_to_others(cwd: Path) -> None:
-    """It draws nothing there, whatever else is typed meanwhile; brought to the front it does."""
+    """It draws nothing in the background, whatever is typed; in the foreground it does."""
     script = (
         f"set -m; {' '.join(COMMAND)} watch runs & sleep 2; echo typed; sleep 1; fg > /dev/null"
     )

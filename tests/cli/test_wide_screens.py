@@ -1,4 +1,4 @@
-"""Screens with characters of two cells, in eighty columns, and with symbols of ASCII alone."""
+"""Screens with characters of two cells, in eighty columns, and with ASCII symbols only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDE = "実行結果/長い名前のディレクトリ/出力"
 
 
 def seen(*words: str, cwd: Path, columns: int, **env: str) -> list[str]:
-    """What a terminal of one size is sent, line by line, without colours."""
+    """Return what a terminal of one size is sent, line by line, without colors."""
     with Terminal(*words, cwd=cwd, columns=columns, lines=60, env=env) as terminal:
         terminal.end()
         text = bytes(terminal.raw).decode()
@@ -31,7 +31,7 @@ def seen(*words: str, cwd: Path, columns: int, **env: str) -> list[str]:
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_blocked_run_in_a_wide_directory_fits(tmp_path: Path, columns: int, locale: str) -> None:
-    """Every screen of it, and the command that each prints is the same and whole."""
+    """Every screen of it fits, and the printed command is the same and complete on each."""
     run = ("run", f"./{WIDE}", *PASSING[:2], *stages())
     with Terminal(*run, cwd=tmp_path, columns=columns, env={"LC_ALL": locale}) as terminal:
         assert terminal.end() == 3
@@ -62,7 +62,7 @@ def test_commands_are_broken_by_cells() -> None:
 
 
 def test_text_without_spaces_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line of a language that has none is cut where there is no more room, not after a word."""
+    """A line in a language without spaces is cut at the edge, not after a word."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm")
     line = "    | 見よ " + "日本語" * 30
@@ -75,7 +75,7 @@ def test_text_without_spaces_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
 def test_names_stand_below_one_another(tmp_path: Path, locale: str) -> None:
-    """Whatever the symbol before them: the stage at work, those that ended, those to come."""
+    """They are aligned after any symbol: the stage at work, ended ones, later ones."""
     script = f"echo here; {WAITING}"
     options = (*PASSING, *shell("manager", "true"), *shell("executor", script))
     env = {"LC_ALL": locale, "NO_COLOR": "1"}
@@ -92,7 +92,7 @@ def test_names_stand_below_one_another(tmp_path: Path, locale: str) -> None:
 
 
 def test_refused_lifecycle_breaks_between_words(tmp_path: Path) -> None:
-    """The verdict with its counts is longer than eighty columns; no word of it is cut."""
+    """The verdict with its counts is longer than eighty columns; no word is cut."""
     text = shipped_text("governed_run").decode().replace('dest = "manager"', 'dest = "manger"')
     (tmp_path / "a_rather_long_name_for_it.toml").write_text(text)
     lines = seen("verify", "./a_rather_long_name_for_it.toml", cwd=tmp_path, columns=80)
@@ -101,7 +101,7 @@ def test_refused_lifecycle_breaks_between_words(tmp_path: Path) -> None:
 
 
 def test_init_breaks_between_words(tmp_path: Path) -> None:
-    """What was written, and the commands to type."""
+    """The written files and the commands to type are wrapped between words."""
     words = ("init", "./fresh", "--stages", "plan,apply", "--approve-before", "apply")
     lines = seen(*words, cwd=tmp_path, columns=80)
     assert max(map(cells, lines)) <= 80

@@ -1,4 +1,4 @@
-"""Stages that meter what they spend, and what is recorded of it."""
+"""Stages that meter what they spend, and what the record says of it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def spend(amount: str, unit: str = "usd") -> str:
 
 
 def last_execution(directory: Path) -> dict[str, Any]:
-    """The last stage execution of the last run in a directory."""
+    """Return the last stage execution of the last run in a directory."""
     found = report_of(directory / "out")["stage_executions"][-1]
     assert isinstance(found, dict)
     return found
 
 
 def spent(directory: Path) -> dict[str, tuple[str, str | None, dict[str, str]]]:
-    """What the report says was spent of each unit, what was allowed, and by which stage."""
+    """Return what was spent and allowed of each unit, by the report, and each stage's part."""
     units = report_of(directory / "out")["budget"]["units"]
     return {one["unit"]: (one["spent"], one["allowed"], one["by_stage"]) for one in units}
 
 
 def stopped_by(directory: Path) -> dict[str, Any]:
-    """What of the run's budget ended the last stage execution."""
+    """Return the part of the run's budget that ended the last stage execution."""
     found = last_execution(directory)["metering"]["stopped_by"]
     assert isinstance(found, dict)
     return found

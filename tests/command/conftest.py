@@ -1,4 +1,4 @@
-"""Runs that were made once, to be copied."""
+"""Runs that are made once and copied by tests."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from tests.support.shared import made_once
 
 @pytest.fixture(scope="session")
 def half_done_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a half-done run, for tests that may not run anything: copy its `out`."""
+    """Return the directory of a half-done run, for tests that run nothing: they copy its `out`."""
     return made_once(tmp_path_factory.getbasetemp(), "half-done", half_done)

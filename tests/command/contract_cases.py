@@ -1,4 +1,4 @@
-"""Stages under contract: a config file, what its executor leaves, and what is found wrong."""
+"""Stages under contract: a config file, what its executor leaves, and the violations found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DONE = {
 
 
 def config(folder: Path, contract: str, script: str = "exit 0", settings: str = "") -> Path:
-    """A config file whose executor leaves what `script` does, under contracts."""
+    """Return a config file whose executor does what `script` says, under contracts."""
     path = folder / "run.toml"
     (folder / "executor.sh").write_text(script)
     path.write_text(
@@ -35,7 +35,7 @@ def config(folder: Path, contract: str, script: str = "exit 0", settings: str = 
 
 
 def contract(path: str = "report.json", **terms: Any) -> str:
-    """The table of a contract."""
+    """Return the table of a contract."""
     lines = [f"path = {json.dumps(path)}"]
     for key, value in terms.items():
         name = "assert" if key == "asserts" else key
@@ -44,12 +44,12 @@ def contract(path: str = "report.json", **terms: Any) -> str:
 
 
 def writes(document: Any, name: str = "report.json") -> str:
-    """A script that writes a document."""
+    """Return a script that writes a document."""
     return f"cat > {name} <<'END'\n{json.dumps(document)}\nEND\n"
 
 
 def executed(folder: Path, *options: str, code: int = 1) -> dict[str, Any]:
-    """Run the config file, and return the execution of its stage."""
+    """Run the config file and return the execution of its stage."""
     ended = orchestrate("run", "./out", "--config", "run.toml", *options, cwd=folder)
     assert ended.code == code, ended.stderr
     (execution,) = report_of(folder / "out")["stage_executions"]
@@ -58,7 +58,7 @@ def executed(folder: Path, *options: str, code: int = 1) -> dict[str, Any]:
 
 
 def broken(execution: Mapping[str, Any]) -> list[tuple[str, str | None, str, str]]:
-    """The violations of an execution: file name, pointer, expected, found."""
+    """Return the violations of an execution: file name, pointer, expected, found."""
     return [
         (Path(one["path"]).name, one["pointer"], one["expected"], one["found"])
         for one in execution.get("contract_violations", ())
@@ -80,7 +80,7 @@ SCHEMA = {
 
 
 def schema(folder: Path, document: Any) -> Path:
-    """A file with a JSON Schema."""
+    """Return a file with a JSON Schema."""
     path = folder / "report.schema.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     return path

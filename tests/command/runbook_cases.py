@@ -1,4 +1,4 @@
-"""Type what the runbook prints, with stand-ins for the programs that it names."""
+"""Types what the runbook prints, with stand-ins for the programs that it names."""
 
 from __future__ import annotations
 
@@ -86,26 +86,26 @@ def typed(command: str, cwd: Path, **env: str) -> Ended:
 
 
 def make_program(path: Path, text: str, *, mode: int = 0o755) -> None:
-    """A script that can be started, or with another mode not."""
+    """Make a script that can be started, or with another mode cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
 
 
 def make_stand_ins(cwd: Path) -> None:
-    """Stand-ins for the binaries of the CI-like quickstart, at the same relative paths."""
+    """Make stand-ins for the binaries of the CI-like quickstart, at the same relative paths."""
     make_program(cwd / "target/release/auto_manager_ai", MANAGER_STAND_IN)
     make_program(cwd / "target/debug/autonomous_dev_ai", EXECUTOR_STAND_IN)
 
 
 def calls(cwd: Path) -> list[str]:
-    """Which stand-ins ran, in order."""
+    """Return the stand-ins that ran, in order."""
     path = cwd / "calls"
     return path.read_text().split() if path.exists() else []
 
 
 def decisions(report: Mapping[str, Any]) -> list[tuple[str, str, bool, str | None]]:
-    """The gate decisions, in order."""
+    """Return the gate decisions, in order."""
     return [
         (one["gate"], one["status"], one["passed"], one["reason_code"])
         for one in report["gate_decisions"]
@@ -113,7 +113,7 @@ def decisions(report: Mapping[str, Any]) -> list[tuple[str, str, bool, str | Non
 
 
 def assert_required_artifacts(output: Path) -> dict[str, Any]:
-    """Both required artifacts are persisted and agree; the report."""
+    """Check that both required artifacts are persisted and agree; return the report."""
     report, checkpoint = report_of(output), checkpoint_of(output)
     assert report["run_id"] == checkpoint["run_id"]
     assert report["current_state"] == checkpoint["current_state"]

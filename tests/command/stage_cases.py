@@ -1,4 +1,4 @@
-"""Run stages, and read what was recorded of them."""
+"""Runs stages, and reads what is recorded of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def run(directory: Path, *options: str, **settings: Any) -> Ended:
 
 
 def only_execution(directory: Path) -> dict[str, Any]:
-    """The one stage execution of the last run in a directory."""
+    """Return the one stage execution of the last run in a directory."""
     (execution,) = report_of(directory / "out")["stage_executions"]
     assert isinstance(execution, dict)
     return execution
 
 
 def log_of(directory: Path, stage: str, stream: str = "stdout", attempt: int = 1) -> bytes:
-    """What a stage printed."""
+    """Return what a stage printed."""
     return (directory / "out" / "logs" / f"{stage}.{attempt}.{stream}.log").read_bytes()
 
 
 def executable(path: Path, text: str) -> Path:
-    """An executable file."""
+    """Make an executable file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
@@ -34,5 +34,5 @@ def executable(path: Path, text: str) -> Path:
 
 
 def arguments(stage: str, *values: str) -> tuple[str, ...]:
-    """Options that give a stage arguments."""
+    """Return the options that give a stage arguments."""
     return tuple(word for value in values for word in (f"--{stage}-arg", value))

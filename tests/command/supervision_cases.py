@@ -1,4 +1,4 @@
-"""A run at work, to be looked at and ended from outside."""
+"""A run at work, to be inspected and ended from outside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 @contextmanager
 def working(cwd: Path, *options: str, stage: str = "manager") -> Iterator[subprocess.Popen[str]]:
-    """A run at work in `out`, whose stage has printed something."""
+    """Start a run in `out`, and yield it once its stage has printed something."""
     process = start("out", *PASSING, *options, cwd=cwd)
     log = cwd / "out" / "logs" / f"{stage}.1.stdout.log"
     try:

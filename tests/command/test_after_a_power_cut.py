@@ -1,4 +1,4 @@
-"""What a power cut may leave of a run that had only begun, and what each command makes of it."""
+"""Runs that had only begun before a power cut, and how each command treats their remains."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.command import (
 from tests.support.copies import own_copy
 
 CUTS: Final = (1, 10, 23, 40)
-"""So much is left of a file: not even the name of the program."""
+"""The bytes that are left of a file: too few to hold the name of the program."""
 READERS: Final = (
     ("status", "out"),
     ("explain", "out"),
@@ -34,7 +34,7 @@ READERS: Final = (
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a run in `out` whose second stage failed."""
+    """Return a directory with a run in `out` whose second stage failed."""
     directory = tmp_path_factory.mktemp("failed")
     options = (*PASSING, *stages("echo planned", "exit 3"), "--manager-env", "A=value-of-a")
     assert orchestrate("out", *options, cwd=directory).code == 1
@@ -47,7 +47,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_file_cut_near_its_start_is_a_run_s_and_is_archived(
     failed: Path, tmp_path: Path, name: str, size_bytes: int
 ) -> None:
-    """It is alone: a resume is refused and says what to do, and a new run moves it aside."""
+    """A resume refuses a lone cut file and names the remedy; a new run archives the file."""
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_bytes((failed / "out" / name).read_bytes()[:size_bytes])
@@ -60,13 +60,13 @@ def test_file_cut_near_its_start_is_a_run_s_and_is_archived(
 
 
 def test_evidence_of_a_run_that_left_nothing_else_is_archived(tmp_path: Path) -> None:
-    """It is durable before the first step is: beside an empty log it is in nobody's way."""
+    """Evidence may be on disk before the first event: it is archived beside an empty event log."""
     out = tmp_path / "out"
     for place in ("evidence/ci.1.json", "logs/gate.ci.1.stdout.log"):
         (out / place).parent.mkdir(parents=True)
         (out / place).write_text("{}\n")
     refused = orchestrate("out", *PASSING, *stages(), cwd=tmp_path)
-    assert refused.code == 2  # somebody else's, for all that can be known
+    assert refused.code == 2  # It may belong to another program.
     assert sorted(tree_of(out)) == ["evidence/ci.1.json", "logs/gate.ci.1.stdout.log"]
     (out / EVENTS).touch()
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
@@ -77,7 +77,7 @@ def test_evidence_of_a_run_that_left_nothing_else_is_archived(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["manager.1.stdout.log", "gate.Other.1.stdout.log"])
 def test_logs_that_no_gate_wrote_are_not_taken_for_a_run_s(tmp_path: Path, name: str) -> None:
-    """Those of a stage come with a durable log; beside an empty one they are somebody else's."""
+    """Other logs beside an empty event log are foreign, for a stage's logs need a written one."""
     (tmp_path / "out" / "logs").mkdir(parents=True)
     (tmp_path / "out" / "logs" / name).write_text("mine\n")
     (tmp_path / "out" / EVENTS).touch()
@@ -86,13 +86,13 @@ def test_logs_that_no_gate_wrote_are_not_taken_for_a_run_s(tmp_path: Path, name:
 
 
 def test_readers_say_that_a_torn_record_is_told_by_its_events(failed: Path, tmp_path: Path) -> None:
-    """Each says so, and that a resume repairs it; logs are shown, masked as before; none writes."""
+    """Readers say that a resume repairs the torn record; logs stay masked; nothing is written."""
     out = tmp_path / "out"
     shutil.copytree(failed, tmp_path, dirs_exist_ok=True)
     (out / CHECKPOINT).write_bytes(bytes(512) + (out / CHECKPOINT).read_bytes()[512:])
     before = tree_of(out)
     told = {" ".join(words): orchestrate(*words, cwd=tmp_path) for words in READERS}
-    said = f"{out / CHECKPOINT} is torn, and its run is told by the events; a resume repairs it"
+    said = f"{out / CHECKPOINT} is torn, and the events are used instead; a resume repairs it"
     for words, code in (("status out", 1), ("explain out", 0), ("report out", 1)):
         shown = " ".join((told[words].stdout + told[words].stderr).split())
         assert told[words].code == code, told[words]
@@ -104,7 +104,7 @@ def test_readers_say_that_a_torn_record_is_told_by_its_events(failed: Path, tmp_
 
 
 def test_readers_say_what_helps_where_nothing_is_known(failed: Path, tmp_path: Path) -> None:
-    """With report and checkpoint cut and no events, no resume is offered: it would be refused."""
+    """With report or checkpoint cut and no events, no resume is offered: it would be refused."""
     out = tmp_path / "out"
     out.mkdir()
     for name, other in ((CHECKPOINT, REPORT), (REPORT, CHECKPOINT)):
@@ -121,7 +121,7 @@ def test_readers_say_what_helps_where_nothing_is_known(failed: Path, tmp_path: P
 def test_list_and_status_agree_on_an_end_that_the_files_do_not_have(
     failed: Path, tmp_path: Path, left: tuple[str, ...]
 ) -> None:
-    """The events have the later one: both go by it, whichever file the cut has set back."""
+    """Both use the later end, which the events have, whichever file the cut has set back."""
     out = tmp_path / "out"
     shutil.copytree(failed / "state", tmp_path / "state", dirs_exist_ok=True)
     own_copy(failed / "out", out)

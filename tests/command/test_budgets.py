@@ -1,4 +1,4 @@
-"""Budgets of metered units: watched while a stage runs, and summed over all that ever ran."""
+"""Budgets of metered units: watched while a stage runs, and summed over everything that ran."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LONG = "sleep 100 & wait"
 
 
 def test_stage_that_exceeds_it_is_asked_to_end_and_then_killed(tmp_path: Path) -> None:
-    """It gets SIGTERM, its grace and SIGKILL; what it spends meanwhile is spent too."""
+    """The stage gets SIGTERM, its grace and SIGKILL; what it spends in that time counts too."""
     late = (
         f"late() {{ {spend('0.25')}; : > asked; }}; trap late TERM; {spend('0.8')};"
         f" while :; do {LONG}; done"
@@ -58,7 +58,7 @@ def test_stage_that_exceeds_it_is_asked_to_end_and_then_killed(tmp_path: Path) -
 
 
 def test_stage_that_has_ended_by_then_has_not_succeeded(tmp_path: Path) -> None:
-    """Its meter is read to its end first, with a last line that has no newline."""
+    """The meter is read to its end first, with a last line that has no newline."""
     script = f'{spend("0.9")}; printf \'{{"unit": "usd", "amount": 0.2}}\' >> '
     assert run(tmp_path, *stages(f"{script}$ORCHESTRATOR_METER"), "--budget", "usd=1").code == 1
     execution = last_execution(tmp_path)
@@ -68,7 +68,7 @@ def test_stage_that_has_ended_by_then_has_not_succeeded(tmp_path: Path) -> None:
 
 
 def test_all_of_it_may_be_spent_and_then_nothing_is_started(tmp_path: Path) -> None:
-    """The next stage is refused without a process, also by a resume, till the budget is raised."""
+    """The next stage is refused without a process, also by a resume, until the budget is raised."""
     options = (*stages(spend("5.00"), "echo ran"), "--budget", "usd=5")
     assert run(tmp_path, *options).code == FAILED
     out, left = tmp_path / "out", "no budget is left: 5 of 5 usd are spent"
@@ -98,7 +98,7 @@ def test_all_of_it_may_be_spent_and_then_nothing_is_started(tmp_path: Path) -> N
 
 
 def test_attempts_and_resumes_add_up(tmp_path: Path) -> None:
-    """The second retry has nothing left: it is not made."""
+    """A second retry that has no budget left is not made."""
     retries = ("--manager-max-attempts", "5", "--manager-retry-exit-code", "75")
     script = f"{spend('2')}; exit 75"
     options = (*retries, "--manager-backoff-wait", "1ms", "--budget", "usd=4")
@@ -124,7 +124,7 @@ def test_attempts_and_resumes_add_up(tmp_path: Path) -> None:
 def test_meter_that_cannot_be_relied_on_ends_the_stage(
     tmp_path: Path, script: str, problem: str, line: int | None
 ) -> None:
-    """While it runs, and whatever it would have come to."""
+    """The stage is ended while it runs, whatever its result would have been."""
     assert run(tmp_path, *stages(f"{script}; {LONG}"), "--budget", "usd=100").code == FAILED
     stop = {"kind": "meter", "problem": problem, "line": line}
     assert (last_execution(tmp_path)["ending"], stopped_by(tmp_path)) == ("budget_exhausted", stop)
@@ -134,7 +134,7 @@ def test_meter_that_cannot_be_relied_on_ends_the_stage(
 
 
 def test_stage_that_must_meter(tmp_path: Path) -> None:
-    """It has a meter where the run has no budget; what it spends is shown, and limits nothing."""
+    """A stage has a meter even in a run without a budget: its spending is shown, not limited."""
     demand = ("--manager-on-unmetered", "fail")
     assert run(tmp_path, *stages("exit 0"), *demand).code == FAILED
     assert stopped_by(tmp_path) == {"kind": "meter", "problem": "unmetered", "line": None}
@@ -146,7 +146,7 @@ def test_stage_that_must_meter(tmp_path: Path) -> None:
 
 
 def test_what_was_metered_till_the_orchestrator_was_killed_counts(tmp_path: Path) -> None:
-    """The file is read again by the next resume; its attempt is interrupted like any other."""
+    """The next resume reads the file again; the attempt is interrupted like any other."""
     script = f"{spend('0.75')}; kill -9 {ORCHESTRATOR_PID}; {LONG}"
     options = (*stages(script), "--budget", "usd=1", "--total-timeout", "1h")
     assert run(tmp_path, *options).code == -signal.SIGKILL
@@ -163,7 +163,7 @@ def test_what_was_metered_till_the_orchestrator_was_killed_counts(tmp_path: Path
 
 
 def test_torn_record_is_made_again_with_all_that_was_spent(tmp_path: Path) -> None:
-    """The events have it: the same is spent, and the budget is the same."""
+    """The amounts come from the events: the same is spent, and the budget is the same."""
     options = (*stages(spend("0.5"), f"{spend('1')}; exit 1"), "--budget", "usd=9")
     assert run(tmp_path, *options).code == FAILED
     before, checkpoint = spent(tmp_path), tmp_path / "out" / CHECKPOINT
@@ -181,7 +181,7 @@ def test_torn_record_is_made_again_with_all_that_was_spent(tmp_path: Path) -> No
     reason="this kernel's Landlock does not hold all that is promised",
 )
 def test_confined_stage_may_write_its_meter_and_no_other_file_of_the_record(tmp_path: Path) -> None:
-    """It may append to it, and can put nothing else in its place."""
+    """The stage may append to its meter and can put nothing else in its place."""
     script = (
         f"{spend('1')} && ! rm $ORCHESTRATOR_METER && ! echo x >> out/{EVENTS}"
         " && ! touch out/logs/executor.1.meter.jsonl"
@@ -195,7 +195,7 @@ def test_confined_stage_may_write_its_meter_and_no_other_file_of_the_record(tmp_
 
 
 def test_budget_in_a_config_file_is_exact_and_options_go_before_it(tmp_path: Path) -> None:
-    """A number of TOML is the decimal that it spells; what is printed asks for the same."""
+    """A TOML number is the decimal that it spells, and the printed config asks for the same."""
     (tmp_path / "run.toml").write_text(
         'total_timeout = "2h"\nrun_timeout = "1h"\n[gates]\npolicy = "allow"\nci = "success"\n'
         'review = "approved"\n[budget]\nusd = 0.12345678901234567891\ntokens = 2_000_000\n'
@@ -228,14 +228,14 @@ def test_budget_in_a_config_file_is_exact_and_options_go_before_it(tmp_path: Pat
     ],
 )
 def test_budget_that_is_none_is_refused(tmp_path: Path, given: str, said: str) -> None:
-    """Nothing is written, and what is said names what was given."""
+    """The error names the given value, and nothing is written."""
     ended = run(tmp_path, *stages(), "--budget", given)
     assert (ended.code, (tmp_path / "out").exists()) == (USAGE, False)
     assert said in ended.stderr
 
 
 def test_wrong_budgets_of_a_file_are_named_with_their_lines(tmp_path: Path) -> None:
-    """All of them at once; and of two options for one unit neither counts."""
+    """All wrong budgets are reported at once; of two options for one unit neither counts."""
     (tmp_path / "run.toml").write_text(
         '[budget]\nusd = 0\ntokens = "many"\neur = 1.5\nrides = nan\nyes = true\n'
     )
@@ -249,7 +249,7 @@ def test_wrong_budgets_of_a_file_are_named_with_their_lines(tmp_path: Path) -> N
 
 
 def test_run_at_work_shows_what_it_has_spent_so_far(tmp_path: Path) -> None:
-    """Whoever asks for its status reads the meter of the attempt that is at work."""
+    """`status` reads the meter of the attempt that is at work."""
     script = f"{spend('0.5')}; echo ready; {LONG}"
     options = (*stages(spend("1"), script), "--budget", "usd=9")
     process = start("run", "./out", *PASSING, *options, cwd=tmp_path)
@@ -267,7 +267,7 @@ def test_run_at_work_shows_what_it_has_spent_so_far(tmp_path: Path) -> None:
 
 
 def test_page_and_screens_show_what_was_spent(tmp_path: Path) -> None:
-    """On the page with the ending; on the screens with all that it was spent by."""
+    """The page shows the spending with the ending; the screens show each stage's part as well."""
     assert run(tmp_path, *stages(spend("1"), spend("9")), "--budget", "usd=5").code == FAILED
     page = tmp_path / "page.html"
     assert orchestrate("report", "./out", "--html", "page.html", cwd=tmp_path).code == 0
@@ -287,7 +287,7 @@ def test_page_and_screens_show_what_was_spent(tmp_path: Path) -> None:
 
 
 def test_live_view_shows_what_is_spent_beside_the_time_of_the_stage(tmp_path: Path) -> None:
-    """It changes while the stage works, and is the run's: what was spent before is in it."""
+    """The amount changes while the stage works and includes what the run spent before."""
     script = f"{spend('0.5')}; while [ ! -e go ]; do sleep 0.02; done; {spend('1', 'tokens')}"
     options = (*PASSING, *stages(spend("1"), f"{script}; sleep 100"), "--budget", "usd=9")
     with Terminal("run", "./out", *options, cwd=tmp_path) as terminal:
@@ -304,7 +304,7 @@ def test_live_view_shows_what_is_spent_beside_the_time_of_the_stage(tmp_path: Pa
 def test_what_was_metered_counts_where_the_end_of_its_attempt_was_not_recorded(
     tmp_path: Path,
 ) -> None:
-    """Its logs were taken away, so the run failed for that: the next resume reads its meter."""
+    """The run fails because its logs were removed, and the next resume reads the meter."""
     script = f"{spend('0.75')}; rm out/logs/manager.1.stdout.log; echo gone"
     assert run(tmp_path, *stages(script), "--budget", "usd=1").code == FAILED
     assert report_of(tmp_path / "out")["stage_executions"][0]["status"] == "interrupted"
@@ -314,7 +314,7 @@ def test_what_was_metered_counts_where_the_end_of_its_attempt_was_not_recorded(
 
 
 def test_verification_has_no_meter_and_what_it_verifies_counts_once(tmp_path: Path) -> None:
-    """Verified again, the work has been paid for already."""
+    """Work that is verified again is not paid for a second time."""
     executable(tmp_path / "verify.sh", "#!/bin/sh\ntest -z $ORCHESTRATOR_METER && test -e good\n")
     (tmp_path / "run.toml").write_text(
         '[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n[budget]\nusd = 1\n'
@@ -329,13 +329,13 @@ def test_verification_has_no_meter_and_what_it_verifies_counts_once(tmp_path: Pa
 
 
 def test_meter_of_a_run_around_it_is_not_the_stage_s(tmp_path: Path) -> None:
-    """A stage has a meter if its own run gives it one."""
+    """A stage has a meter only if its own run gives it one."""
     outer = {"ORCHESTRATOR_METER": "/elsewhere"}
     assert run(tmp_path, *stages("test -z $ORCHESTRATOR_METER"), env=outer).code == 0
 
 
 def test_secret_in_a_meter_is_never_shown(tmp_path: Path) -> None:
-    """The line is refused, and names no unit: what a stage writes goes into no record."""
+    """The line is refused without naming a unit: nothing that a stage writes enters a record."""
     line = """printf '{"unit": "%s", "amount": 1}\\n' $TOKEN >> $ORCHESTRATOR_METER"""
     options = (*stages(f"{spend('1')}; {line}"), "--manager-secret", "TOKEN", "--budget", "usd=9")
     assert run(tmp_path, *options, env={"TOKEN": "open_sesame_4711"}).code == FAILED
@@ -346,7 +346,7 @@ def test_secret_in_a_meter_is_never_shown(tmp_path: Path) -> None:
 
 
 def test_verification_has_no_more_time_than_the_run_has_left(tmp_path: Path) -> None:
-    """Where it is ended for that, the run has timed out, and no work has failed."""
+    """When the run's time ends a verification, the run has timed out and no work has failed."""
     (tmp_path / "run.toml").write_text(
         '[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n'
         "[stage.manager]\nbin = 'true'\nverify = [['sleep', '100']]\n"

@@ -1,6 +1,6 @@
 """Artifacts of completed stages are compared by content: by resumes, at the closing and later.
 
-What a stage left is what the next one works on: other bytes at the same path are another plan.
+The next stage works on what a stage left: other bytes at the same path are another plan.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RERUN = ("--on-changed-stage", "rerun")
 
 
 def digest(text: str) -> str:
-    """The SHA-256 of a text."""
+    """Return the SHA-256 of a text."""
     return sha256(text.encode()).hexdigest()
 
 
@@ -38,19 +38,19 @@ THEN, NOW = digest("[1]\n"), digest("[2]")
 
 
 def difference(path: Path, then: str = THEN, now: str = NOW) -> str:
-    """What is said of an artifact with other bytes."""
+    """Return the message about an artifact with other bytes."""
     return f"{path} had the sha256 {then} when its stage completed, and has {now} now"
 
 
 def half_done(directory: Path, *options: str, executor: str = WHEN_READY) -> Path:
-    """A run whose manager left a plan, and whose executor failed; return the plan."""
+    """Make a run whose manager left a plan and whose executor failed; return the plan."""
     given = (*PASSING, *stages(PLANNING, executor), *PLAN, *options)
     assert orchestrate("out", *given, cwd=directory).code == 1
     return directory / "plan.json"
 
 
 def explained(directory: Path) -> dict[str, Any]:
-    """What `explain` says of the run in `out`."""
+    """Return what `explain` says of the run in `out`."""
     found: dict[str, Any] = json.loads(
         orchestrate("explain", "out", "--json", cwd=directory).stdout
     )
@@ -58,13 +58,13 @@ def explained(directory: Path) -> dict[str, Any]:
 
 
 def closing(directory: Path) -> tuple[str | None, bool, int]:
-    """The outcome of the run in `out`, whether it may be closed, and its exit code."""
+    """Return the outcome of the run in `out`, whether it may be closed, and its exit code."""
     report = report_of(directory / "out")
     return report["terminal_state"], report["closure_ready"], report["exit_code"]
 
 
 def test_changed_artifact_is_refused_and_kept_only_on_purpose(tmp_path: Path) -> None:
-    """A resume names both digests; kept, the run is done and may not be closed, until put back."""
+    """A resume names both digests; a kept change bars closing until the artifact is put back."""
     plan = half_done(tmp_path)
     plan.write_text("[2]")
     (tmp_path / "ready").touch()
@@ -87,7 +87,7 @@ def test_changed_artifact_is_refused_and_kept_only_on_purpose(tmp_path: Path) ->
     assert report["stage_executions"][-1]["error"] == wrong
     assert any(said in one for one in report["warnings"])
 
-    for options in ((), KEEP):  # done it stays, whatever is said of it
+    for options in ((), KEEP):  # the run stays done, whatever is given
         assert orchestrate("out", "--resume", *options, cwd=tmp_path).code == 1
         assert closing(tmp_path) == ("done", False, 1)
     status = orchestrate("status", "out", cwd=tmp_path).stdout
@@ -103,7 +103,7 @@ def test_changed_artifact_is_refused_and_kept_only_on_purpose(tmp_path: Path) ->
 
 
 def test_changed_artifact_is_made_again_by_a_rerun(tmp_path: Path) -> None:
-    """With `rerun` the stage that left it and those after it run again, and the run closes."""
+    """With `rerun` the stage that left it and all later stages run again, and the run closes."""
     plan = half_done(tmp_path)
     plan.write_text("[2]")
     (tmp_path / "ready").touch()
@@ -113,7 +113,7 @@ def test_changed_artifact_is_made_again_by_a_rerun(tmp_path: Path) -> None:
 
 
 def test_later_stage_that_changes_it_keeps_the_run_from_closing(tmp_path: Path) -> None:
-    """In the same invocation as well; what it has become is then refused like any change."""
+    """This holds in the same invocation too; a resume then refuses the artifact like any change."""
     given = (*PASSING, *stages(PLANNING, "printf '[2]' > plan.json"), *PLAN)
     assert orchestrate("out", *given, cwd=tmp_path).code == 1
     report = report_of(tmp_path / "out")
@@ -127,7 +127,7 @@ def test_later_stage_that_changes_it_keeps_the_run_from_closing(tmp_path: Path) 
 
 
 def test_only_what_was_kept_is_kept(tmp_path: Path) -> None:
-    """Bytes that came after the decision to keep others are no part of it."""
+    """A decision to keep some bytes does not cover bytes that came later."""
     plan = half_done(tmp_path, executor="test -e ready && printf '[3]' > plan.json")
     plan.write_text("[2]")
     (tmp_path / "ready").touch()
@@ -138,7 +138,7 @@ def test_only_what_was_kept_is_kept(tmp_path: Path) -> None:
 
 
 def test_path_of_two_stages_belongs_to_the_one_that_completed_last(tmp_path: Path) -> None:
-    """What the executor declares it may write; until it completes, it is what the manager left."""
+    """A path that both stages declare is the manager's until the executor completes."""
     both = ("--executor-expected-artifact", "plan.json")
     writing = "printf '[2]' > plan.json; test -e ready"
     plan = half_done(tmp_path, *both, executor=writing)
@@ -148,7 +148,7 @@ def test_path_of_two_stages_belongs_to_the_one_that_completed_last(tmp_path: Pat
     assert json.loads(foreseen)["closing_refused"] is None
     assert orchestrate("out", "--resume", *KEEP, cwd=tmp_path).code == 0
     assert closing(tmp_path) == ("done", True, 0)
-    plan.write_text("[1]\n")  # what the manager left, and not the executor
+    plan.write_text("[1]\n")  # the manager left this, not the executor
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     assert (
         difference(plan, NOW, THEN) in report_of(tmp_path / "out")["stage_executions"][-1]["error"]
@@ -159,7 +159,7 @@ def test_path_of_two_stages_belongs_to_the_one_that_completed_last(tmp_path: Pat
 def test_rerun_by_name_decides_for_its_stages_alone(
     tmp_path: Path, stage: str, *, is_refused: bool
 ) -> None:
-    """A stage that runs again leaves its artifact anew; one before it is compared as ever."""
+    """A stage that runs again makes its artifact again; those of earlier stages are compared."""
     plan = half_done(tmp_path)
     plan.write_text("[2]")
     (tmp_path / "ready").touch()
@@ -170,7 +170,7 @@ def test_rerun_by_name_decides_for_its_stages_alone(
 
 
 def test_evidence_is_asked_about_what_is_there(tmp_path: Path) -> None:
-    """A gate behind a stage speaks of the work: of the bytes that are there now."""
+    """A gate behind a stage judges the work by the bytes that exist now."""
     (tmp_path / "run.toml").write_text(
         'lifecycle = "closure_gated"\n[gates]\npolicy = "allow"\nci = "success"\n'
         "[gate.review]\ncommand = ['/bin/sh', '-c',"

@@ -1,4 +1,4 @@
-"""Config and lifecycle files that have changed since a run was given them."""
+"""Config and lifecycle files that have changed since they were given to a run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def begun(home: Path, text: str = CONFIG, *options: str) -> Path:
 
 
 def told(home: Path, *option: str) -> dict[str, str]:
-    """Return what each command says of the run, white space made plain; nothing is written."""
+    """Return what each command says of the run, in single spaces; none of them writes anything."""
     before = tree_of(home)
     ended = {
         "plan": orchestrate("plan", "out", "--resume", *option, cwd=home),
@@ -57,7 +57,7 @@ def told(home: Path, *option: str) -> dict[str, str]:
 
 
 def assert_all_say(home: Path, sentence: str) -> Ended:
-    """Have every command and the resume itself say a sentence; return the resume."""
+    """Check that every command and the resume itself say a sentence; return the resume."""
     for name, text in told(home).items():
         assert sentence in text, name
     ended = orchestrate("out", "--resume", cwd=home)
@@ -67,7 +67,7 @@ def assert_all_say(home: Path, sentence: str) -> Ended:
 
 
 def test_origin_of_each_setting_is_kept(tmp_path: Path) -> None:
-    """The checkpoint says of each setting whether option or file gave it, and of a file which."""
+    """The checkpoint names the source of each setting, an option or a file, and which file."""
     file = begun(tmp_path, CONFIG, "--executor-timeout-ms", "900", "--kill-grace-ms", "10")
     origins = checkpoint_of(tmp_path / "out")["origins"]
     assert origins["files"] == [
@@ -101,7 +101,7 @@ def test_origin_of_each_setting_is_kept(tmp_path: Path) -> None:
 
 
 def test_mended_config_file_is_told_and_its_option_uses_it(tmp_path: Path) -> None:
-    """A resume without the file goes by what was kept, and says what the file says now."""
+    """A resume without the file uses the kept settings, and reports what the file says now."""
     file = begun(tmp_path)
     for text in told(tmp_path).values():
         assert "run.toml" not in text
@@ -120,7 +120,7 @@ def test_mended_config_file_is_told_and_its_option_uses_it(tmp_path: Path) -> No
 
 
 def test_what_counts_is_what_the_run_still_has_from_the_file(tmp_path: Path) -> None:
-    """A setting that an option has replaced since is nothing to compare; a new key is."""
+    """A setting that an option has replaced is not compared; a new key counts as a change."""
     file = begun(tmp_path)
     assert orchestrate("out", "--resume", "--executor-bin", "false", cwd=tmp_path).code == 1
     file.write_text("timeout_ms = 700\n" + CONFIG.replace('"allow"', '"deny"'))
@@ -132,7 +132,7 @@ def test_what_counts_is_what_the_run_still_has_from_the_file(tmp_path: Path) -> 
 
 
 def test_remark_in_a_config_file_changes_nothing(tmp_path: Path) -> None:
-    """A file that says the same in other bytes is not worth a word."""
+    """A file with other bytes and the same settings is not reported."""
     file = begun(tmp_path)
     file.write_text(f"# a remark\n{CONFIG}")
     for text in told(tmp_path).values():
@@ -140,7 +140,7 @@ def test_remark_in_a_config_file_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_changed_value_of_the_environment_is_told_without_it(tmp_path: Path) -> None:
-    """Of the environment only the key is named."""
+    """A changed environment is reported by its key alone, without values."""
     text = f'{CONFIG}env = {{ TONE = "harmless-before" }}\n'
     file = begun(tmp_path, text)
     file.write_text(text.replace("harmless-before", "harmless-after"))
@@ -152,7 +152,7 @@ def test_changed_value_of_the_environment_is_told_without_it(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("broken", ["[stage", "policy = 3\n", '[stage.nobody]\nbin = "x"\n'])
 def test_config_file_that_cannot_be_used_any_more_is_told(tmp_path: Path, broken: str) -> None:
-    """The resume is not refused for a file that it does not use."""
+    """A resume is not refused for a file that it does not use."""
     file = begun(tmp_path)
     file.write_text(broken)
     sentence = f"config file {file} has changed and cannot be used as it is: "
@@ -161,7 +161,7 @@ def test_config_file_that_cannot_be_used_any_more_is_told(tmp_path: Path, broken
 
 @pytest.mark.parametrize("kind", ["gone", "directory gone"])
 def test_config_file_that_is_gone_is_told(tmp_path: Path, kind: str) -> None:
-    """A file that is not there any more is no reason to stop, and is named."""
+    """A missing file is named and does not stop the resume."""
     folder = tmp_path / "settings"
     folder.mkdir()
     file = folder / "run.toml"
@@ -194,7 +194,7 @@ def of_executor(settings: str) -> tuple[str, str]:
 
 
 def begun_with_lifecycle(home: Path, script: str) -> Path:
-    """Run in a lifecycle of our own, where the executor may take 200 ms; it fails."""
+    """Run with a lifecycle in which the executor may take 200 ms; it fails."""
     path = lifecycle(home, of_executor("timeout_ms = 200"))
     stage: tuple[Any, ...] = ("--executor-bin", "/bin/sh", "--executor-arg=-c")
     options = ("--lifecycle", str(path), *PASSING, *stage, "--executor-arg", script)
@@ -203,7 +203,7 @@ def begun_with_lifecycle(home: Path, script: str) -> Path:
 
 
 def test_settings_of_a_lifecycle_are_adopted_when_it_is_given_again(tmp_path: Path) -> None:
-    """Longer timeouts and other titles can be had; they are said, and then in force."""
+    """Longer timeouts and other titles are allowed, reported, and in force from then on."""
     path = begun_with_lifecycle(tmp_path, 'test "$ORCHESTRATOR_ATTEMPT" != 1 || exec sleep 60')
     lifecycle(tmp_path, of_executor("timeout_ms = 30000"), ('title = "', 'title = "Our '))
     sentence = "executor.timeout_ms was 200, is 30000; the title is"
@@ -225,7 +225,7 @@ def test_settings_of_a_lifecycle_are_adopted_when_it_is_given_again(tmp_path: Pa
 
 
 def test_other_relation_is_told_and_refused(tmp_path: Path) -> None:
-    """What the proofs are about stays as the checkpoint has it."""
+    """A lifecycle with another relation is refused, for the checkpoint's has been proved."""
     path = begun_with_lifecycle(tmp_path, "exec sleep 60")
     lifecycle(tmp_path, ('name = "governed_run"', 'name = "ours"'))
     sentence = f"lifecycle file {path} has changed since invocation 1 and declares another relation"
@@ -239,7 +239,7 @@ def test_other_relation_is_told_and_refused(tmp_path: Path) -> None:
 
 
 def test_done_run_has_no_use_for_its_files(tmp_path: Path) -> None:
-    """Of a run that is over no file is compared, and no settings are adopted."""
+    """A run that is over compares no files and adopts no settings."""
     file = tmp_path / "run.toml"
     file.write_text(CONFIG.replace("exit 3", "exit 0"))
     assert orchestrate("out", "--config", "run.toml", cwd=tmp_path).code == 0

@@ -1,4 +1,4 @@
-"""Confined stages through the command: what is asked for, refused, recorded and shown."""
+"""Confined stages through the command: requests, refusals, records and output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestWhatIsOpen:
     """A confined stage has what it needs for its work, and nothing else."""
 
     def test_artifacts_logs_and_temporary_directory(self, tmp_path: Path) -> None:
-        """They are writable without being named; the record of the run is not."""
+        """They are writable without being named, and the record of the run is not."""
         script = (
             "echo '{}' > made/plan.json && mv made/plan.json made/x && mv made/x made/plan.json"
             " && echo said && echo warned >&2 && touch $TMPDIR/scratch && echo $TMPDIR"
@@ -61,7 +61,7 @@ class TestWhatIsOpen:
         assert {"write", "signals", "namespaces"} <= {*confinement["held"]}
 
     def test_directory_of_artifacts_in_the_output_directory(self, tmp_path: Path) -> None:
-        """It is made before the stage starts, and is all of OUT that the stage may change."""
+        """The directory is made before the stage starts, and nothing else in OUT is writable."""
         script = "echo x > out/manager/result && ! touch out/other"
         ended = run(
             tmp_path,
@@ -76,7 +76,7 @@ class TestWhatIsOpen:
         assert ended.code == 0
 
     def test_only_what_is_named_can_be_read(self, tmp_path: Path) -> None:
-        """The system's directories stay readable: programs do not start without them."""
+        """The system's directories stay readable, for programs do not start without them."""
         written(tmp_path / "secret", "hidden")
         (tmp_path / "source").mkdir()
         written(tmp_path / "source" / "file", "shown")
@@ -87,7 +87,7 @@ class TestWhatIsOpen:
         assert b"secret: Permission denied" in log_of(tmp_path, "manager", "stderr")
 
     def test_other_stages_are_not_confined(self, tmp_path: Path) -> None:
-        """The cage of one stage is not that of the next, which the same keeper starts."""
+        """The cage of one stage does not apply to the next, which the same keeper starts."""
         ended = run(
             tmp_path,
             *shell("manager", "! touch beside"),
@@ -99,7 +99,7 @@ class TestWhatIsOpen:
 
 
 class TestRefused:
-    """What would leave the record open, or cannot be held, never starts a stage."""
+    """Confinement that leaves the record open, or that cannot be enforced, never starts a stage."""
 
     @pytest.mark.parametrize(
         ("asked", "said"),
@@ -129,7 +129,7 @@ class TestRefused:
         assert not (tmp_path / "out").exists()
 
     def test_path_that_is_not_there(self, tmp_path: Path) -> None:
-        """A rule needs something that is there; `plan` says so before."""
+        """A rule needs an existing path; `plan` reports a missing one beforehand."""
         options = (*shell("manager", "touch started"), "--manager-writable", "missing")
         planned = orchestrate("plan", "out", *PASSING, *options, cwd=tmp_path)
         assert "missing: No such file or directory" in " ".join(planned.stdout.split())
@@ -141,13 +141,13 @@ class TestRefused:
         assert "correct what the stage is confined to" in explained
 
     def test_program_outside(self, tmp_path: Path) -> None:
-        """A program that may not be read is named; its own path is given by itself."""
+        """A program outside the readable paths needs no rule of its own, and starts."""
         program = written(tmp_path / "program", "#!/bin/sh\nexit 0\n")
         program.chmod(0o755)
         ended = run(
             tmp_path, "--manager-bin", "./program", "--manager-readable", str(tmp_path / "other")
         )
-        assert ended.code == 1  # what is to be readable is not there
+        assert ended.code == 1  # the readable directory does not exist
         (tmp_path / "other").mkdir()
         assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
 
@@ -160,14 +160,14 @@ class TestRefused:
         ],
     )
     def test_ports(self, tmp_path: Path, asked: str, said: str) -> None:
-        """What is no port is a mistake of the operator's, with what there is."""
+        """A value that is no port is a usage error that names the allowed values."""
         ended = run(tmp_path, *shell("manager", "true"), "--manager-connect", asked)
         assert ended.code == 2
         assert said in ended.stderr
 
 
 class TestConfigFile:
-    """The table `confine` of a stage."""
+    """Tests of the table `confine` of a stage."""
 
     def config(self, directory: Path, confine: str) -> str:
         """Write a config file and return its name."""
@@ -180,7 +180,7 @@ class TestConfigFile:
         return "run.toml"
 
     def test_paths_are_relative_to_the_file(self, tmp_path: Path) -> None:
-        """They are, with templates, wherever the command is typed."""
+        """Paths and templates are relative to the file, wherever the command is typed."""
         (tmp_path / "work").mkdir()
         (tmp_path / "elsewhere").mkdir()
         config = self.config(tmp_path, 'write = ["work", "{env:EXTRA}"]\nconnect = "none"')
@@ -194,7 +194,7 @@ class TestConfigFile:
         assert os.path.samefile(found["write"][0], tmp_path / "work")
 
     def test_unknown_key(self, tmp_path: Path) -> None:
-        """The nearest key is named."""
+        """An unknown key is refused with the nearest key."""
         ended = orchestrate(
             "run", "./out", "--config", self.config(tmp_path, 'writes = ["x"]'), cwd=tmp_path
         )
@@ -213,14 +213,14 @@ class TestConfigFile:
         ],
     )
     def test_wrong_values(self, tmp_path: Path, confine: str, said: str) -> None:
-        """A value that means nothing is refused, with its place."""
+        """A meaningless value is refused with its place."""
         ended = orchestrate("config", "check", self.config(tmp_path, confine), cwd=tmp_path)
         assert ended.code == 2
         assert f"'stage.manager.confine.{confine.split(maxsplit=1)[0]}" in ended.stderr
         assert said in ended.stderr
 
     def test_options_come_first(self, tmp_path: Path) -> None:
-        """An option replaces its key and leaves the others."""
+        """An option replaces its key and leaves the other keys unchanged."""
         for name in ("work", "mine"):
             (tmp_path / name).mkdir()
         config = self.config(tmp_path, 'write = ["work"]\nconnect = [443]\nsignals = "any"')
@@ -235,7 +235,7 @@ class TestConfigFile:
         assert "signals" not in found["held"]
 
     def test_printed_file_asks_for_the_same(self, tmp_path: Path) -> None:
-        """`--print-config` writes the table, and what it writes loads."""
+        """`--print-config` writes the table, and the written file loads."""
         config = self.config(tmp_path, 'write = ["work"]\nconnect = "none"\nbind = "any"')
         printed = orchestrate("run", "./out", "--config", config, "--print-config", cwd=tmp_path)
         written(tmp_path / "again.toml", printed.stdout)
@@ -254,10 +254,10 @@ class TestConfigFile:
 
 
 class TestResume:
-    """What a stage is confined to is kept."""
+    """The confinement that a resume keeps."""
 
     def test_kept_for_the_next_invocation(self, tmp_path: Path) -> None:
-        """A resume has the same cage without being told."""
+        """A resume has the same cage without being given it."""
         run(tmp_path, *shell("manager", "touch beside"), "--manager-connect", "none")
         assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
         attempts = report_of(tmp_path / "out")["stage_executions"]
@@ -267,7 +267,7 @@ class TestResume:
         assert record["stages"]["manager"]["confine"]["connect"] == []
 
     def test_another_cage_is_said(self, tmp_path: Path) -> None:
-        """A change of the cage of a stage that is to run is a warning."""
+        """A changed cage of a stage that still has to run is a warning."""
         (tmp_path / "work").mkdir()
         run(tmp_path, *shell("manager", "false"), "--manager-connect", "none")
         orchestrate("out", "--resume", "--manager-writable", "work", cwd=tmp_path)
@@ -286,7 +286,7 @@ class TestResume:
 
 
 class TestEnvironment:
-    """What a stage inherits of the operator's environment."""
+    """The variables that a stage inherits from the operator's environment."""
 
     @pytest.mark.parametrize(
         ("asked", "has", "has_not"),
@@ -299,7 +299,7 @@ class TestEnvironment:
     def test_inherited(
         self, tmp_path: Path, asked: tuple[str, ...], has: set[str], has_not: set[str]
     ) -> None:
-        """A stage has what was asked for, what it was given, and the program's own."""
+        """A stage has the inherited variables, its given ones and those of the program."""
         words = [word for one in asked for word in ("--manager-env-inherit", one)]
         ended = run(
             tmp_path,
@@ -312,13 +312,13 @@ class TestEnvironment:
         assert not names & has_not
 
     def test_word_among_names_is_a_name(self, tmp_path: Path) -> None:
-        """`all` beside a name is the variable `all`: nothing is inherited by accident."""
+        """`all` next to a name is the variable `all`, so nothing is inherited by accident."""
         words = ("--manager-env-inherit", "all", "--manager-env-inherit", "PATH")
         run(tmp_path, "--manager-bin", "/usr/bin/env", *words, env={"OTHER": "1"})
         assert b"OTHER" not in log_of(tmp_path, "manager")
 
     def test_kept_by_a_resume(self, tmp_path: Path) -> None:
-        """A resume inherits no more than was asked for at first."""
+        """A resume inherits only what was asked for at first."""
         run(tmp_path, *shell("manager", "env; false"), "--manager-env-inherit", "minimal")
         orchestrate("out", "--resume", cwd=tmp_path, env={"OTHER": "1"})
         assert b"OTHER" not in log_of(tmp_path, "manager", attempt=2)

@@ -1,4 +1,4 @@
-"""Contracts that name a JSON Schema: by what is judged, what is refused, what a resume compares."""
+"""Contracts that name a JSON Schema: the judgement, the refusals, and what a resume compares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.command import orchestrate, report_of
 
 
 def test_document_is_judged_by_its_schema(tmp_path: Path) -> None:
-    """Formats are checked, no value of the document is shown; what conforms is good."""
+    """Formats are checked and no value of the document is shown; a conforming document passes."""
     schema(tmp_path, SCHEMA)
     wrong = {"final_state": "private", "at": "yesterday", "who": "x", "private_name": 1}
     config(tmp_path, contract(json_schema="report.schema.json"), writes(wrong))
@@ -47,25 +47,25 @@ def test_document_is_judged_by_its_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({}, "accepts null, {} and []: it says nothing"),
-        ({"requierd": ["final_state"]}, "accepts null, {} and []: it says nothing"),
-        (True, "accepts null, {} and []: it says nothing"),
+        ({}, "accepts null, {} and []: it demands nothing"),
+        ({"requierd": ["final_state"]}, "accepts null, {} and []: it demands nothing"),
+        (True, "accepts null, {} and []: it demands nothing"),
         ({"$ref": "http://127.0.0.1:9/schema"}, "Retrieval is disabled"),
         ({"$ref": "file:///etc/hostname"}, "Retrieval is disabled"),
         ({"type": "strin"}, "is not valid under any of the schemas"),
         ({"type": "object", "format": "datum"}, "Unknown format: 'datum'"),
         (
             {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"},
-            "is of another dialect than 2020-12",
+            "has another dialect than 2020-12",
         ),
-        ('{"type": "object", "type": "array"}', "a name stands twice in an object"),
-        ("{", "is no JSON: line 1 column 2: the file ends too early"),
+        ('{"type": "object", "type": "array"}', "a name occurs twice in an object"),
+        ("{", "is not JSON: line 1 column 2: the file ends too early"),
     ],
 )
 def test_schema_that_nothing_can_be_judged_by_is_refused(
     tmp_path: Path, document: Any, said: str
 ) -> None:
-    """Nothing starts where the judge would be none; nothing is ever fetched."""
+    """A schema that cannot judge a document prevents the start; nothing is ever fetched."""
     schema(tmp_path, document)
     config(tmp_path, contract(json_schema="report.schema.json"), "touch started")
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
@@ -75,16 +75,16 @@ def test_schema_that_nothing_can_be_judged_by_is_refused(
 
 
 def test_schema_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A designed error with what to do, not a stage that fails at its end."""
+    """A missing schema is a designed error with a remedy, and no stage runs."""
     config(tmp_path, contract(json_schema="no.json"))
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
     assert ended.code == 2
     assert "no.json cannot be read: no such file or directory" in ended.stderr
-    assert "name a file that is there" in ended.stderr
+    assert "name an existing file" in ended.stderr
 
 
 def test_schema_that_an_earlier_stage_changed_does_not_judge(tmp_path: Path) -> None:
-    """The schema is the one that was given, by its digest: a laxer one holds nothing."""
+    """The schema is identified by its digest: a laxer replacement judges nothing."""
     schema(tmp_path, SCHEMA)
     path = config(tmp_path, contract(json_schema="report.schema.json"), writes(BLOCKED))
     (tmp_path / "manager.sh").write_text(writes({"type": "object"}, "report.schema.json"))

@@ -1,4 +1,4 @@
-"""Contracts on artifacts: what a stage left is looked at, whatever its program says of itself."""
+"""Contracts on artifacts: the files of a stage are checked, whatever its exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.command import orchestrate, report_of
 
 
 def test_executor_that_exits_0_and_reports_blocked_has_failed(tmp_path: Path) -> None:
-    """Exit code 0 is the program's word; its own report says otherwise."""
+    """An exit code of 0 does not outweigh the program's own report."""
     report = contract(asserts='[{ at = "/final_state", equals = "Done" }]')
     config(tmp_path, report, writes(BLOCKED))
     execution = executed(tmp_path)
@@ -34,7 +34,7 @@ def test_executor_that_exits_0_and_reports_blocked_has_failed(tmp_path: Path) ->
     told = orchestrate("explain", "./out", cwd=tmp_path).stdout
     said = " ".join(told.split())
     assert 'report.json at /final_state: expected "Done", found "Blocked"' in said
-    assert "see to it that the work is done, or correct the contract" in said
+    assert "make sure that the work is done, or correct the contract" in said
 
     config(tmp_path, report, writes(DONE))
     done = orchestrate("./out", "--resume", "--config", "run.toml", cwd=tmp_path)
@@ -93,7 +93,7 @@ FAILED = [
 
 
 def test_assertions_that_hold_are_held(tmp_path: Path) -> None:
-    """Every test passes what it asks for; `exists = false` alone passes an absent pointer."""
+    """Every assertion passes on matching data; `exists = false` alone passes an absent pointer."""
     config(tmp_path, contract(asserts=HOLDING), writes(DONE))
     assert executed(tmp_path, code=0)["status"] == "success"
 
@@ -109,14 +109,14 @@ def test_assertion_that_fails_names_pointer_expected_and_found(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"final_state": "Blocked", "final_state": "Done"}', "a name stands twice in an object"),
+        ('{"final_state": "Blocked", "final_state": "Done"}', "a name occurs twice in an object"),
         ('{"final_state": "Done",}', "line 1 column 24: trailing comma in object"),
     ],
 )
 def test_document_that_readers_differ_over_is_malformed(
     tmp_path: Path, text: str, problem: str
 ) -> None:
-    """A key that stands twice refuses: it is not for us to say which one counts."""
+    """A document with a repeated key is refused, for readers differ on which value counts."""
     config(
         tmp_path,
         contract("report.txt", asserts='[{ at = "/final_state", equals = "Done" }]'),
@@ -129,12 +129,12 @@ def test_document_that_readers_differ_over_is_malformed(
 
 
 def test_pattern_that_never_ends_is_cut_short(tmp_path: Path) -> None:
-    """A pattern is given two seconds, whatever it would take."""
+    """A pattern gets two seconds, however long it would take."""
     asserts = r"[{ at = '/s', matches = '(a|aa|a?a)+b' }]"
     config(tmp_path, contract(asserts=asserts), writes({"s": "a" * 60}))
     execution = executed(tmp_path)
     assert execution["ending"] == "contract_violated"
-    assert broken(execution)[0][3].endswith("and that could not be told within 2 seconds")
+    assert broken(execution)[0][3].endswith("and that could not be decided within 2 seconds")
 
 
 SIZES: list[tuple[dict[str, Any], str, list[tuple[str | None, str, str]]]] = [
@@ -144,15 +144,15 @@ SIZES: list[tuple[dict[str, Any], str, list[tuple[str | None, str, str]]]] = [
     (
         {"encoding": "ascii"},
         "abc\\303\\244",
-        [(None, "text in ascii", "bytes that are none, from")],
+        [(None, "text in ascii", "invalid bytes, from")],
     ),
     ({"encoding": "utf-8"}, "abc\\303\\244", []),
-    ({"encoding": "utf-8"}, "ab\\303", [(None, "text in utf-8", "bytes that are none, from byte")]),
+    ({"encoding": "utf-8"}, "ab\\303", [(None, "text in utf-8", "invalid bytes, from byte")]),
 ]
 
 
 def test_sizes_and_encodings_are_held(tmp_path: Path) -> None:
-    """Each file against its own terms, in one attempt."""
+    """Each file is checked against its own terms, in one attempt."""
     script = "".join(f"printf '{text}' > f{at};" for at, (_, text, _) in enumerate(SIZES))
     tables = (contract(f"f{at}", **terms) for at, (terms, _, _) in enumerate(SIZES))
     config(tmp_path, "".join(tables), script)
@@ -167,7 +167,7 @@ def test_sizes_and_encodings_are_held(tmp_path: Path) -> None:
 
 
 def test_secret_in_an_artifact_is_masked_and_cut(tmp_path: Path) -> None:
-    """What was found is shown masked, and of a long value only the beginning."""
+    """The found value is shown masked, and only the beginning of a long value."""
     config(
         tmp_path,
         contract(asserts='[{ at = "/a", equals = 1 }, { at = "/b", equals = 1 }]'),
@@ -186,7 +186,7 @@ def test_secret_in_an_artifact_is_masked_and_cut(tmp_path: Path) -> None:
 
 
 def test_value_of_a_secret_in_a_contract_is_refused(tmp_path: Path) -> None:
-    """A contract is written down as it is: a secret in it would be, too."""
+    """A contract is recorded verbatim, so it must not contain a secret."""
     config(
         tmp_path,
         contract(asserts='[{ at = "/a", equals = "s3cr3t-value-17" }]'),
@@ -195,7 +195,7 @@ def test_value_of_a_secret_in_a_contract_is_refused(tmp_path: Path) -> None:
     env = {"TOKEN": "s3cr3t-value-17"}
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path, env=env)
     assert ended.code == 2
-    assert "secret TOKEN stands in a contract of stage 'executor'" in ended.stderr
+    assert "secret TOKEN is in a contract of stage 'executor'" in ended.stderr
     assert "s3cr3t" not in ended.stderr
 
 
@@ -203,7 +203,7 @@ def test_value_of_a_secret_in_a_contract_is_refused(tmp_path: Path) -> None:
 
 
 def test_directory_and_glob_are_digested_as_a_sorted_list(tmp_path: Path) -> None:
-    """What is there is digested by name and content; another name or byte is another digest."""
+    """The files are digested by name and content: another name or byte gives another digest."""
     sets = contract("site/", max_bytes="1KiB") + contract("r/**/*.json", min_matches=2)
     script = (
         "mkdir -p site/a r/x; echo hi > site/a/index; echo b > site/b; ln -sf b site/link;"
@@ -231,22 +231,22 @@ def test_directory_and_glob_are_digested_as_a_sorted_list(tmp_path: Path) -> Non
             "matches 2 files, and must match 3",
         ),
         (contract("d/"), "true", "missing_artifacts", "does not exist"),
-        (contract("d/"), "touch d", "missing_artifacts", "is no directory"),
-        (contract("d/"), "mkdir d; mkfifo d/f", "malformed_artifacts", "is no file, link or"),
+        (contract("d/"), "touch d", "missing_artifacts", "is not a directory"),
+        (contract("d/"), "mkdir d; mkfifo d/f", "malformed_artifacts", "is not a file, link or"),
         (contract("*.json"), "echo 1 > a.json; echo { > b.json", "malformed_artifacts", "b.json"),
         (contract("old/"), "true", "stale_artifacts", "unchanged since before this attempt"),
         (
             contract("old/*", min_matches=2),
             "echo > old/b",
             "stale_artifacts",
-            "only 1 file of it written by this attempt",
+            "only 1 file written by this attempt",
         ),
     ],
 )
 def test_set_that_is_not_there_as_it_should_is_wrong_as_a_file_is(
     tmp_path: Path, terms: str, script: str, ending: str, said: str
 ) -> None:
-    """Missing, malformed and stale keep their meaning where the artifact is several files."""
+    """Missing, malformed and stale keep their meaning for an artifact of several files."""
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "a").touch()
     config(tmp_path, terms, script)
@@ -257,7 +257,7 @@ def test_set_that_is_not_there_as_it_should_is_wrong_as_a_file_is(
 
 
 def test_assertions_are_held_of_every_file_that_matches(tmp_path: Path) -> None:
-    """A glob's contract is about each of its files; the violation names the file."""
+    """A glob's contract covers each matching file, and the violation names the file."""
     config(
         tmp_path,
         contract("r/*", asserts='[{ at = "/ok", equals = true }]'),
@@ -267,7 +267,7 @@ def test_assertions_are_held_of_every_file_that_matches(tmp_path: Path) -> None:
 
 
 def test_templates_and_the_printed_config_keep_a_contract(tmp_path: Path) -> None:
-    """`{out}` is filled in; what `--print-config` writes asks for the same."""
+    """`{out}` is filled in, and the output of `--print-config` asks for the same."""
     config(
         tmp_path,
         contract("{out}/executor/", max_bytes="1MiB") + contract(asserts=HOLDING),
@@ -287,20 +287,20 @@ def test_templates_and_the_printed_config_keep_a_contract(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (contract(min_matches=2), "min_matches is of a glob, and the path is none"),
-        (contract("d/", asserts="[{ at = '', exists = true }]"), "a directory is no document"),
-        (contract("d*/"), "leave the slash at its end out"),
+        (contract(min_matches=2), "min_matches is for a glob, and the path is not one"),
+        (contract("d/", asserts="[{ at = '', exists = true }]"), "a directory is not a document"),
+        (contract("d*/"), "leave out the slash at its end"),
         (contract(encoding="latin-1"), "utf-8"),
         (contract(max_bytes=1, min_bytes=2), "min_bytes is more than max_bytes"),
         (contract(max_bytes="1 furlong"), "write 64k, 10MB, 2GiB"),
         (contract(asserts="[{ at = 'state', equals = 1 }]"), "begin it with a slash"),
-        (contract(asserts="[{ at = '/a~2', equals = 1 }]"), "is no JSON pointer"),
+        (contract(asserts="[{ at = '/a~2', equals = 1 }]"), "is not a JSON pointer"),
         (contract(asserts="[{ at = '/a' }]"), "says nothing: give it a test"),
         (contract(asserts="[{ at = '/a', equls = 1 }]"), "did you mean 'equals'?"),
-        (contract(asserts="[{ at = '/a', matches = '(' }]"), "is no regular expression"),
+        (contract(asserts="[{ at = '/a', matches = '(' }]"), "is not a regular expression"),
         (contract(asserts="[{ at = '/a', at_least = '1' }]"), "at_least takes a number"),
         (contract(asserts="[{ at = '/a', one_of = [] }]"), "a list of at least one value"),
-        (contract(asserts="[{ at = '/a', exists = false, equals = 1 }]"), "stands alone"),
+        (contract(asserts="[{ at = '/a', exists = false, equals = 1 }]"), "must be alone"),
         (contract(asserts="[{ at = '/a', equals = 2020-01-01 }]"), "'2020-01-01'"),
         (contract() + contract(), "two contracts are about"),
     ],
@@ -308,11 +308,11 @@ def test_templates_and_the_printed_config_keep_a_contract(tmp_path: Path) -> Non
 def test_contract_without_sense_is_refused_with_its_line(
     tmp_path: Path, table: str, said: str
 ) -> None:
-    """Wrong terms are found before anything runs."""
+    """Wrong terms are reported before anything runs."""
     config(tmp_path, table)
     ended = orchestrate("config", "check", "run.toml", cwd=tmp_path)
     if said == "'2020-01-01'":
-        assert ended.code == 0  # a date is the text that JSON has for it
+        assert ended.code == 0  # a date is its text in JSON
         return
     assert ended.code == 2
     assert said in ended.stderr

@@ -1,4 +1,4 @@
-"""Copies of an output directory: recognised however they came about, and runs of their own."""
+"""Copies of an output directory: recognized however they were made, and resumed as new runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SCRIPT = 'echo "has $A"; test "$ORCHESTRATOR_ATTEMPT" -gt 1 && test "${A#a-priva
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a failed run in `out`, which has a private value; not to be changed."""
+    """Return a project with a failed run in `out` that has a private value; it is not changed."""
     place = tmp_path_factory.mktemp("failed")
     given = ("--manager-env", f"A={PRIVATE}")
     ended = orchestrate("./out", *PASSING, *shell("manager", SCRIPT), *given, cwd=place)
@@ -55,30 +55,30 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
-    """A directory on another file system than the other ones."""
+    """Yield a directory on another file system."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
         yield Path(place)
 
 
 def copied(source: Path, target: Path) -> None:
-    """`cp -a`."""
+    """Copy with `cp -a`."""
     subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
 def linked(source: Path, target: Path) -> None:
-    """`cp -al`: the files are the same, the directory is another."""
+    """Copy with `cp -al`: the files are the same, and the directory is another one."""
     subprocess.run(["/bin/cp", "-al", source, target], check=True)
 
 
 def archived(source: Path, target: Path) -> None:
-    """Packed by `tar`, and unpacked to another path."""
+    """Pack with `tar` and unpack at another path."""
     target.mkdir()
     with subprocess.Popen(["/bin/tar", "c", "-C", source, "."], stdout=subprocess.PIPE) as packed:
         subprocess.run(["/bin/tar", "x", "-C", target], stdin=packed.stdout, check=True)
 
 
 def checked_out(source: Path, target: Path) -> None:
-    """The files alone, as a checkout makes them."""
+    """Copy the files alone, as a checkout does."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
 
 
@@ -97,7 +97,7 @@ def test_copy_is_refused_and_told_how_it_goes_on(
     copy: Callable[[Path, Path], None],
     is_far: bool,
 ) -> None:
-    """However it was made, it is no run until somebody says so; the original is named."""
+    """A copy, however made, is refused until an option claims it; the original is named."""
     place = (elsewhere if is_far else tmp_path) / "copy"
     try:
         copy(failed / "out", place)
@@ -114,7 +114,7 @@ def test_copy_is_refused_and_told_how_it_goes_on(
 
 
 def test_copy_goes_on_as_a_run_of_its_own(failed: Path, tmp_path: Path) -> None:
-    """It has a new id and a new private file; nothing private of the original is in it."""
+    """The copy has a new id and a new private file, and nothing private of the original."""
     copied(failed / "out", tmp_path / "copy")
     original = checkpoint_of(failed / "out")
     before = tree_of(failed)
@@ -141,18 +141,18 @@ def test_copy_goes_on_as_a_run_of_its_own(failed: Path, tmp_path: Path) -> None:
     ]
     assert any(original["run_id"] in one and "copy" in one for one in report["warnings"])
     assert {name: one for name, one in tree_of(failed).items() if name in before} == before
-    # It is at home there, and its record holds: a resume visits it, and needs no option any more.
+    # The copy has its own home now, and its record is valid: a resume no longer needs an option.
     assert orchestrate("./copy", "--resume", cwd=tmp_path, env=env).code == 0
     again = orchestrate("./copy", *as_copy, cwd=tmp_path, env=env)
     assert (again.code, "--as-copy does not fit" in again.stderr) == (2, True), again
-    # A copy of the copy knows both runs before it.
+    # A copy of the copy names both earlier runs.
     copied(tmp_path / "copy", tmp_path / "third")
     ended = orchestrate("./third", "--resume", cwd=tmp_path, env=env)
     assert (ended.code, str(tmp_path / "copy") in ended.stderr) == (2, True), ended
 
 
 def test_copy_of_a_copy_keeps_the_ids_of_both(tmp_path: Path) -> None:
-    """Each attempt is of the run that made it, and the history is a legal walk."""
+    """Each attempt keeps the id of the run that made it, and the history is a legal walk."""
     script = 'test "$ORCHESTRATOR_ATTEMPT" -gt 2'
     begun = orchestrate("./out", *PASSING, "--run-id", "a", *shell("manager", script), cwd=tmp_path)
     assert begun.code == 1
@@ -170,7 +170,7 @@ def test_copy_of_a_copy_keeps_the_ids_of_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 3, 7])
 def test_history_of_a_copy_is_that_of_its_runs(failed: Path, tmp_path: Path, number: int) -> None:
-    """An id that an attempt cannot have had is a forgery, before the copy and after it."""
+    """An impossible id of an attempt is a forgery, before the copy and after it."""
     copied(failed / "out", tmp_path / "copy")
     document = checkpoint_of(tmp_path / "copy")
     execution = document["invocations"][0]["stage_executions"][0]
@@ -192,7 +192,7 @@ READERS: dict[str, tuple[str, ...]] = {
 
 
 def test_readers_are_right_about_a_copy(failed: Path, tmp_path: Path) -> None:
-    """None shows the original's private value, none offers what would be refused."""
+    """No reader shows the original's private value or offers a command that would be refused."""
     copied(failed / "out", tmp_path / "copy")
     env = {"XDG_STATE_HOME": str(failed / "state")}
     told = {name: orchestrate(*words, cwd=tmp_path, env=env) for name, words in READERS.items()}
@@ -212,7 +212,7 @@ def test_readers_are_right_about_a_copy(failed: Path, tmp_path: Path) -> None:
         "plan", "copy", "--resume", "--as-copy", "--manager-env", "A=x", cwd=tmp_path, env=env
     )
     assert (ended.code, "run copy --resume --as-copy" in ended.stdout) == (0, True), ended
-    # What the original printed stays hidden once the copy is a run of its own.
+    # The original's output stays masked once the copy is a run of its own.
     ran = orchestrate(
         "./copy", "--resume", "--as-copy", "--manager-env", "A=mine", cwd=tmp_path, env=env
     )
@@ -223,17 +223,17 @@ def test_readers_are_right_about_a_copy(failed: Path, tmp_path: Path) -> None:
 
 
 def test_original_is_found_by_another_name(tmp_path: Path, elsewhere: Path) -> None:
-    """Whoever renames the original has not made its copy the run; nor has who moved it away."""
+    """A copy stays a copy when its original is renamed or moved away."""
     assert orchestrate("./out", *PASSING, *shell("manager", "exit 1"), cwd=tmp_path).code == 1
     copied(tmp_path / "out", tmp_path / "copy")
     (tmp_path / "out").rename(tmp_path / "renamed")
     copied(tmp_path / "copy", tmp_path / "out")
-    for copy in ("copy", "out"):  # the second is where the run was, and is another directory
+    for copy in ("copy", "out"):  # `out` is the original's path, but another directory
         ended = orchestrate(f"./{copy}", "--resume", cwd=tmp_path)
         assert (ended.code, str(tmp_path / "renamed") in ended.stderr) == (2, True), ended
     ended = orchestrate("./renamed", "--resume", cwd=tmp_path)
     assert "moved here from" in ended.stderr
-    # A later run in the original's place has only archived it.
+    # A later run in the original's directory only archives the original.
     assert orchestrate("./renamed", *PASSING, *shell("manager", "true"), cwd=tmp_path).code == 0
     ended = orchestrate("./copy", "--resume", cwd=tmp_path)
     assert (ended.code, "--as-copy" in ended.stderr) == (2, True), ended
@@ -243,7 +243,7 @@ def test_original_is_found_by_another_name(tmp_path: Path, elsewhere: Path) -> N
 
 
 def test_move_to_another_file_system_is_a_move(tmp_path: Path, elsewhere: Path) -> None:
-    """`mv` copies and removes: the run goes on with its values, warned; its artifacts are there."""
+    """After `mv` the run continues with a warning, its values and its artifacts."""
     script = 'cd "$ORCHESTRATOR_OUTPUT_DIR" && echo x > made; echo "$A" > "$ORCHESTRATOR_ATTEMPT"'
     fails = "test $ORCHESTRATOR_ATTEMPT -gt 1"
     options = (*shell("manager", script), *shell("executor", f"{script}; {fails}"))
@@ -266,7 +266,7 @@ def test_move_to_another_file_system_is_a_move(tmp_path: Path, elsewhere: Path) 
 def test_live_processes_are_nobody_s_on_another_file_system(
     tmp_path: Path, elsewhere: Path
 ) -> None:
-    """Whether they are those of a moved run or of an original cannot be told: a person decides."""
+    """Those of a moved run and of an original look the same, so a person decides."""
     kill = 'kill -9 "$(cut -d" " -f4 /proc/$PPID/stat)"; sleep 9'
     assert orchestrate("./out", *PASSING, *shell("manager", kill), cwd=tmp_path).code == -9
     token = checkpoint_of(tmp_path / "out")["open_attempts"][0]["token"]
@@ -285,11 +285,11 @@ def test_live_processes_are_nobody_s_on_another_file_system(
     assert orchestrate(elsewhere / "out", *options, cwd=tmp_path).code == 0
 
 
-# From another machine
+# Runs of another machine
 
 
 def brought(tmp_path: Path, key: str | None = None) -> Path:
-    """A failed run of another machine, whose directory came here to another path."""
+    """Return the output of a failed run of another machine, brought here to another path."""
     with another_machine(tmp_path / "another"):
         place = tmp_path / "there"
         place.mkdir()
@@ -308,7 +308,7 @@ def brought(tmp_path: Path, key: str | None = None) -> Path:
 
 
 def test_run_of_another_machine_is_adopted_under_its_own_id(tmp_path: Path) -> None:
-    """Whoever names the digest of its record goes on with it; nobody else does."""
+    """Only a resume that names the digest of its record continues the run."""
     output = brought(tmp_path)
     known, before = record_digest(output), tree_of(output)
     told = orchestrate("status", "out", "--json", cwd=tmp_path).stdout
@@ -343,7 +343,7 @@ def test_run_of_another_machine_is_adopted_under_its_own_id(tmp_path: Path) -> N
 
 
 def test_record_that_a_shared_key_proves_is_adopted_unwarned(tmp_path: Path) -> None:
-    """The digest is asked for then too: an older record is proved by the key as well."""
+    """The digest is required even then, for the key proves older records as well."""
     key = tmp_path / "key"
     key.write_bytes(os.urandom(32))
     key.chmod(0o600)
@@ -363,7 +363,7 @@ def test_record_that_a_shared_key_proves_is_adopted_unwarned(tmp_path: Path) -> 
 
 
 def test_run_of_another_machine_can_be_a_copy(tmp_path: Path) -> None:
-    """Where the run goes on there, what came from there is a run of its own here."""
+    """A run that continues on its own machine can become a new run here."""
     output = brought(tmp_path)
     run_id = checkpoint_of(output)["run_id"]
     options = ("--resume", "--as-copy", "--manager-env", "A=mine")
@@ -376,7 +376,7 @@ PLACES: Final = ("a reboot", "another mount", "both, and a host name that is giv
 
 @pytest.mark.parametrize("change", PLACES)
 def test_same_directory_is_no_copy(tmp_path: Path, change: str) -> None:
-    """What happens to a machine does not make another directory of one."""
+    """A reboot or another mount does not turn a directory into a copy."""
     stages = {name: StageGiven(bin="true") for name in ("manager", "executor")}
     config = RunConfig(
         output_directory=str(tmp_path / "out"), directory=str(tmp_path), gates=GATES, stages=stages
@@ -399,14 +399,14 @@ def test_same_directory_is_no_copy(tmp_path: Path, change: str) -> None:
 
 
 def mounted(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a shell script where mounts are its own."""
+    """Run a shell script in a mount namespace of its own."""
     env = environment(XDG_STATE_HOME=str(cwd / "state"), FSM=" ".join(COMMAND))
     words = ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-ec", script]
     return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
 def test_bind_mount_is_no_copy(tmp_path: Path) -> None:
-    """The same directory by another path is the run's own."""
+    """The same directory under another path belongs to the run."""
     if shutil.which("unshare") is None or mounted("true", tmp_path).returncode:
         pytest.skip("mounts cannot be made here")
     (tmp_path / "other").mkdir()
@@ -420,7 +420,7 @@ def test_bind_mount_is_no_copy(tmp_path: Path) -> None:
 
 
 def test_options_of_a_place_need_a_resume(tmp_path: Path) -> None:
-    """A new run has no place to come from; of two answers none is taken."""
+    """A new run takes no such option, and two contradictory ones are refused."""
     options = (*PASSING, *shell("manager", "exit 1"))
     for option in ("--as-copy", "--adopt"):
         ended = orchestrate("./out", option, *options, cwd=tmp_path)
@@ -433,7 +433,7 @@ def test_options_of_a_place_need_a_resume(tmp_path: Path) -> None:
 
 
 def test_copy_of_a_done_run_is_looked_at_only(tmp_path: Path) -> None:
-    """Nothing of it can run again: it is shown, and neither resumed nor made another run."""
+    """A copy of a done run is shown; it is neither resumed nor made another run."""
     assert orchestrate("./out", *PASSING, *shell("manager", "true"), cwd=tmp_path).code == 0
     copied(tmp_path / "out", tmp_path / "copy")
     shown = orchestrate("status", "copy", cwd=tmp_path)
@@ -447,7 +447,7 @@ def test_copy_of_a_done_run_is_looked_at_only(tmp_path: Path) -> None:
 
 
 def test_done_run_that_was_put_back_is_told_how_it_is_closed(tmp_path: Path) -> None:
-    """The command that is offered says that it is adopted, and works as it is printed."""
+    """The offered command names the adoption, and works as printed."""
     ended = orchestrate("./out", *PASSING, *shell("manager", "true"), cwd=tmp_path)
     assert ended.code == 0, ended
     assert report_of(tmp_path / "out")["closure_ready"] is False

@@ -1,4 +1,4 @@
-"""Declared inputs: digested when a stage completes, compared when it is to be skipped."""
+"""Declared inputs: digested when a stage completes, compared before it is skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INPUTS = ("spec.md", "data", "src/**/*.py", "to_come")
 
 
 def place(folder: Path) -> None:
-    """A run whose manager completed, with inputs of each kind, and whose executor failed."""
+    """Make a run with inputs of each kind whose manager completed and whose executor failed."""
     (folder / "spec.md").write_text("one\n")
     (folder / "data" / "in").mkdir(parents=True)
     (folder / "data" / "in" / "x").write_text("x\n")
@@ -37,20 +37,20 @@ def place(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def completed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One such run, for all that only look at it."""
+    """Return one such run, for tests that only read it."""
     folder = tmp_path_factory.mktemp("inputs")
     place(folder)
     return folder
 
 
 def kept_inputs(folder: Path) -> dict[str, dict[str, Any]]:
-    """The inputs in the record of the completed stage, by their paths below the folder."""
+    """Return the inputs recorded for the completed stage, by their paths below the folder."""
     (completion,) = checkpoint_of(folder / "out")["completions"]
     return {str(Path(one["path"]).relative_to(folder)): one for one in completion["inputs"]}
 
 
 def test_inputs_are_in_the_record_of_the_stage(completed: Path) -> None:
-    """A file by its own digest, several by that of their sorted list, as sha256sum -z prints it."""
+    """A file has its own digest; several have that of their list, as sha256sum -z prints it."""
     found = kept_inputs(completed)
     assert [*found] == [*INPUTS, "tool.sh"]
     assert found["spec.md"]["sha256"] == hashlib.sha256(b"one\n").hexdigest()
@@ -65,7 +65,7 @@ def test_inputs_are_in_the_record_of_the_stage(completed: Path) -> None:
 
 
 def test_plan_lists_inputs_under_what_was_compared(completed: Path) -> None:
-    """A stage that is skipped says by what, and names each input."""
+    """A skipped stage is listed with the kind of comparison and the name of each input."""
     plan = orchestrate("plan", "./out", "--resume", "--all", cwd=completed)
     assert plan.code == 0, plan.stderr
     said = " ".join(plan.stdout.split())
@@ -93,7 +93,7 @@ CHANGES: list[tuple[Callable[[Path], object], str]] = [
 
 
 def test_changed_input_of_a_completed_stage_counts_as_changed(tmp_path: Path) -> None:
-    """Each kind of change is found and named; nothing has changed by looking."""
+    """Each kind of change is found and named, and the look itself changes nothing."""
     place(tmp_path)
     for change, said in CHANGES:
         before = {
@@ -104,7 +104,7 @@ def test_changed_input_of_a_completed_stage_counts_as_changed(tmp_path: Path) ->
         change(tmp_path)
         ended = orchestrate("plan", "./out", "--resume", cwd=tmp_path)
         assert ended.code == 2
-        assert "cannot resume: a completed stage is not what it was" in ended.stderr
+        assert "cannot resume: a completed stage has changed" in ended.stderr
         assert said in ended.stderr
         now = {
             one
@@ -119,7 +119,7 @@ def test_changed_input_of_a_completed_stage_counts_as_changed(tmp_path: Path) ->
 
 
 def test_list_of_inputs_is_a_setting(completed: Path) -> None:
-    """Another list is another stage, which is run again only if that is asked for."""
+    """A stage with another list has changed, and runs again only on request."""
     changed = ("--resume", "--manager-input", "spec.md")
     ended = orchestrate("plan", "./out", *changed, cwd=completed)
     assert ended.code == 2
@@ -129,7 +129,7 @@ def test_list_of_inputs_is_a_setting(completed: Path) -> None:
 
 
 def test_input_with_a_secret_in_its_path_is_refused(tmp_path: Path) -> None:
-    """Paths are written down as they are."""
+    """Paths are recorded verbatim, so they must not contain a secret."""
     ended = orchestrate(
         *("run", "./out", *GATES, *shell("manager", "true"), "--manager-secret", "TOKEN"),
         *("--manager-input", "s3cr3t-value-17/x"),
@@ -137,4 +137,4 @@ def test_input_with_a_secret_in_its_path_is_refused(tmp_path: Path) -> None:
         env={"TOKEN": "s3cr3t-value-17"},
     )
     assert ended.code == 2
-    assert "secret TOKEN stands in a path that stage 'manager' protects or goes by" in ended.stderr
+    assert "secret TOKEN is in a path that stage 'manager' protects or goes by" in ended.stderr

@@ -1,6 +1,6 @@
-"""Nothing is lost, nothing is claimed that is not on disk: real failures of real files.
+"""Nothing is lost, and nothing is claimed that is not on disk: real failures of real files.
 
-A path that is taken, a disk that is full (a limit on the size of files), a directory that is gone.
+A path that is taken, a disk that is full (a limit on the size of files), a missing directory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LOCK = "orchestrator.lock"
 
 
 def marking(manager: str = "true", executor: str = "true") -> tuple[str, ...]:
-    """Options of a run whose stages note outside OUT that they ran, then do as told."""
+    """Return options of a run whose stages note outside OUT that they ran, then do their script."""
     return (
         *PASSING,
         *stages(f"echo x >> manager.ran; {manager}", f"echo x >> executor.ran; {executor}"),
@@ -51,7 +51,7 @@ def marking(manager: str = "true", executor: str = "true") -> tuple[str, ...]:
 
 
 def ran(cwd: Path) -> tuple[int, int]:
-    """How often manager and executor ran."""
+    """Return how often manager and executor ran."""
     manager, executor = (
         len(path.read_text().split()) if path.exists() else 0
         for path in (cwd / "manager.ran", cwd / "executor.ran")
@@ -60,30 +60,30 @@ def ran(cwd: Path) -> tuple[int, int]:
 
 
 def temporaries(directory: Path) -> list[Path]:
-    """Temporary files left behind."""
+    """Return the temporary files left behind."""
     return [path for path in directory.rglob("*") if path.name.endswith(files.TEMPORARY_SUFFIX)]
 
 
 def own_failures(report: dict[str, Any]) -> dict[str, str]:
-    """What the program says it failed to do itself: operation and error."""
+    """Return the program's own failures in a report: operation and error."""
     return {
         one["command"]: one["error"] for one in report["stage_executions"] if "." in one["command"]
     }
 
 
-# Something in a file's place before the run begins
+# An obstacle in a file's place before the run begins
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What is in the way, and the operation that then fails."""
+    """An obstacle at a path, and the operation that then fails."""
 
     name: str
     operation: str
     is_directory: bool = True
 
     def put(self, out: Path) -> Path:
-        """Put it there; where it is."""
+        """Put the obstacle there and return its path."""
         path = out / self.name
         if path.is_dir():
             shutil.rmtree(path)
@@ -96,7 +96,7 @@ class Obstacle:
         return path
 
     def remove(self, out: Path) -> None:
-        """Take it away."""
+        """Remove the obstacle."""
         path = out / self.name
         if self.is_directory:
             shutil.rmtree(path)
@@ -116,7 +116,7 @@ OBSTACLES = {
 
 @pytest.mark.parametrize("name", ["checkpoint", "report", "events", "lock"])
 def test_obstacle_fails_the_run_before_anything_starts(tmp_path: Path, name: str) -> None:
-    """With a path of ours taken nothing starts; exit 1, and the report says failed, path named."""
+    """An obstacle prevents every start: exit code 1, and the report says failed with the path."""
     obstacle, out = OBSTACLES[name], tmp_path / "out"
     path = obstacle.put(out)
     ended = orchestrate("./out", *marking(), cwd=tmp_path)
@@ -141,7 +141,7 @@ def test_obstacle_fails_the_run_before_anything_starts(tmp_path: Path, name: str
 
 
 def test_foreign_logs_refuse_a_first_run(tmp_path: Path) -> None:
-    """What no run made under the name of the logs is not touched; with it gone the run works."""
+    """Foreign files in the place of the logs stay untouched; once they are gone the run works."""
     obstacle, out = OBSTACLES["logs"], tmp_path / "out"
     path = obstacle.put(out)
     path.write_text("precious")
@@ -160,7 +160,7 @@ def test_foreign_logs_refuse_a_first_run(tmp_path: Path) -> None:
 
 
 def test_resume_goes_on_when_nothing_is_in_the_place_of_the_logs(tmp_path: Path) -> None:
-    """What is in the place of its logs fails a run of ours, and nothing starts until it is gone."""
+    """An obstacle in the place of its logs fails a run, and nothing starts until it is gone."""
     obstacle, out = OBSTACLES["logs"], tmp_path / "out"
     failing_once = marking("exit $((ORCHESTRATOR_ATTEMPT == 1))")
     assert orchestrate("./out", *failing_once, cwd=tmp_path).code == 1
@@ -181,7 +181,7 @@ def test_resume_goes_on_when_nothing_is_in_the_place_of_the_logs(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["checkpoint", "report", "events"])
 def test_resume_goes_on_when_the_obstacle_is_gone(tmp_path: Path, name: str) -> None:
-    """After the obstacle is taken away, the same command with `--resume` reaches done."""
+    """Once the obstacle is removed, the same command with `--resume` reaches done."""
     obstacle, out = OBSTACLES[name], tmp_path / "out"
     obstacle.put(out)
     assert orchestrate("./out", *marking(), cwd=tmp_path).code == 1
@@ -198,7 +198,7 @@ def test_resume_goes_on_when_the_obstacle_is_gone(tmp_path: Path, name: str) -> 
 def test_report_of_an_earlier_run_does_not_stand_for_a_failed_one(
     tmp_path: Path, name: str
 ) -> None:
-    """A new run that could not be recorded never leaves the earlier run's done to be read."""
+    """The earlier run's done cannot be read as the result of a run that could not be recorded."""
     out = tmp_path / "out"
     assert orchestrate("./out", *marking(), "--run-id", "earlier", cwd=tmp_path).code == 0
     path = OBSTACLES[name].put(out)
@@ -211,7 +211,7 @@ def test_report_of_an_earlier_run_does_not_stand_for_a_failed_one(
 
 
 def test_what_is_in_the_place_of_an_earlier_runs_logs_is_archived(tmp_path: Path) -> None:
-    """It goes where the earlier run goes, unchanged, and the new run has logs of its own."""
+    """The obstacle is archived unchanged with the earlier run, and the new run has its own logs."""
     out = tmp_path / "out"
     assert orchestrate("./out", *marking(), "--run-id", "earlier", cwd=tmp_path).code == 0
     OBSTACLES["logs"].put(out).write_text("precious")
@@ -227,11 +227,11 @@ def test_what_is_in_the_place_of_an_earlier_runs_logs_is_archived(tmp_path: Path
     assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("✗ failed: ")
 
 
-# Something happens to a file while a stage runs
+# Damage to a file while a stage runs
 
 
 def sabotage(script: str) -> str:
-    """A stage's script that does harm in its first attempt only.
+    """Return a stage's script that does harm in its first attempt only.
 
     It waits until its own pid is recorded: from then on the orchestrator writes nothing.
     """
@@ -255,18 +255,18 @@ def put_back(out: Path, kept: Path, name: str) -> None:
         (CHECKPOINT, "control.verify", "mkdir", 2),
         (REPORT, "control.verify", "mkdir", 1),
         (EVENTS, "events.persist", "mkdir", 1),
-        ("logs", "logs.persist", "touch", 2),  # it is not known what it printed
+        ("logs", "logs.persist", "touch", 2),  # it is unknown what the stage printed
     ],
 )
 def test_path_is_taken_while_the_manager_runs(
     tmp_path: Path, name: str, operation: str, make: str, times_manager_ran: int
 ) -> None:
-    """When a path of ours is taken in mid-run the executor is not started; healed, it goes on.
+    """If a path of the run is taken during a stage, no other starts; a resume after repair works.
 
-    Only a success that could not be made durable, output included, is done again.
+    Only a success that could not be made durable, output included, is repeated.
     """
     out, kept = tmp_path / "out", tmp_path / "kept"
-    block = "touch out/tampered; " if name == CHECKPOINT else ""  # no place to keep it, too
+    block = "touch out/tampered; " if name == CHECKPOINT else ""  # the text has no place either
     script = sabotage(f"{block}mv out/{name} kept && {make} out/{name}")
     ended = orchestrate("./out", *marking(script), cwd=tmp_path)
     assert ended.code == 1
@@ -290,7 +290,7 @@ def test_path_is_taken_while_the_manager_runs(
 
 
 def test_success_that_is_not_durable_is_not_done(tmp_path: Path) -> None:
-    """When the last stage ends well but its success cannot be written, the run is not done."""
+    """When the last stage succeeds but its success cannot be written, the run is not done."""
     out = tmp_path / "out"
     script = sabotage(f"touch out/tampered; mv out/{CHECKPOINT} kept && mkdir out/{CHECKPOINT}")
     ended = orchestrate("./out", *marking("true", script), cwd=tmp_path)
@@ -306,7 +306,7 @@ def test_success_that_is_not_durable_is_not_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["manager", "executor"])
 def test_output_directory_is_deleted_by_a_stage(tmp_path: Path, stage: str) -> None:
-    """With OUT gone nothing more starts; it is made anew for the report, which says failed."""
+    """Once OUT is gone no stage starts; OUT is made again for the report, which says failed."""
     ended = orchestrate("./out", *marking(**{stage: sabotage("rm -rf out")}), cwd=tmp_path)
     assert ended.code == 1
     assert "failed: " in ended.stdout.splitlines()[0]
@@ -315,7 +315,7 @@ def test_output_directory_is_deleted_by_a_stage(tmp_path: Path, stage: str) -> N
     assert ran(tmp_path) == ((1, 0) if stage == "manager" else (1, 1))
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == [LOCK, REPORT]
-    assert (out / LOCK).read_bytes() == b""  # held while the report was written, and given back
+    assert (out / LOCK).read_bytes() == b""  # held while the report was written, then released
     report = report_of(out)
     assert (report["terminal_state"], report["exit_code"]) == ("failed", 1)
     assert report["closure_ready"] is False
@@ -324,7 +324,7 @@ def test_output_directory_is_deleted_by_a_stage(tmp_path: Path, stage: str) -> N
 
 
 def test_output_directory_is_replaced_by_a_stage(tmp_path: Path) -> None:
-    """Another directory in OUT's place has neither lock nor log of the run: it is not done."""
+    """A directory in OUT's place has neither lock nor log of the run, so the run is not done."""
     script = sabotage("rm -rf out && mkdir out")
     ended = orchestrate("./out", *marking(script), cwd=tmp_path)
     assert ended.code == 1
@@ -335,7 +335,7 @@ def test_output_directory_is_replaced_by_a_stage(tmp_path: Path) -> None:
 
 
 def limited(blocks: int, *arguments: str, cwd: Path) -> Ended:
-    """Run the command where no file may grow beyond so many blocks of 512 bytes."""
+    """Run the command where no file may grow beyond this number of 512-byte blocks."""
     env, base = environment(XDG_STATE_HOME=str(cwd / "state")), environment()
     if forked.can_fork(arguments, cwd=cwd, env=env, base=base):
         limits = {resource.RLIMIT_FSIZE: blocks * 512}
@@ -354,7 +354,7 @@ def limited(blocks: int, *arguments: str, cwd: Path) -> Ended:
 
 
 def assert_truthful(ended: Ended, cwd: Path) -> None:
-    """What is on disk parses, leaves nothing temporary, and claims done only with exit 0."""
+    """Check that files on disk parse, none is temporary, and done comes only with exit code 0."""
     out = cwd / "out"
     assert "Traceback" not in ended.stdout + ended.stderr
     assert temporaries(cwd) == []
@@ -375,7 +375,7 @@ def assert_truthful(ended: Ended, cwd: Path) -> None:
 
 
 def finish(cwd: Path) -> None:
-    """Go on without the limit, as the files allow, and reach done."""
+    """Continue without the limit, as the files allow, and reach done."""
     out = cwd / "out"
     if (out / CHECKPOINT).exists():
         again = orchestrate("./out", "--resume", cwd=cwd)
@@ -390,7 +390,7 @@ def finish(cwd: Path) -> None:
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_full_disk_at_every_size(tmp_path: Path, first: int) -> None:
-    """However early the disk is full, the run tells the truth, and a resume repeats no success."""
+    """However early the disk is full, the record is true, and a resume repeats no success."""
     for blocks in itertools.count(first, 2):
         cwd = tmp_path / str(blocks)
         cwd.mkdir()
@@ -408,11 +408,11 @@ def test_full_disk_at_every_size(tmp_path: Path, first: int) -> None:
     assert blocks > 2
 
 
-# Atomic, and in the right order
+# Atomicity and order
 
 
 def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    """Whoever reads checkpoint or report during a run gets a whole one, from first to last."""
+    """A reader of checkpoint or report gets a complete file at every moment of a run."""
     os.mkfifo(tmp_path / "go")
     out = tmp_path / "out"
     padding = [word for _ in range(20) for word in ("--manager-arg", "p" * 10_000)]

@@ -1,4 +1,4 @@
-"""What a stage has to earn, where several terms of it meet: each of them counts."""
+"""Several terms on one stage: each of them counts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IS_DONE = '[{ at = "/final_state", equals = "Done" }]'
 
 @CONFINED
 def test_places_of_contracts_are_all_that_a_confined_stage_may_write(tmp_path: Path) -> None:
-    """Of a file its directory, of a directory itself, of a glob where all that matches lies."""
+    """They are a file's directory, a directory itself, and the fixed part of a glob's path."""
     terms = (
         contract("made/report.json", asserts=IS_DONE),
         contract("whole/"),
@@ -58,7 +58,7 @@ def test_places_of_contracts_are_all_that_a_confined_stage_may_write(tmp_path: P
 @CONFINED
 @pytest.mark.parametrize("path", ["out/x.json", "out/*.json", "out/*/x.json", "out/logs/", "./"])
 def test_contract_that_would_open_the_record_is_refused(tmp_path: Path, path: str) -> None:
-    """As an expected artifact there is; nothing is made."""
+    """The contract is refused like such an expected artifact, and nothing is made."""
     config(tmp_path, contract(path), settings='confine = { connect = "none" }')
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
     assert (ended.code, (tmp_path / "out").exists()) == (2, False)
@@ -99,7 +99,7 @@ def _ended(folder: Path) -> dict[str, str | None]:
 
 
 def test_members_of_a_group_that_meet_their_terms(tmp_path: Path) -> None:
-    """What they have spent at once is one sum."""
+    """The amounts that they spend at once are added up."""
     (tmp_path / "good").touch()
     assert _group(tmp_path) == 0
     assert report_of(tmp_path / "out")["closure_ready"]
@@ -119,7 +119,7 @@ def test_members_of_a_group_that_meet_their_terms(tmp_path: Path) -> None:
 def test_member_of_a_group_that_does_not_ends_the_run(
     tmp_path: Path, given: dict[str, Any], stage: str | None, ending: str
 ) -> None:
-    """It exited with 0 all the same; those beside it are complete."""
+    """The member exited with 0 and still fails the run; the other members are complete."""
     is_verified = ending != "verification_failed"
     if is_verified:
         (tmp_path / "good").touch()
@@ -133,14 +133,14 @@ def test_member_of_a_group_that_does_not_ends_the_run(
         (tmp_path / "good").touch()
         again = orchestrate("./out", "--resume", "--reverify", cwd=tmp_path)
         assert again.code == 0, again.stderr
-        assert spent(tmp_path)["usd"][0] == "0.9"  # that of the first time, and no more
+        assert spent(tmp_path)["usd"][0] == "0.9"  # the amount of the first time, and no more
 
 
-# -- Verified again, under other contracts -----------------------------------------------------
+# -- Verified again under other contracts ------------------------------------------------------
 
 
 def test_work_is_not_verified_again_under_other_contracts(tmp_path: Path) -> None:
-    """It was held to others: what was asked of it and what is asked now are named, both whole."""
+    """The message names the earlier contracts of the work and the present ones, both in full."""
     settings = 'verify = [["test", "-e", "ok"]]'
     config(tmp_path, contract(asserts=IS_DONE), writes(DONE), settings)
     assert executed(tmp_path)["ending"] == "verification_failed"
@@ -150,14 +150,14 @@ def test_work_is_not_verified_again_under_other_contracts(tmp_path: Path) -> Non
     refused = orchestrate("./out", *given, "--reverify", cwd=tmp_path)
     assert (refused.code, "now " in refused.stderr) == (2, True)
     assert "/tests at_least 13" in refused.stderr
-    # Run again, it is held to what is asked now.
+    # A stage that runs again is checked against the present contract.
     assert orchestrate("./out", *given, cwd=tmp_path).code == 1
     last = report_of(tmp_path / "out")["stage_executions"][-1]
     assert last["ending"] == "contract_violated"
     assert broken(last) == [("report.json", "/tests", "at least 13", "12")]
 
 
-# -- The stage that always runs, after ends of the run's own -----------------------------------
+# -- The stage that always runs, after a failure of the run itself -----------------------------
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_work_is_not_verified_again_under_other_contracts(tmp_path: Path) -> Non
 def test_cleanup_runs_after_an_end_of_the_run_itself(
     tmp_path: Path, executor: str, more: tuple[str, ...], code: int, outcome: str, cause: str
 ) -> None:
-    """It is told what ended the run, has time of its own, and changes nothing of the outcome."""
+    """The cleanup gets the cause and its own time, and does not change the outcome."""
     (tmp_path / "tidy.toml").write_text(TIDY)
     told = (*shell("manager", "true"), *shell("executor", executor))
     given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told, *more)
@@ -188,7 +188,7 @@ def test_cleanup_runs_after_an_end_of_the_run_itself(
 def test_cleanup_that_changes_the_record_fails_a_run_that_had_failed_for_that(
     tmp_path: Path,
 ) -> None:
-    """Each is named; the run has ended, and a resume goes on from its record."""
+    """Each failure is named; the run has ended, and a resume continues from its record."""
     (tmp_path / "tidy.toml").write_text(TIDY)
     script = f"{ONCE}rm out/{REPORT}"
     told = (*shell("manager", "true"), *shell("executor", script), *shell("cleanup", script))
@@ -212,7 +212,7 @@ def test_cleanup_that_changes_the_record_fails_a_run_that_had_failed_for_that(
 
 
 def test_time_of_the_whole_run_has_that_of_its_verifications_in_it(tmp_path: Path) -> None:
-    """What a verification took counts; without any left nothing is verified again."""
+    """Time spent on verification counts; with none left, nothing is verified again."""
     config(tmp_path, "", "exit 0", 'verify = [["sh", "-c", "sleep 0.4; exit 1"]]')
     executed(tmp_path, "--total-timeout", "1h")
     worked_ms = report_of(tmp_path / "out")["budget"]["worked_ms"]

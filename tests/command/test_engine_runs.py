@@ -1,4 +1,4 @@
-"""Every command finds the record of a run that an engine has, and calls it by its own name."""
+"""Every command finds the record of a run that an engine has, and uses the run's own name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGNAL = "fsm-orchestrator temporal signal runs/RUN"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Return a directory with a directory of runs, one of which an engine has: it has failed."""
+    """Return a directory of runs, in which a run of an engine has failed."""
     stages = {"manager": shell("echo managed"), "executor": shell("echo broken >&2; exit 1")}
     run(asked(tmp_path / "runs" / "OUT", allow_empty=True))
     directory = tmp_path / "runs" / "RUN"
@@ -72,7 +72,7 @@ def place(tmp_path: Path) -> Path:
 def test_command_finds_the_record(
     place: Path, arguments: tuple[str, ...], code: int, shown: str
 ) -> None:
-    """In the latest epoch; nothing of the run is changed by looking."""
+    """The command reads the latest epoch and changes nothing in the run."""
     before = contents(place / "runs" / "RUN")
     ended = orchestrate(*arguments, cwd=place)
     said = ended.stdout + ended.stderr
@@ -84,11 +84,11 @@ def test_command_finds_the_record(
 
 
 REPORT_NAMES = "orchestrator_"
-"""What is in the names of files: those are shown where they are."""
+"""The prefix of file names: files are shown at their real paths."""
 
 
 def test_documents_name_the_run(place: Path) -> None:
-    """Programs are told what a person would type."""
+    """Programs get the directory that a person would type."""
     directory = str(place / "runs" / "RUN")
     for arguments in (("status", "runs/RUN", "--json"), ("explain", "runs/RUN", "--json")):
         document = json.loads(orchestrate(*arguments, cwd=place).stdout)
@@ -101,7 +101,7 @@ def test_documents_name_the_run(place: Path) -> None:
 
 
 def test_signals_go_to_the_engine(tmp_path: Path) -> None:
-    """What a resume would be given is said to the engine instead."""
+    """The signals that a resume would be given are offered for the engine instead."""
     directory = tmp_path / "RUN"
     config = asked(directory, allow_empty=True).model_copy(update={"gates": {"policy": "allow"}})
     run(config, epoch=claim_epoch(directory, 1, 1))
@@ -130,7 +130,7 @@ def test_what_this_host_lacks_is_not_asked_for(
 
 
 def test_run_at_work_says_who_has_it(tmp_path: Path) -> None:
-    """On this machine the lock does; `logs --follow` goes on from epoch to epoch."""
+    """The lock on this machine names the holder; `logs --follow` continues from epoch to epoch."""
     directory = tmp_path / "RUN"
     (tmp_path / "held").touch()
     waiting = "echo one; touch began; while test -e held; do sleep 0.02; done; echo two"
@@ -151,7 +151,7 @@ def test_run_at_work_says_who_has_it(tmp_path: Path) -> None:
 
 
 def test_follower_sees_the_next_epoch(tmp_path: Path) -> None:
-    """What was shown is not shown again."""
+    """Lines that were shown are not shown again."""
     directory = tmp_path / "RUN"
     (tmp_path / "held").touch()
     said = "$ORCHESTRATOR_ATTEMPT"
@@ -175,7 +175,7 @@ def test_follower_sees_the_next_epoch(tmp_path: Path) -> None:
 
 
 def test_holder_on_another_machine_is_named(place: Path) -> None:
-    """No lock of it is seen here: its record says so, until the next claim."""
+    """This machine sees no lock, so the record names the holder until the next claim."""
     record = latest(place / "runs" / "RUN")
     claim = json.loads((record / "orchestrator_epoch.json").read_text())
     (record / "orchestrator_epoch.json").write_text(json.dumps({**claim, "boot": "another"}))

@@ -1,4 +1,4 @@
-"""What a stage says by its exit code: nothing to do, blocked, rework, as the lifecycle has it."""
+"""The exit codes of stages: nothing to do, blocked, rework, as the lifecycle declares them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPORTS_BLOCKED = """echo '{"final_state": "Blocked"}' > state.json; exit $(cat 
 
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[str | Path, ...]:
-    """A run whose executor writes that it is blocked, and exits with what `code` says."""
+    """Return options of a run whose executor reports blocked and exits with the code in `code`."""
     (tmp_path / "coded.toml").write_text(CODED)
     return (
         *("./out", "--lifecycle", "./coded.toml", *PASSING),
@@ -33,14 +33,14 @@ def run(tmp_path: Path) -> tuple[str | Path, ...]:
 
 
 def coded(tmp_path: Path, code: int) -> None:
-    """Let the executor exit so from now on."""
+    """Make the executor exit with this code from now on."""
     (tmp_path / "code").write_text(str(code))
 
 
 def test_blocked_executor_blocks_the_run_until_it_is_resumed(
     tmp_path: Path, run: tuple[str, ...]
 ) -> None:
-    """By exit code 77 the run is blocked, for a reason of its own; the resume runs it again."""
+    """Exit code 77 blocks the run, for a reason of its own; a resume runs the executor again."""
     coded(tmp_path, 77)
     ended = orchestrate(*run, cwd=tmp_path)
     report = report_of(tmp_path / "out")
@@ -56,7 +56,7 @@ def test_blocked_executor_blocks_the_run_until_it_is_resumed(
     assert ", by STAGE_EXECUTOR_BLOCKED" in ended.stdout
     why = orchestrate("explain", "./out", cwd=tmp_path).stdout
     assert "stage executor, attempt 1: said that it is blocked, by exit code 77" in why
-    assert "whoever can clear what blocks stage executor" in why
+    assert "anyone who can clear what blocks stage executor" in why
     assert "./out --resume\n" in why
     assert "gate" not in why
     level = [one["level"] for one in events_of(tmp_path / "out") if one["event"] == "stage.ended"]
@@ -73,7 +73,7 @@ def test_blocked_executor_blocks_the_run_until_it_is_resumed(
 def test_executor_with_nothing_to_do_ends_the_run_that_is_not_to_be_closed(
     tmp_path: Path, run: tuple[str, ...]
 ) -> None:
-    """By exit code 78 it is done, owes no artifacts, and there is nothing to close or to resume."""
+    """Exit code 78 ends the run as done: no artifacts, nothing to close and nothing to resume."""
     coded(tmp_path, 78)
     without = ("--executor-expected-artifact", "never.json")
     ended = orchestrate(*run, *without, cwd=tmp_path)
@@ -106,7 +106,7 @@ def test_executor_with_nothing_to_do_ends_the_run_that_is_not_to_be_closed(
 
 
 def test_nothing_to_do_is_remembered_when_its_invocation_was_moved(tmp_path: Path) -> None:
-    """However often it is resumed: what the invocation did may be in another file by then."""
+    """Every resume gives the same outcome, even if that invocation's file was moved."""
     (tmp_path / "coded.toml").write_text(CODED)
     coded(tmp_path, 1)
     script = f"exit $(cat {tmp_path}/code)"
@@ -130,7 +130,7 @@ def test_nothing_to_do_is_remembered_when_its_invocation_was_moved(tmp_path: Pat
 
 
 def test_executor_that_asks_for_rework_is_sent_back(tmp_path: Path, run: tuple[str, ...]) -> None:
-    """By exit code 10 the manager plans again; the second request fails the run."""
+    """Exit code 10 makes the manager plan again; the second request fails the run."""
     coded(tmp_path, 10)
     assert orchestrate(*run, cwd=tmp_path).code == 1
     report = report_of(tmp_path / "out")
@@ -140,7 +140,7 @@ def test_executor_that_asks_for_rework_is_sent_back(tmp_path: Path, run: tuple[s
 
 
 def test_declined_stage_leads_on_where_the_lifecycle_says_so(tmp_path: Path) -> None:
-    """Then the run may be closed: that this stage need not work was declared."""
+    """If the lifecycle leads on, the run may be closed: the stage was declared dispensable."""
     manager = 'name = "manager"\nkind = "stage"'
     on = edge("stage_declined", '["manager"]', "executor")
     text = edited((manager, f'{manager}\nexit_codes = {{ 78 = "nothing_to_do" }}')) + on
@@ -155,7 +155,7 @@ def test_declined_stage_leads_on_where_the_lifecycle_says_so(tmp_path: Path) -> 
 
 
 def test_nothing_to_do_closes_no_run_in_which_another_stage_has_failed(tmp_path: Path) -> None:
-    """The manager that is run again after the executor failed has done something before."""
+    """A manager that runs again after the executor failed has already done something."""
     manager = 'name = "manager"\nkind = "stage"'
     text = edited((manager, f'{manager}\nexit_codes = {{ 78 = "nothing_to_do" }}'))
     (tmp_path / "early.toml").write_text(text)
@@ -178,15 +178,15 @@ def test_nothing_to_do_closes_no_run_in_which_another_stage_has_failed(tmp_path:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (126, "a shell exits so when it finds a command and cannot execute it"),
-        (127, "a shell exits so when it does not find a command"),
-        (137, "a shell exits so when SIGKILL killed its last command"),
+        (126, "a shell exits with this code when it finds a command and cannot execute it"),
+        (127, "a shell exits with this code when it does not find a command"),
+        (137, "a shell exits with this code when SIGKILL killed its last command"),
     ],
 )
 def test_exit_codes_of_shells_are_said_in_words(
     tmp_path: Path, run: tuple[str, ...], code: int, words: str
 ) -> None:
-    """Where an exit code is the cause: in the report, on the terminal, in the explanation."""
+    """A shell's exit code is explained in the report, on the terminal and by `explain`."""
     coded(tmp_path, code)
     ended = orchestrate(*run, cwd=tmp_path)
     executed = report_of(tmp_path / "out")["stage_executions"][-1]

@@ -1,4 +1,4 @@
-"""A stage that always runs: at every end, by an outcome that is fixed, and once for each."""
+"""A stage that always runs: at every end of a run, with a fixed outcome, and once for each end."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ ONCE_KILLING = f"test -e once || {{ touch once; {KILL}; exec sleep 60; }}"
 
 
 def tidied(tmp_path: Path) -> list[list[str]]:
-    """What each start of the cleanup was told: outcome and cause."""
+    """Return the outcome and cause that each start of the cleanup got."""
     path = tmp_path / "tidied"
     return [one.split("|") for one in path.read_text().splitlines()] if path.exists() else []
 
 
 def run(tmp_path: Path, executor: str, cleanup: str, *more: str, text: str = TIDY) -> Any:
-    """Run manager and executor, and whatever happens the cleanup, which notes what it is told."""
+    """Run manager and executor, and then the cleanup, which notes the outcome and cause it gets."""
     (tmp_path / "tidy.toml").write_text(text)
     told = (*shell("manager", "true"), *shell("executor", executor))
     given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told)
@@ -45,7 +45,7 @@ def run(tmp_path: Path, executor: str, cleanup: str, *more: str, text: str = TID
 
 
 def again(tmp_path: Path, *more: str) -> Any:
-    """Resume it."""
+    """Resume the run and return how it ended."""
     return orchestrate("./out", "--resume", *more, cwd=tmp_path)
 
 
@@ -72,7 +72,7 @@ def again(tmp_path: Path, *more: str) -> Any:
 def test_it_runs_at_every_end_and_is_told_which(
     tmp_path: Path, executor: str, more: tuple[str, ...], code: int, outcome: str, cause: str
 ) -> None:
-    """Its own success changes neither the outcome nor the exit code."""
+    """A successful cleanup changes neither the outcome nor the exit code."""
     ended = run(tmp_path, executor, "true", *more)
     report = report_of(tmp_path / "out")
     assert (ended.code, report["exit_code"]) == (code, code), ended.stderr
@@ -88,7 +88,7 @@ def test_it_runs_at_every_end_and_is_told_which(
 
 
 def test_it_does_not_run_where_no_stage_was_entered(tmp_path: Path) -> None:
-    """Gates that refuse at first leave nothing to tidy; in a run that went on they do."""
+    """A gate's refusal before any stage leaves nothing to tidy; a refusal after a stage does."""
     assert run(tmp_path, KILL, "true", "--ci-status", "failure").code == 2
     (tmp_path / "tidy.toml").write_text(TIDY)
     told = (*shell("manager", "true"), *shell("executor", f"{KILL}; exec sleep 60"))
@@ -104,7 +104,7 @@ def test_it_does_not_run_where_no_stage_was_entered(tmp_path: Path) -> None:
 
 
 def test_each_end_of_a_run_that_is_resumed_has_its_own(tmp_path: Path) -> None:
-    """Failed, and then done: it runs again, although it had succeeded; after that it is over."""
+    """After failed and then done it runs twice, although it had succeeded, and no third time."""
     assert run(tmp_path, "test -e once || { touch once; exit 3; }", "true").code == 1
     assert again(tmp_path).code == 0
     assert [one[0] for one in tidied(tmp_path)] == ["failed", "done"]
@@ -116,7 +116,7 @@ def test_each_end_of_a_run_that_is_resumed_has_its_own(tmp_path: Path) -> None:
 
 
 def test_its_failure_keeps_a_done_run_from_closing_until_it_succeeds(tmp_path: Path) -> None:
-    """The run is done, exit code 1; a resume runs it again, and no other."""
+    """The run is done with exit code 1; a resume runs the cleanup again and no other stage."""
     ended = run(tmp_path, "echo x >> executed", "test -e good || exit 4")
     report = report_of(tmp_path / "out")
     assert (ended.code, report["terminal_state"], report["closure_ready"]) == (1, "done", False)
@@ -133,7 +133,7 @@ def test_its_failure_keeps_a_done_run_from_closing_until_it_succeeds(tmp_path: P
 
 
 def test_another_program_may_be_given_for_it_where_it_failed(tmp_path: Path) -> None:
-    """It is to run again, so what was given now counts; what is complete is not to be changed."""
+    """The stage is to run again, so the new program counts; complete stages are not changed."""
     assert run(tmp_path, "true", "exit 4").code == 1
     assert again(tmp_path, *shell("manager", "false")).code == 2
     assert again(tmp_path, *shell("cleanup", "true")).code == 0
@@ -142,7 +142,7 @@ def test_another_program_may_be_given_for_it_where_it_failed(tmp_path: Path) -> 
 
 
 def test_its_failure_only_warns_where_the_lifecycle_says_so(tmp_path: Path) -> None:
-    """Then it is over: a resume does not run it again."""
+    """A resume does not run it again then."""
     ended = run(tmp_path, "true", "exit 4", text=WARNS)
     report = report_of(tmp_path / "out")
     assert (ended.code, report["closure_ready"]) == (0, True)
@@ -156,7 +156,7 @@ def test_its_failure_only_warns_where_the_lifecycle_says_so(tmp_path: Path) -> N
 
 
 def test_its_failure_changes_no_other_end(tmp_path: Path) -> None:
-    """What failed first is said first, and is what to look at."""
+    """The first failure comes first in the output, and is the one to fix."""
     ended = run(tmp_path, "exit 3", "exit 4")
     report = report_of(tmp_path / "out")
     assert (ended.code, report["terminal_state"]) == (1, "failed")
@@ -165,7 +165,7 @@ def test_its_failure_changes_no_other_end(tmp_path: Path) -> None:
 
 
 def test_artifacts_that_it_breaks_keep_the_run_from_closing(tmp_path: Path) -> None:
-    """They are judged once more when it is over."""
+    """The artifacts are judged once more after the cleanup."""
     given = ("--executor-expected-artifact", "plan.json")
     ended = run(tmp_path, "echo 1 > plan.json", "rm plan.json", *given)
     report = report_of(tmp_path / "out")
@@ -174,7 +174,7 @@ def test_artifacts_that_it_breaks_keep_the_run_from_closing(tmp_path: Path) -> N
 
 
 def test_killed_orchestrator_leaves_it_to_the_next_resume(tmp_path: Path) -> None:
-    """Killed while it runs, the outcome is durable and not told; it runs again for that outcome."""
+    """An outcome that was durable before the kill is kept, and the cleanup runs again for it."""
     assert run(tmp_path, "echo x >> executed", ONCE_KILLING).code == -signal.SIGKILL
     report = report_of(tmp_path / "out")
     assert (report["terminal_state"], report["closure_ready"]) == (None, False)
@@ -195,7 +195,7 @@ def test_killed_orchestrator_leaves_it_to_the_next_resume(tmp_path: Path) -> Non
 
 
 def test_killed_in_the_cleanup_of_a_failure_the_run_goes_on(tmp_path: Path) -> None:
-    """A resume of what did not end well begins at the gates; its own end is tidied after."""
+    """The resume begins at the gates, and the cleanup runs after its own end."""
     failing = "test -e fixed || exit 3"
     assert run(tmp_path, failing, ONCE_KILLING).code == -signal.SIGKILL
     assert checkpoint_of(tmp_path / "out")["current_state"] == "failed"
@@ -205,7 +205,7 @@ def test_killed_in_the_cleanup_of_a_failure_the_run_goes_on(tmp_path: Path) -> N
 
 
 def test_interrupted_cleanup_of_a_done_run_is_not_over(tmp_path: Path) -> None:
-    """The run stays done, the command exits as interrupted, and a resume runs it again."""
+    """The run stays done, the command exits as interrupted, and a resume runs the cleanup again."""
     once = f"test -e once || {{ touch once; {INT}; exec sleep 60; }}"
     ended = run(tmp_path, "true", once)
     report = report_of(tmp_path / "out")
@@ -216,7 +216,7 @@ def test_interrupted_cleanup_of_a_done_run_is_not_over(tmp_path: Path) -> None:
 
 
 def test_cleanup_of_an_interrupted_run_has_the_grace_and_no_more(tmp_path: Path) -> None:
-    """It is ended after its grace, whatever its timeout is; the outcome is the interrupt's."""
+    """The cleanup is ended after its grace, whatever its timeout, and the outcome is unchanged."""
     grace = ("--cleanup-kill-grace-ms", "150")
     ended = run(tmp_path, f"{INT}; exec sleep 60", "trap '' TERM; sleep 60", *grace)
     report = report_of(tmp_path / "out")
@@ -227,7 +227,7 @@ def test_cleanup_of_an_interrupted_run_has_the_grace_and_no_more(tmp_path: Path)
 
 
 def test_second_request_ends_the_cleanup_at_once(tmp_path: Path) -> None:
-    """Of a run that was interrupted: it does not wait for what ignores SIGTERM."""
+    """In an interrupted run the cleanup is not waited for, even if it ignores SIGTERM."""
     grace = ("--cleanup-kill-grace-ms", "60000", "--cleanup-timeout-ms", "60000")
     ended = run(tmp_path, f"{INT}; exec sleep 60", f"trap '' TERM; {INT}; sleep 60", *grace)
     assert ended.code == 130
@@ -237,7 +237,7 @@ def test_second_request_ends_the_cleanup_at_once(tmp_path: Path) -> None:
 
 
 def test_without_a_binary_it_is_passed_over(tmp_path: Path) -> None:
-    """As any stage is, with the warning of it."""
+    """The cleanup is passed over with a warning, like any stage."""
     (tmp_path / "tidy.toml").write_text(TIDY)
     told = (*shell("manager", "true"), *shell("executor", "true"))
     given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told)
@@ -248,7 +248,7 @@ def test_without_a_binary_it_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_plan_and_page_tell_of_it(tmp_path: Path) -> None:
-    """That it runs whatever comes, and what became of it."""
+    """The plan says that it always runs, and the page shows its end."""
     (tmp_path / "tidy.toml").write_text(TIDY)
     told = (*shell("manager", "true"), *shell("executor", "exit 3"), *shell("cleanup", "true"))
     given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told)
@@ -263,7 +263,7 @@ def test_plan_and_page_tell_of_it(tmp_path: Path) -> None:
 
 
 def test_it_runs_after_stages_side_by_side(tmp_path: Path) -> None:
-    """Whichever of them failed: the group was entered, and that is enough."""
+    """It runs whichever member failed, for the group was entered."""
     both = 'name = "checks"\nkind = "group"\nstages = ["lint", "unit"]'
     members = "".join(f'[[state]]\nname = "{one}"\nkind = "stage"\n\n' for one in ("lint", "unit"))
     executor = 'name = "executor"\nkind = "stage"'
@@ -286,7 +286,7 @@ def test_it_runs_after_stages_side_by_side(tmp_path: Path) -> None:
 def test_it_has_its_grace_where_the_time_of_the_run_is_up(
     tmp_path: Path, cleanup: str, status: str
 ) -> None:
-    """It always runs, and takes no more of what was not given."""
+    """It always runs, but gets no more than its grace."""
     graces = ("--cleanup-kill-grace", "4s", "--run-timeout", "3s")
     ended = run(tmp_path, "exec sleep 600", cleanup, *graces)
     report = report_of(tmp_path / "out")
@@ -298,7 +298,7 @@ def test_it_has_its_grace_where_the_time_of_the_run_is_up(
 
 @pytest.mark.parametrize("spent", ["5", "6"], ids=["nothing left", "exceeded"])
 def test_it_runs_where_the_budget_is_spent(tmp_path: Path, spent: str) -> None:
-    """No other stage is started then."""
+    """No other stage is started when the budget is spent."""
     meter = f"""printf '{{"unit": "usd", "amount": {spent}}}\\n' >> "$ORCHESTRATOR_METER"; exit 3"""
     more = ("--executor-max-attempts", "2", "--executor-retry-exit-code", "3")
     ended = run(tmp_path, meter, "true", "--budget", "usd=5", *more)
@@ -309,7 +309,7 @@ def test_it_runs_where_the_budget_is_spent(tmp_path: Path, spent: str) -> None:
 
 @pytest.mark.parametrize("cleanup", ["true", "exit 4"])
 def test_it_owes_nothing_to_a_run_that_has_nothing_to_do(tmp_path: Path, cleanup: str) -> None:
-    """It ran at the end of a run that failed: that keeps the resumed run from no end."""
+    """A cleanup that ran for an earlier failure does not keep the resumed run from its end."""
     stage = 'name = "executor"\nkind = "stage"\n'
     text = WARNS.replace(stage, f'{stage}exit_codes = {{ 78 = "nothing_to_do" }}\n')
     executor = "test -e once && exit 78; touch once; exit 3"

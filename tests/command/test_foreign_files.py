@@ -1,4 +1,4 @@
-"""Files under names of ours that no run made, and odd files in the place of those of a run."""
+"""Foreign files under a run's file names, and odd files in the place of a run's own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FOREIGN = {
 
 
 def make_socket(path: Path) -> None:
-    """A socket, at a path that may be longer than a socket's address."""
+    """Make a socket, at a path that may be longer than a socket's address."""
     here = Path.cwd()
     os.chdir(path.parent)
     try:
@@ -49,12 +49,12 @@ def make_socket(path: Path) -> None:
 
 
 def make_link(path: Path) -> None:
-    """A link to a file that must not be touched."""
+    """Make a link to a file that must not be touched."""
     path.symlink_to(path.parent.parent / "victim")
 
 
 def make_link_to_device(path: Path) -> None:
-    """A link to what can be read for ever."""
+    """Make a link to a device that can be read forever."""
     path.symlink_to("/dev/zero")
 
 
@@ -68,20 +68,20 @@ ODD: dict[str, Callable[[Path], object]] = {
 
 
 def put(kind: str, path: Path) -> None:
-    """Put something odd in the place of a file, whatever is there."""
+    """Put something odd in the place of a file."""
     if path.is_dir() and not path.is_symlink():
         path.rename(path.with_name("was-here"))
     path.unlink(missing_ok=True)
     ODD[kind](path)
 
 
-# What no run made
+# Files that no run made
 
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_what_no_run_made_stays(tmp_path: Path, name: str, command: str) -> None:
-    """A first run beside somebody else's files is refused before anything starts or is written."""
+    """A first run beside somebody else's files is refused before anything is started or written."""
     path = tmp_path / "out" / name
     path.parent.mkdir(parents=True)
     path.write_text(FOREIGN[name])
@@ -100,7 +100,7 @@ def test_what_no_run_made_stays(tmp_path: Path, name: str, command: str) -> None
 @pytest.mark.parametrize("kind", ["FIFO", "link", "link to device", "socket"])
 @pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, INVOCATIONS, "logs"])
 def test_odd_file_before_a_first_run(tmp_path: Path, name: str, kind: str) -> None:
-    """A first run is refused, and what is there is not opened."""
+    """A first run is refused and does not open the odd file."""
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "out").mkdir()
     put(kind, tmp_path / "out" / name)
@@ -112,7 +112,7 @@ def test_odd_file_before_a_first_run(tmp_path: Path, name: str, kind: str) -> No
 
 
 def test_empty_files_are_in_nobody_s_way(tmp_path: Path) -> None:
-    """An empty directory for logs, and empty files, hold nothing that could be lost."""
+    """An empty directory for logs and empty files hold nothing that could be lost."""
     (tmp_path / "out" / "logs").mkdir(parents=True)
     (tmp_path / "out" / EVENTS).touch()
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
@@ -120,7 +120,7 @@ def test_empty_files_are_in_nobody_s_way(tmp_path: Path) -> None:
 
 
 def test_files_beside_a_run_s_stay(tmp_path: Path) -> None:
-    """What a run did not make is not moved with it; its own files are, whatever became of them."""
+    """Foreign files are not moved with the run; its own files are, even damaged ones."""
     assert orchestrate("out", *PASSING, *stages(), "--run-id", "first", cwd=tmp_path).code == 0
     (tmp_path / "out" / "notes").write_text("mine")
     (tmp_path / "out" / CHECKPOINT).write_text("{}")
@@ -130,7 +130,7 @@ def test_files_beside_a_run_s_stay(tmp_path: Path) -> None:
     assert {CHECKPOINT, REPORT, EVENTS, "logs/manager.1.stdout.log"} < archived.keys()
 
 
-# Something odd in the place of a run's file, for every command
+# Odd files in the place of a run's file, for every command
 
 
 COMMANDS = {
@@ -152,7 +152,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a failed run in `out`."""
+    """Return a directory with a failed run in `out`."""
     directory = tmp_path_factory.mktemp("finished")
     options = (*PASSING, *stages("echo line", "exit 1"), "--manager-env", "A=value-of-a")
     assert orchestrate("out", *options, cwd=directory).code == 1
@@ -165,10 +165,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_command_waits_for_or_follows_it(
     finished: Path, tmp_path: Path, name: str, kind: str
 ) -> None:
-    """Every command works or ends with a designed error, at once; nothing is written through it.
+    """Every command works, or ends at once with a designed error; nothing is written through it.
 
-    With `SOAK=1` every command meets every kind; else every command meets a FIFO, and a third of
-    them each other kind.
+    With `SOAK=1` every command meets every kind; otherwise every command meets a FIFO, and a third
+    of the commands meet each other kind.
     """
     commands = list(COMMANDS.values())
     if kind != "FIFO" and not SOAK:
@@ -186,7 +186,7 @@ def test_no_command_waits_for_or_follows_it(
 
 
 def test_odd_file_in_every_place_during_a_run(tmp_path: Path) -> None:
-    """A stage that lays FIFOs under every name, temporary ones too, is still ended in time."""
+    """A stage that puts FIFOs under every name, temporary ones too, is still ended in time."""
     script = (
         'cd "$ORCHESTRATOR_OUTPUT_DIR" || exit 9; until grep -q \'"pid": *[0-9]\' '
         + CHECKPOINT
@@ -198,7 +198,7 @@ def test_odd_file_in_every_place_during_a_run(tmp_path: Path) -> None:
     )
     options = (*shell("manager", script), "--manager-timeout-ms", "400")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, timeout=120)
-    assert ended.code == 1, ended  # for what was done to the files of the run
+    assert ended.code == 1, ended  # for the damage to the files of the run
     pid = int((tmp_path / "pid").read_text())
     assert not Path(f"/proc/{pid}").exists()
     report = report_of(tmp_path / "out")
@@ -209,7 +209,7 @@ def test_odd_file_in_every_place_during_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["rm -r logs; mkfifo logs", "rm -r logs; ln -s .. logs"])
 def test_fault_of_the_black_box_lets_no_stage_work_on(tmp_path: Path, way: str) -> None:
-    """Where the black box cannot be written, the run fails, and the stage is ended all the same."""
+    """If the black box cannot be written, the run fails, and its stage is ended all the same."""
     script = f'cd "$ORCHESTRATOR_OUTPUT_DIR" || exit 9; {way}; echo $$ > ../pid; exec sleep 300'
     options = (*shell("manager", script), "--manager-timeout-ms", "600")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, timeout=120)

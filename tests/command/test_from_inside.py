@@ -1,4 +1,4 @@
-"""What a stage may try against its run as the same user: each case acts as the stage."""
+"""Attacks of a stage on its run as the same user: each case acts as the stage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ON_LINUX: Final = pytest.mark.skipif(sys.platform != "linux", reason="tries what
 
 
 def tampered(place: Path, ended: Ended, file: str) -> None:
-    """Make sure that a run has failed for what was done to a file, which it names."""
+    """Check that a run failed because of damage to a file, which it names."""
     assert ended.code == 1, ended.stderr
     report = report_of(place / "out")
     assert (report["terminal_state"], report["closure_ready"]) == ("failed", False)
@@ -58,7 +58,7 @@ ON_LOGS: Final[Mapping[str, str]] = {
 
 @pytest.mark.parametrize("change", ON_LOGS)
 def test_log_of_an_earlier_stage_is_noticed(change: str, tmp_path: Path) -> None:
-    """Whatever is done to it, also through another name, the run fails and names it."""
+    """Any change, also through another name, fails the run, which names the log."""
     ended = orchestrate(
         "./out", *PASSING, *stages("echo 3 tests failed", ON_LOGS[change]), cwd=tmp_path
     )
@@ -69,14 +69,14 @@ def test_log_of_an_earlier_stage_is_noticed(change: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("size", [20, 3_000_000])
 def test_log_that_is_only_looked_at_is_no_change(size: int, tmp_path: Path) -> None:
-    """A backup that links, and rights that are tightened, change nothing of what it says."""
+    """A backup by links and stricter permissions do not change what the log says."""
     script = f"cat {LOG} > /dev/null; cp -al out copy; chmod 400 {LOG}; ls -l out/logs"
     ended = orchestrate("./out", *PASSING, *stages(f"yes | head -c {size}", script), cwd=tmp_path)
     assert ended.code == 0, ended.stderr
 
 
 def test_files_of_the_request_do_nothing_once_it_was_read(tmp_path: Path) -> None:
-    """Config and lifecycle are those that the run began with; a resume says what has changed."""
+    """A run keeps its first config and lifecycle; a resume reports their changes."""
     built_in = orchestrate("lifecycle", "governed_run", cwd=tmp_path).stdout
     (tmp_path / "mine.toml").write_text(built_in)
     (tmp_path / "run.toml").write_text(
@@ -98,7 +98,7 @@ def test_files_of_the_request_do_nothing_once_it_was_read(tmp_path: Path) -> Non
 
 @ON_LINUX
 def test_what_escapes_a_killed_keeper_neither_lives_nor_approves(tmp_path: Path) -> None:
-    """A process that left its session is ended with the run; the run is failed, not approved."""
+    """A process that left its session is ended with the run, which fails and is not approved."""
     (tmp_path / "escape.sh").write_text(
         "echo $$ > escaped\nkill -KILL $KEEPER\n"
         "while :; do fsm-orchestrator approve out --gate review; sleep 0.1; done 2> /dev/null\n"
@@ -111,14 +111,14 @@ def test_what_escapes_a_killed_keeper_neither_lives_nor_approves(tmp_path: Path)
     report = report_of(tmp_path / "out")
     assert [one["ending"] for one in report["stage_executions"]] == ["lost"]
     pid = int((tmp_path / "escaped").read_text())
-    # Where nobody reaps what is nobody's child, something of it is left, and dead.
+    # Where nothing reaps orphans, a zombie of it is left.
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     again = orchestrate("approve", "out", "--gate", "review", cwd=tmp_path)
     assert again.code != 0
 
 
 def test_edits_of_the_event_log_by_another_name_are_noticed(tmp_path: Path) -> None:
-    """A hard link is the same file: what is cut or changed through it is found."""
+    """A cut or a change through a hard link is found, for the link is the same file."""
     script = f"ln out/{EVENTS} l; sed 1s/run/nur/ l > x; cat x > l; rm l"
     command = (*COMMAND, "./out", *PASSING, *stages(executor=script))
     assert subprocess.run(command, cwd=tmp_path, env=environment(), check=False).returncode == 1
@@ -128,7 +128,7 @@ def test_edits_of_the_event_log_by_another_name_are_noticed(tmp_path: Path) -> N
 
 
 def test_artifact_of_a_completed_stage_is_noticed(tmp_path: Path) -> None:
-    """Replaced by the next stage with its times put back, it is not what was made."""
+    """A replaced artifact is noticed, even with its old times put back."""
     replace = "touch -r a.json t; echo '[2]' > x; touch -r t x; mv x a.json"
     options = (*stages("echo '[1]' > a.json", replace), "--manager-expected-artifact", "a.json")
     ended = orchestrate("./out", *PASSING, *options, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""A disk that is really full: what is said of the run is said by its record, and is true."""
+"""A disk that is really full: messages about the run come from its record, and are true."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs root and unshare(1) to mount",
 )
 FILL = "test -e filled || { touch filled; cat /dev/zero > out/filling 2>/dev/null; }; exit 0"
-"""Take all the space there is, once; a disk that is full is no failure of the stage's."""
+"""Fills the disk once; a full disk is no failure of the stage."""
 SCRIPT = """
 mount -t tmpfs -o size="$1" none out || exit 99
 shift
@@ -35,7 +35,7 @@ cp -r out after
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A run whose disk was full, what was said of it then, and its resume with space again."""
+    """A run whose disk was full, the explanation of it, and its resume with space again."""
 
     code: int
     report: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Filled:
 
 
 def filled(cwd: Path, size: str, *options: str) -> Filled:
-    """Run with OUT on a file system of a size, then explain and resume it."""
+    """Run with OUT on a file system of this size, then explain and resume the run."""
     (cwd / "out").mkdir()
     command = " ".join(COMMAND)
     script = SCRIPT.format(
@@ -76,7 +76,7 @@ def filled(cwd: Path, size: str, *options: str) -> Filled:
 
 @pytest.mark.parametrize("size", ["1m", "4m"])
 def test_full_disk_is_what_the_record_says(size: str, tmp_path: Path) -> None:
-    """Failure, path and cause are in checkpoint, report and events; a resume goes on."""
+    """Failure, path and cause are in checkpoint, report and events; a resume continues the run."""
     found = filled(tmp_path, size, *PASSING, *stages(FILL))
     assert found.code == 1
     assert found.report["terminal_state"] == "failed"
@@ -96,7 +96,7 @@ def test_full_disk_is_what_the_record_says(size: str, tmp_path: Path) -> None:
 
 
 def test_disk_that_was_full_before_leaves_no_false_record(tmp_path: Path) -> None:
-    """With no space even to begin, nothing runs, and nothing is said to have begun."""
+    """With no space even to begin, nothing runs, and no record says that a run began."""
     (tmp_path / "ran").mkdir()
     script = """
 mount -t tmpfs -o size=64k none out || exit 99

@@ -1,4 +1,4 @@
-"""Who holds an output directory: the command, a program that uses the library, or nobody knows."""
+"""The holder of an output directory: the command, a program that uses the library, or unknown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ print(report.terminal_state, "and the host works on")
 
 @contextlib.contextmanager
 def let_go(cwd: Path, process: subprocess.Popen[str]) -> Iterator[None]:
-    """Wait until a stage runs; let it end at last."""
+    """Wait until a stage runs; end it at exit."""
     with process:
         try:
             wait_until((cwd / "ready").exists)
@@ -55,7 +55,7 @@ def let_go(cwd: Path, process: subprocess.Popen[str]) -> Iterator[None]:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A program that runs something in `out` as a library, and is in a stage."""
+    """Start a program that runs something in `out` through the library, and is in a stage."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOST],
         cwd=tmp_path,
@@ -71,7 +71,7 @@ def host(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_program_that_uses_the_library_says_what_it_hears(
     tmp_path: Path, host: subprocess.Popen[str]
 ) -> None:
-    """`stop` ends its run, not the program, which `status` offers."""
+    """`stop` ends its run and not the program, as `status` announces."""
     said = read_json(tmp_path / "out" / LOCK)
     assert (said["held_by"], len(said["hears"])) == ("library", 32)
     shown = orchestrate("status", "out", cwd=tmp_path)
@@ -84,7 +84,7 @@ def test_program_that_uses_the_library_says_what_it_hears(
 
 
 def test_worker_of_an_engine_is_called_one(tmp_path: Path) -> None:
-    """By `status` and to others that would have the run; `stop` ends the run alone."""
+    """`status` and refused commands call it a worker of an engine; `stop` ends only its run."""
     epoch = "from fsm_orchestrator import claim_epoch\n"
     given = 'run(config, epoch=claim_epoch("out", 1, 1))'
     words = [sys.executable, "-c", epoch + HOST.replace("run(config)", given)]
@@ -95,13 +95,13 @@ def test_worker_of_an_engine_is_called_one(tmp_path: Path) -> None:
         host = os.uname().nodename
         assert f"process {process.pid} on {host}, a worker of an engine, since" in shown
         ended = orchestrate("stop", "out", cwd=tmp_path)
-        assert (ended.code, "and goes on with what else it does" in ended.stdout) == (0, True)
+        assert (ended.code, "and continues with its other work" in ended.stdout) == (0, True)
 
 
 def test_program_that_is_suspended_is_not_let_go_on(
     tmp_path: Path, host: subprocess.Popen[str]
 ) -> None:
-    """It is no business of `stop`, which says how; once it goes on, it hears."""
+    """`stop` does not continue it but says how; once continued, it receives the request."""
     host.send_signal(signal.SIGSTOP)
     ended = orchestrate("stop", "out", "--wait-ms", "300", cwd=tmp_path)
     assert ended.code == 1
@@ -113,7 +113,7 @@ def test_program_that_is_suspended_is_not_let_go_on(
 
 
 def test_command_says_that_it_is_one_and_is_stopped(tmp_path: Path) -> None:
-    """`status` offers to stop a run of the command, and `stop` does it."""
+    """`status` offers to stop a run of the command, and `stop` does so."""
     process = start("out", *PASSING, *stages(WAITS), cwd=tmp_path)
     with let_go(tmp_path, process):
         assert read_json(tmp_path / "out" / LOCK)["held_by"] == "command"
@@ -136,7 +136,7 @@ POISON = {
 
 @pytest.mark.parametrize("text", POISON.values(), ids=POISON)
 def test_lock_file_whose_text_is_gone(tmp_path: Path, text: bytes) -> None:
-    """Whatever stands in it, the run works on; commands say what they can, and signal nobody."""
+    """With any content in it the run works on; commands report what is known and signal nobody."""
     process = start("out", *PASSING, *stages(WAITS), cwd=tmp_path)
     with let_go(tmp_path, process):
         (tmp_path / "out" / LOCK).write_bytes(text)
@@ -155,7 +155,7 @@ def test_lock_file_whose_text_is_gone(tmp_path: Path, text: bytes) -> None:
 
 
 def test_copied_text_names_nobody(tmp_path: Path) -> None:
-    """A lock file that came from another directory does not name the holder of this one."""
+    """A lock file from another directory does not name the holder of this one."""
     process = start("out", *PASSING, *stages(WAITS), cwd=tmp_path)
     with let_go(tmp_path, process):
         copy = tmp_path / "copy"

@@ -1,4 +1,4 @@
-"""Copies of runs that were killed, and kills of what makes a run of its own of a copy."""
+"""Copies of killed runs, and kills while a copy becomes a run of its own."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.support.soak import SOAK
 GATES: Final = {"policy": "allow", "ci": "success", "review": "approved"}
 STAGES: Final = {"manager": StageGiven(bin="true"), "executor": StageGiven(bin="true")}
 OPERATIONS: Final = 60
-"""More than are made before the first stage begins, less than in a whole run."""
+"""More than the operations before the first stage begins, fewer than those of a whole run."""
 SEED: Final = 1904
 
 
 def moments() -> list[int]:
-    """The operations before which there is a kill: some, drawn by a seed; all of them in a soak."""
-    every = range(4, OPERATIONS)  # the directory is made by then
+    """Return the operations to kill before: some, drawn by a seed, or all of them in a soak."""
+    every = range(4, OPERATIONS)  # the directory exists by then
     return list(every) if SOAK else sorted(random.Random(SEED).sample(every, 5))  # noqa: S311 - a seed
 
 
 def killed(number: int, work: Callable[[], Report]) -> bool:
-    """Work in a process that is gone before its n-th operation; return whether it was."""
+    """Work in a process that is killed before its n-th operation; return whether it was."""
     child = os.fork()
     if child == 0:
         count, real = 0, files.perform
@@ -41,7 +41,7 @@ def killed(number: int, work: Callable[[], Report]) -> bool:
             nonlocal count
             count += 1
             if count == number:
-                if operation is files.SystemCall.WRITE:  # half of what was to be written is there
+                if operation is files.SystemCall.WRITE:  # half of the data is written
                     call(args[0], args[1][: len(args[1]) // 2])
                 os._exit(9)
             return real(operation, call, *args, **kwargs)
@@ -55,18 +55,18 @@ def killed(number: int, work: Callable[[], Report]) -> bool:
 
 
 def config(output: Path, **more: Any) -> RunConfig:
-    """The request of a run in a directory."""
+    """Return the request of a run in a directory."""
     return RunConfig(output_directory=str(output), directory=str(output.parent), **more)
 
 
 def copied(source: Path, target: Path) -> None:
-    """`cp -a`."""
+    """Copy with `cp -a`."""
     subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
 @pytest.mark.parametrize("number", moments())
 def test_copy_of_a_killed_run(tmp_path: Path, number: int) -> None:
-    """Whenever it was killed: a copy goes on as a run of its own, and the original as itself."""
+    """Whenever the run was killed, its copy continues as a new run, and the original as itself."""
     out, copy = tmp_path / "out", tmp_path / "copy"
     assert killed(number, lambda: run(config(out, gates=GATES, stages=STAGES, run_id="first")))
     copied(out, copy)
@@ -86,7 +86,7 @@ def test_copy_of_a_killed_run(tmp_path: Path, number: int) -> None:
 
 @pytest.mark.parametrize("number", moments())
 def test_kill_while_a_copy_becomes_a_run(tmp_path: Path, number: int) -> None:
-    """It is a copy still, or the new run, and never half of each; the original is as it was."""
+    """The copy is still a copy or the new run, never a mixture; the original is unchanged."""
     out, copy = tmp_path / "out", tmp_path / "copy"
     failing = {**STAGES, "executor": StageGiven(bin="false")}
     assert run(config(out, gates=GATES, stages=failing, run_id="first")).terminal_state == "failed"

@@ -1,4 +1,4 @@
-"""`status` of very many runs: counted, sorted, narrowed, and no more kept than their lines."""
+"""`status` of very many runs: counted, sorted, filtered, and kept in memory only as lines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BATCH: Final = 3
 
 
 class Reader:
-    """A stream of the result; its reader goes away after some writes."""
+    """A stream for the result whose reader goes away after some writes."""
 
     def __init__(self, writes_max: int = 1000, width: int | None = None) -> None:
         self.pieces: list[str] = []
@@ -53,7 +53,7 @@ class Reader:
 
     @property
     def is_broken(self) -> bool:
-        """Whether nobody reads any more."""
+        """Return whether the reader is gone."""
         return len(self.pieces) >= self.writes_max
 
     def write(self, text: str) -> None:
@@ -66,7 +66,7 @@ class Reader:
 
 
 def run(number: int, standing: Standing | None = Standing.DONE, **more: Any) -> RunOverview:
-    """A run of a list."""
+    """Return a run of a list."""
     at = f"2026-01-01T00:00:{number % 60:02}.000Z"
     trouble = "cannot be read" if standing is None else None
     known: dict[str, Any] = {"since": at, "started_at": at, "finished_at": at, "trouble": trouble}
@@ -81,14 +81,14 @@ def listed(
     *,
     as_json: bool = False,
 ) -> ExitCode:
-    """Write the list; what it comes to."""
+    """Write the list and return its exit code."""
     monkeypatch.setattr(console, "stdout", lambda: reader)
     monkeypatch.setattr(run_list, "BATCH_RUNS", BATCH)
     return write_list(runs, Asked(parent="runs") if asked is None else asked, as_json=as_json)
 
 
 def test_worst_is_first_under_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest before older ones that stand alike; in batches under one head, in line."""
+    """Runs of equal standing are listed newest first; batches share one head and its columns."""
     stand = [Standing.DONE, Standing.WORKING, Standing.FAILED, None, Standing.BLOCKED]
     runs = [run(one, stand[one % 5]) for one in range(1, 11)]
     reader = Reader()
@@ -114,7 +114,7 @@ ORDERS: Final = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_list_is_sorted_as_asked(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By name, by since when they stand there, by how long they took; as text and as JSON."""
+    """The list is sorted by name, by time of the standing or by duration, as text and as JSON."""
     ends = {one: f"2026-01-01T00:{minute}.000Z" for one, minute in ENDS.items()}
     runs = [run(one, finished_at=ends[one]) for one in (2, 3, 1)]
     reader, as_json = Reader(), Reader()
@@ -127,7 +127,7 @@ def test_list_is_sorted_as_asked(order: Order, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_only_what_is_asked_for_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By standing, by since when, by name; what is at work is never too old."""
+    """The list is filtered by standing, age and name; a run at work is never too old."""
     runs = [run(1), run(2, Standing.FAILED), run(30, Standing.FAILED), run(4, Standing.WORKING)]
     since = datetime.fromisoformat("2026-01-01T00:00:20Z")
     cases = {
@@ -150,7 +150,7 @@ def test_only_what_is_asked_for_is_listed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_monitor_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1 where a run that is listed stands as it must not; what cannot be read never may."""
+    """The exit code is 1 if a listed run has one of the named standings, or cannot be read."""
     failed = frozenset({Standing.FAILED})
     cases = [
         ([run(1)], failed, ExitCode.DONE),
@@ -169,7 +169,7 @@ def test_monitor_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_columns_use_the_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line is longer; what there is of a reason is as long as there is room for."""
+    """No line is longer than the width, and a reason is shown as far as there is room."""
     reason = "manager: " + "cannot reach the database at all " * 5
     runs = [
         run(1, Standing.FAILED, reason=reason),
@@ -193,7 +193,7 @@ def test_columns_use_the_width(width: int, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_reason_is_seen_behind_a_long_path(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be read says why; of a long word in another reason its beginning is seen."""
+    """An unreadable run ends with its cause; a long word in another reason is cut at its end."""
     path = f"/srv/{'a-directory-that-goes-on-' * 8}/report.json"
     runs = [
         run(1, None, trouble=f"cannot read {path}: permission denied"),
@@ -229,7 +229,7 @@ def test_hostile_words_stay_in_their_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_nothing_more_is_looked_at_once_the_reader_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it has read was all that it asked for."""
+    """The list ends when its reader is gone, without reading further runs."""
     looked_at: list[int] = []
 
     def runs() -> Iterator[RunOverview]:
@@ -248,7 +248,7 @@ def test_nothing_more_is_looked_at_once_the_reader_is_gone(monkeypatch: pytest.M
 def test_json_is_one_document_however_many_runs(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Indented as everywhere, and each run is written when it is known; the counts at the end."""
+    """Each run is written when it is known, indented as everywhere; the counts come at the end."""
     reader = Reader()
     runs = [run(one) for one in range(number)]
     assert listed(monkeypatch, reader, runs, as_json=True) is ExitCode.DONE
@@ -266,14 +266,14 @@ def test_json_is_one_document_however_many_runs(
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is done."""
+    """Return a run that is done."""
     cwd = tmp_path_factory.mktemp("original")
     orchestrate("./out", *PASSING, *stage("manager", "echo planned"), cwd=cwd)
     return cwd / "out"
 
 
 def many(parent: Path, original: Path, number: int) -> Path:
-    """A directory of so many runs: one and the same, by other names."""
+    """Make a directory with this number of runs: one run under many names."""
     for index in range(number):
         run = parent / f"run-{index:05}"
         run.mkdir(parents=True)
@@ -291,7 +291,7 @@ print(code, used.ru_utime + used.ru_stime, used.ru_maxrss)
 
 
 def spent(parent: Path) -> tuple[float, int]:
-    """The seconds of a processor, and the peak of memory, that a list takes."""
+    """Return the processor seconds and the peak of memory that a list takes."""
     argv = (sys.executable, "-I", "-c", SPENT, *COMMAND, "status", str(parent))
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment())
     code, seconds, peak = done.stdout.split()
@@ -301,7 +301,7 @@ def spent(parent: Path) -> tuple[float, int]:
 
 @pytest.fixture(scope="module")
 def more(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
-    """More runs than a batch."""
+    """Return a directory with more runs than a batch."""
     return many(tmp_path_factory.mktemp("more"), original, BATCH_RUNS + 200)
 
 
@@ -316,7 +316,7 @@ def test_cost_grows_no_faster_than_the_runs_and_memory_hardly(
 
 
 def test_first_line_may_be_all_that_is_read(more: Path) -> None:
-    """`| head -1` gets the counts, and the command ends well."""
+    """`| head -1` gets the counts, and the command ends with success."""
     process = subprocess.Popen(
         [*COMMAND, "status", str(more)], stdout=subprocess.PIPE, env=environment()
     )
@@ -327,7 +327,7 @@ def test_first_line_may_be_all_that_is_read(more: Path) -> None:
 
 
 def test_what_lies_beside_runs_costs_them_nothing(tmp_path: Path, original: Path) -> None:
-    """Files, foreign directories, links that lead nowhere or in a circle: runs are listed."""
+    """Files, foreign directories, dead links and circular links do not prevent the list."""
     runs = many(tmp_path / "runs", original, 2)
     (runs / "file").write_text("")
     (runs / "foreign" / "deep").mkdir(parents=True)
@@ -343,7 +343,7 @@ def test_what_lies_beside_runs_costs_them_nothing(tmp_path: Path, original: Path
 
 @pytest.mark.unprivileged
 def test_directory_that_cannot_be_read_costs_a_line(tmp_path: Path, original: Path) -> None:
-    """One among several, or below one: the others are listed."""
+    """An unreadable directory among or below others costs a line, and the others are listed."""
     runs = many(tmp_path / "runs", original, 2)
     for shut in (tmp_path / "shut", runs / "own"):
         shut.mkdir(mode=0o000)
@@ -358,7 +358,7 @@ def test_directory_that_cannot_be_read_costs_a_line(tmp_path: Path, original: Pa
 
 
 def test_logs_of_old_attempts_are_names_only(tmp_path: Path) -> None:
-    """The last attempt's by its number, of regular files alone, whatever was written last."""
+    """Only the regular file with the highest attempt number counts, whatever was written last."""
     logs = tmp_path / "logs"
     logs.mkdir()
     for attempt in range(1, 30):

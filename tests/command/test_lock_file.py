@@ -1,4 +1,4 @@
-"""A stage that takes the run's lock file away: noticed, counted against closing, no way in."""
+"""A stage that removes the run's lock file: that is noticed, bars closing, and lets no other in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WAYS: Final = {
 def test_lock_file_that_a_stage_takes_away_keeps_the_run_from_closing(
     way: str, tmp_path: Path
 ) -> None:
-    """The step after it is not taken: the run fails by it, and a resume closes it."""
+    """The run fails before its next step, and a resume closes it."""
     done = orchestrate("./out", *PASSING, *stages(executor=ONCE + WAYS[way]), cwd=tmp_path)
     assert done.code == 1
     report = report_of(tmp_path / "out")
@@ -53,14 +53,14 @@ def test_lock_file_that_a_stage_takes_away_keeps_the_run_from_closing(
     (said,) = (one for one in events_of(tmp_path / "out") if one["event"] == "recording.failed")
     assert said["operation"] == "lock.acquire"
     assert "fsm-orchestrator explain ./out" in done.stdout
-    if way not in {"a directory", "a pipe", "a link"}:  # which a person has to remove
+    if way not in {"a directory", "a pipe", "a link"}:  # a person has to remove these
         resumed = orchestrate("./out", "--resume", cwd=tmp_path)
         assert resumed.code == 0, resumed.stderr
         assert report_of(tmp_path / "out")["closure_ready"]
 
 
 def test_nobody_gets_in_while_the_lock_file_is_gone(tmp_path: Path) -> None:
-    """The directory itself is locked, too: another run is refused, and touches nothing."""
+    """The directory is locked as well: another run is refused and touches nothing."""
     takes = f"{WAYS['made anew']}; touch taken; until test -e go; do sleep 0.02; done"
     process = start("./out", *PASSING, *shell("manager", takes), cwd=tmp_path)
     try:

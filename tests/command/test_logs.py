@@ -1,4 +1,4 @@
-"""`logs`: what real runs print, seen from outside."""
+"""`logs`: the output of real runs, seen from outside."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 """
-"""Says the peak memory of a command in KiB: with one started from here the kernel counts ours."""
+"""Prints the peak memory of a command in KiB; a child of the tests would inherit their peak."""
 
 
 def test_logs_are_prefixed_by_stage_in_the_order_of_work(tmp_path: Path) -> None:
-    """Each line stands after its stage; what went to stderr is marked, attempts come in order."""
+    """Each line has the name of its stage; stderr is marked, and attempts come in order."""
     once = "echo try; test -e once || { touch once; echo no >&2; exit 1; }"
     orchestrate("out", *PASSING, *stages("echo planned", once), cwd=tmp_path)
     orchestrate("out", "--resume", cwd=tmp_path)
@@ -53,7 +53,7 @@ def test_logs_are_prefixed_by_stage_in_the_order_of_work(tmp_path: Path) -> None
 
 
 def test_last_lines_of_each_log(tmp_path: Path) -> None:
-    """`--lines` shows the end of each log; a last line without its end is shown as well."""
+    """`--lines` shows the end of each log, with a last line that has no newline."""
     script = "seq 1 1000; printf half; seq 1 3 >&2"
     orchestrate("out", *PASSING, *stages(script), cwd=tmp_path)
     ended = orchestrate("logs", "out", "--lines", "2", cwd=tmp_path)
@@ -66,7 +66,7 @@ def test_last_lines_of_each_log(tmp_path: Path) -> None:
 
 
 def test_logs_that_are_followed_are_live_and_end_with_the_run(tmp_path: Path) -> None:
-    """A line is shown while its stage still runs; with the run the command ends, exit 0."""
+    """A line is shown while its stage still runs; the command ends with the run, exit code 0."""
     gate = "echo one; until test -e go; do sleep 0.05; done; echo two; printf three"
     with working(tmp_path, *stages(gate, "echo four >&2")) as process:
         following = subprocess.Popen(
@@ -91,7 +91,7 @@ def test_logs_that_are_followed_are_live_and_end_with_the_run(tmp_path: Path) ->
 
 
 def test_follower_ends_when_nobody_reads_or_by_ctrl_c(tmp_path: Path) -> None:
-    """`| head -1` ends it; SIGINT ends it with 130; the run goes on in both cases."""
+    """`| head -1` ends it, and SIGINT ends it with 130; the run continues in both cases."""
     chatty = "while :; do echo line; sleep 0.05; done"
     with working(tmp_path, *stages(chatty), "--timeout-ms", "100000") as process:
         line = subprocess.run(
@@ -121,7 +121,7 @@ def test_follower_ends_when_nobody_reads_or_by_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_logs_of_an_unknown_stage_are_refused_with_the_nearest(tmp_path: Path) -> None:
-    """A mistyped stage is no empty log."""
+    """A mistyped stage is an error, not an empty log."""
     orchestrate("out", *PASSING, *stages(), cwd=tmp_path)
     ended = orchestrate("logs", "out", "managr", cwd=tmp_path)
     assert ended.code == 2
@@ -129,7 +129,7 @@ def test_logs_of_an_unknown_stage_are_refused_with_the_nearest(tmp_path: Path) -
 
 
 def test_logs_show_neither_secrets_nor_control_characters(tmp_path: Path) -> None:
-    """Known values are masked; a terminal gets no control character, a pipe all other bytes."""
+    """Known values are masked; a terminal gets no control characters, a pipe all other bytes."""
     script = "printf 'a hunter2-hunter2 \\033[31m \\377\\000 z\\n'; exit 1"
     options = (*stages(script), "--manager-env", "KEY=hunter2-hunter2")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
@@ -146,7 +146,7 @@ def test_logs_show_neither_secrets_nor_control_characters(tmp_path: Path) -> Non
 
 
 def test_value_stays_masked_when_the_run_becomes_done(tmp_path: Path) -> None:
-    """The last look of a follower masks what the run has forgotten by then."""
+    """The last read of a follower masks values that the run has forgotten by then."""
     gate = "echo go; until test -e go; do sleep 0.05; done; echo x-$KEY"
     options = (*shell("manager", gate), "--manager-env", "KEY=hunter2-hunter2")
     with working(tmp_path, *options) as process:
@@ -175,7 +175,7 @@ def test_value_stays_masked_when_the_run_becomes_done(tmp_path: Path) -> None:
     ids=["several lines", "cut into pieces", "cut by the tail"],
 )
 def test_no_piece_of_a_value_is_shown(tmp_path: Path, value: str, script: str) -> None:
-    """Neither logs nor status show a part of a value, wherever it stands."""
+    """Neither logs nor status show a part of a value, wherever it is."""
     options = (*stages(f"{script}; exit 3"), "--manager-env", f"KEY={value}")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
     shown = [orchestrate(*words, cwd=tmp_path).stdout for words in LOOKS]
@@ -187,7 +187,7 @@ def test_no_piece_of_a_value_is_shown(tmp_path: Path, value: str, script: str) -
 
 
 def test_stop_and_follow_mean_one_run(tmp_path: Path) -> None:
-    """A directory of runs is none to stop; an archived run is not followed; typos are told."""
+    """`stop` refuses a directory of runs, an archived run is not followed, and typos are errors."""
     orchestrate("runs/out", *PASSING, *stages("echo one"), "--run-id", "one", cwd=tmp_path)
     assert orchestrate("stop", "runs", cwd=tmp_path).code == 2
     options = (*stages("echo go; exec sleep 60"), "--run-id", "two")
@@ -206,7 +206,7 @@ def test_stop_and_follow_mean_one_run(tmp_path: Path) -> None:
 
 
 def test_log_that_is_a_link_or_a_pipe_is_not_read(tmp_path: Path) -> None:
-    """What was put in a log's place is neither followed nor waited for."""
+    """A file that was put in a log's place is neither followed nor waited for."""
     orchestrate("out", *PASSING, *stages("echo mine"), cwd=tmp_path)
     logs = tmp_path / "out" / "logs"
     (tmp_path / "secret").write_text("not yours\n")
@@ -217,7 +217,7 @@ def test_log_that_is_a_link_or_a_pipe_is_not_read(tmp_path: Path) -> None:
 
 
 def test_line_without_an_end_does_not_fill_memory(tmp_path: Path) -> None:
-    """Twenty megabytes in one line are shown in pieces; the command stays small."""
+    """Twenty megabytes in one line are shown in pieces, and the command stays small."""
     script = "head -c 20000000 /dev/zero | tr '\\000' x"
     orchestrate("out", *PASSING, *shell("manager", script), cwd=tmp_path)
     with (tmp_path / "shown").open("wb") as shown:

@@ -32,14 +32,14 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
-# A stage waits until nothing is written any more, says that it is there, waits to be told to go on.
+# A stage that waits for the last write, announces itself, and waits for permission to continue.
 RECORDED = f"until grep -q '\"pid\": *[0-9]' out/{CHECKPOINT}; do :; done"
 WAITS = "echo $$ > pid; mv pid ready; until test -e go; do sleep 0.02; done"
 
 
 @contextlib.contextmanager
 def working(cwd: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """An orchestrator that works in `out`, in a stage that runs `WAITS`, with its pid on record."""
+    """Start an orchestrator in `out`, in a stage that runs `WAITS`, with its pid on record."""
     with start("out", *PASSING, *options, cwd=cwd) as process:
         try:
             wait_until((cwd / "ready").exists)
@@ -51,13 +51,13 @@ def working(cwd: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def is_recorded(out: Path) -> bool:
-    """Whether the pid of the open attempt is in the checkpoint."""
+    """Return whether the pid of the open attempt is in the checkpoint."""
     attempt = checkpoint_of(out)["open_attempts"][0]
     return attempt is not None and attempt["pid"] is not None
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs and is no zombie."""
+    """Return whether a process runs and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -65,21 +65,21 @@ def is_alive(pid: int) -> bool:
 
 
 def copied(source: Path, target: Path) -> None:
-    """`cp -a`."""
+    """Copy with `cp -a`."""
     subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
 def copied_by_links(source: Path, target: Path) -> None:
-    """`cp -al`: the files are the same, the directory is another."""
+    """Copy with `cp -al`: the files are the same, and the directory is another one."""
     subprocess.run(["/bin/cp", "-al", source, target], check=True)
 
 
 def checked_out(source: Path, target: Path) -> None:
-    """The files alone, as a checkout makes them."""
+    """Copy the files alone, as a checkout does."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
 
 
-# A copy
+# Copies
 
 
 @pytest.mark.parametrize("copy", [copied, copied_by_links, checked_out])
@@ -96,7 +96,7 @@ def checked_out(source: Path, target: Path) -> None:
 def test_copy_leaves_the_run_alone(
     tmp_path: Path, copy: Callable[[Path, Path], None], options: tuple[str, ...]
 ) -> None:
-    """Nothing that is done in a copy ends a process or touches a file of the run at work."""
+    """Commands in a copy end no process and touch no file of the run at work."""
     with working(tmp_path, *stages(f"{WAITS}; echo worked > worked")) as process:
         before = tree_of(tmp_path / "out")
         copy(tmp_path / "out", tmp_path / "copy")
@@ -116,9 +116,9 @@ def test_copy_leaves_the_run_alone(
 
 
 def test_copy_of_a_killed_run_leaves_its_processes_alone(tmp_path: Path) -> None:
-    """What is left of a killed run is ended by the resume of its own directory, not of a copy."""
+    """The resume of a killed run's own directory ends its processes; that of a copy does not."""
     script = "setsid sleep 300 & echo $! > left; until test -e go; do sleep 0.02; done"
-    # Only for the run's own directory is what bears its token ended: no keeper is in the way.
+    # Only the run's own directory ends what has its token: no keeper is in the way.
     with working(tmp_path, *stages(f"{script} & {WAITS}")) as process:
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)
@@ -144,7 +144,7 @@ def test_copy_of_a_killed_run_leaves_its_processes_alone(tmp_path: Path) -> None
 
 
 def test_copy_works_in_its_own_directory_and_keeps_its_own_values(tmp_path: Path) -> None:
-    """A copy of a stopped run writes where it lies; the original can still be resumed."""
+    """The copy of a stopped run writes in its own directory, and the original can be resumed."""
     script = 'cd "$ORCHESTRATOR_OUTPUT_DIR" && test "$ORCHESTRATOR_ATTEMPT" -gt 1 && echo "$A" > a'
     options = (*shell("manager", script), "--manager-env", "A=a-kept-value")
     artifact = ("--manager-expected-artifact", "out/a", "--manager-cwd", "out")
@@ -169,7 +169,7 @@ def test_copy_works_in_its_own_directory_and_keeps_its_own_values(tmp_path: Path
 
 
 def test_copy_of_a_whole_project_works_in_the_copy(tmp_path: Path) -> None:
-    """What is beside the output directory came along: stages work there, not in the original."""
+    """Stages work on the copied surroundings of the output directory, not on the original's."""
     project = tmp_path / "project"
     project.mkdir()
     script = 'pwd > where; test "$ORCHESTRATOR_ATTEMPT" -gt 1'
@@ -181,11 +181,11 @@ def test_copy_of_a_whole_project_works_in_the_copy(tmp_path: Path) -> None:
     assert (project / "where").read_text() == f"{project}\n"
 
 
-# A move
+# Moves
 
 
 def done_run(cwd: Path) -> None:
-    """A done run with an artifact in its directory and one beside it."""
+    """Make a done run with an artifact in its directory and one beside it."""
     script = "mkdir -p out/plan && echo {} > out/plan/plan.json && echo {} > beside.json"
     artifacts = [
         word
@@ -198,7 +198,7 @@ def done_run(cwd: Path) -> None:
 
 
 def test_moved_run_is_still_ready_to_close(tmp_path: Path) -> None:
-    """What a moved directory holds is found in it, by every command; the move is said."""
+    """Every command finds the artifacts in the moved directory and reports the move."""
     done_run(tmp_path)
     (tmp_path / "out").rename(tmp_path / "elsewhere")
     for command in (("explain",), ("status",), ("plan", "--resume")):
@@ -219,7 +219,7 @@ def test_moved_run_is_still_ready_to_close(tmp_path: Path) -> None:
 
 
 def test_moved_project_is_still_ready_to_close(tmp_path: Path) -> None:
-    """A directory that was moved with all that was beside it: that is found beside it."""
+    """Artifacts beside a directory that moved with its project are found beside it."""
     (tmp_path / "project").mkdir()
     done_run(tmp_path / "project")
     (tmp_path / "project").rename(tmp_path / "renamed")
@@ -232,7 +232,7 @@ def test_moved_project_is_still_ready_to_close(tmp_path: Path) -> None:
 
 
 def test_move_never_replaces_a_good_report(tmp_path: Path) -> None:
-    """Artifacts that did not come along are no reason to call a done run not ready to close."""
+    """A done run stays ready to close when its artifacts did not move along."""
     done_run(tmp_path)
     (tmp_path / "far").mkdir()
     (tmp_path / "out").rename(tmp_path / "far" / "elsewhere")
@@ -247,12 +247,12 @@ def test_move_never_replaces_a_good_report(tmp_path: Path) -> None:
     assert after[CHECKPOINT] == before[CHECKPOINT]
 
 
-# Removed, replaced or moved while the run works
+# Directories that are removed, replaced or moved while the run works
 
 
 @pytest.mark.parametrize("way", ["rm -rf out", "mv out gone"])
 def test_last_report_of_a_vanished_directory(tmp_path: Path, way: str) -> None:
-    """A directory that is gone is made again for the last report, which says what went wrong."""
+    """A directory that is gone is made again for the last report, which names the failure."""
     ended = orchestrate("out", *PASSING, *stages(f"{RECORDED}; {way}; echo on"), cwd=tmp_path)
     assert ended.code == 1, ended
     report = report_of(tmp_path / "out")
@@ -266,7 +266,7 @@ def test_last_report_of_a_vanished_directory(tmp_path: Path, way: str) -> None:
 
 
 def test_replaced_directory_is_the_next_run_s(tmp_path: Path) -> None:
-    """A run whose directory was replaced writes nothing into the new one, where another works."""
+    """A run whose directory was replaced writes nothing into the new one, which has another run."""
     script = f"{RECORDED}; rm -rf out; {WAITS}"
     with start("out", *PASSING, *stages(script), cwd=tmp_path) as first:
         wait_until((tmp_path / "ready").exists)
@@ -290,7 +290,7 @@ def test_replaced_directory_is_the_next_run_s(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["file", "link", "directory"])
 def test_taken_name_is_not_touched(tmp_path: Path, place: str) -> None:
-    """Whatever is put where the directory was stays as it is; the run fails and says so."""
+    """A file in the directory's place stays unchanged; the run fails and reports it."""
     (tmp_path / "victim").mkdir()
     put = {"file": "echo mine > out", "link": "ln -s victim out", "directory": "mkdir out"}
     ended = orchestrate(
@@ -306,7 +306,7 @@ def test_taken_name_is_not_touched(tmp_path: Path, place: str) -> None:
 
 
 def test_stage_of_a_vanished_directory_is_still_ended_in_time(tmp_path: Path) -> None:
-    """Without a directory to write to, the timeout of a stage is kept to all the same."""
+    """Without a directory to write to, the timeout of a stage still holds."""
     began = time.monotonic()
     script = f"{RECORDED}; rm -rf out; echo $$ > pid; exec sleep 300"
     limit = ("--manager-timeout-ms", "300")

@@ -1,4 +1,4 @@
-"""A done run in which a stage was passed over, or nothing ran: what it says, and what lifts it."""
+"""A done run with a stage passed over, or none run: its messages, and how to accept it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WHY = "stage executor had no binary and was passed over, so the run may not be c
 def test_run_may_be_closed_only_if_all_ran_or_that_was_asked_for(
     tmp_path: Path, options: tuple[str, ...], unrun: list[str] | None, nothing_ran: bool | None
 ) -> None:
-    """It is done, exit code 0, in any case; a plan has said before what comes."""
+    """The run is done with exit code 0 in any case, and a plan announces the result."""
     planned = orchestrate("plan", "out", *PASSING, *options, "--json", cwd=tmp_path)
     assert json.loads(planned.stdout)["unrun_stages"] == (unrun or [])
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 0
@@ -60,9 +60,9 @@ def test_run_may_be_closed_only_if_all_ran_or_that_was_asked_for(
 
 
 def test_every_screen_says_why_it_may_not_be_closed_and_what_to_do(tmp_path: Path) -> None:
-    """Also with --quiet, which is silent about a run that may be closed."""
+    """`--quiet` prints it too, but nothing about a run that may be closed."""
     plan = orchestrate("plan", "out", *PASSING, *MANAGER, cwd=tmp_path).stdout
-    assert "would end: done, but not ready to close, for executor has no binary" in plan
+    assert "would end: done, but not ready to close, as executor has no binary" in plan
     ended = orchestrate("out", *PASSING, *MANAGER, "--quiet", cwd=tmp_path)
     accept = "fsm-orchestrator out --resume --skip-stage executor"
     for shown in (ended.stdout, orchestrate("status", "out", cwd=tmp_path).stdout):
@@ -88,7 +88,7 @@ def test_every_screen_says_why_it_may_not_be_closed_and_what_to_do(tmp_path: Pat
 
 
 def test_done_run_is_accepted_as_it_is_by_a_resume(tmp_path: Path) -> None:
-    """Nothing is run; what was accepted stays so, for every later look."""
+    """The resume runs nothing, and the acceptance holds from then on."""
     orchestrate("out", *PASSING, *MANAGER, cwd=tmp_path)
     plain = orchestrate("out", "--resume", cwd=tmp_path)
     assert (plain.code, WHY in plain.stdout) == (0, True)
@@ -101,7 +101,7 @@ def test_done_run_is_accepted_as_it_is_by_a_resume(tmp_path: Path) -> None:
 
 
 def test_what_was_accepted_is_found_again_in_the_events(tmp_path: Path) -> None:
-    """A torn checkpoint is made again with it, and without what was taken back."""
+    """A torn checkpoint is restored with the acceptance, and without a withdrawn one."""
     orchestrate("out", *PASSING[:4], *MANAGER, "--allow-empty", cwd=tmp_path)
     (tmp_path / "run.toml").write_text("allow_empty = false\n")
     again = ("out", "--resume", "--config", "run.toml", "--skip-stage", "executor")
@@ -124,14 +124,14 @@ def test_what_was_accepted_is_found_again_in_the_events(tmp_path: Path) -> None:
     ids=["has a binary", "unknown"],
 )
 def test_senseless_skip_is_refused(tmp_path: Path, options: tuple[str, ...], why: str) -> None:
-    """Nothing is written, and no stage is skipped that could run."""
+    """Nothing is written, and no stage that could run is skipped."""
     refused = orchestrate("out", *PASSING, *options, cwd=tmp_path)
     assert (refused.code, why in refused.stderr) == (2, True), refused.stderr
     assert tree_of(tmp_path) == {}
 
 
 def test_config_file_says_it_and_is_printed_so(tmp_path: Path) -> None:
-    """Both keys are those of the options."""
+    """Both keys have the names of the options."""
     (tmp_path / "run.toml").write_text('skip_stages = ["executor"]\nallow_empty = true\n')
     printed = orchestrate("out", "--config", "run.toml", "--print-config", cwd=tmp_path)
     table = table_of(printed.stdout.encode())

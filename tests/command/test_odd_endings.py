@@ -1,4 +1,4 @@
-"""Endings that are hard to tell: each is named in the cause, and its remedy is one that works."""
+"""Endings that are hard to recognize: each cause names its own, and its remedy works."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ GROUP: Final = Path("/sys/fs/cgroup/memory")
 
 
 def script(path: Path, text: bytes) -> str:
-    """An executable file, by its path."""
+    """Make an executable file and return its path."""
     path.write_bytes(text)
     path.chmod(0o755)
     return str(path)
 
 
 def failure(directory: Path, *options: str) -> dict[str, Any]:
-    """Run a first stage that fails; what is said of it, with the remedies of `explain`."""
+    """Run a first stage that fails; return the message about it, with the remedies of `explain`."""
     ended = orchestrate("out", *PASSING, *options, cwd=directory)
     assert ended.code == 1, ended.stderr
     (execution,) = report_of(directory / "out")["stage_executions"]
@@ -44,12 +44,12 @@ def failure(directory: Path, *options: str) -> dict[str, Any]:
     return {**execution, "explained": explained.stdout}
 
 
-# Programs that cannot be run as they are
+# Programs that cannot be run
 
 
 @linux_only
 def test_script_with_windows_line_ends_is_named_and_its_remedy_works(tmp_path: Path) -> None:
-    """The interpreter is there: what is missing is one with a carriage return in its name."""
+    """The interpreter exists; the missing one has a carriage return in its name."""
     path = script(tmp_path / "tool", b"#!/bin/sh\r\nexit 0\r\n")
     said = failure(tmp_path, "--manager-bin", path)
     assert (said["status"], said["start_problem"]) == ("spawn_failed", "Windows line ends")
@@ -62,7 +62,7 @@ def test_script_with_windows_line_ends_is_named_and_its_remedy_works(tmp_path: P
 
 @linux_only
 def test_script_whose_interpreter_gets_the_carriage_return_is_named(tmp_path: Path) -> None:
-    """`env` is started, and does not find a program of that name: only the script shows why."""
+    """`env` is started and does not find a program of that name: only the script shows why."""
     path = script(tmp_path / "tool", b"#!/usr/bin/env sh\r\nexit 0\r\n")
     said = failure(tmp_path, "--manager-bin", path)
     assert (said["exit_code"], said["start_problem"]) == (127, "Windows line ends")
@@ -82,7 +82,7 @@ def test_script_whose_interpreter_gets_the_carriage_return_is_named(tmp_path: Pa
 def test_script_that_cannot_be_started_says_what_is_missing(
     tmp_path: Path, text: bytes, problem: str, words: str
 ) -> None:
-    """However deep: an interpreter may be a script as well."""
+    """The message holds at any depth, for an interpreter may be a script as well."""
     other = script(tmp_path / "other", b"#!/nowhere/perl\n")
     path = script(tmp_path / "tool", text.replace(b"{other}", other.encode()))
     said = failure(tmp_path, "--manager-bin", path)
@@ -92,7 +92,7 @@ def test_script_that_cannot_be_started_says_what_is_missing(
 
 @linux_only
 def test_program_without_its_loader_is_named(tmp_path: Path) -> None:
-    """A program built for another C library is there, and what loads it is not."""
+    """A program for another C library exists, but its loader does not."""
     data = Path(os.path.realpath(shutil.which("true") or "")).read_bytes()
     at = data.find(b"/ld-")
     if not data.startswith(b"\x7fELF") or at < 0:
@@ -105,7 +105,7 @@ def test_program_without_its_loader_is_named(tmp_path: Path) -> None:
 
 
 def test_failure_of_a_good_script_is_not_put_down_to_its_lines(tmp_path: Path) -> None:
-    """What failed by itself failed by itself."""
+    """A script with good lines fails by its own exit code alone."""
     path = script(tmp_path / "tool", b"#!/bin/sh\nexit 3\r\n")
     said = failure(tmp_path, "--manager-bin", path)
     assert said["start_problem"] is None
@@ -118,7 +118,7 @@ def test_failure_of_a_good_script_is_not_put_down_to_its_lines(tmp_path: Path) -
 @linux_only
 @pytest.mark.parametrize("how", ["kill -9 $$", "exit 137"])
 def test_kill_by_somebody_says_what_is_known_of_memory(tmp_path: Path, how: str) -> None:
-    """The program did not send it; whether memory ran short is said as far as it can be told."""
+    """The orchestrator did not send the signal; the message says what is known of memory."""
     said = failure(tmp_path, *shell("manager", how))
     known = {one.value for one in MemoryKill}
     assert len(known & set(said["problem"]["details"])) == 1
@@ -139,13 +139,13 @@ def test_kill_by_somebody_says_what_is_known_of_memory(tmp_path: Path, how: str)
 def test_counts_say_no_more_than_they_know(
     before: MemoryKills, after: MemoryKills, verdict: MemoryKill
 ) -> None:
-    """A count that cannot be read says nothing."""
+    """A count that cannot be read proves nothing."""
     assert before.until(after) is verdict
 
 
 @linux_only
 def test_stage_that_runs_out_of_memory_is_told_so(tmp_path: Path) -> None:
-    """In a control group with a limit the kernel kills the stage, and counts that."""
+    """In a control group with a limit the kernel kills the stage and counts the kill."""
     group = GROUP / f"fsm-test-{os.getpid()}"
     try:
         group.mkdir()
@@ -176,7 +176,7 @@ def test_stage_that_runs_out_of_memory_is_told_so(tmp_path: Path) -> None:
 def test_retry_by_an_exit_code_above_128_matches_its_signal(
     tmp_path: Path, end: str, code: str
 ) -> None:
-    """137 is what a shell says of SIGKILL: the retry rule means the same."""
+    """A retry after 137, a shell's code for SIGKILL, includes the signal itself."""
     options = (
         *("--manager-max-attempts", "3", "--manager-backoff-ms", "1"),
         *("--manager-retry-exit-code", code),
@@ -189,7 +189,7 @@ def test_retry_by_an_exit_code_above_128_matches_its_signal(
 
 
 def test_retry_by_another_signals_code_does_not_match(tmp_path: Path) -> None:
-    """Only the signal of that number."""
+    """A rule for another signal's code gives no retry."""
     options = ("--manager-max-attempts", "3", "--manager-retry-exit-code", "143")
     ended = orchestrate("out", *PASSING, *shell("manager", "kill -9 $$"), *options, cwd=tmp_path)
     assert ended.code == 1
@@ -201,7 +201,7 @@ def test_retry_by_another_signals_code_does_not_match(tmp_path: Path) -> None:
 
 @linux_only
 def test_memory_of_a_stage_is_its_own_or_not_known(tmp_path: Path) -> None:
-    """A small stage is not said to have used what the program that started it uses."""
+    """A small stage does not get the memory use of the program that started it."""
     words = ("-I", "-S", "-c", "x = bytearray(100 << 20)")
     large = ("--executor-bin", sys.executable, *(f"--executor-arg={one}" for one in words))
     ended = orchestrate("out", *PASSING, "--manager-bin", "true", *large, cwd=tmp_path)

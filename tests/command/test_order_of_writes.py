@@ -1,4 +1,4 @@
-"""The order of writes as the kernel sees it: the events first, then both files, then the spawn."""
+"""The order of writes that the kernel sees: first the events, then both files, then the spawn."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TRACED = "execve,rename,renameat,renameat2,fsync,fdatasync,write"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call of a traced run that matters for order.
+    """A system call of a traced run that matters for the order.
 
-    `data` is what was written, `source` what had been the name of what was renamed.
+    `data` is what was written, `source` the earlier name of what was renamed.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Call:
 
 
 def traced(arguments: Sequence[str], cwd: Path) -> list[Call]:
-    """Run the command under strace: spawns by when they began, the rest by when it was over."""
+    """Run the command under strace; return spawns by their start, other calls by their end."""
     trace = cwd / "trace"
     tracer = ("strace", "-f", "-y", "-s", "1000000", "-e", f"trace={TRACED}", "-o", str(trace))
     done = subprocess.run(
@@ -59,7 +59,7 @@ def traced(arguments: Sequence[str], cwd: Path) -> list[Call]:
 
 
 def calls_in(trace: str) -> Iterator[Call]:
-    """The calls in a trace, less those that failed."""
+    """Yield the successful calls in a trace."""
     unfinished: dict[str, str] = {}
     for line in trace.splitlines():
         pid, _, text = line.partition(" ")
@@ -78,7 +78,7 @@ def calls_in(trace: str) -> Iterator[Call]:
 
 
 def call_in(text: str) -> Call:
-    """The call in a line of a trace: what was started, synced or written, where it was renamed."""
+    """Return the call in a line of a trace: what was started, synced or written, or renamed."""
     name = text.partition("(")[0]
     if name in {"fsync", "fdatasync", "write"}:
         path, data = re.findall(r"^\w+\(\d+<([^>]*)>(?:, \"(.*)\", \d+)?\)", text)[0]
@@ -94,7 +94,7 @@ def call_in(text: str) -> Call:
 
 
 def is_temporary_of(path: str, source: str) -> bool:
-    """Whether `source` is a temporary name, beside it, for what is to be `path`."""
+    """Return whether `source` is a temporary name for `path`, beside it."""
     directory, name = os.path.split(path)
     pattern = rf"\.{re.escape(name)}\.[0-9a-f]{{16}}{re.escape(files.TEMPORARY_SUFFIX)}"
     beside, temporary = os.path.split(source)
@@ -102,7 +102,7 @@ def is_temporary_of(path: str, source: str) -> bool:
 
 
 def can_trace() -> bool:
-    """Whether strace is there and may trace."""
+    """Return whether strace exists and may trace."""
     if shutil.which("strace") is None:
         return False
     probe = ["strace", "-f", "-y", "-o", os.devnull, "/bin/sh", "-c", "exit 0"]
@@ -117,7 +117,7 @@ def tracing() -> None:
 
 
 def make_tools(cwd: Path) -> tuple[str, ...]:
-    """Options of a run whose stages are programs that a trace can tell apart."""
+    """Return options of a run whose stages are programs that a trace can distinguish."""
     options: list[str] = [*PASSING]
     for stage in ("manager", "executor"):
         tool = cwd / f"{stage}-tool"
@@ -128,13 +128,13 @@ def make_tools(cwd: Path) -> tuple[str, ...]:
 
 
 def events_in(call: Call) -> list[dict[str, Any]]:
-    """Return the events in what was written."""
+    """Return the events in the written data."""
     return [json.loads(line) for line in call.data.splitlines()]
 
 
 @pytest.mark.usefixtures("tracing")
 def test_persist_comes_before_spawn(tmp_path: Path) -> None:
-    """A stage is spawned once its transition and attempt are appended in one piece, and synced."""
+    """A stage is spawned once its transition and attempt are appended together and synced."""
     out = tmp_path / "out"
     calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
     names = [(call.name, call.path) for call in calls]
@@ -159,9 +159,9 @@ def test_persist_comes_before_spawn(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tracing")
 def test_checkpoint_says_nothing_that_is_not_synced(tmp_path: Path) -> None:
-    """Each time that it takes its place, the steps that it knows of are on the disk.
+    """Each new checkpoint names only steps whose events are on disk.
 
-    But for the first: a run that only begins to judge its gates has done nothing.
+    The first is an exception: a run that only begins to judge its gates has done nothing.
     """
     checkpoint, events = (str(tmp_path / "out" / name) for name in (CHECKPOINT, EVENTS))
     content: dict[str, bytes] = {}
@@ -185,7 +185,7 @@ def test_checkpoint_says_nothing_that_is_not_synced(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tracing")
 def test_both_files_are_durable_at_the_end(tmp_path: Path) -> None:
-    """Synced before they take their places for the last time, and their directory after it."""
+    """Each file is synced before its last rename, and the directory after it."""
     assert orchestrate("first", *PASSING, cwd=tmp_path).code == 0  # makes the user's key
     out = tmp_path / "out"
     calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
@@ -196,4 +196,4 @@ def test_both_files_are_durable_at_the_end(tmp_path: Path) -> None:
         assert ("fsync", calls[last].source) in names[:last]
         assert ("fsync", str(out)) in names[last:]
     synced = [name for name, _ in names if name == "fsync"]
-    assert len(synced) == 8  # docs/durability.md says what each of them buys
+    assert len(synced) == 8  # docs/durability.md gives the purpose of each

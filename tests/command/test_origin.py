@@ -1,4 +1,4 @@
-"""Each invocation records who started it, where, and what git had checked out there."""
+"""The origin of each invocation: who started it, where, and what git had checked out there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_out(directory: Path, commit: str, branch: str = "main") -> None:
 
 
 def origin(**changes: Any) -> dict[str, Any]:
-    """The origin of an invocation of this user, at a commit of a branch."""
+    """Return the origin of an invocation of this user, at a commit of a branch."""
     return {
         "user": pwd.getpwuid(os.getuid()).pw_name,
         "uid": os.getuid(),
@@ -48,7 +48,7 @@ def origin(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(name="twice")
 def run_of_two_commits(tmp_path: Path) -> Path:
-    """A run that failed at one commit, and was resumed at another."""
+    """Make a run that failed at one commit and was resumed at another."""
     check_out(tmp_path, A)
     failing = stages(executor="test -e fixed || { echo no >&2; exit 1; }")
     assert orchestrate("./out", *PASSING, *failing, cwd=tmp_path).code == 1
@@ -59,7 +59,7 @@ def run_of_two_commits(tmp_path: Path) -> Path:
 
 
 def test_origin_of_each_invocation_is_recorded(twice: Path) -> None:
-    """Checkpoint, report and events say the same; the earlier invocation keeps its own."""
+    """Checkpoint, report and events agree, and the earlier invocation keeps its own origin."""
     first, second = origin(), origin(displayed_commit=B, displayed_branch="fix/it")
     assert [one["origin"] for one in checkpoint_of(twice)["invocations"]] == [first, second]
     report = report_of(twice)
@@ -70,7 +70,7 @@ def test_origin_of_each_invocation_is_recorded(twice: Path) -> None:
 
 
 def test_origin_is_shown(twice: Path) -> None:
-    """`status` of one run has a line of it, `explain --all` one that names the invocation."""
+    """`status` of one run has a line for it, and `explain --all` one that names the invocation."""
     told = f"{WHO}, at commit {B[:12]} of fix/it"
     assert f"\n  by       {told}\n" in orchestrate("status", twice, cwd=twice.parent).stdout
     shown = orchestrate("explain", twice, "--all", cwd=twice.parent).stdout
@@ -80,7 +80,7 @@ def test_origin_is_shown(twice: Path) -> None:
 
 
 def test_directory_of_the_command_counts(tmp_path: Path) -> None:
-    """The revision is of the directory the command was started in, not of the output directory."""
+    """The revision is that of the command's directory, not of the output directory."""
     check_out(tmp_path / "source", A)
     check_out(tmp_path / "elsewhere", B)
     out = tmp_path / "elsewhere" / "out"
@@ -91,7 +91,7 @@ def test_directory_of_the_command_counts(tmp_path: Path) -> None:
 
 
 def test_no_repository_is_said(tmp_path: Path) -> None:
-    """Where git has nothing the record says why, and `status` does not speak of it."""
+    """Without a repository the record says why, and `status` does not mention it."""
     orchestrate("./out", *PASSING, *stages(), cwd=tmp_path)
     expected = origin(
         displayed_commit=None, displayed_branch=None, displayed_problem="no_repository"
@@ -111,7 +111,7 @@ def test_fixed_clock_names_nobody(tmp_path: Path) -> None:
 
 
 def test_secret_in_a_branch_is_masked(tmp_path: Path) -> None:
-    """The name of a branch may hold what nobody is to see."""
+    """The name of a branch may contain a secret."""
     check_out(tmp_path, A, "try/hush-hush-4711")
     secret = ("--manager-secret", "TOKEN")
     env = {"TOKEN": "hush-hush-4711"}
@@ -122,7 +122,7 @@ def test_secret_in_a_branch_is_masked(tmp_path: Path) -> None:
 
 
 def test_start_that_fails_says_who_tried(tmp_path: Path) -> None:
-    """A resume of a damaged checkpoint leaves a report with its origin too."""
+    """A resume of a damaged checkpoint leaves a report that has its origin, too."""
     check_out(tmp_path, A)
     orchestrate("./out", *PASSING, *stages(), cwd=tmp_path)
     (tmp_path / "out" / "orchestrator_checkpoint.json").write_text("no record")

@@ -1,4 +1,4 @@
-"""What a stage makes and prints is data: no reader of it does anything but what was declared."""
+"""The output of a stage is data: its readers do only what was declared."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TEXTS: Final[Mapping[str, bytes]] = {
     "forged events": json.dumps("\n" + FORGED_EVENT + "\n").encode(),
     "templates": b'"${HOME} $(touch ran) `touch ran` {{7*7}} %(x)s {0.__class__} \\u0000"',
 }
-"""What is valid JSON, and could be taken for more."""
+"""Valid JSON that could be mistaken for more."""
 BYTES: Final[Mapping[str, bytes]] = {
     "forged events": f"\n{FORGED_EVENT}\r\n{FORGED_EVENT}\n".encode(),
     "terminal": b"\x1b[2J\x1b]0;done\x07\x1b]52;c;aGk=\x07\x9b31m\x08\x08\rclosure_ready true\n",
@@ -58,7 +58,7 @@ BYTES: Final[Mapping[str, bytes]] = {
     "empty": b"",
     "claims": json.dumps(CLAIMS).encode() + b"\n" + FORGED_EVENT.encode(),
 }
-"""What need not be JSON."""
+"""Bytes that need not be JSON."""
 WRITER: Final = """
 import os, sys
 for name in os.listdir("given"):
@@ -80,7 +80,7 @@ READERS: Final = (
 
 
 def decided(place: Path) -> dict[str, Any]:
-    """Return all of a record that decides what happens, and what has happened by it."""
+    """Return everything in a record that decides what happens, and its results."""
     checkpoint = checkpoint_of(place / "out")
     kept = ("lifecycle", "stages", "sources", "current_state", "timeout_ms")
     invocation = checkpoint["invocations"][-1]
@@ -97,7 +97,7 @@ def decided(place: Path) -> dict[str, Any]:
 
 
 def make(place: Path, script: str, *, given: Mapping[str, bytes], **more: Any) -> dict[str, Any]:
-    """Run a stage that makes and prints what is given; return what its run decided."""
+    """Run a stage that makes and prints the given bytes; return what its run decided."""
     for name in ("given", "made"):
         (place / name).mkdir(parents=True)
     for name, data in given.items():
@@ -119,7 +119,7 @@ def make(place: Path, script: str, *, given: Mapping[str, bytes], **more: Any) -
 def test_hostile_output_decides_what_harmless_output_does(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run by run the same is kept, fired and judged; every reader of it is unmoved."""
+    """Each run keeps, fires and judges the same, and no reader of it is affected."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     hostile = {f"json{number}.json": data for number, data in enumerate(TEXTS.values())}
     hostile |= {f"bytes{number}": data for number, data in enumerate(BYTES.values())}
@@ -173,7 +173,7 @@ WRONG: Final[Mapping[str, tuple[str, Callable[[Path], object]]]] = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_artifact_that_is_none_is_an_ending_and_nothing_else(kind: str, tmp_path: Path) -> None:
-    """A pipe hangs nothing, a link to our files reveals and changes nothing, the run says what."""
+    """A pipe blocks nothing, a link to a run's file reveals nothing, and the record says what."""
     name, put = WRONG[kind]
     (tmp_path / "made").mkdir()
     wrong = tmp_path / "made" / name
@@ -195,7 +195,7 @@ def test_artifact_that_is_none_is_an_ending_and_nothing_else(kind: str, tmp_path
     found = decided(tmp_path)
     assert (found["code"], report.closure_ready) == (1, False)
     if kind == "link to the checkpoint":
-        # A regular file by another name, which changes: the run is not closed by it.
+        # A regular file under another name that changes: it keeps the run from closing.
         assert found["ended"][-1][0] == "closure"
     else:
         assert found["steps"][-1] == ("stage_failed", "manager", "failed")
@@ -207,7 +207,7 @@ CODES: Final = range(256) if SOAK else (*range(4), 64, 70, 75, 77, 124, 126, 127
 
 
 def test_exit_code_is_a_failure_unless_it_is_declared(tmp_path: Path) -> None:
-    """No code of a stage is taken for one of ours: blocked, timed out, busy, asked to end."""
+    """No code of a stage is mistaken for this program's: blocked, timed out, busy, asked to end."""
     for code in CODES:
         where = {"directory": str(tmp_path), "output_directory": str(tmp_path / f"out{code}")}
         stages = {"manager": StageGiven(bin="sh", args=("-c", f"exit {code}"))}
@@ -219,7 +219,7 @@ def test_exit_code_is_a_failure_unless_it_is_declared(tmp_path: Path) -> None:
 
 
 def test_names_that_a_stage_chooses_reach_no_screen_as_they_are(tmp_path: Path) -> None:
-    """Processes and files are named by the stage: in the record they are text, shown as such."""
+    """Names of a stage's processes and files are recorded and shown as harmless text."""
     name = "x\x1b[2J\n" + FORGED_EVENT.replace("/", "")[:100]
     (tmp_path / "name").write_text(name)
     script = (

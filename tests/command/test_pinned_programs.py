@@ -1,4 +1,4 @@
-"""What a stage runs is on record, and where it is pinned it is what it was."""
+"""A stage's program is on record, and a pinned one must not have changed when it starts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def digest(path: Path | str) -> str:
 
 @pytest.fixture(name="place")
 def place_with_program(tmp_path: Path) -> Path:
-    """A directory with a program and what it reads."""
+    """Make a directory with a program and the file that it reads."""
     (tmp_path / "apply.sh").write_text(APPLY)
     (tmp_path / "apply.sh").chmod(0o755)
     (tmp_path / "input").write_text("input\n")
@@ -49,17 +49,17 @@ def place_with_program(tmp_path: Path) -> Path:
 
 
 def run(place: Path, script: str, *options: str) -> Ended:
-    """Run a first stage with a script, then the program."""
+    """Run a script as the first stage, then the program."""
     return orchestrate("./out", *PASSING, *shell("manager", script), *options, cwd=place)
 
 
 def programs(place: Path) -> list[Any]:
-    """Return what each attempt ran."""
+    """Return the programs that each attempt ran."""
     return [one["program"] for one in report_of(place / "out")["stage_executions"]]
 
 
 def test_each_attempt_says_what_it_ran(place: Path) -> None:
-    """The program where it was found, and files among its arguments, as they were at its start."""
+    """The record has the resolved program and its file arguments, as they were at the start."""
     script = "cp apply.sh x; echo '# changed' >> x; mv x apply.sh"
     options = ("--executor-bin", "./apply.sh", "--executor-arg", "input")
     ended = run(place, script, *options, "--executor-arg=-x", "--executor-arg", ".")
@@ -77,7 +77,7 @@ def test_each_attempt_says_what_it_ran(place: Path) -> None:
 
 
 def test_large_program_is_read_once_it_runs(place: Path) -> None:
-    """Nothing waits for it, and it is whole; an argument as large is left to a pin."""
+    """The program is digested whole without delay; an argument of that size only if pinned."""
     (place / "large").write_text("#!/bin/sh\nexit 0\n" + "#" * 1_000_000)
     (place / "large").chmod(0o755)
     options = ("--executor-bin", "./large", "--executor-arg", "large")
@@ -87,14 +87,14 @@ def test_large_program_is_read_once_it_runs(place: Path) -> None:
 
 
 def test_what_was_not_started_ran_nothing(place: Path) -> None:
-    """A program that is not there has no digest."""
+    """A program that does not exist has no digest."""
     run(place, "true", "--executor-bin", "./nothing")
     assert "program" not in report_of(place / "out")["stage_executions"][1]
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_pinned_program_is_what_it_was(change: str, place: Path) -> None:
-    """A stage that changes what the next one runs ends the run before that is started."""
+    """A stage that changes the next one's program ends the run before that program starts."""
     ended = run(place, CHANGES[change], *PINNED)
     assert ended.code == 1, ended.stderr
     report = report_of(place / "out")
@@ -104,19 +104,19 @@ def test_pinned_program_is_what_it_was(change: str, place: Path) -> None:
     failure = report["stage_executions"][-1]
     assert failure["ending"] == "control_tampered"
     name = "input" if "argument" in change else "apply.sh"
-    assert f"{place / name} is not what it was when stage 'executor' was pinned" in failure["error"]
+    assert f"{place / name} has changed since stage 'executor' was pinned" in failure["error"]
     assert not (place / "out/logs/executor.1.stdout.log").exists()
 
 
 def test_pin_outlives_the_invocation(place: Path) -> None:
-    """A resume holds on to it; who gives the program again takes it as it is."""
+    """A resume keeps the pin until the program is given again."""
     assert run(place, "echo more >> input; exit 3", *PINNED).code == 1
     kept = checkpoint_of(place / "out")["stages"]["executor"]["pins"]
     assert [one["argument"] for one in kept["files"]] == [None, 0]
     true = ("--manager-bin", "true")
     refused = orchestrate("./out", "--resume", *true, cwd=place)
     assert refused.code == 1
-    assert "input is not what it was" in refused.stderr
+    assert "input has changed since" in refused.stderr
     assert orchestrate("./out", "--resume", "--executor-pin", cwd=place).code == 1
     done = orchestrate("./out", "--resume", *PINNED, cwd=place)
     assert done.code == 0, done.stderr
@@ -124,7 +124,7 @@ def test_pin_outlives_the_invocation(place: Path) -> None:
 
 
 def test_rebuilt_program_is_the_operator_s(place: Path) -> None:
-    """Without a pin it runs as it is; what pinned may be taken back by a config file."""
+    """An unpinned program runs as rebuilt; a config file can withdraw a pin."""
     assert run(place, "echo more >> input; exit 3", *PINNED).code == 1
     (place / "run.toml").write_text("[stage.executor]\npin = false\n")
     words = ("./out", "--resume", "--config", "run.toml", "--manager-bin", "true")
@@ -142,7 +142,7 @@ def test_rebuilt_program_is_the_operator_s(place: Path) -> None:
     ],
 )
 def test_what_cannot_be_pinned_is_refused(options: tuple[str, ...], said: str, place: Path) -> None:
-    """Nothing is started with a pin that holds nothing."""
+    """Nothing starts with a pin that has no file."""
     (place / "folder").mkdir()
     more = ("--manager-expected-artifact", "made.sh")
     ended = run(place, "true", *more, *options, "--executor-pin")
@@ -151,7 +151,7 @@ def test_what_cannot_be_pinned_is_refused(options: tuple[str, ...], said: str, p
 
 
 def test_what_another_stage_makes_is_not_pinned(place: Path) -> None:
-    """A script that the first stage writes is that stage's; the shell that runs it is pinned."""
+    """A script that the first stage writes is not pinned; the shell that runs it is."""
     (place / "made.sh").write_text("left over from another run\n")
     more = ("--manager-expected-artifact", "made.sh", "--executor-arg", "made.sh")
     ended = run(place, "echo true > made.sh", "--executor-bin", "sh", *more, "--executor-pin")

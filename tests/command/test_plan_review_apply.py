@@ -1,7 +1,7 @@
-"""A plan, a look at it, and the same plan applied: the built-in lifecycle for it, as it runs.
+"""A plan, its review, and the application of the same plan: the built-in lifecycle at work.
 
-What holds in one invocation must hold over resumes, retries and rework: nothing with effects is
-started on a plan that nobody has looked at.
+The rule of one invocation also holds over resumes, retries and rework: nothing with effects is
+started on a plan that nobody has reviewed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCKED = 3
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory in which the manager plans `[1]`, and the executor succeeds."""
+    """Make a directory in which the manager plans `[1]`, and the executor succeeds."""
     (tmp_path / "wanted").write_text("[1]")
     (tmp_path / "code").write_text("0")
     return tmp_path
@@ -40,12 +40,12 @@ def planned(place: Path, *options: str, lifecycle: str = "plan_review_apply") ->
 
 
 def resumed(place: Path, *options: str) -> int:
-    """Resume the run; return what it exits with."""
+    """Resume the run and return its exit code."""
     return orchestrate("./out", "--resume", *options, cwd=place).code
 
 
 def test_plan_that_was_looked_at_is_applied(place: Path) -> None:
-    """The run waits behind its plan; the approval lets the executor apply it, and once."""
+    """The run waits after its plan; the approval lets the executor apply it, once."""
     planned(place)
     assert resumed(place) == BLOCKED
     assert resumed(place, *APPROVED) == 0
@@ -55,14 +55,14 @@ def test_plan_that_was_looked_at_is_applied(place: Path) -> None:
 
 
 def test_approval_before_there_is_a_plan_is_none(place: Path) -> None:
-    """What was typed with the command has been said of nothing."""
+    """An approval on the first command line refers to no plan."""
     planned(place, *APPROVED)
     decision = report_of(place / "out")["gate_decisions"][-1]
     assert (decision["gate"], decision["evidence"]["problem"]) == ("review", "too_old")
 
 
 def test_other_plan_is_not_applied(place: Path) -> None:
-    """Whoever changes the plan behind the look at it is found out before the executor starts."""
+    """A plan that changes after its review is noticed before the executor starts."""
     planned(place)
     (place / "plan.json").write_text("[2]")
     assert resumed(place, *APPROVED) == 2
@@ -74,7 +74,7 @@ def test_other_plan_is_not_applied(place: Path) -> None:
 
 
 def test_plan_that_changes_while_it_is_looked_at_is_not_applied(place: Path) -> None:
-    """In the same invocation as well: the gate passes, and what it passed is not there any more."""
+    """A change in the same invocation counts too: the gate passes, but its plan is gone."""
     (place / "run.toml").write_text(
         '[gate.review]\ncommand = ["/bin/sh", "-c", "test -e look && printf 2 > plan.json"]\n'
     )
@@ -88,7 +88,7 @@ def test_plan_that_changes_while_it_is_looked_at_is_not_applied(place: Path) -> 
 
 
 def test_approval_outlives_a_failure_and_not_another_plan(place: Path) -> None:
-    """The same plan is tried again by the approval it has; one that was made anew needs another."""
+    """Its approval covers retries of the same plan; a plan made again needs another."""
     planned(place)
     (place / "code").write_text("1")
     assert resumed(place, *APPROVED) == 1
@@ -106,7 +106,7 @@ def test_approval_outlives_a_failure_and_not_another_plan(place: Path) -> None:
 
 
 def test_rework_asks_again(place: Path) -> None:
-    """A loop back to the plan makes another: what was said of the one before lets nothing start."""
+    """A loop back to the plan makes a new one, and the earlier approval starts nothing."""
     text = orchestrate("lifecycle", "plan_review_apply", cwd=place).stdout
     executor = 'name = "executor"\nkind = "stage"'
     assert text.count(executor) == 1

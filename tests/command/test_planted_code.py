@@ -1,4 +1,4 @@
-"""A stage that writes where the interpreter finds its modules: nothing of it runs in ours."""
+"""A stage that writes where the interpreter finds its modules: the orchestrator runs none of it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.one_in(2)
 
 ON_LINUX: Final = pytest.mark.skipif(sys.platform != "linux", reason="the stamps are Linux's")
 EVIL: Final = 'open("$HERE/ran", "a").write("planted code ran\\n")'
-"""What planted code does, as a shell quotes it."""
+"""The planted code, as a shell quotes it."""
 PLANTED: Final[Mapping[str, str]] = {
-    # What the stage does, beside a copy of psutil, which is loaded as its time runs out.
+    # The stage writes beside a copy of psutil, which is loaded when the stage's time is up.
     "changed": f"echo '{EVIL}' | sed \"s:.HERE:$HERE:\" >> $LIB/psutil/__init__.py",
     "changed below": f"echo '{EVIL}' | sed \"s:.HERE:$HERE:\" >> $LIB/psutil/_common.py",
     "with its time put back": (
@@ -51,7 +51,7 @@ PLANTED: Final[Mapping[str, str]] = {
 
 @pytest.fixture(name="lib")
 def environment_of_packages(tmp_path: Path) -> Path:
-    """A folder with psutil that comes first, and an old one in which it is somebody else's."""
+    """Make a folder with psutil that comes first, and an old one in which it is another's."""
     lib, package = tmp_path / "lib", Path(psutil.__file__).parent
     for folder in (lib, tmp_path / "old"):
         leave_out = shutil.ignore_patterns("__pycache__", "tests")
@@ -79,7 +79,7 @@ def run(lib: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str
 
 
 def overrun(lib: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage that takes too long once it has done what it wants."""
+    """Run a stage that takes too long once it has done its harm."""
     limit = ("--manager-timeout-ms", "700", "--manager-kill-grace-ms", "100")
     return run(lib, *PASSING, *shell("manager", f"{script}\nsleep 600"), *limit)
 
@@ -87,7 +87,7 @@ def overrun(lib: Path, script: str) -> subprocess.CompletedProcess[str]:
 @ON_LINUX
 @pytest.mark.parametrize("plant", PLANTED if SOAK else [*PLANTED][1::3])
 def test_planted_module_is_not_loaded(plant: str, lib: Path, tmp_path: Path) -> None:
-    """A timeout does not become a success: the run fails, and names the file."""
+    """A timeout does not become a success: the run fails and names the file."""
     ended = overrun(lib, PLANTED[plant])
     assert not (tmp_path / "ran").exists()
     assert (ended.returncode, "Traceback" in ended.stderr) == (1, False), ended.stderr
@@ -105,13 +105,13 @@ def test_planted_module_is_not_loaded(plant: str, lib: Path, tmp_path: Path) -> 
     [
         "true",
         "mkdir -p $LIB/another $LIB/psutil.dist; touch $LIB/another.py",
-        # As installers do that keep one copy of what many environments have.
+        # Installers do so when many environments share one copy.
         "cp -al $LIB/psutil elsewhere",
         "python3 -m compileall -q $LIB/psutil; chmod -R go-w $LIB/psutil",
     ],
 )
 def test_what_is_as_it_was_installed_is_loaded(harmless: str, lib: Path, tmp_path: Path) -> None:
-    """More files, names and bytecode beside it are no change of it."""
+    """More files, names and bytecode beside a module do not count as changes of it."""
     record = distribution("psutil").locate_file(f"psutil-{psutil.__version__}.dist-info/RECORD")
     (lib / "psutil-1.dist-info").mkdir()
     shutil.copy(str(record), lib / "psutil-1.dist-info/RECORD")
@@ -122,7 +122,7 @@ def test_what_is_as_it_was_installed_is_loaded(harmless: str, lib: Path, tmp_pat
 
 @ON_LINUX
 def test_list_of_what_was_installed_is_not_the_stage_s(lib: Path, tmp_path: Path) -> None:
-    """A list that names the digest of what was planted is itself newer."""
+    """A list that names the digest of planted code is itself newer than the run."""
     (lib / "psutil-1.dist-info").mkdir()
     (lib / "psutil-1.dist-info/RECORD").write_text("")
     script = (
@@ -157,7 +157,7 @@ for words in (["sh", "-c", script], ["true"]):
     "change", ["echo >> freezing.py", "mv keeper.py x; cp x keeper.py", "true"]
 )
 def test_next_keeper_is_what_the_first_was(change: str, lib: Path) -> None:
-    """A program that kills its keeper, and has written another, keeps nothing from then on."""
+    """A program that kills its keeper and rewrites the code gets no second keeper."""
     shutil.copytree(Path(fsm_orchestrator.__file__).parent, lib / "fsm_orchestrator")
     done = subprocess.run(
         [sys.executable, "-I", "-c", ANOTHER_KEEPER, str(lib), change],
@@ -171,7 +171,7 @@ def test_next_keeper_is_what_the_first_was(change: str, lib: Path) -> None:
 
 
 def test_what_was_there_is_read_wherever_it_lies(tmp_path: Path) -> None:
-    """What is in no directory where modules are looked for is not loaded either."""
+    """Planted code outside the directories of modules is not loaded either."""
     (tmp_path / "code.py").write_text("x = 1\n")
     since = unchanged.Since(2**63 - 1, {str(tmp_path): (os.stat(tmp_path).st_dev, 0)})
     with pytest.raises(ImportError, match="was changed or put there"):
@@ -203,7 +203,7 @@ class Engine:
 def test_policy_is_judged_by_what_was_there(
     planted: str, code: int, lib: Path, tmp_path: Path
 ) -> None:
-    """The process that judges a gate once more runs no code that a stage has written."""
+    """The process that judges a gate again runs no code that a stage wrote."""
     shutil.copytree(Path(fsm_orchestrator.__file__).parent, lib / "fsm_orchestrator")
     states = Path(fsm_orchestrator.__file__).parents[1] / "states"
     if not (lib / "fsm_orchestrator/states").exists():
@@ -222,7 +222,7 @@ def test_policy_is_judged_by_what_was_there(
 
 @ON_LINUX
 def test_command_of_a_gate_plants_nothing_either(lib: Path, tmp_path: Path) -> None:
-    """The code is held before the first program of any kind is started."""
+    """The code is secured before the first program of any kind starts."""
     plant = "cp $HERE/old/psutil/_common.py $LIB/psutil/"
     config_with(tmp_path, f'command = ["sh", "-c", "{plant}"]')
     limit = ("--manager-timeout-ms", "700", "--manager-kill-grace-ms", "100")
@@ -236,7 +236,7 @@ def test_command_of_a_gate_plants_nothing_either(lib: Path, tmp_path: Path) -> N
 
 @ON_LINUX
 def test_stage_plants_nothing_for_those_beside_it(lib: Path, tmp_path: Path) -> None:
-    """The code is held before the first of a group is started, for all of them."""
+    """The code is secured for all members before the first of a group starts."""
     plant = shell("unit-tests", "cp $HERE/old/psutil/_common.py $LIB/psutil/; sleep 600")
     limits = ("--timeout", "1500ms", "--kill-grace", "100ms", "--lifecycle", "checked_run")
     ended = run(lib, *PASSING, *limits, *plant)

@@ -31,7 +31,7 @@ LEAVES: Final = "sleep 600 & echo $! >>pids; setsid sleep 600 & echo $! >>pids; 
 
 
 def within(prefix: tuple[str, ...], *arguments: str, cwd: Path) -> Ended:
-    """Run the command by way of another one."""
+    """Run the command through another one."""
     done = subprocess.run(
         [*prefix, *COMMAND, *arguments],
         cwd=cwd,
@@ -51,7 +51,7 @@ LONG_GRACE: Final = ("--kill-grace-ms", "600000")
 
 
 def limited(number: int) -> tuple[str, ...]:
-    """A shell that allows no more descriptors than that."""
+    """Return a shell that allows only this number of descriptors."""
     return ("/bin/sh", "-c", f'ulimit -n {number}; exec "$@"', "sh")
 
 
@@ -59,7 +59,7 @@ def limited(number: int) -> tuple[str, ...]:
 def test_too_few_descriptors_are_a_designed_error_with_a_report(
     tmp_path: Path, number: int
 ) -> None:
-    """Nothing is started, the limit is named, and with a higher one the run is done."""
+    """Nothing is started and the limit is named; with a higher limit the run is done."""
     ended = within(limited(number), "out", *PASSING, *stages("touch ran"), cwd=tmp_path)
     assert ended.code == 1, ended.stderr
     assert "too few files can be opened" in ended.stderr
@@ -74,7 +74,7 @@ def test_too_few_descriptors_are_a_designed_error_with_a_report(
 @linux_only
 @pytest.mark.parametrize("number", [36, 48])
 def test_few_descriptors_are_enough(tmp_path: Path, number: int) -> None:
-    """However many processes a stage leaves behind, more of them than descriptors."""
+    """A stage may leave more processes behind than there are descriptors."""
     leaves = "for one in $(seq 25); do sleep 600 & done; exit 0"
     options = (*PASSING, *stages(leaves), "--kill-grace-ms", "200")
     ended = within(limited(number), "out", *options, cwd=tmp_path)
@@ -98,7 +98,7 @@ BLOCKED: Final = (
 def test_signals_that_were_blocked_at_the_start_end_the_run(
     tmp_path: Path, name: str, code: int
 ) -> None:
-    """A caller that blocks everything takes nobody's means of ending run and stage."""
+    """A caller that blocks all signals does not take away the means to end run and stage."""
     script = "echo $$ >pid; exec sleep 600"
     blocked = (sys.executable, "-I", "-S", "-c", BLOCKED)
     process = subprocess.Popen(
@@ -122,16 +122,16 @@ def test_signals_that_were_blocked_at_the_start_end_the_run(
 
 
 def mounted(command: str) -> tuple[str, ...]:
-    """Mounts of its own, with another /proc; the test is skipped where that may not be had."""
+    """Return a prefix that mounts another /proc; the test is skipped where that is forbidden."""
     unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
     if unshare is None or setpriv is None:
         pytest.skip("needs unshare and setpriv")
-    # An ordinary user mounts in a world of its own, where it is root, and sees its own processes.
+    # An ordinary user mounts in a namespace in which it is root and sees its own processes.
     world = ("-m",) if os.getuid() == 0 else ("-rmpf", "--kill-child", "--mount-proc")
     prefix = (unshare, *world, "/bin/sh", "-c", f'{command} || exit 99; exec "$@"', "sh")
     if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no such /proc can be mounted here")
-    # Who has the right to trace sees all: what is hidden is hidden from ordinary users.
+    # A process with the right to trace sees everything: only ordinary users are restricted.
     return (*prefix, setpriv, "--bounding-set=-all", "--inh-caps=-all", "--")
 
 
@@ -144,7 +144,7 @@ KINDS: Final[Mapping[str, str]] = {
 
 
 def ours(directory: Path) -> list[int]:
-    """The live processes that work in a directory."""
+    """Return the live processes that work in a directory."""
     found = []
     for entry in os.listdir("/proc"):
         try:
@@ -158,7 +158,7 @@ def ours(directory: Path) -> list[int]:
 @linux_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_run_with_another_proc_ends_what_it_says_that_it_ends(tmp_path: Path, kind: str) -> None:
-    """With every kind of /proc a run is done; without one its report says how far it reaches."""
+    """With every kind of /proc a run is done; without one its report names its limits."""
     prefix = mounted(KINDS[kind])
     ended = within(prefix, "out", *PASSING, *stages(LEAVES), cwd=tmp_path)
     try:
@@ -169,7 +169,7 @@ def test_run_with_another_proc_ends_what_it_says_that_it_ends(tmp_path: Path, ki
             assert report["containment"] == "process_group"
             assert any("there is no /proc" in one for one in report["warnings"])
             in_group = int((tmp_path / "pids").read_text().split()[0])
-            wait_until(lambda: in_group not in ours(tmp_path))  # killed, and init's to bury
+            wait_until(lambda: in_group not in ours(tmp_path))  # killed, left for init to reap
         else:
             assert report["containment"] == "subreaper"
             assert report["stage_executions"][0]["leaked_count"] == 2
@@ -183,7 +183,7 @@ def test_run_with_another_proc_ends_what_it_says_that_it_ends(tmp_path: Path, ki
 @linux_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_timeout_and_resume_with_another_proc(tmp_path: Path, kind: str) -> None:
-    """A limit is kept, and a resume goes on from it."""
+    """The limit holds, and a resume continues the run."""
     prefix = mounted(KINDS[kind])
     once = 'test "$ORCHESTRATOR_ATTEMPT" = 1 || exit 0; exec sleep 600'
     ended = within(prefix, "out", *PASSING, *stages(once), "--timeout-ms", "300", cwd=tmp_path)
@@ -196,7 +196,7 @@ def test_timeout_and_resume_with_another_proc(tmp_path: Path, kind: str) -> None
 @linux_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_orchestrator_with_another_proc_can_be_resumed(tmp_path: Path, kind: str) -> None:
-    """What is left of its stage is ended, or the resume says why it may not begin."""
+    """The resume ends the rest of its stage, or says why it must not begin."""
     prefix = mounted(KINDS[kind])
     once = 'test "$ORCHESTRATOR_ATTEMPT" = 1 || exit 0; echo $$ >pid; exec sleep 600'
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Protected paths: what a stage must leave alone is compared with what it was before the stage."""
+"""Protected paths of a stage, compared with their content before the stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROTECT = ("--executor-protect", "tests/", "--executor-protect", "rules.md")
 
 
 def tree(folder: Path) -> None:
-    """A directory of tests, with a link out of it, and a file beside it."""
+    """Make a directory of tests with a link out of it, and a file beside it."""
     (folder / "tests" / "unit").mkdir(parents=True)
     (folder / "tests" / "unit" / "a.py").write_text("assert 1\n")
     (folder / "tests" / "b.py").write_text("assert 2\n")
@@ -29,13 +29,13 @@ def tree(folder: Path) -> None:
 
 
 def attempts(folder: Path) -> list[dict[str, Any]]:
-    """The executions of the latest invocation."""
+    """Return the executions of the latest invocation."""
     found: list[dict[str, Any]] = report_of(folder / "out")["stage_executions"]
     return found
 
 
 def changes(execution: dict[str, Any], folder: Path) -> dict[str, str]:
-    """What of the protected paths is not as it was, by path."""
+    """Return the changes of protected paths, by path."""
     return {
         os.path.relpath(one["path"], folder): one["change"]
         for one in execution.get("protected_changes", ())
@@ -43,7 +43,7 @@ def changes(execution: dict[str, Any], folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, script: str, *options: str, code: int) -> str:
-    """Run an executor over the tree; return what is printed."""
+    """Run an executor over the tree; return its output."""
     ended = orchestrate(
         "run", "./out", *GATES, *shell("executor", script), *PROTECT, *options, cwd=folder
     )
@@ -72,7 +72,7 @@ TAMPERING = [
 def test_each_changed_path_is_named_with_what_became_of_it(
     tmp_path: Path, script: str, expected: dict[str, str] | None
 ) -> None:
-    """Bytes, names, kinds, modes and what links say count; nothing is followed out of the tree."""
+    """Bytes, names, kinds, modes and link targets count; no link out of the tree is followed."""
     tree(tmp_path)
     said = run(tmp_path, script, code=0 if expected == {} else 1)
     (execution,) = attempts(tmp_path)
@@ -94,7 +94,7 @@ def test_each_changed_path_is_named_with_what_became_of_it(
 
 
 def test_protected_paths_come_before_artifacts_and_contracts(tmp_path: Path) -> None:
-    """The first that fails is the ending; what else is wrong is said, too."""
+    """The first failed check is the ending; the other failures are named as well."""
     tree(tmp_path)
     run(tmp_path, "touch tests/c", "--executor-expected-artifact", "no.json", code=1)
     (execution,) = attempts(tmp_path)
@@ -106,11 +106,11 @@ def test_protected_paths_come_before_artifacts_and_contracts(tmp_path: Path) -> 
     (execution,) = attempts(tmp_path)
     assert (execution["ending"], execution["exit_code"]) == ("exited", 7)
     assert changes(execution, tmp_path) == {"tests/c": "added"}
-    assert "it changed what is protected, too" in execution["error"]
+    assert "it also changed what is protected" in execution["error"]
 
 
 def test_retry_is_compared_with_what_was_before_the_first_attempt(tmp_path: Path) -> None:
-    """An attempt that weakens the tests and fails does not make them the ones that count."""
+    """A failed attempt that weakens the tests does not make them the ones that count."""
     tree(tmp_path)
     script = "test -e once && exit 0; touch once; echo > tests/b.py; exit 9"
     retry = ("--executor-max-attempts", "2", "--executor-retry-exit-code", "9")
@@ -122,7 +122,7 @@ def test_retry_is_compared_with_what_was_before_the_first_attempt(tmp_path: Path
 
 
 def test_resume_asks_for_what_was_before_the_stage(tmp_path: Path) -> None:
-    """Put back, the stage runs; left as it is, nothing starts; protected no longer, it does."""
+    """With the paths put back the stage runs; otherwise nothing starts."""
     tree(tmp_path)
     script = "test -e once && exit 0; touch once; echo > tests/b.py"
     run(tmp_path, script, code=1)
@@ -139,7 +139,7 @@ def test_resume_asks_for_what_was_before_the_stage(tmp_path: Path) -> None:
 
 
 def test_operator_may_change_what_is_protected_between_attempts(tmp_path: Path) -> None:
-    """An attempt that left the paths alone says nothing of what people do to them after it."""
+    """After an attempt that left the paths alone, people may change them."""
     tree(tmp_path)
     run(tmp_path, "test -e once && exit 0; touch once; exit 3", code=1)
     (tmp_path / "tests" / "b.py").write_text("assert 3\n")
@@ -149,7 +149,7 @@ def test_operator_may_change_what_is_protected_between_attempts(tmp_path: Path) 
 
 @pytest.mark.parametrize("forged", [False, True])
 def test_attempt_that_nobody_saw_end_is_in_doubt(tmp_path: Path, forged: bool) -> None:
-    """After a crash the paths have to be what they were before the attempt that was cut short."""
+    """After a crash the paths must be as they were before the attempt that was cut short."""
     tree(tmp_path)
     process = start(
         *("run", "./out", *GATES, *shell("executor", "echo > tests/b.py; touch on; sleep 60")),
@@ -171,7 +171,7 @@ def test_attempt_that_nobody_saw_end_is_in_doubt(tmp_path: Path, forged: bool) -
     execution = attempts(tmp_path)[-1]
     assert execution["start_problem"] == "cannot be protected"
     if forged:
-        assert "is not what was kept in it" in execution["error"]
+        assert "has changed since it was kept" in execution["error"]
         return
     assert changes(execution, tmp_path) == {"tests/b.py": "changed"}
     (tmp_path / "tests" / "b.py").write_text("assert 2\n")
@@ -179,7 +179,7 @@ def test_attempt_that_nobody_saw_end_is_in_doubt(tmp_path: Path, forged: bool) -
 
 
 def test_path_that_cannot_be_protected_starts_nothing(tmp_path: Path) -> None:
-    """A link is no tree, and what is too much is not looked at in part."""
+    """A link is no tree, and a tree that is too large is not read in part."""
     tree(tmp_path)
     (tmp_path / "rules.md").symlink_to("tests")
     run(tmp_path, "touch started", code=1)
@@ -190,7 +190,7 @@ def test_path_that_cannot_be_protected_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_changed_protection_of_a_completed_stage_counts_as_changed(tmp_path: Path) -> None:
-    """What a stage was held to is compared when it is to be skipped."""
+    """The protection that a completed stage had is compared before the stage is skipped."""
     tree(tmp_path)
     manager = (*shell("manager", "true"), "--manager-protect", "tests")
     first = orchestrate(

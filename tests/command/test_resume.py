@@ -1,4 +1,4 @@
-"""What a resume continues with: the lifecycle, the attempts and the signals that are on disk."""
+"""A resume continues with the lifecycle, the attempts and the signals on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.command.resume_cases import MANAGER, PLAN, half_done, ran, refused
 from tests.support.command import PASSING, orchestrate, report_of, shell, stages, statuses
 from tests.support.copies import own_copy
 
-# -- what a resume continues with -----------------------------------------------------------
+# -- lifecycle and stages -----------------------------------------------------------------------
 
 
 def test_resume_alone_skips_what_is_complete_and_runs_the_rest(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_resume_alone_skips_what_is_complete_and_runs_the_rest(tmp_path: Path) -
 
 
 def test_resume_works_from_another_directory(tmp_path: Path) -> None:
-    """Relative binary, artifact, directory and OUT mean what they meant where the run began."""
+    """Relative binary, artifact, directory and OUT mean the same as where the run began."""
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     for directory in (home / "tools", home / "work", elsewhere):
         directory.mkdir(parents=True)
@@ -65,7 +65,7 @@ def test_resume_works_from_another_directory(tmp_path: Path) -> None:
 
 
 def own_lifecycle(path: Path, **replaced: str) -> Path:
-    """The default lifecycle under another name, with words replaced."""
+    """Write the default lifecycle under another name, with words replaced."""
     text = shipped_text("governed_run").decode().replace('"governed_run"', '"own_run"')
     for old, new in replaced.items():
         text = text.replace(f'"{old}"', f'"{new}"')
@@ -74,7 +74,7 @@ def own_lifecycle(path: Path, **replaced: str) -> Path:
 
 
 def test_resume_follows_the_lifecycle_that_the_checkpoint_holds(tmp_path: Path) -> None:
-    """The lifecycle's file may be gone, and its stages' options exist all the same."""
+    """The lifecycle's file may be gone: the options of its stages exist all the same."""
     own = own_lifecycle(tmp_path / "own.toml", executor="second_fixer")
     given = (*PASSING, *shell("manager", MANAGER), *shell("second-fixer", "exit 1"))
     assert orchestrate("out", "--lifecycle", "own.toml", *given, cwd=tmp_path).code == 1
@@ -89,7 +89,7 @@ def test_resume_follows_the_lifecycle_that_the_checkpoint_holds(tmp_path: Path) 
 
 
 def test_resume_refuses_another_lifecycle(tmp_path: Path) -> None:
-    """A run cannot change its relation; naming the one it has is no contradiction."""
+    """A run cannot change its relation; the name of its own is accepted."""
     half_done(tmp_path)
     own_lifecycle(tmp_path / "own.toml")
 
@@ -102,7 +102,7 @@ def test_resume_refuses_another_lifecycle(tmp_path: Path) -> None:
 
 
 def test_resume_refuses_another_run_id(half_done_run: Path, tmp_path: Path) -> None:
-    """A run keeps its id: another is refused, and both are named."""
+    """A run keeps its id: another one is refused, and both are named."""
     own_copy(half_done_run / "out", tmp_path / "out")
     kept = report_of(tmp_path / "out")["run_id"]
 
@@ -128,7 +128,7 @@ def test_resume_refuses_another_run_id(half_done_run: Path, tmp_path: Path) -> N
 def test_a_stage_that_did_not_succeed_is_never_counted_as_complete(
     tmp_path: Path, options: tuple[str, ...], code: int, status: str
 ) -> None:
-    """However a stage failed, a resume runs it again, under the next number, before the others."""
+    """However a stage failed, a resume runs it again before the others, under the next number."""
     given = (*PASSING, *options, *shell("executor", "echo executor >> trace"))
     assert orchestrate("out", *given, cwd=tmp_path).code == code
 
@@ -141,7 +141,7 @@ def test_a_stage_that_did_not_succeed_is_never_counted_as_complete(
 
 
 def test_attempts_are_numbered_over_all_invocations_and_share_their_key(tmp_path: Path) -> None:
-    """Each attempt gets the next number and its own logs; the idempotency key stays."""
+    """Each attempt has the next number and its own logs, and the same idempotency key."""
     script = 'echo "$ORCHESTRATOR_ATTEMPT $ORCHESTRATOR_IDEMPOTENCY_KEY" >> seen; exit 1'
     given = (*PASSING, *shell("manager", script))
     orchestrate("out", *given, cwd=tmp_path)
@@ -159,7 +159,7 @@ def test_attempts_are_numbered_over_all_invocations_and_share_their_key(tmp_path
 
 
 def test_kept_gate_signals_are_overlaid_by_those_given_now(tmp_path: Path) -> None:
-    """A blocked run stays blocked until the refusing signal is given anew; the others are kept."""
+    """A blocked run stays blocked until the refusing signal is given again; the others are kept."""
     given = ("--policy-status", "allow", "--ci-status", "pending", "--review-status", "approved")
     assert orchestrate("out", *given, *stages(MANAGER, MANAGER), cwd=tmp_path).code == 3
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 3
@@ -177,7 +177,7 @@ def test_kept_gate_signals_are_overlaid_by_those_given_now(tmp_path: Path) -> No
 
 
 def test_a_kept_signal_can_be_tightened_and_nothing_runs(tmp_path: Path) -> None:
-    """A signal given now replaces the kept one also when it refuses."""
+    """A signal given now replaces the kept one even if it refuses."""
     output = half_done(tmp_path)
     (tmp_path / "ready").touch()
     assert orchestrate("out", "--resume", "--policy-status", "deny", cwd=tmp_path).code == 3

@@ -1,4 +1,4 @@
-"""`--resume-or-start`: what a job that is started every night finds, and does."""
+"""`--resume-or-start`: the command line of a nightly job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nightly(folder: Path, *more: str) -> Ended:
 
 
 def test_one_command_line_starts_resumes_and_starts_again(tmp_path: Path) -> None:
-    """Nothing there: it starts. Failed: it resumes. Done: it starts anew, and archives that."""
+    """Without a run it starts; a failed run is resumed, and a done run archived for a new one."""
     assert nightly(tmp_path).code == 1
     first = report_of(tmp_path / "out")
     (tmp_path / "ready").touch()
@@ -42,7 +42,7 @@ def test_one_command_line_starts_resumes_and_starts_again(tmp_path: Path) -> Non
 
 
 def test_blocked_run_is_resumed(tmp_path: Path) -> None:
-    """A run that waits for its gates goes on when they pass."""
+    """A run that waits for its gates continues when they pass."""
     assert nightly(tmp_path, "--policy-status", "allow").code == 3
     blocked = report_of(tmp_path / "out")["run_id"]
     (tmp_path / "ready").touch()
@@ -51,7 +51,7 @@ def test_blocked_run_is_resumed(tmp_path: Path) -> None:
 
 
 def test_damaged_run_is_never_begun_anew(tmp_path: Path) -> None:
-    """A checkpoint that cannot be read, or is gone, is refused as a resume refuses it."""
+    """An unreadable or missing checkpoint is refused, as a resume refuses it."""
     assert nightly(tmp_path).code == 1
     checkpoint = tmp_path / "out" / CHECKPOINT
     for damage in (lambda: checkpoint.write_text("{"), checkpoint.unlink):
@@ -64,7 +64,7 @@ def test_damaged_run_is_never_begun_anew(tmp_path: Path) -> None:
 
 
 def test_plan_says_what_is_due_and_two_wishes_are_refused(tmp_path: Path) -> None:
-    """`plan` takes the same command line; `--resume` beside it is a contradiction."""
+    """`plan` takes the same command line; an additional `--resume` is a contradiction."""
     ended = orchestrate("plan", *JOB, *EXECUTOR, *PASSING, cwd=tmp_path)
     assert ended.code == 0
     assert everything(tmp_path) == {}

@@ -27,7 +27,7 @@ from tests.support.copies import own_copy
 
 
 def finished(directory: Path, *options: str) -> Path:
-    """A run that reached done, with an artifact that its manager left."""
+    """Make a run that reached done, with an artifact that its manager left."""
     given = (*PASSING, *stages(PLANNING, "echo executor >> trace"), *PLAN, *options)
     assert orchestrate("out", *given, cwd=directory).code == 0
     return directory / "out"
@@ -35,7 +35,7 @@ def finished(directory: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a done run, for tests that may not run anything: copy its `out`."""
+    """Return the directory of a done run, for tests that run nothing: they copy its `out`."""
     directory = tmp_path_factory.mktemp("finished")
     finished(directory)
     return directory
@@ -45,7 +45,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_resuming_a_done_run_runs_nothing_and_keeps_all_evidence(tmp_path: Path) -> None:
-    """Exit 0, skips recorded, nothing spawned; the report of the run itself is kept whole."""
+    """Exit code 0, skips recorded, nothing spawned; the report of the run itself is kept whole."""
     output = finished(tmp_path)
     before = report_of(output)
     logs = tree_of(output / "logs")
@@ -88,14 +88,14 @@ def test_resuming_a_done_run_runs_nothing_and_keeps_all_evidence(tmp_path: Path)
 def test_contradicting_a_done_run_is_refused(
     finished_run: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """What a done run did stands: another gate value, another command or a rerun is refused."""
+    """A done run is final: another gate value, another command or a rerun is refused."""
     own_copy(finished_run / "out", tmp_path / "out")
     message = refused("out", "--resume", *options, cwd=tmp_path, untouched=finished_run)
     assert "done" in message
 
 
 def test_keep_lifts_the_refusal_of_other_commands_after_done(tmp_path: Path) -> None:
-    """With `keep` a done run stays as it is, whatever commands were given."""
+    """With `keep` a done run stays unchanged, whatever commands were given."""
     output = finished(tmp_path)
     given = (*stages("echo new >> trace", "exit 1"), "--on-changed-stage", "keep")
 
@@ -108,7 +108,7 @@ def test_keep_lifts_the_refusal_of_other_commands_after_done(tmp_path: Path) -> 
 
 
 def test_a_done_run_whose_artifact_is_gone_stays_done_but_is_not_ready(tmp_path: Path) -> None:
-    """Still done, not closure-ready, exit 1, nothing spawned; ready again with the artifact."""
+    """The run stays done with exit code 1, not ready to close until the artifact is back."""
     output = finished(tmp_path)
     plan = (tmp_path / "plan.json").rename(tmp_path / "aside.json")
 
@@ -126,7 +126,7 @@ def test_a_done_run_whose_artifact_is_gone_stays_done_but_is_not_ready(tmp_path:
 
 
 def test_earlier_invocations_are_complete_after_many_resumes(tmp_path: Path) -> None:
-    """Every report an invocation left is found again, field by field, in all later ones."""
+    """Every report of an invocation is found again, field by field, in all later ones."""
     output = half_done(tmp_path)
     reports = [report_of(output)]
     last = (
@@ -157,7 +157,7 @@ def test_earlier_invocations_are_complete_after_many_resumes(tmp_path: Path) -> 
 
 
 def assert_refused_as_failed(ended: Ended, output: Path, reason: str) -> None:
-    """Exit 1; message and report name the checkpoint and the reason; nothing ran."""
+    """Check for exit code 1, a message and report with checkpoint and reason, and nothing run."""
     report = report_of(output)
     assert (ended.code, report["terminal_state"], report["closure_ready"]) == (1, "failed", False)
     assert (report["exit_code"], report["execution_mode"]) == (1, "resume")
@@ -169,7 +169,7 @@ def assert_refused_as_failed(ended: Ended, output: Path, reason: str) -> None:
 
 
 def test_a_resume_in_an_empty_directory_fails(tmp_path: Path) -> None:
-    """There is nothing to resume: exit 1, a report that says so, nothing runs."""
+    """With nothing to resume the exit code is 1, the report says so, and nothing runs."""
     (tmp_path / "out").mkdir()
     ended = orchestrate("out", "--resume", *PASSING, *stages(MANAGER), cwd=tmp_path)
     assert_refused_as_failed(ended, tmp_path / "out", "does not exist")
@@ -178,7 +178,7 @@ def test_a_resume_in_an_empty_directory_fails(tmp_path: Path) -> None:
 
 
 def test_a_resume_in_a_missing_directory_does_not_make_it(tmp_path: Path) -> None:
-    """Exit 1 with the path named; a mistyped OUT is not made."""
+    """The exit code is 1 and the path is named; a mistyped OUT is not made."""
     ended = orchestrate("typo/out", "--resume", *PASSING, *stages(MANAGER), cwd=tmp_path)
     assert ended.code == 1
     assert str(tmp_path / "typo" / "out" / CHECKPOINT) in ended.stderr
@@ -186,7 +186,7 @@ def test_a_resume_in_a_missing_directory_does_not_make_it(tmp_path: Path) -> Non
 
 
 def forged_done(document: dict[str, Any]) -> bytes:
-    """A checkpoint that claims a done which its history does not reach."""
+    """Return a checkpoint that claims a done which its history does not reach."""
     return json.dumps(document | {"current_state": "done"}).encode()
 
 
@@ -204,9 +204,9 @@ def forged_done(document: dict[str, Any]) -> bytes:
 def test_a_checkpoint_that_cannot_be_used_is_refused_and_left(
     half_done_run: Path, tmp_path: Path, spoil: Callable[[dict[str, Any]], bytes], reason: str
 ) -> None:
-    """Exit 1 with file and reason; the file stays; the report it belied is archived.
+    """Exit code 1 with file and reason; the file stays, and the report it belied is archived.
 
-    One that a power cut may have left so is refused where its events are not all there.
+    A checkpoint like after a power cut is refused where its events are not complete.
     """
     output = own_copy(half_done_run / "out", tmp_path / "out")
     if reason in {"empty", "line 1"}:
@@ -229,7 +229,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_left(
 def test_a_run_whose_checkpoint_could_never_be_written_resumes_from_the_beginning(
     tmp_path: Path,
 ) -> None:
-    """Nothing was spawned, and the report proves it: once the path is free, resume starts."""
+    """The report proves that nothing was spawned: once the path is free, a resume starts."""
     blocked = tmp_path / "out" / CHECKPOINT
     blocked.mkdir(parents=True)
     given = (*PASSING, *stages(MANAGER, "echo executor >> trace"))
@@ -253,7 +253,7 @@ def test_a_run_whose_checkpoint_could_never_be_written_resumes_from_the_beginnin
 def test_a_lost_checkpoint_of_a_run_that_did_run_is_not_started_anew(
     half_done_run: Path, tmp_path: Path
 ) -> None:
-    """Where the report tells of a spawned stage, a missing checkpoint is never the beginning."""
+    """If the report has a spawned stage, a missing checkpoint is never taken for the beginning."""
     output = own_copy(half_done_run / "out", tmp_path / "out")
     (output / CHECKPOINT).unlink()
     ended = orchestrate("out", "--resume", *PASSING, *stages(MANAGER), cwd=tmp_path)
@@ -265,7 +265,7 @@ def test_a_lost_checkpoint_of_a_run_that_did_run_is_not_started_anew(
 
 
 def run_files(directory: Path) -> dict[str, bytes]:
-    """A run's own files, without lock and archive."""
+    """Return a run's own files, without lock and archive."""
     return {
         name: content
         for name, content in tree_of(directory).items()
@@ -274,7 +274,7 @@ def run_files(directory: Path) -> dict[str, bytes]:
 
 
 def test_a_new_run_archives_the_earlier_one_whole(tmp_path: Path) -> None:
-    """All files of the earlier run are moved, byte for byte; the new report is the new run's."""
+    """All files of the earlier run are moved byte for byte; the new report is the new run's."""
     output = finished(tmp_path, "--run-id", "first")
     first = run_files(output)
     assert len(first) == 7
@@ -293,7 +293,7 @@ def test_a_new_run_archives_the_earlier_one_whole(tmp_path: Path) -> None:
 
 
 def test_a_run_id_that_is_taken_is_refused(tmp_path: Path) -> None:
-    """Neither the current run's id nor an archived one's is given twice."""
+    """Neither the current run's id nor an archived one's can be used again."""
     orchestrate("./out", "--run-id", "first", cwd=tmp_path)
     assert "first" in refused("out", "--run-id", "first", *PASSING, *stages(), cwd=tmp_path)
     orchestrate("./out", "--run-id", "second", cwd=tmp_path)
@@ -302,7 +302,7 @@ def test_a_run_id_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_refused_new_run_leaves_the_earlier_one_where_it_is(tmp_path: Path) -> None:
-    """Only a run that starts archives: a usage error moves nothing."""
+    """Only a run that starts archives the earlier one: a usage error moves nothing."""
     half_done(tmp_path)
     refused("out", *PASSING, "--manager-arg", "without a binary", cwd=tmp_path)
     (tmp_path / "ready").touch()

@@ -1,4 +1,4 @@
-"""Settings given on a resume: for stages that are still to run, and for those that are complete."""
+"""Settings given on a resume, for stages that still have to run and for completed ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DROPPING = "echo executor >> trace; test -e careful || rm -f plan.json"
 
 
 def unclosed(directory: Path) -> Path:
-    """A run whose stages all completed, and that could not close: the plan is gone."""
+    """Make a run whose stages all completed, and that could not close, for the plan is gone."""
     given = (*PASSING, *stages(PLANNING, DROPPING), *PLAN)
     assert orchestrate("out", *given, cwd=directory).code == 1
     assert statuses(report_of(directory / "out"))[:2] == [
@@ -44,7 +44,7 @@ def unclosed(directory: Path) -> Path:
 
 
 def execution_of(report: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The last execution of a stage in a report."""
+    """Return the last execution of a stage in a report."""
     executions = [one for one in report["stage_executions"] if one["stage"] == stage]
     found: dict[str, Any] = executions[-1]
     return found
@@ -54,7 +54,7 @@ def execution_of(report: dict[str, Any], stage: str) -> dict[str, Any]:
 
 
 def test_new_settings_count_for_a_stage_that_is_still_to_run(tmp_path: Path) -> None:
-    """Lists are replaced whole, environment by key, the rest one by one; the others stay."""
+    """Lists are replaced whole, the environment by key, other settings singly; the rest stays."""
     (tmp_path / "there").mkdir()
     fails = 'echo "$1" > first.txt; exit 1'
     given = (
@@ -88,7 +88,7 @@ def test_new_settings_count_for_a_stage_that_is_still_to_run(tmp_path: Path) -> 
 
 
 def test_a_binary_given_now_redeclares_its_stage_whole(tmp_path: Path) -> None:
-    """`--<stage>-bin` forgets arguments, environment, artifacts, directory and timeout."""
+    """`--<stage>-bin` resets arguments, environment, artifacts, directory and timeout."""
     (tmp_path / "there").mkdir()
     given = (
         *(*PASSING, *shell("executor", "exit 1"), "--executor-env", "OLD=old value"),
@@ -150,7 +150,7 @@ def test_each_change_of_a_completed_stage_is_refused(
 
 
 def test_all_differences_of_all_completed_stages_are_shown(tmp_path: Path) -> None:
-    """One refusal tells everything that differs: each stage, each setting, each artifact."""
+    """One refusal names everything that differs: each stage, each setting, each artifact."""
     unclosed(tmp_path)
     options = (
         *("--manager-bin", "/bin/false", "--manager-arg", "new argument"),
@@ -168,9 +168,9 @@ def test_all_differences_of_all_completed_stages_are_shown(tmp_path: Path) -> No
 
 
 def test_the_same_settings_repeated_are_no_change(tmp_path: Path) -> None:
-    """The first command line with `--resume` added skips what is complete.
+    """The first command line with `--resume` added skips completed stages.
 
-    Neither time-outs nor the content of a binary at the same path are compared.
+    Neither timeouts nor the content of a binary at the same path are compared.
     """
     tool = tmp_path / "tool.sh"
     tool.write_text("#!/bin/sh\necho manager >> trace; echo '{}' > plan.json\n")
@@ -193,7 +193,7 @@ def test_the_same_settings_repeated_are_no_change(tmp_path: Path) -> None:
 
 
 def test_keep_skips_a_changed_stage_as_what_it_was_and_notes_it(tmp_path: Path) -> None:
-    """A kept stage is reported with what it completed with, and the change is a warning."""
+    """A kept stage is reported with its completed settings, and the change is a warning."""
     output = half_done(tmp_path)
     changed = ("--manager-bin", "/bin/false", "--on-changed-stage", "keep")
 
@@ -210,7 +210,7 @@ def test_keep_skips_a_changed_stage_as_what_it_was_and_notes_it(tmp_path: Path) 
 
 
 def test_rerun_of_changed_stages_runs_them_and_all_after_them(tmp_path: Path) -> None:
-    """`--on-changed-stage rerun` runs a changed stage with its new settings, and what follows."""
+    """`--on-changed-stage rerun` runs a changed stage with its new settings, and all later ones."""
     output = unclosed(tmp_path)
     (tmp_path / "careful").touch()
     script = "echo changed >> trace; echo '{}' > plan.json"
@@ -248,7 +248,7 @@ def test_rerun_of_a_changed_stage_leaves_the_stages_before_it(tmp_path: Path) ->
 def test_rerun_by_name_runs_the_stage_and_all_after_it(
     tmp_path: Path, stage: str, expected: list[str]
 ) -> None:
-    """`--rerun STAGE` runs a completed stage again, and all after it, and none before it."""
+    """`--rerun STAGE` runs a completed stage and all later ones again, and no earlier one."""
     output = unclosed(tmp_path)
     (tmp_path / "plan.json").write_text("{}\n")
     (tmp_path / "careful").touch()
@@ -271,7 +271,7 @@ def test_a_resume_of_completed_stages_runs_none_of_them_and_closes(tmp_path: Pat
 
 
 def test_rerun_of_an_unknown_stage_is_refused(half_done_run: Path, tmp_path: Path) -> None:
-    """A stage that the lifecycle does not have is named, with those it has."""
+    """A stage that the lifecycle does not have is named, with the existing ones."""
     own_copy(half_done_run / "out", tmp_path / "out")
     message = refused("out", "--resume", "--rerun", "reviewer", cwd=tmp_path)
     for name in ("reviewer", "manager", "executor"):
@@ -284,7 +284,7 @@ def test_rerun_of_an_unknown_stage_is_refused(half_done_run: Path, tmp_path: Pat
 def test_a_new_run_refuses_what_speaks_of_completed_stages(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """A new run has no completed stage: refused, and no directory is made."""
+    """A new run has no completed stage: the option is refused, and no directory is made."""
     message = refused("out", *PASSING, *stages(), *options, cwd=tmp_path)
     assert options[0] in message
     assert "--resume" in message
@@ -298,7 +298,7 @@ def test_a_new_run_refuses_what_speaks_of_completed_stages(
 def test_a_wrong_artifact_of_a_completed_stage_is_refused_until_it_is_mended(
     tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
-    """Refused; `keep` goes on but the run cannot close; `rerun` makes the artifact anew."""
+    """`keep` resumes but cannot close the run; `rerun` makes the artifact again."""
     given = (*PASSING, *stages(PLANNING, EXECUTOR_WHEN_READY), *PLAN)
     orchestrate("out", *given, cwd=tmp_path)
     (tmp_path / "ready").touch()

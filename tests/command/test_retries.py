@@ -1,4 +1,4 @@
-"""Retries: a stage is tried again by itself only as often, and after what, it was said."""
+"""Retries: a stage is tried again only as often, and only after the failures, that were given."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ AFTER_75 = (*QUICK, "--manager-retry-exit-code", "75")
 
 
 def tries(tmp_path: Path) -> int:
-    """How often the manager was started."""
+    """Return how often the manager was started."""
     path = tmp_path / "tries"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def managed(script: str, *options: str) -> tuple[str, ...]:
-    """A run whose manager notes each start."""
+    """Return options of a run whose manager notes each start."""
     return ("out", *PASSING, *shell("manager", NOTE + script), *options)
 
 
@@ -37,7 +37,7 @@ def test_no_retry_unless_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 4])
 def test_limit_is_the_limit(tmp_path: Path, limit: int) -> None:
-    """A stage that never succeeds is started as often as was said, not once more."""
+    """A stage that never succeeds is started as often as the limit says, not once more."""
     options = (*AFTER_75, "--manager-max-attempts", str(limit))
     assert orchestrate(*managed("exit 75", *options), cwd=tmp_path).code == 1
     assert tries(tmp_path) == limit
@@ -48,7 +48,7 @@ def test_limit_is_the_limit(tmp_path: Path, limit: int) -> None:
 
 
 def test_success_after_a_retry_is_flaky(tmp_path: Path) -> None:
-    """It is marked in report and summary, warned about, and only the success completes it."""
+    """Report and summary mark it, a warning is given, and only the success completes the stage."""
     options = (*AFTER_75, "--manager-max-attempts", "3")
     ended = orchestrate(*managed("test $(wc -l < tries) = 2 || exit 75", *options), cwd=tmp_path)
     assert ended.code == 0
@@ -81,14 +81,14 @@ def test_success_after_a_retry_is_flaky(tmp_path: Path) -> None:
 def test_only_what_is_named_is_tried_again(
     tmp_path: Path, script: str, options: tuple[str, ...], expected: int
 ) -> None:
-    """Other exit codes, signals, wrong artifacts end the stage; timeouts unless asked for."""
+    """Other exit codes, signals and wrong artifacts end the stage, as do unlisted timeouts."""
     arguments = managed(f"ulimit -c 0; {script}", *options, "--manager-max-attempts", "3")
     assert orchestrate(*arguments, cwd=tmp_path).code in {1, 124}
     assert tries(tmp_path) == expected
 
 
 def test_budget_survives_a_resume(tmp_path: Path) -> None:
-    """Attempts are counted over the whole run; a resume has what is left, and one at least."""
+    """Attempts are counted over the whole run; a resume has the rest, and at least one."""
     options = (*AFTER_75, "--manager-max-attempts", "3")
     assert orchestrate(*managed("test -e go && exit 75; exit 1", *options), cwd=tmp_path).code == 1
     assert tries(tmp_path) == 1
@@ -100,7 +100,7 @@ def test_budget_survives_a_resume(tmp_path: Path) -> None:
 
 
 def test_wait_for_a_retry_is_interrupted_at_once(tmp_path: Path) -> None:
-    """SIGINT during the backoff ends the run: 130, nothing more is started, a resume goes on."""
+    """SIGINT during the backoff ends the run with 130; nothing starts, and a resume continues."""
     options = ("--manager-retry-exit-code", "75", "--manager-backoff-ms", "600000")
     arguments = managed("test -e go || exit 75", *options, "--manager-backoff-ms-max", "600000")
     process = start(*arguments, "--manager-max-attempts", "2", cwd=tmp_path)
@@ -116,7 +116,7 @@ def test_wait_for_a_retry_is_interrupted_at_once(tmp_path: Path) -> None:
 
 
 def test_lifecycle_may_say_it_and_the_option_wins(tmp_path: Path) -> None:
-    """What the file says of retries counts; what is given overlays it key by key."""
+    """The file's retry settings count; options replace them key by key."""
     shipped = (Path(__file__).parents[2] / "states" / "governed_run.toml").read_text()
     retry = "\nretry = { max_attempts = 3, exit_codes = [75], backoff_ms = 1 }"
     mine = tmp_path / "mine.toml"
@@ -142,7 +142,7 @@ def test_lifecycle_may_say_it_and_the_option_wins(tmp_path: Path) -> None:
 def test_senseless_retry_is_a_usage_error(
     tmp_path: Path, options: tuple[str, ...], told: str
 ) -> None:
-    """What would never be tried again, or cannot be, is refused before anything runs."""
+    """A retry that never applies or is impossible is refused before anything runs."""
     ended = orchestrate(*managed("exit 0", *options), cwd=tmp_path)
     assert ended.code == 2
     assert told in ended.stderr
@@ -160,7 +160,7 @@ def test_senseless_retry_is_a_usage_error(
     ],
 )
 def test_wait_before_each_retry(given: dict[str, Any], waits: list[int]) -> None:
-    """Fixed or doubled each time, never above the longest, however many there were."""
+    """The wait is fixed or doubled each time, never above the longest, however many there are."""
     policy = RetryPolicy(**given).over(DEFAULT_RETRY)
     assert [policy.wait_ms(retry) for retry in (1, 2, 3)] == waits
     assert policy.wait_ms(1000) <= 60_000

@@ -1,4 +1,4 @@
-"""Retries after signals: named as what they are, not by the exit code of a shell."""
+"""Retries after signals, named by their names and not by the exit code of a shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.lifecycle_cases import edited
 QUICK = ("--manager-backoff-ms", "1", "--manager-max-attempts", "2")
 BY_KILL = ("--manager-retry-signal", "SIGKILL")
 ADVICE = (
-    "stage 'manager': retries after exit code 137, by which a shell tells of SIGKILL; if that is"
+    "stage 'manager': retries after exit code 137, by which a shell reports SIGKILL; if that is"
     " meant, name it: --manager-retry-signal SIGKILL"
 )
 
@@ -30,7 +30,7 @@ ADVICE = (
 def test_stage_is_retried_after_the_signals_that_are_named(
     tmp_path: Path, script: str, options: tuple[str, ...], attempts: int
 ) -> None:
-    """Also where a shell tells of the signal; an exit code over 128 is taken, with a warning."""
+    """A shell's report of the signal counts too; an exit code over 128 is taken, with a warning."""
     told = (*shell("manager", script), *QUICK, *options)
     orchestrate("./out", *PASSING, *told, cwd=tmp_path)
     report = report_of(tmp_path / "out")
@@ -39,7 +39,7 @@ def test_stage_is_retried_after_the_signals_that_are_named(
 
 
 def test_signals_may_be_in_the_lifecycle_and_in_a_config_file(tmp_path: Path) -> None:
-    """There an exit code over 128 is warned of too; a name that no signal has is refused."""
+    """An exit code over 128 gives a warning there too; an unknown name of a signal is refused."""
     retry = "retry = {{ max_attempts = 2, backoff_ms = 1, {} = {} }}"
     manager = 'name = "manager"\nkind = "stage"'
     given = ("./out", *PASSING, "--lifecycle", "./run.toml", *shell("manager", "kill -KILL $$"))

@@ -50,7 +50,7 @@ def _runs(place: Path) -> int:
 
 
 def test_what_failed_only_in_its_verification_is_verified_again(tmp_path: Path) -> None:
-    """The stage is not run; the record says whose work it was, and the run is done."""
+    """The stage is not run; the record names the attempt that did the work, and the run is done."""
     failed = _begun(tmp_path)
     assert (failed["ending"], failed["exit_code"]) == ("verification_failed", 0)
     status = orchestrate("status", "out", cwd=tmp_path)
@@ -74,13 +74,13 @@ def test_what_failed_only_in_its_verification_is_verified_again(tmp_path: Path) 
     assert (report["closure_ready"], _runs(tmp_path)) == (True, 1)
     assert (executor["attempt"], executor["verified_attempt"]) == (3, 1)
     assert [one["exit_code"] for one in executor["verifications"]] == [0]
-    assert executor["reason"] == "what attempt 2 did is verified again, as asked"
+    assert executor["reason"] == "the work of attempt 2 is verified again, as asked"
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
     assert statuses(report_of(tmp_path / "out"))[-1] == ("executor", "skipped")
 
 
 def test_plain_resume_and_rerun_run_the_stage_again(tmp_path: Path) -> None:
-    """Whoever fixed the work, and not what verifies it, has it done again."""
+    """After a correction of the work alone, the stage runs again."""
     _begun(tmp_path)
     (tmp_path / "ready").touch()
     assert orchestrate("out", "--resume", "--rerun", "executor", cwd=tmp_path).code == 0
@@ -89,7 +89,7 @@ def test_plain_resume_and_rerun_run_the_stage_again(tmp_path: Path) -> None:
 
 
 def test_corrected_verification_is_what_verifies_again(tmp_path: Path) -> None:
-    """Commands that are given now take the place of those that were wrong."""
+    """The commands given now replace the wrong ones."""
     _begun(tmp_path)
     done = orchestrate("out", "--resume", "--reverify", "--executor-verify", "true", cwd=tmp_path)
     assert (done.code, _runs(tmp_path)) == (0, 1)
@@ -98,7 +98,7 @@ def test_corrected_verification_is_what_verifies_again(tmp_path: Path) -> None:
 
 
 def test_other_verification_of_a_completed_stage_is_a_change(tmp_path: Path) -> None:
-    """A resume compares the commands, as it does the stage's own."""
+    """A resume compares the commands like the stage's own."""
     (tmp_path / "ready").touch()
     options = (*shell("manager", "echo ran >> runs"), "--manager-verify", CHECK)
     orchestrate("out", *PASSING, *options, *shell("executor", "exit 1"), cwd=tmp_path)
@@ -127,7 +127,7 @@ def test_other_verification_of_a_completed_stage_is_a_change(tmp_path: Path) -> 
 def test_other_work_is_not_verified_in_its_place(
     tmp_path: Path, before: str, options: tuple[str, ...], why: str
 ) -> None:
-    """Refused with exit 2, and nothing is written: artifacts and settings must be as they were."""
+    """With other artifacts or settings the exit code is 2, and nothing is written."""
     _begun(tmp_path)
     subprocess.run(["/bin/sh", "-c", before], cwd=tmp_path, check=True)
     tree = tree_of(tmp_path)
@@ -138,7 +138,7 @@ def test_other_work_is_not_verified_in_its_place(
 
 
 def test_nothing_is_verified_again_where_nothing_lacks_that_alone(tmp_path: Path) -> None:
-    """Not a new run, not a stage that failed by itself, and not a run that is done."""
+    """It is refused for a new run, a stage that failed on its own, and a done run."""
     stages = (*shell("manager", "exit 0"), *shell("executor", "exit 4"))
     fresh = orchestrate("new", *PASSING, *stages, "--reverify", cwd=tmp_path)
     assert (fresh.code, "a new run has done nothing" in fresh.stderr) == (2, True)
@@ -153,7 +153,7 @@ def test_nothing_is_verified_again_where_nothing_lacks_that_alone(tmp_path: Path
 
 
 def test_work_that_moved_with_its_project_is_verified_again(tmp_path: Path) -> None:
-    """The program that verifies, and the artifacts, are found where they are now."""
+    """The verifying program and the artifacts are found at their new place."""
     (tmp_path / "old").mkdir()
     check = tmp_path / "old" / "check.sh"
     check.write_text("#!/bin/sh\ntest -e ready\n")
@@ -170,7 +170,7 @@ def test_work_that_moved_with_its_project_is_verified_again(tmp_path: Path) -> N
 
 @contextmanager
 def _verifying(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run whose executor has done its work, and is being verified."""
+    """Start a run whose executor has done its work and is being verified."""
     check = "sh -c 'test -e ready || { echo $$ > pid; exec sleep 60; }'"
     options = (*shell("manager", "exit 0"), *shell("executor", WORKS), *ARTIFACT)
     process = start("out", *PASSING, *options, "--executor-verify", check, cwd=place)
@@ -188,7 +188,7 @@ def _verifying(place: Path) -> Iterator[subprocess.Popen[str]]:
 def test_kill_in_the_middle_of_a_verification_leaves_work_that_can_be_verified(
     tmp_path: Path, how: str
 ) -> None:
-    """A plain resume runs the stage again; --reverify does not. What was left over is ended."""
+    """A plain resume runs the stage again, --reverify does not; leftover processes are ended."""
     with _verifying(tmp_path) as process:
         process.kill()
         process.wait(PATIENCE_SECONDS)
@@ -214,7 +214,7 @@ def test_kill_in_the_middle_of_a_verification_leaves_work_that_can_be_verified(
 def test_request_to_end_ends_a_verification_as_it_does_a_stage(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
-    """The run is interrupted, what was done can be verified again, and nothing is left running."""
+    """The run is interrupted, its work can be verified again, and no process is left."""
     with _verifying(tmp_path) as process:
         process.send_signal(signum)
         assert process.wait(PATIENCE_SECONDS) == 128 + signum

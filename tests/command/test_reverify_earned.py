@@ -1,4 +1,4 @@
-"""What is verified again is held to contracts and protected paths, and completes its stage."""
+"""A repeated verification respects contracts and protected paths, and completes its stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ASSERTS = '[{ at = "/final_state", equals = "Done" }]'
 
 @pytest.fixture
 def unverified(tmp_path: Path) -> Path:
-    """A run whose stage did all but pass its verification."""
+    """Make a run whose stage did everything but pass its verification."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "a").write_text("1\n")
     config(
@@ -29,12 +29,12 @@ def unverified(tmp_path: Path) -> Path:
     (execution,) = report_of(tmp_path / "out")["stage_executions"]
     assert execution["ending"] == "verification_failed"
     assert execution["protection"]["is_compared"]
-    assert len(execution["inputs"]) == 1  # of the work, which may be verified again
+    assert len(execution["inputs"]) == 1  # inputs of the work, which may be verified again
     return tmp_path
 
 
 def again(folder: Path, code: int) -> dict[str, Any]:
-    """Verify again, and return the record of it."""
+    """Verify again and return the record of it."""
     ended = orchestrate("./out", "--resume", "--reverify", cwd=folder)
     assert ended.code == code, ended.stderr
     found: dict[str, Any] = report_of(folder / "out")["stage_executions"][-1]
@@ -42,7 +42,7 @@ def again(folder: Path, code: int) -> dict[str, Any]:
 
 
 def test_verified_again_completes_with_its_inputs(unverified: Path) -> None:
-    """The stage is complete then: its inputs are digested, and a resume believes the record."""
+    """The completed stage's inputs are digested, and a resume trusts the record."""
     (unverified / "ok").touch()
     execution = again(unverified, 0)
     assert [Path(one["path"]).name for one in execution["inputs"]] == ["executor.sh"]
@@ -51,7 +51,7 @@ def test_verified_again_completes_with_its_inputs(unverified: Path) -> None:
 
 
 def test_what_is_verified_is_what_was_there_before_the_stage(unverified: Path) -> None:
-    """Verification reads protected paths: changed since, they verify nothing."""
+    """Verification reads protected paths: if they changed since, they verify nothing."""
     (unverified / "ok").touch()
     (unverified / "tests" / "a").write_text("2\n")
     execution = again(unverified, 1)

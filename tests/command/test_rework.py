@@ -1,4 +1,4 @@
-"""Bounded rework: a reviewer sends the work back, so many times and no more, resumes included."""
+"""Bounded rework: a reviewer sends the work back a limited number of times, resumes included."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTENT_AFTER = "test $(wc -l < executed) -gt {} || exit 10"
 
 
 def reviewed(reviewer: str, *more: str, executor: str = f"{TELL} >> executed") -> tuple[str, ...]:
-    """A run of the lifecycle with a reviewer."""
+    """Return options of a run of the lifecycle with a reviewer."""
     return (
         *("out", *REVIEWED, *shell("manager", "echo m >> managed")),
         *(*shell("executor", executor), *shell("reviewer", reviewer), *more),
@@ -35,12 +35,12 @@ def reviewed(reviewer: str, *more: str, executor: str = f"{TELL} >> executed") -
 
 
 def executed(tmp_path: Path) -> list[list[str]]:
-    """What each start of the executor was told: cycle, report, idempotency key."""
+    """Return what each start of the executor got: cycle, report, idempotency key."""
     return [line.split("|") for line in (tmp_path / "executed").read_text().splitlines()]
 
 
 def test_reviewer_that_is_content_sends_nothing_back(tmp_path: Path) -> None:
-    """Without rework each stage runs once, and is told of no cycle."""
+    """Without rework each stage runs once, and gets no cycle."""
     assert orchestrate(*reviewed("exit 0"), cwd=tmp_path).code == 0
     report = report_of(tmp_path / "out")
     assert statuses(report) == [(s, "success") for s in ("manager", "executor", "reviewer")]
@@ -48,7 +48,7 @@ def test_reviewer_that_is_content_sends_nothing_back(tmp_path: Path) -> None:
 
 
 def test_rework_that_ends_well_is_no_failure(tmp_path: Path) -> None:
-    """The log calls it what it is, and a quiet run, as cron starts it, prints nothing of it."""
+    """The log calls it rework, and a quiet run, as cron starts it, prints nothing about it."""
     sends_back = reviewed(CONTENT_AFTER.format(1))
     ended = orchestrate(*sends_back, cwd=tmp_path, env={"FSM_ORCHESTRATOR_LOG_FORMAT": "text"})
     said = [line for line in ended.stderr.splitlines() if line.startswith("reviewer: ")]
@@ -62,7 +62,7 @@ def test_rework_that_ends_well_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_rework_runs_the_executor_again_with_the_findings(tmp_path: Path) -> None:
-    """Sent back twice, the executor runs thrice, told which time and where the findings are."""
+    """Sent back twice, the executor runs three times, with its cycle and the findings' path."""
     ended = orchestrate(*reviewed(CONTENT_AFTER.format(2)), cwd=tmp_path)
     assert ended.code == 0, ended.stderr
     report = report_of(tmp_path / "out")
@@ -85,7 +85,7 @@ def test_rework_runs_the_executor_again_with_the_findings(tmp_path: Path) -> Non
 
 
 def test_findings_are_the_reviewers_report(tmp_path: Path) -> None:
-    """A reviewer that is expected to write a report passes that on, not what it printed."""
+    """If a report is expected of the reviewer, that is passed on, and not its output."""
     script = f"echo '{{}}' > findings.json; {CONTENT_AFTER.format(1)}"
     options = ("--reviewer-expected-artifact", "findings.json")
     assert orchestrate(*reviewed(script, *options), cwd=tmp_path).code == 0
@@ -93,7 +93,7 @@ def test_findings_are_the_reviewers_report(tmp_path: Path) -> None:
 
 
 def test_rework_without_the_expected_report_is_a_failure(tmp_path: Path) -> None:
-    """A reviewer that asks for rework and leaves no findings has failed: nothing is sent back."""
+    """A reviewer that asks for rework without findings has failed, and nothing is sent back."""
     options = ("--reviewer-expected-artifact", "findings.json")
     assert orchestrate(*reviewed("exit 10", *options), cwd=tmp_path).code == 1
     (last,) = (one for one in report_of(tmp_path / "out")["stage_executions"][-1:])
@@ -103,7 +103,7 @@ def test_rework_without_the_expected_report_is_a_failure(tmp_path: Path) -> None
 
 
 def test_rework_that_is_used_up_fails_the_run(tmp_path: Path) -> None:
-    """The bound is the bound: two times back, then failed; the terminal says why."""
+    """After two cycles the run fails, and the terminal says why."""
     ended = orchestrate(*reviewed("exit 10"), cwd=tmp_path)
     assert ended.code == 1
     assert len(executed(tmp_path)) == 3
@@ -126,7 +126,7 @@ def test_rework_that_is_used_up_fails_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["fails", "killed"])
 def test_budget_and_cycle_survive_a_resume(tmp_path: Path, how: str) -> None:
-    """Ended in the second cycle, the run goes on in it, and has one time back left, not two."""
+    """A run that ended in its second cycle continues in it, with one rework left and not two."""
     ending = "exit 3" if how == "fails" else f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60"
     executor = (
         f"{TELL} >> executed; "
@@ -148,7 +148,7 @@ def test_budget_and_cycle_survive_a_resume(tmp_path: Path, how: str) -> None:
 
 
 def forged(tmp_path: Path, forge: Any) -> str:
-    """What is said of a checkpoint that was changed by hand."""
+    """Return the message about a checkpoint that was changed by hand."""
     path = tmp_path / "out" / CHECKPOINT
     document = json.loads(path.read_bytes())
     forge(document)
@@ -161,14 +161,14 @@ def forged(tmp_path: Path, forge: Any) -> str:
 
 
 def other_cycle(document: dict[str, Any]) -> None:
-    """The last executor's attempt moved to a cycle that there was not."""
+    """Move the last executor's attempt to a cycle that did not exist."""
     for execution in document["invocations"][0]["stage_executions"]:
         if (execution["stage"], execution["attempt"]) == ("executor", 3):
             execution["idempotency_key"] = execution["idempotency_key"][:-1] + "7"
 
 
 def one_more_time(document: dict[str, Any]) -> None:
-    """The bound raised by hand in the embedded lifecycle."""
+    """Raise the bound in the embedded lifecycle."""
     for transition in document["lifecycle"]["transition"]:
         if transition["at_most"]:
             transition["at_most"] = 9
@@ -184,7 +184,7 @@ def test_forged_loop_is_refused(tmp_path: Path, forge: Any, told: str) -> None:
 
 
 def test_events_tell_each_cycle(tmp_path: Path) -> None:
-    """The log has a line for each time back."""
+    """The log has a line for each rework."""
     assert orchestrate(*reviewed(CONTENT_AFTER.format(1)), cwd=tmp_path).code == 0
     lines = [one for one in events_of(tmp_path / "out") if one["event"] == "transition"]
     back = [one["transition"] for one in lines if one["transition"]["source"] == "reviewer"]
@@ -195,7 +195,7 @@ def test_events_tell_each_cycle(tmp_path: Path) -> None:
 
 
 def test_gates_may_judge_the_work(tmp_path: Path) -> None:
-    """`closure_gated`: the stages run first; a resume after blocked skips them and judges again."""
+    """In `closure_gated` stages run first; a resume after blocked skips them and judges again."""
     options = ("--lifecycle", "closure_gated", *PASSING[:4])
     scripts = (*shell("manager", "echo m >> ran"), *shell("executor", "echo e >> ran"))
     assert orchestrate("out", *options, *scripts, cwd=tmp_path).code == 3

@@ -1,4 +1,4 @@
-"""The time of an invocation and of a whole run: it ends stages, waits and gates, as a timeout."""
+"""The time of an invocation and of a whole run: it ends stages, waits and gates as a timeout."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 TIMEOUT: Final = 124
 HASTES_MS: Final = (1200, 8000)
-"""Times of a run, the second for a machine that is too busy for the first."""
+"""The times of a run; the second is for a machine that is too busy for the first."""
 
 
 def assert_timed_out(directory: Path) -> dict[str, Any]:
-    """Assert that the run timed out; return its last stage execution."""
+    """Check that the run timed out; return its last stage execution."""
     report = report_of(directory / "out")
     assert report["terminal_state"] == "timeout"
     assert report["exit_code"] == TIMEOUT
@@ -44,7 +44,7 @@ def assert_timed_out(directory: Path) -> dict[str, Any]:
 
 
 def test_stage_gets_what_is_left_of_the_time_of_the_run(tmp_path: Path) -> None:
-    """SIGTERM, the grace and SIGKILL; the record says whose time it was; it is not tried again."""
+    """The stage gets SIGTERM, grace and SIGKILL; the record names the run's time; no retry."""
     script = "trap ': > asked' TERM; while :; do sleep 100 & wait; done"
     for haste_ms in HASTES_MS:
         options = (
@@ -70,7 +70,7 @@ def test_stage_gets_what_is_left_of_the_time_of_the_run(tmp_path: Path) -> None:
 
 
 def test_stage_with_less_time_of_its_own_has_that(tmp_path: Path) -> None:
-    """Then it is the stage that timed out, as without any time of the run."""
+    """The stage has timed out then, as it does without a time of the run."""
     options = ("--run-timeout", "1h", "--manager-timeout", "100ms")
     assert run(tmp_path, *stages("sleep 100"), *options).code == TIMEOUT
     execution = last_execution(tmp_path)
@@ -80,7 +80,7 @@ def test_stage_with_less_time_of_its_own_has_that(tmp_path: Path) -> None:
 
 
 def test_wait_for_a_retry_ends_with_it(tmp_path: Path) -> None:
-    """Between attempts nothing runs that could be ended: an entry of the program's own says it."""
+    """Between attempts no stage can be ended: the program's own entry records the timeout."""
     for haste_ms in HASTES_MS:
         options = (
             *("--run-timeout", f"{haste_ms}ms", "--manager-backoff-wait", "1h"),
@@ -108,7 +108,7 @@ def test_wait_for_a_retry_ends_with_it(tmp_path: Path) -> None:
     ids=["command", "wait"],
 )
 def test_gate_that_is_asked_ends_with_it(tmp_path: Path, source: str, more: str) -> None:
-    """Its command is ended, its wait is over; no stage was started, and a resume asks again."""
+    """Its command is ended and its wait is over; no stage starts, and a resume asks again."""
     config_with(tmp_path, source, more=more)
     given = ("--config", "run.toml", "--run-timeout", "700ms")
     assert orchestrate("run", "./out", *given, cwd=tmp_path).code == TIMEOUT
@@ -119,7 +119,7 @@ def test_gate_that_is_asked_ends_with_it(tmp_path: Path, source: str, more: str)
     assert statuses(report_of(tmp_path / "out")) == [("run", "timeout")]
     assert not [
         one
-        for one in psutil.process_iter(["name"])  # the name is None of one that is gone by then
+        for one in psutil.process_iter(["name"])  # the name is None once the process is gone
         if one.info["name"] == "sleep" and is_of(one, tmp_path)
     ]
     page = orchestrate("report", "./out", "--html", "page.html", cwd=tmp_path)
@@ -128,7 +128,7 @@ def test_gate_that_is_asked_ends_with_it(tmp_path: Path, source: str, more: str)
 
 
 def is_of(process: psutil.Process, directory: Path) -> bool:
-    """Whether a process works in a directory."""
+    """Return whether a process works in a directory."""
     try:
         return process.cwd() == str(directory)
     except psutil.Error:
@@ -136,7 +136,7 @@ def is_of(process: psutil.Process, directory: Path) -> bool:
 
 
 def test_wait_of_the_command_for_its_gates_ends_with_it(tmp_path: Path) -> None:
-    """With --wait it is one invocation to whoever typed it: what waits in between counts."""
+    """With --wait the command is one invocation, so the waits in between count."""
     given = (*config(tmp_path), "--wait", "1h", "--run-timeout", "1500ms")
     ended = orchestrate("run", "./out", *given, cwd=tmp_path)
     assert ended.code == TIMEOUT
@@ -146,7 +146,7 @@ def test_wait_of_the_command_for_its_gates_ends_with_it(tmp_path: Path) -> None:
 
 
 def test_time_of_the_whole_run_is_what_its_invocations_have_worked(tmp_path: Path) -> None:
-    """Not the time between them; what is left shortens the next, and then nothing is started."""
+    """The time between them does not count; what is left limits the next, until none is left."""
     script = "sleep 0.3; exit 1"
     assert run(tmp_path, *stages(script), "--total-timeout", "1h").code == 1
     out = tmp_path / "out"
@@ -176,7 +176,7 @@ def test_time_of_the_whole_run_is_what_its_invocations_have_worked(tmp_path: Pat
 def test_time_of_an_invocation_that_was_killed_counts_as_far_as_it_left_signs(
     tmp_path: Path,
 ) -> None:
-    """Its meter is touched while it works, so that a stage that prints nothing counts as well."""
+    """The meter file is touched during work, so a stage that prints nothing counts as well."""
     script = f"sleep 2.5; kill -9 {ORCHESTRATOR_PID}; sleep 100"
     assert run(tmp_path, *stages(script), "--total-timeout", "1h").code == -signal.SIGKILL
     assert orchestrate("out", "--resume", *shell("manager", "exit 0"), cwd=tmp_path).code == 0
@@ -188,7 +188,7 @@ def test_time_of_an_invocation_that_was_killed_counts_as_far_as_it_left_signs(
 
 
 def test_time_stands_still_while_the_run_is_suspended(tmp_path: Path) -> None:
-    """Ctrl-Z stops the time of the run with that of its stage."""
+    """Ctrl-Z stops the time of the run and that of its stage."""
     script = "echo $$; while [ ! -e go ]; do sleep 0.02; done"
     options = ("--run-timeout", "6s", "--total-timeout", "6s")
     process = start("run", "./out", *PASSING, *stages(script), *options, cwd=tmp_path)
@@ -208,7 +208,7 @@ LATE: Final = 'trigger = "stage_timed_out"\nsource = ["manager", "executor"]\nde
 
 
 def test_run_ends_as_a_timeout_wherever_a_stage_that_is_late_would_lead(tmp_path: Path) -> None:
-    """A lifecycle may say that a late stage has failed; of the time of the run it says nothing."""
+    """A lifecycle may declare a late stage failed; that does not apply to the time of the run."""
     text = orchestrate("lifecycle", "governed_run", cwd=tmp_path).stdout
     assert LATE in text
     why = 'why = "too late"'

@@ -1,6 +1,6 @@
-"""The operator runbook as tests: its commands typed as it prints them, and every promise it makes.
+"""The operator runbook as tests: its commands, typed as printed, and all of its promises.
 
-The commands go through a real shell, with the program under its own name on PATH.
+The commands run in a real shell, with the program under its own name on PATH.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ GATES_PASSED = [
 
 
 def seen_environment(path: Path) -> dict[str, str]:
-    """The environment that a stand-in saw."""
+    """Return the environment that a stand-in saw."""
     pairs = (line.partition("=") for line in path.read_text().splitlines())
     return {key: value for key, _, value in pairs}
 
@@ -52,7 +52,7 @@ def seen_environment(path: Path) -> dict[str, str]:
 
 
 def test_dry_run_quickstart(tmp_path: Path) -> None:
-    """The dry-run command reaches done, with both artifacts, all gates passed, nothing blocked."""
+    """The dry-run command reaches done with both artifacts, all gates passed, nothing blocked."""
     ended = typed(DRY_RUN, tmp_path)
     assert ended.code == 0
     assert ended.stdout.startswith("✓ done: ")
@@ -74,7 +74,7 @@ def test_dry_run_quickstart(tmp_path: Path) -> None:
 
 
 def test_dry_run_has_no_side_effects(tmp_path: Path) -> None:
-    """A dry run writes below OUT, and notes in the private state what it has left there."""
+    """A dry run writes below OUT, and notes its files there in the private state."""
     typed("true", tmp_path)
     before = tree_of(tmp_path)
     assert typed(DRY_RUN, tmp_path).code == 0
@@ -87,7 +87,7 @@ def test_dry_run_has_no_side_effects(tmp_path: Path) -> None:
 
 
 def test_dry_run_is_deterministic(tmp_path: Path) -> None:
-    """The same command twice, with time and run id fixed, leaves the same report byte by byte."""
+    """With time and run id fixed, the same command leaves the same report, byte by byte."""
     command = DRY_RUN.rstrip() + " --fixed-clock 2026-01-31T09:00:00Z --run-id dry-run"
     reports = []
     for _ in range(2):
@@ -140,7 +140,7 @@ def test_ci_like_artifacts_are_recorded(tmp_path: Path) -> None:
 
 
 def test_stages_see_which_run_they_belong_to(tmp_path: Path) -> None:
-    """Each binary is told run, stage, attempt, output directory and idempotency key."""
+    """Each binary gets run, stage, attempt, output directory and idempotency key."""
     make_stand_ins(tmp_path)
     assert typed(CI_LIKE, tmp_path).code == 0
     run_id = report_of(tmp_path / "out")["run_id"]
@@ -156,7 +156,7 @@ def test_stages_see_which_run_they_belong_to(tmp_path: Path) -> None:
 def test_ci_like_rerun_does_not_trust_old_artifacts(tmp_path: Path) -> None:
     """Artifacts of an earlier run do not satisfy a new one whose manager wrote none.
 
-    Those in OUT are in the archive by then, with their run.
+    Those in OUT have been archived with their run by then.
     """
     make_stand_ins(tmp_path)
     assert typed(CI_LIKE, tmp_path).code == 0
@@ -174,7 +174,7 @@ def test_ci_like_rerun_does_not_trust_old_artifacts(tmp_path: Path) -> None:
 
 
 def test_approval_token_belongs_to_the_operator(tmp_path: Path) -> None:
-    """An approval token reaches the binary as the operator set it, and is stored nowhere."""
+    """An approval token reaches the binary as the operator set it, and is not stored."""
     token = "approval-5f2c71d9e0"  # noqa: S105 - made up
     make_stand_ins(tmp_path)
     assert typed(CI_LIKE, tmp_path, APPROVAL_TOKEN=token).code == 0
@@ -187,7 +187,7 @@ def test_approval_token_belongs_to_the_operator(tmp_path: Path) -> None:
 
 
 def test_environment_values_are_in_no_file_of_the_output(tmp_path: Path) -> None:
-    """What `--executor-env` gives is in no file of OUT, whether the stage succeeds or fails."""
+    """The values of `--executor-env` are in no file of OUT, whether the stage succeeds or fails."""
     make_stand_ins(tmp_path)
     for ending in ("exit 0", "exit 1"):
         make_program(
@@ -239,7 +239,7 @@ def test_resume_runs_only_what_is_not_complete(tmp_path: Path) -> None:
 
 
 def test_resume_from_another_directory(tmp_path: Path) -> None:
-    """Relative paths keep their meaning when the resume is typed somewhere else."""
+    """Relative paths keep their meaning when the resume is typed elsewhere."""
     make_stand_ins(tmp_path)
     executor = tmp_path / "target/debug/autonomous_dev_ai"
     make_program(executor, "#!/bin/sh\nexit 9\n")
@@ -254,7 +254,7 @@ def test_resume_from_another_directory(tmp_path: Path) -> None:
 
 
 def test_report_is_plain_json_with_the_fields_of_the_runbook(tmp_path: Path) -> None:
-    """The fields that supervision reads are there under the runbook's names."""
+    """The fields that supervision reads have the runbook's names."""
     assert typed(DRY_RUN, tmp_path).code == 0
     report = json.loads((tmp_path / "out" / REPORT).read_text())
     assert {

@@ -43,7 +43,7 @@ PASSING_VALUES = {"policy": "allow", "ci": "success", "review": "approved"}
 
 
 def gate_options(values: Mapping[str, str | None]) -> list[str]:
-    """Gate options for the values that are given."""
+    """Return gate options for the given values."""
     return [
         word
         for gate, value in values.items()
@@ -68,7 +68,7 @@ def gate_options(values: Mapping[str, str | None]) -> list[str]:
     ],
 )
 def test_each_gate_blocks_by_itself(tmp_path: Path, gate: str, value: str | None) -> None:
-    """One missing or non-pass gate blocks the run before anything starts, with its reason code."""
+    """One missing or refusing gate blocks the run before anything starts, with its reason code."""
     given = gate_options({**PASSING_VALUES, gate: value})
     ended = orchestrate("./out", *given, *stages("touch ran", "touch ran"), cwd=tmp_path)
     assert ended.code == 3
@@ -88,7 +88,7 @@ def test_each_gate_blocks_by_itself(tmp_path: Path, gate: str, value: str | None
 
 
 def test_all_gates_are_judged_in_order(tmp_path: Path) -> None:
-    """No gate hides another: with no signal at all, three codes are given in gate order."""
+    """No gate hides another: with no signal at all, three codes come in the order of the gates."""
     assert orchestrate("./out", *stages(), cwd=tmp_path).code == 3
     report = report_of(tmp_path / "out")
     assert decisions(report) == [
@@ -100,7 +100,7 @@ def test_all_gates_are_judged_in_order(tmp_path: Path) -> None:
 
 
 def test_blocked_is_remedied_by_resume_with_the_signal(tmp_path: Path) -> None:
-    """A blocked run stays blocked on a bare resume, and goes on when the signal is given."""
+    """A blocked run stays blocked on a bare resume, and continues with the signal."""
     given = gate_options({**PASSING_VALUES, "review": "changes_requested"})
     assert orchestrate("./out", *given, *stages("touch ran"), cwd=tmp_path).code == 3
     assert typed(RESUME, tmp_path).code == 3
@@ -125,7 +125,7 @@ TOOL_RUN = (
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause of failure: how the manager's tool is made wrong, and what is then said of it."""
+    """A cause of failure: a wrong tool of the manager, and the message about it."""
 
     make: Callable[[Path], object]
     status: str
@@ -137,7 +137,7 @@ class Cause:
 
 
 def tool(text: str, *, mode: int = 0o755) -> Callable[[Path], object]:
-    """A maker of a tool with this text."""
+    """Return a maker of a tool with this text."""
     return lambda path: make_program(path, text, mode=mode)
 
 
@@ -179,7 +179,7 @@ CAUSES = {
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", list(CAUSES))
 def test_failed_says_why_and_is_remedied_by_resume(tmp_path: Path, name: str) -> None:
-    """A failing stage ends in failed, says why in its `error`, and a resume goes on when mended."""
+    """A failing stage ends in failed with its `error`; once it is fixed, a resume continues."""
     cause, path = CAUSES[name], tmp_path / "tool"
     cause.make(path)
     ended = orchestrate("./out", *TOOL_RUN, cwd=tmp_path)
@@ -209,7 +209,7 @@ def test_failed_says_why_and_is_remedied_by_resume(tmp_path: Path, name: str) ->
 
 
 def test_failed_is_remedied_by_another_binary_path(tmp_path: Path) -> None:
-    """Giving a corrected `--manager-bin` with the resume is enough."""
+    """A resume with a corrected `--manager-bin` is enough."""
     make_program(tmp_path / "tool", GOOD_TOOL)
     wrong = [word.replace("./tool", "./tol") for word in TOOL_RUN]
     assert orchestrate("./out", *wrong, cwd=tmp_path).code == 1
@@ -221,7 +221,7 @@ def test_failed_is_remedied_by_another_binary_path(tmp_path: Path) -> None:
 
 
 def test_checkpoint_persistence_failure(tmp_path: Path) -> None:
-    """A checkpoint that cannot be written fails the run before anything starts, path named."""
+    """An unwritable checkpoint fails the run before anything starts, and its path is named."""
     make_program(tmp_path / "tool", GOOD_TOOL)
     obstacle = tmp_path / "out" / CHECKPOINT
     obstacle.mkdir(parents=True)
@@ -245,7 +245,7 @@ def test_checkpoint_persistence_failure(tmp_path: Path) -> None:
 
 
 def test_timeout_is_remedied_by_more_time(tmp_path: Path) -> None:
-    """A stage that outlives `--timeout-ms` ends in timeout, and a resume with more time goes on."""
+    """A stage that outlives `--timeout-ms` ends in timeout; a resume with more time continues."""
     make_program(
         tmp_path / "tool", f"{GOOD_TOOL}while [ ! -e may_end ]; do sleep 0.02; done\nexit 0\n"
     )
@@ -271,7 +271,7 @@ def test_timeout_is_remedied_by_more_time(tmp_path: Path) -> None:
 
 
 def test_done_run_whose_artifact_is_gone_may_not_close(tmp_path: Path) -> None:
-    """An artifact that vanished after done takes closure_ready away, and the exit code says so."""
+    """If an artifact vanishes after done, closure_ready is false and the exit code is 1."""
     make_stand_ins(tmp_path)
     assert typed(CI_LIKE, tmp_path).code == 0
     plan = tmp_path / "out/manager/action_plan.json"
@@ -291,7 +291,7 @@ def test_done_run_whose_artifact_is_gone_may_not_close(tmp_path: Path) -> None:
 
 
 def test_missing_checkpoint_may_not_close(tmp_path: Path) -> None:
-    """Without its checkpoint a run that was done is refused, and its report no longer says done."""
+    """A done run without its checkpoint is refused, and its report no longer says done."""
     assert typed(DRY_RUN, tmp_path).code == 0
     (tmp_path / "out" / CHECKPOINT).unlink()
     ended = typed(RESUME, tmp_path)
@@ -304,7 +304,7 @@ def test_missing_checkpoint_may_not_close(tmp_path: Path) -> None:
 
 
 def test_missing_report_is_written_again(tmp_path: Path) -> None:
-    """The report of a done run that was lost is back after a resume."""
+    """A resume of a done run writes its lost report again."""
     assert typed(DRY_RUN, tmp_path).code == 0
     (tmp_path / "out" / REPORT).unlink()
     assert typed(RESUME, tmp_path).code == 0

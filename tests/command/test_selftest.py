@@ -1,4 +1,4 @@
-"""`selftest`: what it says of a good place, and that it sees a bad one."""
+"""`selftest`: its verdicts on a good place, and on a bad one."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ if "--resume" in sys.orig_argv:
 
 
 def selftest(tmp_path: Path, *options: str, sabotage: str = "") -> Ended:
-    """The command, in a Python in which something does not do what it should."""
+    """Run the command in a Python in which something does not do what it should."""
     python = other_python(tmp_path / "sabotage", sitecustomize=sabotage)
     return orchestrate("selftest", *options, cwd=tmp_path, python=python)
 
 
 def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
-    """Each check is told with its verdict, exit code 0, and the scratch directory is gone."""
+    """Each check is printed with its verdict, exit code 0, and the scratch directory is gone."""
     ended = selftest(tmp_path, "./out", "--kills", "2")
     assert ended.code == 0, ended.stdout
     lines = ended.stdout.splitlines()
@@ -76,7 +76,7 @@ def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", SABOTAGE)
 def test_broken_promise_is_seen(name: str, tmp_path: Path) -> None:
-    """What does not hold is broken, the exit code is 1, and the evidence is left where it says."""
+    """The failed promise is called broken, the exit code is 1, and the named evidence stays."""
     ended = selftest(tmp_path, "./out", "--kills", "1", "--json", sabotage=SABOTAGE[name])
     document = json.loads(ended.stdout)
     checks = {check["name"]: check for check in document["checks"]}
@@ -88,7 +88,7 @@ def test_broken_promise_is_seen(name: str, tmp_path: Path) -> None:
 
 
 def test_screen_says_which_promise_is_broken(tmp_path: Path) -> None:
-    """The broken one has its own mark and word, and the last line says what not to do."""
+    """The broken promise has its own mark and word, and the last line says what not to do."""
     ended = selftest(tmp_path, "./out", "--kills", "1", sabotage=SABOTAGE["lock"])
     assert re.search("^[✗x] +lock +broken: two processes had the lock", ended.stdout, re.MULTILINE)
     assert re.search("^[✗x] do not keep runs here: lock failed$", ended.stdout, re.MULTILINE)
@@ -96,7 +96,7 @@ def test_screen_says_which_promise_is_broken(tmp_path: Path) -> None:
 
 
 def test_run_in_the_directory_is_not_touched(tmp_path: Path) -> None:
-    """A directory in which a run lies can be checked: its files stay as they are."""
+    """A directory with a run in it can be checked, and its files stay unchanged."""
     assert orchestrate("./out", cwd=tmp_path).code == 3
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert selftest(tmp_path, "./out", "--kills", "1").code == 0
@@ -105,7 +105,7 @@ def test_run_in_the_directory_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_directory_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
-    """It is named with the reason, and nothing else is said to hold."""
+    """The directory is named with the reason, and no promise is reported to hold."""
     (tmp_path / "out").touch()
     ended = selftest(tmp_path, "./out")
     assert (ended.code, ended.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""What a stage has taken the rights of away, as an ordinary user meets it: told, and no crash."""
+"""Files that a stage removes the permissions of: an ordinary user gets a message and no crash."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ LOOKS = (
 
 
 def without_rights(*words: str, cwd: Path) -> Ended:
-    """Run the command as somebody whom rights bind, which is root too where it has none."""
+    """Run the command as a user bound by permissions, or as root without that privilege."""
     setpriv = shutil.which("setpriv")
     if os.getuid() == 0 and setpriv is None:
         pytest.skip("root may do everything, and there is no setpriv")
     bound = (str(setpriv), "--bounding-set=-all", "--inh-caps=-all", "--")
-    # From above: the directory itself may be shut when the command begins.
+    # Opened from above: the directory itself may be shut when the command begins.
     script = 'cd "$0"; exec "$@"'
     done = subprocess.run(
         [*(bound if os.getuid() == 0 else ()), "/bin/sh", "-c", script, str(cwd), *COMMAND, *words],
@@ -56,7 +56,7 @@ def without_rights(*words: str, cwd: Path) -> Ended:
 
 
 def opened(place: Path) -> None:
-    """Give the rights back."""
+    """Restore the permissions."""
     for path in (place, place / "out", place / "out" / "logs"):
         path.chmod(0o755)
 
@@ -64,7 +64,7 @@ def opened(place: Path) -> None:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("what", SHUT)
 def test_what_a_stage_has_shut_is_no_crash(tmp_path: Path, what: str) -> None:
-    """The run ends as its report says, every look at it is an answer, and printed paths exist."""
+    """The run ends as its report says, every command has an answer, and printed paths exist."""
     place = tmp_path / "place"
     place.mkdir()
     ended = without_rights("./out", *PASSING, *stages("exit 0", SHUT[what]), cwd=place)
@@ -79,7 +79,7 @@ def test_what_a_stage_has_shut_is_no_crash(tmp_path: Path, what: str) -> None:
     for path in re.findall(r"^  report +(/.*)$", ended.stdout, re.MULTILINE):
         assert Path(path).is_file()
     report = report_of(place / "out")
-    if what in {"checkpoint", "report"}:  # put back, which a resume goes on from
+    if what in {"checkpoint", "report"}:  # restored: a resume continues from it
         assert (ended.code, looks[-1].code) == (1, 0)
         assert [one.suffix for one in (place / "out" / "tampered").iterdir()] == [".1"]
     if 0 in {ended.code, looks[-1].code}:

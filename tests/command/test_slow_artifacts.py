@@ -1,6 +1,6 @@
-"""Expected artifacts that take long to judge: said, timed, and never beyond a request or a limit.
+"""Expected artifacts that take long to judge: reported, timed, and bound by requests and limits.
 
-The artifacts are sparse files of many gigabytes: read they must be, but nothing is on the disk.
+The artifacts are sparse files of many gigabytes: they have to be read, but take no space.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 pytestmark = pytest.mark.one_in(2)
 
 HUGE = "16G"
-"""As large as an artifact may be: nothing reads it in a few seconds."""
+"""The largest size of an artifact: no machine reads it in a few seconds."""
 
 
 def writing(size: str, name: str = "work.bin") -> tuple[str, ...]:
-    """The options of a manager that writes a sparse artifact of that size."""
+    """Return options of a manager that writes a sparse artifact of that size."""
     return (
         *shell("manager", f"truncate -s {size} {name}"),
         *("--manager-expected-artifact", name),
@@ -38,12 +38,12 @@ def writing(size: str, name: str = "work.bin") -> tuple[str, ...]:
 
 
 def slow_events(out: Path) -> list[dict[str, object]]:
-    """The events about artifacts that take long."""
+    """Return the events about artifacts that take long."""
     return [one for one in events_of(out) if one["event"] == "artifact.slow"]
 
 
 def test_judging_is_under_the_timeout_of_the_stage(tmp_path: Path) -> None:
-    """A stage whose artifacts are not judged in its time has timed out, and the log said so."""
+    """A stage whose artifacts are not judged in its time has timed out, and the log says why."""
     options = (*writing(HUGE), "--manager-timeout-ms", "1500")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path)
     assert ended.code == 124
@@ -51,7 +51,7 @@ def test_judging_is_under_the_timeout_of_the_stage(tmp_path: Path) -> None:
     (execution,) = report["stage_executions"]
     assert (execution["status"], execution["artifacts"]) == ("timeout", [])
     assert execution["problem"]["details"] == [
-        "its process had ended, its expected artifacts were still being judged"
+        "its process had ended, and its expected artifacts were still being judged"
     ]
     assert execution["artifacts_judged_ms"] > 1000
     (event,) = slow_events(tmp_path / "out")
@@ -63,7 +63,7 @@ def test_judging_is_under_the_timeout_of_the_stage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_judging_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, code: int) -> None:
-    """A request that comes while artifacts are judged is heard at once."""
+    """A request that arrives during the judging takes effect at once."""
     options = (*writing(HUGE), "--manager-timeout-ms", "600000")
     process = start("out", *PASSING, *options, cwd=tmp_path)
     wait_until(
@@ -81,7 +81,7 @@ def test_judging_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, 
 
 
 def heard(directory: Path, event: str, count: int, *arguments: str, signum: int) -> int:
-    """Run until an event has come so many times, send a signal, and return the exit code."""
+    """Run until an event has come this often, send a signal, and return the exit code."""
     events = directory / "out" / "orchestrator_events.jsonl"
     name = f'"event": "{event}"'
     process = start("out", *arguments, cwd=directory)
@@ -95,7 +95,7 @@ def heard(directory: Path, event: str, count: int, *arguments: str, signum: int)
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_closing_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, code: int) -> None:
-    """Artifacts that are judged once more before done are given up; nothing is done by then."""
+    """The repeated judging before done is abandoned, and the run is not done."""
     options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin"))
     ended = heard(tmp_path, "stage.ended", 2, *PASSING, *options, signum=signum)
     report = report_of(tmp_path / "out")
@@ -106,7 +106,7 @@ def test_closing_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, 
 
 
 def test_visit_of_a_done_run_ends_when_it_is_asked_to_end(tmp_path: Path) -> None:
-    """The run stays done, and that its artifacts were not judged is in the record."""
+    """The run stays done, and the record says that its artifacts were not judged."""
     alone = ("--skip-stage", "executor")
     assert orchestrate("out", *PASSING, *writing("8"), *alone, cwd=tmp_path).code == 0
     os.truncate(tmp_path / "work.bin", 16 * 1024**3)
@@ -123,7 +123,7 @@ def test_visit_of_a_done_run_ends_when_it_is_asked_to_end(tmp_path: Path) -> Non
 
 
 def test_time_of_judging_is_recorded(tmp_path: Path) -> None:
-    """What took a while is in the record; with a fixed clock, and without artifacts, it is 0."""
+    """A judging time is recorded; with a fixed clock, or without artifacts, it is 0."""
     options = (*writing("64M"), *shell("executor", "exit 0"))
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 0
     manager, executor = report_of(tmp_path / "out")["stage_executions"]
@@ -136,7 +136,7 @@ def test_time_of_judging_is_recorded(tmp_path: Path) -> None:
 
 
 def test_closing_says_what_it_judges_for_long(tmp_path: Path) -> None:
-    """What takes long at the end of a run is told once, with the attempt that made it."""
+    """A slow artifact at the end of a run is reported once, with the attempt that made it."""
     options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin"))
     ended = heard(tmp_path, "artifact.slow", 1, *PASSING, *options, signum=signal.SIGINT)
     assert ended == 130
@@ -146,7 +146,7 @@ def test_closing_says_what_it_judges_for_long(tmp_path: Path) -> None:
 
 
 def failed_with_huge_artifact(directory: Path) -> None:
-    """Fail a run whose manager has completed, and let its artifact become huge."""
+    """Fail a run whose manager has completed, and make its artifact huge."""
     options = (*writing("8"), *shell("executor", "exit 1"))
     assert orchestrate("./out", *PASSING, *options, cwd=directory).code == 1
     os.truncate(directory / "work.bin", 16 * 1024**3)
@@ -156,7 +156,7 @@ def failed_with_huge_artifact(directory: Path) -> None:
 def test_preparation_ends_when_the_run_is_asked_to_end(
     tmp_path: Path, signum: int, code: int
 ) -> None:
-    """A resume that judges what is complete says so, and hears a request; it starts nothing."""
+    """A resume that judges completed stages reports it, accepts a request, and starts nothing."""
     failed_with_huge_artifact(tmp_path)
     process = start("./out", "--resume", "--log-format", "text", cwd=tmp_path)
     assert process.stderr is not None
@@ -185,7 +185,7 @@ def test_preparation_ends_when_the_run_is_asked_to_end(
 
 
 def test_command_to_type_next_is_not_tried_for_long(tmp_path: Path) -> None:
-    """The summary of a run that has ended does not read a huge artifact to its end."""
+    """The summary of an ended run does not read a huge artifact to its end."""
     options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin; exit 1"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = start("./out", *PASSING, *options, cwd=tmp_path)
@@ -197,7 +197,7 @@ def test_command_to_type_next_is_not_tried_for_long(tmp_path: Path) -> None:
 
 
 def test_report_of_a_moved_run_stays_when_the_judging_is_ended(tmp_path: Path) -> None:
-    """A done run that was moved is judged before its visit: asked to end, nothing is written."""
+    """A moved done run is judged before its visit: if that is asked to end, nothing is written."""
     assert orchestrate("./out", *PASSING, *writing("8"), cwd=tmp_path).code == 0
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").rename(tmp_path / "elsewhere" / "out")
@@ -210,5 +210,5 @@ def test_report_of_a_moved_run_stays_when_the_judging_is_ended(tmp_path: Path) -
     _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert "not judged to the end" in said
-    assert "next:" not in said  # the artifact would be read to its end to find one
+    assert "next:" not in said  # finding one would take reading the artifact to its end
     assert tree_of(tmp_path / "elsewhere") == before

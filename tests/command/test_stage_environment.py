@@ -1,4 +1,4 @@
-"""What a stage gets: environment, directory, arguments, standard input."""
+"""The surroundings of a stage: environment, directory, arguments, standard input."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from tests.support.command import (
 
 
 def environment_in(directory: Path, stage: str, attempt: int = 1) -> dict[str, str]:
-    """The environment of a stage that ran `env -0`."""
+    """Return the environment of a stage that ran `env -0`."""
     pairs = os.fsdecode(log_of(directory, stage, attempt=attempt)).rstrip("\0").split("\0")
     return dict(pair.split("=", maxsplit=1) for pair in pairs)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process; one that only waits to be reaped is gone."""
+    """Return whether a process exists; a zombie does not count."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-# What a stage is given
+# The surroundings of a stage
 
 
 def test_environment_of_a_stage(tmp_path: Path) -> None:
-    """A stage has the operator's environment, the given pairs over it, and ours over both."""
+    """A stage has the operator's variables, overlaid by the given ones, then by the program's."""
     operators = {
         "KEPT": "as it is",
         "EMPTY": "",
@@ -82,7 +82,7 @@ def test_environment_of_a_stage(tmp_path: Path) -> None:
 
 
 def test_idempotency_key_is_equal_over_attempts(tmp_path: Path) -> None:
-    """A second attempt is another attempt at the same piece of work, and knows it."""
+    """A second attempt has the key of the same piece of work."""
     script = 'env -0; test "$ORCHESTRATOR_ATTEMPT" = 2'
     assert run(tmp_path, *shell("manager", script)).code == 1
     first = only_execution(tmp_path)
@@ -109,7 +109,7 @@ def test_directory_of_a_stage(tmp_path: Path) -> None:
 
 
 def test_relative_paths_are_the_operators_also_when_resumed_from_elsewhere(tmp_path: Path) -> None:
-    """Binary, artifacts and OUT are relative to where the run was started, for ever."""
+    """Binary, artifacts and OUT are always relative to the directory where the run was started."""
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     executable(home / "bin/plan", "#!/bin/sh\necho planned >made.txt\n")
     executable(home / "bin/apply", '#!/bin/sh\ntest "$ORCHESTRATOR_ATTEMPT" = 2 && touch done\n')
@@ -134,7 +134,7 @@ def test_relative_paths_are_the_operators_also_when_resumed_from_elsewhere(tmp_p
 
 
 def test_bare_name_is_found_on_the_operators_path(tmp_path: Path) -> None:
-    """A bare name is looked up on PATH, seen from the operator's directory, and stays bare."""
+    """A bare name is looked up on PATH, from the operator's directory, and stays bare."""
     executable(tmp_path / "bin/tool", "#!/bin/sh\necho right\n")
     executable(tmp_path / "tool", "#!/bin/sh\necho wrong\n")
     executable(tmp_path / "place/bin/tool", "#!/bin/sh\necho wrong\n")
@@ -172,7 +172,7 @@ def test_arguments_that_look_like_ours_reach_the_stage(tmp_path: Path, form: str
 
 
 def test_stdin_of_the_operator_is_left_alone(tmp_path: Path) -> None:
-    """A stage that reads its stdin gets nothing, and the operator's input is still there after."""
+    """A stage that reads its stdin gets nothing, and the operator's input is left unread."""
     reader, writer = os.pipe()
     os.write(writer, b"the operator's")
     os.close(writer)
@@ -191,7 +191,7 @@ def test_stdin_of_the_operator_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_stage_that_ended_well_are_ended_and_listed(tmp_path: Path) -> None:
-    """A background child does not outlive its stage; report and log say that there was one."""
+    """A background child does not outlive its stage, and report and log name it."""
     script = "sleep 600 & echo $!"
     assert run(tmp_path, *shell("manager", script)).code == 0
     execution, pid = only_execution(tmp_path), int(log_of(tmp_path, "manager"))

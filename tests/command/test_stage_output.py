@@ -1,4 +1,4 @@
-"""What stages print, as an operator finds it: in the logs, whatever a stage or a kill does."""
+"""The output of stages in the logs, whatever a stage or a kill does."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ LIMITED = (
     f"resource.setrlimit(resource.RLIMIT_FSIZE, ({FILE_BYTES_MAX}, {FILE_BYTES_MAX}));"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-"""Runs a command whose files may not grow: to them the disk is full."""
+"""Runs a command whose files may not grow: for the command, the disk is full."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/fd")
 def test_log_holds_what_was_printed_before_it_was_reopened(tmp_path: Path) -> None:
-    """Each output is whole, also where a stage writes to it by name, and from one to the other."""
+    """Each output is complete, even if a stage writes to it by name or from one to the other."""
     script = "echo one; echo x > /dev/stdout; echo two | tee /dev/stderr; echo y > /dev/stderr"
     ended = orchestrate("out", *PASSING, *stages(script), cwd=tmp_path)
     assert ended.code == 0
@@ -52,7 +52,7 @@ def test_log_holds_what_was_printed_before_it_was_reopened(tmp_path: Path) -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a keeper")
 @pytest.mark.parametrize("is_printing", [True, False])
 def test_all_that_was_printed_outlives_the_orchestrator(tmp_path: Path, is_printing: bool) -> None:
-    """After SIGKILL of the orchestrator the log ends with what the stage had printed."""
+    """After SIGKILL of the orchestrator the log ends with the last output of the stage."""
     lines = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; touch printed"
     then = "while :; do echo more; done" if is_printing else "exec sleep 600"
     process = start("out", *PASSING, *stages(f"{lines}; {then}"), cwd=tmp_path)
@@ -69,7 +69,7 @@ def test_all_that_was_printed_outlives_the_orchestrator(tmp_path: Path, is_print
 
 
 def test_full_disk_under_a_log_fails_the_run_and_names_the_log(tmp_path: Path) -> None:
-    """What a stage prints can not be kept: the stage is ended, and what there was is kept."""
+    """Output that cannot be kept ends the stage, and the output until then is kept."""
     script = "while :; do echo 0123456789; done"
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, *COMMAND, "out", *PASSING, *stages(script)],
@@ -122,7 +122,7 @@ def test_no_more_than_the_limit_is_on_disk_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_follower_shows_each_line_once(tmp_path: Path) -> None:
-    """`logs --follow` reads what comes through while it comes, reopened outputs included."""
+    """`logs --follow` reads piped output as it comes, reopened outputs included."""
     script = "for i in 1 2 3 4; do echo $i > /dev/stdout; sleep 0.1; done"
     process = start("out", *PASSING, *shell("manager", script), cwd=tmp_path)
     try:

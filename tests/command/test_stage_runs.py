@@ -1,4 +1,4 @@
-"""How stages end, what of their artifacts and output is recorded, and when they start."""
+"""The endings of stages, the records of their artifacts and output, and their starts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_LISTS: dict[str, list[str]] = {name: [] for name in LISTS}
 
 
 def fields(execution: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Some fields of a stage execution."""
+    """Return some fields of a stage execution."""
     return {name: execution[name] for name in names}
 
 
@@ -37,7 +37,7 @@ def fields(execution: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def test_success_of_both_stages_closes_the_run(tmp_path: Path) -> None:
-    """Two stages that exit 0 end the run done, each with a whole record and no error."""
+    """Two stages that exit with 0 end the run done, each with a full record and no error."""
     ended = run(tmp_path, *stages("echo planned", "echo applied >&2"), "--run-id", "r1")
     report = report_of(tmp_path / "out")
     assert (ended.code, report["exit_code"], report["terminal_state"]) == (0, 0, "done")
@@ -74,7 +74,7 @@ def test_success_of_both_stages_closes_the_run(tmp_path: Path) -> None:
 def test_stage_that_fails_fails_the_run(
     tmp_path: Path, script: str, exit_code: int | None, signal: str | None, words: str
 ) -> None:
-    """A non-zero exit or a signal ends the run failed, and the execution tells exactly which."""
+    """A non-zero exit or a signal ends the run failed, and the execution names it exactly."""
     ended = run(tmp_path, *stages(f"echo the last word >&2; {script}", "touch started"))
     report, execution = report_of(tmp_path / "out"), only_execution(tmp_path)
     assert (ended.code, report["exit_code"], report["terminal_state"]) == (1, 1, "failed")
@@ -93,7 +93,7 @@ def test_stage_that_fails_fails_the_run(
 
 
 def test_executor_that_fails_fails_the_run(tmp_path: Path) -> None:
-    """What holds for the first stage holds for the last: its failure never becomes done."""
+    """The last stage is like the first: its failure never becomes done."""
     ended = run(tmp_path, *stages("exit 0", "exit 3"))
     report = report_of(tmp_path / "out")
     assert (ended.code, report["terminal_state"], report["closure_ready"]) == (1, "failed", False)
@@ -102,7 +102,7 @@ def test_executor_that_fails_fails_the_run(tmp_path: Path) -> None:
 
 
 def test_stage_over_its_time_ends_the_run_with_timeout(tmp_path: Path) -> None:
-    """A stage that outlives its limit ends the run `timeout` with exit code 124."""
+    """A stage that outlives its limit ends the run as `timeout` with exit code 124."""
     limits = ("--manager-timeout-ms", "50", "--kill-grace-ms", "20")
     ended = run(tmp_path, *stages("exec sleep 600", "touch started"), *limits)
     report, execution = report_of(tmp_path / "out"), only_execution(tmp_path)
@@ -168,7 +168,7 @@ def test_directory_that_is_none_is_a_spawn_failure(tmp_path: Path, place: str) -
 
 
 def test_good_artifacts_are_recorded(tmp_path: Path) -> None:
-    """An artifact the stage wrote is recorded with digest and size, by its absolute path."""
+    """An artifact of the stage is recorded with digest and size, by its absolute path."""
     (tmp_path / "old.json").write_text("{}")
     script = "printf '{}' >old.json; printf hello >made.txt"
     options = [f"--manager-expected-artifact={name}" for name in ("made.txt", "old.json")]
@@ -188,7 +188,7 @@ def test_good_artifacts_are_recorded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("exit_code", [0, 3])
 def test_wrong_artifacts_are_all_named_by_kind(tmp_path: Path, exit_code: int) -> None:
-    """Every wrong artifact is in the list of its kind; a non-zero exit stays the first cause."""
+    """Every wrong artifact is listed by its kind; a non-zero exit remains the first cause."""
     (tmp_path / "stale.txt").write_text("from before")
     (tmp_path / "folder").mkdir()
     script = f"echo '[1,]' >bad.json; echo good >good.txt; exit {exit_code}"
@@ -215,7 +215,7 @@ def test_wrong_artifacts_are_all_named_by_kind(tmp_path: Path, exit_code: int) -
 
 
 def test_stale_artifact_is_allowed_only_where_asked_for(tmp_path: Path) -> None:
-    """A leftover that the stage did not touch fails it, unless the operator lifts that."""
+    """A leftover that the stage did not touch fails it, unless the operator allows that."""
     (tmp_path / "old.txt").write_text("from before")
     options = (*shell("manager", "exit 0"), "--manager-expected-artifact", "old.txt")
     assert run(tmp_path, *options).code == 1
@@ -227,11 +227,11 @@ def test_stale_artifact_is_allowed_only_where_asked_for(tmp_path: Path) -> None:
     assert fields(execution, "status", *LISTS) == {"status": "success", **NO_LISTS}
 
 
-# What a stage prints
+# Output of a stage
 
 
 def test_logs_hold_exactly_what_was_printed(tmp_path: Path) -> None:
-    """Both streams are in private files, byte for byte, and named in the report."""
+    """Both streams are in private files, byte for byte, and the report names the files."""
     code = (
         "import os, sys; block = bytes(range(256)) * 4096;"
         "sys.stdout.buffer.write(block); sys.stderr.buffer.write(block[::-1])"
@@ -256,13 +256,13 @@ def test_logs_hold_exactly_what_was_printed(tmp_path: Path) -> None:
     ],
 )
 def test_tail_of_stderr_is_its_last_lines(tmp_path: Path, script: str, last: list[str]) -> None:
-    """The report carries the last lines of stderr, few of them however many there were."""
+    """The report has only a few last lines of stderr, however many there were."""
     assert run(tmp_path, *shell("manager", script)).code == 1
     assert only_execution(tmp_path)["stderr_tail"].splitlines() == last
 
 
 def test_tail_of_stderr_is_bounded_and_text(tmp_path: Path) -> None:
-    """A megabyte on one line, not even UTF-8, becomes a few kilobytes of text: its end."""
+    """A megabyte in one line, not even UTF-8, becomes a few kilobytes of text from its end."""
     code = "import sys; sys.stderr.buffer.write(b'\\xff' * 1024**2 + b'the end'); sys.exit(1)"
     options = ("--manager-bin", sys.executable, *arguments("manager", "-I", "-S", "-c", code))
     assert run(tmp_path, *options).code == 1
@@ -272,7 +272,7 @@ def test_tail_of_stderr_is_bounded_and_text(tmp_path: Path) -> None:
 
 
 def test_tail_is_of_this_attempt_alone(tmp_path: Path) -> None:
-    """What an earlier attempt printed is in its own file and not in the next one's tail."""
+    """The output of an earlier attempt is in its own file, and not in the next attempt's tail."""
     script = 'echo "attempt $ORCHESTRATOR_ATTEMPT" >&2; exit 1'
     run(tmp_path, *shell("manager", script))
     assert only_execution(tmp_path)["stderr_tail"] == "attempt 1"
@@ -281,7 +281,7 @@ def test_tail_is_of_this_attempt_alone(tmp_path: Path) -> None:
     assert log_of(tmp_path, "manager", "stderr") == b"attempt 1\n"
 
 
-# When a stage runs at all
+# The start of a stage
 
 
 @pytest.mark.parametrize("given", ["manager", "executor", "neither"])
@@ -313,7 +313,7 @@ def test_stage_without_a_binary_is_passed_over(tmp_path: Path, given: str) -> No
 def test_nothing_is_spawned_before_the_gates_have_passed(
     tmp_path: Path, gates: tuple[str, ...]
 ) -> None:
-    """Behind a gate that does not pass no process starts, not even on a resume."""
+    """Behind a refusing gate no process starts, not even on a resume."""
     ended = orchestrate("out", *gates, *stages("touch started", "touch started"), cwd=tmp_path)
     resumed = orchestrate("out", "--resume", cwd=tmp_path)
     report = report_of(tmp_path / "out")
@@ -325,7 +325,7 @@ def test_nothing_is_spawned_before_the_gates_have_passed(
 
 
 def test_stages_start_after_the_gates_were_judged(tmp_path: Path) -> None:
-    """In the log all three verdicts and the transition stand before the first stage's start."""
+    """The log has all three verdicts and the transition before the first stage's start."""
     assert run(tmp_path, *stages()).code == 0
     names = [event["event"] for event in events_of(tmp_path / "out")]
     assert names.count("gate.decided") == 3
@@ -338,11 +338,11 @@ def test_stages_start_after_the_gates_were_judged(tmp_path: Path) -> None:
     ]
 
 
-# How long a stage may run
+# The time limit of a stage
 
 
 def test_limit_of_a_stage_beats_that_of_the_run(tmp_path: Path) -> None:
-    """A stage's own limit counts, be it shorter or longer than the one for all."""
+    """A stage's own limit counts, whether shorter or longer than the one for all stages."""
     limits = ("--timeout-ms", "600000", "--executor-timeout-ms", "1")
     assert run(tmp_path, *stages("exit 0", "sleep 600"), *limits).code == 124
     report = report_of(tmp_path / "out")
@@ -376,7 +376,7 @@ def test_limits_out_of_range_are_refused(tmp_path: Path, option: str, value: str
 
 
 def test_report_is_json_that_any_reader_takes(tmp_path: Path) -> None:
-    """Whatever a stage prints or is called with, the report is strict JSON in UTF-8."""
+    """Whatever a stage prints or gets as arguments, the report is strict JSON in UTF-8."""
     script = "printf '\\033[31m\\001\\377\\000 \\342\\230\\203' >&2; exit 1"
     run(tmp_path, *shell("manager", script), *arguments("manager", "☃", "\x1b[31m"))
     report = report_of(tmp_path / "out")

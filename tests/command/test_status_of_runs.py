@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 def three_runs(cwd: Path) -> None:
-    """A directory with a done, a blocked and a failed run, and something that is no run."""
+    """Make a directory with a done, a blocked and a failed run, and something that is no run."""
     orchestrate("runs/a-done", *PASSING, *stages("echo all well"), cwd=cwd)
     orchestrate("runs/b-blocked", "--ci-status", "pending", *stages(), cwd=cwd)
     orchestrate("runs/c-failed", *PASSING, *stages("echo broken >&2; exit 1"), cwd=cwd)
@@ -33,7 +33,7 @@ def three_runs(cwd: Path) -> None:
 
 
 def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
-    """Under the counts each run has one line, with the reason; nothing is changed."""
+    """Each run has one line under the counts, with the reason, and nothing is changed."""
     three_runs(tmp_path)
     before = tree_of(tmp_path)
     ended = orchestrate("status", "runs", cwd=tmp_path)
@@ -49,7 +49,7 @@ def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
 
 
 def test_several_directories_are_one_list(tmp_path: Path) -> None:
-    """Runs that are named one by one are shown as they were named, the worst first."""
+    """Runs that are named one by one are shown under those names, the worst first."""
     three_runs(tmp_path)
     names = ["runs/a-done", "runs/c-failed"]
     ended = orchestrate("status", *names, cwd=tmp_path)
@@ -59,7 +59,7 @@ def test_several_directories_are_one_list(tmp_path: Path) -> None:
 
 
 def test_status_of_many_as_json(tmp_path: Path) -> None:
-    """For programs each run is an object with the same keys, and says what the report says."""
+    """Each run is an object with the same keys, and agrees with the report."""
     three_runs(tmp_path)
     runs = json.loads(orchestrate("status", "runs", "--json", cwd=tmp_path).stdout)["runs"]
     assert [one["standing"] for one in runs] == ["done", "waiting", "failed"]
@@ -72,7 +72,7 @@ def test_status_of_many_as_json(tmp_path: Path) -> None:
 
 
 def test_run_that_cannot_be_read_is_told_among_the_others(tmp_path: Path) -> None:
-    """A spoilt report is a line that says so, and exit 1; the other runs are shown all the same."""
+    """A damaged report gives a line that says so, and exit code 1; the other runs are shown."""
     three_runs(tmp_path)
     (tmp_path / "runs" / "a-done" / REPORT).write_text("{")
     ended = orchestrate("status", "runs", cwd=tmp_path)
@@ -84,9 +84,9 @@ def test_run_that_cannot_be_read_is_told_among_the_others(tmp_path: Path) -> Non
 
 
 def test_killed_and_working_runs_are_told_apart(tmp_path: Path) -> None:
-    """Of two runs without an outcome the one that nobody works on is interrupted."""
+    """Of two runs without an outcome, the one without a holder is interrupted."""
     with working(tmp_path, *stages("echo go; exec sleep 60")) as process:
-        unfinished = shutil.ignore_patterns(".*")  # a record that is being written
+        unfinished = shutil.ignore_patterns(".*")  # a record that is still being written
         shutil.copytree(tmp_path / "out", tmp_path / "copy", ignore=unfinished)
         ended = orchestrate("status", "out", "copy", cwd=tmp_path)
         process.send_signal(signal.SIGTERM)
@@ -97,7 +97,7 @@ def test_killed_and_working_runs_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_every_screen_names_a_standing_alike(tmp_path: Path) -> None:
-    """`status` of one and of several, `explain` and the page say the same words."""
+    """`status` of one and of several, `explain` and the page use the same words."""
     artifact = ("--manager-expected-artifact", "plan.json")
     orchestrate("out", *PASSING, *stages("echo 1 > plan.json"), *artifact, cwd=tmp_path)
     (tmp_path / "plan.json").unlink()
@@ -112,7 +112,7 @@ def test_every_screen_names_a_standing_alike(tmp_path: Path) -> None:
 
 
 def test_glance_reads_no_earlier_invocations(tmp_path: Path) -> None:
-    """What a report says of earlier invocations is not even parsed: its length costs nothing."""
+    """The earlier invocations in a report are not even parsed: their number costs nothing."""
     once = "test -e once || { touch once; exit 1; }"
     orchestrate("out", *PASSING, *stages(once), cwd=tmp_path)
     orchestrate("out", "--resume", cwd=tmp_path)
@@ -127,7 +127,7 @@ def test_glance_reads_no_earlier_invocations(tmp_path: Path) -> None:
 
 
 def test_hostile_last_line_stays_a_line(tmp_path: Path) -> None:
-    """Control characters and secrets of what was printed last do not reach the screen."""
+    """Control characters and secrets in the last printed line do not reach the screen."""
     script = "printf 'key hunter2-hunter2 \\033[2J\\r\\n'; exit 1"
     options = (*stages(script), "--manager-env", "KEY=hunter2-hunter2")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
@@ -138,7 +138,7 @@ def test_hostile_last_line_stays_a_line(tmp_path: Path) -> None:
 
 
 def test_last_line_that_cannot_be_masked_any_more_is_not_shown(tmp_path: Path) -> None:
-    """After a run with values is done those are forgotten: what it printed is not shown then."""
+    """The values of a done run are forgotten, so its output can no longer be shown."""
     options = (*stages("echo hunter2-hunter2"), "--manager-env", "KEY=hunter2-hunter2")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
     orchestrate("./second", cwd=tmp_path)
@@ -149,7 +149,7 @@ def test_last_line_that_cannot_be_masked_any_more_is_not_shown(tmp_path: Path) -
 
 @pytest.mark.parametrize("words", [("nowhere",), ("out", "nowhere"), ("out", "--run-id", "x", ".")])
 def test_status_of_what_is_no_directory_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
-    """A directory that is not there is a usage error, whatever else was named."""
+    """A missing directory is a usage error, whatever else was named."""
     orchestrate("out", *PASSING, cwd=tmp_path)
     ended = orchestrate("status", *words, cwd=tmp_path)
     assert ended.code == 2

@@ -1,4 +1,4 @@
-"""`status` of many as operators and monitors ask for it: narrowed, sorted, judged, of the past."""
+"""`status` of many runs for operators and monitors: filtered, sorted, judged, and of the past."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.screen import Terminal
 
 @pytest.fixture(scope="module")
 def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with `runs`: one is done, one waits, two failed; `out` has had three runs."""
+    """Return a directory: in `runs` one is done, one waits, two failed; `out` has had three."""
     folder = tmp_path_factory.mktemp("many")
     orchestrate("runs/a-done", *PASSING, *stages(), cwd=folder)
     orchestrate("runs/b-waiting", *PASSING[:4], *stages(), cwd=folder)
@@ -45,7 +45,7 @@ CASES: list[tuple[tuple[str, ...], int, list[str]]] = [
 def test_list_is_what_was_asked_for(
     options: tuple[str, ...], code: int, names: list[str], cwd: Path
 ) -> None:
-    """As text and as JSON, with the same exit code."""
+    """Text and JSON have the same runs and the same exit code."""
     ended = orchestrate("status", "runs", *options, cwd=cwd)
     found = [line.split()[1] for line in ended.stdout.splitlines()[2:]]
     assert (ended.code, sorted(found)) == (code, sorted(names))
@@ -72,14 +72,14 @@ def test_list_is_what_was_asked_for(
     ],
 )
 def test_what_cannot_be_meant_is_refused(words: tuple[str, ...], said: str, cwd: Path) -> None:
-    """With what was probably meant."""
+    """The refusal names the option that was probably meant."""
     ended = orchestrate("status", "runs", *words, cwd=cwd)
     assert (ended.code, ended.stdout) == (2, "")
     assert said in " ".join(ended.stderr.split())
 
 
 def test_one_run_can_be_judged_as_a_list(cwd: Path) -> None:
-    """An option for a list makes one of a single run: a monitor asks in one way."""
+    """A list option makes a list of a single run, so a monitor can use one command line."""
     ended = orchestrate("status", "runs/c-failed", "--fail-if", "failed", cwd=cwd)
     assert ended.code == 1
     counts, _, line = ended.stdout.splitlines()
@@ -90,7 +90,7 @@ def test_one_run_can_be_judged_as_a_list(cwd: Path) -> None:
 
 
 def test_history_lists_the_runs_that_were_archived(cwd: Path) -> None:
-    """By their ids, the newest first, each as it ended; `--run-id` shows what is named there."""
+    """Archived runs come newest first, with ids and endings; `--run-id` shows one of them."""
     ended = orchestrate("status", "out", "--history", cwd=cwd)
     assert ended.code == 0, ended.stdout
     counts, _, *lines = ended.stdout.splitlines()
@@ -116,7 +116,7 @@ def test_history_lists_the_runs_that_were_archived(cwd: Path) -> None:
     ("columns", "env"), [(80, {}), (120, {"NO_COLOR": "1"}), (80, {"LC_ALL": "C"})]
 )
 def test_list_on_a_terminal(columns: int, env: dict[str, str], cwd: Path) -> None:
-    """Symbols where they can be shown, colours where they may be, and never wider than it is."""
+    """Symbols and colors appear where they are possible, and no line is wider than the terminal."""
     with Terminal("status", "runs", cwd=cwd, columns=columns, env=env) as terminal:
         terminal.end()
         lines, raw = terminal.shown, bytes(terminal.raw)

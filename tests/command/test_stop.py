@@ -1,4 +1,4 @@
-"""`stop`: real runs, ended from outside."""
+"""`stop`: real runs that are ended from outside."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STUBBORN = "trap '' TERM INT; echo go; while :; do sleep 0.1; done"
 
 
 def test_stop_ends_the_run_as_sigterm_would(tmp_path: Path) -> None:
-    """The orchestrator exits with 143, its stage is gone, the run can go on, and stop says so."""
+    """The orchestrator exits with 143, its stage is gone, and `stop` says how the run continues."""
     with working(tmp_path, *stages("echo go; exec sleep 60")) as process:
         below = psutil.Process(process.pid).children(recursive=True)
         ended = orchestrate("stop", "out", cwd=tmp_path)
@@ -38,7 +38,7 @@ def test_stop_ends_the_run_as_sigterm_would(tmp_path: Path) -> None:
 
 
 def test_stop_where_nobody_works_changes_nothing(tmp_path: Path) -> None:
-    """A run that is over stays as it is, and that is no error."""
+    """A run that is over stays unchanged, and that is no error."""
     orchestrate("out", *PASSING, *stages(), cwd=tmp_path)
     before = tree_of(tmp_path)
     ended = orchestrate("stop", "out", cwd=tmp_path)
@@ -48,7 +48,7 @@ def test_stop_where_nobody_works_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_stop_waits_no_longer_than_it_is_told(tmp_path: Path) -> None:
-    """A stage that ignores SIGTERM is told to be alive still; `--now` ends it at once."""
+    """A stage that ignores SIGTERM is reported as still alive; `--now` ends it at once."""
     options = (*stages(STUBBORN), "--kill-grace-ms", "60000", "--timeout-ms", "100000")
     with working(tmp_path, *options) as process:
         ended = orchestrate("stop", "out", "--wait-ms", "300", cwd=tmp_path)
@@ -62,7 +62,7 @@ def test_stop_waits_no_longer_than_it_is_told(tmp_path: Path) -> None:
 
 
 def test_stop_as_json_is_the_state_afterwards(tmp_path: Path) -> None:
-    """For programs `stop` answers with what `status` would say after it."""
+    """The JSON output of `stop` is that of a `status` after it."""
     with working(tmp_path, *stages("echo go; exec sleep 60")) as process:
         ended = orchestrate("stop", "out", "--json", cwd=tmp_path)
         process.wait(PATIENCE_SECONDS)
@@ -72,7 +72,7 @@ def test_stop_as_json_is_the_state_afterwards(tmp_path: Path) -> None:
 
 
 def test_lock_that_names_another_process_ends_nobody(tmp_path: Path) -> None:
-    """A lock file that was tampered with while the lock is held gets no other process killed."""
+    """A forged lock file under a held lock does not get another process killed."""
     bystander = subprocess.Popen([shutil.which("sleep") or "sleep", "60"])
     try:
         with working(tmp_path, *stages("echo go; exec sleep 60")) as process:
@@ -96,5 +96,5 @@ def test_lock_that_names_another_process_ends_nobody(tmp_path: Path) -> None:
     "words", [("stop", "nowhere"), ("stop",), ("logs", "nowhere"), ("status", "nowhere")]
 )
 def test_what_is_no_directory_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
-    """A typing mistake is a usage error."""
+    """A typing error is a usage error."""
     assert orchestrate(*words, cwd=tmp_path).code == 2

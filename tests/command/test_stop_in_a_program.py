@@ -1,4 +1,4 @@
-"""`stop` of a run inside another program: the run ends, the program and its other runs do not.
+"""`stop` of a run inside another program, which continues with its other runs.
 
 The program is this test's process, which runs in threads.
 """
@@ -45,17 +45,17 @@ STUBBORN: Final = "trap '' TERM; touch ready; while :; do sleep 0.05; done"
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def sh(place: Path, script: str, **settings: Any) -> StageGiven:
-    """A stage that is a shell in a directory."""
+    """Return a stage that is a shell in a directory."""
     return StageGiven(bin="/bin/sh", args=("-c", script), cwd=str(place), **settings)
 
 
 def config(place: Path, script: str, **settings: Any) -> RunConfig:
-    """A run of one stage, in a directory of its own."""
+    """Return the request of a run of one stage, in a directory of its own."""
     return RunConfig(
         output_directory=place / "out",
         gates=GATES,
@@ -78,7 +78,7 @@ class Working:
         self.report = run(self._asked, interrupts=self.interrupts)
 
     def ended(self) -> Report:
-        """Wait for its report."""
+        """Wait for the run to end, and return its report."""
         self._thread.join(PATIENCE_SECONDS)
         assert self.report is not None
         return self.report
@@ -88,7 +88,7 @@ class Working:
 def working(
     place: Path, asked: RunConfig | None = None, *, script: str = STAYS
 ) -> Iterator[Working]:
-    """A run whose stage is at work; it is ended at last."""
+    """Start a run whose stage is at work; end it at exit."""
     place.mkdir(exist_ok=True)
     one = Working(config(place, script) if asked is None else asked)
     try:
@@ -102,7 +102,7 @@ def working(
 
 
 def test_run_that_is_asked_ends_and_the_others_go_on(tmp_path: Path) -> None:
-    """Also where all have the same `Interrupts`, which then end those that are left."""
+    """This holds even if all runs share one `Interrupts`, which then ends the remaining runs."""
     (tmp_path / "one").mkdir()
     with working(tmp_path / "two", script=WAITS) as other:
         one = Working(config(tmp_path / "one", STAYS), other.interrupts)
@@ -127,7 +127,7 @@ def test_run_that_is_asked_ends_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def test_interrupts_of_several_runs_end_them_all(tmp_path: Path) -> None:
-    """Each has the requests that came before it began, too."""
+    """Each run also gets the requests that came before it began."""
     with working(tmp_path / "one") as one, working(tmp_path / "two") as two:
         assert one.report is two.report is None
         shared = Interrupts()
@@ -139,12 +139,12 @@ def test_interrupts_of_several_runs_end_them_all(tmp_path: Path) -> None:
         both.append(Working(config(tmp_path / "four", STAYS), shared))
         assert [each.ended().exit_code for each in both] == [129, 129]
         shared.close()
-        shared.deliver(signal.SIGTERM)  # of a timer that is late: it does nothing
+        shared.deliver(signal.SIGTERM)  # A late timer has no effect.
         assert one.report is two.report is None
 
 
 def test_second_request_ends_at_once(tmp_path: Path) -> None:
-    """In the grace that the first has begun, as with signals."""
+    """It ends the grace that the first request began, as with signals."""
     with working(tmp_path, config(tmp_path, STUBBORN, kill_grace_ms=600_000)) as one:
         ended = orchestrate("stop", "out", "--wait-ms", "1500", cwd=tmp_path)
         assert ended.code == 1
@@ -160,7 +160,7 @@ GROUP: Final = Path(__file__).parents[2] / "states" / "checked_run.toml"
 
 @pytest.mark.parametrize("waits", ["for a retry", "for a group"])
 def test_request_is_heard_wherever_a_run_waits(tmp_path: Path, waits: str) -> None:
-    """A run that waits for something else looks for it as well."""
+    """A run that waits for something else looks for requests as well."""
     if waits == "for a retry":
         patient = RetryPolicy(
             max_attempts=2, exit_codes=(1,), backoff_ms=600_000, backoff_ms_max=600_000
@@ -180,7 +180,7 @@ def test_request_is_heard_wherever_a_run_waits(tmp_path: Path, waits: str) -> No
 
 
 def test_program_that_is_too_old_to_be_asked_is_left_alone(tmp_path: Path) -> None:
-    """What its lock file does not say that it hears is not asked of it, and it is not signalled."""
+    """A holder whose lock file does not announce requests gets none, and is not signaled."""
     with working(tmp_path, script=WAITS) as one:
         lock = tmp_path / "out" / LOCK
         said = read_json(lock)
@@ -201,12 +201,12 @@ def test_program_that_is_too_old_to_be_asked_is_left_alone(tmp_path: Path) -> No
         assert one.ended().exit_code == 0
 
 
-# What is believed
+# Accepted requests
 
 
 @pytest.fixture(name="home")
 def held(tmp_path: Path) -> Iterator[HeldDirectory]:
-    """An output directory, as a run that works in it holds it."""
+    """Yield an output directory as a run at work in it holds it."""
     (tmp_path / LOCK).touch()
     descriptor = os.open(tmp_path, os.O_RDONLY)
     yield HeldDirectory(tmp_path, descriptor)
@@ -214,7 +214,7 @@ def held(tmp_path: Path) -> Iterator[HeldDirectory]:
 
 
 def test_only_a_request_for_this_invocation_is_heard(home: HeldDirectory) -> None:
-    """And only while somebody stands behind it; each is heard once, and says what it stands for."""
+    """It counts only while its sender is alive, and once, with the signals that it stands for."""
     out, file = home.path, home.path / STOP
     file.write_text("left by an earlier one")
     hearing = StopHearing(home)
@@ -235,7 +235,7 @@ def test_only_a_request_for_this_invocation_is_heard(home: HeldDirectory) -> Non
         text = file.read_text()
     file.write_text(text)
     file.chmod(0o600)
-    assert hearing.look() == ()  # nobody stands behind it
+    assert hearing.look() == ()  # no sender is alive
     assert hearing.doubt() is None
 
 
@@ -243,7 +243,7 @@ TAKES_AND_GOES: Final = "import fcntl, sys; fcntl.flock(int(sys.argv[1]), fcntl.
 
 
 def test_lock_of_a_process_that_is_gone_is_nobodys(home: HeldDirectory) -> None:
-    """A stage could leave it to another process, and hide by that whose it is."""
+    """A stage could leave it to another process and so hide whose it is."""
     hearing, file = StopHearing(home), home.path / STOP
     with stop_request.asking(home.path, hearing.hears, times=1):
         text = file.read_bytes()
@@ -258,42 +258,42 @@ def test_lock_of_a_process_that_is_gone_is_nobodys(home: HeldDirectory) -> None:
 
 
 def private(file: Path, text: bytes) -> None:
-    """Write what is private."""
+    """Write a private file."""
     file.write_bytes(text)
     file.chmod(0o600)
 
 
 def open_to_others(file: Path, text: bytes) -> None:
-    """Write what others may write too."""
+    """Write a file that others may write too."""
     file.write_bytes(text)
     file.chmod(0o620)
 
 
 def with_another_name(file: Path, text: bytes) -> None:
-    """Write what has a second name."""
+    """Write a file that has a second name."""
     private(file, text)
     os.link(file, file.with_name("other"))
 
 
 def by_a_link(file: Path, text: bytes) -> None:
-    """Write elsewhere, and link it."""
+    """Write a file elsewhere and link to it."""
     private(file.with_name("elsewhere"), text)
     file.symlink_to(file.with_name("elsewhere"))
 
 
 def saying(old: bytes, new: bytes) -> Callable[[Path, bytes], None]:
-    """Write a good request with something else in it."""
+    """Return a writer of a good request with something replaced in it."""
     return lambda file, good: private(file, good.replace(old, new))
 
 
 ONCE: Final = b'"times": 1'
-KIND, WORDS = "no regular file, or has another name", "it does not say so"
+KIND, WORDS = "not a regular file, or has another name", "it does not contain a request"
 DOUBTED: Final[Mapping[str, tuple[Callable[[Path, bytes], None], str]]] = {
     "link": (by_a_link, KIND),
     "FIFO": (lambda file, _: os.mkfifo(file, 0o600), KIND),
     "directory": (lambda file, _: file.mkdir(), KIND),
     "hard link": (with_another_name, KIND),
-    "open to others": (open_to_others, "others than its owner may use it"),
+    "open to others": (open_to_others, "users other than its owner may use it"),
     "nothing": (lambda file, _: private(file, b""), WORDS),
     "not UTF-8": (lambda file, _: private(file, b"\xff"), WORDS),
     "too much": (saying(b"}", b"}" + b" " * 4000), WORDS),
@@ -308,7 +308,7 @@ DOUBTED: Final[Mapping[str, tuple[Callable[[Path, bytes], None], str]]] = {
 
 @pytest.mark.parametrize("case", DOUBTED)
 def test_what_is_not_believed_is_said(home: HeldDirectory, case: str) -> None:
-    """Whatever it is: it is not waited for, not followed, and ends nothing."""
+    """A doubtful request is not waited for, not followed, and ends nothing."""
     make, words = DOUBTED[case]
     hearing = StopHearing(home)
     file = home.path / STOP
@@ -322,7 +322,7 @@ def test_what_is_not_believed_is_said(home: HeldDirectory, case: str) -> None:
 def test_another_users_request_is_not_believed(
     home: HeldDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who runs it is told by the effective user of this process."""
+    """The effective user of this process is the user that runs it."""
     hearing = StopHearing(home)
     with stop_request.asking(home.path, hearing.hears, times=1):
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
@@ -332,7 +332,7 @@ def test_another_users_request_is_not_believed(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away, as root alone may")
 def test_root_asks_as_the_user_whose_run_it_is(home: HeldDirectory) -> None:
-    """Whom alone that run believes; what it asks of its own runs stays its own."""
+    """A run accepts requests of its own user alone; root's request for its own run stays root's."""
     hearing = StopHearing(home)
     os.chown(home.path / LOCK, 4711, 4712)
     with stop_request.asking(home.path, hearing.hears, times=1):
@@ -343,7 +343,7 @@ def test_root_asks_as_the_user_whose_run_it_is(home: HeldDirectory) -> None:
 def test_directory_that_takes_no_request_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what to do about it; the run goes on."""
+    """The message says what to do, and the run continues."""
 
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -368,9 +368,9 @@ with stop_request.asking(out, hears, times=1):
 
 
 def test_stage_that_asks_for_the_end_of_its_run_is_not_believed(tmp_path: Path) -> None:
-    """Its request is right in every word, and held by a live process; the run says who made it.
+    """A correct request held by a live process is refused too, and the run names who made it.
 
-    The command, typed below it, says so at once.
+    The command typed by the stage gives the same message at once.
     """
     typed = f"{shlex.join(COMMAND)} stop out 2> said"
     script = f"cd {tmp_path}; {typed}; {shlex.join([sys.executable, '-c', FORGES])}"

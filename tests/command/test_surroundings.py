@@ -1,4 +1,4 @@
-"""A run where something that is nearly always there is not: streams, a home."""
+"""A run without things that nearly always exist: streams, a home."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
     env: Mapping[str, str] | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command after `prepare` was called in its process."""
+    """Run the command after calling `prepare` in its process."""
     return subprocess.run(
         [*COMMAND, *words],
         cwd=cwd,
@@ -45,7 +45,7 @@ def run(
 
 
 def without(*descriptors: int) -> Callable[[], None]:
-    """Return what closes descriptors, as `>&-` does."""
+    """Return a function that closes descriptors, as `>&-` does."""
 
     def close() -> None:
         for descriptor in descriptors:
@@ -59,7 +59,7 @@ def without(*descriptors: int) -> Callable[[], None]:
 def test_closed_streams_get_no_file_of_a_run(
     closed: tuple[int, ...], path: str | None, tmp_path: Path
 ) -> None:
-    """A run is done without streams, and their numbers are the null device's meanwhile."""
+    """A run is done without streams, and their numbers belong to the null device while it works."""
     script = f"for n in 0 1 2; do readlink /proc/{ORCHESTRATOR_PID}/fd/$n; done"
     env = {} if path is None else {"PYTHONPATH": path}
     words = ("out", *PASSING, *shell("manager", script), "--skip-stage", "executor")
@@ -85,7 +85,7 @@ def test_closed_streams_get_no_file_of_a_run(
 def test_home_and_temporary_directory_are_not_needed(
     variables: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """A run is done, and selftest holds, where neither can be used."""
+    """A run is done and selftest succeeds where neither can be used."""
     assert run(tmp_path, *RUN, env=variables).returncode == 0
     assert report_of(tmp_path / "out")["terminal_state"] == "done"
     assert sorted(os.listdir(tmp_path)) == ["out", "state"]
@@ -96,7 +96,7 @@ def test_home_and_temporary_directory_are_not_needed(
 
 @pytest.mark.unprivileged
 def test_closed_home_is_not_needed(tmp_path: Path) -> None:
-    """A home that may not be entered: a run with values to keep is done, and warns of each."""
+    """With a home that may not be entered, a run that has values to keep is done, with warnings."""
     home = tmp_path / "home"
     home.mkdir(mode=0)
     env = {"HOME": str(home), "XDG_STATE_HOME": ""}

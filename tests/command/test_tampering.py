@@ -1,4 +1,4 @@
-"""A stage that writes to the run's own files: nothing of it is believed, and the run fails."""
+"""A stage that writes to the run's own files: the run trusts none of it, and fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONCE: Final = (
     'test "$ORCHESTRATOR_ATTEMPT" = 1 || exit 0; '
     f"until grep -q '\"pid\":[1-9]' out/{CHECKPOINT}; do sleep 0.01; done; "
 )
-"""What begins a script that acts in its first attempt, once its start has been recorded."""
+"""The start of a script that acts in its first attempt only, once its start is recorded."""
 EDITS: Final = {
     "edited": "sed -i 's/executor/exekutor/' {file}",
     "edited at its size in place": "printf X | dd of={file} bs=1 seek=40 conv=notrunc 2>/dev/null",
@@ -48,7 +48,7 @@ EDITS: Final = {
 
 
 def tampered(directory: Path) -> dict[str, bytes | None]:
-    """Return what is kept of foreign files; None for what is no regular file."""
+    """Return the foreign content that was kept, by path; None for anything but a regular file."""
     place = directory / "out" / "tampered"
     entries = sorted(place.iterdir()) if place.exists() else []
     return {
@@ -61,7 +61,7 @@ def tampered(directory: Path) -> dict[str, bytes | None]:
 @pytest.mark.parametrize("file", [CHECKPOINT, REPORT])
 @pytest.mark.parametrize("edit", EDITS)
 def test_what_a_stage_writes_is_not_believed(edit: str, file: str, tmp_path: Path) -> None:
-    """The attempt is kept, the run fails and names the file; ours is back, theirs is kept."""
+    """The attempt is kept and the run fails with the file's name; the run's content is restored."""
     script = ONCE + EDITS[edit].format(file=f"out/{file}")
     ended = orchestrate("./out", *PASSING, *stages(executor=script), cwd=tmp_path)
     assert ended.code == 1
@@ -101,7 +101,7 @@ def test_what_a_stage_writes_is_not_believed(edit: str, file: str, tmp_path: Pat
     ],
 )
 def test_events_of_this_invocation_cannot_be_changed(edit: str, tmp_path: Path) -> None:
-    """What an invocation has logged is compared with what it wrote, at its end at the latest."""
+    """Logged events are compared with what was written, at the end of the invocation at latest."""
     command = (*COMMAND, "./out", *PASSING, *stages(executor=ONCE + edit.format(file=EVENTS)))
     ended = subprocess.run(command, cwd=tmp_path, env=environment(), check=False)
     assert ended.returncode == 1
@@ -112,7 +112,7 @@ def test_events_of_this_invocation_cannot_be_changed(edit: str, tmp_path: Path) 
 
 
 def test_same_bytes_are_no_tampering(tmp_path: Path) -> None:
-    """A backup that links, or a stage that rewrites what is there, changes nothing."""
+    """A backup by links, or the same bytes written again, is no change."""
     files = " ".join(f"out/{one}" for one in (CHECKPOINT, REPORT, EVENTS))
     script = (
         f"sleep 0.2; touch {files}; cp -al out copy; for one in out/{CHECKPOINT} out/{REPORT}; do"
@@ -124,7 +124,7 @@ def test_same_bytes_are_no_tampering(tmp_path: Path) -> None:
 
 
 def test_what_was_kept_goes_to_the_archive_with_its_run(tmp_path: Path) -> None:
-    """A new run begins without it; it is not lost."""
+    """A new run begins without the kept file, which is not lost."""
     script = f"sleep 0.2; echo forged > out/{CHECKPOINT}"
     orchestrate("./out", *PASSING, *stages(executor=script), cwd=tmp_path)
     run_id = report_of(tmp_path / "out")["run_id"]
@@ -136,7 +136,7 @@ def test_what_was_kept_goes_to_the_archive_with_its_run(tmp_path: Path) -> None:
 
 
 def test_forged_end_is_not_the_runs_end(tmp_path: Path) -> None:
-    """A record that says done does not make the run done."""
+    """A forged record that says done does not make the run done."""
     forge = (
         "import json; path = 'out/" + CHECKPOINT + "'; record = json.load(open(path));"
         " record['current_state'] = 'done'; json.dump(record, open(path, 'w'))"

@@ -1,4 +1,4 @@
-"""The package is replaced or removed while a run works: no run mixes two versions, or is lost."""
+"""A package that is replaced or removed while a run works: no run mixes versions or is lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UPGRADES: Final[Mapping[str, str]] = {
     "half": 'rm -rf "$LIB"/processes "$LIB"/explanation "$LIB"/inspection',
 }
 ENDS: Final[Mapping[str, tuple[str, int, tuple[str, ...]]]] = {
-    # What the stage does then: how the run ends, and with which options.
+    # For each action of the stage: the ending of the run, and its options.
     "ends well": ("exit 0", 0, ()),
     "fails": ("exit 3", 1, ()),
     "overruns": ("sleep 600", 124, ("--manager-timeout-ms", "1500")),
@@ -51,7 +51,7 @@ ENDS: Final[Mapping[str, tuple[str, int, tuple[str, ...]]]] = {
 
 @pytest.fixture(name="lib")
 def installed_copy(tmp_path: Path) -> Path:
-    """The package as it is installed, to be done away with."""
+    """Copy the installed package, to be removed by a test."""
     lib = tmp_path / "lib" / PACKAGE.name
     shutil.copytree(PACKAGE, lib)
     if not (lib / "states").exists():
@@ -60,7 +60,7 @@ def installed_copy(tmp_path: Path) -> Path:
 
 
 def run(lib: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the copy, beside it."""
+    """Run the copy, in the directory beside it."""
     env = environment(
         LIB=str(lib), PYTHONPATH=str(lib.parent), XDG_STATE_HOME=str(lib / "../state")
     )
@@ -79,7 +79,7 @@ def run(lib: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("upgrade", UPGRADES)
 @pytest.mark.parametrize("end", ENDS)
 def test_run_ends_as_if_nothing_had_happened(end: str, upgrade: str, lib: Path) -> None:
-    """What is loaded after the first stage began is of the version that began it."""
+    """Code loaded after the first stage began has the version that began it."""
     script, code, options = ENDS[end]
     ended = run(lib, *shell("manager", f"{UPGRADES[upgrade]}\n{script}"), *options)
     assert ended.returncode == code, ended.stderr
@@ -93,7 +93,7 @@ def test_run_ends_as_if_nothing_had_happened(end: str, upgrade: str, lib: Path) 
 @pytest.mark.skipif(sys.platform != "linux", reason="keepers are there on Linux only")
 @pytest.mark.parametrize("upgrade", UPGRADES)
 def test_keeper_ends_what_is_left_all_the_same(upgrade: str, lib: Path, tmp_path: Path) -> None:
-    """The keeper has all that it needs before a stage begins: it ends the stage of a killed run."""
+    """The keeper has all its code before a stage begins, and ends the stage of a killed run."""
     script = f"{UPGRADES[upgrade]}\necho $$ >pid; kill -KILL {ORCHESTRATOR_PID}; exec sleep 600"
     assert run(lib, *shell("manager", script)).returncode == -signal.SIGKILL
     stage = int((tmp_path / "pid").read_text())
@@ -105,7 +105,7 @@ def test_keeper_ends_what_is_left_all_the_same(upgrade: str, lib: Path, tmp_path
 
 
 def test_library_that_is_gone_is_a_designed_error(lib: Path, tmp_path: Path) -> None:
-    """A library of somebody else's is not held: the run has failed, and says what to do."""
+    """A foreign library is not held in memory: the run fails and says what to do."""
     (tmp_path / "lib/psutil.py").write_text("from psutil.gone import everything\n")
     code = f"import sys; sys.path.insert(0, {str(lib.parent)!r});"
     code += "from fsm_orchestrator.__main__ import start; start()"
@@ -126,7 +126,7 @@ def test_library_that_is_gone_is_a_designed_error(lib: Path, tmp_path: Path) -> 
 
 
 def test_every_module_that_a_run_may_need_is_held_or_loaded() -> None:
-    """No room is forgotten: what is not held is for other commands."""
+    """Modules that are neither held nor loaded belong to other commands."""
     held = {name: source.path for name, source in held_code._modules(str(PACKAGE))}
     every = {
         ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)): str(path)
@@ -142,7 +142,7 @@ def test_every_module_that_a_run_may_need_is_held_or_loaded() -> None:
 
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_held_module_is_what_it_was(is_compiled: bool, tmp_path: Path) -> None:
-    """Source and bytecode are held alike, and a change of the file changes nothing."""
+    """Source and bytecode are held alike, and a change of the file has no effect."""
     source = tmp_path / "held_sample" / "__init__.py"
     source.parent.mkdir()
     source.write_text("VALUE = 1\n")

@@ -1,4 +1,4 @@
-"""Limits of what a stage may use: memory, processes, processor time, the size of files."""
+"""Limits on the resources of a stage: memory, processes, processor time, the size of files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def python(code: str) -> tuple[str, ...]:
 def test_limit_of_all_processes_together(
     tmp_path: Path, stage: tuple[str, ...], option: tuple[str, str], limit: str, least: int
 ) -> None:
-    """What is used beyond a limit ends the stage with all that it started, and is recorded."""
+    """Use beyond a limit ends the stage and its descendants, and is recorded."""
     ended = run(tmp_path, *stage, *option, "--manager-timeout", "2m")
     execution = only_execution(tmp_path)
     assert ended.code == 1
@@ -80,7 +80,7 @@ def test_limit_of_all_processes_together(
 
 
 def test_file_beyond_its_limit(tmp_path: Path) -> None:
-    """The kernel ends a process that writes a file beyond the limit; its logs are no such file."""
+    """The kernel ends a process that writes a larger file; the limit does not apply to its logs."""
     ended = run(
         tmp_path,
         *shell("manager", "head -c 3000000 /dev/zero; exec head -c 2000000 /dev/zero > big"),
@@ -100,7 +100,7 @@ def test_file_beyond_its_limit(tmp_path: Path) -> None:
 
 
 def test_next_stage_has_limits_of_its_own(tmp_path: Path) -> None:
-    """The keeper that started a limited stage is not limited, nor is the next one."""
+    """Neither the keeper that started a limited stage nor the next stage is limited."""
     ended = run(
         tmp_path,
         *shell("manager", "true"),
@@ -112,7 +112,7 @@ def test_next_stage_has_limits_of_its_own(tmp_path: Path) -> None:
 
 
 def test_limit_is_offered_doubled(tmp_path: Path) -> None:
-    """`explain` names who can raise it, and the command that does."""
+    """`explain` names who can raise the limit, and the command for it."""
     run(tmp_path, *shell("manager", "exec head -c 5000 /dev/zero > big"), "--manager-file-max=4000")
     explained = orchestrate("explain", "out", cwd=tmp_path).stdout
     assert "--manager-file-max 8kB" in explained
@@ -128,7 +128,7 @@ def test_limit_is_offered_doubled(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_mean_nothing(tmp_path: Path, option: tuple[str, str], said: str) -> None:
-    """They are refused before anything starts."""
+    """Meaningless values are refused before anything starts."""
     ended = run(tmp_path, *shell("manager", "true"), *option)
     assert ended.code == 2
     assert said in ended.stderr

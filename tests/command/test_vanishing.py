@@ -1,4 +1,4 @@
-"""Directories that go away under a command, or that it may not enter: works, or says so."""
+"""Directories that disappear during a command or cannot be entered: it works, or says why not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LOOKS = (
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a failed run in `out`."""
+    """Return a directory with a failed run in `out`."""
     directory = tmp_path_factory.mktemp("finished")
     assert orchestrate("out", *PASSING, *stages("echo line", "exit 1"), cwd=directory).code == 1
     return directory
@@ -54,7 +54,7 @@ def test_directory_that_goes_away_under_a_look(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Deleted before any of the files that a command opens, it costs at most a designed error."""
+    """A deletion before any of the files is opened costs at most a designed error."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     out, real = tmp_path / "runs" / "out", files.perform
     words = [word.format(out=out, above=out.parent) for word in command]
@@ -81,7 +81,7 @@ def test_directory_that_goes_away_under_a_look(
 
 @pytest.fixture
 def no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory that is gone."""
+    """Enter a current directory and remove it."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -97,7 +97,7 @@ def test_look_without_a_current_directory(
     no_directory: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A run that is named in full can be looked at; for a relative name the reason is given."""
+    """A run with an absolute path can be read; for a relative path the reason is given."""
     out = finished / "out"
     words = [word.format(out=out, above=out.parent) for word in command]
     code = run_command_line(words)
@@ -113,7 +113,7 @@ def test_look_without_a_current_directory(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv(1)"
 )
 def test_current_directory_that_may_not_be_entered(tmp_path: Path) -> None:
-    """What it takes is there: the run works; what is relative to it cannot be had, and is told."""
+    """The run works if its files are readable, and reports relative paths that are not."""
     closed, free = tmp_path / "closed", tmp_path / "free"
     for one in (closed, free):
         one.mkdir()
@@ -143,7 +143,7 @@ def test_current_directory_that_may_not_be_entered(tmp_path: Path) -> None:
 
 
 def test_report_of_another_run_is_not_named_as_this_one_s(tmp_path: Path) -> None:
-    """Where a stage has put another run's directory, neither its report nor its resume is named."""
+    """If a stage puts another run's directory there, its report and its resume are not named."""
     assert orchestrate("./other", *PASSING, *stages("exit 0", "exit 3"), cwd=tmp_path).code == 1
     script = "sleep 0.3; mv out gone; cp -R other out"
     ended = orchestrate("./out", *PASSING, *stages(script), "--log-format", "text", cwd=tmp_path)
@@ -155,7 +155,7 @@ def test_report_of_another_run_is_not_named_as_this_one_s(tmp_path: Path) -> Non
 
 
 def test_name_that_no_directory_can_have_is_refused(tmp_path: Path) -> None:
-    """Nothing is said of a checkpoint where nothing can be."""
+    """The message does not mention a checkpoint, for none can exist there."""
     ended = orchestrate(f"./{'n' * 300}", *PASSING, *stages(), cwd=tmp_path)
     assert ended.code == 2
     assert "cannot be made: file name too long" in ended.stderr

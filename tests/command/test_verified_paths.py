@@ -1,4 +1,4 @@
-"""What a verification goes by is what it was before the stage, also where it is verified again."""
+"""Protected paths of a verification: they must be as before the stage, also when repeated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHECK = "sh tests/check.sh"
 
 
 def _project(place: Path, script: str = "exit 1") -> tuple[str, ...]:
-    """A project with a test that fails, and the options of a run that is held to it."""
+    """Make a project with a failing test; return the options of a run that protects the test."""
     (place / "tests").mkdir()
     (place / "tests" / "check.sh").write_text(f"{script}\n")
     (place / "input.txt").write_text("1")
@@ -28,7 +28,7 @@ def _last(place: Path) -> dict[str, Any]:
 
 
 def test_changed_test_verifies_nothing_again(tmp_path: Path) -> None:
-    """A test that was made to pass since is named; one that is as it was verifies."""
+    """A test that was edited to pass is named, and nothing is verified."""
     options = _project(tmp_path, "test -e ready")
     orchestrate("out", *options, *shell("executor", "echo ran >> runs"), cwd=tmp_path)
     assert _last(tmp_path)["ending"] == "verification_failed"
@@ -55,7 +55,7 @@ def test_unchanged_test_verifies_again(tmp_path: Path) -> None:
 
 
 def test_other_input_is_other_work(tmp_path: Path) -> None:
-    """What the stage went by is compared, too."""
+    """The inputs of the stage are compared, too."""
     options = _project(tmp_path)
     orchestrate("out", *options, *shell("executor", "exit 0"), cwd=tmp_path)
     (tmp_path / "input.txt").write_text("2")
@@ -65,7 +65,7 @@ def test_other_input_is_other_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_verification_that_changes_a_test_is_none(tmp_path: Path, number: int) -> None:
-    """Between two of them, and after the last, the paths must be as before the stage."""
+    """The paths must be as before the stage between two verifications and after the last."""
     options = _project(tmp_path, "echo exit 0 > tests/new.sh")
     more = ("--executor-verify", "sh tests/new.sh") if number == 2 else ()
     ended = orchestrate("out", *options, *more, *shell("executor", "exit 0"), cwd=tmp_path)

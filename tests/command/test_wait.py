@@ -1,4 +1,4 @@
-"""A run that waits for its gates, and whoever waits with it: nothing is held or written."""
+"""A run that waits for its gates, and commands that wait with it: nothing is held or written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCKED, OVER, USAGE = 3, 124, 2
 
 
 def config(place: Path, gate: str = REPORTS) -> tuple[str, ...]:
-    """The options of a run that plans, and applies the plan once its review is there."""
+    """Return options of a run that plans, and applies the plan once its review arrives."""
     source = f"[gate.review]\n{gate}\n" if gate else ""
     (place / "run.toml").write_text(
         'lifecycle = "plan_review_apply"\n[gates]\npolicy = "allow"\nci = "success"\n'
@@ -36,25 +36,25 @@ def config(place: Path, gate: str = REPORTS) -> tuple[str, ...]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory with a run that waits for reports of tests."""
+    """Return a directory with a run that waits for test reports."""
     assert orchestrate("run", "./out", *config(tmp_path), cwd=tmp_path).code == BLOCKED
     return tmp_path
 
 
 def reports(place: Path, text: str) -> None:
-    """Let the reports come, in a directory that may not have been there."""
+    """Write the reports, in a directory that may not exist yet."""
     (place / "reports").mkdir(exist_ok=True)
     (place / "reports" / "a.xml").write_text(text)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """How a process ended that was left running: its code and what it printed."""
+    """Return the exit code and output of a process that was left running."""
     said, told = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, said, told
 
 
 def waiting(process: subprocess.Popen[str]) -> str:
-    """The line by which it says that it waits; what came before it is read as well."""
+    """Return the line that announces the wait; earlier lines are read as well."""
     assert process.stderr is not None
     for line in process.stderr:
         if "gate.waiting" in line or "waiting, for" in line:
@@ -63,7 +63,7 @@ def waiting(process: subprocess.Popen[str]) -> str:
 
 
 def test_run_goes_on_once_its_gate_is_decided(tmp_path: Path) -> None:
-    """One process runs, waits and applies; in between the run is blocked, held by nobody."""
+    """One process runs, waits and applies; in between the run is blocked and has no holder."""
     process = start("run", "./out", *config(tmp_path), "--wait", "5m", cwd=tmp_path)
     told = json.loads(waiting(process))
     assert (told["gate"], told["problem"]) == ("review", "not_found")
@@ -83,7 +83,7 @@ def test_run_goes_on_once_its_gate_is_decided(tmp_path: Path) -> None:
 
 
 def test_waiting_run_prints_one_report_as_json(tmp_path: Path) -> None:
-    """With `--json` it is the last one, however often it was blocked before."""
+    """`--json` prints the last report only, however often the run was blocked before."""
     process = start("run", "./out", *config(tmp_path), "--wait", "5m", "--json", cwd=tmp_path)
     waiting(process)
     reports(tmp_path, GOOD)
@@ -101,7 +101,7 @@ DECIDED = {
 def test_wait_returns_once_the_gates_are_decided(
     place: Path, text: str, code: int, said: str
 ) -> None:
-    """Woken by the reports, it says what they come to, and has left everything as it was."""
+    """`wait` is woken by the reports, prints the decision, and changes nothing."""
     before = tree_of(place / "out")
     process = start("wait", "./out", "--timeout", "5m", cwd=place)
     waiting(process)
@@ -116,7 +116,7 @@ def test_wait_returns_once_the_gates_are_decided(
 
 
 def test_wait_is_over_in_time(place: Path) -> None:
-    """Silence is no answer: another code, and the run is as it was."""
+    """Without an answer the exit code is a different one, and the run is unchanged."""
     found = orchestrate("wait", "./out", "--timeout", "200", cwd=place)
     assert found.code == OVER
     assert "not decided within 200ms: review" in found.stdout
@@ -133,7 +133,7 @@ def test_time_to_wait_is_up_before_the_run_is_blocked(place: Path) -> None:
 
 
 def test_wait_goes_on_if_it_is_asked_to(place: Path) -> None:
-    """With `--resume` it exits as the resume does; a run that is done is waited for by nobody."""
+    """With `--resume` it exits like the resume; for a done run it returns at once."""
     process = start("wait", "./out", "--timeout", "5m", "--resume", cwd=place)
     waiting(process)
     reports(place, GOOD)
@@ -144,7 +144,7 @@ def test_wait_goes_on_if_it_is_asked_to(place: Path) -> None:
 
 
 def test_signal_that_is_typed_comes_with_another_resume(tmp_path: Path) -> None:
-    """A gate without a source is awaited too: whoever gives it resumes, and that ends the wait."""
+    """A gate without a source is awaited too: a resume that gives its signal ends the wait."""
     config(tmp_path, "")
     assert orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path).code == BLOCKED
     process = start("wait", "./out", "--timeout", "5m", cwd=tmp_path)
@@ -157,7 +157,7 @@ def test_signal_that_is_typed_comes_with_another_resume(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_waiting_is_ended_by_a_signal_and_the_run_is_not(place: Path, signum: int) -> None:
-    """Nothing is recorded of it: whoever was waited for can still answer."""
+    """Nothing is recorded, so the awaited person can still answer."""
     before = tree_of(place / "out")
     process = start("wait", "./out", "--resume", cwd=place)
     assert json.loads(waiting(process))["wait_ms"] is None, "a bound is told that nobody set"
@@ -167,7 +167,7 @@ def test_waiting_is_ended_by_a_signal_and_the_run_is_not(place: Path, signum: in
 
 
 def test_other_plan_ends_the_wait(place: Path) -> None:
-    """A changed artifact refuses a resume whatever the gates say: the wait ends by that."""
+    """A changed artifact prevents a resume whatever the gates say, so the wait ends."""
     process = start("wait", "./out", "--timeout", "5m", "--resume", cwd=place)
     waiting(process)
     (place / "plan.json").write_text("[2]")
@@ -179,7 +179,7 @@ def test_other_plan_ends_the_wait(place: Path) -> None:
 
 
 def test_run_that_waits_for_no_gate_is_refused(tmp_path: Path) -> None:
-    """A failed run has to be looked at, not waited for."""
+    """A failed run needs an inspection, not a wait."""
     given = (*PASSING, *stages("exit 1"))
     assert orchestrate("out", *given, cwd=tmp_path).code == 1
     refused = orchestrate("wait", "./out", cwd=tmp_path)
@@ -190,7 +190,7 @@ def test_run_that_waits_for_no_gate_is_refused(tmp_path: Path) -> None:
 
 
 def test_run_at_work_is_waited_for(tmp_path: Path) -> None:
-    """Whoever waits from the beginning learns how the gates came out, or how the run ended."""
+    """A wait that began during the run reports the gates' decision, or the run's end."""
     script = "touch begun; until test -e ready; do sleep 0.05; done"
     run = start("./out", *PASSING, *shell("manager", script), cwd=tmp_path)
     wait_until((tmp_path / "begun").exists)
@@ -202,7 +202,7 @@ def test_run_at_work_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_person_who_set_no_bound_is_told_of_none(place: Path) -> None:
-    """The line says what is awaited, and nothing of how long."""
+    """The line names what is awaited, and no duration."""
     with Terminal("wait", "./out", cwd=place) as terminal:
         terminal.until_shown("waiting: gate review")
         reports(place, GOOD)
@@ -211,7 +211,7 @@ def test_person_who_set_no_bound_is_told_of_none(place: Path) -> None:
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_person_sees_one_line_of_what_is_awaited(place: Path, columns: int) -> None:
-    """It is redrawn in place, says how long is left, and is gone once the gates are decided."""
+    """The line is redrawn in place with the time left, and is erased once the gates are decided."""
     with Terminal("wait", "./out", "--timeout", "5m", cwd=place, columns=columns) as terminal:
         terminal.until_shown("left: gate review")
         line = next(one for one in terminal.shown if "left: gate review" in one)

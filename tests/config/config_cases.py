@@ -1,4 +1,4 @@
-"""Make configurations, and merge and record settings."""
+"""Configurations, and settings that are merged and recorded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fsm_orchestrator.errors import UsageError
 
 VALUE = "open-sesame-1"
 REFUSED = (UsageError, ValidationError)
-"""What a whole configuration is refused with, and what a part of it is."""
+"""The exceptions with which a whole configuration, or a part of one, is refused."""
 
 
 def config(**given_now: Any) -> RunConfig:
-    """What was given for the manager, from the directory /here."""
+    """Return a configuration with these settings of the manager, from the directory /here."""
     return RunConfig(
         output_directory="out",
         directory="/here",

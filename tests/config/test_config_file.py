@@ -1,4 +1,4 @@
-"""The config file: what it may say, how it combines with flags, and where a value came from."""
+"""The config file: what it may say, how it combines with flags, and the source of values."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ allow_stale = true
 
 @pytest.fixture(name="desk")
 def desk_with_config(tmp_path: Path) -> Path:
-    """A directory with a config file that uses every kind of key."""
+    """Return a directory with a config file that uses every kind of key."""
     (tmp_path / "run.toml").write_text(FULL)
     return tmp_path
 
 
 def settings(desk: Path, what: str) -> dict[str, tuple[Any, str]]:
-    """Value and source of each setting, as `config show --json` tells."""
+    """Return value and source of each setting, from `config show --json`."""
     shown = orchestrate("config", "show", what, "--json", cwd=desk)
     assert shown.code == 0, shown.stderr
     return {row["key"]: (row["value"], row["source"]) for row in json.loads(shown.stdout)}
 
 
 def test_show_has_every_key_and_tells_first_what_was_set(desk: Path) -> None:
-    """Every key that a file may have is in the whole list; only those that it has in the first."""
+    """The full list has every possible key; the first one has only those that are set."""
     shown = orchestrate("config", "show", "run.toml", "--all", cwd=desk).stdout
     keys = {line.split()[0] for line in shown.splitlines() if not line.startswith(" ")}
     own = {field.alias or name for name, field in ConfigFile.model_fields.items()}
@@ -103,7 +103,7 @@ retry = {max_attempts = 2, timeouts = true, backoff_ms = 90000}
 
 
 def test_show_writes_values_as_people_type_them(tmp_path: Path) -> None:
-    """Durations and sizes under the key without the unit; what is only known of a run is named."""
+    """Durations and sizes have the key without the unit, and values known only in a run say so."""
     (tmp_path / "run.toml").write_text(TEMPLATES)
     shown = orchestrate("config", "show", "run.toml", cwd=tmp_path).stdout
     rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines()}
@@ -125,7 +125,7 @@ def test_show_writes_values_as_people_type_them(tmp_path: Path) -> None:
 
 
 def test_show_fills_in_the_directory_that_is_named(tmp_path: Path) -> None:
-    """With OUT after a file the paths are those of a run there; a run has one already."""
+    """With OUT after a file, its paths are those of a run there; a run has its own already."""
     (tmp_path / "run.toml").write_text(TEMPLATES)
     shown = orchestrate("config", "show", "run.toml", "./here", cwd=tmp_path).stdout
     assert f"  {tmp_path}/here/plan.json\n" in shown
@@ -138,7 +138,7 @@ def test_show_fills_in_the_directory_that_is_named(tmp_path: Path) -> None:
 
 
 def test_show_of_a_run_says_once_where_its_settings_are_kept(desk: Path) -> None:
-    """What all settings have in common stands above them."""
+    """A fact that all settings have in common is stated once, above them."""
     assert orchestrate("out", "--config", "run.toml", cwd=desk).code == 0
     first, *others = orchestrate("config", "show", "out", cwd=desk).stdout.splitlines()
     assert first == "from out/orchestrator_checkpoint.json"
@@ -146,7 +146,7 @@ def test_show_of_a_run_says_once_where_its_settings_are_kept(desk: Path) -> None
 
 
 def test_a_file_alone_runs_the_whole_pipeline(desk: Path) -> None:
-    """Every key of the file counts; the gates say that they came from it."""
+    """Every key of the file takes effect, and the gates say that they came from it."""
     ended = orchestrate("out", "--config", "run.toml", cwd=desk)
     assert ended.code == 0, ended.stderr
     report = report_of(desk / "out")
@@ -158,7 +158,7 @@ def test_a_file_alone_runs_the_whole_pipeline(desk: Path) -> None:
 
 
 def test_flags_win_lists_are_replaced_and_the_environment_is_overlaid(desk: Path) -> None:
-    """A flag replaces its setting, a list as a whole, one variable alone."""
+    """A flag replaces its setting, a list as a whole, and variables one by one."""
     script = 'printf "%s|%s" "$A" "$B" > seen; exit 5'
     flags = (
         *("--manager-arg", "-c", "--manager-arg", script),
@@ -174,7 +174,7 @@ def test_flags_win_lists_are_replaced_and_the_environment_is_overlaid(desk: Path
 
 @pytest.mark.parametrize("gate", list(Gate))
 def test_the_tighter_gate_counts_wherever_it_stands(gate: Gate) -> None:
-    """For each pair of signals neither flag nor file can loosen the other."""
+    """For each pair of signals, neither flag nor file can loosen the other."""
     rule = MANDATORY_RULES[gate]
     for flag, in_file in product(rule.values, repeat=2):
         flags = RunConfig(output_directory="out", gates={gate: flag})
@@ -191,7 +191,7 @@ def test_the_tighter_gate_counts_wherever_it_stands(gate: Gate) -> None:
 
 
 def test_a_denying_file_blocks_an_allowing_flag(desk: Path) -> None:
-    """Through the command: nothing is spawned, and the report names the file as the source."""
+    """The command starts nothing, and the report names the file as the source."""
     (desk / "deny.toml").write_text(FULL.replace('policy = "allow"', 'policy = "deny"'))
     ended = orchestrate("out", "--config", "deny.toml", "--policy-status", "allow", cwd=desk)
     assert ended.code == 3
@@ -201,7 +201,7 @@ def test_a_denying_file_blocks_an_allowing_flag(desk: Path) -> None:
 
 
 def test_a_resume_takes_settings_from_a_file_too(desk: Path) -> None:
-    """What the file gives now replaces what was kept; `resume` can stand in it."""
+    """A value in the file replaces the kept one in a resume, and `resume` can be in the file."""
     gates = FULL.partition("[stage.manager]")[0].partition("[gates]")[2]
     broken = FULL.replace('"exit 0"', '"exit 4"')
     (desk / "broken.toml").write_text(broken)
@@ -215,7 +215,7 @@ def test_a_resume_takes_settings_from_a_file_too(desk: Path) -> None:
 
 
 def test_show_says_where_each_value_came_from(desk: Path) -> None:
-    """File and line for what is set, else the default; for a run's directory the checkpoint."""
+    """The source is file and line, or the default; for a run's directory, the checkpoint."""
     shown = settings(desk, "run.toml")
     assert shown["timeout_ms"] == (7000, "run.toml:4")
     assert shown["gates.ci"] == ("success", "run.toml:9")
@@ -231,7 +231,7 @@ def test_show_says_where_each_value_came_from(desk: Path) -> None:
 
 
 def refused(desk: Path, text: str) -> Ended:
-    """What `config check` says of a file; nothing may be written."""
+    """Return the output of `config check` for a bad file, after checking that it wrote nothing."""
     (desk / "bad.toml").write_text(text)
     before = tree_of(desk)
     ended = orchestrate("config", "check", "bad.toml", cwd=desk)
@@ -241,7 +241,7 @@ def refused(desk: Path, text: str) -> Ended:
 
 
 def test_check_tells_all_problems_at_once_with_their_lines(desk: Path) -> None:
-    """Unknown keys name the nearest known one; shape, stages and missing binaries all in one go."""
+    """Unknown keys, shape, stages and missing binaries are all reported at once, with lines."""
     text = (
         'timeout_ms = "soon"\n'
         "timeoutms = 5\n"
@@ -274,7 +274,7 @@ def test_values_of_the_environment_are_never_echoed(desk: Path) -> None:
 
 
 def test_print_config_says_the_same_as_the_options(desk: Path) -> None:
-    """Run from the printed file, the run is the one of the options; secrets are named in it."""
+    """A run of the printed file is the same as one of the options; secrets are named in it."""
     options = (
         *("--policy-status", "allow", "--ci-status", "success", "--review-status", "approved"),
         *stages("exit 0", 'test -n "$TOKEN" && test "$MODE" = fast'),
@@ -303,7 +303,7 @@ def test_print_config_says_the_same_as_the_options(desk: Path) -> None:
 
 @pytest.mark.parametrize("option", ["arg", "bin", "cwd", "expected-artifact"])
 def test_no_config_is_printed_that_would_lack_a_secret(desk: Path, option: str) -> None:
-    """A setting that holds a secret cannot be left out and is not shown: refused, and why."""
+    """A setting that has a secret can be neither left out nor shown, so printing is refused."""
     secret = ("--manager-secret", "TOKEN", "--manager-bin", "x")[: 2 if option == "bin" else 4]
     given_now = (*secret, f"--manager-{option}", "--key=hunter2-a")
     env = {"TOKEN": "hunter2-a"}
@@ -314,7 +314,7 @@ def test_no_config_is_printed_that_would_lack_a_secret(desk: Path, option: str) 
 
 
 def test_a_credential_given_as_a_setting_is_printed_as_a_secret(desk: Path) -> None:
-    """The printed file declares it, and runs where the environment has it."""
+    """The printed file declares the credential, and runs where the environment has it."""
     given_now = ("--manager-bin", "x", "--manager-env", "GH_TOKEN=hunter2-a")
     printed = orchestrate("out", *given_now, "--print-config", cwd=desk)
     assert tomllib.loads(printed.stdout)["stage"]["manager"]["secrets"] == ["GH_TOKEN"]
@@ -322,7 +322,7 @@ def test_a_credential_given_as_a_setting_is_printed_as_a_secret(desk: Path) -> N
 
 
 def test_config_text_of_everything_reads_back(tmp_path: Path) -> None:
-    """Whatever was given, odd characters included, the file that is written says it again."""
+    """The written file restores all settings, including odd characters."""
     odd = 'a"b\\c\n\t\u00e9\U0001f600 # [x] = \u007f'
     config = RunConfig(
         output_directory="out",
@@ -340,7 +340,7 @@ def test_config_text_of_everything_reads_back(tmp_path: Path) -> None:
 
 
 def test_lines_are_those_of_the_text() -> None:
-    """For every key of a text with comments, blank lines and long values, its line is found."""
+    """The line of every key is found in a text with comments, blank lines and long values."""
     document = tomllib.loads(FULL)
     lines = FULL.splitlines()
     for table, keys in (((), ("timeout_ms",)), (("stage", "manager"), ("args", "env", "cwd"))):
@@ -362,7 +362,7 @@ def test_an_empty_file_gives_nothing(text: bytes, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    """Sizes are bounded."""
+    """A config file above the size limit is refused."""
     path = tmp_path / "large.toml"
     path.write_bytes(b"# " + b"x" * 2_000_000)
     with pytest.raises(UsageError, match="larger than"):

@@ -1,4 +1,4 @@
-"""Paths and templates of a config file: relative to what, filled in with what, kept as what."""
+"""Paths and templates in a config file: their base, their values, and what is kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STAGE = '[stage.manager]\nbin = "./tool.sh"\nargs = {args}\nexpected_artifacts =
 
 @pytest.fixture(name="desk")
 def desk_with_a_project(tmp_path: Path) -> Path:
-    """A directory to type in, with a project below it that has a tool and a config file."""
+    """Return a directory to type in, with a project in it that has a tool and a config file."""
     project = tmp_path / "project"
     (project / "sub").mkdir(parents=True)
     tool = project / "tool.sh"
@@ -59,16 +59,16 @@ def run(desk: Path, *options: str, **env: str) -> Ended:
 
 
 def kept(desk: Path) -> dict[str, Any]:
-    """What the checkpoint keeps of the manager."""
+    """Return the checkpoint's record of the manager."""
     stages: dict[str, dict[str, Any]] = checkpoint_of(desk / "out")["stages"]
     return stages["manager"]
 
 
-# Relative to what
+# What paths are relative to
 
 
 def test_paths_are_relative_to_the_file(desk: Path) -> None:
-    """Binary, working directory and artifacts; arguments are passed on as they are."""
+    """Binary, working directory and artifacts are relative to the file; arguments are unchanged."""
     config(desk, 'cwd = "sub"', args=["made"], artifacts=["sub/made"])
     ended = run(desk)
     assert ended.code == 0, ended.stderr
@@ -81,14 +81,14 @@ def test_paths_are_relative_to_the_file(desk: Path) -> None:
 
 
 def test_without_a_cwd_the_stage_runs_where_the_command_was_typed(desk: Path) -> None:
-    """The default is what it is for an option."""
+    """The default working directory is the same as for an option."""
     config(desk, args=["project/made"], artifacts=["made"])
     assert run(desk).code == 0
     assert kept(desk)["cwd"] == str(desk)
 
 
 def test_relative_to_cwd_is_the_operators_directory(desk: Path) -> None:
-    """With `relative_to = "cwd"`, the file may lie anywhere."""
+    """With `relative_to = "cwd"`, the file can be anywhere."""
     file = config(desk, args=["made"], artifacts=["made"], top='relative_to = "cwd"')
     assert run(desk).code == 1
     file.write_text(file.read_text().replace("./tool.sh", "project/tool.sh"))
@@ -97,7 +97,7 @@ def test_relative_to_cwd_is_the_operators_directory(desk: Path) -> None:
 
 
 def test_an_option_beside_the_file_is_relative_to_the_operators_directory(desk: Path) -> None:
-    """Each path is relative to what it was read from."""
+    """The paths of an option and of the file each have their own base."""
     config(desk, args=["made"], artifacts=["no-such"])
     assert run(desk, "--manager-expected-artifact", "made").code == 0
     stage = kept(desk)
@@ -106,7 +106,7 @@ def test_an_option_beside_the_file_is_relative_to_the_operators_directory(desk: 
 
 
 def test_a_bare_command_is_looked_up_on_path(desk: Path) -> None:
-    """A `bin` without a `/` is no path."""
+    """A `bin` without a `/` is looked up on PATH."""
     (desk / "project" / "run.toml").write_text('[stage.manager]\nbin = "true"\n')
     assert run(desk).code == 0
     assert kept(desk)["command"] == "true"
@@ -114,7 +114,7 @@ def test_a_bare_command_is_looked_up_on_path(desk: Path) -> None:
 
 @pytest.mark.parametrize("relative_to", ["file", "cwd"])
 def test_a_lifecycle_is_found_from_the_file(desk: Path, relative_to: str) -> None:
-    """By the run and by the parser, which makes options of its stages."""
+    """The run and the parser, which makes options of its stages, find the file's lifecycle."""
     shipped = orchestrate("lifecycle", "governed_run", cwd=desk).stdout
     own = shipped.replace('"manager"', '"planner"').replace("governed_run", "own")
     place = desk if relative_to == "cwd" else desk / "project"
@@ -128,7 +128,7 @@ def test_a_lifecycle_is_found_from_the_file(desk: Path, relative_to: str) -> Non
 
 
 def test_a_lifecycle_that_is_not_there_says_relative_to_what(desk: Path) -> None:
-    """The whole path, and the file that it is relative to."""
+    """The error has the whole path and the file that it is relative to."""
     (desk / "project" / "run.toml").write_text('lifecycle = "./gone.toml"\n')
     ended = run(desk)
     assert ended.code == 2
@@ -147,7 +147,7 @@ def test_a_lifecycle_that_is_not_there_says_relative_to_what(desk: Path) -> None
     ],
 )
 def test_a_program_that_is_not_there_says_relative_to_what(desk: Path, top: str, said: str) -> None:
-    """In a plan, and in the warning of a run before its first stage."""
+    """A plan, and the warning of a run before its first stage, name the base of the path."""
     executor = '[stage.executor]\nbin = "./gone.sh"\ncwd = "sub"'
     config(desk, executor, args=["made"], artifacts=[], top=top)
     if top:
@@ -172,7 +172,7 @@ def test_a_program_that_is_not_there_says_relative_to_what(desk: Path, top: str,
 def test_what_is_not_there_says_how_it_was_typed(
     options: tuple[str, ...], typed: str, tmp_path: Path
 ) -> None:
-    """The whole path, what was typed, and what that is relative to: in the record, on screens."""
+    """Record and screens have the whole path, the typed text and its base."""
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path)
     assert ended.code == 1
     said = (
@@ -188,7 +188,7 @@ def test_what_is_not_there_says_how_it_was_typed(
 
 
 def test_an_absolute_path_says_nothing_of_a_directory(tmp_path: Path) -> None:
-    """There is nothing that it is relative to; a name is looked for on PATH."""
+    """An absolute path has no base, and a name is looked up on PATH."""
     for command in (str(tmp_path / "gone.sh"), "no-such-command"):
         ended = orchestrate("out", *PASSING, "--manager-bin", command, cwd=tmp_path)
         assert ended.code == 1
@@ -199,7 +199,7 @@ def test_an_absolute_path_says_nothing_of_a_directory(tmp_path: Path) -> None:
 
 
 def test_templates_are_filled_in(desk: Path) -> None:
-    """In arguments, artifacts, working directory and binary."""
+    """Templates are filled in in arguments, artifacts, working directory and binary."""
     args = ["{out}/{run_id}.txt", "{env:GREETING}, {{env:GREETING}}", '{{"a": {{}}']
     file = config(desk, 'cwd = "{env:BELOW}"', args=args, artifacts=["{out}/{run_id}.txt"])
     file.write_text(file.read_text().replace("./tool.sh", "{env:TOOLS}/tool.sh"))
@@ -216,7 +216,7 @@ def test_templates_are_filled_in(desk: Path) -> None:
 
 
 def test_a_run_id_that_is_made_is_the_one_filled_in(desk: Path) -> None:
-    """Without --run-id as well."""
+    """A generated run id is also filled in."""
     config(desk, args=["{out}/{run_id}"], artifacts=["{out}/{run_id}"])
     assert run(desk).code == 0
     run_id = report_of(desk / "out")["run_id"]
@@ -224,7 +224,7 @@ def test_a_run_id_that_is_made_is_the_one_filled_in(desk: Path) -> None:
 
 
 def test_a_resume_goes_by_what_was_filled_in(desk: Path) -> None:
-    """Without the file nothing is asked of the environment; with it, all is filled in anew."""
+    """A resume without the file needs no variable; with the file, all is filled in again."""
     executor = '[stage.executor]\nbin = "{env:WORD}"\nargs = ["{run_id}"]'
     config(desk, executor, args=["{out}/made"], artifacts=["{out}/made"])
     assert run(desk, WORD="false").code == 1
@@ -240,7 +240,7 @@ def test_a_resume_goes_by_what_was_filled_in(desk: Path) -> None:
 
 
 def test_a_changed_file_is_compared_as_it_would_be_used(desk: Path) -> None:
-    """From elsewhere, too: the differences are those that were made, and no others."""
+    """A changed file is compared with its templates filled in, also from another directory."""
     args = ["{out}/made"]
     config(desk, "timeout_ms = 9000", 'cwd = "sub"', args=args, artifacts=args)
     assert run(desk, "--policy-status", "deny").code == 2
@@ -263,7 +263,7 @@ def test_a_changed_file_is_compared_as_it_would_be_used(desk: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_an_unknown_template_is_refused(desk: Path, text: str, said: str, command: str) -> None:
-    """With file, line and key, and with those that there are; nothing is written."""
+    """The refusal has file, line, key and the known templates, and nothing is written."""
     config(desk, args=[text], artifacts=[])
     before = tree_of(desk)
     if command == "run":
@@ -278,7 +278,7 @@ def test_an_unknown_template_is_refused(desk: Path, text: str, said: str, comman
 
 @pytest.mark.parametrize("key", ["args", "cwd", "bin", "expected_artifacts"])
 def test_a_variable_that_is_not_set_is_refused_by_its_name(desk: Path, key: str) -> None:
-    """Whatever takes it; nothing is written."""
+    """A variable that is not set is refused by name wherever it is used, and nothing is written."""
     value = "./{env:NO_SUCH_THING}"
     shown = json.dumps([value] if key in {"args", "expected_artifacts"} else value)
     binary = "" if key == "bin" else 'bin = "true"\n'
@@ -302,7 +302,7 @@ def test_a_path_that_comes_to_nothing_is_refused(desk: Path) -> None:
     "declared", ['secrets = ["PHRASE"]', '[stage.executor]\nbin="true"\nsecrets=["PHRASE"]', ""]
 )
 def test_a_secret_is_never_filled_in(desk: Path, declared: str) -> None:
-    """Declared for this stage, for another, or a credential by its name: its value goes nowhere."""
+    """A secret of any stage, or a credential by its name, is never filled in."""
     name = "PHRASE" if declared else "API_TOKEN"
     config(desk, declared, args=[f"--with={{env:{name}}}"], artifacts=[])
     ended = run(desk, **{name: "correct-horse-battery"})
@@ -313,7 +313,7 @@ def test_a_secret_is_never_filled_in(desk: Path, declared: str) -> None:
 
 
 def test_a_secret_that_the_run_has_kept_is_never_filled_in(desk: Path) -> None:
-    """A resume knows the secrets of the run, whether or not they are declared again."""
+    """A resume never fills in a secret of the run, whether or not it is declared again."""
     executor = '[stage.executor]\nbin = "false"\nsecrets = ["PHRASE"]'
     config(desk, executor, args=["{out}/made"], artifacts=[])
     assert run(desk, PHRASE="correct-horse-battery").code == 1
@@ -323,7 +323,7 @@ def test_a_secret_that_the_run_has_kept_is_never_filled_in(desk: Path) -> None:
 
 
 def test_options_have_no_templates(desk: Path) -> None:
-    """What is typed is passed on as it is, beside a file and without one."""
+    """Options are passed on unchanged, with a file and without one."""
     args = ["{out}/made"]
     config(desk, args=args, artifacts=[])
     script = 'test "$0" = "{out}"'
@@ -336,7 +336,7 @@ def test_options_have_no_templates(desk: Path) -> None:
 
 
 def test_print_config_says_the_same_wherever_it_is_kept(desk: Path) -> None:
-    """Templates stay, braces of options are no templates, paths mean what they meant."""
+    """Printed templates, literal braces and paths keep their meaning anywhere."""
     args = ["{out}/made", "{{"]
     config(desk, 'cwd = "sub"', args=args, artifacts=["{out}/made"])
     options = ("--executor-bin", "project/tool.sh", "--executor-arg", "{x}")
@@ -356,7 +356,7 @@ def test_print_config_says_the_same_wherever_it_is_kept(desk: Path) -> None:
 
 
 def test_print_config_without_a_relative_path_says_nothing_of_it(desk: Path) -> None:
-    """Only what matters is written."""
+    """Without a relative path, the printed file has no `relative_to`."""
     printed = orchestrate("out", *PASSING, "--manager-bin", "true", "--print-config", cwd=desk)
     assert "relative_to" not in printed.stdout
 
@@ -365,7 +365,7 @@ def test_print_config_without_a_relative_path_says_nothing_of_it(desk: Path) -> 
 
 
 def test_a_text_is_taken_apart() -> None:
-    """Each piece by its kind; a closing brace stands for itself."""
+    """Each piece of a text has its kind, and a closing brace stands for itself."""
     assert pieces_of("a{{b}{out}{env:A B}{run_id}}") == (
         *(Literal("a"), Literal("{"), Literal("b}")),
         *(Fact.OUT, Variable("A B"), Fact.RUN_ID, Literal("}")),
@@ -374,7 +374,7 @@ def test_a_text_is_taken_apart() -> None:
 
 
 def test_what_is_filled_in_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short text may not become one that fills the memory; its own length is not counted."""
+    """A short text cannot become huge; its own length does not count toward the limit."""
     monkeypatch.setenv("LONG", "x" * 100_000)
     facts = Facts("/o", "r", ())
     assert len(filled("y" * 200_000 + "{env:LONG}", facts)) == 300_000
@@ -383,7 +383,7 @@ def test_what_is_filled_in_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_absolute_text_is_known_before_it_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its first piece."""
+    """A text is known to be absolute by its first piece, before it is filled in."""
     monkeypatch.setenv("ROOT_OF_IT", "/srv")
     monkeypatch.setenv("NAME_OF_IT", "srv")
     assert all(map(is_absolute, ("/a", "{out}/a", "{env:ROOT_OF_IT}/a")))

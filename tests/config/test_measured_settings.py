@@ -1,4 +1,4 @@
-"""Durations and sizes in every option and key: with units, without, and one of two names."""
+"""Durations and sizes in every option and key, with and without unit, under both names."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ STATES = Path(__file__).parents[2] / "states"
 
 
 def text_of(row: StageOption) -> tuple[str, int]:
-    """A text for the row's value, and what it stands for."""
+    """Return a text for the row's value, and its meaning."""
     measure = MEASURED[row.key].measure
     assert measure is not None
     return TEXT[measure]
 
 
 def shown(folder: Path, text: str) -> dict[str, tuple[Any, str]]:
-    """The settings of a config file, each with its source."""
+    """Return the settings of a config file, each with its source."""
     (folder / "run.toml").write_text(text)
     ended = orchestrate("config", "show", "run.toml", "--json", cwd=folder)
     assert ended.code == 0, ended.stderr
@@ -41,7 +41,7 @@ def shown(folder: Path, text: str) -> dict[str, tuple[Any, str]]:
 
 
 def table_of(row: StageOption, line: str) -> str:
-    """A config file in which one line stands in the table of the row; it is the fourth."""
+    """Return a config file with that line, the fourth, in the table of the row."""
     retry = "max_attempts = 2\ntimeouts = true\n"
     head = f"[stage.manager.retry]\n{retry}" if row.table else '[stage.manager]\nbin = "true"\n\n'
     rest = '\n[stage.manager]\nbin = "true"' if row.table else ""
@@ -49,14 +49,14 @@ def table_of(row: StageOption, line: str) -> str:
 
 
 def test_every_number_with_a_unit_has_a_name_without_it() -> None:
-    """No row that counts milliseconds or bytes is left out."""
+    """Each row that counts milliseconds or bytes has a name without the unit."""
     ends = ("_ms", "_bytes", "_ms_max", "_bytes_max")
     assert {one.key for one in STAGE_OPTIONS if one.key.endswith(ends)} == {one.key for one in ROWS}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_key_takes_text_and_number_under_both_names(tmp_path: Path, row: StageOption) -> None:
-    """Each of the four ways is the same setting, found in its line."""
+    """Each of the four notations is the same setting, found in its line."""
     text, value = text_of(row)
     key = ".".join(("stage", "manager", *row.path))
     for name in (row.measured, row.key):
@@ -67,18 +67,18 @@ def test_key_takes_text_and_number_under_both_names(tmp_path: Path, row: StageOp
 
 @pytest.mark.parametrize("name", OF_RUN)
 def test_key_of_the_run_takes_text_and_number_under_both_names(tmp_path: Path, name: str) -> None:
-    """What counts for all stages is written alike."""
+    """A key for all stages takes the same notations."""
     for line in (f'{name} = "10m"', f"{name} = 600000", f'{name}_ms = "10m"'):
         assert shown(tmp_path, f"{line}\n{RUNS}")[f"{name}_ms"] == (600_000, "run.toml:1")
 
 
 IN_LIFECYCLES = [one for one in ROWS if one not in VERIFY_OPTIONS]
-"""A lifecycle holds no command, and so nothing of what verifies a stage."""
+"""The rows that a lifecycle can have; it has no commands, and so no verifications."""
 
 
 @pytest.mark.parametrize("row", IN_LIFECYCLES, ids=lambda one: one.key)
 def test_lifecycle_takes_text_and_number_under_both_names(tmp_path: Path, row: StageOption) -> None:
-    """A state's limits and retries are written as a config file's; the digest is the same."""
+    """Limits and retries of a state take the same notations, with the same digest."""
     text, value = text_of(row)
     stage = 'name = "manager"\nkind = "stage"\n'
     shipped = (STATES / "governed_run.toml").read_text()
@@ -102,7 +102,7 @@ def test_lifecycle_takes_text_and_number_under_both_names(tmp_path: Path, row: S
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_option_takes_text_and_number_under_both_names(tmp_path: Path, row: StageOption) -> None:
-    """What the option says is what `--print-config` prints of it."""
+    """`--print-config` prints the value of the option."""
     text, value = text_of(row)
     for suffix in row.suffixes:
         for written in (text, str(value)):
@@ -113,7 +113,7 @@ def test_option_takes_text_and_number_under_both_names(tmp_path: Path, row: Stag
 
 @pytest.mark.parametrize("name", ["timeout", "kill-grace"])
 def test_option_of_the_run_takes_text_under_both_names(tmp_path: Path, name: str) -> None:
-    """Those for all stages are alike."""
+    """An option for all stages takes the same notations."""
     key = name.replace("-", "_") + "_ms"
     for option in (f"--{name}", f"--{name}-ms"):
         ended = orchestrate("run", "./out", option, "1.5s", "--print-config", cwd=tmp_path)
@@ -129,7 +129,7 @@ def test_option_of_the_run_takes_text_under_both_names(tmp_path: Path, name: str
     ],
 )
 def test_one_option_under_two_names_is_refused(tmp_path: Path, first: str, second: str) -> None:
-    """None of two values wins by its place, whatever they are called."""
+    """Giving an option under both names is refused, whatever the values."""
     ended = orchestrate("./out", *stages(), first, "5", second, "5", cwd=tmp_path)
     assert ended.code == 2
     assert first in ended.stderr
@@ -153,7 +153,7 @@ WRONG = {
 
 @pytest.mark.parametrize("line", WRONG)
 def test_wrong_value_is_refused_in_its_line(tmp_path: Path, line: str) -> None:
-    """The refusal says what was read, where, and what to write; in a lifecycle as well."""
+    """The refusal has the value, the line and what to write, also in a lifecycle."""
     (tmp_path / "run.toml").write_text(f"{line}\n{RUNS}")
     ended = orchestrate("config", "check", "run.toml", cwd=tmp_path)
     assert ended.code == 2
@@ -170,7 +170,7 @@ def test_wrong_value_is_refused_in_its_line(tmp_path: Path, line: str) -> None:
 
 
 def test_limit_with_a_unit_ends_a_stage(tmp_path: Path) -> None:
-    """A real stage is ended when its limit is over, and the report says the limit."""
+    """A real stage is ended at its limit, which the report names."""
     ended = orchestrate(
         "./out", *PASSING, *stages("sleep 60", "exit 0"), "--manager-timeout", "0.3s", cwd=tmp_path
     )
@@ -179,7 +179,7 @@ def test_limit_with_a_unit_ends_a_stage(tmp_path: Path) -> None:
 
 
 def test_start_of_a_stage_says_a_limit_that_is_the_default(tmp_path: Path) -> None:
-    """The line and the event say it of the stage that has none, and not of the one that has."""
+    """The start of a stage names a default limit, in line and event, and not one that was set."""
     options = ("--executor-timeout", "10m", "--log-format", "text")
     ended = orchestrate("./out", *PASSING, *stages(), *options, cwd=tmp_path)
     assert "manager: started, attempt 1, limit 30s (the default)\n" in ended.stderr

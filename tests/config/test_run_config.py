@@ -1,4 +1,4 @@
-"""Values of a configuration: what is refused, and what a run or a resume makes of the rest."""
+"""The values of a configuration: what is refused, and what a run or a resume does with them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
     ids=["bin", "args", "env", "env key", "artifact", "cwd", "OUT", "directory", "lifecycle"],
 )
 def test_text_that_no_process_could_be_given_is_refused(build: Callable[[str], object]) -> None:
-    """NUL and what is not UTF-8 are refused everywhere; anything else is somebody's text."""
+    """NUL and invalid UTF-8 are refused everywhere; any other text is accepted."""
     for wrong in ("a\0b", "\0", "a\udcffb"):
         with pytest.raises(REFUSED):
             build(wrong)
@@ -53,7 +53,7 @@ def test_text_that_no_process_could_be_given_is_refused(build: Callable[[str], o
 
 
 def test_empty_text_is_refused_where_it_names_something() -> None:
-    """An empty argument or value is one; an empty path or key is a mistake."""
+    """An empty argument or value is accepted; an empty path or key is refused."""
     StageGiven(args=("",), env={"KEY": ""})
     for wrong in ({"bin": ""}, {"cwd": ""}, {"expected_artifacts": ("",)}, {"env": {"": "x"}}):
         with pytest.raises(ValidationError):
@@ -81,14 +81,14 @@ def test_empty_text_is_refused_where_it_names_something() -> None:
     ids=str,
 )
 def test_a_bad_value_is_refused_and_not_echoed(wrong: dict[str, Any]) -> None:
-    """What is wrong is said without the value: it may be a secret in the wrong place."""
+    """A bad value is refused without showing it, as it may be a misplaced secret."""
     with pytest.raises(UsageError) as caught:
         RunConfig.model_validate({"output_directory": "out", **wrong})
     assert VALUE.lower() not in f"{caught.value}{caught.value!r}".lower()
 
 
 def test_a_bad_value_of_a_stage_alone_is_not_echoed() -> None:
-    """Also where pydantic's own error is what the caller sees."""
+    """A bad value is not shown even if the caller gets pydantic's own error."""
     with pytest.raises(ValidationError) as caught:
         StageGiven.model_validate({"timeout_ms": VALUE, "env": {"KEY": f"{VALUE}\0"}})
     assert VALUE not in f"{caught.value}{caught.value!r}"
@@ -99,13 +99,13 @@ def test_a_bad_value_of_a_stage_alone_is_not_echoed() -> None:
     [({"resumed": True}, "resumed"), ({"stages": {"manager": {"argumens": ("x",)}}}, "argumens")],
 )
 def test_an_unknown_key_is_refused_by_name(wrong: dict[str, Any], name: str) -> None:
-    """What is not understood is refused, never passed over."""
+    """An unknown key is refused by name, never ignored."""
     with pytest.raises(UsageError, match=name):
         RunConfig.model_validate({"output_directory": "out", **wrong})
 
 
 def test_milliseconds_have_their_bounds() -> None:
-    """A time-out is 1 to 2147483647 whole milliseconds; a grace may be none at all."""
+    """A timeout is 1 to 2147483647 whole milliseconds; a grace can be 0."""
     for right in (1, MILLISECONDS_MAX):
         assert RunConfig(output_directory="o", timeout_ms=right).timeout_ms == right
     for wrong in (0, -1, MILLISECONDS_MAX + 1, 1.5):
@@ -117,13 +117,13 @@ def test_milliseconds_have_their_bounds() -> None:
 
 
 def test_a_configuration_cannot_be_changed() -> None:
-    """What was given stays as it was given."""
+    """A configuration is immutable."""
     with pytest.raises(ValidationError, match="frozen"):
         config().resume = True  # type: ignore[misc]  # its refusal is what is tested
 
 
 def test_options_become_a_configuration_value_by_value() -> None:
-    """What was not given is None; pairs become a mapping in which the last of a key wins."""
+    """A missing option is None; pairs become a mapping in which the last value of a key wins."""
     absent: dict[str, Any] = {
         "timeout_ms": None,
         "rerun": (),
@@ -139,7 +139,7 @@ def test_options_become_a_configuration_value_by_value() -> None:
 
 
 def test_a_grace_of_nothing_is_a_value_that_was_given() -> None:
-    """`--kill-grace-ms 0` means SIGKILL at once; it is not the same as no grace given."""
+    """`--kill-grace-ms 0` means SIGKILL at once, and differs from no grace given."""
     found = request_from({"output_directory": "out", "kill_grace_ms": 0}).config
     assert found.kill_grace_ms == 0
 
@@ -148,7 +148,7 @@ def test_a_grace_of_nothing_is_a_value_that_was_given() -> None:
 
 
 def half_done(directory: Path, **executor: Any) -> RunConfig:
-    """A run whose manager completed and whose executor failed; the configuration to resume it."""
+    """Make a run whose executor failed after its manager; return the configuration to resume it."""
     failing = {"bin": "/bin/sh", "args": ("-c", "exit 1"), **executor}
     begun = RunConfig(
         output_directory="out",
@@ -162,7 +162,7 @@ def half_done(directory: Path, **executor: Any) -> RunConfig:
 
 
 def prepared(resume: RunConfig, **given_now: Any) -> Preparation:
-    """The decision on a resume; nothing was written for it."""
+    """Return the decision on a resume; nothing is written for it."""
     before = tree_of(Path(resume.directory))
     try:
         return prepare_resume(resume.model_copy(update=given_now))
@@ -171,7 +171,7 @@ def prepared(resume: RunConfig, **given_now: Any) -> Preparation:
 
 
 def test_a_resume_is_decided_from_the_checkpoint_and_what_is_given(tmp_path: Path) -> None:
-    """Kept signals are the checkpoint's, given ones the flag's; history is kept; it is resumed."""
+    """Kept signals come from the checkpoint, given ones from the flag, and history is kept."""
     resume = half_done(tmp_path)
     found = prepared(resume, gates={Gate.CI: "pending"}, kill_grace_ms=0)
 
@@ -190,7 +190,7 @@ def test_a_resume_is_decided_from_the_checkpoint_and_what_is_given(tmp_path: Pat
 
 
 def test_the_narrowest_time_out_counts(tmp_path: Path) -> None:
-    """A stage's own, else the run's, else the default; kept ones count like given ones."""
+    """A stage's own timeout counts, else the run's, else the default; kept ones count as well."""
     resume = half_done(tmp_path, timeout_ms=5_000)
     kept = prepared(resume)
     assert kept.limits_of("manager").timeout_ms == 20_000
@@ -213,14 +213,14 @@ def test_the_narrowest_time_out_counts(tmp_path: Path) -> None:
 def test_a_rerun_takes_back_the_completions_from_its_stage_on(
     tmp_path: Path, asked: tuple[str, ...], completed: tuple[str, ...], noted: tuple[str, ...]
 ) -> None:
-    """Completions before it stay; noted as run again is only what had completed."""
+    """A rerun removes the completions from its stage on and notes only those as run again."""
     draft = prepared(half_done(tmp_path), rerun=asked).checkpoint
     assert tuple(one.stage for one in draft.completions) == completed
     assert draft.invocation.rerun == noted
 
 
 def test_a_kept_stage_keeps_what_it_completed_with(tmp_path: Path) -> None:
-    """`keep` leaves settings and record of the completed stage alone and warns of the change."""
+    """`keep` leaves settings and record of a completed stage unchanged and warns of the change."""
     resume = half_done(tmp_path)
     changed = {"manager": StageGiven(bin="/bin/false")}
     found = prepared(resume, stages=changed, on_changed_stage=OnChangedStage.KEEP)
@@ -243,14 +243,14 @@ def test_a_kept_stage_keeps_what_it_completed_with(tmp_path: Path) -> None:
 def test_a_contradicting_resume_is_refused_before_anything_is_written(
     tmp_path: Path, given_now: dict[str, Any], words: str
 ) -> None:
-    """The refusal names what contradicts, and says what to do instead."""
+    """The refusal names the contradiction and what to do instead."""
     with pytest.raises(UsageError, match=words) as caught:
         prepared(half_done(tmp_path), **given_now)
     assert caught.value.remedy
 
 
 def test_a_resume_of_nothing_is_refused(tmp_path: Path) -> None:
-    """Without a checkpoint there is nothing to decide, and no directory is made."""
+    """Without a checkpoint a resume is refused, and no directory is made."""
     missing = RunConfig(output_directory="none", directory=str(tmp_path), resume=True)
     with pytest.raises(CheckpointError, match=r"none/orchestrator_checkpoint\.json"):
         prepare(missing)
@@ -259,7 +259,7 @@ def test_a_resume_of_nothing_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", [GateSource.DEFAULT, GateSource.CHECKPOINT])
 def test_signal_that_is_given_comes_from_who_gives_it(source: GateSource) -> None:
-    """A source that would make a record which is refused later is refused at the door."""
+    """A source that would make an invalid record is refused right away."""
     with pytest.raises(UsageError, match=f"policy is given by flag or config, not by {source}"):
         RunConfig(
             output_directory="out",

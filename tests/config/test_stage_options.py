@@ -1,4 +1,4 @@
-"""The table of stage settings is what models, parser and documents have, all of it."""
+"""The table of stage settings covers exactly what models, parser and documents have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBERS: Final = [one for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)]
 
 
 def given(row: StageOption, value: object) -> StageGiven:
-    """The settings of a stage of which only that of the row is given."""
+    """Return the settings of a stage with only the row's setting."""
     document: Any = [value] if row.is_repeatable else value
     for key in reversed(row.path):
         document = {key: document}
@@ -32,11 +32,11 @@ def given(row: StageOption, value: object) -> StageGiven:
 
 
 def test_models_have_the_keys_of_the_table_and_its_descriptions() -> None:
-    """Each key that may be given is a row's, and says of itself what the row does."""
+    """Each key of the models is a row's, with the row's description."""
     described: dict[tuple[str, ...], str | None] = {
         (key,): one.description for key, one in StageGiven.model_fields.items() if key not in TABLES
     }
-    del described["artifact",]  # tables of its own, which no option gives
+    del described["artifact",]  # separate tables, which no option gives
     for key, one in Confine.model_fields.items():
         described["confine", key] = one.description
     for key, one in RetryPolicy.model_fields.items():
@@ -46,7 +46,7 @@ def test_models_have_the_keys_of_the_table_and_its_descriptions() -> None:
 
 @pytest.mark.parametrize("row", NUMBERS, ids=[one.suffix for one in NUMBERS])
 def test_config_and_options_take_the_same_numbers(row: StageOption) -> None:
-    """Both take the numbers within the bounds and refuse the next ones."""
+    """Config file and options take the numbers within the bounds and refuse the next ones."""
     assert isinstance(row.kind, Bounds)
     (option,) = [one for one in stage_options("a") if one.opts[-1] == f"--a-{row.suffix}"]
     for number in (row.kind.least, row.kind.most):
@@ -61,16 +61,16 @@ def test_config_and_options_take_the_same_numbers(row: StageOption) -> None:
 
 @pytest.mark.parametrize("stage", ["manager", "a__b", "retry_"])
 def test_parameter_leads_back_to_setting_and_stage(stage: str) -> None:
-    """What the parser calls a setting of a stage is read back as what it was made from."""
+    """A parameter of the parser leads back to its setting and stage."""
     for row in STAGE_OPTIONS:
         assert setting_named(row.parameter(stage)) == (row, stage)
     assert setting_named("output_directory") is None
 
 
 def test_prescan_knows_every_option_that_takes_a_value() -> None:
-    """An option that is missing there would have its value taken for OUT.
+    """The prescan knows every option with a value, which it would otherwise take for OUT.
 
-    No stage and no OUT is looked for among the arguments of `diagram`.
+    It looks for no stage and no OUT among the arguments of `diagram`.
     """
     taking = {
         (command, name)
@@ -84,7 +84,7 @@ def test_prescan_knows_every_option_that_takes_a_value() -> None:
 
 
 def test_reference_names_options_of_a_stage_as_they_are() -> None:
-    """The options in the table of the reference are the rows', and what stands for their values."""
+    """The reference's table has exactly the options of the rows with their placeholders."""
     cells = re.findall(r"^\| (`--manager-.*?) \| ", REFERENCE.read_text(), re.MULTILINE)
     shown = [one for cell in cells for one in re.findall(r"`--manager-([^`]*)`", cell)]
     rows = set()

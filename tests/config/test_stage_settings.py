@@ -39,34 +39,34 @@ KEPT = StageSettings(
 
 
 def merged(kept: StageSettings | None, **given_now: Any) -> StageSettings:
-    """The manager's settings: `kept` ones, overlaid by those given now."""
+    """Return the manager's settings: the `kept` ones, overlaid by those given now."""
     known = {} if kept is None else {"manager": kept}
     return given_settings(config(**given_now), LIFECYCLE, known, "a-run")["manager"]
 
 
 def hider(*secrets: str) -> Hider:
-    """What hides these secrets, which are the manager's."""
+    """Return what hides these secrets of the manager."""
     names = (SecretReference(stage="manager", key=f"KEY{n}") for n, _ in enumerate(secrets))
     return Hider(Masker(secrets), dict(zip(names, secrets, strict=True)), KEY)
 
 
 def recorded(of: StageSettings, by: Hider | None = None) -> StageRecord:
-    """What the checkpoint keeps."""
+    """Return what the checkpoint keeps."""
     return record_of("manager", of, by or hider(), None)
 
 
 def changes(then: StageSettings, now: StageSettings, *secrets: str) -> list[Change]:
-    """How settings differ where these secrets are known."""
+    """Return the differences between settings where these secrets are known."""
     by = hider(*secrets)
     before, after = Version(then, recorded(then, by)), Version(now, recorded(now, by))
     return list(differences(before, after, by, key_is_lost=False))
 
 
-# -- what counts: given now, else kept, else the default ------------------------------------
+# -- precedence: given now, else kept, else the default -------------------------------------
 
 
 def test_what_is_not_given_is_kept() -> None:
-    """Nothing given: the kept settings stand, and a stage without any has none."""
+    """Without given settings the kept ones stay, and a stage without any has none."""
     found = given_settings(
         RunConfig(output_directory="out", directory="/here"),
         LIFECYCLE,
@@ -102,7 +102,7 @@ def test_each_setting_given_now_replaces_its_own(
 
 
 def test_a_binary_redeclares_its_stage_whole() -> None:
-    """With a binary given, nothing kept counts any more; what is given beside it does."""
+    """With a given binary nothing kept counts, only the other given settings."""
     assert merged(KEPT, bin="/bin/new", args=("x",)) == StageSettings(
         command="/bin/new", args=("x",), cwd="/here"
     )
@@ -110,7 +110,7 @@ def test_a_binary_redeclares_its_stage_whole() -> None:
 
 
 def test_settings_of_one_stage_leave_the_other_alone() -> None:
-    """Each stage is merged by itself."""
+    """Each stage is merged separately."""
     found = given_settings(
         config(timeout_ms=7), LIFECYCLE, {"manager": KEPT, "executor": KEPT}, "a-run"
     )
@@ -123,14 +123,14 @@ def test_settings_of_one_stage_leave_the_other_alone() -> None:
     ids=lambda value: next(iter(value)),
 )
 def test_settings_without_a_binary_are_refused(given_now: dict[str, Any]) -> None:
-    """A stage that is configured but cannot run is a mistake; the remedy names the option."""
+    """Settings for a stage without a binary are refused; the remedy names the option."""
     with pytest.raises(UsageError, match="manager") as caught:
         merged(None, **given_now)
     assert "--manager-bin" in caught.value.remedy
 
 
 def test_an_unknown_stage_is_refused() -> None:
-    """Settings for a stage that the lifecycle does not have name it, and those it has."""
+    """Settings for an unknown stage are refused with its name and those of the lifecycle."""
     wrong = RunConfig(output_directory="out", stages={"reviewer": StageGiven(bin="true")})
     with pytest.raises(UsageError, match="reviewer") as caught:
         given_settings(wrong, LIFECYCLE, {}, "a-run")
@@ -152,7 +152,7 @@ def test_an_unknown_stage_is_refused() -> None:
 def test_a_binary_with_a_slash_is_made_absolute_and_a_bare_name_stays(
     typed: str, expected: str
 ) -> None:
-    """A path is the operator's, a bare name is looked up on PATH when it is started."""
+    """A path is the operator's; a bare name is looked up on PATH when it is started."""
     assert merged(None, bin=typed).command == expected
 
 
@@ -168,7 +168,7 @@ def test_paths_are_relative_to_the_operators_directory() -> None:
 
 
 def test_a_path_through_a_link_names_the_file_that_the_stage_names(tmp_path: Path) -> None:
-    """`link/../file` is what the operating system says it is, not what the text looks like."""
+    """`link/../file` is resolved like the operating system does, not by its text."""
     (tmp_path / "far" / "deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to("far/deep")
     (tmp_path / "far" / "file").write_text("the one meant")
@@ -193,7 +193,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 def test_settings_without_environment_come_back_from_the_checkpoint_as_they_were(
     args: list[str], artifacts: list[str], timeout_ms: int | None, *, allow_stale: bool
 ) -> None:
-    """Record, JSON, record, settings: nothing is lost or changed."""
+    """Settings survive the way through record and JSON and back."""
     before = StageSettings(
         command="/bin/x",
         args=tuple(args),
@@ -207,7 +207,7 @@ def test_settings_without_environment_come_back_from_the_checkpoint_as_they_were
 
 
 def test_a_record_holds_no_environment_value() -> None:
-    """Only a keyed digest of each pair is kept: not the value, not a digest anybody can repeat."""
+    """Of each pair only a keyed digest is kept, which nobody without the key can repeat."""
     of = KEPT._replace(args=("-t", f"x{VALUE}y"), env={"A": VALUE}, secrets={"KEY0": VALUE})
     kept = recorded(of, hider(VALUE))
     assert VALUE not in kept.model_dump_json()
@@ -222,7 +222,7 @@ def test_a_record_holds_no_environment_value() -> None:
 
 
 def test_digests_tell_equal_pairs_and_nothing_more() -> None:
-    """Equal under the same key; another value, name or key gives another digest."""
+    """Equal pairs have the same digest under the same key; another value, name or key differs."""
     one = env_digest(KEY, "A", "1")
     assert env_digest(KEY, "A", "1") == one
     others = [env_digest(KEY, "A", "2"), env_digest(KEY, "B", "1"), env_digest(b"l" * 32, "A", "1")]
@@ -231,7 +231,7 @@ def test_digests_tell_equal_pairs_and_nothing_more() -> None:
 
 
 def test_a_lost_value_keeps_its_digest() -> None:
-    """Where only the key of a pair is known, the recorded digest stands: no change is invented."""
+    """If only the key of a pair is known, the recorded digest stays, and no change is reported."""
     before = recorded(KEPT)
     other = Hider(PLAIN, {}, b"another key" * 3)
     after = record_of("manager", settings_of("manager", before, {}), other, before)
@@ -257,7 +257,7 @@ def test_a_lost_value_keeps_its_digest() -> None:
 def test_each_difference_is_told_in_one_line(
     change: dict[str, Any], shown: tuple[str, ...]
 ) -> None:
-    """What differs is named with both sides; environment values are not shown."""
+    """Each difference is one line with both sides; environment values are not shown."""
     (found,) = changes(KEPT, KEPT._replace(**change))
     line = found.sentence
     for words in shown:
@@ -267,7 +267,7 @@ def test_each_difference_is_told_in_one_line(
 
 
 def test_all_differences_are_told() -> None:
-    """Everything that differs is in one list, and nothing else."""
+    """One list has all differences and nothing else."""
     changed = KEPT._replace(command="/n", args=(), cwd="/n", env={}, expected_artifacts=())
     found = changes(KEPT, changed)
     assert [change.field for change in found] == [
@@ -276,14 +276,14 @@ def test_all_differences_are_told() -> None:
 
 
 def test_how_long_a_stage_may_take_is_no_difference() -> None:
-    """Equal settings do not differ, and neither do those that change nothing of the result."""
+    """Equal settings, and settings that do not affect the result, do not differ."""
     longer = KEPT._replace(limits=GivenLimits(timeout_ms=2000), allow_stale=False)
     assert changes(KEPT, KEPT) == []
     assert changes(KEPT, longer) == []
 
 
 def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() -> None:
-    """Arguments are compared as they are, and shown as masked by what is known now."""
+    """Arguments are compared unmasked, and shown masked by the secrets known now."""
     before = KEPT._replace(args=(VALUE, "x"))
     assert changes(before, KEPT._replace(args=(VALUE, "x")), VALUE) == []
     (found,) = changes(before, KEPT._replace(args=(VALUE, "y")), VALUE)
@@ -291,7 +291,7 @@ def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() ->
 
 
 def test_what_looks_alike_where_it_is_shown_is_told_apart() -> None:
-    """Two secrets in one place are a difference; which they are is not shown."""
+    """Two secrets in the same place differ, and neither is shown."""
     one, other = (KEPT._replace(args=(f"--key={value}",)) for value in (VALUE, "another-0815"))
     (found,) = changes(one, other, VALUE, "another-0815")
     assert (found.field, found.old, found.new) == (Compared.ARGS, None, None)

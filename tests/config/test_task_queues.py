@@ -1,4 +1,4 @@
-"""The task queue that a run and its stages need: where it is set, and what is refused."""
+"""The task queue of a run and its stages: where it is set, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = (*shell("manager", "true"), *shell("executor", "true"))
 
 
 def shown(tmp_path: Path, text: str) -> dict[str, tuple[Any, str]]:
-    """What `config show` says of the task queues in a file: value and source."""
+    """Return value and source of the task queues in a file, from `config show`."""
     (tmp_path / "run.toml").write_text(text)
     asked = orchestrate("config", "show", "run.toml", "--json", cwd=tmp_path)
     assert asked.code == 0, asked.stderr
@@ -40,7 +40,7 @@ bin = "true"
 
 
 def test_stage_comes_before_lifecycle_and_lifecycle_before_run(tmp_path: Path) -> None:
-    """The more a setting speaks of the stage, the more it counts; without any, none is needed."""
+    """The queue of the stage counts, else the lifecycle's, else the run's, else none is needed."""
     assert shown(tmp_path, BINARIES) == {
         "task_queue": (None, "default"),
         "stage.manager.task_queue": (None, "default"),
@@ -58,7 +58,7 @@ def test_stage_comes_before_lifecycle_and_lifecycle_before_run(tmp_path: Path) -
 
 
 def test_options_come_before_the_keys_of_a_file(tmp_path: Path) -> None:
-    """Of the run and of each stage."""
+    """An option for the run or a stage replaces the file's key."""
     (tmp_path / "run.toml").write_text(
         f'task_queue = "general"\n{BINARIES}task_queue = "gpu"\n[gates]\npolicy = "deny"\n'
     )
@@ -77,7 +77,7 @@ def test_options_come_before_the_keys_of_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " gpu", "-gpu", "gpu\n", "a b", "x" * 101, "größe"])
 def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
-    """By option and by file: nothing is started, nothing is made."""
+    """Invalid names are refused as option and in a file, before anything is made."""
     (tmp_path / "run.toml").write_text(f"task_queue = {json.dumps(name)}\n")
     for given in (
         (f"--task-queue={name}",),
@@ -91,7 +91,7 @@ def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_without_an_engine_it_has_no_effect_and_is_kept(tmp_path: Path) -> None:
-    """The stages run as ever, nothing is warned of; a resume knows what was given."""
+    """Without an engine the stages run as usual without a warning, and a resume keeps the queue."""
     given = ("--task-queue", "general", "--executor-task-queue", "gpu")
     words = (*shell("manager", "true"), *shell("executor", "test -e ready"))
     assert orchestrate("./out", *PASSING, *words, *given, cwd=tmp_path).code == 1
@@ -107,7 +107,7 @@ def test_without_an_engine_it_has_no_effect_and_is_kept(tmp_path: Path) -> None:
 
 
 def test_another_queue_makes_no_completed_stage_stale(tmp_path: Path) -> None:
-    """It says where work is done, not what: a resume takes it, a done run is not contradicted."""
+    """A resume can change the queue of a completed stage, which says where it runs, not what."""
     words = (*shell("manager", "true"), *shell("executor", "test -e ready"))
     assert orchestrate("./out", *PASSING, *words, cwd=tmp_path).code == 1
     (tmp_path / "ready").touch()
@@ -124,14 +124,14 @@ def test_another_queue_makes_no_completed_stage_stale(tmp_path: Path) -> None:
 
 
 def test_record_does_not_speak_of_it_where_nothing_was_said(tmp_path: Path) -> None:
-    """Records of runs without an engine stay as they were."""
+    """The record of a run without a queue does not mention any."""
     assert orchestrate("./out", *PASSING, *STAGES, cwd=tmp_path).code == 0
     for name in ("orchestrator_checkpoint.json", "orchestrator_run_report.json"):
         assert "task_queue" not in (tmp_path / "out" / name).read_text()
 
 
 def test_lifecycle_with_another_queue_is_the_same_relation(tmp_path: Path) -> None:
-    """What is proved does not depend on where stages run, so a resume may take another."""
+    """Another queue does not change the relation, so a resume may use another one."""
     plain, on_gpu = (reading.parse(text.encode(), "test") for text in (edited(), ON_GPU))
     assert plain.relation_sha256 == on_gpu.relation_sha256
     assert plain.sha256 != on_gpu.sha256
@@ -144,7 +144,7 @@ def test_lifecycle_with_another_queue_is_the_same_relation(tmp_path: Path) -> No
 
 
 def test_group_on_two_queues_is_refused(tmp_path: Path) -> None:
-    """It runs on one machine. A stage that names none goes along, unless the run names one."""
+    """A group needs one queue; stages without one join it, unless the run has a queue."""
     words = [word for one in ("lint", "unit_tests", "scan") for word in named(one)]
     run = ("./out", "--lifecycle", "checked_run", *PASSING, *words, *shell("executor", "true"))
     two = ("--lint-task-queue", "gpu", "--scan-task-queue", "net")
@@ -163,12 +163,12 @@ def test_group_on_two_queues_is_refused(tmp_path: Path) -> None:
 
 
 def named(stage: str) -> tuple[str, ...]:
-    """A stage of the group that does nothing."""
+    """Return the options of a stage in the group that does nothing."""
     return shell(stage.replace("_", "-"), "true")
 
 
 def test_stage_that_always_runs_has_none_of_its_own(tmp_path: Path) -> None:
-    """It runs where the run has ended; the run's queue is of the others."""
+    """A stage that always runs takes no queue, because it runs where the run has ended."""
     last = '[[state]]\nname = "cleanup"\nkind = "stage"\nfinally = true\n'
     (tmp_path / "tidy.toml").write_text(edited((DONE, f"{last}\n{DONE}")))
     run = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *STAGES, *shell("cleanup", "true"))
@@ -183,7 +183,7 @@ def test_stage_that_always_runs_has_none_of_its_own(tmp_path: Path) -> None:
 
 
 def test_only_a_stage_has_one_in_a_lifecycle(tmp_path: Path) -> None:
-    """As with any key of a stage."""
+    """Only a stage can have a queue in a lifecycle."""
     wrong = edited((f"{DONE}\n", f'{DONE}\ntask_queue = "gpu"\n'))
     (tmp_path / "wrong.toml").write_text(wrong)
     ended = orchestrate("verify", "./wrong.toml", cwd=tmp_path)
@@ -191,7 +191,7 @@ def test_only_a_stage_has_one_in_a_lifecycle(tmp_path: Path) -> None:
 
 
 def test_secret_is_not_shown_in_one(tmp_path: Path) -> None:
-    """A name is written everywhere; a secret in it would be as well."""
+    """A secret in the name of a queue is refused, and not shown."""
     ended = orchestrate(
         "./out",
         *PASSING,
@@ -205,7 +205,7 @@ def test_secret_is_not_shown_in_one(tmp_path: Path) -> None:
 
 
 def test_run_that_is_to_begin_again_is_told_with_its_queues(tmp_path: Path) -> None:
-    """The command that is offered asks for the same machines."""
+    """The command for a new run has the same queues."""
     words = (*shell("manager", "true"), *shell("executor", "echo 1 > plan"))
     given = ("--task-queue", "general", "--executor-task-queue", "gpu")
     expects = ("--executor-expected-artifact", "plan")
@@ -217,7 +217,7 @@ def test_run_that_is_to_begin_again_is_told_with_its_queues(tmp_path: Path) -> N
 
 
 def test_picture_of_a_lifecycle_names_it(tmp_path: Path) -> None:
-    """Where a stage runs is seen before anything does."""
+    """The picture of a lifecycle has the queue of each stage."""
     (tmp_path / "gpu.toml").write_text(ON_GPU)
     picture = orchestrate("diagram", "gpu.toml", "--format", "mermaid", cwd=tmp_path)
     assert "task queue gpu" in picture.stdout

@@ -31,19 +31,19 @@ CONTRACT = "[[stage.executor.artifact]]\n"
             "[budget]\nUSD = 5\n",
             [
                 (
-                    "run.toml:1: key 'budget': 'USD' is no unit: lower-case letters, digits and _,"
-                    " a letter first, at most 32 characters"
+                    "run.toml:1: key 'budget': 'USD' is not a unit: lower-case letters, digits and"
+                    " _, a letter first, at most 32 characters"
                 )
             ],
         ),
         (
             EXECUTOR + 'exit_codes = { 10 = "rework" }\n',
-            ["run.toml:3: key 'stage.executor.exit_codes' belongs into the lifecycle file"],
+            ["run.toml:3: key 'stage.executor.exit_codes' belongs in the lifecycle file"],
         ),
     ],
 )
 def test_mistake_is_named_as_it_was_written(tmp_path: Path, text: str, said: list[str]) -> None:
-    """Neither a key that nobody wrote is named nor a value that is not there."""
+    """An error never names a key or a value that is not in the file."""
     file = tmp_path / "run.toml"
     file.write_text(text)
 

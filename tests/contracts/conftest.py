@@ -9,5 +9,5 @@ from tests.support.counting import Installed, install
 
 @pytest.fixture(scope="session", name="installed")
 def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The package as it is when installed."""
+    """Return the installed package."""
     return install(tmp_path_factory.mktemp("installed"))

@@ -1,4 +1,4 @@
-"""Where costs are counted."""
+"""The places where costs are counted."""
 
 from __future__ import annotations
 

@@ -43,12 +43,12 @@ RICH: Final = (
     *("--timeout-ms", "20000", "--kill-grace-ms", "900", "--executor-timeout-ms", "30000"),
     *("--manager-slow-after-ms", "50", "--on-leak", "warn", "--executor-output-limit", "90000"),
 )
-"""A run that fails, and leaves something in every field when it is resumed."""
+"""A run that fails, and that fills every field when it is resumed."""
 RESUME: Final = ("--resume",)
 
 
 def rewrite(path: Path, old: str, new: str) -> None:
-    """Put `new` in the place of the first `old` in a file."""
+    """Replace the first `old` in a file by `new`."""
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
@@ -56,7 +56,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Commands one after the other in the same OUT, and how the last of them ends.
+    """Commands run one after the other in the same OUT, and how the last of them ends.
 
     `events` are names of events that the log must have; `between` comes before the last command.
     """
@@ -188,7 +188,7 @@ ENDINGS: Final[Mapping[str, Ending]] = {
 
 
 def run_to(ending: Ending, folder: Path) -> Path:
-    """Run the commands of an ending in `folder`; the output directory."""
+    """Run the commands of an ending in `folder`, and return the output directory."""
     out = folder / "out"
     for command in ending.commands[:-1]:
         orchestrate("./out", *command, cwd=folder)
@@ -200,7 +200,7 @@ def run_to(ending: Ending, folder: Path) -> Path:
 
 @cache
 def closing_reader() -> Draft202012Validator:
-    """A reader of reports that knows the published schema and nothing else of the program."""
+    """Return a reader of reports that knows only the published schema."""
     schema = json.loads((PUBLISHED / "report.schema.json").read_bytes())
     name = schema["$id"]
     registry: Registry[Any] = Registry().with_resource(name, Resource.from_contents(schema))
@@ -209,12 +209,12 @@ def closing_reader() -> Draft202012Validator:
 
 
 def may_close(report: Any) -> bool:
-    """Whether that reader would close the run."""
+    """Return whether that reader would close the run."""
     return bool(closing_reader().is_valid(report))
 
 
 def at(document: Any, place: Place) -> Any:
-    """What stands at a place."""
+    """Return the value at a place in a document."""
     for key in place:
         document = document[key]
     return document

@@ -1,4 +1,4 @@
-"""docs/across-machines.md: its commands are there, and its numbers are those of the program."""
+"""docs/across-machines.md: its commands exist, and its numbers are those of the program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT = PAGE.read_text()
 
 
 def commands() -> list[str]:
-    """Return what the page has people type, or a service manager start."""
+    """Return the commands that the page has people type or a service manager start."""
     blocks = [found["text"] for found in BLOCK.finditer(TEXT)]
     typed = re.findall(r"^ *\$ (fsm-orchestrator .*)$", "".join(blocks), re.MULTILINE)
     started = re.findall(r"^ *ExecStart=\S*/(fsm-orchestrator .*)$", "".join(blocks), re.MULTILINE)
@@ -34,7 +34,7 @@ def commands() -> list[str]:
 def test_commands_and_options_exist(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Their help is shown, which it is not where an option is unknown."""
+    """Each command of the page shows its help, which an unknown option would prevent."""
     monkeypatch.chdir(tmp_path)
     code = run_command_line([*shlex.split(command)[1:], "--help"])
     said = capfd.readouterr()
@@ -43,14 +43,14 @@ def test_commands_and_options_exist(
 
 
 def test_page_has_the_commands_that_operators_need() -> None:
-    """The service, and each command of the group."""
+    """The page names the service and each command of the group."""
     said = " ".join(commands())
     for word in ("temporal worker", "temporal submit", "temporal signal", "temporal list"):
         assert word in said
 
 
 def test_numbers_are_those_of_the_program() -> None:
-    """Timeouts, counts and names."""
+    """Timeouts, counts and names on the page are those of the program."""
     if reason := temporal_server.why_not():
         pytest.skip(reason)
     from fsm_orchestrator.temporal.beating import LEASE_SHARE  # noqa: PLC0415 - of the extra

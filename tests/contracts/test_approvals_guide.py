@@ -1,4 +1,4 @@
-"""docs/approvals.md: its examples run, and it has every key and every problem that there is."""
+"""docs/approvals.md: its examples run, and it names every key and every problem."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "approvals.md"
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command and file of the guide, in its order, in one directory."""
+    """Every command and file of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 
 def test_every_key_namespace_and_problem_is_told() -> None:
-    """The tables are those of the program."""
+    """The tables of the guide are those of the program."""
     text = GUIDE.read_text()
     rows = re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)
     assert set(ApprovalTerms.model_fields) <= set(rows)

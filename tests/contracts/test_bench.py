@@ -1,6 +1,6 @@
-"""The benchmark suite measures, keeps what it measured, and says what it could not measure.
+"""The benchmark suite measures, keeps its samples, and reports what it could not measure.
 
-How fast anything is, is no matter of a test.
+No test judges how fast anything is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_quick_figure_gives_a_table_with_ratios_and_keeps_its_samples(tmp_path: Path) -> None:
-    """The table has a ratio for each row; the file has the samples it comes from."""
+    """The table has a ratio for each row; the file has the samples behind it."""
     kept = tmp_path / "samples.json"
     done = bench("--quick", "--only", CHEAPEST, "--scratch", tmp_path, "--json", kept)
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_quick_figure_gives_a_table_with_ratios_and_keeps_its_samples(tmp_path: 
 
 
 def test_unknown_figure_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A figure that is not there is a wrong option, and the message names those that are."""
+    """An unknown figure is a wrong option, and the message names the existing ones."""
     with pytest.raises(SystemExit) as ended:
         bench_main.main(["--only", "speed"])
     said = capsys.readouterr()
@@ -65,7 +65,7 @@ def test_unknown_figure_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_failing_figure_is_told_and_the_next_is_measured(tmp_path: Path) -> None:
-    """What a figure raises stands in the table by its first line, and fails the suite."""
+    """The table shows the first line of a figure's error, and the suite fails."""
 
     def fails(_: Bench) -> list[Row]:
         raise RuntimeError("no such luck\nmore of it")
@@ -82,7 +82,7 @@ def test_failing_figure_is_told_and_the_next_is_measured(tmp_path: Path) -> None
 
 
 def test_figure_whose_time_is_up_takes_no_more_samples_than_it_needs() -> None:
-    """The whole suite has an end, however slow the machine is."""
+    """The whole suite ends in bounded time, however slow the machine is."""
     taken: list[int] = []
     BUDGET.begin(0)
     try:
@@ -95,7 +95,7 @@ def test_figure_whose_time_is_up_takes_no_more_samples_than_it_needs() -> None:
 def test_figure_that_hangs_has_failed_and_the_next_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is ended by an error, as if it had raised one itself."""
+    """A figure that hangs is ended by an error, as if it had raised one itself."""
     monkeypatch.setattr(bench_main, "HANGS_AFTER_SECONDS", 0.05)
 
     def hangs(_: Bench) -> list[Row]:
@@ -112,15 +112,16 @@ def test_figure_that_hangs_has_failed_and_the_next_is_measured(
 
 
 SYNCS: Final = 8
-"""How often a run of two stages waits for its disk: three steps, and the files at the end."""
+"""The number of times that a run of two stages waits for its disk: three steps, and the files at
+the end."""
 
 
 def test_bare_work_is_as_many_operations_as_the_run_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The floor of a run syncs, renames and writes as often, and as many bytes."""
+    """The floor of a run syncs, renames and writes as often as a run, and as many bytes."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    run_true(tmp_path / "first", "/bin/true")  # which makes the key of the private state, once
+    run_true(tmp_path / "first", "/bin/true")  # also makes the key of the private state, once
     ours, floor = tmp_path / "ours", tmp_path / "floor"
     with bare.recorded(ours) as steps:
         report = run_true(ours, "/bin/true")
@@ -136,7 +137,7 @@ def test_bare_work_is_as_many_operations_as_the_run_does(
 def test_peer_that_is_not_installed_is_skipped_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that are there are measured with each number of threads; the table names the others."""
+    """Installed peers are measured with each number of threads; the table names the others."""
     asked: list[tuple[str, int]] = []
 
     def rate(_: Bench, peer: figures_peers.Peer, threads: int) -> float:
@@ -158,13 +159,13 @@ def test_peer_that_is_not_installed_is_skipped_and_said(
 
 
 def test_module_in_a_package_that_is_not_there_is_not_installed() -> None:
-    """Nor is it looked for by an import, which would load what is above it."""
+    """No import looks for the module, since that would load the packages above it."""
     assert figures_peers.is_installed("json.decoder")
     assert not figures_peers.is_installed("no_such_package.part")
 
 
 def test_our_own_program_beside_the_peers_makes_its_runs(tmp_path: Path) -> None:
-    """Two to load what is loaded late, and as many as asked for, all of them done."""
+    """Two runs load what is loaded late; then as many as asked for are made, all of them done."""
     program = (sys.executable, "-m", "tests.bench.peers.ours")
     done = subprocess.run(
         [*program, tmp_path, "2", "4", "/bin/true"],

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md are what the benchmark suite makes of its samples."""
+"""The tables of docs/performance.md are those that the benchmark suite makes of its samples."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
 def kept(*rows: tuple[str, Row]) -> Samples:
-    """The samples of some rows, as they are read back from the file that keeps them."""
+    """Return the samples of some rows, as read back from the file that keeps them."""
     about = {"cores": "2", "CPU": "one", "scratch directory": "/somewhere"}
     return Samples(json.loads(json.dumps(table.document_of(rows, about, is_quick=True))))
 
 
 def shape_of(text: str) -> Sequence[tuple[str, int]]:
-    """The first cell of each line of each table, and how many there are."""
+    """Return the first cell of each line of each table, and the number of its cells."""
     made = text[text.index(BEGIN) : text.index(END)]
     rows = [line.strip("|").split("|") for line in made.splitlines() if line.startswith("|")]
     return [(cells[0].strip(), len(cells)) for cells in rows]
 
 
 def test_tables_of_the_document_are_those_that_are_made() -> None:
-    """Line by line and column by column; only what was measured may differ."""
+    """They agree line by line and column by column; only measured values may differ."""
     text = DOCUMENT.read_text()
     assert shape_of(text) == shape_of(block(kept()))
     rows = [line.strip("| ").split(" | ") for line in text[text.index(BEGIN) :].splitlines()]
@@ -41,7 +41,7 @@ def test_tables_of_the_document_are_those_that_are_made() -> None:
 
 
 def test_made_tables_have_medians_and_the_ratios_of_the_pairs() -> None:
-    """Not the ratio of the medians: each pair was taken at the same moment."""
+    """A ratio is not that of the medians: both parts of a pair were measured at the same moment."""
     imports = "python -c 'import pydantic, transitions, structlog'"
     cold = Row(
         label="run of two stages, alone",
@@ -55,14 +55,14 @@ def test_made_tables_have_medians_and_the_ratios_of_the_pairs() -> None:
         for one in figures_peers.PEERS
     ]
     text = block(kept(("command", cold), *(("peers", one) for one in peers)))
-    assert "| from start to exit, alone, beside the imports | 300.0 ms | 100.0 ms | 3.00 |" in text
+    assert "| from start to exit, alone, against the imports | 300.0 ms | 100.0 ms | 3.00 |" in text
     assert "| 4 | 110 | 45, 2.50 | 45, 2.50 | 45, 2.50 |" in text
     assert "cores 2; CPU one." in text
     assert "/somewhere" not in text
 
 
 def test_document_is_written_between_its_marks(tmp_path: Path) -> None:
-    """What stands around them stays; a document without them is no place for tables."""
+    """Text around the marks stays; a document without marks is refused."""
     samples, path = tmp_path / "samples.json", tmp_path / "page.md"
     samples.write_text(json.dumps(table.document_of((), {}, is_quick=True)))
     path.write_text(f"before\n{BEGIN}\noutdated\n{END}\nafter\n")

@@ -1,4 +1,4 @@
-"""docs/budgets.md: its commands are run as they stand, and its tables say what is so."""
+"""docs/budgets.md: its commands run as printed, and its tables are true."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "budgets.md"
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command of the guide, in its order, in one directory."""
+    """Every command of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 
 def test_bounds_are_those_of_the_guide() -> None:
-    """What a meter may be."""
+    """The guide states the bounds of a meter."""
     text = GUIDE.read_text()
     assert (LINE_BYTES_MAX, METER_BYTES_MAX) == (4 * 1024, 16 * 1024**2)
     assert f"at most {DIGITS_MAX} digits before the point and {DECIMALS_MAX} behind" in text
@@ -31,7 +31,7 @@ def test_bounds_are_those_of_the_guide() -> None:
 
 
 def test_endings_are_those_of_the_guide() -> None:
-    """The entries of the program's own have the endings that the table gives them."""
+    """The program's own entries have the endings that the table gives them."""
     text = GUIDE.read_text()
     for operation, ending in (
         (Operation.BUDGET_VERIFY, Ending.BUDGET_EXHAUSTED),

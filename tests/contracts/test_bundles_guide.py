@@ -1,4 +1,4 @@
-"""docs/bundles.md: its commands are run as they stand, and its tables say what is so."""
+"""docs/bundles.md: its commands run as printed, and its tables are true."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VARYING = re.compile(r"\b[0-9a-f]{64}\b|SHA256:[A-Za-z0-9+/]{43}|\b\d+ bytes")
     reason="needs ssh-keygen, openssl, tar and sha256sum",
 )
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command of the guide, in its order, in one directory."""
+    """Every command of the guide works, in its order, in one directory."""
     follow(GUIDE, VARYING)
 
 
@@ -42,22 +42,22 @@ def _rows(heading: str) -> list[str]:
 
 
 def test_members_are_those_of_the_guide() -> None:
-    """Each name and each directory, and nothing else."""
+    """The guide lists each name and each directory, and nothing else."""
     directories = {
         *(EVIDENCE_DIRECTORY, APPROVALS_DIRECTORY, LOGS_DIRECTORY),
         *(ARTIFACTS_DIRECTORY, SIGNATURES_DIRECTORY),
     }
-    assert set(_rows("What is in it")) == {*FIXED, *(f"{one}/" for one in directories)}
+    assert set(_rows("Contents")) == {*FIXED, *(f"{one}/" for one in directories)}
     assert len(FIXED) + len(directories) == len(MemberKind)
 
 
 def test_keys_of_the_predicate_are_those_of_the_guide() -> None:
-    """In their order."""
+    """The guide lists the keys of the predicate in their order."""
     assert _rows("The statement") == [*RunPredicate.model_fields]
 
 
 def test_names_and_bounds_are_those_of_the_guide() -> None:
-    """Types, namespaces, forms and sizes."""
+    """Types, namespaces, forms and sizes in the guide are those of the program."""
     text = GUIDE.read_text()
     for one in (RUN_TYPE, NAMESPACE, *LogsKept):
         assert f"`{one}`" in text

@@ -1,6 +1,6 @@
-"""The jobs of examples/ci do what they say: each of their steps is done, in order, on machines.
+"""The jobs of examples/ci work: each of their steps is done, in order, on machines.
 
-What lies between them is real as well: tests that fail and pass, a signature by an SSH key, a
+The work between the jobs is real as well: tests that fail and pass, a signature by an SSH key, a
 record that is handed on, artifacts that lose what they lose on the services.
 """
 
@@ -33,7 +33,7 @@ SHELL_BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a key for each person."""
+    """Return a directory with a key for each person."""
     directory = tmp_path_factory.mktemp("keys")
     for name in PEOPLE:
         file = str(directory / name)
@@ -44,7 +44,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, keys: Path) -> Path:
-    """A copy of the example, in which the people may sign."""
+    """Return a copy of the example, in which these people may sign."""
     copy = tmp_path / "project"
     shutil.copytree(EXAMPLE, copy)
     lines = []
@@ -61,7 +61,7 @@ def record_of(service: Service, run: str, name: str, below: str = "") -> Report:
 
 
 def signed(service: Service, told: str, person: Path, out: Path) -> dict[str, str]:
-    """Type what was told, on a person's machine; return what it hands on."""
+    """Type the printed commands on a person's machine, and return what it hands on."""
     machine = service.machine(person.name)
     given = machine.workspace / "given"
     machine.command(
@@ -77,13 +77,13 @@ def signed(service: Service, told: str, person: Path, out: Path) -> dict[str, st
         shutil.copytree(out, machine.workspace / "out")
     done = machine.type(script)
     assert done.returncode == 0, done.stdout
-    assert "release 1.4.0" in done.stdout  # the plan was shown before it was signed
+    assert "release 1.4.0" in done.stdout  # the plan was shown before the signature
     words = given.read_text().split() if given.exists() else done.stdout.split()
     return dict(one.split("=", 1) for one in words if re.match(r"\w+=", one))
 
 
 def assert_released(out: Path, job: Job, junit: Path) -> None:
-    """The run is done, went on where it was, on another machine; nobody was told the token."""
+    """Assert that the run continued on another machine, is done, and exposed no token."""
     assert job.is_good, job.log
     report = load_report(out)
     assert checkpoint_of(out)["home"]["host"].startswith("apply-")
@@ -101,7 +101,7 @@ def assert_released(out: Path, job: Job, junit: Path) -> None:
 
 
 def test_github(project: Path, keys: Path, tmp_path: Path) -> None:
-    """Tests that fail close the gate; the person who asked cannot approve; another one can."""
+    """Failing tests close the gate; the requester cannot approve, but another person can."""
     service = GitHub(tmp_path / "service", project, SECRETS)
     (project / "version.txt").write_text("next\n")
     jobs = service.run("plan.yml", "1", "ann")
@@ -138,7 +138,7 @@ def test_github(project: Path, keys: Path, tmp_path: Path) -> None:
 
 
 def test_gitlab(project: Path, keys: Path, tmp_path: Path) -> None:
-    """One pipeline: the job that applies is started by hand, with what the person has signed."""
+    """The job that applies in the one pipeline is started by hand, with the person's signature."""
     service = GitLab(tmp_path / "service", project, SECRETS)
     jobs = service.run("7", "ann@example.org")
     assert sorted(jobs) == ["plan", "tests"]

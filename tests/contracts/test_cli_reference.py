@@ -1,6 +1,6 @@
-"""docs/cli.md is what the commands say of themselves, all of it.
+"""docs/cli.md is the complete help of the commands.
 
-`REWRITE_GOLDEN=1`, or `make docs`, writes it anew.
+`REWRITE_GOLDEN=1`, or `make docs`, writes it again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_page_is_current() -> None:
 
 @pytest.mark.parametrize("name", [name for name, _ in all_commands()])
 def test_every_option_and_argument_stands_in_the_section_of_its_command(name: str) -> None:
-    """Names, values of choices and help of what a command takes are in what is said of it."""
+    """The section of a command has the names, choices and help of all that it takes."""
     section, command = section_text(name), dict(all_commands())[name]
     assert section.startswith(f"## {name}\n")
     assert section in reference_text()
@@ -57,7 +57,7 @@ def test_every_option_and_argument_stands_in_the_section_of_its_command(name: st
 
 
 def test_page_has_every_command_and_the_options_of_stages_once() -> None:
-    """No command is left out, and no stage's name stands for all."""
+    """No command is left out, and stage options are shown once, under no stage's name."""
     page = reference_text()
     assert [name for name, _ in all_commands() if " " not in name] == list(COMMANDS)
     for row in STAGE_OPTIONS:
@@ -68,7 +68,7 @@ def test_page_has_every_command_and_the_options_of_stages_once() -> None:
 
 
 def test_exit_codes_are_all_there() -> None:
-    """The table of exit codes has each of the program's, and no other."""
+    """The table of exit codes has each code of the program, and no other."""
     assert set(EXIT_CODES) == set(ExitCode)
     table = reference_text().partition("## Exit codes\n")[2]
     assert [int(code) for code in re.findall(r"^\| (\d+) ", table, re.MULTILINE)] == sorted(
@@ -77,7 +77,7 @@ def test_exit_codes_are_all_there() -> None:
 
 
 def test_tables_and_blocks_are_whole() -> None:
-    """Each row has as many cells as its title, each block an end, and no option is bare HTML."""
+    """Each row has as many cells as its header, each block ends, and no option is bare HTML."""
     page = reference_text()
     assert page.count("```") % 2 == 0
     text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)

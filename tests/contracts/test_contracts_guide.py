@@ -1,4 +1,4 @@
-"""docs/contracts.md: every command is run as it stands; its tables name what there is."""
+"""docs/contracts.md: every command runs as printed; its tables name every key and test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "contracts.md"
 
 
 def first_cells(heading: str) -> set[str]:
-    """The names in the first column of the table below a heading."""
+    """Return the names in the first column of the table below a heading."""
     section = GUIDE.read_text().partition(f"{heading}\n")[2].partition("\n## ")[0]
     table = section.partition("|---|")[2].partition("\n\n")[0]
     cells = [line.split("|")[1] for line in table.splitlines() if line[:1] == "|"]
@@ -25,7 +25,7 @@ def first_cells(heading: str) -> set[str]:
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command of the guide, in its order, in one directory."""
+    """Every command of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 

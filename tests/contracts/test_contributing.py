@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its map is that of today's imports, and what it names is there."""
+"""CONTRIBUTING.md: its map is that of today's imports, and the paths that it names exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.tools import room_map
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "CONTRIBUTING.md"
 PATHS = tuple(sorted(set(re.findall(r"`((?:[a-z_.]+/)+(?:[a-z_.]+)?)`", PAGE.read_text()))))
-"""What stands in the page as code and has a slash in it."""
+"""The texts on the page that are marked as code and have a slash in them."""
 
 RUN_ITS_TEST = """
 import pathlib, runpy, sys
@@ -48,7 +48,7 @@ def test_map_is_that_of_the_imports() -> None:
 
 
 def test_arrows_that_others_imply_are_left_out() -> None:
-    """The picture keeps what is reached, with as few arrows as that takes."""
+    """The picture keeps everything that is reached, with as few arrows as possible."""
     imports = {"top": {"middle", "low"}, "middle": {"low"}, "low": set[str]()}
     assert room_map.reduced(imports) == {"top": {"middle"}, "middle": {"low"}, "low": set()}
 
@@ -60,7 +60,7 @@ def test_path_exists(path: str) -> None:
 
 
 def test_setting_takes_the_four_files_of_the_diff(tmp_path: Path) -> None:
-    """The diff of the page applies to this package, and then its own test passes."""
+    """The page's diff applies to this package, and then the test that it adds passes."""
     (diff,) = re.findall(r"```diff\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert diff.count("\n+++ ") == 4
     shutil.copytree(

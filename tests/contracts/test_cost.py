@@ -1,8 +1,8 @@
-"""What a run costs, counted: modules loaded, system calls made, bytes written and read.
+"""The counted cost of a run: modules loaded, system calls made, bytes written and read.
 
-No test here asks a clock. Each bound stands in a table, beside what it buys, and is what is counted
-today: a count that grows by one fails. One that must grow is raised in the table, with its reason;
-one that falls is lowered there.
+No test here uses a clock. Each bound is in a table, with what it pays for, and is today's count:
+one more fails. A bound that must grow is raised in the table, with its reason; one that falls is
+lowered there.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ RUN: Final = ("./out", *PASSING, *TRUE, *NAMED)
 
 
 class Loads(NamedTuple):
-    """What a command may load.
+    """The modules that a command may load.
 
     Attributes:
         argv: for the interpreter.
         floor: a program that does what the libraries are used for, and names the modules of the
-            standard library that we use ourselves: what it loads is explained.
-        ours_max: how many modules of our own.
-        all_max: how many modules in all, with what the floor brings.
-        never: what is not loaded although the floor would explain it, or is ours.
+            standard library that this program uses itself: what it loads is explained.
+        ours_max: the maximum number of this program's modules.
+        all_max: the maximum number of all modules, with what the floor brings.
+        never: what is not loaded although the floor would explain it, or is this program's.
     """
 
     argv: tuple[str, ...]
@@ -91,7 +91,7 @@ class Model(BaseModel):
 """
 _LIBRARIES: Final = "import _ctypes, dataclasses, hashlib, pwd, socket, structlog, transitions"
 _RUNNING: Final = f"{_TEXT}{_DIGEST}{_LIBRARIES}"
-# Nothing that is done here needs these; some are loaded by a library that is not kept from it.
+# Nothing here needs these; some are loaded by a library that is not kept from it.
 _HEAVY: Final = (
     *("argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "http"),
     *("importlib.metadata", "importlib.resources", "msgspec", "multiprocessing", "psutil", "rich"),
@@ -101,7 +101,7 @@ _HEAVY: Final = (
 _JUDGING: Final = (
     *("pydantic", "pydantic_core", "model.parsed", "hashlib", "inspect", "ipaddress"),
 )
-"""What only judges, explains and reads back: nothing that is plainly good needs it."""
+"""The modules that only judge, explain and read back: a plainly good run needs none of them."""
 _SPARED: Final = (
     *("dataclasses", "datetime", "gettext", "linecache", "locale", "logging", "ntpath", "pickle"),
     *("platform", "shlex", "signal"),
@@ -109,10 +109,11 @@ _SPARED: Final = (
     *("structlog.tracebacks", "textwrap", "tokenize", "tomllib", "traceback", "uuid"),
     *("lifecycle.findings", "lifecycle.labels", "lifecycle.proof", "lifecycle.rules"),
 )
-"""What libraries would load at a start, or we to prove what is proved already."""
+"""The modules that libraries would load at a start, or this program to prove what is proved."""
 _CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
 _RARE: Final = (
-    # Of ours, what is for other commands, for resumes, or for runs that go wrong: patterns.
+    # Modules of this program that are for other commands, for resumes, or for runs that go wrong:
+    # patterns.
     *("explanation", "inspection", "rendering", "schemas", "selftest"),
     *("config.config_file", "config.config_reading", "config.config_text", "engine.start_failure"),
     "engine.rework",
@@ -128,7 +129,7 @@ _RARE: Final = (
     *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion"),
 )
 _READING: Final = (
-    # Who only reads runs needs nothing that makes them, nor what draws them.
+    # A command that only reads runs needs nothing that makes them or draws them.
     *("api", "engine", "lifecycle.verification", "processes.keeper_pool", "record.event_log"),
     *("record.recorder", "rendering", "schemas", "selftest"),
 )
@@ -138,12 +139,13 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A good run is over before pydantic would be loaded; 194 of ours keep what is rare in modules
-    # that are loaded when it is met. One finds all others at a fraction of the cost. Two stand for
-    # what libraries would load for nothing that is done here, one has the built-in lifecycles as
-    # they were read and proved before. Seven make the record a chain that nobody changes unseen:
-    # links, key, and the mark of what was left. Two hold the code that stages could write to, three
-    # say what was run by its digest, one how success is earned.
+    # A good run is over before pydantic would be loaded; 194 modules of this program keep rare
+    # cases in modules that are loaded when one occurs. One finds all others at a fraction of the
+    # cost. Two stand for what libraries would load for nothing that is done here, one has the
+    # built-in lifecycles as they were read and proved before. Seven make the record a chain that
+    # nobody changes unseen: links, key, and the mark of what was left. Two hold the code that
+    # stages could write to, three identify what was run by its digest, one defines how success is
+    # earned.
     "run": Loads(
         ("./new", *PASSING, *TRUE), _RUNNING, 194, 300, (*_HEAVY, *_RARE, *_JUDGING, *_SPARED)
     ),
@@ -157,13 +159,14 @@ LOADS: Final = {
     ),
     "version": Loads(("--version",), _TEXT, 22, 96, (*_HEAVY, *_CORE)),
     # A key press waits for completion. One module has the settings of verifications. Two find the
-    # built-in lifecycle as it was read before, and four of the library read none of it anew; one
-    # knows where the record of a run lies that is claimed in epochs.
+    # built-in lifecycle as it was read before, and four of the library read none of it again; one
+    # finds the record of a run that is claimed in epochs.
     "completion": Loads((), _COMPLETION, 48, 131, (*_HEAVY, *_CORE, "tomllib"), _COMPLETING),
-    # Looked at again and again (watch, dashboards): no machine and no log is built to look. What is
-    # read back is judged by pydantic; five modules are our models' declaration and its form there.
-    # Two of `logs` find out whether the events are ahead of the record, for the secrets they name.
-    # Two find the key that tells whether the record is the one that was left; one reads /proc.
+    # These commands run again and again (watch, dashboards): no machine and no log is built to
+    # look. What is read back is judged by pydantic; five modules are the declaration of this
+    # program's models and its form there. Two of `logs` find out whether the events are ahead of
+    # the record, for the secrets they name. Two find the key that shows whether the record is the
+    # one that was left; one reads /proc.
     "status": Loads(
         ("status", "./out"), _MODELS, 147, 325, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
@@ -172,10 +175,10 @@ LOADS: Final = {
     ),
 }
 MODELS_MAX: Final = 27
-"""How many models a run learns to fill, anew at every start. One is the program that a stage was,
-one the end of the chain of events."""
+"""The number of models that a run learns to fill at every start. One is the program that a stage
+was, one the end of the chain of events."""
 COUNTED_WITH: Final = {
-    # `all_max` counts modules of these too, so it is held where these are what is installed.
+    # `all_max` counts modules of these too, so it is checked only with these installed.
     "python": "3.11",
     "click": "8.5",
     "pydantic": "2.14",
@@ -185,13 +188,13 @@ COUNTED_WITH: Final = {
 
 
 def matches(module: str, patterns: Sequence[str]) -> bool:
-    """Whether a module, without the package's name, is or is in one of those."""
+    """Return whether a module, without the package's name, is or is in one of those."""
     return any(re.fullmatch(rf"{pattern}(\..*)?", module) for pattern in patterns)
 
 
 @functools.cache
 def explained_by(floor: str, installed: Installed) -> frozenset[str]:
-    """What a floor loads."""
+    """Return the modules that a floor loads."""
     return installed.loaded(["-c", floor], installed.folder)
 
 
@@ -199,7 +202,7 @@ def explained_by(floor: str, installed: Installed) -> frozenset[str]:
 def loaded_by_commands(
     installed: Installed, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, frozenset[str]]:
-    """What each command loads."""
+    """Return the modules that each command loads."""
     cwd = tmp_path_factory.mktemp("loaded")
     installed.run([*COMMAND, *RUN], cwd)
     return {
@@ -213,7 +216,7 @@ def loaded_by_commands(
 def test_command_loads_no_more_modules_of_ours(
     name: str, loaded: Mapping[str, frozenset[str]]
 ) -> None:
-    """As many modules of our own as before, and none that is for something else."""
+    """A command loads as many of the program's modules as before, and none for something else."""
     ours = ours_of(loaded[name])
     assert [one for one in sorted(ours) if matches(one, LOADS[name].never)] == []
     assert len(ours) <= LOADS[name].ours_max, sorted(ours)
@@ -224,7 +227,7 @@ def test_command_loads_no_more_modules_of_ours(
 def test_command_loads_nothing_that_is_not_explained(
     name: str, loaded: Mapping[str, frozenset[str]], installed: Installed
 ) -> None:
-    """What is loaded beside our own is what the libraries load, and the little that we name."""
+    """Other modules are those that the libraries load, and the few that are named here."""
     others = {one for one in loaded[name] if one.partition(".")[0] != "fsm_orchestrator"}
     assert [one for one in sorted(others) if matches(one, LOADS[name].never)] == []
     assert sorted(others - explained_by(LOADS[name].floor, installed)) == []
@@ -235,7 +238,7 @@ def test_command_loads_nothing_that_is_not_explained(
 def test_command_loads_no_more_modules_in_all(
     name: str, loaded: Mapping[str, frozenset[str]]
 ) -> None:
-    """As many modules as before in all, as far as the libraries are those that were counted."""
+    """A command loads as many modules as before in all, with the versions that were counted."""
     here = {one: version(one) for one in COUNTED_WITH if one != "python"}
     here["python"] = "{}.{}.".format(*sys.version_info)
     if not all(f"{here[one]}.".startswith(f"{seen}.") for one, seen in COUNTED_WITH.items()):
@@ -269,7 +272,7 @@ command.start()
 def test_run_plans_no_more_models_and_has_pydantic_build_none(
     installed: Installed, tmp_path: Path
 ) -> None:
-    """As many models are filled as before; none has a parser, a serializer or a schema."""
+    """The number of filled models stays; none gets a parser, a serializer or a schema."""
     done = installed.run([*PYTHON, "-c", PLANNED, "./out", *PASSING, *TRUE], tmp_path)
     planned, built = json.loads(done.stderr.splitlines()[-1])
     assert "Report" in planned
@@ -281,12 +284,12 @@ def test_run_plans_no_more_models_and_has_pydantic_build_none(
 
 
 class Cost(NamedTuple):
-    """How often a command may do what takes time on a disk or in the process table.
+    """The number of operations on a disk or in the process table that a command may do.
 
     Attributes:
         creates: opens of a file that may be made.
         opens: other opens, of directories to be synced and files to be read.
-        processes: started beside the command's own, the keeper among them.
+        processes: started besides the command's own, including the keeper.
         written_bytes_max: to files in OUT.
     """
 
@@ -302,7 +305,7 @@ class Cost(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A command, the one before it, and what it may cost. Codes are exit codes."""
+    """A command, the one before it, and its permitted cost. Codes are exit codes."""
 
     arguments: tuple[str, ...]
     cost: Cost
@@ -318,29 +321,27 @@ _RETRIED: Final = (
     *("--executor-retry-exit-code", "1", "--executor-backoff-ms", "0"),
 )
 _NUMBERS_BYTES: Final = 2_000
-"""How much more a run may write than counted: pids, times since boot, inodes, and the names of user
-and host differ in length, and stand in each record."""
+"""The bytes that a run may write beyond the counted ones: pids, times since boot, inodes, and the
+names of user and host differ in length, and are in each record."""
 CASES: Final = {
     # In this order: syncs, renames, creates, opens, mkdirs, reads, writes, processes; bytes.
-    #
-    # What each of the 8 syncs buys is said in docs/durability.md: the directory above OUT, OUT, the
-    # events before the first stage, between the stages and at the end, and at the end checkpoint,
-    # report and OUT. A new OUT gets a .gitignore, unsynced. Four transitions are four renames of
-    # the checkpoint and four of the report; for each stage the checkpoint says the pid as well, to
-    # outlive a kill. Processes: the keeper and two stages. Each checkpoint says where the settings
-    # came from, and each signal by whom and when it was given; the events begin with the whole
-    # record, from which a lost checkpoint is made again. Ten opens look whether checkpoint and
-    # report are what was left in them, before they are replaced. What was left is noted in the
+    # docs/durability.md explains each of the 8 syncs: the directory above OUT, OUT, the events
+    # before the first stage, between the stages and at the end, and at the end checkpoint, report
+    # and OUT. A new OUT gets a .gitignore, unsynced. Four transitions are four renames of the
+    # checkpoint and four of the report; for each stage the checkpoint records the pid as well, to
+    # outlive a kill. Processes: the keeper and two stages. Each checkpoint records where the
+    # settings came from, and each signal by whom and when it was given; the events begin with the
+    # whole record, from which a lost checkpoint is made again. Ten opens check whether checkpoint
+    # and report are what was left in them, before they are replaced. What was left is noted in the
     # private state before each of them takes its place: a file in a directory there, seven short
-    # writes and no sync; the key of it is read. In each event stands the digest of the one before
-    # it.
+    # writes and no sync; the key of it is read. Each event has the digest of the one before it.
     "run": Case(
         RUN,
         Cost(8, 10, 18, 19, 3, 14, 32, 3, 93_800),
     ),
     # Two transitions, the first durable with the second: 6 syncs. No stage, so no keeper, and no
     # folder for logs. Checkpoint and events are read once more to try the next command that is
-    # printed, and twice compared with what was left: for what is said of the run, and as a resume
+    # printed, and compared twice with what was left: for what is said of the run, and as a resume
     # would compare them.
     "blocked": Case(
         ("./out", *TRUE, *NAMED),
@@ -348,15 +349,15 @@ CASES: Final = {
         code=3,
     ),
     # A completed stage costs its transition, but neither process nor attempt. The record is
-    # compared with what was left before anything is done. One read more where the clock that files
-    # are stamped by had not ticked by the end of the run before: its events are then read whole.
+    # compared with what was left before anything is done. There is one more read if the clock that
+    # stamps files had not ticked by the end of the run before: its events are then read whole.
     "resume": Case(
         ("./out", "--resume", "--executor-bin", "/bin/true", *AT),
         Cost(8, 9, 13, 27, 0, 36, 29, 2, 119_300),
         before=("./out", *PASSING, *FAILING, *NAMED),
         before_code=1,
     ),
-    # Nothing is run again: one checkpoint and one report say that it was asked for.
+    # Nothing is run again: one checkpoint and one report record the request.
     "resume of done": Case(
         ("./out", "--resume", *AT),
         Cost(6, 2, 4, 18, 0, 28, 10, 0, 29_000),
@@ -368,15 +369,16 @@ CASES: Final = {
         ("./out", *PASSING, *_RETRIED, *NAMED),
         Cost(10, 15, 25, 26, 3, 21, 45, 4, 151_000),
     ),
-    # An archived run: moved, not copied; the directories it left, lies in and is named in, synced.
+    # An archived run: moved, not copied; the directories that it left, is in and is named in are
+    # synced.
     "anew": Case(
         ("./out", *PASSING, *TRUE, "--run-id", "next", *AT),
         Cost(13, 14, 16, 28, 3, 25, 31, 3, 93_800),
         before=RUN,
     ),
     # A secret: a private file, replaced by one without the value once the run is done, and its
-    # directory, made once. One look more for a module: only a variable has a digest made
-    # with a key, so that other runs load nothing for it.
+    # directory, made once. One more look for a module: only a variable has a digest made with a
+    # key, so that other runs load nothing for it.
     "secret": Case(
         (*RUN, "--manager-env", "A=b"),
         Cost(12, 12, 20, 27, 3, 16, 36, 3, 95_100),
@@ -396,7 +398,7 @@ def tracing() -> None:
 def test_command_makes_no_more_system_calls(
     name: str, installed: Installed, tmp_path: Path
 ) -> None:
-    """As many syncs, renames, files and processes, and as many bytes as before; no thread."""
+    """A command makes as many syncs, renames, files, processes and bytes as before; no thread."""
     case = CASES[name]
     cwd = directory_of_one_length(tmp_path)
     if case.before:
@@ -420,7 +422,7 @@ def test_command_makes_no_more_system_calls(
         if now > bound
     }
     assert not grown, [f"{one.kind} {one.path.removeprefix(str(cwd))}" for one in calls]
-    assert number[Kind.PROGRAM] == number[Kind.PROCESS]  # none starts others on its way
+    assert number[Kind.PROGRAM] == number[Kind.PROCESS]  # no process starts another program
     assert number[Kind.THREAD] == 0
 
 
@@ -428,13 +430,13 @@ def _size_bytes(calls: Sequence[Call], kind: Kind, directory: Path) -> int:
     return size_bytes([one for one in calls if is_below(one.path, directory)], kind)
 
 
-# What a list of runs costs for each run in it
+# The cost of a list of runs for each run in it
 
 GLANCE: Final = {
     # The run's directory, its lock, its folder of logs, report, checkpoint, one log, the events.
     Kind.OPEN: 7,
-    # The beginning of the report, that of the checkpoint, the end of the log; that of the events,
-    # for an end that a power cut has kept from both.
+    # The beginning of the report and of the checkpoint, the end of the log; the beginning of the
+    # events, for an end that a power cut kept from report and checkpoint.
     Kind.READ: 5,
     Kind.CREATE: 0,
     Kind.SYNC: 0,
@@ -443,12 +445,12 @@ GLANCE: Final = {
     Kind.MKDIR: 0,
 }
 REPORT_READ_BYTES_MAX: Final = 64 * 1024  # of a report, however long its history is
-CHECKPOINT_READ_BYTES_MAX: Final = 4096  # of a checkpoint: where the values of its secrets are
+CHECKPOINT_READ_BYTES_MAX: Final = 4096  # of a checkpoint: the place of its secrets' values
 
 
 @pytest.fixture(name="many")
 def directory_with_many(installed: Installed, tmp_path: Path) -> Path:
-    """A working directory with 10 runs in `./ten` and 20 in `./twenty`."""
+    """Return a working directory with 10 runs in `./ten` and 20 in `./twenty`."""
     says = ("--executor-bin", "/bin/echo", "--executor-arg", "a line")
     installed.run([*COMMAND, "./out", *PASSING, *TRUE[:2], *says], tmp_path)
     for parent, number in (("ten", 10), ("twenty", 20)):
@@ -459,7 +461,7 @@ def directory_with_many(installed: Installed, tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("tracing")
 def test_list_of_runs_costs_the_same_for_each(installed: Installed, many: Path) -> None:
-    """Each run more in a listed directory costs the same few calls, and writes nothing."""
+    """Each additional run in a listed directory costs the same few calls, and writes nothing."""
     ten, twenty = (
         numbers(installed.traced(["status", parent], many)) for parent in ("./ten", "./twenty")
     )
@@ -472,7 +474,7 @@ def test_list_of_runs_costs_the_same_for_each(installed: Installed, many: Path) 
 def test_list_of_runs_reads_no_history_and_no_whole_checkpoint(
     installed: Installed, many: Path
 ) -> None:
-    """A run that was invoked ten thousand times is listed for as many reads as any other."""
+    """A run with ten thousand invocations is listed with as many reads as any other."""
     run = many / "twenty" / "run-07"
     for name, padding in ((REPORT, "earlier_invocations"), (CHECKPOINT, "completions")):
         document = json.loads((run / name).read_bytes())

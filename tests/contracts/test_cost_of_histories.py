@@ -1,4 +1,4 @@
-"""What a run costs that was invoked thousands of times before, counted: no more than another."""
+"""The counted cost of a run with thousands of earlier invocations: no more than another's."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ DIGITS_BYTES: Final = 64
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was invoked a few times."""
+    """Return a run that was invoked a few times."""
     output = tmp_path_factory.mktemp("history") / "out"
     failed_often(output)
     return output
 
 
 def read_of(calls: Sequence[Call], name: str) -> list[int]:
-    """How much was read of a file, call by call."""
+    """Return how much was read of a file, call by call."""
     return [
         one.size_bytes for one in calls if one.kind is Kind.READ and Path(one.path).name == name
     ]
@@ -48,7 +48,7 @@ def read_of(calls: Sequence[Call], name: str) -> list[int]:
 def test_cost_is_flat_in_the_number_of_earlier_invocations(
     arguments: tuple[str, ...], code: int, installed: Installed, original: Path, tmp_path: Path
 ) -> None:
-    """The same calls, and of files that grow no more than their ends, for 100 and for 5,000."""
+    """The calls for 100 and 5,000 are the same, and only the ends of growing files are read."""
     told = []
     for number in (FEW, MANY):
         cwd = tmp_path / f"{number:05}"
@@ -60,8 +60,9 @@ def test_cost_is_flat_in_the_number_of_earlier_invocations(
     for name in (INVOCATIONS, EVENTS):
         reads, before = read_of(many, name), read_of(few, name)
         assert len(reads) == len(before)
-        # What an invocation wrote itself is read again: its times and pids differ in length.
+        # An invocation reads what it wrote itself again: its times and pids differ in length.
         assert all(abs(a - b) <= DIGITS_BYTES for a, b in zip(reads, before, strict=True))
-        # Their ends are read to go on, to compare them with what was left, and to say what is next.
+        # Their ends are read to continue, to compare them with what was left, and to print what is
+        # next.
         assert sum(reads) <= 14 * CHUNK_BYTES
     assert numbers(many) == numbers(few)

@@ -1,4 +1,4 @@
-"""What many runs in one process cost, counted."""
+"""The counted cost of many runs in one process."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ print("[", ",".join(told), "]")
 FLAT: Final = {
     # Runs apart; in one directory, where each archives the one before it; resumes of one run. Seven
     # writes and as many opens are for the private state: what was left is noted and compared. Where
-    # the run has made its directory, one more of both is for the .gitignore in it.
+    # the run has made its directory, one more of each is for the .gitignore in it.
     "apart": {"fsync": 5, "fdatasync": 3, "replace": 10, "mkdir": 3, "write": 32, "opened": 59},
     "archived": {
         "fsync": 10,
@@ -85,10 +85,10 @@ FLAT: Final = {
     "resumed": {"fsync": 5, "fdatasync": 3, "replace": 9, "mkdir": 1, "write": 28, "opened": 57},
 }
 BEGUN_AGAIN: Final = {"replace": 1, "write": 1, "opened": 4}
-"""What it costs more, once in twenty runs in a directory, that the list of what was left there is
-begun again: it has grown too long."""
+"""The additional cost, once in twenty runs in a directory, of beginning the list of what was left
+there again because it has grown too long."""
 OBJECTS_MAX: Final = 5
-"""How many more objects there may be after twenty runs more: far less than one for each."""
+"""The number of additional objects after twenty more runs: far less than one for each."""
 
 
 @on_linux
@@ -96,7 +96,7 @@ OBJECTS_MAX: Final = 5
 def test_cost_of_a_run_does_not_grow_with_those_before(
     place: str, installed: Installed, tmp_path: Path
 ) -> None:
-    """The 30th run of a process makes the calls of the 3rd; nothing stays open, nothing piles up.
+    """The 30th run of a process makes the calls of the 3rd; nothing stays open or accumulates.
 
     The first two load what they need, and make the archive. Only the first starts a keeper.
     """
@@ -117,7 +117,7 @@ def test_cost_of_a_run_does_not_grow_with_those_before(
 def test_run_without_a_pool_starts_one_keeper_and_keeps_nothing(
     installed: Installed, tmp_path: Path
 ) -> None:
-    """Each run starts one process of its own, and leaves no descriptor and no thread."""
+    """Each run starts one process, and leaves no descriptor and no thread."""
     told = many_runs(installed, tmp_path, "own", "apart")
     assert {one["calls"]["posix_spawn"] for one in told} == {1}
     assert {one["calls"]["fsync"] for one in told} == {told[0]["calls"]["fsync"]}
@@ -128,11 +128,11 @@ def test_run_without_a_pool_starts_one_keeper_and_keeps_nothing(
 def many_runs(
     installed: Installed, cwd: Path, keepers: str, place: str
 ) -> Sequence[Mapping[str, Any]]:
-    """What each of many runs did and left, in one process."""
+    """Return what each of many runs in one process did and left."""
     number = RUNS if keepers == "pooled" else 5
     state = cwd / "state/fsm-orchestrator"
     make_key(state / "record.key")
-    for folder in range(256):  # of what was left, by a digest of the path of OUT
+    for folder in range(256):  # for the private state, by a digest of the path of OUT
         (state / f"left-{folder:02x}").mkdir(mode=0o700)
     done = installed.run([*PYTHON, "-c", MANY_RUNS, str(number), keepers, place], cwd)
     told: list[dict[str, Any]] = json.loads(done.stdout)

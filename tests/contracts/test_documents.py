@@ -1,6 +1,6 @@
-"""The README and the pages of docs/: their examples run as they stand, their links lead somewhere.
+"""The README and the pages of docs/: their examples run as printed, and their links work.
 
-Some pages have a test of their own beside this one: `test_*_guide.py`.
+Some pages also have a test of their own: `test_*_guide.py`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ README_LINES_MAX = 150
 
 
 def name_of(page: Path) -> str:
-    """The path of a page, as a test's id has it."""
+    """Return the path of a page, as it is in a test's id."""
     return str(page.relative_to(ROOT))
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors that the headings of a page make."""
+    """Return the anchors that the headings of a page make."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
@@ -50,13 +50,13 @@ def anchors_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", FOLLOWED, ids=name_of)
 def test_examples_do_and_print_what_the_page_says(page: Path) -> None:
-    """Every command, file and script of the page, in its order, in one directory."""
+    """Every command, file and script of the page works, in its order, in one directory."""
     follow(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file that is there, and a heading in it."""
+    """Every relative link names an existing file and a heading in it."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     broken = []
     for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)\s]+))?\)", text):
@@ -67,20 +67,20 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_index_names_every_page() -> None:
-    """docs/README.md leads to every page beside it."""
+    """docs/README.md links to every other page in its directory."""
     index = (DOCS / "README.md").read_text()
     pages = [path.name for path in DOCS.glob("*.md") if path.name != "README.md"]
     assert [name for name in pages if f"]({name})" not in index] == []
 
 
 def test_readme_is_short() -> None:
-    """What does not fit belongs in docs/."""
+    """The README is short: more belongs in docs/."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES_MAX
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_settings_files_pass_the_check(page: Path, tmp_path: Path) -> None:
-    """Each block of TOML that has settings of a run is a config file without a fault."""
+    """Each TOML block with settings of a run is a config file without a fault."""
     for found in BLOCK.finditer(page.read_text()):
         if found["kind"] == "toml" and "[stage." in found["text"]:
             (tmp_path / "run.toml").write_text(found["text"])
@@ -89,7 +89,7 @@ def test_settings_files_pass_the_check(page: Path, tmp_path: Path) -> None:
 
 
 def test_every_job_types_what_the_page_has_tried() -> None:
-    """Each script that the job of docs/ci.md starts is started in the session of the page."""
+    """Each script that the job of docs/ci.md starts is also started in the session of the page."""
     page = (DOCS / "ci.md").read_text()
     job = next(found["text"] for found in BLOCK.finditer(page) if found["kind"] == "yaml")
     run = re.findall(r"^ *(?:- )?run: (.*)$", job, re.MULTILINE)
@@ -99,7 +99,7 @@ def test_every_job_types_what_the_page_has_tried() -> None:
 
 
 def test_parts_of_files_are_theirs() -> None:
-    """What docs/ci.md shows of an example's file is in it, as it stands."""
+    """The parts of an example's file that docs/ci.md shows are in that file, unchanged."""
     blocks = BLOCK.finditer((DOCS / "ci.md").read_text())
     shown = [(one["note"], one["text"]) for one in blocks if one["note"]]
     parts = {note: text for note, text in shown if note.startswith("part of: ")}

@@ -16,7 +16,7 @@ AT = "2026-01-02T03:04:05.678Z"
 
 
 def rows() -> dict[str, str]:
-    """The remedies of the table of endings, by ending."""
+    """Return the remedies of the table of endings, by ending."""
     table = GUIDE.read_text().partition("| ending | when |")[2].partition("\n\n")[0]
     found: dict[str, str] = {}
     for line in table.splitlines()[2:]:
@@ -26,17 +26,17 @@ def rows() -> dict[str, str]:
 
 
 def test_every_ending_has_a_row() -> None:
-    """No ending is left out, and none is there that there is not."""
+    """The table has every ending, and no other."""
     assert rows().keys() == {one.value for one in Ending}
 
 
 @pytest.mark.parametrize("ending", Ending)
 def test_remedy_of_an_ending_is_the_one_that_explain_gives(ending: Ending) -> None:
-    """The table is `explain` on paper."""
+    """The remedies of the table are those of `explain`."""
     execution = blank(stage="s", attempt=1, key="r:s:1", at=AT).model_copy(
         update={"ending": ending}
     )
     told = remedies._stage_remedy(execution)
-    if ending is Ending.CONTROL_TAMPERED:  # the program's own work
+    if ending is Ending.CONTROL_TAMPERED:  # changed by the program itself
         told = remedies._OPERATIONS[Operation.CONTROL_VERIFY]
     assert rows()[ending.value] == told

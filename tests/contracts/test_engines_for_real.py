@@ -1,9 +1,9 @@
-"""docs/engines.md under the real engines, where they can be had: Slurm's own daemons, Postgres.
+"""docs/engines.md under the real engines, where they are available: Slurm's own daemons, Postgres.
 
     apt-get install slurmctld slurmd slurm-client munge postgresql
     pip install procrastinate 'psycopg[binary]'
 
-Without them these tests skip; `test_engines_guide.py` stands in for the engines.
+Without them these tests skip; `test_engines_guide.py` has stand-ins for the engines.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from tests.support.slurm_cluster import Cluster
 
 FIRST, SECOND = "000001.000001", "000001.000002"
 RIGHT = [f"plan {FIRST}", f"apply {FIRST}", f"apply {SECOND}"]
-"""What the stages note where one attempt was cut off: nothing complete is repeated."""
+"""The notes of the stages where one attempt was cut off: nothing complete is repeated."""
 
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Iterator[Workplace]:
-    """The programs of the page."""
+    """Yield the programs of the page."""
     place = Workplace(tmp_path)
     yield place
     place.close()
@@ -45,7 +45,7 @@ def workplace(tmp_path: Path) -> Iterator[Workplace]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """Two nodes and their controller."""
+    """Yield two nodes and their controller."""
     if reason := slurm_cluster.why_not():
         pytest.skip(reason)
     with slurm_cluster.slurm_cluster(tmp_path / "slurm") as made:
@@ -53,7 +53,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def submitted(workplace: Workplace, cluster: Cluster) -> int:
-    """Submit the job of the page; its `python` is this one."""
+    """Submit the job of the page, with this interpreter as its `python`."""
     tools = workplace.folder / "tools"
     write(tools / "python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     env = {"PATH": f"{tools}:{os.environ['PATH']}", "LEASE_SECONDS": "3"}
@@ -62,7 +62,7 @@ def submitted(workplace: Workplace, cluster: Cluster) -> int:
 
 
 def test_slurm_requeues_a_job(workplace: Workplace, cluster: Cluster) -> None:
-    """`scontrol requeue`: the job ends by SIGTERM, and the next one goes on where it was."""
+    """`scontrol requeue` ends the job by SIGTERM, and the next job continues the run."""
     job = submitted(workplace, cluster)
     workplace.wait_until_at_work(FIRST)
     cluster.requeue(job)
@@ -77,7 +77,7 @@ def test_slurm_requeues_a_job(workplace: Workplace, cluster: Cluster) -> None:
 def test_slurm_takes_a_node_for_dead_whose_job_lives(
     workplace: Workplace, cluster: Cluster
 ) -> None:
-    """Its daemons are gone, and nobody ends the job: it ends before the next one begins."""
+    """The daemons are gone and nobody ends the job: it ends before the next one begins."""
     job = submitted(workplace, cluster)
     workplace.wait_until_at_work(FIRST)
     cluster.kill_node(cluster.job(job)["NodeList"])
@@ -94,7 +94,7 @@ def test_slurm_takes_a_node_for_dead_whose_job_lives(
 
 @pytest.fixture
 def database() -> Iterator[dict[str, str]]:
-    """A PostgreSQL server."""
+    """Yield a PostgreSQL server."""
     missing = [name for name in ("procrastinate", "psycopg") if find_spec(name) is None]
     missing += [name for name in ("initdb", "postgres") if postgres.tool(name) is None]
     if missing:
@@ -133,7 +133,7 @@ WORKER = (*APP, "worker", "--concurrency", "1")
 def test_a_worker_that_shuts_down_hands_its_job_on(
     workplace: Workplace, database: dict[str, str]
 ) -> None:
-    """The run ends by its shutdown; another worker goes on at once."""
+    """The shutdown ends the run; another worker continues it at once."""
     env = {**database, "PYTHONPATH": str(workplace.folder)}
     queued(workplace, env)
     first = workplace.start(*WORKER, "--shutdown-graceful-timeout", "0.1", env=env)
@@ -151,7 +151,7 @@ def test_a_worker_that_shuts_down_hands_its_job_on(
 def test_a_worker_that_was_frozen_says_nothing(
     workplace: Workplace, database: dict[str, str]
 ) -> None:
-    """Its stage is gone before another worker begins; thawed, it ends without a word."""
+    """Its stage is gone before another worker begins; thawed, it ends without printing anything."""
     env = {**database, "PYTHONPATH": str(workplace.folder)}
     queued(workplace, env)
     first = workplace.start(*WORKER, env=env)

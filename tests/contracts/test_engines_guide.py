@@ -1,6 +1,6 @@
 """docs/engines.md: its programs hold runs as the page says, started as their engines start them.
 
-Slurm and Kubernetes are stood in for here; `test_engines_for_real.py` has what can be had.
+Slurm and Kubernetes are replaced by stand-ins; `test_engines_for_real.py` has the real engines.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ POD: Final = {"POD_NAMESPACE": "runs", "POD_NAME": "orders-1-0-abcde", "POD_UID"
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Iterator[Workplace]:
-    """The programs of the page."""
+    """Yield the programs of the page."""
     place = Workplace(tmp_path)
     yield place
     place.close()
@@ -55,17 +55,17 @@ class Slurm:
         self.knows(restarts=0)
 
     def knows(self, *, restarts: int, state: str = "RUNNING") -> None:
-        """Have it say that of the job."""
+        """Set what the controller answers about the job."""
         said = f"JobId=4711 JobName=run.sbatch JobState={state} Requeue=1 Restarts={restarts} X=1\n"
         (self._tools / "new").write_text(said)
         (self._tools / "new").rename(self._tools / "state")
 
     def is_away(self) -> None:
-        """Have it answer nobody."""
+        """Make the controller unreachable."""
         (self._tools / "state").unlink()
 
     def start(self, *, restarts: int, number: int = 1) -> subprocess.Popen[str]:
-        """Start the job as a node does; its restarts are told from the first one on."""
+        """Start the job as a node does; its number of restarts is given from the first one on."""
         env = {"PATH": f"{self._tools}:/usr/bin:/bin", "SLURM_JOB_ID": "4711", **LEASE}
         if restarts:
             env["SLURM_RESTART_COUNT"] = str(restarts)
@@ -73,7 +73,7 @@ class Slurm:
 
 
 def test_a_requeued_job_goes_on_where_it_was(workplace: Workplace) -> None:
-    """SIGTERM ends it as Slurm's requeue does; what is complete is not repeated."""
+    """SIGTERM ends it as Slurm's requeue does; completed stages are not repeated."""
     slurm = Slurm(workplace)
     job = slurm.start(restarts=0)
     workplace.wait_until_at_work(FIRST)
@@ -88,7 +88,7 @@ def test_a_requeued_job_goes_on_where_it_was(workplace: Workplace) -> None:
 
 
 def test_a_job_that_was_requeued_without_a_signal_ends_itself(workplace: Workplace) -> None:
-    """As where the daemon of its node has died: the controller says that it is another one now."""
+    """The controller reports another job, as where the daemon of its node has died."""
     slurm = Slurm(workplace)
     job = slurm.start(restarts=0)
     workplace.wait_until_at_work(FIRST)
@@ -98,7 +98,7 @@ def test_a_job_that_was_requeued_without_a_signal_ends_itself(workplace: Workpla
 
 
 def test_a_job_whose_controller_is_away_ends_with_its_lease(workplace: Workplace) -> None:
-    """No answer renews nothing."""
+    """A controller that does not answer does not renew the lease."""
     slurm = Slurm(workplace)
     job = slurm.start(restarts=0)
     workplace.wait_until_at_work(FIRST)
@@ -108,7 +108,7 @@ def test_a_job_whose_controller_is_away_ends_with_its_lease(workplace: Workplace
 
 
 def test_an_old_job_that_comes_late_is_refused(workplace: Workplace) -> None:
-    """It has the token of before, and touches nothing."""
+    """It has the earlier token, and changes nothing."""
     slurm = Slurm(workplace)
     slurm.knows(restarts=1)
     workplace.run.mkdir()
@@ -117,12 +117,12 @@ def test_an_old_job_that_comes_late_is_refused(workplace: Workplace) -> None:
     slurm.knows(restarts=0)
     code, said = ended(slurm.start(restarts=0))
     assert code == 75
-    assert f"holds the run no more: the latest is {SECOND}" in said
+    assert f"no longer holds the run: the latest is {SECOND}" in said
     assert workplace.epochs == [SECOND]
 
 
 def test_the_next_request_of_a_run_has_the_next_number(workplace: Workplace) -> None:
-    """A run that is done is resumed, and nothing is repeated."""
+    """A run that is done is resumed, and no stage is repeated."""
     slurm = Slurm(workplace)
     workplace.run.mkdir()
     workplace.let_go()
@@ -137,7 +137,7 @@ def test_the_next_request_of_a_run_has_the_next_number(workplace: Workplace) -> 
 
 @pytest.fixture
 def kube(tmp_path: Path) -> Iterator[KubeApi]:
-    """An API server that knows one pod."""
+    """Yield an API server that knows one pod."""
     named = {"namespace": POD["POD_NAMESPACE"], "name": POD["POD_NAME"], "uid": POD["POD_UID"]}
     with KubeApi(tmp_path / "account", **named) as api:
         yield api
@@ -151,7 +151,7 @@ def pod(workplace: Workplace, kube: KubeApi, **failures: str) -> subprocess.Pope
         "ACCOUNT": str(kube.account),
         "KUBERNETES_SERVICE_HOST": HOST,
         "KUBERNETES_SERVICE_PORT": str(kube.port),
-        "COUNTED_FAILURES": "",  # an annotation that a pod does not have
+        "COUNTED_FAILURES": "",  # an annotation that the pod lacks
         "IGNORED_FAILURES": "",
         **failures,
     }
@@ -159,7 +159,7 @@ def pod(workplace: Workplace, kube: KubeApi, **failures: str) -> subprocess.Pope
 
 
 def test_a_pod_that_is_deleted_hands_the_run_on(workplace: Workplace, kube: KubeApi) -> None:
-    """It ends with its grace; the one that replaces it has one failure more, and goes on."""
+    """It ends within its grace; its replacement has one failure more, and continues the run."""
     first = pod(workplace, kube)
     workplace.wait_until_at_work(FIRST)
     kube.delete_pod()
@@ -171,7 +171,7 @@ def test_a_pod_that_is_deleted_hands_the_run_on(workplace: Workplace, kube: Kube
 def test_a_pod_that_replaces_another_goes_on(
     workplace: Workplace, kube: KubeApi, count: str
 ) -> None:
-    """Whether its failure was counted, or ignored as a disruption."""
+    """The replacement continues, whether the failure was counted or ignored as a disruption."""
     first = pod(workplace, kube)
     workplace.wait_until_at_work(FIRST)
     first.kill()
@@ -183,7 +183,7 @@ def test_a_pod_that_replaces_another_goes_on(
 
 
 def test_a_pod_that_is_forced_away_is_fenced(workplace: Workplace, kube: KubeApi) -> None:
-    """The API server knows it no more: somebody else may have the run."""
+    """The API server no longer knows the pod, so another one may have the run."""
     first = pod(workplace, kube)
     workplace.wait_until_at_work(FIRST)
     kube.force_delete_pod()
@@ -192,7 +192,7 @@ def test_a_pod_that_is_forced_away_is_fenced(workplace: Workplace, kube: KubeApi
 
 
 def test_a_pod_that_is_cut_off_ends_with_its_lease(workplace: Workplace, kube: KubeApi) -> None:
-    """It asks again and again, and hears nothing."""
+    """It asks again and again, and gets no answer."""
     first = pod(workplace, kube)
     workplace.wait_until_at_work(FIRST)
     kube.is_silent = True
@@ -201,13 +201,13 @@ def test_a_pod_that_is_cut_off_ends_with_its_lease(workplace: Workplace, kube: K
 
 
 def manifests(workplace: Workplace) -> list[dict[str, Any]]:
-    """Return what the page hands to Kubernetes."""
+    """Return the manifests that the page gives Kubernetes."""
     text = (workplace.folder / "job.yaml").read_text()
     return [read_yaml(one) for one in re.split(r"^---$", text, flags=re.MULTILINE)]
 
 
 def test_the_manifest_gives_the_program_what_it_reads(workplace: Workplace) -> None:
-    """Every variable, a command that there is, and the right to ask about the pod."""
+    """The manifest has every variable, an existing command, and the right to query the pod."""
     job, role, account, binding = manifests(workplace)
     spec = job["spec"]["template"]["spec"]
     container = spec["containers"][0]
@@ -223,19 +223,19 @@ def test_the_manifest_gives_the_program_what_it_reads(workplace: Workplace) -> N
 
 
 def test_the_manifest_tries_again_what_may_go_on(workplace: Workplace) -> None:
-    """Lost, handed over, or ended by a signal; every other code fails the job."""
+    """It retries a run that was lost, handed over or ended by a signal; other codes fail it."""
     job = manifests(workplace)[0]["spec"]
     disrupted, failed = job["podFailurePolicy"]["rules"]
     assert disrupted["action"] == "Ignore"
     assert failed["action"] == "FailJob"
     assert failed["onExitCodes"] == {"operator": "NotIn", "values": [75, 130, 137, 143]}
-    assert job["completionMode"] == "Indexed"  # else pods do not count their failures
+    assert job["completionMode"] == "Indexed"  # otherwise pods do not count their failures
     assert job["template"]["spec"]["restartPolicy"] == "Never"
 
 
 @pytest.mark.parametrize("version", ["1.31.0", "1.37.0"])
 def test_the_manifest_is_what_kubernetes_takes(workplace: Workplace, version: str) -> None:
-    """By the schemas of its versions, and no key is unknown to them."""
+    """The manifest fits the schemas of its versions, which know all its keys."""
     judge = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
     for manifest in manifests(workplace):
         judge.validate(manifest, version, strict=True)
@@ -245,14 +245,14 @@ def test_the_manifest_is_what_kubernetes_takes(workplace: Workplace, version: st
 
 
 def test_every_reason_to_stop_has_a_row() -> None:
-    """The table of answers to the engine knows each."""
+    """The table of answers to the engine has a row for each reason."""
     _, _, text = PAGE.read_text().partition("| what came back |")
     table = text.partition("\n\n")[0]
     assert [one for one in StopReason if f"`{one}`" not in table] == []
 
 
 def test_each_engine_takes_few_lines(workplace: Workplace) -> None:
-    """What it takes beside `held.py`, without imports and blank lines: the promise of the page."""
+    """Besides `held.py`, imports and blank lines, an engine takes as few lines as promised."""
     for name, lines_max in (("slurm_run.py", 12), ("pod_run.py", 20), ("queued_runs.py", 40)):
         text = (workplace.folder / name).read_text().partition('"""\n')[2]
         lines = [one for one in text.splitlines() if one and not one.startswith(("import", "from"))]
@@ -260,7 +260,7 @@ def test_each_engine_takes_few_lines(workplace: Workplace) -> None:
 
 
 def test_nothing_is_left_at_work(workplace: Workplace) -> None:
-    """A program that is killed takes its stage along."""
+    """A killed program leaves no stage at work."""
     slurm = Slurm(workplace)
     job = slurm.start(restarts=0)
     workplace.wait_until_at_work(FIRST)

@@ -1,4 +1,4 @@
-"""Every mistake an operator can make, and what they are told: one file to be read in one go.
+"""Every mistake an operator can make, and the message for it: one file to be read in one go.
 
 `tests/golden/errors.txt` is written by `make golden` (REWRITE_GOLDEN=1) and reviewed by a person.
 """
@@ -176,7 +176,7 @@ why = "a shortcut"
 def desk_with_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Path]:
-    """An operator's directory with good, bad and foreign things in it."""
+    """Yield an operator's directory with good, bad and foreign files in it."""
     root = Path(__file__).parents[2]
     default = (root / "states" / "governed_run.toml").read_text()
     monkeypatch.chdir(tmp_path)
@@ -206,7 +206,7 @@ def desk_with_everything(
 
 
 def collected(desk: Path, capfd: pytest.CaptureFixture[str]) -> str:
-    """Every command and what it said; asserts that nothing was written and the code is right."""
+    """Return every command and its output; assert that nothing was written and codes are right."""
     before = tree_of(desk)
     parts = ["What an operator is told. Written by `make golden`, read by a person.\n"]
     for title, commands in TITLES_AND_COMMANDS:
@@ -238,7 +238,7 @@ def test_messages_are_those_that_were_reviewed(
 def test_an_argument_that_is_not_utf8_is_refused_unseen(
     desk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The bytes are not echoed, the position is."""
+    """The message gives the position of the bytes, but not the bytes."""
     before = tree_of(desk)
     code = run_command_line(["out", "--manager-bin", os.fsdecode(b"caf\xe9")])
     assert code == 2

@@ -1,4 +1,4 @@
-"""docs/events.md: its tables are made from the models of the events, and nothing is missing.
+"""docs/events.md: its tables are made from the models of the events, and are complete.
 
 `REWRITE_GOLDEN=1` writes the tables into the document, to be read before it is committed.
 """
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.one_in(2)
 GUIDE = Path(__file__).parents[2] / "docs" / "events.md"
 MODELS: tuple[type[Event], ...] = get_args(get_args(EventLine)[0])
 COMMON = (*StageEvent.model_fields, "event", "level")
-"""What is told once, of all events or of those about a run or a stage."""
+"""The fields described once: those of all events and those of events about a run or a stage."""
 
 
 def table(*rows: tuple[str, ...]) -> str:
-    """A table; the first row is its head."""
+    """Return a table whose first row is the head."""
     head, *body = rows
     ruler = tuple("---" for _ in head)
     lines = (
@@ -39,36 +39,36 @@ def table(*rows: tuple[str, ...]) -> str:
 
 
 def name_of(model: type[Event]) -> str:
-    """The name of an event, as the log has it."""
+    """Return the name of an event, as the log has it."""
     (name,) = get_args(model.model_fields["event"].annotation)
     return str(name.value)
 
 
 def sentence(text: str) -> str:
-    """A description without its full stop, as a cell has it."""
+    """Return a description without its full stop, as a cell has it."""
     return text.removesuffix(".").replace("|", "\\|")
 
 
 def own_fields(model: type[Event]) -> Iterator[tuple[str, str]]:
-    """The fields that only some events have, and what they mean."""
+    """Yield the fields that only some events have, and their meaning."""
     for field, info in model.model_fields.items():
         if field not in COMMON or (field == "stage" and not issubclass(model, StageEvent)):
             yield field, sentence(info.description or "")
 
 
 def events_table() -> str:
-    """Every event: when it is logged, its level, its fields."""
+    """Return the table of events: when each is logged, its level, its fields."""
     rows = []
     for model in MODELS:
         levels = get_args(model.model_fields["level"].annotation)
         fields = ", ".join(f"`{field}`" for field, _ in own_fields(model)) or "-"
         when = sentence(inspect.getdoc(model) or "")
         rows.append((f"`{name_of(model)}`", ", ".join(levels), when, fields))
-    return table(("event", "level", "logged when", "fields of its own"), *rows)
+    return table(("event", "level", "logged when", "own fields"), *rows)
 
 
 def common_table() -> str:
-    """The fields that all events have, those of a run, those of a stage."""
+    """Return the table of the fields of all events, those of a run and those of a stage."""
     fields = {**MODELS[0].model_fields, **StageEvent.model_fields}
 
     def whose(field: str) -> str:
@@ -87,7 +87,7 @@ def common_table() -> str:
 
 
 def fields_table() -> str:
-    """What the fields mean that only some events have."""
+    """Return the table of the fields that only some events have."""
     rows = [
         (f"`{name_of(model)}`", f"`{field}`", meaning)
         for model in MODELS
@@ -101,7 +101,7 @@ TABLES = {"events": events_table, "common": common_table, "fields": fields_table
 
 @pytest.mark.parametrize("name", TABLES)
 def test_table_is_made_from_the_models(name: str) -> None:
-    """Each table of the guide is what the models say, event by event and field by field."""
+    """Each table of the guide agrees with the models, event by event and field by field."""
     place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
     now = f"\n{TABLES[name]()}\n"
     text = GUIDE.read_text()
@@ -111,14 +111,14 @@ def test_table_is_made_from_the_models(name: str) -> None:
 
 
 def test_every_model_says_when_it_is_logged() -> None:
-    """No event and no field is without a description of its own."""
+    """Every event and every field has its own description."""
     for model in MODELS:
         assert model.__doc__, model
         assert all(info.description for info in model.model_fields.values()), model
 
 
 def test_guide_names_every_option_of_the_log() -> None:
-    """Each option that is about the log, and each bound of what stages print, is in the guide."""
+    """The guide has each option of the log, and each bound on what stages print."""
     text = GUIDE.read_text()
     options = [name for option in output_options() for name in option.opts]
     assert {name for name in options if f"`{name}" not in text} == set()
@@ -127,7 +127,7 @@ def test_guide_names_every_option_of_the_log() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link of the guide names a file that is there."""
+    """Every relative link of the guide names an existing file."""
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", GUIDE.read_text())
     assert targets
     assert [target for target in targets if not (GUIDE.parent / target).exists()] == []

@@ -1,4 +1,4 @@
-"""docs/evidence.md: its commands run as they stand, and its tables say what the program says."""
+"""docs/evidence.md: its commands run as printed, and its tables are those of the program."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ pytestmark = pytest.mark.one_in(2)
 GUIDE = Path(__file__).parents[2] / "docs" / "evidence.md"
 LINKS = re.compile(r"(<!-- links -->\n\n).*?(\n<!-- end -->)", re.DOTALL)
 VARYING = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-"""What differs from run to run: keys."""
+"""The text that differs from run to run: keys."""
 LINES_MAX = 160
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command and file of the guide, in its order, in one directory."""
+    """Every command and file of the guide works, in its order, in one directory."""
     follow(GUIDE, VARYING)
 
 
 def links_table() -> str:
-    """The table of links, as the program knows them."""
+    """Return the table of links, as the program knows them."""
     head = "| link | what holds | if it is broken |\n|---|---|---|\n"
     return head + "".join(f"| `{one}` | {one.claim} | {one.meaning} |\n" for one in Link)
 
 
 def test_table_of_links_is_that_of_the_program() -> None:
-    """Each link with its claim, and what it means that it is broken."""
+    """The table has each link with its claim, and the meaning of a broken link."""
     text = GUIDE.read_text()
     now = LINKS.sub(lambda found: f"{found[1]}{links_table()}{found[2]}", text)
     if os.environ.get("REWRITE_GOLDEN"):
@@ -49,7 +49,7 @@ def test_table_of_links_is_that_of_the_program() -> None:
 
 
 def test_every_verdict_and_requirement_is_told() -> None:
-    """What it can say, and what can be asked of it."""
+    """The guide has every possible verdict and every possible requirement."""
     text = GUIDE.read_text()
     for verdict in (Verdict.VERIFIED, Verdict.CONSISTENT):
         assert f"`{verdict}`" in text
@@ -59,7 +59,7 @@ def test_every_verdict_and_requirement_is_told() -> None:
 
 
 def fields_of(document: Any, shape: Any) -> dict[str, Any]:
-    """The keys of a shape in a JSON Schema, or of what there may be one or several of."""
+    """Return the keys of a shape in a JSON Schema, or of its variants or items."""
     match shape:
         case {"$ref": str(name)}:
             return fields_of(document, document["$defs"][name.rpartition("/")[2]])
@@ -92,5 +92,5 @@ def test_every_field_that_an_auditor_is_sent_to_is_there() -> None:
 
 
 def test_page_is_a_page() -> None:
-    """An auditor reads it at a sitting."""
+    """The page is short enough for an auditor to read at a sitting."""
     assert len(GUIDE.read_text().splitlines()) <= LINES_MAX

@@ -1,4 +1,4 @@
-"""The examples do what their pages tell; what needs the network is left to `make demo`."""
+"""The examples do what their pages say; what needs the network is left to `make demo`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_greeting():
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """An unpacked package with an unused import, two old spellings and one passing test."""
+    """Return an unpacked package with an unused import, two old spellings and one passing test."""
     folder = tmp_path / "tiny-1.0"
     folder.mkdir()
     (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: tiny\nLicense: MIT\n")
@@ -74,17 +74,17 @@ def planned(package: Path) -> Path:
 
 
 def applied(package: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Plan and apply; the results are beside the package, in `executor`."""
+    """Plan and apply; the results are in `executor` next to the package."""
     return script("apply.py", package, planned(package), package.parent / "executor", *options)
 
 
 def loaded(path: Path) -> Any:
-    """The value in a JSON file."""
+    """Return the value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, with its bytes."""
+    """Return every file below a folder, with its bytes."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -93,7 +93,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def ci_problem(package: Path, *tests: str) -> str | None:
-    """Have the package's tests run, and return what a ci gate finds wrong with their report."""
+    """Run the package's tests, and return what a ci gate finds wrong with their report."""
     report = package.parent / "tests.xml"
     script("check_ci.py", package, report, *tests)
     tools = cast("Tools", SimpleNamespace(now=datetime.now(UTC)))
@@ -118,7 +118,7 @@ def ci_problem(package: Path, *tests: str) -> str | None:
 def test_check_ci_leaves_a_report_that_passes_only_when_tests_ran_and_passed(
     package: Path, tests: str, problem: str | None
 ) -> None:
-    """A package whose tests fail, or say nothing, does not pass its gate."""
+    """A package whose tests fail or report nothing does not pass its gate."""
     (package / "test_tiny.py").write_text(tests)
     before = contents(package)
     assert ci_problem(package) == problem
@@ -126,14 +126,14 @@ def test_check_ci_leaves_a_report_that_passes_only_when_tests_ran_and_passed(
 
 
 def test_check_ci_leaves_no_old_report_for_a_package_that_is_not_there(package: Path) -> None:
-    """A check that could not look never passes its gate."""
+    """A check that could not run never passes its gate."""
     assert ci_problem(package) is None
     shutil.rmtree(package)
     assert ci_problem(package) == "not_found"
 
 
 def requested(package: Path, rules: str) -> dict[str, Any]:
-    """Have the request written down, and return it."""
+    """Write the request, and return it."""
     path = package.parent / "request.json"
     completed = script("request.py", package, path, f"--select={rules}")
     assert completed.returncode == 0, completed.stderr
@@ -141,7 +141,7 @@ def requested(package: Path, rules: str) -> dict[str, Any]:
 
 
 def test_request_is_what_the_package_says(package: Path) -> None:
-    """Rules, licence and files, and nothing of the package is changed."""
+    """It has rules, license and files, and nothing of the package is changed."""
     before = contents(package)
     found = requested(package, "F401,UP009")
     assert found == {"rules": ["F401", "UP009"], "licence": "MIT", "files": ["tiny.py"]}
@@ -150,7 +150,7 @@ def test_request_is_what_the_package_says(package: Path) -> None:
 
 @pytest.mark.parametrize("metadata", [None, "Name: tiny\n", "Name: tiny\nLicense: UNKNOWN\n"])
 def test_no_request_is_left_when_no_licence_is_stated(package: Path, metadata: str | None) -> None:
-    """A licence that nobody stated is not guessed, and an old request does not stay."""
+    """An unstated license is not guessed, and an old request does not stay."""
     requested(package, "F401")
     (package / "PKG-INFO").unlink()
     if metadata is not None:
@@ -208,14 +208,14 @@ def test_policy_allows_only_what_the_limits_cover(
 
 
 def test_shipped_limits_differ_only_in_the_number_of_files() -> None:
-    """The stricter limits are the same with a smaller number: what the demo tells."""
+    """The stricter limits differ only in a smaller number of files, as the demo says."""
     limits, strict = (loaded(LINT_FIX / name) for name in ("limits.json", "limits-strict.json"))
     assert limits["limits"].pop("files") > strict["limits"].pop("files")
     assert limits == strict
 
 
 def test_plan_names_findings_and_files_and_changes_nothing(package: Path) -> None:
-    """The plan tells what would be fixed where; the package stays as it is."""
+    """The plan lists what would be fixed and where; the package stays unchanged."""
     before = contents(package)
     plan = loaded(planned(package))
     assert [(found["code"], found["fixable"]) for found in plan["findings"]] == [
@@ -230,7 +230,7 @@ def test_plan_names_findings_and_files_and_changes_nothing(package: Path) -> Non
 
 
 def test_plan_fails_with_a_message_on_a_rule_that_does_not_exist(package: Path) -> None:
-    """What ruff refuses is a failed stage with its reason, and leaves no plan."""
+    """A rule that ruff refuses fails the stage with the reason, and leaves no plan."""
     completed = script("plan.py", package, package.parent / "manager", "--select=NOSUCH")
     assert completed.returncode == 1
     assert completed.stderr.startswith("plan: ruff exited 2")
@@ -250,7 +250,7 @@ def test_plan_fails_with_a_message_on_a_rule_that_does_not_exist(package: Path) 
 def test_apply_leaves_a_patch_that_applies_and_a_true_test_report(
     package: Path, other: bytes, fixed: bytes
 ) -> None:
-    """The patch carries the package to what the tests passed on; the package is untouched."""
+    """The patch makes the package what the tests passed on; the package itself is untouched."""
     (package / "other.py").write_bytes(other)
     before = contents(package)
     completed = applied(package)
@@ -287,14 +287,14 @@ def test_apply_fails_when_the_tests_fail_on_the_fixed_copy(package: Path) -> Non
 def test_apply_fails_with_the_reason_when_its_arguments_do_not_fit(
     package: Path, options: list[str], message: str
 ) -> None:
-    """No test run is not success, and a limit is a limit."""
+    """Without a test run there is no success, and a limit is enforced."""
     completed = applied(package, *options)
     assert completed.returncode == 1
     assert completed.stderr.startswith(f"apply: {message}")
 
 
 def test_apply_refuses_a_plan_without_fixes(package: Path) -> None:
-    """A package with nothing to fix gives no patch, and that is said."""
+    """A package with nothing to fix gets no patch, and the output says why."""
     (package / "tiny.py").write_text(TINY_TESTS.replace("import tiny\n", "tiny = None\n"))
     completed = applied(package)
     assert completed.returncode == 1
@@ -302,7 +302,7 @@ def test_apply_refuses_a_plan_without_fixes(package: Path) -> None:
 
 
 def test_apply_refuses_a_package_that_changed_since_the_plan(package: Path) -> None:
-    """Only what was planned for is fixed, and what an earlier attempt left does not stay."""
+    """Only the planned files are fixed, and results of an earlier attempt are removed."""
     assert applied(package).returncode == 0
     plan = package.parent / "manager" / "action_plan.json"
     with (package / "tiny.py").open("a") as file:
@@ -343,7 +343,7 @@ def quickstart(name: str, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["dry_run.sh", "ci_like.sh"])
 def test_quickstart_ends_done_and_ready_for_closure(name: str, tmp_path: Path) -> None:
-    """Each quickstart closes its run, and does so again in a directory already used."""
+    """Each quickstart closes its run, and does so again in a used directory."""
     first, second = quickstart(name, tmp_path), quickstart(name, tmp_path)
     for report in (first, second):
         assert report["terminal_state"] == "done"
@@ -378,7 +378,7 @@ def test_stand_in_executor_refuses_an_environment_that_is_not_strict() -> None:
 
 
 def test_gates_of_ones_own_hold_a_build_and_its_release(tmp_path: Path) -> None:
-    """As its page tells: built, looked at, released; a license that is not allowed stops it."""
+    """The package is built, inspected and released; a license that is not allowed stops it."""
     folder = tmp_path / "own_gates"
     shutil.copytree(EXAMPLES / "own_gates", folder)
     assert orchestrate("./out", "--config", "release.toml", cwd=folder).code == 3

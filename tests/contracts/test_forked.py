@@ -1,4 +1,4 @@
-"""A command that the tests fork does, as far as can be seen, what it does when it is executed."""
+"""A forked command of the tests behaves like an executed one, as far as can be observed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.spans import SPAN
 pytestmark = pytest.mark.one_in(2)
 
 SPANS = rf" +{SPAN}\b"
-"""How long something took, in a column: each time another, and another count of spaces."""
+"""A duration in a column: it varies, and so does the number of spaces before it."""
 FROM_KEEPER = "ls /proc/self/fd; grep -s -e ^Sig[BI] -e ^Uid -e ^Groups -e ^Cpus /proc/self/status"
 SEEN = (
     f"{{ env | grep -v ^ORCHESTRATOR_ | sort; pwd; umask; ulimit -a; {FROM_KEEPER}; }} > ../seen;"
@@ -58,7 +58,7 @@ def executed(*arguments: str, cwd: Path) -> Ended:
 
 @pytest.fixture(autouse=True)
 def forking() -> None:
-    """Leave out the comparison where nothing is forked."""
+    """Skip the comparison where nothing is forked."""
     if not forked.IS_POSSIBLE:
         pytest.skip("commands are executed here")
 
@@ -69,12 +69,12 @@ def forking() -> None:
     ids=" ".join,
 )
 def test_output_and_exit_code_are_the_same(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """Both streams, the exit code, and the name by which the program speaks of itself."""
+    """Both streams, the exit code, and the program's name for itself are the same."""
     assert orchestrate(*arguments, cwd=tmp_path) == executed(*arguments, cwd=tmp_path)
 
 
 def test_stage_and_records_see_no_difference(tmp_path: Path) -> None:
-    """Environment, directory, umask, limits, how the run ends, and what is on both streams."""
+    """Environment, directory, umask, limits, the run's end, and both streams are the same."""
     seen = []
     before = os.umask(0o027)
     try:
@@ -94,7 +94,7 @@ def test_stage_and_records_see_no_difference(tmp_path: Path) -> None:
 
 
 def test_command_that_is_left_running_takes_signals(tmp_path: Path) -> None:
-    """It is told apart from one that has ended, is asked to end, and says how it did."""
+    """It differs from one that has ended, can be asked to end, and returns how it ended."""
     with start("out", *PASSING, *stages("touch up; exec sleep 600"), cwd=tmp_path) as process:
         wait_until((tmp_path / "up").exists)
         assert process.poll() is None
@@ -106,7 +106,7 @@ def test_command_that_is_left_running_takes_signals(tmp_path: Path) -> None:
 
 
 def test_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
-    """It raises as `subprocess.run` does, and the next command is run all the same."""
+    """It raises as `subprocess.run` does, and the next command still runs."""
     with pytest.raises(subprocess.TimeoutExpired):
         orchestrate("out", *PASSING, *stages("exec sleep 600"), cwd=tmp_path, timeout=0.1)
     assert orchestrate("--version", cwd=tmp_path).code == 0
@@ -123,7 +123,7 @@ def can_fork(cwd: Path, *arguments: str, **env: str) -> bool:
 def test_environment_that_is_heeded_at_the_start_is_never_forked(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would come too late for a process that is forked, also if it is set for all commands."""
+    """Such a variable comes too late for a forked process, even if it is set for all commands."""
     orchestrate("--version", cwd=tmp_path)
     assert can_fork(tmp_path, HOME="other")
     assert not can_fork(tmp_path, **{name: "other"})
@@ -132,7 +132,7 @@ def test_environment_that_is_heeded_at_the_start_is_never_forked(
 
 
 def test_what_processes_inherit_is_never_forked(tmp_path: Path) -> None:
-    """A limit, an ignored or a blocked signal of this moment is not that of the server."""
+    """A current limit, ignored signal or blocked signal is not the server's."""
     orchestrate("--version", cwd=tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
@@ -157,7 +157,7 @@ def test_what_processes_inherit_is_never_forked(tmp_path: Path) -> None:
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root has what is taken away"
 )
 def test_what_a_process_may_do_is_never_forked(tmp_path: Path) -> None:
-    """A shell's command that may do nothing is not forked from a server that may do all."""
+    """A shell's command without capabilities is not forked from a server that has them all."""
     run = ("out", *PASSING, *stages("grep ^CapBnd /proc/self/status > seen"))
     for bound in ((), ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")):
         cwd = tmp_path / str(len(bound))
@@ -170,7 +170,7 @@ def test_what_a_process_may_do_is_never_forked(tmp_path: Path) -> None:
 
 
 def test_what_the_system_refuses_is_refused(tmp_path: Path) -> None:
-    """Too long an argument, one with a null, and no directory: as when it is executed."""
+    """An overlong argument, one with a null, and a missing directory fail as when executed."""
     with pytest.raises(OSError, match="too long"):
         orchestrate("x" * 4_000_000, cwd=tmp_path)
     with pytest.raises(ValueError, match="null"):
@@ -199,7 +199,7 @@ WAITING: Final = ("out", *PASSING, *stages("touch up; exec sleep 60"))
     ],
 )
 def test_command_of_a_shell_is_the_same(line: str, tmp_path: Path) -> None:
-    """What it prints, exits with, dies of, finds and is sent."""
+    """It prints, exits, dies, finds and receives the same."""
     seen = []
     for words in (COMMAND, command_of_shells(environment())):
         cwd = tmp_path / "here"
@@ -252,11 +252,11 @@ print(len([name for name in sys.modules if name.startswith("fsm_orchestrator.")]
 
 
 def test_loading_the_package_looks_at_nothing_that_differs_between_commands() -> None:
-    """So a command may find it loaded: environment, directory, process, user, time, streams.
+    """A command may find the package loaded, since environment, user, time and so on are unread.
 
-    The only line is the number of modules: all that there are but `__main__`, which each command
-    runs anew, and those by which telemetry is sent. The commands that are run once do look; that
-    nothing of it is found by others is shown below.
+    The only line is the number of modules: all modules except `__main__`, which each command runs
+    again, and those that send telemetry. The commands that are run once do look; the tests below
+    show that others find nothing of it.
     """
     root = Path(__file__).parents[2]
     found = subprocess.run(
@@ -287,7 +287,7 @@ for folder in (os.path.dirname(os.path.dirname(click.__file__)), os.path.dirname
 
 
 def test_places_that_a_server_knows_are_those_a_command_would_find() -> None:
-    """It looks for them once: a command in one of them keeps out what was loaded from there."""
+    """The server looks for them once; a command in one of them excludes modules from there."""
     done = subprocess.run(
         [sys.executable, "-c", STRAYS_IN_KNOWN_PLACES],
         cwd=Path(__file__).parents[2],
@@ -314,7 +314,7 @@ assert lazily._adapter_of.cache_info().currsize >= 4
 
 
 def test_no_forked_command_builds_what_reads_models(finished: Path) -> None:
-    """The server has built it: it takes longer than most commands."""
+    """The server has built it, since building takes longer than most commands."""
     done = subprocess.run(
         [sys.executable, "-c", READ_WITHOUT_BUILDING],
         cwd=finished,
@@ -327,7 +327,7 @@ def test_no_forked_command_builds_what_reads_models(finished: Path) -> None:
 
 
 NOW: Final = r" ago|this page|, for \d"
-"""What a line holds that tells when the command was run."""
+"""Text in a line that depends on when the command was run."""
 READERS: Final = (
     *(("status", "out"), ("status", "out", "--json"), ("explain", "out"), ("logs", "out")),
     ("plan", "out", *PASSING, *stages(), "--run-id", "one"),
@@ -339,7 +339,7 @@ READERS: Final = (
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is done, in `out` in this directory."""
+    """Return the directory of `out`, a run that is done."""
     cwd = tmp_path_factory.mktemp("finished")
     assert orchestrate("out", *PASSING, *stages("echo hello"), cwd=cwd).code == 0
     return cwd
@@ -348,7 +348,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("arguments", READERS, ids=lambda words: " ".join(words[:3]))
 def test_commands_load_themselves_what_they_use(arguments: tuple[str, ...], finished: Path) -> None:
-    """What a forked command finds loaded already is there as well when it is executed."""
+    """A module that a forked command finds loaded is also loaded when the command is executed."""
     outputs: list[list[int | str]] = []
     for command in (orchestrate, executed):
         ended = command(*arguments, cwd=finished)

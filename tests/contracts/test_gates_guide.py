@@ -1,4 +1,4 @@
-"""docs/gates.md: its examples run, and it has every problem, source and remedy that there is."""
+"""docs/gates.md: its examples run, and it has every problem, source and remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "gates.md"
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command and file of the guide, in its order, in one directory."""
+    """Every command and file of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 
@@ -34,7 +34,7 @@ def test_every_problem_has_a_row_and_a_remedy() -> None:
 
 
 def test_every_source_is_shown() -> None:
-    """Each kind has its row; each predicate is named."""
+    """Each kind of source has its row; each predicate is named."""
     text = GUIDE.read_text()
     assert {SourceKind(key) for key in SOURCES} == set(SourceKind) - {SourceKind.FLAG}
     for key in SOURCES:
@@ -45,7 +45,7 @@ def test_every_source_is_shown() -> None:
 
 
 def test_copy_ready_configs_are_short_and_right(tmp_path: Path) -> None:
-    """Each has under ten lines and is a config file; the guide begins with three."""
+    """Each is a valid config file of under ten lines; the guide begins with three."""
     text = GUIDE.read_text()
     beginning = text.partition("## A session")[0]
     assert [one["kind"] for one in BLOCK.finditer(beginning)] == ["toml"] * 3

@@ -1,4 +1,4 @@
-"""docs/lifecycles.md: its session is run as it stands, and prints what it says it prints."""
+"""docs/lifecycles.md: its session runs and prints as shown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "lifecycles.md"
 
 
 def test_session_prints_what_the_guide_says() -> None:
-    """Every command and every edit of the guide, in its order."""
+    """Every command and every edit of the guide works, in its order."""
     follow(GUIDE)
 
 
 def test_guide_shows_a_bypass_refused_and_a_change_that_loosens() -> None:
-    """The session is worth its name: it refuses, proves, blocks nothing by accident, and judges."""
+    """The session refuses a bypass, proves a lifecycle, and judges a change that loosens."""
     text = GUIDE.read_text()
     for words in (
         "can be entered before gate review passed",

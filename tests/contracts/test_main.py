@@ -1,4 +1,4 @@
-"""The command's process: what it leaves out is there for whoever uses it, and no plugin gets in."""
+"""The command's process: what it leaves out is loaded on first use, and no plugin gets in."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ start()
 
 
 def code_beside(installed: Path, *arguments: str, cwd: Path, seen: Path) -> int:
-    """Run the command where `installed` is a folder of packages like any other."""
+    """Run the command where `installed` is an ordinary folder of packages."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", BESIDE, str(installed), *arguments],
         cwd=cwd,
@@ -229,7 +229,7 @@ def code_beside(installed: Path, *arguments: str, cwd: Path, seen: Path) -> int:
 
 
 def test_what_is_left_out_is_there_once_it_is_used() -> None:
-    """Asyncio and importlib.metadata work as ever, from the first use of anything of them."""
+    """Asyncio and importlib.metadata work as usual, from the first use of any part of them."""
     done = subprocess.run(
         [sys.executable, "-c", USES],
         env=environment(),
@@ -243,7 +243,7 @@ def test_what_is_left_out_is_there_once_it_is_used() -> None:
 
 
 def test_installed_plugin_does_not_get_at_what_is_kept(tmp_path: Path) -> None:
-    """A pydantic plugin is loaded by a program beside us, and by no part of a run."""
+    """Another program loads the pydantic plugin; no part of a run does."""
     installed, seen = tmp_path / "installed", tmp_path / "seen"
     about = installed / "watcher-1.dist-info"
     about.mkdir(parents=True)
@@ -264,7 +264,7 @@ def test_installed_plugin_does_not_get_at_what_is_kept(tmp_path: Path) -> None:
 
 
 def test_libraries_for_a_screen_are_not_loaded(tmp_path: Path) -> None:
-    """What structlog takes if it is installed is loaded by a program beside us, and by no run."""
+    """Another program loads what structlog uses if installed; no run does."""
     installed, seen = tmp_path / "installed", tmp_path / "seen"
     installed.mkdir()
     for name in SCREEN_LIBRARIES:
@@ -284,7 +284,7 @@ def test_libraries_for_a_screen_are_not_loaded(tmp_path: Path) -> None:
 
 
 def test_named_tuple_is_what_typing_makes_of_it() -> None:
-    """Fields, defaults, annotations and all else, without the work of compiling them first."""
+    """Fields, defaults, annotations and the rest agree, without compiling them first."""
     done = subprocess.run(
         [sys.executable, "-c", NAMED_TUPLES], capture_output=True, text=True, check=False
     )
@@ -292,7 +292,7 @@ def test_named_tuple_is_what_typing_makes_of_it() -> None:
 
 
 def test_spared_module_is_there_as_ever_once_it_is_used() -> None:
-    """The libraries do all they do, and what was spared is loaded where anybody asks for it."""
+    """The libraries work completely, and a spared module is loaded when it is used."""
     done = subprocess.run(
         [sys.executable, "-c", SPARED],
         env=environment(NO_COLOR="1"),
@@ -307,7 +307,7 @@ def test_spared_module_is_there_as_ever_once_it_is_used() -> None:
 
 
 def test_enumerations_are_what_enum_makes_of_them() -> None:
-    """Members, values, lookups and all else of each that the package has."""
+    """Members, values, lookups and the rest of each enumeration in the package agree."""
     made_here, by_enum = (
         subprocess.run(
             [sys.executable, "-c", ENUMERATIONS, way],

@@ -1,7 +1,7 @@
 """Files of a run are opened in one place, which follows no link and waits for nothing.
 
-Told by syntax: every other call that opens, reads or writes a file stands in a table here, with
-what it opens.
+Syntax decides: every other call that opens, reads or writes a file is in a table here, with what it
+opens.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ ALLOWED: Final = {
 
 
 def opening(tree: ast.AST) -> Iterator[ast.AST]:
-    """What in a module opens a file, by the name of what is called, or os.open itself."""
+    """Yield what in a module opens a file, by the name of the function, or os.open itself."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in OPENS:
@@ -72,7 +72,7 @@ def opening(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def test_only_the_door_opens_files() -> None:
-    """No module that is not in the table opens a file by itself."""
+    """No module outside the table opens a file on its own."""
     found = {
         str(path.relative_to(ROOT))
         for path in sorted(ROOT.rglob("*.py"))
@@ -82,6 +82,6 @@ def test_only_the_door_opens_files() -> None:
 
 
 def test_table_is_short_of_nothing_and_long_by_nothing() -> None:
-    """Each module of the table does open something."""
+    """Each module of the table does open a file."""
     unused = {name for name in ALLOWED if not any(opening(ast.parse((ROOT / name).read_bytes())))}
     assert unused == set()

@@ -1,4 +1,4 @@
-"""docs/operators.md: every command is run as it stands, and its screens are what is seen."""
+"""docs/operators.md: every command runs as printed, and prints the screens that the page shows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "operators.md"
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command of the guide, in its order, in one directory."""
+    """Every command of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 
 def test_every_next_command_of_a_screen_is_typed_next() -> None:
-    """What each of the four screens says to type is the very command that the guide types next."""
+    """The command that each of the four screens suggests is the one that the guide types next."""
     consoles = [found["text"] for found in BLOCK.finditer(GUIDE.read_text())]
     screens = [text for text in consoles if text.startswith("$ fsm-orchestrator explain runs/")]
     assert [screen.splitlines()[1].partition(":")[0] for screen in screens] == [
@@ -36,7 +36,7 @@ def test_every_next_command_of_a_screen_is_typed_next() -> None:
 
 
 def test_screens_fit_a_terminal() -> None:
-    """Nothing that `explain` and `plan` print is wider than 80 columns, but paths and digests."""
+    """No line of `explain` and `plan` is wider than 80 columns, except for paths and digests."""
     for found in BLOCK.finditer(GUIDE.read_text()):
         if found["text"].startswith(("$ fsm-orchestrator explain", "$ fsm-orchestrator plan")):
             output = COMMAND.sub("", found["text"])

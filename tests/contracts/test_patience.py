@@ -1,4 +1,4 @@
-"""A deadline of the tests is a moment's on an idle machine, and waits for a busy one."""
+"""A deadline of the tests is short on an idle machine, and is extended on a busy one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.patience import Deadline
 
 
 def test_deadline_is_as_long_as_the_machine_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is over in time where nothing else is done; the slowest that was seen counts."""
+    """It is not extended on an idle machine; otherwise the worst slowness counts."""
     began = time.monotonic()
     monkeypatch.setattr(patience, "slowness", lambda: 1.0)
     assert not Deadline(60).is_over
@@ -25,5 +25,5 @@ def test_deadline_is_as_long_as_the_machine_is_slow(monkeypatch: pytest.MonkeyPa
 
 
 def test_slowness_is_at_least_one() -> None:
-    """No machine is faster than one that does nothing else."""
+    """No machine is faster than an idle one."""
     assert patience.slowness() >= 1.0

@@ -1,4 +1,4 @@
-"""A path that is printed exists; a command that is printed is not refused, and was tried.
+"""A printed path exists; a printed command was tried and is not refused.
 
 Runs are brought into every situation. Each screen about them is read as a person would read it:
 every path on it is looked for, every command is typed.
@@ -44,111 +44,111 @@ Situation = Callable[[Run, Path], Ended | None]
 
 
 def blocked(run: Run, _out: Path) -> Ended:
-    """Two gates refused."""
+    """Make a run that two gates refuse."""
     return run("--policy-status", "allow", *stages())
 
 
 def nothing_given(run: Run, _out: Path) -> Ended:
-    """No option at all."""
+    """Make a run without any option."""
     return run()
 
 
 def failed(run: Run, _out: Path) -> Ended:
-    """The executor failed and said why."""
+    """Make a run whose executor fails and says why."""
     return run(*PASSING, *PLAN, *shell("executor", "echo no way >&2; exit 7"))
 
 
 def timed_out(run: Run, _out: Path) -> Ended:
-    """The executor took too long."""
+    """Make a run whose executor takes too long."""
     limits = ("--executor-timeout-ms", "300", "--kill-grace-ms", "200")
     return run(*PASSING, *PLAN, *shell("executor", "echo busy; exec sleep 60"), *limits)
 
 
 def went_quiet(run: Run, _out: Path) -> Ended:
-    """The executor printed nothing for too long."""
+    """Make a run whose executor prints nothing for too long."""
     options = ("--executor-idle-timeout-ms", "200", "--kill-grace-ms", "200")
     return run(*PASSING, *shell("executor", "exec sleep 60"), *options)
 
 
 def printed_too_much(run: Run, _out: Path) -> Ended:
-    """The executor ran into its output limit."""
+    """Make a run whose executor reaches its output limit."""
     return run(*PASSING, *shell("executor", "exec yes"), "--executor-output-limit", "4096")
 
 
 def asked_to_end(run: Run, _out: Path) -> Ended:
-    """The run was asked to end."""
+    """Make a run that is asked to end."""
     return run(*PASSING, *shell("manager", f"kill -TERM {ORCHESTRATOR_PID}; exec sleep 60"))
 
 
 def orchestrator_killed(run: Run, _out: Path) -> Ended:
-    """The orchestrator was killed."""
+    """Make a run whose orchestrator is killed."""
     return run(*PASSING, *shell("manager", f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60"))
 
 
 def report_gone(run: Run, out: Path) -> None:
-    """The orchestrator was killed, and its report is gone."""
+    """Make a run whose orchestrator is killed and whose report is gone."""
     orchestrator_killed(run, out)
     (out / REPORT).unlink()
 
 
 def program_missing(run: Run, _out: Path) -> Ended:
-    """The program is not there."""
+    """Make a run whose program is missing."""
     return run(*PASSING, "--manager-bin", "./no-such-program")
 
 
 def artifact_missing(run: Run, _out: Path) -> Ended:
-    """The executor did not write what it was expected to."""
+    """Make a run whose executor does not write the expected artifact."""
     return run(*PASSING, *stages(), "--executor-expected-artifact", "result.json")
 
 
 def artifact_gone(run: Run, out: Path) -> None:
-    """The executor failed, and what the manager left is not there any more."""
+    """Make a run whose executor fails and whose manager's artifact is gone."""
     failed(run, out)
     Path(out.parent, "plan.json").unlink()
 
 
 def left_a_process(run: Run, _out: Path) -> Ended:
-    """The manager left a process, which counts."""
+    """Make a run whose manager leaves a process, which counts."""
     return run(*PASSING, *stages("sleep 60 & exit 0"), "--on-leak", "fail")
 
 
 def done(run: Run, _out: Path) -> Ended:
-    """The run is done."""
+    """Make a run that is done."""
     return run(*PASSING, *PLAN, *shell("executor", "exit 0"))
 
 
 def done_and_broken(run: Run, out: Path) -> None:
-    """The run was done; what the manager left is gone."""
+    """Make a run that was done, and remove the artifact of its manager."""
     done(run, out)
     Path(out.parent, "plan.json").unlink()
 
 
 def done_and_resumed(run: Run, out: Path) -> Ended:
-    """The same, and it was resumed."""
+    """Make the same run, and resume it."""
     done_and_broken(run, out)
     return run("--resume")
 
 
 def done_and_contradicted(run: Run, out: Path) -> Ended:
-    """The run is done, and a resume says otherwise."""
+    """Make a run that is done, and that a resume contradicts."""
     done(run, out)
     return run("--resume", "--policy-status", "deny")
 
 
 def changed(run: Run, out: Path) -> Ended:
-    """A resume has other arguments for a stage that is complete."""
+    """Resume with other arguments for a completed stage."""
     failed(run, out)
     return run("--resume", "--manager-arg", "other")
 
 
 def archived(run: Run, out: Path) -> Ended:
-    """A second run has taken the place of the first."""
+    """Make a run that a second one has replaced."""
     failed(run, out)
     return run(*PASSING, *stages(executor="exit 9"))
 
 
 def moved(run: Run, out: Path) -> Ended:
-    """The directory was moved away and back under its name, as a copy is."""
+    """Move the directory of a run away and back under its name, as a copy does."""
     ended = failed(run, out)
     shutil.move(out, f"{out}.moved")
     shutil.move(f"{out}.moved", out)
@@ -156,7 +156,7 @@ def moved(run: Run, out: Path) -> Ended:
 
 
 def checkpoint_broken(run: Run, out: Path) -> Ended:
-    """The checkpoint is cut, and a resume was tried."""
+    """Truncate the checkpoint, and try a resume."""
     failed(run, out)
     whole = (out / CHECKPOINT).read_bytes()
     (out / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
@@ -164,21 +164,21 @@ def checkpoint_broken(run: Run, out: Path) -> Ended:
 
 
 def checkpoint_gone(run: Run, out: Path) -> Ended:
-    """The checkpoint is gone, and a resume was tried."""
+    """Remove the checkpoint, and try a resume."""
     failed(run, out)
     (out / CHECKPOINT).unlink()
     return run("--resume")
 
 
 def directory_removed(run: Run, _out: Path) -> Ended:
-    """A stage removed the output directory."""
+    """Make a run whose stage removes the output directory."""
     removes = 'while test -e "$ORCHESTRATOR_OUTPUT_DIR"; do rm -rf "$ORCHESTRATOR_OUTPUT_DIR"; done'
-    # Again and again: the orchestrator may write there while it is being removed.
+    # The stage repeats it: the orchestrator may write there while it is being removed.
     return run(*PASSING, *stages(f"{removes}; exit 3"))
 
 
 def reworked(run: Run, _out: Path) -> Ended:
-    """The reviewer sent the work back too often."""
+    """Make a run whose reviewer sends the work back too often."""
     reviewer = shell("reviewer", "exit 10")
     return run(*PASSING, *stages(), *reviewer, "--lifecycle", "reviewed_run")
 
@@ -199,21 +199,21 @@ SCREENS = (
 
 
 class Desk:
-    """The directory of an operator, who types commands there."""
+    """The directory in which an operator types commands."""
 
     def __init__(self, cwd: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.cwd = cwd
         self.capfd = capfd
 
     def look(self, *arguments: str) -> Ended:
-        """Type a command that changes nothing; it is run in this process, which is faster."""
+        """Type a command that changes nothing, in this process, which is faster."""
         sys.argv = [PRODUCT, *arguments]
         code = run_command_line(arguments)
         said = self.capfd.readouterr()
         return Ended(code, said.out, said.err)
 
     def tries(self, command: tuple[str, ...]) -> Iterator[Ended]:
-        """Type a command: one that only reads as it stands, another planned first, then done."""
+        """Type a command: one that only reads as it is, another first planned, then done."""
         if command[0] in READING or command[-1] == "--help":
             yield self.look(*command)
             return
@@ -226,7 +226,7 @@ class Desk:
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Desk:
-    """An empty directory."""
+    """Return an empty directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(sys, "argv", [])
@@ -234,7 +234,7 @@ def desk(
 
 
 class Reading:
-    """What was read on the screens about one run."""
+    """The paths and commands read on the screens about one run."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -252,7 +252,7 @@ class Reading:
             self.commands |= set(commands_in(text))
 
     def try_all(self) -> None:
-        """Type every command that was read, and read what it prints."""
+        """Type every command that was read, and read its output."""
         for command in sorted(self.commands):
             for ended in self._desk.tries(command):
                 self.read(ended, command)
@@ -261,7 +261,7 @@ class Reading:
 
 
 def read_and_try(out: str, ended: Ended | None, desk: Desk) -> None:
-    """Read every screen about a run, and type every command that is found."""
+    """Read every screen about a run, and type every command found on it."""
     reading = Reading(desk)
     if ended is not None:
         reading.read(ended, "run")
@@ -274,7 +274,7 @@ def read_and_try(out: str, ended: Ended | None, desk: Desk) -> None:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
 def test_what_is_printed_is_true(situation: Situation, desk: Desk) -> None:
-    """In each situation the paths are there, and the commands are accepted."""
+    """The printed paths exist in each situation, and the commands are accepted."""
 
     def run(*options: str) -> Ended:
         return orchestrate("out", *options, cwd=desk.cwd)
@@ -285,13 +285,13 @@ def test_what_is_printed_is_true(situation: Situation, desk: Desk) -> None:
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("out", OUTS, ids=ascii)
 def test_what_is_printed_is_true_whatever_the_directory_is_called(out: str, desk: Desk) -> None:
-    """The commands work, typed into a shell, however OUT is spelt."""
+    """The commands work in a shell, however OUT is spelled."""
     signals = ("--policy-status", "allow")
     read_and_try(out, orchestrate("run", *signals, *stages(), "--", out, cwd=desk.cwd), desk)
 
 
 def test_commands_about_a_run_at_work_are_accepted(desk: Desk) -> None:
-    """Both that `status` names are typed while the run works: one shows its output, one ends it."""
+    """`status` names two commands while the run works: one shows its output, one ends it."""
     working = ("run", *PASSING, *stages("echo here; exec sleep 60"), "--", "-out")
     process = start(*working, cwd=desk.cwd)
     printed = desk.cwd / "-out" / "logs" / "manager.1.stdout.log"
@@ -312,7 +312,7 @@ def test_commands_about_a_run_at_work_are_accepted(desk: Desk) -> None:
 def test_commands_typed_elsewhere_are_accepted_there(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command names OUT as it was named, so that it works where it was asked for."""
+    """A command names OUT as the user did, so that it works in the same directory."""
     ended = orchestrate("out", *PASSING, *stages(executor="exit 3"), cwd=desk.cwd)
     assert ended.code == 1
     (desk.cwd / "elsewhere").mkdir()
@@ -327,7 +327,7 @@ def test_commands_typed_elsewhere_are_accepted_there(
 
 
 def test_commands_that_init_prints_are_accepted(desk: Desk) -> None:
-    """Both commands work in the directory that was made, whatever it is called."""
+    """Both commands work in the new directory, whatever its name."""
     printed = desk.look("init", "a new one")
     assert "cd 'a new one'" in printed.stdout
     plan, run = commands_in(printed.stdout)
@@ -337,7 +337,7 @@ def test_commands_that_init_prints_are_accepted(desk: Desk) -> None:
 
 
 def test_commands_in_refusals_are_accepted(desk: Desk) -> None:
-    """Every command that a reviewed message names is one that answers."""
+    """Every command that a reviewed message names is accepted."""
     refusals = GOLDEN.read_text().splitlines()
     said = "\n".join(line for line in refusals if not line.startswith("$ "))
     helps = {one for one in commands_in(said) if one[-1] == "--help"}

@@ -1,4 +1,4 @@
-"""docs/reference.md: its tables and its diagram say what the program says."""
+"""docs/reference.md: its tables and its diagram agree with the program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_exit_code_table_is_complete() -> None:
 
 @pytest.mark.parametrize("gate", list(MANDATORY_RULES))
 def test_gate_table_agrees_with_the_rules(gate: str) -> None:
-    """Each gate's row names its option, its values and its reason code."""
+    """Each gate's row has its option, its values and its reason code."""
     row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| {gate} |"))
     rule = MANDATORY_RULES[gate]
     assert f"`--{gate}-status`" in row

@@ -1,4 +1,4 @@
-"""A sample leaves out no kind of what it stands for."""
+"""A sample of test cases contains every kind of case."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.soak import SOAK
 
 
 def test_first_and_last_place_of_each_kind_are_sampled() -> None:
-    """Entries of one list are of a kind, fields and what lies deeper are not; the order stays."""
+    """Entries of one list are of one kind, fields and deeper values are not; the order stays."""
     found: list[Place] = [
         ("steps",),
         *(("steps", number) for number in range(4)),
@@ -40,7 +40,7 @@ def test_first_and_last_place_of_each_kind_are_sampled() -> None:
 
 
 def items_of(names: Iterable[str], share: int | None = None, **lent: Any) -> list[pytest.Item]:
-    """Return what was collected: cases of one module, which lends them that."""
+    """Return collected tests: cases of one module, which lends its properties to them."""
     mark = None if share is None else pytest.mark.one_in(share).mark
     module = SimpleNamespace(**lent)
     found = [SimpleNamespace(nodeid=one, get_closest_marker=lambda _: mark) for one in names]
@@ -50,12 +50,12 @@ def items_of(names: Iterable[str], share: int | None = None, **lent: Any) -> lis
 
 
 def cases(count: int) -> list[str]:
-    """Return the names of so many cases of one test."""
+    """Return the names of a number of cases of one test."""
     return [f"test_one.py::test[{number}]" for number in range(count)]
 
 
 def single(count: int) -> list[str]:
-    """Return the names of so many tests of one case."""
+    """Return the names of a number of tests with one case each."""
     return [f"test_one.py::test_{number}" for number in range(count)]
 
 
@@ -74,7 +74,7 @@ def single(count: int) -> list[str]:
 def test_so_many_turns_as_there_are_shares_take_every_case(
     every: list[str], share: int | None, lent: dict[str, Any]
 ) -> None:
-    """Each turn leaves out others, in whatever order they were collected."""
+    """Each turn leaves out other cases, whatever the order of collection."""
     items = items_of(every, share, **lent)
     turns = share or {3: 2, 5: 2, 7: 3, 9: 4}[len(every)]
     taken = []
@@ -101,13 +101,13 @@ def test_so_many_turns_as_there_are_shares_take_every_case(
 def test_what_is_cheap_or_marked_so_is_always_taken(
     every: list[str], share: int | None, lent: dict[str, Any]
 ) -> None:
-    """A matrix is thinned where its cases run commands, unless it says that each counts."""
+    """Only a matrix whose cases run commands is sampled, unless it is marked as complete."""
     items = items_of(every, share, **lent)
     assert [not_drawn(items, turn) for turn in range(3)] == [set(), set(), set()]
 
 
 def test_what_a_case_takes_turns_while_all_cases_are_drawn() -> None:
-    """No share goes in step with what is drawn within a case."""
+    """No share is in step with the values drawn within a case."""
     marked = {
         int(share)
         for path in Path(__file__).parents[1].rglob("test_*.py")

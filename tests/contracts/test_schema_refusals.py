@@ -17,15 +17,15 @@ from tests.support.schema_checks import assert_valid, is_valid
 # -- forged files ---------------------------------------------------------------------------
 
 MAPS: Final = frozenset({"stages", "env_digests", "secret_digests", "by_setting", "stages_since"})
-"""Keys whose objects may have any number of keys of their own …"""
+"""Keys whose objects may have any number of their own keys …"""
 NAMES_ARE_FREE: Final = frozenset({"env_digests", "secret_digests"})
-"""… of any name."""
+"""… with any name."""
 EXECUTIONS: Final = "stage_executions"
-"""Their `program` may be lacking: where nothing was started, or the clock stands still."""
+"""Their `program` may be missing: where nothing was started, or the clock is stopped."""
 
 
 def places_in(document: Any, place: Place = ()) -> Iterator[Place]:
-    """Every place in a document; of a list only its first."""
+    """Yield every place in a document; of a list only its first."""
     inside: list[tuple[str | int, Any]] = []
     if isinstance(document, dict):
         inside = list(document.items())
@@ -37,7 +37,7 @@ def places_in(document: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def forgeries_of(document: Document, below: Place) -> Iterator[tuple[str, Document]]:
-    """The document with one thing wrong, for everything below a place that could be, and what."""
+    """Yield forgeries of the document, each with one thing wrong below a place, and its name."""
     for place in (below, *places_in(at(document, below), below)):
         value = at(document, place)
         if place:
@@ -55,19 +55,19 @@ def forgeries_of(document: Document, below: Place) -> Iterator[tuple[str, Docume
 
 
 def accepted(name: SchemaName, document: Document, *, below: Place = ()) -> list[str]:
-    """The forgeries of a document, below a place of it, that its schema does not refuse."""
+    """Return the forgeries of a document, below a place of it, that its schema accepts."""
     assert_valid(name, document, name.value)
     return [what for what, forged in forgeries_of(document, below) if is_valid(name, forged)]
 
 
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output directory of a done run that has something in every field."""
+    """Return the output directory of a done run that has a value in every field."""
     return run_to(ENDINGS["done, richly"], tmp_path_factory.mktemp("rich"))
 
 
 def test_forged_report_is_refused(rich: Path) -> None:
-    """A report with a key removed, of another type or unknown, however deep, is not valid."""
+    """A report with a key removed, unknown or of another type, at any depth, is not valid."""
     assert accepted(SchemaName.REPORT, report_of(rich)) == [
         f"('{EXECUTIONS}', 0, 'program') removed",
         f"('earlier_invocations', 0, '{EXECUTIONS}', 0, 'program') removed",
@@ -75,7 +75,7 @@ def test_forged_report_is_refused(rich: Path) -> None:
 
 
 def test_forged_checkpoint_is_refused(rich: Path, tmp_path: Path) -> None:
-    """A checkpoint with a key removed, of another type or unknown, however deep, is not valid."""
+    """A checkpoint with a key removed, unknown or of another type, at any depth, is not valid."""
     done = checkpoint_of(rich)
     killed = checkpoint_of(run_to(ENDINGS["killed"], tmp_path))
     assert killed["open_attempts"]
@@ -91,11 +91,11 @@ MAY_LACK: Final = {
 }
 """The keys that events of a file may lack …"""
 UNCHAINED: Final = ("prev", "mac")
-"""… and all of them, where there is no file, or no key."""
+"""… and the keys that they may all lack, where there is no file, or no key."""
 
 
 def test_forged_event_is_refused(rich: Path) -> None:
-    """A line with a key removed, of another type or unknown, however deep, is not valid."""
+    """A line with a key removed, unknown or of another type, at any depth, is not valid."""
     events = {event["event"]: event for event in events_of(rich)}
     assert len(events) >= 8
     for event in events.values():
@@ -111,7 +111,7 @@ def test_forged_event_is_refused(rich: Path) -> None:
 
 
 def with_decision(number: int, **changes: Any) -> Callable[[Document], object]:
-    """A forger that changes one of the decisions."""
+    """Return a forger that changes one of the decisions."""
     return lambda report: report["gate_decisions"][number].update(changes)
 
 
@@ -135,7 +135,7 @@ def with_decision(number: int, **changes: Any) -> Callable[[Document], object]:
 def test_report_that_contradicts_its_closing_is_refused(
     forge: Callable[[Document], object], rich: Path
 ) -> None:
-    """A report that says closure_ready and anything that speaks against it is not valid."""
+    """A report that claims closure_ready and contradicts it is not valid."""
     report = report_of(rich)
     assert may_close(report)
     forge(report)
@@ -147,7 +147,7 @@ def test_report_that_contradicts_its_closing_is_refused(
 
 @pytest.mark.parametrize("name", ["blocked", "failed", "done, an artifact lost since"])
 def test_report_of_another_ending_never_closes(name: str, tmp_path: Path) -> None:
-    """A report that does not close is not made to by turning its one flag, but for a done run's."""
+    """Only a done run's report closes when its one flag is set."""
     report = report_of(run_to(ENDINGS[name], tmp_path))
     assert not may_close(report)
     assert is_valid(SchemaName.REPORT, report)

@@ -1,4 +1,4 @@
-"""The published schemas hold for the files of real runs, and are published as they are."""
+"""The published schemas hold for the files of real runs, and are current."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ text_of = cache(schema_text)
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ENDINGS)
 def test_files_of_every_ending_are_as_published(name: str, tmp_path: Path) -> None:
-    """Whatever a run comes to, its files are valid, and the schema alone tells if it may close."""
+    """The files of every ending are valid, and the schema alone shows whether the run may close."""
     ending = ENDINGS[name]
     out = run_to(ending, tmp_path)
     assert_output_valid(out)
@@ -82,7 +82,7 @@ run(RunConfig(output_directory="out"))
 
 
 def test_files_of_a_crash_are_as_published(tmp_path: Path) -> None:
-    """A run that ends by a bug leaves valid files, which say so and close nothing."""
+    """A run that ends by a bug leaves valid files, which record the bug and close nothing."""
     state = str(tmp_path / "state")
     command = [sys.executable, "-c", CRASHING]
     done = subprocess.run(
@@ -99,10 +99,10 @@ def test_files_of_a_crash_are_as_published(tmp_path: Path) -> None:
 
 
 def test_endings_meet_every_event() -> None:
-    """No event is left out of what the runs above must have logged."""
+    """The runs above must have logged every event."""
     met = {name for ending in ENDINGS.values() for name in ending.events.split()}
     rare = {*("run.crashed", "invocations.moved", "gate.waiting"), "report.unplaced", "chain.gap"}
-    # The rare ones are met in tests of their own.
+    # Tests of their own cover the rare ones.
     assert met | rare == {name.value for name in EventName}
 
 
@@ -110,7 +110,7 @@ def test_endings_meet_every_event() -> None:
 
 
 def schemas_within(schema: Any) -> Iterator[Document]:
-    """A schema and all that are part of it."""
+    """Yield a schema and all schemas that are part of it."""
     if isinstance(schema, list):
         for one in schema:
             yield from schemas_within(one)
@@ -122,7 +122,7 @@ def schemas_within(schema: Any) -> Iterator[Document]:
 
 @pytest.mark.parametrize("name", SchemaName)
 def test_schema_is_one(name: SchemaName) -> None:
-    """A schema is JSON Schema 2020-12, and says what it is about."""
+    """A schema is JSON Schema 2020-12, and has a description."""
     schema = json.loads(text_of(name))
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
@@ -133,7 +133,7 @@ def test_schema_is_one(name: SchemaName) -> None:
 
 @pytest.mark.parametrize("name", SchemaName)
 def test_schema_forbids_unknown_keys_everywhere(name: SchemaName) -> None:
-    """Every object either has only the keys that are listed, or is a map with a rule for each."""
+    """Every object either has only the listed keys, or is a map with a rule for each."""
     document = json.loads(text_of(name))
     objects = [one for one in schemas_within(document) if one.get("type") == "object"]
     assert objects
@@ -150,7 +150,7 @@ def test_schema_forbids_unknown_keys_everywhere(name: SchemaName) -> None:
 
 @pytest.mark.parametrize("model", [*SchemaName, RunConfig, ConfigFile], ids=str)
 def test_every_field_is_described(model: Any) -> None:
-    """Every key of every file that is written or read, and every setting, says what it means."""
+    """Every key of every file, and every setting, has a description."""
     schema = (
         json.loads(text_of(model))
         if isinstance(model, SchemaName)
@@ -167,7 +167,7 @@ def test_every_field_is_described(model: Any) -> None:
 
 
 def test_published_schemas_are_current() -> None:
-    """What is in docs/schemas is what the models say now; `make schemas` writes it."""
+    """docs/schemas agrees with the models; `make schemas` writes it."""
     assert {path.name: path.read_text() for path in PUBLISHED.iterdir()} == {
         f"{name.value}.schema.json": text_of(name) for name in SchemaName
     }
@@ -185,7 +185,7 @@ def test_command_prints_the_schema(name: SchemaName, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["report", "event"]])
 def test_command_with_another_name_is_refused(arguments: list[str], tmp_path: Path) -> None:
-    """A wrong name is told all right ones; there is one at most. Without any they are listed."""
+    """A wrong name gets all names, and two names are refused; without a name they are listed."""
     ended = orchestrate("schema", *arguments, cwd=tmp_path)
     assert (ended.code, ended.stdout) == (2, "")
     if len(arguments) < 2:
@@ -235,7 +235,7 @@ def test_run_loads_no_schemas() -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_lifecycles_that_ship_are_valid(name: str) -> None:
-    """What ships is as the schema says, as it is written."""
+    """The built-in lifecycles fit the schema as they are written."""
     assert_valid(SchemaName.LIFECYCLE, tomllib.loads(shipped_text(name).decode()), name)
 
 
@@ -260,7 +260,7 @@ def test_lifecycles_that_ship_are_valid(name: str) -> None:
     ],
 )
 def test_lifecycle_as_a_person_writes_it(place: Place, value: Any, valid: bool) -> None:
-    """A source is a name or a list; what is not said is left out; nothing else is let through."""
+    """A source is a name or a list, unset keys are left out, and nothing else is accepted."""
     lifecycle = tomllib.loads(shipped_text("governed_run").decode())
     at(lifecycle, place[:-1])[place[-1]] = value
     assert is_valid(SchemaName.LIFECYCLE, lifecycle) is valid
@@ -285,11 +285,11 @@ SHORT = {"schema_version": 1, "name": "x", "title": "x", "stages": ["plan", "app
     ],
 )
 def test_short_form_of_a_lifecycle(more: dict[str, Any], valid: bool) -> None:
-    """Names or tables, and nothing of the form in which states are written out."""
+    """The short form has names or tables, and no part of the form with written-out states."""
     assert is_valid(SchemaName.LIFECYCLE, {**SHORT, **more}) is valid
 
 
-# -- the checks that other tests lean on ----------------------------------------------------
+# -- the checks that other tests rely on -----------------------------------------------------
 
 
 @pytest.mark.parametrize("directory", [".", "archive/first"])
@@ -303,7 +303,7 @@ def test_check_of_an_output_directory_can_fail(file: str, directory: str, tmp_pa
 
 
 def test_check_of_a_command_is_of_what_it_wrote(tmp_path: Path) -> None:
-    """What was broken before a command is no affair of its check; what it breaks is."""
+    """The check ignores what was broken before a command, and finds what the command breaks."""
     out = run_to(ENDINGS["done"], tmp_path)
     for file in (REPORT, EVENTS):
         rewrite(out / file, "{", '{"forged": 1,')

@@ -1,4 +1,4 @@
-"""docs/secrets.md: every command is run as it stands, and what it says is masked is masked."""
+"""docs/secrets.md: every command runs as printed, and values that it says are masked are masked."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "secrets.md"
 
 
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command of the guide, in its order, in one directory."""
+    """Every command of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 
 def test_names_that_look_like_credentials_are_those_of_the_guide() -> None:
-    """Each pattern that is listed is taken for a secret, and names beside it are not."""
+    """Each listed pattern counts as a secret, and similar names do not."""
     patterns = re.findall(r"`(\*\w+\*?)`", GUIDE.read_text())
     assert len(patterns) > 8
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""docs/security.md: every command is run as it stands; its tables name what there is."""
+"""docs/security.md: every command runs as printed; its tables name every key, limit and risk."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "security.md"
     reason="this kernel's Landlock does not hold all that is promised",
 )
 def test_commands_print_what_the_guide_says() -> None:
-    """Every command of the guide, in its order, in one directory."""
+    """Every command of the guide works, in its order, in one directory."""
     follow(GUIDE)
 
 
 def test_every_key_has_its_row_with_its_option() -> None:
-    """The tables have each key of a confinement and each limit, with the option that gives it."""
+    """The tables have each key of a confinement and each limit, with its option."""
     rows = [line.split("|")[1:3] for line in GUIDE.read_text().splitlines() if line[:3] == "| `"]
     shown = {key.strip(" `"): option.strip(" `") for key, option in rows}
     limits = [one.value for one in StageLimit]
@@ -41,7 +41,7 @@ def test_every_key_has_its_row_with_its_option() -> None:
 
 
 def test_table_of_the_guide_loads(tmp_path: Path) -> None:
-    """The config file of the guide is one, and has every key."""
+    """The guide's config file is valid, and has every key."""
     text = GUIDE.read_text().split("```toml\n")[1].split("```")[0]
     assert tomllib.loads(text)["stage"]["executor"]["confine"].keys() == {*CONFINE_KEYS}
     file = tmp_path / "run.toml"
@@ -104,11 +104,11 @@ SHOWN_BY: Final = {
     "kill the orchestrator and put back": ["tests/record/test_record_is_left.py"],
     "change the program that a gate runs": [f"{CAGE}TestOnlyWriting"],
 }
-"""What shows each row of the table, by how the row begins; not what nothing prevents."""
+"""The tests that prove each row of the table, by the row's beginning; not what nothing prevents."""
 
 
 def test_every_row_has_its_test_or_is_not_prevented() -> None:
-    """No promise stands there that nothing tries to break."""
+    """Every promise of the table has a test that tries to break it."""
     text = GUIDE.read_text().split("## What is prevented")[1].split("###")[0]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| "][1:]
     promised = [row[0] for row in rows if {*row[1:]} != {"not prevented"}]

@@ -1,4 +1,4 @@
-"""What the workers of a session share is made once."""
+"""The workers of a session share results that are made once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.shared import made_once
 def test_workers_share_what_one_of_them_makes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who comes later waits until it is whole, and finds it."""
+    """A later worker waits until the result is complete, and finds it."""
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
     makes: list[Path] = []
 
@@ -34,7 +34,7 @@ def test_workers_share_what_one_of_them_makes(
 
 
 def test_what_could_not_be_made_is_made_anew(tmp_path: Path) -> None:
-    """A half of it is nobody's."""
+    """An incomplete result is not used by any worker."""
 
     def fail(place: Path) -> None:
         (place / "half").touch()

@@ -27,7 +27,7 @@ def too_long(name: str, text: str) -> Iterator[str]:
 
 
 def test_no_module_and_no_function_is_too_long() -> None:
-    """Also not by a line."""
+    """A module or function over the limit, even by one line, fails the test."""
     assert list(too_long("long", "def f():\n" + "    pass\n" * 70)) == ["long: f has 71 lines"]
     assert list(too_long("long", "\n" * 351)) == ["long: 351 lines"]
     found = [
@@ -39,7 +39,7 @@ def test_no_module_and_no_function_is_too_long() -> None:
 
 
 def test_the_face_of_a_room_is_one_docstring() -> None:
-    """No code stands in the `__init__.py` of a room."""
+    """The `__init__.py` of a room has no code."""
     with_code = [
         str(path.relative_to(PACKAGE))
         for path in sorted(PACKAGE.rglob("__init__.py"))

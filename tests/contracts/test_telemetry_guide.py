@@ -1,4 +1,4 @@
-"""docs/telemetry.md: its commands are run as they stand, and its names are those of the code."""
+"""docs/telemetry.md: its commands run as printed, and its names are those of the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRICS: Final = "<!-- metrics -->\n"
 
 
 def test_commands_print_what_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command of the guide, in its order, where a collector takes what is sent."""
+    """Every command of the guide works, in its order, with a collector that takes what is sent."""
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         follow(GUIDE)
@@ -30,7 +30,7 @@ def test_commands_print_what_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_attributes_are_those_of_the_guide() -> None:
-    """Each is explained once, in the order of the code."""
+    """Each attribute is explained once, in the order of the code."""
     text = GUIDE.read_text()
     table = text[text.index("<!-- attributes -->") : text.index("### Metrics")]
     assert re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE) == [one.value for one in Key]
@@ -54,7 +54,7 @@ def test_metrics_are_those_of_the_guide() -> None:
 
 
 def test_spans_and_bounds_are_those_of_the_guide() -> None:
-    """Names and numbers in its sentences."""
+    """Names and numbers in the guide's sentences are those of the code."""
     text = GUIDE.read_text()
     table = text[text.index("### Spans") : text.index("### Attributes")]
     for kind in SpanKind:

@@ -1,4 +1,4 @@
-"""examples/temporal: the session of its page runs, and its files say what the page says."""
+"""examples/temporal: the session of its page runs, and its files match the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EPHEMERAL = re.compile(r"\bfor +\S+|\b\d+(\.\d+)?m?s\b")
 
 @pytest.fixture
 def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine with Temporal's command line, whose server listens at a port that is free."""
+    """Yield a machine with Temporal's command line, whose server listens at a free port."""
     if reason := temporal_server.why_not():
         pytest.skip(reason)
     address = f"127.0.0.1:{temporal_server.free_port()}"
@@ -58,7 +58,7 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("laptop")
 def test_session_with_the_development_server_runs() -> None:
-    """Two workers, a run that waits, a signal, a worker killed in the middle: it ends right."""
+    """Two workers, a waiting run, a signal and a worker killed in the middle: the run ends done."""
     guide.follow(PAGE, EPHEMERAL, beside=EXAMPLE)
 
 
@@ -68,7 +68,7 @@ def compose() -> dict[str, Any]:
 
 
 def _merged(value: Any) -> Any:
-    """Return a document whose merge keys (`<<`) have been followed, as Compose does."""
+    """Return a document with its merge keys (`<<`) resolved, as Compose does."""
     if isinstance(value, list):
         return [_merged(one) for one in value]
     if not isinstance(value, dict):
@@ -78,7 +78,7 @@ def _merged(value: Any) -> Any:
 
 
 def test_images_are_pinned_and_nothing_is_open_to_others() -> None:
-    """Each image but our own has a version, and each port is this machine's alone."""
+    """Each image except this program's has a version, and each port is this machine's alone."""
     services = compose()["services"]
     for name, service in services.items():
         is_ours = "build" in service
@@ -89,7 +89,7 @@ def test_images_are_pinned_and_nothing_is_open_to_others() -> None:
 
 
 def test_every_name_in_the_compose_file_is_declared() -> None:
-    """What services wait for, mount and are configured by is there."""
+    """Everything that services wait for, mount and are configured by is declared."""
     document = compose()
     services, volumes = document["services"], document["volumes"]
     for name, service in services.items():
@@ -106,7 +106,7 @@ def test_every_name_in_the_compose_file_is_declared() -> None:
 
 
 def test_workers_of_the_compose_file_are_workers(tmp_path: Path) -> None:
-    """Their command is one, with options that there are; they know how to reach the server."""
+    """Their command has existing options, and can reach the server."""
     (tmp_path / "state.key").write_text("0" * 64)
     services = compose()["services"]
     for name in ("worker-a", "worker-b"):
@@ -166,6 +166,6 @@ def test_what_is_typed_with_docker_is_what_was_typed_without() -> None:
 
 
 def test_page_shows_no_block_that_nobody_runs() -> None:
-    """Only the session with Docker is there to be read."""
+    """Only the session with Docker is not run."""
     notes = [found["note"] or "" for found in BLOCK.finditer(PAGE.read_text())]
     assert notes.count("not run") == 1

@@ -1,7 +1,7 @@
-"""No sentence of this program is taken apart: values carry facts, sentences are made to be shown.
+"""No sentence of this program is parsed: values carry facts, sentences are only shown.
 
-Told by syntax: every call that takes text apart has to stand in a table here, with the foreign
-text that it reads. Comparisons (`==`, `in`) are beyond what syntax tells.
+Syntax decides: every call that takes text apart must be in a table here, with the foreign text that
+it reads. Comparisons (`==`, `in`) are beyond what syntax shows.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ FILES: Final = {
     "processes/table.py": "files in /proc",
     "rendering/diagram/image.py": "SVG that Graphviz draws",
     "rendering/diagram/mermaid.py": "escapes for Mermaid",
-    "rendering/html/colours.py": "what stages print",
+    "rendering/html/colors.py": "what stages print",
     "rendering/html/picture.py": "SVG that Graphviz draws",
     "secrets/encodings.py": "secrets, to encode them",
     "secrets/masking.py": "whatever is to be masked",
@@ -75,7 +75,7 @@ FILES: Final = {
     "web/guard.py": "requests of a browser",
     "web/run_log.py": "what stages print",
 }
-"""Files that do nothing but read or escape foreign text, and which."""
+"""Files that only read or escape foreign text, and the text that each reads."""
 
 ALLOWED: Final = {
     ("text/amounts.py", "amount_given"): "an amount that a person wrote",
@@ -157,12 +157,12 @@ ALLOWED: Final = {
     ("cli/commands/explain.py", "_evidence"): "lays out lines, whatever they say",
     ("cli/explanation_text.py", "_facts"): "lays out lines, whatever they say",
     ("cli/explanation_text.py", "_paragraphs"): "lays out lines, whatever they say",
-    ("cli/screen.py", "labelled"): "lays out lines, whatever they say",
+    ("cli/screen.py", "labeled"): "lays out lines, whatever they say",
     ("cli/screen.py", "shortened"): "lays out lines, whatever they say",
     ("cli/summary.py", "refusal_lines"): "lays out lines, whatever they say",
     ("cli/console.py", "has_unicode"): "the name of a locale",
-    ("cli/console.py", "Console.encoded_show"): "takes colours out, whatever they colour",
-    ("cli/style.py", "plain"): "takes colours out, whatever they colour",
+    ("cli/console.py", "Console.encoded_show"): "takes colors out, whatever they color",
+    ("cli/style.py", "plain"): "takes colors out, whatever they color",
     ("cli/formatting.py", "sentences"): "lays out lines, whatever they say",
     ("cli/live_lines.py", "_running_line"): "lays out words on one line, whatever they say",
     ("cli/stage_lines.py", "stage_line"): "lays out words on one line, whatever they say",
@@ -245,7 +245,7 @@ ALLOWED: Final = {
     ("text/units.py", "span_words"): "leaves out zero seconds where the text is made",
     ("vocabulary.py", "Operation.stage"): "the name of an operation, PART.ACTION, as in records",
 }
-"""Functions that take foreign text apart, and which."""
+"""Functions that take foreign text apart, and the text that each reads."""
 
 
 class Place(NamedTuple):
@@ -319,7 +319,7 @@ def test_only_foreign_text_is_taken_apart(found: tuple[Place, ...]) -> None:
 
 
 def test_tables_list_only_what_is_there(found: tuple[Place, ...]) -> None:
-    """A function or file that takes no text apart any more leaves the tables."""
+    """A function or file that no longer takes text apart is removed from the tables."""
     functions = {(file, function) for file, function, _ in found if file not in FILES}
     gone = {*(ALLOWED.keys() - functions), *(FILES.keys() - {file for file, *_ in found})}
     assert not gone, f"take these out of the tables, nothing is taken apart there: {gone}"

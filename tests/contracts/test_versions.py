@@ -1,7 +1,7 @@
-"""Files of every version of the formats are read for ever.
+"""Files of every version of the formats can be read forever.
 
-The files in golden/version_1 were written by the program and are never written again: a change
-that cannot read them, or reads them otherwise, is a new version (docs/durability.md).
+The files in golden/version_1 were written by the program and are never written again: a change that
+cannot read them, or reads them otherwise, is a new version (docs/durability.md).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ RESUMED = {
     "reviewed": 0,
     "timeout": 124,
 }
-"""What a resume of each comes to, on any machine: a killed one kills again."""
+"""The exit code of a resume of each, on any machine: a killed one kills again."""
 
 
 def test_every_ending_is_there() -> None:
-    """No run of the folder is forgotten below."""
+    """The tests below use every run of the folder."""
     assert set(RUNS) == set(RESUMED)
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_files_load_and_say_the_same(run: str) -> None:
-    """Checkpoint and report load, and would be written again as they are."""
+    """Checkpoint and report load, and would be written again unchanged."""
     data = (VERSION_1 / run / CHECKPOINT).read_bytes()
     checkpoint, written = checkpoint_reader.parse(data, run), json.loads(data)
     assert json.loads(checkpoint.model_dump_json()) == written
@@ -56,7 +56,7 @@ def test_files_are_as_published(run: str) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_runs_are_resumed(run: str, tmp_path: Path) -> None:
-    """A run of an older program is gone on with, and its record is kept."""
+    """A run of an older program is continued, and its record is kept."""
     output = tmp_path / "out"
     shutil.copytree(VERSION_1 / run, output)
     earlier = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())["invocations"]

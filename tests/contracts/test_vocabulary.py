@@ -1,4 +1,4 @@
-"""The closed sets are all used: by the lifecycles that ship, the help, the log and the errors."""
+"""The closed sets are all used: by the built-in lifecycles, the help, the log and the errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRAWN: Final = re.compile(r"^(?P<lines>[ │├└─]*)(?P<name>\w+Error)(?: +e
 
 
 def values_of(table: Any, *keys: str) -> set[str]:
-    """Every value that stands under one of `keys`, however deep."""
+    """Return every value under one of `keys`, at any depth."""
     if isinstance(table, list):
         return set().union(*(values_of(one, *keys) for one in table))
     if not isinstance(table, dict):
@@ -41,14 +41,14 @@ def values_of(table: Any, *keys: str) -> set[str]:
 
 
 def nodes(*mentioned: str) -> Iterator[ast.AST]:
-    """Every syntax node of the modules in which one of these words stands."""
+    """Yield every syntax node of the modules that have one of these words."""
     for text in (source.read_text() for source in SOURCES):
         if any(word in text for word in mentioned):
             yield from ast.walk(ast.parse(text))
 
 
 def made_names() -> set[str]:
-    """The names that are called: a class among them is made, and an error to be raised."""
+    """Return the names that are called: a class among them is made, and an error raised."""
     return {
         node.func.id
         for node in nodes("Error(")
@@ -57,7 +57,7 @@ def made_names() -> set[str]:
 
 
 def emitted_names() -> set[str]:
-    """The members of EventName that are the first argument of `emit`, called now or later."""
+    """Return the members of EventName that are the first argument of `emit`, now or later."""
     found = nodes(EventName.__name__)
     calls = [[node.func, *node.args] for node in found if isinstance(node, ast.Call)]
     calls += [one[1:] for one in calls if is_named(one[0], "partial")]
@@ -72,12 +72,12 @@ def emitted_names() -> set[str]:
 
 
 def is_named(node: ast.expr, name: str) -> bool:
-    """Whether a node is that name, and nothing else."""
+    """Return whether a node is exactly that name."""
     return isinstance(node, ast.Name) and node.id == name
 
 
 OF_EXIT_CODES: Final = frozenset({"stage_declined", "stage_blocked", "nothing_owed"})
-"""What comes with exit codes of one's own: none of those that ship has them."""
+"""The members that come with a user's own exit codes: no built-in lifecycle has them."""
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ OF_EXIT_CODES: Final = frozenset({"stage_declined", "stage_blocked", "nothing_ow
     ],
 )
 def test_lifecycles_that_ship_use_each_member(vocabulary: type[StrEnum], keys: list[str]) -> None:
-    """No kind, trigger, guard or outcome is closed vocabulary for nothing, and none is missing.
+    """Every kind, trigger, guard and outcome is used by a built-in lifecycle, and none is missing.
 
-    That the time of a run is up is declared by no lifecycle: every one has the edges.
+    No lifecycle declares the end of a run's time: every one has the edges.
     """
     tables = [tomllib.loads(shipped_text(name).decode()) for name in shipped_names()]
     declared = {member.value for member in vocabulary} - {Trigger.RUN_TIMED_OUT.value}
@@ -100,7 +100,7 @@ def test_lifecycles_that_ship_use_each_member(vocabulary: type[StrEnum], keys: l
 
 
 def test_help_tells_every_exit_code(tmp_path: Path) -> None:
-    """What `run --help` lists as exit codes is what the command can exit with, no more, no less."""
+    """The exit codes in `run --help` are exactly those that the command can exit with."""
     ended = orchestrate("run", "--help", cwd=tmp_path)
     assert ended.code == 0
     listed = re.split(r"\n\s*\n", ended.stdout.partition("Exit codes:")[2].lstrip("\n"))[0]

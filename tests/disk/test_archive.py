@@ -1,4 +1,4 @@
-"""Old evidence: an earlier run is moved aside whole, and can be looked at where it lies."""
+"""Old evidence: an earlier run is archived whole, and can be inspected in its archive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KilledError(BaseException):
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[OutputLock]:
-    """The lock of a directory, for a while."""
+    """Hold the lock of a directory for the block."""
     lock = OutputLock.acquire(directory)
     try:
         yield lock
@@ -30,7 +30,7 @@ def locked(directory: Path) -> Iterator[OutputLock]:
 
 
 def earlier_run(tmp_path: Path) -> dict[str, bytes]:
-    """A failed and resumed run in `out`; its files."""
+    """Make a failed and resumed run in `out`; return its files."""
     script = 'echo planned; test "$ORCHESTRATOR_ATTEMPT" -gt 1'
     options = ("--run-id", "first", *PASSING, *stages(script))
     assert orchestrate("out", *options, cwd=tmp_path).code == 1
@@ -47,7 +47,7 @@ def earlier_run(tmp_path: Path) -> dict[str, bytes]:
 def test_archiving_cut_short_is_finished_in_one_place(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed before any of its moves, it is gone on with: the run lies together, nothing lost."""
+    """After a kill before any of its moves it is completed: the run is in one place, complete."""
     held = earlier_run(tmp_path)
     moves = []
 
@@ -80,7 +80,7 @@ def test_two_runs_of_one_name_stay_apart(tmp_path: Path) -> None:
 
 
 def test_status_shows_an_archived_run(tmp_path: Path) -> None:
-    """`--run-id` tells how an earlier run ended, for a person and a program; 0 when it is there."""
+    """`--run-id` shows the end of an earlier run as text and JSON; exit code 0 if it exists."""
     earlier_run(tmp_path)
     assert orchestrate("./out", "--run-id", "second", cwd=tmp_path).code == 3
     assert "archived  first" in orchestrate("status", "out", cwd=tmp_path).stdout

@@ -1,4 +1,4 @@
-"""What git's files say is checked out is read as git reads it, and never waited for."""
+"""The checked-out commit is read from git's files as git reads it, and never waited for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNREADABLE: Final = CheckedOut(None, None, RevisionProblem.UNREADABLE)
 
 
 def found(directory: Path) -> CheckedOut:
-    """What is checked out at or above a directory."""
+    """Return what is checked out at or above a directory."""
     above = nearest_with(directory, ".git")
     return NOTHING if above is None else checked_out(above)
 
@@ -37,7 +37,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_commit_of_a_branch_is_found_from_below(tmp_path: Path) -> None:
-    """The ref that HEAD names, in the nearest directory above that is git's."""
+    """The commit is that of the ref in HEAD, in the nearest git directory above."""
     write(tmp_path / ".git" / "HEAD", ON_MAIN)
     write(tmp_path / ".git" / "refs" / "heads" / "main", f"{A}\n")
     (tmp_path / "a" / "b").mkdir(parents=True)
@@ -45,13 +45,13 @@ def test_commit_of_a_branch_is_found_from_below(tmp_path: Path) -> None:
 
 
 def test_commit_without_a_branch(tmp_path: Path) -> None:
-    """A detached HEAD is a commit of no branch; SHA-256 is as good as SHA-1."""
+    """A detached HEAD is a commit of no branch, for SHA-256 as for SHA-1."""
     write(tmp_path / ".git" / "HEAD", f"{B}\n")
     assert found(tmp_path) == CheckedOut(B, None, None)
 
 
 def test_packed_ref_counts_where_there_is_no_file(tmp_path: Path) -> None:
-    """A ref is packed or has a file; the file is newer. A name that only ends so is another."""
+    """A ref is packed or has a file, which counts first; a name with the same ending is another."""
     git = tmp_path / ".git"
     write(git / "HEAD", "ref: refs/heads/a/main\n")
     lines = ["# pack-refs with: peeled", f"{B} refs/heads/x/refs/heads/a/main"]
@@ -63,7 +63,7 @@ def test_packed_ref_counts_where_there_is_no_file(tmp_path: Path) -> None:
 
 
 def test_second_work_tree_and_submodule(tmp_path: Path) -> None:
-    """A `.git` file leads to the files of the tree, and those to what all trees share."""
+    """A `.git` file leads to the files of the tree, and those to the files that all trees share."""
     own, common = tmp_path / "main" / ".git" / "worktrees" / "w", tmp_path / "main" / ".git"
     write(tmp_path / "w" / ".git", f"gitdir: {own}\n")
     write(own / "HEAD", "ref: refs/heads/side\n")
@@ -77,13 +77,13 @@ def test_second_work_tree_and_submodule(tmp_path: Path) -> None:
 
 
 def test_branch_without_a_commit(tmp_path: Path) -> None:
-    """A repository that is new has a branch and nothing on it."""
+    """A new repository has a branch without a commit."""
     write(tmp_path / ".git" / "HEAD", ON_MAIN)
     assert found(tmp_path) == CheckedOut(None, "main", RevisionProblem.NO_COMMIT)
 
 
 def test_directory_that_is_not_gits_is_passed(tmp_path: Path) -> None:
-    """An empty `.git` is nothing to git, and the search goes on above it."""
+    """An empty `.git` is ignored, as git does, and the search continues above it."""
     (tmp_path / "a" / ".git").mkdir(parents=True)
     assert found(tmp_path / "a") == NOTHING
     write(tmp_path / ".git" / "HEAD", f"{A}\n")
@@ -116,7 +116,7 @@ HOSTILE: Final[dict[str, tuple[Callable[[Path], object], CheckedOut]]] = {
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_file_is_neither_followed_nor_waited_for(what: str, tmp_path: Path) -> None:
-    """Whatever lies there, the answer is why nothing is known."""
+    """For an odd file the answer is the reason why nothing is known."""
     make, expected = HOSTILE[what]
     (tmp_path / ".git").mkdir()
     make(tmp_path / ".git")
@@ -124,7 +124,7 @@ def test_hostile_file_is_neither_followed_nor_waited_for(what: str, tmp_path: Pa
 
 
 def test_ref_that_is_no_commit_keeps_its_name(tmp_path: Path) -> None:
-    """The branch is known all the same."""
+    """The branch is known even so."""
     write(tmp_path / ".git" / "HEAD", ON_MAIN)
     write(tmp_path / ".git" / "refs" / "heads" / "main", "root:x:0:0\n")
     assert found(tmp_path) == NOT_UNDERSTOOD._replace(branch="main")
@@ -134,7 +134,7 @@ def test_ref_that_is_no_commit_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_git_file_that_leads_nowhere(tmp_path: Path) -> None:
-    """It is not taken for the repository further up, as git does not take it."""
+    """It is not taken for the repository further up, just as in git."""
     write(tmp_path / ".git" / "HEAD", f"{A}\n")
     for said in ("gitdir: ../gone\n", "something\n", "gitdir: a\x00b\n"):
         write(tmp_path / "a" / ".git", said)
@@ -142,7 +142,7 @@ def test_git_file_that_leads_nowhere(tmp_path: Path) -> None:
 
 
 def test_few_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A branch with a file costs two opens: what is not there is not opened."""
+    """A branch with a file costs two opens, for missing files are not opened."""
     write(tmp_path / ".git" / "HEAD", ON_MAIN)
     write(tmp_path / ".git" / "refs" / "heads" / "main", f"{A}\n")
     calls: list[files.SystemCall] = []
@@ -162,7 +162,7 @@ GIT: Final = shutil.which("git") or ""
 
 @pytest.mark.skipif(not GIT, reason="needs git")
 def test_git_itself_says_the_same(tmp_path: Path) -> None:
-    """A repository made by git: its first commit, packed, detached, and in a second work tree."""
+    """It agrees with git on a first commit, packed, detached, and in a second work tree."""
 
     def git(*words: str, cwd: Path = tmp_path) -> str:
         settings = ("user.name=a", "user.email=a@b", "init.defaultBranch=trunk", "gc.auto=0")

@@ -10,7 +10,7 @@ from fsm_orchestrator import FencedError, claim_epoch, next_invocation
 
 
 def test_next_invocation_follows_the_latest_epoch(tmp_path: Path) -> None:
-    """Whatever its attempt; a run that nobody has claimed begins with the first."""
+    """The attempt does not matter, and a run without a claim begins with the first."""
     run = tmp_path / "RUN"
     assert next_invocation(run) == 1
     claim_epoch(run, 1, 1)
@@ -21,7 +21,7 @@ def test_next_invocation_follows_the_latest_epoch(tmp_path: Path) -> None:
 
 
 def test_a_number_that_two_were_given_is_claimed_by_one(tmp_path: Path) -> None:
-    """Whoever asks two engines at once is refused by the second claim."""
+    """A request to two engines at once is refused by the second claim."""
     number = next_invocation(tmp_path / "RUN")
     claim_epoch(tmp_path / "RUN", number, 1)
     with pytest.raises(FencedError):

@@ -1,4 +1,4 @@
-"""Replace, stage, read, move and append files so that a crash leaves them whole."""
+"""Replaces, stages, reads, moves and appends to files so that a crash leaves them whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsm_orchestrator.disk import files, stale
 
 @contextlib.contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """Another umask for a while."""
+    """Set another umask for the block."""
     before = os.umask(mask)
     try:
         yield
@@ -25,12 +25,12 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def mode_of(path: Path) -> int:
-    """The permission bits of a path."""
+    """Return the permission bits of a path."""
     return path.stat().st_mode & 0o777
 
 
 def test_replace_file_replaces_whole(tmp_path: Path) -> None:
-    """The new content takes the old one's place, and nothing else is left."""
+    """The new content takes the old one's place, and no other file is left."""
     path = tmp_path / "file"
     for data in (b"a long first content", b"second", b""):
         files.replace_file(path, data)
@@ -39,7 +39,7 @@ def test_replace_file_replaces_whole(tmp_path: Path) -> None:
 
 
 def test_replace_file_is_another_file(tmp_path: Path) -> None:
-    """Who holds the old file open keeps reading the old content to its end."""
+    """A reader with the old file open reads the old content to its end."""
     path = tmp_path / "file"
     files.replace_file(path, b"old")
     with path.open("rb") as stream:
@@ -48,7 +48,7 @@ def test_replace_file_is_another_file(tmp_path: Path) -> None:
 
 
 def test_modes_honour_the_umask(tmp_path: Path) -> None:
-    """What is made has the mode asked for, less the umask."""
+    """A new file or directory has the requested mode, less the umask."""
     with umask(0o027):
         files.replace_file(tmp_path / "public", b"")
         files.replace_file(tmp_path / "private", b"", mode=0o600)
@@ -79,7 +79,7 @@ def test_replace_file_refuses_a_directory(tmp_path: Path) -> None:
 
 
 def test_replace_file_without_its_directory(tmp_path: Path) -> None:
-    """A directory that is gone is an error, and is not made."""
+    """A missing directory is an error, and is not made."""
     with pytest.raises(FileNotFoundError):
         files.replace_file(tmp_path / "gone" / "file", b"data")
     assert list(tmp_path.iterdir()) == []
@@ -104,7 +104,7 @@ def test_staged_file_waits_for_its_commit(tmp_path: Path) -> None:
 def test_what_has_taken_its_place_is_not_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once a staged file is committed, to discard it does nothing: also if its name is taken."""
+    """Discarding a committed file does nothing, even if its temporary name is in use again."""
     staged = files.stage_file(tmp_path / "file", b"new")
     staged.commit()
     staged.temporary.write_bytes(b"somebody else's")
@@ -125,7 +125,7 @@ def _refusing(*_call: object, **_places: object) -> None:
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 32 * 1024, 32 * 1024 + 1, 3 * 1024 * 1024])
 def test_files_of_all_sizes_are_read_whole(tmp_path: Path, size_bytes: int) -> None:
-    """Read in blocks, up to the largest size that is allowed; one byte more is an error."""
+    """Files are read in blocks, up to the largest allowed size; one byte more is an error."""
     data, path = os.urandom(size_bytes), tmp_path / "file"
     path.write_bytes(data)
     assert files.read_bounded(path, size_bytes) == data
@@ -137,7 +137,7 @@ def test_files_of_all_sizes_are_read_whole(tmp_path: Path, size_bytes: int) -> N
 def test_file_that_grows_while_it_is_read_is_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was appended after the look at its size is not lost."""
+    """Bytes appended after the size was read are not lost."""
     path, real = tmp_path / "file", files.perform
     path.write_bytes(b"before")
 
@@ -153,7 +153,7 @@ def test_file_that_grows_while_it_is_read_is_read_to_its_end(
 
 
 def test_what_a_kill_left_staged_is_removed(tmp_path: Path) -> None:
-    """A temporary file of a killed writer is in nobody's way, and only such files are removed."""
+    """Temporary files of a killed writer are removed, and no other files."""
     path = tmp_path / "file"
     files.stage_file(path, b"left behind by a writer that was killed")
     files.replace_file(path, b"new")
@@ -181,7 +181,7 @@ def test_staging_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_read_bounded_reads_regular_files_up_to_its_limit(tmp_path: Path) -> None:
-    """All of a file, or an error when it is larger than allowed; links only where they may be."""
+    """A file that is larger than allowed is an error, and links are read only if allowed."""
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     (tmp_path / "link").symlink_to(path)
@@ -196,7 +196,7 @@ def test_read_bounded_reads_regular_files_up_to_its_limit(tmp_path: Path) -> Non
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, None], ids=["directory", "FIFO", "absent"])
 def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], object] | None) -> None:
-    """A directory, a FIFO (without a wait) and nothing at all are errors."""
+    """A directory, a FIFO (without a wait) and a missing path are errors."""
     path = tmp_path / "odd"
     if make is not None:
         make(path)
@@ -205,7 +205,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], obje
 
 
 def test_make_directory(tmp_path: Path) -> None:
-    """Parents are made too; what is there stays as it is; a file in the way is an error."""
+    """Parents are made too; an existing directory is unchanged; a file in the way is an error."""
     path = tmp_path / "a" / "b" / "c"
     files.make_directory(path)
     (path / "file").touch()
@@ -218,7 +218,7 @@ def test_make_directory(tmp_path: Path) -> None:
 
 
 def test_open_append_appends(tmp_path: Path) -> None:
-    """What is there stays; what is written goes to the end; no child inherits the descriptor."""
+    """Existing content stays, new bytes go to the end, and no child inherits the descriptor."""
     path = tmp_path / "log"
     path.write_bytes(b"one\n")
     descriptor = files.open_append(path)

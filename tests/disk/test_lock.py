@@ -1,4 +1,4 @@
-"""One orchestrator per output directory: the second is refused, the dead are in nobody's way.
+"""One orchestrator per output directory: a second one is refused, a dead one is no obstacle.
 
 The first orchestrator is held in a stage that says it is ready and waits to be released; while it
 waits it writes nothing, so that every change in OUT would be the second one's.
@@ -52,10 +52,10 @@ pytestmark = pytest.mark.timeout(300)
 
 @contextlib.contextmanager
 def signals_of_a_stage(cwd: Path) -> Iterator[Callable[[], None]]:
-    """The FIFOs of a stage that runs `WAIT`; what releases it, at the latest at the end."""
+    """Make the FIFOs of a stage that runs `WAIT`; yield its release, which also happens at exit."""
     for name in ("ready", "release"):
         os.mkfifo(cwd / name)
-    descriptor = os.open(cwd / "release", os.O_RDWR)  # kept open: what is written waits for it
+    descriptor = os.open(cwd / "release", os.O_RDWR)  # kept open: written bytes wait for the stage
 
     def release() -> None:
         os.write(descriptor, b"go\n")
@@ -81,7 +81,7 @@ class Held:
         return Ended(self.process.returncode, stdout, stderr)
 
     def kill(self) -> None:
-        """Kill the orchestrator with SIGKILL; its stage waits on."""
+        """Kill the orchestrator with SIGKILL; its stage continues to wait."""
         self.process.kill()
         self.process.communicate(timeout=60)
 
@@ -101,7 +101,7 @@ def held(cwd: Path, *arguments: str) -> Iterator[Held]:
 
 
 def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
-    """All below a directory, directories too, with times and content."""
+    """Return all paths below a directory, directories included, with times and content."""
     return {
         str(path.relative_to(directory)): (
             path.stat().st_mtime_ns,
@@ -112,7 +112,7 @@ def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def assert_busy(ended: Ended, holder: int) -> None:
-    """The refusal: exit 75 and one message that says who holds the directory, where, since when."""
+    """Check for exit code 75 and one message with the directory, its holder, and since when."""
     assert ended.code == 75, ended
     assert ended.stdout == ""
     first, *rest = ended.stderr.splitlines()
@@ -138,7 +138,7 @@ def assert_busy(ended: Ended, holder: int) -> None:
     ids=["run", "resume", "rerun", "link", "detour", "json"],
 )
 def test_second_is_refused_during_a_run(tmp_path: Path, second: tuple[str, ...]) -> None:
-    """While a run works, run and resume on its directory exit 75 at once and change nothing."""
+    """While a run works, run and resume on its directory exit with 75 at once, changing nothing."""
     (tmp_path / "link").symlink_to("out")
     (tmp_path / "way").mkdir()
     with held(tmp_path, "./out", *PASSING, *stages(WAIT)) as first:
@@ -159,7 +159,7 @@ def test_second_is_refused_during_a_run(tmp_path: Path, second: tuple[str, ...])
     reason="needs root and unshare(1) to mount",
 )
 def test_second_is_refused_by_way_of_a_bind_mount(tmp_path: Path) -> None:
-    """The same directory mounted elsewhere is the same directory: exit 75, nothing touched."""
+    """The same directory mounted elsewhere gives exit code 75, and nothing is changed."""
     (tmp_path / "other").mkdir()
     with held(tmp_path, "./out", *PASSING, *stages(WAIT)) as first:
         before = everything(tmp_path / "out")
@@ -180,7 +180,7 @@ def test_second_is_refused_by_way_of_a_bind_mount(tmp_path: Path) -> None:
 
 
 def test_second_is_refused_during_a_resume(tmp_path: Path) -> None:
-    """While a resume works, another resume, and a new run, exit 75 and change nothing."""
+    """While a resume works, another resume and a new run exit with 75 and change nothing."""
     script = f'test "$ORCHESTRATOR_ATTEMPT" -gt 1 || exit 1; {WAIT}'
     assert orchestrate("./out", *PASSING, *stages(script), cwd=tmp_path).code == 1
     with held(tmp_path, "./out", "--resume") as first:
@@ -210,7 +210,7 @@ def test_many_starts_at_once(tmp_path: Path) -> None:
 
 
 def test_plan_and_status_during_a_run(tmp_path: Path) -> None:
-    """A plan says that a run would be refused now, and by whom; status says who works."""
+    """`plan` says that a run would be refused now, and by whom; `status` names the holder."""
     with held(tmp_path, "./out", *PASSING, *stages(WAIT)) as first:
         before = everything(tmp_path / "out")
         who = f"process {first.process.pid} on {socket.gethostname()}, since 20"
@@ -229,13 +229,13 @@ def test_plan_and_status_during_a_run(tmp_path: Path) -> None:
     assert who not in orchestrate("status", "./out", cwd=tmp_path).stdout
 
 
-# The dead
+# Dead holders
 
 
 def test_killed_holder_needs_no_person(tmp_path: Path) -> None:
-    """After SIGKILL in mid-stage a resume goes on by itself, whatever is left of the stage.
+    """After SIGKILL during a stage a resume continues on its own, whatever is left of the stage.
 
-    The stage's process has not inherited the lock: it may be alive still when the resume starts.
+    The stage's process did not inherit the lock, and may be alive when the resume starts.
     """
     script = f'test "$ORCHESTRATOR_ATTEMPT" -gt 1 || {{ {WAIT}; }}'
     with held(tmp_path, "./out", *PASSING, *stages(script)) as first:
@@ -252,7 +252,7 @@ def test_killed_holder_needs_no_person(tmp_path: Path) -> None:
 
 
 def test_killed_holder_does_not_refuse_a_new_run(tmp_path: Path) -> None:
-    """After SIGKILL a new run starts in the same directory, and archives what was left there."""
+    """After SIGKILL a new run starts in the same directory and archives the killed one's files."""
     with held(tmp_path, "./out", *PASSING, *stages(WAIT)) as first:
         run_id = report_of(tmp_path / "out")["run_id"]
         first.kill()
@@ -262,7 +262,7 @@ def test_killed_holder_does_not_refuse_a_new_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to look at descriptors")
 def test_no_stage_inherits_the_lock(tmp_path: Path) -> None:
-    """A stage has its three streams and no descriptor of the orchestrator's or the keeper's."""
+    """A stage has its three streams and no descriptor of the orchestrator or the keeper."""
     script = "ls -l /proc/$$/fd; exit 0"  # not the last command: the shell lists itself
     assert orchestrate("./out", *PASSING, *shell("manager", script), cwd=tmp_path).code == 0
     text = (tmp_path / "out/logs/manager.1.stdout.log").read_text()
@@ -275,7 +275,7 @@ def test_no_stage_inherits_the_lock(tmp_path: Path) -> None:
 
 
 def test_text_in_a_free_lock_file_means_nothing(tmp_path: Path) -> None:
-    """What a lock file says counts only while it is held; afterwards it names nobody."""
+    """The content of a lock file counts only while it is held; afterwards it names nobody."""
     out = tmp_path / "out"
     out.mkdir()
     stale = {"pid": os.getpid(), "host": socket.gethostname(), "since": "2026", "run_id": "x"}
@@ -289,7 +289,7 @@ def test_text_in_a_free_lock_file_means_nothing(tmp_path: Path) -> None:
     "content", [b"", b"{", b"[1]", b"\xff\0", b'{"pid": "\\u001b[31m", "host": 1, "since": 2}']
 )
 def test_holder_that_does_not_say_who_it_is(tmp_path: Path, content: bytes) -> None:
-    """A held lock refuses whatever stands in its file, and the message stays printable."""
+    """A held lock refuses whatever its file contains, and the message stays printable."""
     out = tmp_path / "out"
     out.mkdir()
     (out / LOCK).write_bytes(content)
@@ -319,7 +319,7 @@ def test_holder_that_does_not_say_who_it_is(tmp_path: Path, content: bytes) -> N
 def test_lock_file_is_taken_away_during_a_run(
     tmp_path: Path, harm: Callable[[Path], object]
 ) -> None:
-    """A person who removes a lock file does not get a second orchestrator into the directory."""
+    """Removing a lock file does not let a second orchestrator into the directory."""
     out = tmp_path / "out"
     with held(tmp_path, "./out", *PASSING, *stages(WAIT)) as first:
         harm(out / LOCK)
@@ -336,7 +336,7 @@ def test_lock_file_is_taken_away_during_a_run(
 def test_lock_file_is_replaced_while_it_is_being_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock on a file that is no longer at its path is not taken for the lock."""
+    """A lock on a file that is no longer at its path does not count as the lock."""
     path = tmp_path / LOCK
     replaced: list[int] = []
     real_flock = fcntl.flock
@@ -362,7 +362,7 @@ def test_lock_file_is_replaced_while_it_is_being_taken(
 
 
 def test_lock_excludes_and_is_given_back(tmp_path: Path) -> None:
-    """A held lock refuses, says who holds it, and is free once released."""
+    """A held lock refuses, names its holder, and is free once released."""
     first = OutputLock.acquire(tmp_path)
     first.write_holder(since="2026-01-31T09:00:00.000Z", run_id="some-run")
     who = (
@@ -379,7 +379,7 @@ def test_lock_excludes_and_is_given_back(tmp_path: Path) -> None:
 
 
 def test_looking_makes_no_lock_file(tmp_path: Path) -> None:
-    """Asking for a holder, or taking the lock, writes nothing."""
+    """Neither a look for the holder nor taking the lock writes anything."""
     OutputLock.acquire(tmp_path).release()
     assert holder_of(tmp_path) is None
     assert holder_of(tmp_path / "nowhere") is None

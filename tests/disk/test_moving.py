@@ -1,4 +1,4 @@
-"""Move what a run left, within a file system and to another one; overwrite nothing."""
+"""Moves the files of a run, within a file system and to another one, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.command import CHECKPOINT, PASSING, environment, orchestrate,
 
 @contextlib.contextmanager
 def two_directories(tmp_path: Path) -> Iterator[tuple[HeldDirectory, HeldDirectory]]:
-    """A source and a destination."""
+    """Yield a source and a destination."""
     held = []
     for name in ("source", "destination"):
         (tmp_path / name).mkdir()
@@ -36,7 +36,7 @@ def two_directories(tmp_path: Path) -> Iterator[tuple[HeldDirectory, HeldDirecto
 
 @pytest.fixture
 def other_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing can be renamed from one directory into another."""
+    """Make renames from one directory into another fail."""
     real = files.perform
 
     def perform(operation: SystemCall, call: Any, *args: Any, **places: Any) -> Any:
@@ -48,7 +48,7 @@ def other_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """A name that is taken, be it by a link to nothing, is an error; nothing is moved."""
+    """A name in use, even by a dead link, is an error, and nothing is moved."""
     with two_directories(tmp_path) as (source, destination):
         for name in ("file", "link", "free"):
             (source.path / name).write_text(name)
@@ -68,7 +68,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("other_file_system")
 def test_other_file_system_gets_a_copy(tmp_path: Path) -> None:
-    """Files, links and whole directories arrive as they were, and are gone where they were."""
+    """Files, links and whole directories arrive unchanged and are gone from their old place."""
     with two_directories(tmp_path) as (source, destination):
         logs = source.path / "logs"
         (logs / "deep").mkdir(parents=True)
@@ -88,7 +88,7 @@ def test_other_file_system_gets_a_copy(tmp_path: Path) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.usefixtures("other_file_system")
 def test_what_cannot_be_copied_stays(tmp_path: Path) -> None:
-    """A FIFO is not waited for: the error names it, all of it is still there, no copy is left."""
+    """A FIFO is not waited for: the error names it, nothing is removed, and no copy is left."""
     with two_directories(tmp_path) as (source, destination):
         (source.path / "logs").mkdir()
         (source.path / "logs" / "file").touch()

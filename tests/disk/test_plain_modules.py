@@ -1,4 +1,4 @@
-"""Modules that are found where they must be are those that Python would find, and no others."""
+"""This finder finds the modules that Python would find where they must be, and no others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print([type(one).__module__ for one in sys.meta_path].count(plain_modules.__name
 
 @pytest.fixture(name="folder")
 def folder_of_modules(tmp_path: Path) -> Path:
-    """A folder with a module and a package, both compiled."""
+    """Make a folder with a module and a package, both compiled."""
     (tmp_path / "room").mkdir()
     for source in (tmp_path / "one.py", tmp_path / "room/__init__.py"):
         source.write_text("VALUE = 1\n")
@@ -50,12 +50,12 @@ def folder_of_modules(tmp_path: Path) -> Path:
 
 
 def found(folder: Path, name: str = "one", package: str = PACKAGE) -> ModuleSpec | None:
-    """What is found of a name in a folder, as if it were that of a package."""
+    """Return the spec of a name in a folder, found as a module of a package."""
     return _Finder().find_spec(f"{package}.{name}", [str(folder)])
 
 
 def value(spec: ModuleSpec) -> int:
-    """What a module defines, as its loader has it."""
+    """Return the value that a module defines, as its loader has it."""
     assert isinstance(spec.loader, SourceFileLoader)
     code = spec.loader.get_code(spec.name)
     assert code is not None
@@ -67,7 +67,7 @@ def value(spec: ModuleSpec) -> int:
 
 @pytest.mark.parametrize("name", ["one", "room"])
 def test_module_is_found_as_python_finds_it(name: str, folder: Path) -> None:
-    """Its names, its files and its code, also when it is asked for once more."""
+    """It has the same names, files and code, also when it is looked up again."""
     spec = found(folder, name)
     by_python = PathFinder.find_spec(f"{PACKAGE}.{name}", [str(folder)])
     assert spec is not None
@@ -78,7 +78,7 @@ def test_module_is_found_as_python_finds_it(name: str, folder: Path) -> None:
 
 
 def test_module_that_is_not_plainly_there_is_left_to_python(folder: Path) -> None:
-    """A name that is none, a package that may have compiled modules, a source without bytecode."""
+    """Unknown names, packages that may have compiled modules, and sources without bytecode."""
     assert found(folder) is not None
     assert found(folder, "none") is None
     assert found(folder, package="other") is None
@@ -91,7 +91,7 @@ def test_module_that_is_not_plainly_there_is_left_to_python(folder: Path) -> Non
 def test_bytecode_that_is_not_of_its_source_is_left_to_python(
     mode: py_compile.PycInvalidationMode, folder: Path
 ) -> None:
-    """So is bytecode that names a digest of its source: Python compares that."""
+    """Bytecode with a digest of its source is left to Python too, which compares it."""
     source = folder / "one.py"
     py_compile.compile(str(source), doraise=True, invalidation_mode=mode)
     is_stamped = mode is py_compile.PycInvalidationMode.TIMESTAMP
@@ -106,7 +106,7 @@ def test_bytecode_that_is_not_of_its_source_is_left_to_python(
 
 
 def test_bytecode_from_elsewhere_says_where_its_source_is_now(folder: Path) -> None:
-    """A copied package is as if it had been compiled where it lies."""
+    """A copied package loads as if it had been compiled at its place."""
     source = folder / "one.py"
     py_compile.compile(str(source), dfile="/elsewhere/one.py", doraise=True)
     spec = found(folder)
@@ -115,7 +115,7 @@ def test_bytecode_from_elsewhere_says_where_its_source_is_now(folder: Path) -> N
 
 
 def test_library_is_found_but_for_what_the_interpreter_has() -> None:
-    """What is built in or frozen is left to the finders of those."""
+    """Built-in and frozen modules are left to their own finders."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", LIBRARY], capture_output=True, text=True, check=False
     )
@@ -123,6 +123,6 @@ def test_library_is_found_but_for_what_the_interpreter_has() -> None:
 
 
 def test_modules_are_not_found_here_once_the_code_is_held() -> None:
-    """From the first stage on, code is only loaded if it is older."""
+    """From the first stage on, only older code is loaded."""
     done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["1", "0"], "")

@@ -1,4 +1,4 @@
-"""What is below a directory, and what matches a glob: bounded, links never followed."""
+"""The entries below a directory, and the matches of a glob: bounded, links never followed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsm_orchestrator.disk.trees import EntryKind, TooMuchError, entries_at, fix
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A directory with something of each kind in it, and something outside."""
+    """Make a directory with something of each kind in it, and something outside."""
     root = tmp_path / "tree"
     (root / "b").mkdir(parents=True)
     (root / "b" / "x").write_text("x")
@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_entries_are_of_their_kind_and_in_order(tree: Path) -> None:
-    """A link is what it says, and a FIFO is not opened; only files are open meanwhile."""
+    """A link is its target's name, a FIFO is not opened, and only files are open in between."""
     found = [
         (one.path, one.kind.value, one.target, one.descriptor is not None)
         for one in entries_at(str(tree))
@@ -46,7 +46,7 @@ def test_entries_are_of_their_kind_and_in_order(tree: Path) -> None:
 
 
 def test_path_itself_may_be_anything(tree: Path) -> None:
-    """A file, a link, nothing, or what no file can be called."""
+    """The path may be a file, a link, missing, or an impossible name."""
     assert [one.kind for one in entries_at(str(tree / "a"))] == [EntryKind.FILE]
     assert [one.kind for one in entries_at(str(tree / "c"))] == [EntryKind.LINK]
     assert [*entries_at(str(tree / "none"))] == [*entries_at(str(tree / "a" / "none"))] == []
@@ -54,7 +54,7 @@ def test_path_itself_may_be_anything(tree: Path) -> None:
 
 
 def test_directory_that_becomes_a_link_leads_nowhere(tree: Path) -> None:
-    """Walked by descriptors: what is replaced under our hands is not followed out."""
+    """A directory replaced by a link during the walk is not followed, for descriptors are used."""
     seen = []
     for one in entries_at(str(tree)):
         seen.append((one.path, one.kind))
@@ -69,7 +69,7 @@ def test_directory_that_becomes_a_link_leads_nowhere(tree: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_says_so(tree: Path) -> None:
-    """A file or directory that is there and cannot be read is no empty one."""
+    """An unreadable file or directory is not taken for an empty one."""
     (tree / "a").chmod(0)
     (tree / "b").chmod(0)
     problems = {one.path: one.problem for one in entries_at(str(tree))}
@@ -78,13 +78,13 @@ def test_what_may_not_be_read_says_so(tree: Path) -> None:
 
 
 def test_too_much_is_not_looked_at_in_part(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither too many files nor too deep a nesting."""
+    """Too many files and too deep a nesting are errors."""
     with pytest.raises(TooMuchError, match="more than 5 files"):
         list(entries_at(str(tree), files_max=5))
     with pytest.raises(TooMuchError, match="more than 2 files"):
         matches_of(f"{tree}/**", files_max=2)
     monkeypatch.setattr(trees, "DEPTH_MAX", 1)
-    with pytest.raises(TooMuchError, match="more than 1 directories in each other, at b"):
+    with pytest.raises(TooMuchError, match="more than 1 nested directories, at b"):
         list(entries_at(str(tree)))
 
 
@@ -111,7 +111,7 @@ def test_glob_matches_what_is_no_directory(tree: Path, pattern: str, expected: l
 
 
 def test_fixed_part_is_where_all_matches_are() -> None:
-    """The directory that a confined stage may write to, for a glob or a directory."""
+    """For a glob or a directory this is the directory that a confined stage may write to."""
     assert fixed_part("/a/b/*.json") == "/a/b"
     assert fixed_part("/a/**/b") == "/a"
     assert fixed_part("/*") == "/"
@@ -119,7 +119,7 @@ def test_fixed_part_is_where_all_matches_are() -> None:
 
 
 def test_digest_of_a_list_is_that_of_what_sha256sum_prints(tree: Path) -> None:
-    """Whoever doubts it can make it with the tools of the system."""
+    """The digest can be checked with the tools of the system."""
     files = []
     for one in entries_at(str(tree)):
         if one.descriptor is not None:

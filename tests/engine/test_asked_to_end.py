@@ -1,4 +1,4 @@
-"""A request to end decides until the step that it forbids is durable, wherever it comes."""
+"""A request to end takes effect until the step that it forbids is durable."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for a zom
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
-    """Requests that a test delivers itself."""
+    """Yield requests that a test delivers itself."""
     interrupts = Interrupts()
     yield interrupts
     interrupts.close()
 
 
 def config(directory: Path, **stages: StageGiven) -> RunConfig:
-    """A run whose two stages note that they ran."""
+    """Return a run whose two stages record that they ran."""
     notes = {
         stage: StageGiven(bin="/bin/sh", args=("-c", f"echo {stage} >>ran"), cwd=str(directory))
         for stage in BOTH
@@ -53,7 +53,7 @@ def config(directory: Path, **stages: StageGiven) -> RunConfig:
 
 
 def assert_ended(report: Report, directory: Path, code: int = 143) -> None:
-    """The run was asked to end, and says nothing else; a resume brings it to done."""
+    """Assert that the run was asked to end, and that a resume of it ends as done."""
     assert (report.exit_code, report.terminal_state, report.closure_ready) == (
         code,
         "failed",
@@ -65,7 +65,7 @@ def assert_ended(report: Report, directory: Path, code: int = 143) -> None:
     assert resume(RunConfig(output_directory=directory / "out")).exit_code == 0
 
 
-# Both are signalled together
+# Both are signaled together
 
 
 @needs_proc
@@ -80,7 +80,7 @@ def assert_ended(report: Report, directory: Path, code: int = 143) -> None:
 def test_stage_that_ends_together_with_the_request_is_interrupted(
     tmp_path: Path, stage: str, name: str, code: int, end: str
 ) -> None:
-    """Request and end are both there at the look: the attempt is interrupted, and runs again."""
+    """If the stage ended when the request is seen, the attempt is interrupted and runs again."""
     waits = f"echo $$ >pid; until test -e go; do sleep 0.01; done; {end}"
     once = f'echo {stage} >>ran; test "$ORCHESTRATOR_ATTEMPT" = 1 || exit 0; {waits}'
     words = dict.fromkeys(BOTH, "exit 0") | {stage: once}
@@ -120,7 +120,7 @@ Moment = Callable[[pytest.MonkeyPatch, Callable[[], None]], None]
 
 
 def before(module: Any, name: str) -> Moment:
-    """Call something when a function of a module is called, before it is."""
+    """Call something right before a function of a module is called."""
 
     def patch(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], None]) -> None:
         real = getattr(module, name)
@@ -146,7 +146,7 @@ MOMENTS: dict[str, tuple[Moment, list[str]]] = {
 def test_request_at_any_moment_of_a_stage_makes_it_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts, moment: str
 ) -> None:
-    """What had not become durable by then is not skipped by a resume."""
+    """Work that is not durable when the request comes runs again in a resume."""
     patch, expected = MOMENTS[moment]
     with monkeypatch.context() as patched:
         patch(patched, lambda: interrupts.deliver(signal.SIGTERM))
@@ -161,7 +161,7 @@ def test_request_at_any_moment_of_a_stage_makes_it_run_again(
 def test_success_that_is_not_durable_when_the_request_comes_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts, stage: str
 ) -> None:
-    """Checkpoint and report are ready to take their places: a request still comes first."""
+    """A request counts even when checkpoint and report are about to be put in place."""
 
     def staging(self: recorder.Recorder, told: Any) -> Any:
         executions = self.draft.invocation.stage_executions
@@ -187,7 +187,7 @@ def test_success_that_is_not_durable_when_the_request_comes_is_taken_back(
 def test_run_without_stages_is_not_done_while_a_request_is_pending(
     tmp_path: Path, interrupts: Interrupts
 ) -> None:
-    """Nothing has to be run to close: not even then is a run closed that is to end."""
+    """A pending request keeps even a run without stages from closing."""
     interrupts.deliver(signal.SIGHUP)
     empty = RunConfig(output_directory=tmp_path / "out", gates=GATES, stages={})
     report = run(empty, interrupts=interrupts)
@@ -197,7 +197,7 @@ def test_run_without_stages_is_not_done_while_a_request_is_pending(
 def test_stage_that_failed_before_the_request_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts
 ) -> None:
-    """A failure that was recorded is not made an interruption by what comes after it."""
+    """A recorded failure does not become an interruption by a later request."""
 
     def staging(self: recorder.Recorder, told: Any) -> Any:
         if self.draft.invocation.stage_executions:

@@ -1,4 +1,4 @@
-"""A request to end while protected paths are compared, before a stage or after it."""
+"""A request to end while protected paths are compared, before or after a stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GATES = {"policy": "allow", "ci": "success", "review": "approved"}
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
-    """Requests that a test delivers itself."""
+    """Yield requests that a test delivers itself."""
     interrupts = Interrupts()
     yield interrupts
     interrupts.close()
@@ -28,7 +28,7 @@ def interrupts() -> Iterator[Interrupts]:
 def test_request_while_paths_are_compared_leaves_the_stage_to_be_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts, moment: str
 ) -> None:
-    """It is interrupted, not compared; after it, what was there before the stage is what counts."""
+    """The stage is interrupted without a comparison; a resume compares with the original state."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     tests = tmp_path / "tests"
     tests.mkdir()

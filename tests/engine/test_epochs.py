@@ -1,4 +1,4 @@
-"""Runs in epochs: handed on as one run, and out of reach for whoever had it before."""
+"""Runs in epochs: handed on as one run, and out of reach for earlier holders."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _killed_in_executor(place: Path) -> Path:
 
 
 def test_run_is_handed_on_after_a_kill(tmp_path: Path) -> None:
-    """As one run: what is complete is skipped, what was begun counts as interrupted."""
+    """After a kill, complete stages are skipped, and the begun attempt counts as interrupted."""
     directory = _killed_in_executor(tmp_path)
     report = continued(directory, 2)
     assert report.closure_ready
@@ -70,7 +70,7 @@ def test_run_is_handed_on_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_stages_are_told_of_run_and_epoch(tmp_path: Path) -> None:
-    """The run stays where it is."""
+    """Stages get the run's own directory and its epoch in their environment."""
     directory = tmp_path / "RUN"
     told = 'echo "$ORCHESTRATOR_OUTPUT_DIR $ORCHESTRATOR_EPOCH"'
     begun(directory, {"manager": shell(told), "executor": shell(f"{told}; exit 1")})
@@ -82,7 +82,7 @@ def test_stages_are_told_of_run_and_epoch(tmp_path: Path) -> None:
 
 
 def test_epoch_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run without an engine inside of a stage has none."""
+    """A run without an engine that is started inside a stage has no epoch."""
     monkeypatch.setenv("ORCHESTRATOR_EPOCH", "000001.000001")
     stages = {"executor": shell("echo ${ORCHESTRATOR_EPOCH-none}")}
     run(asked(tmp_path / "OUT", stages=stages, skip_stages=("manager",)))
@@ -91,7 +91,7 @@ def test_epoch_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("name", ["10", "1.5", "20260101", "000001.1"])
 def test_directory_that_is_called_epochs_is_no_run(tmp_path: Path, name: str) -> None:
-    """A plain output directory below it stays one: training has epochs, too."""
+    """A plain output directory below one named `epochs` is not an engine's run."""
     output = tmp_path / "epochs" / name
     told = "echo $ORCHESTRATOR_OUTPUT_DIR ${ORCHESTRATOR_EPOCH-none}"
     report = run(asked(output, stages={"executor": shell(told)}, skip_stages=("manager",)))
@@ -100,7 +100,7 @@ def test_directory_that_is_called_epochs_is_no_run(tmp_path: Path, name: str) ->
 
 
 def test_event_and_records_name_the_epoch(tmp_path: Path) -> None:
-    """A run in a plain directory says nothing of any."""
+    """The event and the records of an engine's run name the epoch; those of a plain run do not."""
     begun(tmp_path / "RUN", {}, allow_empty=True)
     run(asked(tmp_path / "OUT", allow_empty=True))
     for place, named in ((latest(tmp_path / "RUN"), "000001.000001"), (tmp_path / "OUT", None)):
@@ -114,7 +114,7 @@ def test_event_and_records_name_the_epoch(tmp_path: Path) -> None:
 
 
 def test_zombie_writes_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was stopped, somebody else has finished the run, and it wakes up."""
+    """A stopped worker that wakes up after the run was finished elsewhere changes nothing."""
     monkeypatch.setattr(leftovers, "KEEPER_SECONDS_MAX", 0.1)  # its keeper waits for it
     directory = tmp_path / "RUN"
     (tmp_path / "held").touch()
@@ -142,7 +142,7 @@ def test_zombie_writes_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_zombie_reaches_no_log_of_the_next_epoch(tmp_path: Path) -> None:
-    """Its stage prints on, into a log that is its own alone."""
+    """The output of a zombie's stage goes to a log that the next epoch does not have."""
     directory = tmp_path / "RUN"
     (tmp_path / "held").touch()
     noisy = f"echo first; {WAITING}; echo second"
@@ -164,7 +164,7 @@ def test_zombie_reaches_no_log_of_the_next_epoch(tmp_path: Path) -> None:
 
 
 def test_end_that_was_overtaken_is_told_to_nobody(tmp_path: Path) -> None:
-    """It was written after the last look, and counts no more: not for the caller either."""
+    """An end that another epoch overtook is neither notified nor returned to the caller."""
     directory, told = tmp_path / "RUN", tmp_path / "told"
     notice = Notice(on=(ToldEnd.DONE,), command=("touch", str(told)))
     env = {"VALUE": "of the setting"}
@@ -183,7 +183,7 @@ def test_end_that_was_overtaken_is_told_to_nobody(tmp_path: Path) -> None:
 
 
 def test_epoch_that_was_overtaken_is_refused(tmp_path: Path) -> None:
-    """Nothing of it is touched."""
+    """An epoch that was overtaken is refused, and its files stay unchanged."""
     directory = tmp_path / "RUN"
     first = claim_epoch(directory, 1, 1)
     claim_epoch(directory, 1, 2)
@@ -193,7 +193,7 @@ def test_epoch_that_was_overtaken_is_refused(tmp_path: Path) -> None:
 
 
 def test_epoch_of_another_run_is_refused(tmp_path: Path) -> None:
-    """The record would else be of neither."""
+    """An epoch of another run is refused."""
     epoch = claim_epoch(tmp_path / "RUN", 1, 1)
     with pytest.raises(UsageError, match="the epoch is of"):
         run(asked(tmp_path / "OTHER", allow_empty=True), epoch=epoch)
@@ -201,7 +201,7 @@ def test_epoch_of_another_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_resume", [True, False])
 def test_run_of_an_engine_is_refused_without_an_epoch(tmp_path: Path, is_resume: bool) -> None:
-    """A person asks the engine."""
+    """A person cannot resume an engine's run without an epoch."""
     directory = tmp_path / "RUN"
     begun(directory, {}, allow_empty=True)
     before = contents(directory)
@@ -215,7 +215,7 @@ def test_run_of_an_engine_is_refused_without_an_epoch(tmp_path: Path, is_resume:
 
 
 def test_new_run_where_one_has_begun_is_refused(tmp_path: Path) -> None:
-    """An engine's run has its directory for itself; `resume_or_start` goes on with it."""
+    """A new run is refused where an engine's run exists; `resume_or_start` continues that run."""
     directory = tmp_path / "RUN"
     begun(directory, {}, allow_empty=True)
     epoch = claim_epoch(directory, 2, 1)
@@ -227,7 +227,7 @@ def test_new_run_where_one_has_begun_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["epochs/x.json", "epochs/000001.000001/x.json"])
 def test_artifact_among_the_epochs_is_refused(tmp_path: Path, name: str) -> None:
-    """The next invocation would look for it in vain."""
+    """An artifact path inside an epoch is refused, since the next invocation could not find it."""
     directory = tmp_path / "RUN"
     stage = shell("true", expected_artifacts=(str(directory / name),))
     with pytest.raises(UsageError, match="among the run's epochs") as caught:
@@ -243,7 +243,7 @@ def _leaving(directory: Path) -> StageGiven:
 
 
 def test_artifacts_outlive_their_epoch(tmp_path: Path) -> None:
-    """They lie in the run, where every invocation finds them."""
+    """Artifacts are in the run's directory, where every invocation finds them."""
     directory = tmp_path / "RUN"
     begun(directory, {"manager": _leaving(directory), "executor": shell("exit 1")})
     report = continued(directory, 2, stages={"executor": shell("true")})
@@ -252,7 +252,7 @@ def test_artifacts_outlive_their_epoch(tmp_path: Path) -> None:
 
 
 def test_renamed_run_goes_on(tmp_path: Path) -> None:
-    """As by another mount path: what it left is found where it is now."""
+    """A run with another path, as by another mount, finds its files where they are now."""
     directory = tmp_path / "RUN"
     begun(directory, {"manager": _leaving(directory), "executor": shell("exit 1")})
     renamed = directory.rename(tmp_path / "RENAMED")
@@ -262,7 +262,7 @@ def test_renamed_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_resume_in_the_same_epoch_is_at_home(tmp_path: Path) -> None:
-    """One who holds the run may go on with it as often as there is need."""
+    """The holder of a run can resume it in the same epoch as often as needed."""
     directory = tmp_path / "RUN"
     epoch = claim_epoch(directory, 1, 1)
     stages = {"manager": shell("true"), "executor": shell("exit 1")}
@@ -274,7 +274,7 @@ def test_resume_in_the_same_epoch_is_at_home(tmp_path: Path) -> None:
 
 
 def _is_in(process: psutil.Process, directory: Path) -> bool:
-    """Say whether a process works in a directory."""
+    """Return True if a process works in a directory."""
     with contextlib.suppress(psutil.Error):
         return process.cwd() == str(directory)
     return False
@@ -283,14 +283,14 @@ def _is_in(process: psutil.Process, directory: Path) -> bool:
 def test_what_a_killed_worker_left_alive_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On this machine its processes are the run's; they are not left to the next attempt."""
+    """The next attempt on the same machine ends the processes of a killed worker."""
     monkeypatch.setattr(leftovers, "KEEPER_SECONDS_MAX", 0.1)
     directory = tmp_path / "RUN"
     (tmp_path / "held").touch()
     with worker(asked(directory, stages=_stages(tmp_path)), 1, 1) as process:
         try:
             _until((tmp_path / "began").exists)
-            os.kill(process.pid, signal.SIGSTOP)  # its keeper goes on
+            os.kill(process.pid, signal.SIGSTOP)  # its keeper continues
             report = continued(directory, 2, stages={"executor": shell("true")})
             assert report.closure_ready
             there = [one for one in psutil.process_iter() if _is_in(one, tmp_path)]

@@ -1,4 +1,4 @@
-"""Stages that run side by side: all must succeed, the first that does not ends the others."""
+"""Stages that run side by side: all must succeed, and the first failure ends the others."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ CHECKS = ("lint", "unit_tests", "scan")
 GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 ALL_HERE = "test -e lint.here -a -e unit_tests.here -a -e scan.here"
 MEETS = f"touch $0.here; until {ALL_HERE}; do sleep 0.01; done"
-"""Goes on once all three are there: one after another they would wait for ever."""
+"""A script that continues once all three stages are running; in sequence they would hang."""
 STAYS = f"{MEETS}; sleep 60"
 
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def sh(directory: Path, stage: str, words: str, **settings: Any) -> StageGiven:
-    """A stage that is a shell with its name as $0."""
+    """Return a stage that is a shell with its name as $0."""
     return StageGiven(bin="/bin/sh", args=("-c", words, stage), cwd=str(directory), **settings)
 
 
 def config(
     directory: Path, words: Mapping[str, str], *, lifecycle: str | None = None, **settings: Any
 ) -> RunConfig:
-    """A run of the example: the executor does nothing, the others what is said."""
+    """Return a run of the example: the executor does nothing, the other stages run these words."""
     path = EXAMPLE
     if lifecycle is not None:
         path = directory / "group.toml"
@@ -64,17 +64,17 @@ PATIENT = EXAMPLE.read_text().replace('kind = "group"\n', 'kind = "group"\nfail_
 
 
 def once_recorded(pattern: str, name: str = "checkpoint.json") -> str:
-    """The words that wait until a file of the record has a pattern."""
+    """Return shell words that wait until a file of the record has a pattern."""
     return f"until grep -q '{pattern}' out/orchestrator_{name}; do sleep 0.01; done"
 
 
 def once_complete(stage: str) -> str:
-    """The words that wait until a stage is complete in the record."""
+    """Return shell words that wait until a stage is complete in the record."""
     return once_recorded(f'"stage":"{stage}","cycle":1,"attempt":1,"invocation"')
 
 
 def alive_in(directory: Path) -> list[int]:
-    """The processes that work in a directory."""
+    """Return the processes that work in a directory."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -84,7 +84,7 @@ def alive_in(directory: Path) -> list[int]:
 
 
 def ends(report: Report) -> dict[str, tuple[str, str | None]]:
-    """How each stage ended last: its status and its ending."""
+    """Return the last status and ending of each stage."""
     return {
         one.stage: (one.status.value, one.ending and one.ending.value)
         for one in report.stage_executions
@@ -92,7 +92,7 @@ def ends(report: Report) -> dict[str, tuple[str, str | None]]:
 
 
 def test_stages_of_a_group_run_at_once_and_all_must_succeed(tmp_path: Path) -> None:
-    """Each waits for the others to be there; the attempts are in the record before any starts."""
+    """Each stage waits for the others, and all attempts are recorded before any of them starts."""
     report = run(config(tmp_path, dict.fromkeys(CHECKS, MEETS)))
     assert (report.exit_code, report.closure_ready) == (0, True)
     assert [one.dest for one in report.transitions] == ["gating", "executor", "checks", "done"]
@@ -106,7 +106,7 @@ def test_stages_of_a_group_run_at_once_and_all_must_succeed(tmp_path: Path) -> N
 
 
 def test_first_failure_ends_the_others_gently(tmp_path: Path) -> None:
-    """They get SIGTERM and their grace, and are interrupted because of it, by a type of its own."""
+    """The others get SIGTERM and a grace, and are interrupted with an ending of their own."""
     polite = f"trap 'echo $0 >>tidied; exit 0' TERM; {MEETS}; sleep 60 & wait $!"
     words = {"lint": polite, "unit_tests": polite, "scan": f"{MEETS}; exit 7"}
     report = run(config(tmp_path, words))
@@ -118,7 +118,7 @@ def test_first_failure_ends_the_others_gently(tmp_path: Path) -> None:
         "unit_tests": ("interrupted", "sibling_failed"),
     }
     lint = next(one for one in report.stage_executions if one.stage == "lint")
-    assert lint.error == "interrupted: scan, which ran beside it, did not succeed"
+    assert lint.error == "interrupted: scan, which ran alongside it, did not succeed"
     assert sorted((tmp_path / "tidied").read_text().split()) == ["lint", "unit_tests"]
     assert report.transitions[-1].trigger == "stage_failed"
     assert report.transitions[-1].cause == "attempt 1 of scan: exited with code 7"
@@ -127,7 +127,7 @@ def test_first_failure_ends_the_others_gently(tmp_path: Path) -> None:
 
 
 def test_stage_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
-    """What runs beside a failure is ended like anything that is asked to end."""
+    """A sibling that ignores SIGTERM is killed after its grace."""
     stubborn = f"trap '' TERM; {MEETS}; while :; do sleep 1; done"
     words = {"lint": stubborn, "unit_tests": MEETS, "scan": f"{MEETS}; exit 1"}
     report = run(config(tmp_path, words, kill_grace_ms=50))
@@ -136,7 +136,7 @@ def test_stage_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) ->
 
 
 def test_group_that_is_patient_lets_the_others_finish(tmp_path: Path) -> None:
-    """With fail_fast = false a failure is a failure, and what is complete stays complete."""
+    """With fail_fast = false the others finish after a failure, and complete ones stay complete."""
     words = {
         "lint": "exit 1",
         "unit_tests": once_complete("scan"),
@@ -188,7 +188,7 @@ OUTCOMES: dict[str, tuple[dict[str, str], str, int, list[str]]] = {
 
 @pytest.mark.parametrize("case", OUTCOMES)
 def test_group_comes_to_the_worst_and_names_each(tmp_path: Path, case: str) -> None:
-    """In a fixed order, whichever was first; each that did not succeed is in the cause."""
+    """A group has the worst result in a fixed order; its cause names each unsuccessful stage."""
     words, outcome, code, causes = OUTCOMES[case]
     report = run(config(tmp_path, words, lifecycle=PATIENT, lint={"timeout_ms": 200}))
     assert (report.terminal_state, report.exit_code) == (outcome, code)
@@ -198,7 +198,7 @@ def test_group_comes_to_the_worst_and_names_each(tmp_path: Path, case: str) -> N
 
 
 def test_stage_of_a_group_is_tried_again_before_it_counts_as_failed(tmp_path: Path) -> None:
-    """The others run on meanwhile."""
+    """The others continue while a stage is tried again."""
     once = 'test "$ORCHESTRATOR_ATTEMPT" = 2 || exit 75; touch retried'
     waits = "until test -e retried; do sleep 0.01; done"
     retry = RetryPolicy(max_attempts=2, exit_codes=(75,), backoff_ms=1)
@@ -212,7 +212,7 @@ def test_stage_of_a_group_is_tried_again_before_it_counts_as_failed(tmp_path: Pa
 
 
 def test_retry_is_not_waited_for_once_another_has_failed(tmp_path: Path) -> None:
-    """What failed and was to be tried again stays failed."""
+    """A stage that waits for its retry stays failed once another has failed."""
     retry = RetryPolicy(max_attempts=2, exit_codes=(75,), backoff_ms=60_000)
     fails = once_recorded('"event": "stage.retrying"', "events.jsonl") + "; exit 1"
     words = {"lint": "exit 75", "unit_tests": "exit 0", "scan": fails}
@@ -223,7 +223,7 @@ def test_retry_is_not_waited_for_once_another_has_failed(tmp_path: Path) -> None
 
 
 def test_resume_runs_only_what_is_incomplete(tmp_path: Path) -> None:
-    """What succeeded before another failed is skipped, its success was durable by then."""
+    """A stage that succeeded before another failed is durable, and a resume skips it."""
     fails = once_complete("lint") + "; exit 1"
     words = {"lint": "exit 0", "unit_tests": "sleep 60", "scan": fails}
     assert ends(run(config(tmp_path, words)))["lint"] == ("success", "exited")
@@ -235,7 +235,7 @@ def test_resume_runs_only_what_is_incomplete(tmp_path: Path) -> None:
 
 
 def test_stage_without_a_binary_is_passed_over_and_the_others_run(tmp_path: Path) -> None:
-    """As a lone one is."""
+    """A stage of a group without a binary is passed over like a single one."""
     report = run(config(tmp_path, {"lint": "exit 0"}))
     assert report.exit_code == 0
     assert [one for one in report.warnings if "no binary" in one] == [
@@ -245,7 +245,7 @@ def test_stage_without_a_binary_is_passed_over_and_the_others_run(tmp_path: Path
 
 
 def test_all_are_ended_together_when_the_run_is_asked_to_end(tmp_path: Path) -> None:
-    """Each is interrupted by the request, and none by another; all run again."""
+    """A request interrupts each stage by itself, and a resume runs all of them again."""
     interrupts = Interrupts()
     here = [tmp_path / f"{one}.here" for one in CHECKS]
 
@@ -265,7 +265,7 @@ def test_all_are_ended_together_when_the_run_is_asked_to_end(tmp_path: Path) -> 
 
 
 def test_artifacts_of_two_stages_of_a_group_may_not_overlap(tmp_path: Path) -> None:
-    """Whose they are could not be said: a new run and a resume refuse, and start nothing."""
+    """Overlapping artifacts in a group are refused, in a new run and in a resume."""
     report = {"expected_artifacts": (str(tmp_path / "report.json"),)}
     asked = config(tmp_path, dict.fromkeys(CHECKS, "exit 0"), lint=report, scan=report)
     with pytest.raises(UsageError, match=r"stages 'lint' and 'scan' run side by side"):
@@ -278,7 +278,7 @@ def test_artifacts_of_two_stages_of_a_group_may_not_overlap(tmp_path: Path) -> N
 
 
 def test_record_that_cannot_be_kept_ends_all(tmp_path: Path) -> None:
-    """One of them puts a directory in the checkpoint's place: the run has failed, all are ended."""
+    """If the record can no longer be written, the run fails and all stages are ended."""
     path = "out/orchestrator_checkpoint.json"
     breaks = f"{MEETS}; until rm -f {path}; mkdir {path} 2>/dev/null; do :; done; exit 0"
     words = {"lint": breaks, "unit_tests": STAYS, "scan": STAYS}
@@ -291,7 +291,7 @@ def test_record_that_cannot_be_kept_ends_all(tmp_path: Path) -> None:
 def test_what_is_raised_through_the_run_ends_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    """The calling program raises something while three are at work: none is left, all resume."""
+    """An exception through the run ends all three stages, and a resume runs all of them."""
     told, started = EnterStage._on_started, []
 
     def on_started(entry: EnterStage, stage: str, pid: int) -> None:
@@ -313,7 +313,7 @@ def test_what_is_raised_through_the_run_ends_all(
 
 
 def test_listener_is_called_by_the_thread_that_called_run(tmp_path: Path) -> None:
-    """However many stages are at work: an observer needs no lock."""
+    """The listener is called by the thread that called `run`, so that it needs no lock."""
     threads, told = set(), []
 
     def listener(event: Mapping[str, Any]) -> None:
@@ -330,21 +330,21 @@ def test_listener_is_called_by_the_thread_that_called_run(tmp_path: Path) -> Non
 def test_stage_that_is_released_no_more_keeps_the_whole_group_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of them may not run any more, by its approval: none is started."""
+    """If one stage's approval no longer holds, no stage of the group starts."""
 
     def why_not(_: EnterGate, stage: str) -> str | None:
-        return "the approval of review does not count any more" if stage == "scan" else None
+        return "the approval of review no longer counts" if stage == "scan" else None
 
     monkeypatch.setattr(EnterGate, "why_not", why_not)
     report = run(config(tmp_path, dict.fromkeys(CHECKS, "touch ran")))
     assert (report.exit_code, report.terminal_state) == (1, "failed")
-    assert report.transitions[-1].cause == "the approval of review does not count any more"
+    assert report.transitions[-1].cause == "the approval of review no longer counts"
     assert set(ends(report)) == {"executor"}
     assert not (tmp_path / "ran").exists()
 
 
 def test_limits_hold_for_each_by_itself(tmp_path: Path) -> None:
-    """Output limit, idle timeout and wrong artifacts: as for a lone stage, each named."""
+    """Output limit, idle timeout and wrong artifacts count for each stage as for a single one."""
     words = {
         "lint": f"{MEETS}; yes",
         "unit_tests": f"{MEETS}; echo here; sleep 60",
@@ -369,7 +369,7 @@ def test_limits_hold_for_each_by_itself(tmp_path: Path) -> None:
 
 
 def test_group_of_many_stages(tmp_path: Path) -> None:
-    """As many as a group may have, all there at once."""
+    """A group of the maximum size runs all its stages at once."""
     names = [f"check_{number:02}" for number in range(GROUP_STAGES_MAX)]
     states = "".join(f'[[state]]\nname = "{one}"\nkind = "stage"\n\n' for one in names)
     text = EXAMPLE.read_text()

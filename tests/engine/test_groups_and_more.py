@@ -1,4 +1,4 @@
-"""Stages side by side with what else a stage may have: verifications, reruns, no keeper."""
+"""Stages side by side with other features: verifications, reruns, no keeper."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.engine.test_groups import CHECKS, MEETS, alive_in, config, ends, once
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def test_what_each_did_is_verified_while_the_others_work(tmp_path: Path) -> None:
-    """A verification that fails ends the others; one that is cut short by that counts as such."""
+    """A failed verification ends the others, and interrupts verifications that are running."""
     waits = once_recorded('"event": "verification.started".*"stage": "lint"', "events.jsonl")
     words = {"lint": "exit 0", "unit_tests": "sleep 60", "scan": "exit 0"}
     report = run(
@@ -36,13 +36,13 @@ def test_what_each_did_is_verified_while_the_others_work(tmp_path: Path) -> None
     }
     lint = next(one for one in report.stage_executions if one.stage == "lint")
     assert lint.error is not None
-    assert lint.error.startswith("interrupted: scan, which ran beside it, did not succeed")
+    assert lint.error.startswith("interrupted: scan, which ran alongside it, did not succeed")
     assert report.terminal_state == "failed"
     assert not alive_in(tmp_path)
 
 
 def test_rerun_of_one_leaves_those_beside_it_complete(tmp_path: Path) -> None:
-    """They are beside it, not after it."""
+    """A rerun of one stage leaves the others of its group complete."""
     patient = dict.fromkeys(CHECKS, "echo $0 >>ran")
     run(config(tmp_path, {**patient, "scan": "sleep 0.3; exit 1"}))
     fixed = {"scan": sh(tmp_path, "scan", "echo $0 >>ran")}
@@ -55,7 +55,7 @@ def test_rerun_of_one_leaves_those_beside_it_complete(tmp_path: Path) -> None:
 def test_group_without_keepers_runs_and_ends_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no keeper can be had, each is a session of its own."""
+    """Without keepers each stage has its own session, and all of them are ended."""
     monkeypatch.setattr(runner, "start_keeper", lambda: "none is to be had today")
     words = {"lint": f"{MEETS}; sleep 60", "unit_tests": f"{MEETS}; sleep 60", "scan": MEETS}
     report = run(config(tmp_path, {**words, "scan": f"{MEETS}; exit 1"}))

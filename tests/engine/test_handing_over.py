@@ -1,4 +1,4 @@
-"""A stage that needs another task queue is not begun: the run ends before it, and goes on there."""
+"""A stage that needs another task queue does not begin: the run ends, and continues there."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ HANDED_OVER = (Outcome.FAILED, ExitCode.BUSY)
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def sh(tmp_path: Path, words: str, queue: str | None = None, **settings: Any) -> StageGiven:
-    """A stage that is a shell in the test's directory."""
+    """Return a stage that is a shell in the test's directory."""
     return StageGiven(
         bin="/bin/sh", args=("-c", words), cwd=str(tmp_path), task_queue=queue, **settings
     )
@@ -39,7 +39,7 @@ def sh(tmp_path: Path, words: str, queue: str | None = None, **settings: Any) ->
 def config(
     tmp_path: Path, stages: Mapping[str, StageGiven], lifecycle: str | None = None, **settings: Any
 ) -> RunConfig:
-    """A run of those stages."""
+    """Return a run of those stages."""
     if lifecycle is not None:
         (tmp_path / "lifecycle.toml").write_text(lifecycle)
         settings["lifecycle"] = str(tmp_path / "lifecycle.toml")
@@ -48,23 +48,23 @@ def config(
 
 
 def note(name: str, then: str = "true") -> str:
-    """The words that note that a stage was started, and do something else then."""
+    """Return shell words that record the start of a stage, and then do something else."""
     return f"echo {name} >> began; {then}"
 
 
 def began(tmp_path: Path) -> list[str]:
-    """The stages that were started, in order."""
+    """Return the stages that were started, in order."""
     path = tmp_path / "began"
     return path.read_text().split() if path.exists() else []
 
 
 def how(report: Report) -> tuple[Outcome | None, int | None]:
-    """How an invocation ended."""
+    """Return the outcome and exit code of an invocation."""
     return report.terminal_state, report.exit_code
 
 
 def two(tmp_path: Path, **settings: Any) -> RunConfig:
-    """A manager for any machine, and an executor that needs a GPU."""
+    """Return a run with a manager for any machine, and an executor that needs a GPU."""
     stages = {
         "manager": sh(tmp_path, note("manager")),
         "executor": sh(tmp_path, note("executor"), "gpu"),
@@ -73,7 +73,7 @@ def two(tmp_path: Path, **settings: Any) -> RunConfig:
 
 
 def test_run_ends_before_a_stage_of_another_queue_and_goes_on_there(tmp_path: Path) -> None:
-    """Nothing of its attempt begins; a resume there skips what is complete, and enters it."""
+    """No attempt begins before the handover; a resume there skips complete stages and enters it."""
     asked = two(tmp_path)
     first = run(asked, task_queue="general")
     assert how(first) == HANDED_OVER
@@ -97,13 +97,13 @@ def test_run_ends_before_a_stage_of_another_queue_and_goes_on_there(tmp_path: Pa
 
 
 def test_without_a_queue_of_the_caller_all_stages_are_run(tmp_path: Path) -> None:
-    """A caller that serves none is no engine's worker."""
+    """A caller without a task queue runs all stages."""
     assert how(run(two(tmp_path))) == (Outcome.DONE, ExitCode.DONE)
     assert began(tmp_path) == ["manager", "executor"]
 
 
 def test_resume_elsewhere_hands_over_again_and_runs_nothing(tmp_path: Path) -> None:
-    """As often as it is asked on the wrong machines; the record stays one that is believed."""
+    """Resumes on the wrong machine hand over again, run nothing, and leave a valid record."""
     run(two(tmp_path), task_queue="general")
     again = RunConfig(output_directory=tmp_path / "out")
     for _ in range(2):
@@ -116,7 +116,7 @@ def test_resume_elsewhere_hands_over_again_and_runs_nothing(tmp_path: Path) -> N
 
 
 def test_first_stage_may_be_handed_over_and_each_to_a_queue_of_its_own(tmp_path: Path) -> None:
-    """The run's queue is of those that name none."""
+    """A stage without a queue of its own has the run's, so the first stage can be handed over."""
     stages = {
         "manager": sh(tmp_path, note("manager")),
         "executor": sh(tmp_path, note("executor"), "gpu"),
@@ -133,7 +133,7 @@ def test_first_stage_may_be_handed_over_and_each_to_a_queue_of_its_own(tmp_path:
 
 
 def test_stage_that_names_none_stays_where_the_run_is(tmp_path: Path) -> None:
-    """Unless the run names one, any machine will do for it."""
+    """A stage without a queue runs anywhere, unless the run has a queue."""
     stages = {
         "manager": sh(tmp_path, note("manager"), "gpu"),
         "executor": sh(tmp_path, note("executor")),
@@ -142,7 +142,7 @@ def test_stage_that_names_none_stays_where_the_run_is(tmp_path: Path) -> None:
 
 
 def test_stage_without_a_binary_needs_no_machine(tmp_path: Path) -> None:
-    """It is passed over where the run is."""
+    """A stage without a binary is passed over where the run is."""
     stages = {"executor": sh(tmp_path, note("executor"))}
     asked = config(tmp_path, stages, task_queue="general", allow_empty=True)
     text = edited(
@@ -156,7 +156,7 @@ def test_stage_without_a_binary_needs_no_machine(tmp_path: Path) -> None:
 
 
 def test_queue_of_the_lifecycle_counts(tmp_path: Path) -> None:
-    """As that of a setting does."""
+    """A queue in the lifecycle counts like one in a setting."""
     executor = '[[state]]\nname = "executor"\nkind = "stage"\n'
     text = edited((executor, f'{executor}task_queue = "gpu"\n'))
     stages = {one: sh(tmp_path, note(one)) for one in ("manager", "executor")}
@@ -165,7 +165,7 @@ def test_queue_of_the_lifecycle_counts(tmp_path: Path) -> None:
 
 
 def test_retry_stays_on_the_machine(tmp_path: Path) -> None:
-    """The attempts of a stage are all made where the first was."""
+    """All attempts of a stage run on the machine of the first one."""
     words = note("executor", "test $(grep -c executor began) = 3")
     retry = {"max_attempts": 3, "exit_codes": (1,), "backoff_ms": 0}
     stages = {
@@ -179,7 +179,7 @@ def test_retry_stays_on_the_machine(tmp_path: Path) -> None:
 
 
 def test_rework_goes_back_to_the_queue_of_the_stage(tmp_path: Path) -> None:
-    """A loop is taken once, whoever runs the stage that it leads back to."""
+    """A rework loop counts once, whichever queue runs the stage that it leads back to."""
     stages = {
         "manager": sh(tmp_path, note("manager"), "general"),
         "executor": sh(tmp_path, note("executor"), "gpu"),
@@ -200,7 +200,7 @@ def test_rework_goes_back_to_the_queue_of_the_stage(tmp_path: Path) -> None:
 
 
 def test_stage_that_always_runs_waits_for_the_end_of_the_run(tmp_path: Path) -> None:
-    """It does not run where the run is handed over, and then where it ends, once."""
+    """A stage that always runs does so once, at the run's end, and not at a handover."""
     stages = {
         "manager": sh(tmp_path, note("manager")),
         "executor": sh(tmp_path, note("executor"), "gpu"),
@@ -216,7 +216,7 @@ def test_stage_that_always_runs_waits_for_the_end_of_the_run(tmp_path: Path) -> 
 
 
 def test_verification_is_done_where_the_stage_was_run(tmp_path: Path) -> None:
-    """It belongs to the attempt."""
+    """A verification runs on the machine of its attempt."""
     verified = ("/bin/sh", "-c", f"cd {tmp_path}; {note('verified')}")
     stages = {
         "manager": sh(tmp_path, note("manager")),
@@ -228,7 +228,7 @@ def test_verification_is_done_where_the_stage_was_run(tmp_path: Path) -> None:
 
 
 def test_gates_are_judged_where_the_invocation_is(tmp_path: Path) -> None:
-    """Each judges them anew, and one that refuses ends the run before a queue is looked at."""
+    """Each invocation judges the gates again, and a refusal ends it before any queue counts."""
     asked = two(tmp_path).model_copy(update={"gates": {**GATES, Gate.CI: "failure"}})
     blocked = run(asked, task_queue="elsewhere")
     assert how(blocked) == (Outcome.BLOCKED, ExitCode.BLOCKED)
@@ -243,7 +243,7 @@ GROUP = ("lint", "unit_tests", "scan")
 
 
 def test_group_is_handed_over_as_a_whole(tmp_path: Path) -> None:
-    """One stage that needs a queue takes the others along; none of them has begun before."""
+    """A group with a stage that needs a queue is handed over whole, before any of it begins."""
     stages = {one: sh(tmp_path, note(one)) for one in ("executor", *GROUP)}
     stages["scan"] = sh(tmp_path, note("scan"), "net")
     asked = config(tmp_path, stages).model_copy(update={"lifecycle": "checked_run"})
@@ -255,7 +255,7 @@ def test_group_is_handed_over_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_request_to_end_goes_before(tmp_path: Path) -> None:
-    """A run that is to end is not handed over: it ends as it is asked to."""
+    """A run that is asked to end is not handed over."""
     interrupts = Interrupts()
 
     def ask(event: Mapping[str, Any]) -> None:
@@ -268,7 +268,7 @@ def test_request_to_end_goes_before(tmp_path: Path) -> None:
 
 
 def test_people_see_an_interruption_that_says_where_it_goes_on(tmp_path: Path) -> None:
-    """It is no failure: not in status, explain, or the list of runs; nobody is told of an end."""
+    """A handover is no failure in status, explain or the list of runs, and sends no notice."""
     told = tmp_path / "told"
     tell = {"on": ("failed", "interrupted"), "command": ("/bin/sh", "-c", f"touch {told}")}
     run(two(tmp_path, notify=(tell,)), task_queue="general")
@@ -285,7 +285,7 @@ def test_people_see_an_interruption_that_says_where_it_goes_on(tmp_path: Path) -
 
 
 def test_record_is_made_again_from_the_events(tmp_path: Path) -> None:
-    """A torn checkpoint loses nothing of where the run goes on."""
+    """The events restore where a run with a torn checkpoint continues."""
     run(two(tmp_path), task_queue="general")
     checkpoint = tmp_path / "out" / "orchestrator_checkpoint.json"
     before = load_saved(tmp_path / "out").checkpoint

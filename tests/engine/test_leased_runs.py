@@ -1,4 +1,4 @@
-"""Runs under a lease, and in an epoch: they end when they are lost, whoever sees that first."""
+"""Runs under a lease and in an epoch: they end when they are lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ with open("ticks", "w") as ticks:
         print(time.clock_gettime(7), file=ticks, flush=True)
         time.sleep(0.002)
 """
-"""A stage whose detached grandchild writes down when it was alive, by the clock of a lease."""
+"""A stage whose detached grandchild records when it is alive, by the clock of a lease."""
 WORKER: Final = """
 import os, sys, threading, time
 from fsm_orchestrator import Lease, RunConfig, run
@@ -65,24 +65,24 @@ with Lease(float(sys.argv[2])) as lease:
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def config(place: Path, bin: str, *args: str, **given: Any) -> RunConfig:  # noqa: A002 - its name
-    """A run whose first stage is that command."""
+    """Return a run whose first stage is that command."""
     stage = StageGiven(bin=bin, args=args, cwd=str(place), **given)
     stages = {"manager": stage, "executor": StageGiven(bin="/bin/true")}
     return RunConfig(output_directory=place / "out", gates=GATES, stages=stages)
 
 
 def script(place: Path, words: str, **given: Any) -> RunConfig:
-    """A run whose first stage is a script."""
+    """Return a run whose first stage is a script."""
     return config(place, "/bin/sh", "-c", words, **given)
 
 
 def ended_at_work(lease: Lease) -> Any:
-    """A listener that ends a lease once a stage is at work."""
+    """Return a listener that ends a lease once a stage is at work."""
 
     def heard(event: Mapping[str, Any]) -> None:
         if event["event"] == "stage.started":
@@ -92,7 +92,7 @@ def ended_at_work(lease: Lease) -> Any:
 
 
 def test_stage_ends_on_time_while_its_orchestrator_is_stopped(tmp_path: Path) -> None:
-    """To its last detached process; what the orchestrator says once it goes on is the truth."""
+    """A stage ends with all its processes while its orchestrator is stopped; it reports that."""
     asked = config(tmp_path, sys.executable, "-c", TICKS, kill_grace_ms=600_000)
     words = [sys.executable, "-c", WORKER, asked.model_dump_json(), "2"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
@@ -120,7 +120,7 @@ def test_stage_ends_on_time_while_its_orchestrator_is_stopped(tmp_path: Path) ->
 
 
 def test_run_whose_lease_is_renewed_is_not_ended(tmp_path: Path) -> None:
-    """However short the lease is next to the stage."""
+    """A run with a renewed lease is not ended, however long its stage takes."""
     done = threading.Event()
     with Lease(1.0) as lease:
 
@@ -140,7 +140,7 @@ def test_run_whose_lease_is_renewed_is_not_ended(tmp_path: Path) -> None:
 
 
 def test_run_begins_nothing_once_its_lease_is_over(tmp_path: Path) -> None:
-    """It says why."""
+    """A run whose lease is over starts nothing, and says why."""
     with Lease(LONG_SECONDS) as lease:
         lease.end()
         report = run(script(tmp_path, "echo ran >ran"), lease=lease)
@@ -150,7 +150,7 @@ def test_run_begins_nothing_once_its_lease_is_over(tmp_path: Path) -> None:
 
 
 def test_stages_side_by_side_are_all_ended(tmp_path: Path) -> None:
-    """Each has a keeper of its own, and each keeper obeys."""
+    """Each of the stages side by side is ended by its own keeper."""
     stays = "echo $$ >$0; exec sleep 600"
     stages = {
         name: StageGiven(bin="/bin/sh", args=("-c", stays, name), cwd=str(tmp_path))
@@ -180,7 +180,7 @@ def test_stages_side_by_side_are_all_ended(tmp_path: Path) -> None:
 
 
 def test_command_of_a_gate_is_ended_too(tmp_path: Path) -> None:
-    """Whatever the run starts."""
+    """A gate's command is ended with the lease as well."""
     command = ("/bin/sh", "-c", f"echo $$ >{tmp_path}/asked; exec sleep 600")
     source = {"command": command, "timeout": "10m"}
     asked = RunConfig(
@@ -203,7 +203,7 @@ def test_command_of_a_gate_is_ended_too(tmp_path: Path) -> None:
 
 
 def test_keepers_of_a_pool_serve_on(tmp_path: Path) -> None:
-    """A run whose lease ran out leaves them as they were."""
+    """The keepers of a pool stay usable after a run lost its lease."""
     with KeeperPool() as keepers, Lease(LONG_SECONDS) as lease:
         lost = run(
             script(tmp_path, "exec sleep 600"),
@@ -218,7 +218,7 @@ def test_keepers_of_a_pool_serve_on(tmp_path: Path) -> None:
 def test_lease_is_refused_where_nobody_would_keep_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything is written."""
+    """A lease that nothing can enforce is refused before anything is written."""
     monkeypatch.setattr(held, "is_there", lambda: False)
     with Lease(LONG_SECONDS) as lease, pytest.raises(LeaseError, match="no /proc"):
         run(script(tmp_path, "exit 0"), lease=lease)
@@ -230,7 +230,7 @@ def test_lease_is_refused_where_nobody_would_keep_it(
 
 
 def test_coroutine_ends_with_its_lease(tmp_path: Path) -> None:
-    """It returns the report: nobody has cancelled it."""
+    """A coroutine whose lease ends returns the report, and is not canceled."""
     with Lease(LONG_SECONDS) as lease:
         asked = script(tmp_path, "exec sleep 600")
         report = asyncio.run(run_async(asked, lease=lease, listener=ended_at_work(lease)))
@@ -239,7 +239,7 @@ def test_coroutine_ends_with_its_lease(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", ["exec sleep 600", "exit 0"])
 def test_run_ends_when_a_later_epoch_holds_it(tmp_path: Path, words: str) -> None:
-    """While its stage is at work within a look, and else before the next step is kept."""
+    """A run ends once a later epoch holds it: during a stage, or before the next step counts."""
     asked = script(tmp_path, words)
 
     def heard(event: Mapping[str, Any]) -> None:

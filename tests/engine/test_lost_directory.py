@@ -1,4 +1,4 @@
-"""An output directory that is lost in mid-run: noticed at the next write, whenever it happens."""
+"""An output directory that is lost in mid-run is noticed at the next write."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PUT: Final[Mapping[str, Callable[[Path], None]]] = {
     "file": _file,
     "dangling link": _dangling,
 }
-"""What comes to the place of the directory."""
+"""The things that are put in the directory's place."""
 SHELL: Final = {
     "nothing": ":",
     "directory": f"mkdir -p out/logs; echo mine | tee out/mine > out/{LOG}",
@@ -72,7 +72,7 @@ SHELL: Final = {
 
 
 def seen(out: Path) -> Any:
-    """All that there is by the name of the directory, and behind a link."""
+    """Return everything under the directory's name, and behind a link."""
     if out.is_symlink():
         return (
             out.readlink(),
@@ -83,9 +83,9 @@ def seen(out: Path) -> Any:
 
 
 def lost_at(number: int, what: str, place: Path) -> tuple[Any, list[dict[str, Any]], Any]:
-    """Run with the directory taken away at an event; return the report, the events, what was put.
+    """Run and remove the directory at an event; return report, events and what was put there.
 
-    With more events than there are, nothing happens to it.
+    If the number exceeds that of the events, the directory stays.
     """
     place.mkdir()
     out, events, put = place / "out", list[dict[str, Any]](), [None]
@@ -105,14 +105,14 @@ def lost_at(number: int, what: str, place: Path) -> tuple[Any, list[dict[str, An
 
 
 def moments(what: str, last: int) -> list[int]:
-    """The events at which it is tried: all for one thing, some for the others."""
+    """Return the events to try: all of them for a directory, some for the others."""
     step = 1 if SOAK or what == "directory" else 4
     return list(range(1 + len(what) % step, last + 1, step))
 
 
 @pytest.mark.parametrize("what", PUT)
 def test_lost_at_any_event(what: str, tmp_path: Path) -> None:
-    """What is there now is untouched, nothing more is begun, and the report says what happened."""
+    """The replacement is untouched, nothing more begins, and the report says what happened."""
     _, events, _ = lost_at(1000, what, tmp_path / "0")
     last = len(events)
     assert events[-1]["event"] == EventName.RUN_ENDED
@@ -120,13 +120,13 @@ def test_lost_at_any_event(what: str, tmp_path: Path) -> None:
         place = tmp_path / str(number)
         report, told, put = lost_at(number, what, place)
         out, names = place / "out", [one["event"] for one in told]
-        if number >= last - 1:  # they are told together, once all is written
+        if number >= last - 1:  # they are reported together, once all is written
             assert (report.closure_ready, seen(out)) == (True, put), number
             continue
         assert (report.terminal_state, report.closure_ready) == ("failed", False), number
         assert EventName.REPORT_UNPLACED in names[number:], (number, names)
         begun = names[number:].count(EventName.STAGE_STARTED)
-        assert begun <= 1, (number, names)  # one whose attempt was durable by then
+        assert begun <= 1, (number, names)  # one whose attempt was already durable
         if what == "nothing":
             assert sorted(tree_of(out)) == ["orchestrator.lock", REPORT], number
             assert (out / "orchestrator.lock").read_bytes() == b"", number
@@ -141,9 +141,9 @@ def test_lost_at_any_event(what: str, tmp_path: Path) -> None:
 
 
 RECORDED: Final = f"until grep -q '\"pid\": *[0-9]' out/{CHECKPOINT}; do :; done"
-"""Nothing is written between this and the end of the stage."""
+"""Shell words after which nothing is written until the stage ends."""
 PHASES: Final = {"before the first stage": 0, "while a stage runs": 1, "at the end": 2}
-"""The phases, and how many stages have begun by then."""
+"""The phases, and the number of stages that have begun by then."""
 
 
 def lost_in(phase: str, what: str, place: Path) -> Ended:
@@ -165,7 +165,7 @@ def lost_in(phase: str, what: str, place: Path) -> Ended:
 @pytest.mark.parametrize("what", SHELL)
 @pytest.mark.parametrize("phase", PHASES)
 def test_lost_in_each_phase(phase: str, what: str, tmp_path: Path) -> None:
-    """The run fails, and its last report is on stderr; the directory can be resumed elsewhere."""
+    """The run fails with its last report on stderr; the directory can be resumed elsewhere."""
     ended = lost_in(phase, what, tmp_path)
     assert ended.code == 1, ended
     out, ran = tmp_path / "out", tmp_path / "ran"
@@ -185,7 +185,7 @@ def test_lost_in_each_phase(phase: str, what: str, tmp_path: Path) -> None:
         assert {(out / name).read_text() for name in names} == {"mine\n"}
     elif what == "link":
         assert list((tmp_path / "victim").iterdir()) == []
-    # What was locked has its record still, which goes on where it is now.
+    # The moved directory still has its record, which continues there.
     goes_on = orchestrate(
         f"./{GONE}", "--resume", "--manager-arg=-c", "--manager-arg=true", "--executor-arg=-c",
         "--executor-arg=true", "--on-changed-stage", "rerun", "--ci-status", "success",
@@ -196,7 +196,7 @@ def test_lost_in_each_phase(phase: str, what: str, tmp_path: Path) -> None:
 
 
 def test_last_report_is_shown_whole_in_text(tmp_path: Path) -> None:
-    """Without JSON lines it is a document of its own, below a sentence that says why."""
+    """Without JSON lines the last report is a separate document, below the reason."""
     script = f"mv out {GONE}; echo mine > out"
     ended = orchestrate(
         "./out", *PASSING, "--log-format", "text", "--manager-bin", "sh",

@@ -1,4 +1,4 @@
-"""The machine takes the edges of the default lifecycle and no others, in the order promised."""
+"""The machine takes the edges of the default lifecycle and no others, in the promised order."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ blocked  -      -            -             -               -            -       
 failed   -      -            -             -               -            -               -           gating
 timeout  -      -            -             -               -            -               -           gating
 """  # noqa: E501 - a table reads by its columns
-"""Where each fact leads from each state while both guards hold; `-`: it cannot happen there."""
+"""The state to which each fact leads from each state while both guards hold; `-` is impossible."""
 
 
 def next_states() -> dict[tuple[str, Trigger], str | None]:
-    """The table, by state and trigger."""
+    """Return the table, by state and trigger."""
     header, *rows = (line.split() for line in TABLE.strip().splitlines())
     return {
         (row[0], Trigger(name)): None if dest == "-" else dest
@@ -56,23 +56,23 @@ TRIGGERS: Final = tuple(
     for one in Trigger
     if one not in {Trigger.RUN_TIMED_OUT, *(meaning.trigger for meaning in ExitMeaning)}
 )
-"""Those of a lifecycle in which no exit code means anything, for a run of unlimited time."""
+"""The triggers without those of exit codes and of a run's time limit."""
 
 
 CLOSING: Final = (Guard.ARTIFACTS_INTACT, Guard.GATES_HOLD)
 
 
 def happened(trigger: Trigger) -> Fact:
-    """A fact whose cause is the trigger's own name."""
+    """Return a fact whose cause is the trigger's own name."""
     return Fact(trigger, f"because of {trigger.value}")
 
 
 class Run:
-    """A machine whose callbacks note, in order, what they were told and where the machine was.
+    """A machine whose callbacks record, in order, their arguments and the machine's state.
 
-    `facts` says what follows on entering a state: without an entry a run is aborted, unless it
-    has ended. `guards` says which guards hold: without an entry they do, and None raises.
-    `errors` says what `before` a state or on `enter`ing it is raised.
+    `facts` has the fact that follows on entering a state: without an entry a run is aborted, unless
+    it has ended. `guards` has the guards' answers: without an entry they hold, and None raises.
+    `errors` has what is raised `before` a state or on `enter`ing it.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Run:
 
     @property
     def asked(self) -> list[str]:
-        """The guards that were asked, in order."""
+        """The guards that were called, in order."""
         return [call[1] for call in self.calls if call[0] == "guard"]
 
     def _before(self, fact: Fact, source: str, dest: str) -> None:
@@ -138,7 +138,7 @@ class Run:
 
 
 def unguarded(state: str, enter: Callable[[State], Fact | None]) -> tuple[RunMachine, list[Guard]]:
-    """A machine for which nobody answers guards or keeps a record, and the guards that failed."""
+    """Return a machine without guards and record, and the list of the guards that failed."""
     failures: list[Guard] = []
 
     def failed(guard: Guard, _error: Exception) -> Verdict:
@@ -157,13 +157,13 @@ def unguarded(state: str, enter: Callable[[State], Fact | None]) -> tuple[RunMac
 
 
 def edge(dest: str, **condition: str) -> dict[str, Any]:
-    """One more way on when the executor has succeeded."""
+    """Return one more edge for the success of the executor."""
     success = {"trigger": "stage_succeeded", "source": ["executor"], "dest": dest}
     return {**success, **condition, "why": "for this test"}
 
 
 def without(trigger: str, source: str, *more: dict[str, Any]) -> Lifecycle:
-    """The default lifecycle without the edges of a trigger from a source, and some more edges."""
+    """Return the default lifecycle without a trigger's edges from a source, and with more edges."""
     document: dict[str, Any] = LIFECYCLE.model_dump(mode="json")
     kept = [
         one
@@ -174,13 +174,13 @@ def without(trigger: str, source: str, *more: dict[str, Any]) -> Lifecycle:
 
 
 def test_table_names_every_state_and_every_trigger() -> None:
-    """The table typed here leaves out no pair of the lifecycle's states and the triggers."""
+    """The table of this module has every pair of the lifecycle's states and the triggers."""
     assert set(NEXT) == set(product(LIFECYCLE.states, TRIGGERS))
 
 
 @pytest.mark.parametrize(("state", "trigger"), NEXT, ids=str)
 def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger) -> None:
-    """A fact takes the one edge there is for it; without one it is a bug, and nothing moves."""
+    """A fact takes the only edge that it has; without one it raises, and nothing moves."""
     run = Run(state)
     dest = NEXT[state, trigger]
     assert (trigger in run.machine.triggers_here) is (dest is not None)
@@ -196,7 +196,7 @@ def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger
 
 
 def test_fact_without_any_edge_in_the_lifecycle_is_a_bug() -> None:
-    """A trigger that a lifecycle never mentions raises, and leaves the state."""
+    """A trigger that a lifecycle never mentions raises, and the state stays."""
     run = Run("manager", declared=without("stage_timed_out", "manager"))
     with pytest.raises(InternalError, match="stage_timed_out"):
         run.machine.fire(happened(Trigger.STAGE_TIMED_OUT))
@@ -204,7 +204,7 @@ def test_fact_without_any_edge_in_the_lifecycle_is_a_bug() -> None:
 
 
 def test_callbacks_come_in_the_order_in_which_a_run_is_recorded() -> None:
-    """Each transition is told before it is taken and entered before the next is told."""
+    """Each transition is reported, taken and entered before the next one is reported."""
     run = Run("pending", facts=ALL_THE_WAY)
     run.machine.fire(happened(Trigger.START))
     assert run.calls == [
@@ -235,7 +235,7 @@ def test_callbacks_come_in_the_order_in_which_a_run_is_recorded() -> None:
 def test_closing_edges_are_tried_in_file_order(
     intact: bool | None, hold: bool | None, dest: str, asked: list[str]
 ) -> None:
-    """The first edge whose condition allows it is taken; a guard that raises is a refusal."""
+    """The first edge whose condition allows it is taken; a guard that raises refuses."""
     run = Run("executor", guards={Guard.ARTIFACTS_INTACT: intact, Guard.GATES_HOLD: hold})
     run.machine.fire(happened(Trigger.STAGE_SUCCEEDED))
     assert run.path == [("stage_succeeded", "executor", dest)]
@@ -258,7 +258,7 @@ def test_closing_edges_are_tried_in_file_order(
 def test_refusal_of_a_guard_is_the_cause_of_what_happens_instead(
     intact: bool | None, hold: bool, cause: str
 ) -> None:
-    """A fact keeps its own cause until a guard refuses; the fact that follows has its own again."""
+    """A guard's refusal replaces the cause of the fact, and the next fact has its own again."""
     run = Run("executor", guards={Guard.ARTIFACTS_INTACT: intact, Guard.GATES_HOLD: hold})
     run.machine.fire(Fact(Trigger.STAGE_SUCCEEDED, "because of stage_succeeded", ("detail",)))
     is_own = cause == "because of stage_succeeded"
@@ -266,7 +266,7 @@ def test_refusal_of_a_guard_is_the_cause_of_what_happens_instead(
 
 
 def test_spent_budget_adds_to_the_cause() -> None:
-    """A loop that may not be taken again is told after the cause, which stays the first."""
+    """A loop that may not be taken again is named after the original cause."""
     facts: list[Fact] = []
 
     def noted(fact: Fact, _source: str, _dest: str) -> None:
@@ -297,7 +297,7 @@ def test_spent_budget_adds_to_the_cause() -> None:
     ],
 )
 def test_edge_with_a_guard_needs_it_to_hold(hold: bool | None, intact: bool, dest: str) -> None:
-    """`guard` is met by holding only, `unless` by not holding; a refused edge leaves the next."""
+    """`guard` needs its guard to hold, `unless` needs it not to; otherwise the next edge counts."""
     conditional = (edge("done", guard="gates_hold"), edge("timeout", unless="artifacts_intact"))
     declared = without("stage_succeeded", "executor", *conditional, edge("failed"))
     guards = {Guard.GATES_HOLD: hold, Guard.ARTIFACTS_INTACT: intact}
@@ -308,7 +308,7 @@ def test_edge_with_a_guard_needs_it_to_hold(hold: bool | None, intact: bool, des
 
 
 def test_guard_that_nobody_provides_is_a_refusal() -> None:
-    """A guard without a function behind it never lets a run close."""
+    """A guard without a function refuses, so that no run closes."""
     machine, failures = unguarded("executor", lambda _state: None)
     machine.fire(happened(Trigger.STAGE_SUCCEEDED))
     assert (machine.state, failures) == ("failed", [Guard.ARTIFACTS_INTACT])
@@ -319,7 +319,7 @@ def test_guard_that_nobody_provides_is_a_refusal() -> None:
     [("gating", "pending"), ("manager", "gating"), ("executor", "manager"), ("done", "executor")],
 )
 def test_transition_that_cannot_be_persisted_is_not_taken(refused: str, kept: str) -> None:
-    """What the persisting callback raises comes out as it is, and the state is the last one."""
+    """An error while a transition is persisted is raised unchanged, and the state stays."""
     run = Run("pending", facts=ALL_THE_WAY)
     error = OSError("no space left")
     run.errors["before", refused] = error
@@ -334,7 +334,7 @@ def test_transition_that_cannot_be_persisted_is_not_taken(refused: str, kept: st
 
 @pytest.mark.parametrize("entered", ["gating", "manager", "executor", "done"])
 def test_error_on_entering_a_state_stops_the_run_there(entered: str) -> None:
-    """What entering a state raises comes out as it is; the state was entered, nothing follows."""
+    """An error on entering a state is raised unchanged; the state was entered, nothing follows."""
     run = Run("pending", facts=ALL_THE_WAY)
     run.errors["enter", entered] = OSError("gone")
     with pytest.raises(OSError, match="gone"):
@@ -355,7 +355,7 @@ def test_error_on_entering_a_state_stops_the_run_there(entered: str) -> None:
 def test_rest_in_a_state_that_is_not_terminal_is_a_bug(
     state: str, trigger: Trigger, rest: str
 ) -> None:
-    """A run that no fact follows on must have ended."""
+    """A run that has no next fact in a state that is not terminal raises."""
     run = Run(state, facts=dict.fromkeys(STATES))
     with pytest.raises(InternalError, match=f"rest in '{rest}'"):
         run.machine.fire(happened(trigger))
@@ -368,7 +368,7 @@ def test_rest_in_a_state_that_is_not_terminal_is_a_bug(
     ids=["fired from outside", "fired on entering"],
 )
 def test_fact_that_every_edge_refuses_is_a_bug(state: str, trigger: Trigger) -> None:
-    """The library takes a refusal by all guards for nothing at all; it does not pass as an end."""
+    """A fact that all guards refuse raises, though the library takes that for no event."""
     declared = without("stage_succeeded", "executor", edge("done", guard="gates_hold"))
     guards = {Guard.GATES_HOLD: False}
     run = Run(state, declared=declared, guards=guards, facts=ALL_THE_WAY)
@@ -378,7 +378,7 @@ def test_fact_that_every_edge_refuses_is_a_bug(state: str, trigger: Trigger) -> 
 
 
 def test_long_run_does_not_nest() -> None:
-    """Facts are taken one after the other, however many follow from the first."""
+    """However many facts follow each other, they are handled in sequence without nesting."""
     facts = map(happened, [*[Trigger.RESUME] * 2000, Trigger.GATES_REFUSED])
     machine, _ = unguarded("pending", lambda state: next(facts) if state.name == "gating" else None)
     machine.fire(happened(Trigger.START))
@@ -386,7 +386,7 @@ def test_long_run_does_not_nest() -> None:
 
 
 def test_machine_has_the_triggers_of_the_vocabulary_and_no_others() -> None:
-    """There is no `to_done`, on the machine or on its model: every way is a declared edge."""
+    """Neither the machine nor its model has any trigger but those of the vocabulary."""
     run, machine = Run("pending").machine, build_machine(LIFECYCLE)
     assert set(machine.events) == {trigger.value for trigger in TRIGGERS}
     for holder in (run, run._position, machine):
@@ -396,7 +396,7 @@ def test_machine_has_the_triggers_of_the_vocabulary_and_no_others() -> None:
 
 
 def test_edges_of_the_machine_are_the_edges_of_the_file() -> None:
-    """Each edge of the file is an edge of the machine, conditions and order kept, and no other."""
+    """The machine has exactly the edges of the file, with conditions and order."""
     document = tomllib.loads(shipped_text("governed_run").decode())
     declared: dict[tuple[str, str], list[tuple[str, list[bool]]]] = {}
     for one in document["transition"]:

@@ -21,7 +21,7 @@ FACTS = {
 
 @pytest.fixture(name="built", autouse=True)
 def noted_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Lifecycle]]:
-    """The lifecycles of which a machine was built, from none."""
+    """Yield the lifecycles for which machines are built; at the start there are none."""
     built: list[Lifecycle] = []
     real = engine_machine.build_machine
 
@@ -52,7 +52,7 @@ class Walk:
         )
 
     def fire(self) -> list[tuple[str, str]]:
-        """Run to the end; what was taken on the way."""
+        """Run to the end, and return the transitions."""
         self.machine.fire(Fact(Trigger.START, "asked"))
         return self.taken
 
@@ -70,7 +70,7 @@ WALK = [
 
 
 def test_runs_one_after_another_walk_through_one_machine(built: list[Lifecycle]) -> None:
-    """Whichever object their lifecycle is: one that was read back has the same edges."""
+    """Runs in sequence share a machine, also for another object with the same edges."""
     first = shipped("governed_run")
     again = first.model_copy()
     assert [Walk(one).fire() for one in (first, again, first)] == [WALK, WALK, WALK]
@@ -78,7 +78,7 @@ def test_runs_one_after_another_walk_through_one_machine(built: list[Lifecycle])
 
 
 def test_run_inside_a_run_has_a_machine_of_its_own(built: list[Lifecycle]) -> None:
-    """A library's machine has one queue: two runs in it would answer for each other."""
+    """A run inside a run has its own machine, because a machine has only one queue."""
     lifecycle = shipped("governed_run")
     inner = Walk(lifecycle)
     outer = Walk(lifecycle, inside=inner.fire)
@@ -87,7 +87,7 @@ def test_run_inside_a_run_has_a_machine_of_its_own(built: list[Lifecycle]) -> No
 
 
 def test_machine_that_was_raised_through_is_not_used_again(built: list[Lifecycle]) -> None:
-    """Nobody knows where in it the error came."""
+    """A machine through which an error was raised is not used again."""
     lifecycle = shipped("governed_run")
 
     def fails() -> None:
@@ -100,7 +100,7 @@ def test_machine_that_was_raised_through_is_not_used_again(built: list[Lifecycle
 
 
 def test_other_lifecycle_has_another_machine(built: list[Lifecycle]) -> None:
-    """Another order of states, or another edge, is another relation."""
+    """A lifecycle with another order of states or another edge has another machine."""
     one, other = shipped("governed_run"), shipped("closure_gated")
     Walk(one).fire()
     RunMachine(

@@ -1,4 +1,4 @@
-"""Runs that an engine hands to another host: what is private to the first is not there."""
+"""Runs that an engine hands to another host, which lacks the first one's private state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Hosts:
 
     @contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """Work on the host of that name: with its own private state, boot and name."""
+        """Work on a host with its own private state, boot and name."""
         there = os.uname_result((*os.uname()[:1], name, *os.uname()[2:]))
         with self._patch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(self.state(name)))
@@ -55,7 +55,7 @@ class Hosts:
 
     @property
     def keyed(self) -> dict[str, Any]:
-        """What every worker is given that shares the key."""
+        """The settings of each worker that shares the key."""
         return {"state_key_file": str(self.key)}
 
 
@@ -77,7 +77,7 @@ def _go(hosts: Hosts) -> None:
 
 
 def test_shared_key_costs_no_closure(hosts: Hosts) -> None:
-    """The record proves itself on every host."""
+    """With a shared key the record is verified on every host, and the run can close."""
     with hosts.on("a"):
         assert begun(hosts.run, _stages(hosts.run.parent), **hosts.keyed).exit_code == 1
     _go(hosts)
@@ -89,7 +89,7 @@ def test_shared_key_costs_no_closure(hosts: Hosts) -> None:
 
 
 def test_without_a_shared_key_there_is_a_doubt(hosts: Hosts) -> None:
-    """And the warning says what would prevent it."""
+    """Without a shared key the run is in doubt, and the warning says what prevents that."""
     with hosts.on("a"):
         begun(hosts.run, _stages(hosts.run.parent))
     _go(hosts)
@@ -98,12 +98,12 @@ def test_without_a_shared_key_there_is_a_doubt(hosts: Hosts) -> None:
     assert report.terminal_state == "done"
     assert not report.closure_ready
     (warning,) = report.warnings
-    assert "kept by another key" in warning or "no private state" in warning
+    assert "kept with another key" in warning or "no private state" in warning
     assert "--state-key-file" in warning
 
 
 def test_without_a_shared_key_nothing_is_lost_on_one_host(hosts: Hosts) -> None:
-    """The private state knows what was left."""
+    """On one host the private state verifies the record without a shared key."""
     with hosts.on("a"):
         begun(hosts.run, _stages(hosts.run.parent))
         _go(hosts)
@@ -113,7 +113,7 @@ def test_without_a_shared_key_nothing_is_lost_on_one_host(hosts: Hosts) -> None:
 
 
 def test_back_on_the_first_host_the_record_is_believed(hosts: Hosts) -> None:
-    """What it knows of its own epochs is behind: that is no rollback."""
+    """A host whose knowledge of the run is behind does not report a rollback."""
     with hosts.on("a"):
         begun(hosts.run, _stages(hosts.run.parent), **hosts.keyed)
     with hosts.on("b"):
@@ -126,7 +126,7 @@ def test_back_on_the_first_host_the_record_is_believed(hosts: Hosts) -> None:
 
 @pytest.mark.parametrize("host", ["a", "b"])
 def test_rollback_is_noticed(hosts: Hosts, host: str) -> None:
-    """An older record of the same run was put back, and each of its lines proves itself."""
+    """A rollback to an older record of the run is noticed, though all its lines are genuine."""
     with hosts.on("a"):
         begun(hosts.run, _stages(hosts.run.parent), **hosts.keyed)
         older = {name: (latest(hosts.run) / name).read_bytes() for name in (EVENTS, CHECKPOINT)}
@@ -143,7 +143,7 @@ def test_rollback_is_noticed(hosts: Hosts, host: str) -> None:
 
 
 def test_lines_beside_are_proved_by_the_key(hosts: Hosts) -> None:
-    """One that was edited says nothing."""
+    """An edited line in the run's directory is ignored, because the key does not prove it."""
     with hosts.on("a"):
         begun(hosts.run, _stages(hosts.run.parent), **hosts.keyed)
     path = latest(hosts.run) / LEFT_FILE
@@ -156,7 +156,7 @@ def test_lines_beside_are_proved_by_the_key(hosts: Hosts) -> None:
 def test_same_values_again_are_the_same_values(
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine gives each worker the whole request; completed stages are compared with it."""
+    """A worker can pass the same values again, as engines do with each request."""
     monkeypatch.setenv("TOKEN", SECRET)
     place = hosts.run.parent
     config = asked(hosts.run, stages=_stages(place, env={"SETTING": SETTING}, secrets=["TOKEN"]))
@@ -170,7 +170,7 @@ def test_same_values_again_are_the_same_values(
 
 
 def test_other_values_are_refused(hosts: Hosts) -> None:
-    """As on one host: a completed stage is never skipped under another setting."""
+    """Another value for a completed stage is refused, as on one host."""
     place = hosts.run.parent
     with hosts.on("a"):
         begun(hosts.run, _stages(place, env={"SETTING": SETTING}), **hosts.keyed)
@@ -181,7 +181,7 @@ def test_other_values_are_refused(hosts: Hosts) -> None:
 
 
 def test_values_are_in_no_file_of_the_run(hosts: Hosts) -> None:
-    """Neither in an epoch, nor in the lines beside it."""
+    """No file of the run has a value, neither in an epoch nor beside it."""
     place = hosts.run.parent
     with hosts.on("a"):
         begun(hosts.run, _stages(place, env={"SETTING": SETTING}), **hosts.keyed)
@@ -191,13 +191,13 @@ def test_values_are_in_no_file_of_the_run(hosts: Hosts) -> None:
 
 
 def _private_files(hosts: Hosts, name: str) -> dict[str, bool]:
-    """Return the private files on a host, and whether each holds the value."""
+    """Return the private files on a host, and for each True if it has the value."""
     found = (hosts.state(name) / "fsm-orchestrator").glob("*.json")
     return {path.stem: SETTING in path.read_text() for path in found}
 
 
 def test_each_epoch_has_a_private_file_of_its_own(hosts: Hosts) -> None:
-    """What is known here is taken along; what no epoch needs any more is removed."""
+    """Each epoch has its own private file with the known values, and obsolete ones are removed."""
     place = hosts.run.parent
     with hosts.on("a"):
         begun(hosts.run, _stages(place, env={"SETTING": SETTING}), **hosts.keyed)
@@ -215,7 +215,7 @@ def test_each_epoch_has_a_private_file_of_its_own(hosts: Hosts) -> None:
 
 
 def test_unknown_values_are_asked_for_on_another_host(hosts: Hosts) -> None:
-    """A stage that is still to run has none of them there."""
+    """On another host the values of a stage that has yet to run must be given."""
     place = hosts.run.parent
     with hosts.on("a"):
         begun(hosts.run, _stages(place, env={"SETTING": SETTING}), **hosts.keyed)
@@ -224,7 +224,7 @@ def test_unknown_values_are_asked_for_on_another_host(hosts: Hosts) -> None:
 
 
 def test_open_attempt_of_another_host_counts_as_interrupted(hosts: Hosts) -> None:
-    """Its lease has run out, which is what a claim says; no process here is taken for its."""
+    """A claim interrupts an open attempt of another host, and no local process is taken for it."""
     place = hosts.run.parent
     waiting = "touch began; while ! test -e go; do sleep 0.02; done"
     stages = {"manager": shell("true"), "executor": shell(waiting, cwd=str(place))}

@@ -1,4 +1,4 @@
-"""Why a run was asked to end: the record says it, and the end is by it."""
+"""The reason for a request to end: it is recorded, and decides how the run ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ ENDS: Final = {
     StopReason.SIGNAL: (143, Ending.INTERRUPTED, "received SIGTERM"),
     StopReason.REQUESTED: (143, Ending.INTERRUPTED, "was asked to end, as by SIGTERM"),
     StopReason.CANCELLED: (143, Ending.INTERRUPTED, "was cancelled"),
-    StopReason.SHUTDOWN: (143, Ending.INTERRUPTED, "was asked to end, for its worker shuts down"),
+    StopReason.SHUTDOWN: (
+        143,
+        Ending.INTERRUPTED,
+        "was asked to end, because its worker shuts down",
+    ),
     StopReason.LEASE_LOST: (75, Ending.LEASE_LOST, "lost its lease"),
     StopReason.FENCED: (75, Ending.LEASE_LOST, "was overtaken by a later epoch"),
 }
@@ -38,19 +42,19 @@ LOST: Final = (StopReason.LEASE_LOST, StopReason.FENCED)
 
 @pytest.fixture(autouse=True)
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a run keeps of its environment below the test's directory."""
+    """Keep a run's private state below the test's directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(name="interrupts")
 def requests() -> Iterator[Interrupts]:
-    """Requests that a test delivers itself."""
+    """Yield requests that a test delivers itself."""
     with Interrupts() as interrupts:
         yield interrupts
 
 
 def config(place: Path, script: str, **given: Any) -> RunConfig:
-    """A run whose first stage is a script."""
+    """Return a run whose first stage is a script."""
     stage = StageGiven(bin="/bin/sh", args=("-c", script), cwd=str(place), **given)
     stages = {"manager": stage, "executor": StageGiven(bin="/bin/true")}
     return RunConfig(output_directory=place / "out", gates=GATES, stages=stages)
@@ -59,7 +63,7 @@ def config(place: Path, script: str, **given: Any) -> RunConfig:
 def ended_by(
     interrupts: Interrupts, config: RunConfig, *reasons: StopReason, event: str = "stage.started"
 ) -> Report:
-    """The report of a run that is asked to end, for those reasons, once its first stage works."""
+    """Return the report of a run that is asked to end, for those reasons, while its stage works."""
 
     def asked(told: Mapping[str, Any]) -> None:
         if told["event"] == event and not interrupts.count:
@@ -73,7 +77,7 @@ def ended_by(
 def test_record_says_why_a_run_was_asked_to_end(
     tmp_path: Path, interrupts: Interrupts, reason: StopReason
 ) -> None:
-    """In report, checkpoint and event alike; code and words are by it, and a resume goes on."""
+    """Report, checkpoint and event have the reason; exit code and text follow it."""
     code, ending, words = ENDS[reason]
     report = ended_by(interrupts, config(tmp_path, "exec sleep 600"), reason)
     assert (report.exit_code, report.stop_reason, report.terminal_state) == (code, reason, "failed")
@@ -92,7 +96,7 @@ def test_record_says_why_a_run_was_asked_to_end(
 
 
 def test_record_of_a_run_that_nobody_asks_to_end_does_not_speak_of_it(tmp_path: Path) -> None:
-    """Not by a word, in no file."""
+    """A run that nobody asks to end has no reason in any file."""
     assert run(config(tmp_path, "exit 0")).stop_reason is None
     for file in (tmp_path / "out").iterdir():
         assert not file.is_file() or b"stop_reason" not in file.read_bytes()
@@ -102,7 +106,7 @@ def test_record_of_a_run_that_nobody_asks_to_end_does_not_speak_of_it(tmp_path: 
 def test_lost_run_gives_its_stage_no_grace(
     tmp_path: Path, interrupts: Interrupts, reason: StopReason
 ) -> None:
-    """Somebody else may be at the same work by now."""
+    """The stage of a lost run gets no grace, because another worker may be at the same work."""
     began = time.monotonic()
     deaf = config(tmp_path, DEAF, kill_grace_ms=int(PATIENCE_SECONDS * 1000))
     report = ended_by(interrupts, deaf, reason)
@@ -114,7 +118,7 @@ def test_lost_run_gives_its_stage_no_grace(
 def test_that_a_run_is_lost_comes_before_what_was_asked_first(
     tmp_path: Path, interrupts: Interrupts, reason: StopReason
 ) -> None:
-    """It ends the grace of a request, and is the reason."""
+    """The loss of a run ends the grace of an earlier request, and becomes the reason."""
     deaf = config(tmp_path, DEAF, kill_grace_ms=int(PATIENCE_SECONDS * 1000))
 
     def ask() -> None:
@@ -132,7 +136,7 @@ def test_that_a_run_is_lost_comes_before_what_was_asked_first(
 
 
 def test_first_reason_counts_of_others(tmp_path: Path, interrupts: Interrupts) -> None:
-    """As the first signal does."""
+    """Of other reasons the first counts, as of signals."""
     both = StopReason.CANCELLED, StopReason.SHUTDOWN
     report = ended_by(interrupts, config(tmp_path, "exec sleep 600"), *both)
     assert (report.exit_code, report.stop_reason) == (143, StopReason.CANCELLED)
@@ -143,7 +147,7 @@ def test_first_reason_counts_of_others(tmp_path: Path, interrupts: Interrupts) -
 def test_lost_run_goes_nowhere_but_to_its_end(
     tmp_path: Path, interrupts: Interrupts, reason: StopReason, script: str
 ) -> None:
-    """What had ended well or badly by then is no success, and brings no other end, nor a retry."""
+    """A lost run is aborted, without a success, another end or a retry of its stage."""
     retry = RetryPolicy(max_attempts=3, exit_codes=(7,), backoff_ms=1)
     given = config(tmp_path, f"echo ran >>ran; {script}", retry=retry)
     with pytest.MonkeyPatch.context() as patched:
@@ -157,7 +161,7 @@ def test_lost_run_goes_nowhere_but_to_its_end(
 def test_lost_run_is_not_ended_by_a_failure_that_is_not_on_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts
 ) -> None:
-    """The stage failed and the run is lost before that could end it: whoever has it now decides."""
+    """A failure that is not recorded before the run is lost does not decide its end."""
 
     def staging(self: recorder.Recorder, told: Any) -> Any:
         executions = self.draft.invocation.stage_executions
@@ -184,7 +188,7 @@ def test_lost_run_is_not_ended_by_a_failure_that_is_not_on_record(
 def test_stage_that_always_runs_does_not_where_the_run_goes_on_elsewhere(
     tmp_path: Path, interrupts: Interrupts, reason: StopReason, outcomes: list[str]
 ) -> None:
-    """The run has not ended; whoever ends it runs that stage."""
+    """A stage that always runs is left to the worker that continues the lost run."""
     given = tidying(tmp_path, "exec sleep 600", 'echo "$ORCHESTRATOR_OUTCOME" >>tidied')
     ended_by(interrupts, given, reason)
     tidied = tmp_path / "tidied"
@@ -198,7 +202,7 @@ def test_stage_that_always_runs_does_not_where_the_run_goes_on_elsewhere(
 def test_run_that_is_lost_in_its_last_stage_is_left_to_others(
     tmp_path: Path, interrupts: Interrupts, script: str
 ) -> None:
-    """Whatever it had come to: its last stage runs again."""
+    """The last stage of a run that is lost in it runs again elsewhere, whatever its result."""
     given = tidying(tmp_path, script, DEAF)
 
     def asked(told: Mapping[str, Any]) -> None:
@@ -214,7 +218,7 @@ def test_run_that_is_lost_in_its_last_stage_is_left_to_others(
 def test_verification_is_cut_short_where_the_run_is_lost(
     tmp_path: Path, interrupts: Interrupts
 ) -> None:
-    """And none is begun after that."""
+    """A lost run cuts its verification short and begins no other."""
     verify = (("/bin/sh", "-c", "exec sleep 600"), ("/bin/sh", "-c", "echo no >>verified"))
     given = config(tmp_path, "exit 0", verify=verify)
     report = ended_by(interrupts, given, StopReason.LEASE_LOST, event="verification.started")
@@ -225,7 +229,7 @@ def test_verification_is_cut_short_where_the_run_is_lost(
 
 
 def test_reason_is_made_again_from_the_events(tmp_path: Path, interrupts: Interrupts) -> None:
-    """Where a power cut took the checkpoint."""
+    """The events restore the reason when a power cut took the checkpoint."""
     ended_by(interrupts, config(tmp_path, "exec sleep 600"), StopReason.SHUTDOWN)
     told = Redo(None)
     for line in (tmp_path / "out" / EVENTS).read_bytes().splitlines():
@@ -235,7 +239,7 @@ def test_reason_is_made_again_from_the_events(tmp_path: Path, interrupts: Interr
 
 
 def at_record(patched: pytest.MonkeyPatch, happen: Callable[[], None]) -> None:
-    """Have something happen when the record of an attempt is made."""
+    """Call something when the record of an attempt is made."""
     real = attempt_record.record_of
 
     def first(*args: Any) -> Any:
@@ -246,7 +250,7 @@ def at_record(patched: pytest.MonkeyPatch, happen: Callable[[], None]) -> None:
 
 
 def tidying(place: Path, script: str, cleanup: str) -> RunConfig:
-    """A run whose first stage is a script, with a stage that always runs."""
+    """Return a run whose first stage is a script, with a stage that always runs."""
     stage = StageGiven(bin="/bin/sh", args=("-c", cleanup), cwd=str(place))
     given = config(place, script)
     stages = {**(given.stages or {}), "cleanup": stage}

@@ -1,4 +1,4 @@
-"""How runs come to stand where they stand, and what `explain` has to say of each."""
+"""Runs of every standing, and what `explain` has to say about each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONCE = "test -e once || { touch once; "
 
 
 def explained(cwd: Path, *options: str) -> tuple[str, Explanation]:
-    """The screen and the record of a run; looking at it changes nothing."""
+    """Return screen and record of a run after checking that `explain` changes nothing."""
     before = tree_of(cwd)
     screen = orchestrate("explain", "out", *options, cwd=cwd)
     record = orchestrate("explain", "out", *options, "--json", cwd=cwd)
@@ -37,7 +37,7 @@ def explained(cwd: Path, *options: str) -> tuple[str, Explanation]:
 
 
 def typed(screen: str) -> list[str]:
-    """The command that the first screen says to type, as a shell would take it."""
+    """Return the next command on the first screen, parsed like a shell does."""
     first = "\n".join(screen.splitlines()[:SCREEN_LINES])
     found = re.search(r"^  next  ((?:.*\\\n)*.*)$", first, re.MULTILINE)
     assert found is not None, first
@@ -48,7 +48,7 @@ def typed(screen: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """How a run comes to stand where it stands, and what its screen must say and do."""
+    """A way to a standing, and what the run's screen must say and do."""
 
     arrange: Callable[[Path], object]
     standing: Standing
@@ -60,7 +60,7 @@ class Case:
 
 
 def begun(*options: str, code: int) -> Callable[[Path], Ended]:
-    """A run in `out` that ends with `code`."""
+    """Return a maker of a run in `out` that ends with `code`."""
 
     def arrange(cwd: Path) -> Ended:
         ended = orchestrate("out", *options, cwd=cwd)
@@ -71,13 +71,13 @@ def begun(*options: str, code: int) -> Callable[[Path], Ended]:
 
 
 def killed(cwd: Path) -> None:
-    """A run whose orchestrator was killed while its executor worked."""
+    """Make a run whose orchestrator was killed while its executor worked."""
     script = f"{ONCE} kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
     assert orchestrate("out", *PASSING, *stages(executor=script), cwd=cwd).code == -9
 
 
 def killed_without_report(cwd: Path) -> None:
-    """The same, and its report is gone as well."""
+    """Make the same, without its report."""
     killed(cwd)
     (cwd / "out" / REPORT).unlink()
 
@@ -89,13 +89,13 @@ def make_tool(cwd: Path) -> None:
 
 
 def asked_to_end(cwd: Path) -> None:
-    """A run that got SIGTERM while its manager worked."""
+    """Make a run that got SIGTERM while its manager worked."""
     script = f"{ONCE} kill -TERM {ORCHESTRATOR_PID}; exec sleep 60; }}"
     assert orchestrate("out", *PASSING, *stages(manager=script), cwd=cwd).code == 143
 
 
 def spoilt_completion(cwd: Path) -> None:
-    """A failed run whose completed manager has lost its artifact since."""
+    """Make a failed run whose completed manager has lost its artifact since."""
     begun(
         *PASSING,
         *stages("echo {} > plan.json", f"{ONCE} exit 1; }}"),

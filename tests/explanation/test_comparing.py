@@ -1,4 +1,4 @@
-"""What differs between two runs, and what does not although the bytes do."""
+"""The differences between two runs, and those between their bytes that do not count."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER = "0" * 64
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """The record of one run, from which others are made."""
+    """Return the record of one run, from which others are made."""
     cwd = tmp_path_factory.mktemp("compared")
     (cwd / "given").write_text("1")
     artifact = ("--manager-expected-artifact", "out/plan")
@@ -37,7 +37,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def looked(record: Checkpoint, change: Change, standing: Standing = Standing.DONE) -> Looked:
-    """The run of that record, with something changed in it."""
+    """Return the run of that record with something changed in it."""
     document = record.model_dump(mode="json")
     change(document)
     changed = Checkpoint.model_validate_json(json.dumps(document))
@@ -45,13 +45,13 @@ def looked(record: Checkpoint, change: Change, standing: Standing = Standing.DON
 
 
 def first(document: dict[str, Any]) -> dict[str, Any]:
-    """The first stage's execution in a checkpoint's document."""
+    """Return the first stage's execution in a checkpoint's document."""
     one: dict[str, Any] = document["invocations"][0]["stage_executions"][0]
     return one
 
 
 def origin(document: dict[str, Any]) -> dict[str, Any]:
-    """Who started the run, in a checkpoint's document."""
+    """Return the origin of the run in a checkpoint's document."""
     one: dict[str, Any] = document["invocations"][0]["origin"]
     return one
 
@@ -153,17 +153,17 @@ CASES: list[tuple[Change, Told]] = [
     ),
 ]
 ANY = {"<sha256>": str, "<user>": str, "<duration>": int}
-"""What the run has that is not known here, by its type."""
+"""The run's values that this test cannot know, by type."""
 
 
 def told(one: Difference) -> Told:
-    """A difference, to be compared."""
+    """Return a difference in a comparable form."""
     return one.aspect, one.part, one.what, one.name, one.a, one.b
 
 
 @pytest.mark.parametrize(("change", "expected"), CASES, ids=[one[1][2] for one in CASES])
 def test_each_difference_is_named(record: Checkpoint, change: Change, expected: Told) -> None:
-    """What it is, of what, and what either has; nothing else differs; only time decides nothing."""
+    """A difference has its kind, subject and both values; only one in time decides nothing."""
     found = compare(looked(record, lambda _: None), looked(record, change))
     (one,) = found.differences
     *place, a, b = expected
@@ -175,7 +175,7 @@ def test_each_difference_is_named(record: Checkpoint, change: Change, expected: 
 
 
 def test_record_is_the_same_as_itself_elsewhere(record: Checkpoint) -> None:
-    """Id, times, place, and digests under a key of their own are no differences."""
+    """Id, times, place, and digests under another key are no differences."""
 
     def moved(document: dict[str, Any]) -> None:
         home = document["home"]
@@ -194,7 +194,7 @@ def test_record_is_the_same_as_itself_elsewhere(record: Checkpoint) -> None:
 
 
 def test_sibling_of_a_directory_is_not_below_it(record: Checkpoint) -> None:
-    """A path that only begins like the output directory is another."""
+    """A path that only begins like the output directory is another one."""
     beside = record.home.directory + "-2/tool"
 
     def used(document: dict[str, Any]) -> None:
@@ -220,7 +220,7 @@ def test_other_lifecycle_is_judged(record: Checkpoint) -> None:
 
 
 def test_outcome_comes_first_and_durations_last(record: Checkpoint) -> None:
-    """What is worst is told first, whatever comes first in the record."""
+    """The worst differences come first, whatever comes first in the record."""
 
     def worse(document: dict[str, Any]) -> None:
         first(document).update(duration_ms=60_000, status="failed")

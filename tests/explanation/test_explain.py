@@ -1,4 +1,4 @@
-"""`explain`: somebody who never saw the run learns what happened, why, and what to type."""
+"""`explain`: a stranger to the run learns what happened, why, and what to type."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 @pytest.mark.parametrize("name", CASES)
 def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_path: Path) -> None:
-    """A dozen lines of 80 columns are enough, and what they say to type does what it says."""
+    """A dozen lines of 80 columns suffice, and the command in them works."""
     case = CASES[name]
     case.arrange(tmp_path)
     screen, explanation = explained(tmp_path)
@@ -66,7 +66,7 @@ def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_pat
 
 
 def test_done_run_needs_nothing(tmp_path: Path) -> None:
-    """Of a run that may be closed there is nothing to type."""
+    """A run that may be closed needs no command."""
     begun(*PASSING, *stages(), code=0)(tmp_path)
     screen, explanation = explained(tmp_path)
     assert explanation.standing is Standing.DONE
@@ -76,7 +76,7 @@ def test_done_run_needs_nothing(tmp_path: Path) -> None:
 
 
 def test_done_run_without_its_artifact_is_not_called_closable(tmp_path: Path) -> None:
-    """What went missing since is found now, whatever the report said; putting it back helps."""
+    """An artifact that went missing since is noticed despite the report, until it is put back."""
     options = (*stages("echo {} > a.json"), "--manager-expected-artifact", "a.json")
     begun(*PASSING, *options, code=0)(tmp_path)
     (tmp_path / "a.json").rename(tmp_path / "b.json")
@@ -90,7 +90,7 @@ def test_done_run_without_its_artifact_is_not_called_closable(tmp_path: Path) ->
 
 
 def test_artifact_with_other_bytes_is_told(tmp_path: Path) -> None:
-    """A valid artifact that is not the one that was recorded is told, and keeps the run open."""
+    """A valid artifact other than the recorded one is reported, and keeps the run open."""
     options = (*stages("echo {} > a.json"), "--manager-expected-artifact", "a.json")
     begun(*PASSING, *options, code=0)(tmp_path)
     (tmp_path / "a.json").write_text("[]")
@@ -100,7 +100,7 @@ def test_artifact_with_other_bytes_is_told(tmp_path: Path) -> None:
 
 
 def test_values_that_are_gone_are_asked_for_by_name(tmp_path: Path) -> None:
-    """Where the private file is gone the command has a place for each value, and works with it."""
+    """Without the private file the command has a placeholder for each value, and works with it."""
     script = ONCE + "exit 1; }; test ${#MODE} = 12"
     begun(*PASSING, *stages(script), "--manager-env", "MODE=secret-value", code=1)(tmp_path)
     for path in (tmp_path / "state").rglob("*.json"):
@@ -114,9 +114,9 @@ def test_values_that_are_gone_are_asked_for_by_name(tmp_path: Path) -> None:
 
 
 def test_checkpoint_that_cannot_be_used_offers_no_resume(tmp_path: Path) -> None:
-    """A spoilt checkpoint is named with its reason, and no command is offered that is refused."""
+    """A damaged checkpoint is named with the reason, and no command that would fail is offered."""
     begun(*PASSING, *stages("exit 1"), code=1)(tmp_path)
-    (tmp_path / "out" / CHECKPOINT).write_text("{}")  # no power cut leaves it so
+    (tmp_path / "out" / CHECKPOINT).write_text("{}")  # no power cut leaves this
     screen, explanation = explained(tmp_path)
     assert explanation.next_step.words is None
     assert CHECKPOINT in screen
@@ -124,7 +124,7 @@ def test_checkpoint_that_cannot_be_used_offers_no_resume(tmp_path: Path) -> None
 
 
 def test_run_of_which_nothing_could_be_kept(tmp_path: Path) -> None:
-    """A run whose first checkpoint could not be written says to begin again."""
+    """A run whose first checkpoint could not be written has to begin again."""
     (tmp_path / "out" / CHECKPOINT).mkdir(parents=True)
     begun(*PASSING, *stages(), code=1)(tmp_path)
     screen, explanation = explained(tmp_path)
@@ -134,7 +134,7 @@ def test_run_of_which_nothing_could_be_kept(tmp_path: Path) -> None:
 
 
 def test_refused_resume_is_explained_from_its_report(tmp_path: Path) -> None:
-    """A directory that holds a refusal's report and nothing else says what was refused and why."""
+    """A directory with only the report of a refusal explains what was refused and why."""
     (tmp_path / "out").mkdir()
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     screen, explanation = explained(tmp_path)
@@ -144,7 +144,7 @@ def test_refused_resume_is_explained_from_its_report(tmp_path: Path) -> None:
 
 
 def test_earlier_run_is_explained_and_not_resumed(tmp_path: Path) -> None:
-    """An archived run says why it ended, with its own files, and that it has to be put back."""
+    """An archived run explains its end with its own files, and has to be restored first."""
     begun(*PASSING, *stages("echo why >&2; exit 9"), "--run-id", "first", code=1)(tmp_path)
     begun(*PASSING, *stages(), "--run-id", "second", code=0)(tmp_path)
     screen, explanation = explained(tmp_path, "--run-id", "first")
@@ -156,7 +156,7 @@ def test_earlier_run_is_explained_and_not_resumed(tmp_path: Path) -> None:
 
 
 def test_archived_run_is_not_held_against_later_artifacts(tmp_path: Path) -> None:
-    """What a later run made of an artifact is nothing that an earlier one did wrong."""
+    """An artifact that a later run changed does not count against an archived one."""
     for run_id in ("first", "second"):
         options = (*stages(f"echo {{}} > a.json; echo {run_id} > b"), "--run-id", run_id)
         expected = ("--manager-expected-artifact", "a.json", "--manager-expected-artifact", "b")
@@ -166,14 +166,14 @@ def test_archived_run_is_not_held_against_later_artifacts(tmp_path: Path) -> Non
 
 
 def test_directory_named_like_a_command_is_typed_so_that_it_is_none(tmp_path: Path) -> None:
-    """The next command of a run in `./status` resumes it, and asks for no status."""
+    """The next command of a run in `./status` resumes it, and does not ask for a status."""
     assert orchestrate("./status", *stages(), cwd=tmp_path).code == 3
     screen = orchestrate("explain", "status", cwd=tmp_path).stdout
     assert orchestrate(*typed(screen), cwd=tmp_path).code == 0
 
 
 def test_stage_sent_back_for_rework_says_so(tmp_path: Path) -> None:
-    """An attempt after rework was asked for is not told as one after a failure."""
+    """An attempt after requested rework is not called one after a failure."""
     reviewer = shell("reviewer", "test -e once || { touch once; exit 10; }")
     options = (*stages(), *reviewer, "--lifecycle", "reviewed_run")
     begun(*PASSING, *options, code=0)(tmp_path)
@@ -221,7 +221,7 @@ def test_run_at_work_is_explained_while_it_works(tmp_path: Path) -> None:
 
 
 def test_hostile_output_cannot_drive_the_terminal(tmp_path: Path) -> None:
-    """What a stage printed and a path it has are shown without their control characters."""
+    """Output and paths of a stage are shown without their control characters."""
     script = "printf '\\033]0;owned\\007\\033[2J evil\\n' >&2; exit 1"
     begun(*PASSING, *stages(script), code=1)(tmp_path)
     screen, _ = explained(tmp_path)
@@ -230,7 +230,7 @@ def test_hostile_output_cannot_drive_the_terminal(tmp_path: Path) -> None:
 
 
 def test_lifecycle_with_a_spent_loop_says_so(tmp_path: Path) -> None:
-    """Rework that was asked for once too often is the cause, and its findings are named."""
+    """One request for rework too many is the cause, and its findings are named."""
     reviewer = shell("reviewer", "echo findings; exit 10")
     options = (*stages(), *reviewer, "--lifecycle", "reviewed_run")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path)
@@ -241,7 +241,7 @@ def test_lifecycle_with_a_spent_loop_says_so(tmp_path: Path) -> None:
 
 
 def test_refusal_keeps_its_lines(tmp_path: Path) -> None:
-    """A refusal of several lines is quoted line by line: the stage, and below it what differs."""
+    """A refusal of several lines is quoted line by line: the stage, and its differences below."""
     wanted = ("--manager-expected-artifact", "plan.json")
     begun(*PASSING, *stages("echo 1 > plan.json", "exit 1"), *wanted, code=1)(tmp_path)
     (tmp_path / "plan.json").unlink()
@@ -256,7 +256,7 @@ def test_refusal_keeps_its_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [("explain", "nowhere"), ("explain", "."), ("explain",)])
 def test_what_is_no_run_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
-    """A directory that is none, or holds no run, is told as such, and nothing is made."""
+    """A directory that is missing or has no run is reported as such, and nothing is made."""
     ended = orchestrate(*words, cwd=tmp_path)
     assert ended.code in {1, 2}
     assert ended.stdout == ""
@@ -265,14 +265,14 @@ def test_what_is_no_run_is_refused(words: tuple[str, ...], tmp_path: Path) -> No
 
 
 def test_view_of_a_run_counts_all_invocations(tmp_path: Path) -> None:
-    """The number of invocations is that of the commands that were started."""
+    """The number of invocations is that of the started commands."""
     begun(*PASSING, *stages("exit 1"), code=1)(tmp_path)
     begun("--resume", code=1)(tmp_path)
     assert len(inspect_run(tmp_path / "out").invocations) == 2
 
 
 def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:
-    """A planned skip names what is as it was and what it left; the command typed does the plan."""
+    """A planned skip names what is unchanged and its artifacts, and the command does the plan."""
     options = (*stages("echo {} > a.json", f"{ONCE} exit 1; }}"),)
     begun(*PASSING, *options, "--manager-expected-artifact", "a.json", code=1)(tmp_path)
     ended = orchestrate("plan", "out", "--all", "--resume", cwd=tmp_path)
@@ -286,7 +286,7 @@ def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:
 
 
 def test_plan_never_shows_a_secret(tmp_path: Path) -> None:
-    """The command that a plan says to type is left out where it would show a secret."""
+    """The command of a plan is left out if it would show a secret."""
     words = ("plan", "out", *PASSING, *stages(), "--manager-env", "TOKEN=secret-value")
     ended = orchestrate(*words, cwd=tmp_path)
     assert "secret-value" not in ended.stdout + ended.stderr
@@ -304,7 +304,7 @@ def test_plan_never_shows_a_secret(tmp_path: Path) -> None:
     ],
 )
 def test_page_shows_a_fact_by_its_name(name: FactName, value: str, form: str | None) -> None:
-    """What a value looks like does not matter: a stage that prints a time is quoted."""
+    """A value is shown by its name and not by its look: a printed time is quoted."""
     parts: Any = page_environment().get_template("parts.html").module
     shown = re.sub(r"\s+", " ", parts.facts([Fact(name=name, value=value)]))
     found = re.search(rf"<dt>{name.value}</dt><dd>(?:<(\w+)[^>]*> ?)?([^<]*)<", shown)

@@ -1,4 +1,4 @@
-"""The next command, wherever it is printed: it is accepted, and the same from every maker."""
+"""The next command, wherever it is printed: it works, and is the same everywhere."""
 
 from __future__ import annotations
 
@@ -32,47 +32,47 @@ REFUSED = 2
 
 
 def run(cwd: Path, *options: str, code: int) -> Ended:
-    """A run in `out` that ends with `code`."""
+    """Make a run in `out` that ends with `code`."""
     ended = orchestrate("out", *options, cwd=cwd)
     assert ended.code == code, ended.stderr
     return ended
 
 
 def blocked(cwd: Path) -> Ended:
-    """Two gates refused."""
+    """Make a run that two gates refused."""
     return run(cwd, "--policy-status", "allow", *stages(), code=3)
 
 
 def failed(cwd: Path) -> Ended:
-    """The executor failed."""
+    """Make a run whose executor failed."""
     return run(cwd, *PASSING, *PLAN, *shell("executor", "exit 7"), code=1)
 
 
 def timed_out(cwd: Path) -> Ended:
-    """The executor took too long."""
+    """Make a run whose executor took too long."""
     options = (*shell("executor", "sleep 60"), "--executor-timeout-ms", "300")
     return run(cwd, *PASSING, *PLAN, *options, code=124)
 
 
 def artifact_gone(cwd: Path) -> None:
-    """The executor failed, and what the manager left is not there any more."""
+    """Make a run whose executor failed, and remove the manager's artifact."""
     failed(cwd)
     (cwd / "plan.json").unlink()
 
 
 def stage_changed(cwd: Path) -> Ended:
-    """The executor failed, and what the manager left is broken by the executor itself."""
+    """Make a run whose executor failed and broke the manager's artifact."""
     return run(cwd, *PASSING, *PLAN, *shell("executor", "echo { > plan.json; exit 7"), code=1)
 
 
 def interrupted(cwd: Path) -> None:
-    """The orchestrator was killed while the executor worked."""
+    """Make a run whose orchestrator was killed while the executor worked."""
     script = f"{ONCE} kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
     run(cwd, *PASSING, *PLAN, *shell("executor", script), code=-9)
 
 
 def values_lost(cwd: Path) -> None:
-    """The executor failed, and the values of the manager and of it are gone."""
+    """Make a run whose executor failed, and lose the values of both stages."""
     options = (*SECRET, "--executor-env", "KEY=0815", *shell("executor", "exit 7"))
     run(cwd, *PASSING, *PLAN, *options, code=1)
     for path in (cwd / "state").rglob("*.json"):
@@ -80,13 +80,13 @@ def values_lost(cwd: Path) -> None:
 
 
 def values_and_artifact_lost(cwd: Path) -> None:
-    """The same, and the manager must run again."""
+    """Make the same, with the manager's artifact gone as well."""
     values_lost(cwd)
     (cwd / "plan.json").unlink()
 
 
 def done_without_artifact(cwd: Path) -> None:
-    """The run was done, and what the manager left is not there any more."""
+    """Make a done run, and remove the manager's artifact."""
     run(cwd, *PASSING, *PLAN, *shell("executor", "exit 0"), code=0)
     (cwd / "plan.json").unlink()
 
@@ -101,7 +101,7 @@ SITUATIONS: dict[str, Callable[[Path], Ended | None]] = {
 
 
 def commands_in(ended: Ended) -> Iterator[tuple[str, ...]]:
-    """The commands that a screen says to type: after `next`, or indented below a line for it."""
+    """Yield the commands to type on a screen: after `next`, or indented below their line."""
     assert ended.code in {0, 1, 3, 124}, ended.stderr
     joined = ended.stdout.replace("\\\n", " ")
     for line in re.findall(
@@ -113,7 +113,7 @@ def commands_in(ended: Ended) -> Iterator[tuple[str, ...]]:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_every_command_that_is_offered_is_accepted(situation: str, tmp_path: Path) -> None:
-    """Summary, status and explain offer one command, and neither it nor a plan's is refused."""
+    """Summary, status and explain offer the same command, and it works, like a plan's."""
     ended = SITUATIONS[situation](tmp_path)
     screens = {name: orchestrate(name, "out", cwd=tmp_path) for name in ("status", "explain")}
     offered = {name: list(commands_in(screen)) for name, screen in screens.items()}
@@ -130,7 +130,7 @@ def test_every_command_that_is_offered_is_accepted(situation: str, tmp_path: Pat
 
 
 def test_a_resume_that_no_form_makes_possible_is_not_offered(tmp_path: Path) -> None:
-    """Where the settings are lost the screens say why, line by line, and offer no command."""
+    """If settings are lost, the screens say why, line by line, and offer no command."""
     secret, encoded = {"TOKEN": "open-sesame"}, b"open-sesame".hex()
     options = (*shell("manager", "exit 7"), "--manager-secret", "TOKEN", "--manager-arg", encoded)
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=secret).code == 1
@@ -143,14 +143,14 @@ def test_a_resume_that_no_form_makes_possible_is_not_offered(tmp_path: Path) -> 
 
 
 def closed(cwd: Path, *options: str, env: dict[str, str] | None = None) -> None:
-    """A run in `out` that is done; then what the manager left is taken away."""
+    """Make a done run in `out`, and remove the manager's artifact."""
     ended = orchestrate("out", *options, cwd=cwd, env=env)
     assert ended.code == 0, ended.stderr
     (cwd / "plan.json").unlink()
 
 
 def test_done_run_that_cannot_be_closed_begins_again(tmp_path: Path) -> None:
-    """Every screen says what is wrong now; the command does the same work, and closes the run."""
+    """Every screen says what is wrong now; the command does the same work and closes the run."""
     wait = ("--manager-timeout-ms", "90000", "--manager-output-limit", "1048577", "--on-leak")
     retry = ("--executor-max-attempts", "2", "--executor-retry-exit-code", "7")
     options = (*PLAN, *wait, "fail", *retry, "--executor-env", "KEY=0815")
@@ -174,7 +174,7 @@ def test_done_run_that_cannot_be_closed_begins_again(tmp_path: Path) -> None:
 
 
 def test_artifact_that_is_good_again_is_closed_by_a_resume(tmp_path: Path) -> None:
-    """A report that says otherwise by now is brought up to date, and nothing is begun again."""
+    """A resume updates a report that is out of date, and begins nothing again."""
     closed(tmp_path, *PASSING, *PLAN, *shell("executor", "exit 0"))
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     (tmp_path / "plan.json").write_text("[1]")
@@ -189,7 +189,7 @@ def test_artifact_that_is_good_again_is_closed_by_a_resume(tmp_path: Path) -> No
 
 
 def test_run_of_a_config_file_begins_again_with_it(tmp_path: Path) -> None:
-    """The file has the settings, the command the signals; a file that has changed is not named."""
+    """The command names the config file and the signals, and leaves out a file that has changed."""
     (tmp_path / "run.toml").write_text(
         "[stage.manager]\nbin = '/bin/sh'\nargs = ['-c', 'echo [] > plan.json']\n"
         "expected_artifacts = ['plan.json']\n"
@@ -205,7 +205,7 @@ def test_run_of_a_config_file_begins_again_with_it(tmp_path: Path) -> None:
 
 
 def test_command_with_a_secret_in_it_is_not_printed(tmp_path: Path) -> None:
-    """A new run is named, and its command is left to who knows the secret."""
+    """A new run is announced without its command, which would show the secret."""
     options = (*PLAN, "--manager-arg", "open-sesame", "--manager-secret", "TOKEN")
     closed(tmp_path, *PASSING, *options, env=SESAME)
     for env in (SESAME, {}):
@@ -217,7 +217,7 @@ def test_command_with_a_secret_in_it_is_not_printed(tmp_path: Path) -> None:
 
 
 def test_secret_that_the_environment_lacks_is_named_first(tmp_path: Path) -> None:
-    """The command declares it again; its value is asked for before."""
+    """The command declares the secret again, after a line that asks for its value."""
     closed(tmp_path, *PASSING, *PLAN, "--manager-secret", "TOKEN", env=SESAME)
     screen = orchestrate("status", "out", cwd=tmp_path)
     assert "  first    set TOKEN in the environment of the command\n" in screen.stdout
@@ -226,16 +226,16 @@ def test_secret_that_the_environment_lacks_is_named_first(tmp_path: Path) -> Non
 
 
 def test_a_refusal_that_is_quoted_keeps_its_lines(tmp_path: Path) -> None:
-    """What differs stands in lines of its own, below the stage that it is about."""
+    """The differences are on separate lines, below their stage."""
     artifact_gone(tmp_path)
     lines = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout.splitlines()
     at = lines.index("    manager (completed by attempt 1):")
-    assert lines[at - 1].strip().endswith("is not what it was when it completed")
+    assert lines[at - 1].strip().endswith("has changed since it completed")
     assert lines[at + 1].startswith("      artifacts: ")
 
 
 def counted(reader: Callable[..., Any], read: list[Path]) -> Callable[..., Any]:
-    """Return what reads a file as `reader` does, and says which."""
+    """Return a reader like `reader` that also records the files that it reads."""
 
     def read_it(path: Path, *args: Any, **how: Any) -> Any:
         read.append(path)
@@ -248,7 +248,7 @@ def counted(reader: Callable[..., Any], read: list[Path]) -> Callable[..., Any]:
 def test_checkpoint_and_private_file_are_read_once(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command that looks at one run believes one state of its files."""
+    """A command that looks at one run uses one state of its files."""
     values = (*SECRET, *shell("executor", "exit 7"))
     run(tmp_path, *PASSING, *PLAN, *values, code=1)
     (tmp_path / "plan.json").unlink()
@@ -266,7 +266,7 @@ def test_checkpoint_and_private_file_are_read_once(
 
 @pytest.mark.parametrize("screen", ["summary", "status", "explain", "explain --all"])
 def test_last_words_are_those_of_stdout_where_stderr_is_empty(screen: str, tmp_path: Path) -> None:
-    """What a program says of its failure is quoted, masked, wherever it says it."""
+    """A program's last output is quoted, masked, from stdout if stderr is empty."""
     script = "seq 20; echo the host is gone, $TOKEN; exit 3"
     options = (*shell("manager", script), "--manager-secret", "TOKEN")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env=SESAME)

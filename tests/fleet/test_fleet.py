@@ -34,7 +34,7 @@ BROKEN = 'stage.executor.bin = "false"\n'
 
 
 def fleet_file(folder: Path, *runs: str, head: str = HEAD) -> Path:
-    """Write the file of a fleet; each run is its name, and after a line break what it says."""
+    """Write the file of a fleet from each run's name and, after a line break, its keys."""
     tables = []
     for run in runs:
         name, _, more = run.partition("\n")
@@ -51,19 +51,19 @@ def fleet_report(folder: Path) -> dict[str, Any]:
 
 
 def courses(folder: Path) -> dict[str, tuple[str, str | None, int | None]]:
-    """Return what the report says of each run: course, standing, exit code."""
+    """Return course, standing and exit code of each run in the report."""
     runs = fleet_report(folder)["runs"]
     return {one["name"]: (one["course"], one["standing"], one["exit_code"]) for one in runs}
 
 
 def slow_until(there: Path) -> str:
-    """Return a stage that takes a minute, unless something is there."""
+    """Return a stage that takes a minute unless a path exists."""
     script = f"test -e {there} || sleep 60"
     return f'stage.executor = {{ bin = "/bin/sh", args = ["-c", "{script}"] }}'
 
 
 def test_records_of_a_fleet_are_proved_by_a_shared_key(tmp_path: Path) -> None:
-    """Another machine with the key goes on with its runs, and finds what was changed in them."""
+    """Another machine with the key continues the runs, and notices changes in their records."""
     shared = ("--state-key-file", "key")
     fleet_file(tmp_path, f"one\n{BROKEN}", f"two\n{BROKEN}")
     ended = orchestrate("fleet", "runs.toml", *shared, cwd=tmp_path)
@@ -84,13 +84,13 @@ def test_records_of_a_fleet_are_proved_by_a_shared_key(tmp_path: Path) -> None:
 
 
 def code_of(working: subprocess.Popen[str]) -> int:
-    """Wait for a command that was started, and return its exit code."""
+    """Wait for a started command, and return its exit code."""
     working.communicate(timeout=PATIENCE_SECONDS)
     return working.returncode
 
 
 def test_each_run_ends_as_it_would_alone(tmp_path: Path) -> None:
-    """With the report of each in its own directory, one of all, and the worst exit code."""
+    """Each run has its report in its own directory, and the fleet one of all and the worst code."""
     fleet_file(tmp_path, "good", f"broken\n{BROKEN}", f"refused\n{REFUSED}")
     ended = orchestrate("fleet", "runs.toml", "-j", "2", cwd=tmp_path)
     assert ended.code == 1
@@ -106,7 +106,7 @@ def test_each_run_ends_as_it_would_alone(tmp_path: Path) -> None:
     assert report["exit_code"] == 1
     assert all(one["started_at"] <= one["finished_at"] for one in report["runs"])
 
-    # Started again: what is done is skipped, what ended otherwise is left as it is.
+    # Started again: done runs are skipped, and runs with another end are left unchanged.
     again = orchestrate("fleet", "runs.toml", cwd=tmp_path)
     assert again.code == 1
     assert courses(tmp_path) == {
@@ -115,7 +115,7 @@ def test_each_run_ends_as_it_would_alone(tmp_path: Path) -> None:
         "refused": ("left", "blocked", 3),
     }
 
-    # Their causes are gone: each is resumed when it is asked for.
+    # Their causes are gone: each is resumed on request.
     fleet_file(tmp_path, "good", "broken", "refused")
     assert orchestrate("fleet", "runs.toml", "--retry-failed", cwd=tmp_path).code == 3
     assert courses(tmp_path)["broken"] == ("resumed", "done", 0)
@@ -125,20 +125,20 @@ def test_each_run_ends_as_it_would_alone(tmp_path: Path) -> None:
 
 
 def test_definition_of_a_run_that_is_done_may_not_change(tmp_path: Path) -> None:
-    """Nothing is started, and each such run is named."""
+    """A changed definition of a done run is named, and nothing is started."""
     fleet_file(tmp_path, "a", "b")
     assert orchestrate("fleet", "runs.toml", cwd=tmp_path).code == 0
     before = (tmp_path / "fleet" / "fleet.json").read_bytes()
     fleet_file(tmp_path, f"a\n{BROKEN}", "b", "c")
     refused = orchestrate("fleet", "runs.toml", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")
-    assert "would be asked something else now: a" in refused.stderr
+    assert "would have another definition now: a" in refused.stderr
     assert not (tmp_path / "fleet" / "c").exists()
     assert (tmp_path / "fleet" / "fleet.json").read_bytes() == before
 
 
 def test_stage_of_an_interrupted_run_may_not_change(tmp_path: Path) -> None:
-    """The run is refused as by hand, the others go on, and the report says why."""
+    """The run is refused as by hand, the others continue, and the report says why."""
     fleet_file(tmp_path, f"a\n{BROKEN}", "b")
     assert orchestrate("fleet", "runs.toml", cwd=tmp_path).code == 1
     fleet_file(tmp_path, 'a\nstage.manager.args = ["other"]', "b", "c")
@@ -150,7 +150,7 @@ def test_stage_of_an_interrupted_run_may_not_change(tmp_path: Path) -> None:
 
 
 def test_lines_of_json_are_runs(tmp_path: Path) -> None:
-    """With defaults for those that follow; a run is told what differs, table by table."""
+    """A line's defaults are for the lines after it; a run has its differences, table by table."""
     told = [
         {"defaults": {"gates": {"policy": "allow", "ci": "success", "review": "approved"}}},
         {"name": "x", "stage": {"manager": {"bin": "true"}, "executor": {"bin": "true"}}},
@@ -163,7 +163,7 @@ def test_lines_of_json_are_runs(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    """Wherever the fleet is started, and wherever the runs are."""
+    """Paths are relative to the file, wherever the fleet is started and its runs are."""
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "work.sh").write_text("#!/bin/sh\npwd > here\n")
     (tmp_path / "project" / "work.sh").chmod(0o755)
@@ -200,7 +200,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG.keys())
 def test_what_is_wrong_in_the_file_is_said(tmp_path: Path, text: str, said: str) -> None:
-    """With its place; nothing is made."""
+    """An error in the file is reported with its place, and nothing is made."""
     (tmp_path / "runs.toml").write_text(text)
     refused = orchestrate("fleet", "runs.toml", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")
@@ -209,7 +209,7 @@ def test_what_is_wrong_in_the_file_is_said(tmp_path: Path, text: str, said: str)
 
 
 def test_only_what_is_asked_for(tmp_path: Path) -> None:
-    """The others are in the report, and count for nothing; a name that is none is refused."""
+    """Other runs are in the report without counting, and an unknown name is refused."""
     fleet_file(tmp_path, "a", "b", f"c\n{BROKEN}")
     assert orchestrate("fleet", "runs.toml", "--only", "a", "--only", "b", cwd=tmp_path).code == 0
     assert courses(tmp_path)["c"] == ("not_started", None, None)
@@ -222,7 +222,7 @@ def test_only_what_is_asked_for(tmp_path: Path) -> None:
 def test_no_more_are_begun_after_failures(
     tmp_path: Path, option: tuple[str, ...], begun: int
 ) -> None:
-    """Those with more priority come first, and what was not begun says why."""
+    """Runs with more priority come first, and the report says why others did not begin."""
     runs = [f"r{number}\npriority = {number}\n{BROKEN}" for number in range(4)]
     fleet_file(tmp_path, *runs)
     assert orchestrate("fleet", "runs.toml", "-j", "1", *option, cwd=tmp_path).code == 1
@@ -233,7 +233,7 @@ def test_no_more_are_begun_after_failures(
 
 
 def test_runs_of_one_key_are_never_at_work_at_once(tmp_path: Path) -> None:
-    """The stages themselves prove it, by a directory that only one of them can make."""
+    """The stages prove it by a directory that only one of them can make."""
     script = tmp_path / "alone.sh"
     script.write_text("#!/bin/sh\nmkdir lock && sleep 0.1 && rmdir lock\n")
     script.chmod(0o755)
@@ -244,7 +244,7 @@ def test_runs_of_one_key_are_never_at_work_at_once(tmp_path: Path) -> None:
 
 
 def test_another_fleet_is_kept_away(tmp_path: Path) -> None:
-    """It ends with 75, and touches nothing."""
+    """A second fleet ends with 75, and changes nothing."""
     fleet_file(tmp_path, 'a\nstage.executor = { bin = "sleep", args = ["60"] }')
     working = start("fleet", "runs.toml", cwd=tmp_path)
     try:
@@ -258,7 +258,7 @@ def test_another_fleet_is_kept_away(tmp_path: Path) -> None:
 
 
 def test_interrupted_fleet_goes_on(tmp_path: Path) -> None:
-    """Ctrl-C ends what is at work as ever, begins no more; the next start resumes and finishes."""
+    """Ctrl-C ends the runs at work and begins no more; the next start resumes and finishes."""
     slow = slow_until(tmp_path / "go")
     fleet_file(tmp_path, f"a\n{slow}", "b")
     working = start("fleet", "runs.toml", "-j", "1", cwd=tmp_path)
@@ -277,7 +277,7 @@ def workers_of(pid: int) -> Iterator[int]:
 
 
 def test_worker_loads_no_more_than_a_command_does() -> None:
-    """What libraries take for screens is kept from its process too."""
+    """A worker's process does not load screen libraries either."""
     idle = "from fsm_orchestrator.fleet import worker; worker.main = lambda: None"
     asked = f"{idle}; {_BOOT}; import structlog, sys; print(sys.modules['rich'])"
     words = [sys.executable, "-P", "-c", asked]
@@ -286,7 +286,7 @@ def test_worker_loads_no_more_than_a_command_does() -> None:
 
 
 def test_worker_that_is_killed_touches_one_run(tmp_path: Path) -> None:
-    """Its run is taken up again by another worker; the other runs never notice."""
+    """The run of a killed worker is resumed by another one, and other runs are not affected."""
     slow = slow_until(tmp_path / "go")
     fleet_file(tmp_path, f"a\n{slow}", "b", "c")
     working = start("fleet", "runs.toml", "-j", "1", cwd=tmp_path)
@@ -300,7 +300,7 @@ def test_worker_that_is_killed_touches_one_run(tmp_path: Path) -> None:
 
 
 def test_run_that_is_stopped_is_one_run(tmp_path: Path) -> None:
-    """The others of the fleet are done all the same, and its worker ends without a word."""
+    """The other runs of the fleet are done all the same, and the worker ends silently."""
     fleet_file(tmp_path, f"a\n{slow_until(tmp_path / 'go')}", "b", "c")
     working = start("fleet", "runs.toml", "-j", "1", cwd=tmp_path)
     wait_until(lambda: list((tmp_path / "fleet" / "a").glob("logs/executor*")))
@@ -314,7 +314,7 @@ def test_run_that_is_stopped_is_one_run(tmp_path: Path) -> None:
 
 
 def completed_twice(output: Path) -> list[str]:
-    """Return the stages of a run that succeeded more than once, by its record."""
+    """Return the stages that succeeded more than once in a run's record."""
     record = checkpoint_of(output)
     succeeded = [
         one["stage"]
@@ -326,7 +326,7 @@ def completed_twice(output: Path) -> list[str]:
 
 
 def test_fleet_that_is_killed_thrice_does_each_run_once(tmp_path: Path) -> None:
-    """SIGKILL of the fleet, once of its workers as well; the report is true at the end."""
+    """A fleet is killed three times, once with its workers, and its last report is true."""
     count, jobs = (500, "2") if "SOAK" in os.environ else (16, "2")
     stages = "\n".join(
         f'stage.{name} = {{ bin = "/bin/sh", args = ["-c", "sleep 0.05"] }}'
@@ -340,7 +340,7 @@ def test_fleet_that_is_killed_thrice_does_each_run_once(tmp_path: Path) -> None:
         wait_until(lambda: len([*reports.glob("r*/orchestrator_run_report.json")]) >= due)  # noqa: B023
         workers = [*workers_of(working.pid)]
         working.kill()
-        if kill == 1:  # once all at once, else the workers notice by themselves
+        if kill == 1:  # once all together; else the workers notice on their own
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
         code_of(working)
@@ -356,7 +356,7 @@ def test_fleet_that_is_killed_thrice_does_each_run_once(tmp_path: Path) -> None:
 
 
 def test_times_and_budgets_are_those_of_each_run(tmp_path: Path) -> None:
-    """Each run has its own; one that came to its end is resumed when it may have more."""
+    """Each run has its own budget; one that has spent it is resumed when it gets more."""
     script = """echo '{"unit": "usd", "amount": 1}' >> $ORCHESTRATOR_METER"""
     (tmp_path / "spend.sh").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "spend.sh").chmod(0o755)
@@ -393,7 +393,7 @@ AMOUNT = "0.12345678901234567891"
     ],
 )
 def test_budget_is_the_decimal_that_is_written(tmp_path: Path, name: str, text: str) -> None:
-    """Wherever it stands, and in the config file of the run as well."""
+    """A decimal budget is kept exactly, also in the config file of the run."""
     (tmp_path / name).write_text(text)
     (run,) = read_fleet(str(tmp_path / name)).runs
     assert run.config.budget == {"usd": AMOUNT}

@@ -22,7 +22,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def github(tmp_path: Path, committed: tuple[Path, str]) -> StandIn:
-    """Return a GitHub that knows the commit of a clean work tree, and nothing of it."""
+    """Return a GitHub that knows the commit of a clean work tree, and nothing about it."""
     folder, commit = committed
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return StandIn(tmp_path, commit)

@@ -99,7 +99,7 @@ def tool(folder: Path, *words: str, given: bytes = b"") -> bytes:
 
 
 def git(folder: Path, *words: str) -> str:
-    """Run git in a repository, as nobody in particular."""
+    """Run git in a repository, with a neutral identity."""
     who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
     done = subprocess.run(
         ["/usr/bin/env", "git", "-C", str(folder), *who, *words],

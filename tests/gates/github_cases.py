@@ -40,7 +40,7 @@ exit "$code"
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of GitHub's: JSON, or text as it is; what `gh` does then, and exits with."""
+    """An answer of GitHub: JSON, or text unchanged; with the exit code of `gh`."""
 
     body: Any
     status: str = "200 OK"
@@ -56,7 +56,7 @@ class Answer:
 
 
 class StandIn:
-    """What GitHub would say, as files that the stand-in prints."""
+    """The answers of GitHub, as files that the stand-in prints."""
 
     def __init__(self, folder: Path, commit: str | None = None) -> None:
         self.folder = folder
@@ -77,7 +77,7 @@ class StandIn:
         return {"PATH": path, "STAND_IN": str(self.place)}
 
     def says(self, path: str, answer: Answer, *, suffix: str = "") -> None:
-        """Have GitHub answer at a path below the repository."""
+        """Make GitHub answer at a path below the repository."""
         head = {"Content-Type": "application/json; charset=utf-8", **answer.fields}
         lines = "".join(f"{key}: {value}\r\n" for key, value in sorted(head.items()))
         text = f"HTTP/2.0 {answer.status}\n{lines}\r\n{answer.text}"
@@ -88,7 +88,7 @@ class StandIn:
     def prints(
         self, path: str, text: str, *, code: int = 0, stderr: str = "", suffix: str = ""
     ) -> None:
-        """Have `gh` print something, whether it is an answer of GitHub's or not."""
+        """Make `gh` print a text, whether it is an answer of GitHub or not."""
         file = self.place / f"{self._name(path)}{suffix}"
         file.write_bytes(text.encode())
         for ending, content in ((".err", stderr), (".code", str(code))):
@@ -98,7 +98,7 @@ class StandIn:
         return f"{self.base}/{path}".translate(str.maketrans("/?&=", "----"))
 
     def page(self, what: str, number: int = 1) -> str:
-        """Return the path of a page of something about the commit."""
+        """Return the path of a page of information about the commit."""
         mark = "&" if "?" in what else "?"
         return f"commits/{self.commit}/{what}{mark}per_page=100&page={number}"
 
@@ -109,7 +109,7 @@ class StandIn:
         *,
         suffix: str = "",
     ) -> None:
-        """Have the commit these check runs and statuses, on one page each."""
+        """Give the commit these check runs and statuses, on one page each."""
         made = [
             {"id": number, "head_sha": self.commit, **one} for number, one in enumerate(runs, 1)
         ]
@@ -118,7 +118,7 @@ class StandIn:
         self.has_statuses(statuses)
 
     def has_statuses(self, statuses: Iterable[Mapping[str, Any]]) -> None:
-        """Have the commit these statuses."""
+        """Give the commit these statuses."""
         made = [{"id": number, "updated_at": AT, **one} for number, one in enumerate(statuses, 1)]
         body = {
             "state": "success",
@@ -130,7 +130,7 @@ class StandIn:
         self.says(self.page("status"), Answer(body))
 
     def has_reviews(self, reviews: Iterable[Mapping[str, Any]], *, suffix: str = "") -> None:
-        """Have the one open pull request of the commit, #1347 of octocat's, these reviews."""
+        """Give the one open pull request of the commit, #1347 of octocat's, these reviews."""
         self.says(self.page("pulls"), Answer([pull(self.commit)]))
         made = [
             {"id": 80 + number, "commit_id": self.commit, **one}
@@ -139,13 +139,13 @@ class StandIn:
         self.says("pulls/1347/reviews?per_page=100&page=1", Answer(made), suffix=suffix)
 
     def asked(self) -> list[str]:
-        """Return the command lines of `gh`, without what they all have."""
+        """Return the command lines of `gh`, without their common part."""
         return (self.place / "asked").read_text().splitlines()
 
     def ask(
         self, source: str, *, gate: str = "ci", more: str = SUBJECT, **env: str
     ) -> dict[str, Any]:
-        """Return what `gates` says of the gate."""
+        """Return the answer of `gates` about the gate."""
         config_with(self.folder, source, gate=gate, more=more)
         words = ("gates", "--config", "run.toml", "--json")
         ended = orchestrate(*words, cwd=self.folder, env={**self.env, **env})

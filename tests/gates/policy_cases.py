@@ -36,7 +36,7 @@ UNSAFE: Final = "permit (principal, action, resource);\n"
 
 
 def without_opa(folder: Path) -> dict[str, str]:
-    """Return an environment whose PATH has what runs need, and no `opa`."""
+    """Return an environment whose PATH has what runs need, but no `opa`."""
     place = folder / "no-opa"
     place.mkdir(exist_ok=True)
     for name in ("true", "false", "sh", "cp", "git", "sleep", "sed", "cat"):
@@ -73,7 +73,7 @@ def result_of(value: Any) -> dict[str, Any]:
 def verdict_on(
     folder: Path, language: str, text: str, given: Mapping[str, Any], **more: Any
 ) -> dict[str, Any]:
-    """Have the process that judges judge one policy on a document; return what it says."""
+    """Let the judging process judge one policy on a document; return its verdict."""
     for name, content in {"policy": text, "input.json": json.dumps(given), "empty": "{}"}.items():
         (folder / name).write_text(content)
     asked = {

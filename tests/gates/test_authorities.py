@@ -1,4 +1,4 @@
-"""A stage that changes who may sign, or what a policy allows: noticed before it decides."""
+"""A stage that changes who may sign, or what a policy allows, is noticed before it decides."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CHANGES: Final = {
 
 
 def authorities(folder: Path, name: str) -> Authorities:
-    """Return the files of a source, after they have been looked at."""
+    """Return the files of a source after they have been looked at."""
     kind, settings = SOURCES[name]
     for one in ("who", "no", "d", "said"):
         (folder / one).write_text(one)
@@ -54,9 +54,9 @@ def authorities(folder: Path, name: str) -> Authorities:
 def test_each_file_that_decides_is_compared(
     name: str, file: str, change: str, tmp_path: Path
 ) -> None:
-    """File and kind of change are named, once; it stays as it is."""
+    """File and kind of change are named, once; the file itself is left alone."""
     found = authorities(tmp_path, name)
-    (tmp_path / "said").write_text("another")  # what others say may change
+    (tmp_path / "said").write_text("another")  # others' statements may change
     (tmp_path / "d").write_text("another")
     found.look()
     assert found.changed is None
@@ -75,7 +75,7 @@ def test_each_file_that_decides_is_compared(
 
 
 def test_same_bytes_are_no_change(tmp_path: Path) -> None:
-    """A file that was written anew, or is another of the same bytes, decides as before."""
+    """A rewritten file, or another one with the same bytes, decides as before."""
     found = authorities(tmp_path, "approval")
     (tmp_path / "new").write_text("who")
     (tmp_path / "new").replace(tmp_path / "who")
@@ -84,7 +84,7 @@ def test_same_bytes_are_no_change(tmp_path: Path) -> None:
 
 
 def test_what_changes_while_a_gate_waits_is_the_operator_s(tmp_path: Path) -> None:
-    """It is taken as it is when the gates have been judged."""
+    """A change during the wait is accepted once the gates have been judged."""
     found = authorities(tmp_path, "approval")
     (tmp_path / "who").write_text("one more")
     found.note()
@@ -93,14 +93,14 @@ def test_what_changes_while_a_gate_waits_is_the_operator_s(tmp_path: Path) -> No
 
 
 def test_file_that_is_put_into_a_directory_of_policies_is_named(tmp_path: Path) -> None:
-    """At any depth; so is one that is changed there."""
+    """A file that is added or changed at any depth of the directory is named."""
     (tmp_path / "all" / "below").mkdir(parents=True)
     (tmp_path / "all" / "a.rego").write_text("a")
     settings = {"rego": {"policy": ["all"], "query": "data.a"}}
     found = Authorities([RegoSource.model_validate_json(json.dumps(settings)).based(str(tmp_path))])
     (tmp_path / "all" / "below" / "b.rego").write_text("b")
     found.look()
-    assert "all/below/b.rego was put there" in str(found.changed)
+    assert "all/below/b.rego was added" in str(found.changed)
 
 
 def test_too_many_files_to_compare_let_no_gate_pass(
@@ -132,7 +132,7 @@ def test_file_too_large_to_be_read_is_compared_by_its_status(
 
 
 def test_stage_that_lets_itself_approve_fails_the_run(tmp_path: Path) -> None:
-    """The attempt is kept, the file of the operator's stays as it is."""
+    """The attempt is kept, and the operator's file stays unchanged."""
     project(tmp_path, plan="echo the plan > plan.md; echo 'eve@x ssh-ed25519 AAAA' >> signers")
     (tmp_path / "signers").write_text(line(make_key(tmp_path, "ann"), "ann@example.org"))
     ended = begin(tmp_path)
@@ -145,11 +145,11 @@ def test_stage_that_lets_itself_approve_fails_the_run(tmp_path: Path) -> None:
     assert f"{tmp_path / 'signers'} was changed or replaced" in failure["error"]
     assert "eve@x" in (tmp_path / "signers").read_text()
     resumed = orchestrate("./out", "--resume", cwd=tmp_path)
-    assert resumed.code == 3, resumed.stderr  # as somebody left it who knows why
+    assert resumed.code == 3, resumed.stderr  # as left by somebody who knows why
 
 
 def test_stage_that_changes_the_policy_fails_the_run_before_it_closes(tmp_path: Path) -> None:
-    """The gates are judged once more, and not by what a stage wrote."""
+    """The gates are judged once more, and not by a policy that a stage wrote."""
     (tmp_path / "release.rego").write_text("package release\n")
     config_with(tmp_path, REGO, gate="policy")
     env = with_opa(tmp_path, "say({'result': [{'expressions': [{'value': 'gates' in given}]}]})")

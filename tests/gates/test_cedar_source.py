@@ -116,7 +116,7 @@ def test_anything_else_refuses(
 def test_verdicts_of_the_engine(
     tmp_path: Path, text: str, given: dict[str, Any], verdict: str
 ) -> None:
-    """What is null in the document is not there in the context."""
+    """A null in the document is missing from the context."""
     assert verdict_on(tmp_path, "cedar", text, given)["verdict"] == verdict
 
 
@@ -139,7 +139,7 @@ SCHEMA = (
 def test_schema_holds_for_policy_and_request(
     tmp_path: Path, text: str, schema: str, given: dict[str, Any], verdict: str
 ) -> None:
-    """A misspelt attribute is found before it is missed."""
+    """A misspelled attribute is found before it is missed."""
     (tmp_path / "schema").write_text(schema)
     said = verdict_on(
         tmp_path,

@@ -30,7 +30,7 @@ def command(script: str, more: str = "") -> str:
 
 
 def test_exit_code_zero_passes(tmp_path: Path) -> None:
-    """The command is told what it is asked about; evidence and log are private, and kept."""
+    """The command gets the subject of the question; evidence and log are private, and kept."""
     (tmp_path / "plan.txt").write_text("plan")
     script = 'printf "%s %s %s" "$ORCHESTRATOR_GATE" "$ORCHESTRATOR_SUBJECT_SHA256" "$PWD"'
     assert run_with(tmp_path, command(script), more=SUBJECT).code == 0
@@ -62,7 +62,7 @@ def test_exit_code_zero_passes(tmp_path: Path) -> None:
 def test_anything_else_refuses(
     tmp_path: Path, script: str, more: str, problem: str, status: str
 ) -> None:
-    """What went wrong is a problem of the closed list, the reason code is the runbook's."""
+    """The failure is a problem of the closed list, and the reason code is the runbook's."""
     assert_refused(tmp_path, run_with(tmp_path, command(script, more)), problem, status)
     evidence = evidence_of(tmp_path)
     explained = orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout
@@ -72,7 +72,7 @@ def test_anything_else_refuses(
 
 
 def test_log_to_look_at_is_where_the_command_has_complained(tmp_path: Path) -> None:
-    """That of stderr where it printed nothing to stdout; `explain` names it."""
+    """The log of stderr is named where it printed nothing to stdout; `explain` names it too."""
     run_with(tmp_path, command("echo broken >&2; exit 1"))
     assert evidence_of(tmp_path)["log"] == "logs/gate.ci.1.stderr.log"
     assert "logs/gate.ci.1.stderr.log" in orchestrate("explain", "./out", cwd=tmp_path).stdout
@@ -81,7 +81,7 @@ def test_log_to_look_at_is_where_the_command_has_complained(tmp_path: Path) -> N
 
 
 def test_command_that_cannot_be_started(tmp_path: Path) -> None:
-    """A program that is not there leaves the gate closed."""
+    """A missing program leaves the gate closed."""
     ended = run_with(tmp_path, 'command = ["./nothing.sh"]')
     assert_refused(tmp_path, ended, "not_started", "missing")
     assert str(tmp_path / "nothing.sh") in evidence_of(tmp_path)["detail"]
@@ -89,13 +89,13 @@ def test_command_that_cannot_be_started(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gate", "status"), [("policy", "deny"), ("review", "changes_requested")])
 def test_clear_no_of_other_gates(tmp_path: Path, gate: str, status: str) -> None:
-    """A command that refuses has said no."""
+    """A command that refuses gives a clear no for other gates, too."""
     ended = run_with(tmp_path, command("exit 1"), gate=gate)
     assert_refused(tmp_path, ended, "exit_code", status, gate)
 
 
 def test_nothing_of_a_command_survives_it(tmp_path: Path) -> None:
-    """What it left running is ended with it."""
+    """Processes that it left running are ended with it."""
     script = f"(sleep 300 & echo $! > {tmp_path}/pid) && exit 0"
     assert run_with(tmp_path, command(script)).code == 0
     pid = int((tmp_path / "pid").read_text())
@@ -109,7 +109,7 @@ def test_nothing_of_a_command_survives_it(tmp_path: Path) -> None:
 def test_command_is_run_again_before_closing_only_if_asked(
     tmp_path: Path, more: str, times: int
 ) -> None:
-    """With `recheck` it may still refuse when the stages have run; evidence that is new is kept."""
+    """A command with `recheck` may refuse after the stages have run; new evidence is kept."""
     script = f"echo x >> {tmp_path}/count; test $(wc -l < {tmp_path}/count) -lt 2"
     ended = run_with(tmp_path, command(script, more))
     assert (tmp_path / "count").read_text() == "x\n" * times
@@ -120,7 +120,7 @@ def test_command_is_run_again_before_closing_only_if_asked(
 
 
 def test_each_invocation_asks_anew(tmp_path: Path) -> None:
-    """A resume asks again, by what the run has kept; the evidence of both stays."""
+    """A resume asks again, by the kept settings; the evidence of both stays."""
     ended = run_with(tmp_path, command(f"test -e {tmp_path}/good"))
     assert_refused(tmp_path, ended, "exit_code", "failure")
     (tmp_path / "good").touch()
@@ -134,7 +134,7 @@ def test_each_invocation_asks_anew(tmp_path: Path) -> None:
 
 
 def test_each_answer_has_logs_of_its_own(tmp_path: Path) -> None:
-    """Also where the evidence is the same as before, and is kept once."""
+    """They are separate even if the evidence is the same as before, and is kept once."""
     again = "recheck = true\n"
     config_with(tmp_path, command("echo x >> count; wc -l < count", again))
     path, policy = tmp_path / "run.toml", command("test -e good || test ! -e closing", again)
@@ -158,7 +158,7 @@ def test_evidence_is_archived_with_its_run(tmp_path: Path) -> None:
 
 
 def test_statement_on_stdout_counts(tmp_path: Path) -> None:
-    """With `reads = "statement"` what it prints is the evidence, byte for byte."""
+    """A command's output with `reads = "statement"` is the evidence, byte for byte."""
     (tmp_path / "plan.txt").write_text("plan")
     digest = {"sha256": sha256_of(tmp_path / "plan.txt")}
     predicate = {"status": "success", "issuer": "ci", "issuedAt": "2026-01-01T00:00:00Z"}
@@ -178,7 +178,7 @@ def test_statement_on_stdout_counts(tmp_path: Path) -> None:
 
 
 def test_statement_that_grows_too_old_while_stages_run(tmp_path: Path) -> None:
-    """The command is not run again, but what it said is judged by the time of the closing."""
+    """The command is not run again, but its statement is judged by the time of the closing."""
     (tmp_path / "plan.txt").write_text("plan")
     digest = {"sha256": sha256_of(tmp_path / "plan.txt")}
     predicate = {"status": "success", "issuer": "ci", "issuedAt": "NOW"}

@@ -1,4 +1,4 @@
-"""What a lifecycle demands of signals: evidence, and that somebody can have looked at a result."""
+"""The demands of a lifecycle on signals: evidence, and a time after the result exists."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EARLY: Final = "accepts_early_signals = true"
 
 @pytest.fixture
 def late_gates(tmp_path: Path) -> Path:
-    """Return a lifecycle whose gates come after its stages, and take no early signal."""
+    """Return a lifecycle whose gates come after its stages, and accept no early signal."""
     path = tmp_path / "late.toml"
     text = orchestrate("lifecycle", "closure_gated", cwd=tmp_path).stdout
     assert EARLY in text
@@ -35,7 +35,7 @@ def late_gates(tmp_path: Path) -> Path:
 
 
 def test_typed_signals_never_pass_where_evidence_is_demanded(tmp_path: Path) -> None:
-    """They can refuse: without a source the gate stays closed, and says what it needs."""
+    """They can refuse: without a source the gate stays closed, and names what it needs."""
     words = ("--lifecycle", "evidence_only", *PASSING, *stages())
     ended = orchestrate("./out", *words, cwd=tmp_path)
     assert ended.code == 3
@@ -50,7 +50,7 @@ def test_typed_signals_never_pass_where_evidence_is_demanded(tmp_path: Path) -> 
 
 
 def test_evidence_passes_where_it_is_demanded(tmp_path: Path) -> None:
-    """Bound to the subject it passes, and a typed signal can still refuse."""
+    """Evidence that is bound to the subject passes, and a typed signal can still refuse."""
     (tmp_path / "plan.txt").write_text("plan")
     (tmp_path / "run.toml").write_text(
         f'lifecycle = "evidence_only"\n{SUBJECT}\n{ALL_BY_COMMAND}\n{STAGES}'
@@ -74,7 +74,7 @@ def test_evidence_about_nothing_is_refused_where_it_is_demanded(tmp_path: Path) 
 
 
 def test_junit_report_is_unbound_where_evidence_is_demanded(tmp_path: Path) -> None:
-    """It names nothing that it is about, so it cannot be about this run."""
+    """It names no subject, so it cannot be about this run."""
     (tmp_path / "plan.txt").write_text("plan")
     (tmp_path / "a.xml").write_text('<testsuite><testcase name="a"/></testsuite>')
     by_report = ALL_BY_COMMAND.replace(
@@ -89,7 +89,7 @@ def test_junit_report_is_unbound_where_evidence_is_demanded(tmp_path: Path) -> N
 def test_signal_typed_before_there_was_a_result_does_not_pass(
     tmp_path: Path, late_gates: Path
 ) -> None:
-    """It has to be given once the gate state was reached; the stages do not run again."""
+    """It must be given after the gate state was reached; the stages do not run again."""
     words = ("--lifecycle", str(late_gates), *PASSING, *stages())
     ended = orchestrate("./out", *words, cwd=tmp_path)
     assert ended.code == 3
@@ -103,13 +103,13 @@ def test_signal_typed_before_there_was_a_result_does_not_pass(
 
 
 def test_lifecycle_may_accept_early_signals(tmp_path: Path) -> None:
-    """The earlier program's order has all signals with the command: it says so."""
+    """A lifecycle with all signals at the start, as in the earlier program, declares it."""
     words = ("--lifecycle", "closure_gated", *PASSING, *stages())
     assert orchestrate("./out", *words, cwd=tmp_path).code == 0
 
 
 def test_evidence_after_a_stage_has_to_name_the_work(tmp_path: Path, late_gates: Path) -> None:
-    """The subject alone is another subject; every artifact has to be named."""
+    """The subject alone is another subject; every artifact must be named."""
     (tmp_path / "plan.txt").write_text("plan")
     subject = {"name": "plan", "digest": {"sha256": sha256_of(tmp_path / "plan.txt")}}
     script = "printf work > made.txt"
@@ -143,7 +143,7 @@ def test_evidence_after_a_stage_has_to_name_the_work(tmp_path: Path, late_gates:
 
 
 def test_verify_and_diff_know_what_is_demanded(tmp_path: Path, late_gates: Path) -> None:
-    """`verify` states it, taking it away loosens, and pictures show it."""
+    """`verify` states it, removing it loosens, and pictures show it."""
     verified = " ".join(orchestrate("verify", "-v", "evidence_only", cwd=tmp_path).stdout.split())
     assert "no path to done without evidence for policy, ci and review" in verified
     text = orchestrate("lifecycle", "evidence_only", cwd=tmp_path).stdout
@@ -164,7 +164,7 @@ def test_verify_and_diff_know_what_is_demanded(tmp_path: Path, late_gates: Path)
 
 
 def test_evidence_is_for_gate_states(tmp_path: Path) -> None:
-    """Elsewhere the key is refused, with the state that has it."""
+    """The key is refused in another state, which is named."""
     text = orchestrate("lifecycle", "governed_run", cwd=tmp_path).stdout
     text = text.replace('name = "manager"\n', 'name = "manager"\nevidence = "required"\n', 1)
     (tmp_path / "wrong.toml").write_text(text)

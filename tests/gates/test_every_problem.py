@@ -1,6 +1,6 @@
 """Every problem that evidence can have: a run that is closed by it, its remedy, its row.
 
-In how many ways each comes about is in the tests of the sources.
+The tests of the sources cover the ways in which each arises.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ELSEWHERE: Final = {
     **dict.fromkeys(("wrong_run", "wrong_cycle"), OF_APPROVALS),
     "used": "approvals/test_play.py",
 }
-"""The problems that policies and people have alone, and where they are met."""
+"""The problems that only policies and people have, and the tests that cover them."""
 SUBJECT: Final = '[subject]\nfiles = ["plan.txt"]\n'
 FILE: Final = 'statement = "said.json"\n'
 SIGNED: Final = (
@@ -51,7 +51,7 @@ Preparing = Callable[[Path], None]
 
 
 class Case(NamedTuple):
-    """A source that refuses: its table, the value of the gate, what there is for it to read."""
+    """A source that refuses: its table, the value of the gate, and what it reads."""
 
     source: str
     status: str = "missing"
@@ -61,18 +61,18 @@ class Case(NamedTuple):
 
 
 def said(**changes: Any) -> Preparing:
-    """Return what writes a signal about the subject."""
+    """Return a function that writes a signal about the subject."""
     given = {**GOOD, **changes}
     return lambda folder: _write(folder, statement(_digest(folder), GATE_SIGNAL, given))
 
 
 def checked(status: str) -> Preparing:
-    """Return what writes a signal with a check that came out so."""
+    """Return a function that writes a signal with a check of this status."""
     return said(checks=[{"name": "unit", "status": status}])
 
 
 def signed(key: str, after: str = "") -> Preparing:
-    """Return what has a key sign a statement of which the signer is `ci`; text is added then."""
+    """Return a function by which a key signs a statement of signer `ci`, and text is added."""
 
     def prepare(folder: Path) -> None:
         said()(folder)
@@ -86,7 +86,7 @@ def signed(key: str, after: str = "") -> Preparing:
 
 
 def nothing_tested(folder: Path) -> None:
-    """Write the result of no test."""
+    """Write a test result without tests."""
     _write(folder, statement(_digest(folder), TEST_RESULT, {"result": "PASSED"}))
 
 
@@ -140,7 +140,7 @@ CASES: Final = {
 
 
 def test_every_problem_has_a_case_a_remedy_and_a_row() -> None:
-    """None of the closed list is left out, in its order in the guide."""
+    """The cases cover the closed list, in the order of the guide."""
     known = [one.value for one in EvidenceProblem]
     assert {*CASES, *ELSEWHERE} == set(known)
     assert len(CASES) + len(ELSEWHERE) == len(known)
@@ -155,7 +155,7 @@ def test_every_problem_has_a_case_a_remedy_and_a_row() -> None:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("problem", CASES)
 def test_problem_closes_its_gate_and_is_explained(tmp_path: Path, problem: str) -> None:
-    """The reason code is the runbook's; `explain` shows the problem, and what to do."""
+    """The reason code is the runbook's; `explain` shows the problem and its remedy."""
     case = CASES[problem]
     (tmp_path / "plan.txt").write_text("plan")
     case.prepare(tmp_path)

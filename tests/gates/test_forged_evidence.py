@@ -23,7 +23,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], None]] = {
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_forged_decision_is_refused(tmp_path: Path, name: str) -> None:
-    """Status, verdict and evidence have to agree; what does not is refused and left as it is."""
+    """Status, verdict and evidence must agree; a contradiction is refused and left unchanged."""
     assert_refused(tmp_path, run_with(tmp_path, 'command = ["false"]'), "exit_code", "failure")
     document = checkpoint_of(tmp_path / "out")
     FORGERIES[name](document["invocations"][0]["gate_decisions"][1])
@@ -36,7 +36,7 @@ def test_forged_decision_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_source_that_came_from_nowhere_is_refused(tmp_path: Path) -> None:
-    """A source, and a subject, are settings: the record says who gave them."""
+    """A source and a subject are settings: the record must name who gave them."""
     assert_refused(tmp_path, run_with(tmp_path, 'command = ["false"]'), "exit_code", "failure")
     document = checkpoint_of(tmp_path / "out")
     document["sources"] = {}

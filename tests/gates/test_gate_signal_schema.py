@@ -1,4 +1,4 @@
-"""The published schema of our own predicate says what a gate reads."""
+"""The published schema of this program's predicate agrees with what a gate reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BAD: Final[tuple[dict[str, Any], ...]] = (
 
 
 def test_what_the_schema_refuses_no_gate_reads(tmp_path: Path) -> None:
-    """What is valid is read, and what is not is no statement."""
+    """A valid document is read, and an invalid one is no statement."""
     (tmp_path / "plan.txt").write_text("plan")
     digest = {"sha256": sha256_of(tmp_path / "plan.txt")}
     more = '[subject]\nfiles = ["plan.txt"]'

@@ -1,4 +1,4 @@
-"""The gates: every combination of signals, given, kept and left out, and what a run makes of it."""
+"""The gates: every combination of signals, given, kept and left out, and the run's result."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GIVEN: Final = SignalGiven(
 
 
 class Expected(NamedTuple):
-    """What a gate makes of one of its values: the reason code when it refuses."""
+    """A gate's reaction to one of its values: the reason code if it refuses."""
 
     gate: str
     status: str
@@ -75,7 +75,7 @@ MARKING: Final = stages(RAN, RAN)
 
 
 def rows(decisions: Any) -> list[tuple[str, str, bool, str | None, str]]:
-    """Decisions as rows, from records and from a report alike."""
+    """Return decisions as rows, from records and from a report alike."""
     fields = ("gate", "status", "passed", "reason_code", "source")
     dumped = [one if isinstance(one, dict) else one.model_dump(mode="json") for one in decisions]
     assert all(tuple(one) == (*fields, "given", "evidence") for one in dumped)
@@ -83,28 +83,28 @@ def rows(decisions: Any) -> list[tuple[str, str, bool, str | None, str]]:
 
 
 def row(expected: Expected, source: str) -> tuple[str, str, bool, str | None, str]:
-    """The row that is expected of a gate."""
+    """Return the row that is expected of a gate."""
     gate, status, reason_code = expected
     return gate, status, reason_code is None, reason_code, source
 
 
 def signals_of(combination: Combination) -> dict[str, str]:
-    """A combination as what an operator gives."""
+    """Return a combination as an operator gives it."""
     return {one.gate: one.status for one in combination}
 
 
 def options_of(signals: Mapping[str, str]) -> list[str]:
-    """Signals as options of the command line."""
+    """Return signals as options of the command line."""
     return [word for gate in signals for word in (f"--{gate}-status", signals[gate])]
 
 
 def name_of(value: Any) -> str:
-    """A combination's name in a test's id."""
+    """Return a combination's name in a test's id."""
     return "-".join(one.status for one in value)
 
 
 def test_combinations_are_all_there_are() -> None:
-    """The expectations typed here cover 36 combinations and no value is left out."""
+    """The expectations in this module cover 36 combinations, and no value is left out."""
     assert len(set(COMBINATIONS)) == 36
     assert len(set(ABSENCES)) == 8
     values = {one for combination in COMBINATIONS for one in combination}
@@ -114,13 +114,13 @@ def test_combinations_are_all_there_are() -> None:
 
 
 def test_every_gate_has_a_rule_in_judging_order() -> None:
-    """Options, config file and judge all go by the rules."""
+    """Options, config file and judge all follow the rules."""
     assert list(MANDATORY_RULES) == list(Gate)
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=name_of)
 def test_given_signals_are_judged_one_by_one(combination: Combination) -> None:
-    """Every gate is judged whatever the others said; only all three passing values pass."""
+    """Every gate is judged, whatever the others decided; only all three passing values pass."""
     for given in ABSENCES:
         signals = {
             gate: status
@@ -141,7 +141,7 @@ def test_given_signals_are_judged_one_by_one(combination: Combination) -> None:
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=name_of)
 def test_kept_signals_are_overlaid_by_those_given_now(combination: Combination) -> None:
-    """What is given now counts, else what was kept; the source says which, also the next time."""
+    """The given signal counts, or else the kept one; the source names which, also next time."""
     kept = signals_in_force(MANDATORY_RULES, signals_of(combination))
     for given in ABSENCES:
         now = {Gate(one.gate): one for one in LEFT_OUT.values()}
@@ -161,7 +161,7 @@ def test_kept_signals_are_overlaid_by_those_given_now(combination: Combination) 
 
 
 def test_signal_never_given_stays_a_default() -> None:
-    """A resume does not pass off as kept what nobody ever said."""
+    """A resume does not present a signal that nobody gave as kept."""
     kept = signals_in_force(MANDATORY_RULES, {Gate.CI: "success"})
     assert rows(
         judge(MANDATORY_RULES, signals_in_force(MANDATORY_RULES, {Gate.POLICY: "allow"}, kept))
@@ -174,7 +174,7 @@ def test_signal_never_given_stays_a_default() -> None:
 
 @pytest.mark.parametrize("gate", Gate)
 def test_value_that_a_gate_does_not_know_is_refused(gate: Gate) -> None:
-    """Only the one passing value passes, to the letter, and only from its own gate."""
+    """Only the exact passing value passes, and only from its own gate."""
     passing = MANDATORY_RULES[gate].passing
     strange = [passing.upper(), f" {passing}", f"{passing}\n", "", "true", "1", "passed"]
     strange += [MANDATORY_RULES[other].passing for other in Gate if other is not gate]
@@ -192,7 +192,7 @@ def test_value_that_a_gate_does_not_know_is_refused(gate: Gate) -> None:
 
 
 def test_gates_without_signals_are_refused_in_order() -> None:
-    """Nothing said counts as three refusals; no decisions at all are no pass."""
+    """No signals count as three refusals; no decisions at all are no pass."""
     assert rows(judge(MANDATORY_RULES, [])) == [row(one, "default") for one in LEFT_OUT.values()]
     assert not have_passed([], Gate)
     assert not have_passed(
@@ -215,7 +215,7 @@ REFUSALS: Final = (
 
 
 def assert_blocked(output: Path, expected: list[tuple[str, str, bool, str | None, str]]) -> None:
-    """The run in `output` is blocked for the reasons expected, and nothing was spawned."""
+    """Assert that the run in `output` is blocked for these reasons, and nothing was spawned."""
     report = report_of(output)
     assert rows(report["gate_decisions"]) == expected
     codes = [code for _, _, _, code, _ in expected if code is not None]
@@ -256,7 +256,7 @@ def test_order_of_the_options_is_not_the_order_of_the_gates(tmp_path: Path) -> N
 def test_run_that_is_not_blocked_has_no_reason_codes(
     executor: str, code: int, outcome: str, tmp_path: Path
 ) -> None:
-    """All three gates passed: the stages run, and however they end nothing was blocked."""
+    """The stages run if all three gates passed, and no ending counts as blocked."""
     patience = ("--executor-timeout-ms", "1") if outcome == "timeout" else ()
     look = f'{RAN}; cp "$ORCHESTRATOR_OUTPUT_DIR/{REPORT}" working.json'
     ended = orchestrate("out", *PASSING, *stages(look, executor), *patience, cwd=tmp_path)
@@ -272,7 +272,7 @@ def test_run_that_is_not_blocked_has_no_reason_codes(
 
 @pytest.mark.parametrize("gate", Gate)
 def test_gate_given_twice_is_a_usage_error(gate: Gate, tmp_path: Path) -> None:
-    """No signal is taken where two are given, be they equal: nothing starts, nothing is written."""
+    """Two signals for one gate, even if equal, are refused: nothing starts or is written."""
     option, values = f"--{gate}-status", MANDATORY_RULES[gate].values
     for second in ((option, values[0]), (f"{option}={values[-1]}",)):
         ended = orchestrate("out", *PASSING, *second, *MARKING, cwd=tmp_path)
@@ -283,7 +283,7 @@ def test_gate_given_twice_is_a_usage_error(gate: Gate, tmp_path: Path) -> None:
 
 
 def test_value_that_no_gate_has_is_a_usage_error(tmp_path: Path) -> None:
-    """A signal outside the closed set is refused before anything is made, by name."""
+    """A signal outside the closed set is refused by name before anything is made."""
     ended = orchestrate("out", "--ci-status", "green", *MARKING, cwd=tmp_path)
     assert ended.code == 2
     assert "--ci-status" in ended.stderr
@@ -291,9 +291,9 @@ def test_value_that_no_gate_has_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_blocked_run_goes_on_when_the_gates_pass(tmp_path: Path) -> None:
-    """A resume judges all gates again, kept signals overlaid by new ones, and runs when they pass.
+    """A resume judges all gates again, kept signals overlaid by new ones, and runs if they pass.
 
-    Resumed without a word it is blocked as before; a kept pass can be taken back.
+    Resumed without signals it is blocked as before; a kept pass can be taken back.
     """
     output = tmp_path / "out"
     given = ("--policy-status", "allow", "--review-status", "changes_requested")
@@ -322,7 +322,7 @@ def test_blocked_run_goes_on_when_the_gates_pass(tmp_path: Path) -> None:
 
 
 def test_stage_that_failed_runs_again_only_behind_the_gates(tmp_path: Path) -> None:
-    """A resume whose gates refuse spawns nothing, also where the gates had passed before."""
+    """A resume whose gates refuse spawns nothing, even if the gates passed before."""
     output = tmp_path / "out"
     assert orchestrate("out", *PASSING, *stages(RAN, "exit 7"), cwd=tmp_path).code == 1
     (output / "ran.manager").unlink()

@@ -1,4 +1,4 @@
-"""What is no whole answer of GitHub's: errors, limits, half a page, and what is no `gh`."""
+"""Incomplete answers of GitHub: errors, limits, half a page, and a program that is not `gh`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ URL: Final = (
 
 @pytest.fixture(autouse=True)
 def good_statuses(github: StandIn) -> None:
-    """Have good statuses; of check runs GitHub has yet to say something."""
+    """Set up good statuses; GitHub does not answer about check runs yet."""
     github.has_statuses([status("build"), status("test")])
 
 
 def page(body: Any, **given: Any) -> Says:
-    """Return what says something of check runs."""
+    """Return a function that answers about check runs."""
     return lambda github: github.says(github.page(WHAT), Answer(body, **given))
 
 
 def error(status: str, message: str, *names: str) -> Says:
-    """Return what says that something is wrong, with these fields."""
+    """Return a function that answers with an error with these fields."""
     number = status.split(" ", maxsplit=1)[0]
     fields = dict(one.split(": ") for one in names)
     body = {"message": message, "status": number}
@@ -44,12 +44,12 @@ def error(status: str, message: str, *names: str) -> Says:
 
 
 def printed(text: str, code: int = 0, stderr: str = "") -> Says:
-    """Return what has `gh` print something else."""
+    """Return a function that makes `gh` print something else."""
     return lambda github: github.prints(github.page(WHAT), text, code=code, stderr=stderr)
 
 
 def runs(total: int, *ids: int, commit: str = "", link: str = "") -> Says:
-    """Return what says that there are these check runs, and so many in all."""
+    """Return a function that answers with these check runs, and this total."""
 
     def say(github: StandIn) -> None:
         found = [{"head_sha": commit or github.commit, **check("build", id=one)} for one in ids]
@@ -94,12 +94,12 @@ OFFLINE: Final = "error connecting to api.github.com\ncheck your internet connec
         (page('{"total_count": 0, "total_count": 0}'), "not_json", "it has a key twice"),
         (page([]), "not_a_statement", "not what its documentation shows"),
         (page({"total_count": 0}), "not_a_statement", "check_runs"),
-        (runs(2, 1), "engine_error", "half an answer: it has 1 check run, and tells of 2"),
-        (runs(0, 1), "engine_error", "half an answer: it has 1 check run, and tells of 0"),
+        (runs(2, 1), "engine_error", "incomplete: it has 1 check run, and states a total of 2"),
+        (runs(0, 1), "engine_error", "incomplete: it has 1 check run, and states a total of 0"),
         (runs(2, 1, 1), "engine_error", "it has a check run twice"),
         (runs(1, 1, commit="f" * 40), "wrong_subject", "answered about the commit ffff"),
         (runs(1, 1, link=links(next=7, last=9)), "engine_error", "1 is followed by page 7"),
-        (runs(1, 1, link=links(last=3)), "engine_error", "1 is the last, and 3 pages were told"),
+        (runs(1, 1, link=links(last=3)), "engine_error", "1 is the last, and 3 were announced"),
         (runs(1, 1, link=links(next=2, last=2)), "not_found", "404"),
         (page({"total_count": 0}, code=1, stderr="EOF\n"), "engine_error", "an error, though"),
         (printed("", 4, LOG_IN), "engine_error", "gh is not logged in; run gh auth login"),
@@ -111,7 +111,7 @@ OFFLINE: Final = "error connecting to api.github.com\ncheck your internet connec
     ],
 )
 def test_half_an_answer_is_none(github: StandIn, say: Says, problem: str, said: str) -> None:
-    """Each refuses, and says what it was."""
+    """Each refuses, and the message describes the answer."""
     say(github)
     evidence = github.ask(f'{CHECKS}\ntimeout = "2s"')["evidence"]
     assert evidence["problem"] == problem, evidence["detail"]
@@ -119,7 +119,7 @@ def test_half_an_answer_is_none(github: StandIn, say: Says, problem: str, said: 
 
 
 def test_pages_are_all_read(github: StandIn) -> None:
-    """A check on the second page fails the gate; a page that has nothing is the last."""
+    """A check on the second page fails the gate; an empty page is the last."""
     many = [{"head_sha": github.commit, **check(f"n{one}", id=one)} for one in range(1, 101)]
     late = {"head_sha": github.commit, **check("build", "failure", id=101)}
     first, last = {"Link": links(next=2, last=2)}, {"Link": links(prev=1, first=1)}
@@ -132,11 +132,11 @@ def test_pages_are_all_read(github: StandIn) -> None:
     github.says(github.page(WHAT, 2), Answer(empty, fields=last))
     assert github.ask(CHECKS)["passed"]
     github.says(github.page(WHAT, 2), Answer({**empty, "total_count": 101}, fields=last))
-    assert "its pages tell of 100 and 101" in github.ask(CHECKS)["evidence"]["detail"]
+    assert "its pages state totals of 100 and 101" in github.ask(CHECKS)["evidence"]["detail"]
 
 
 def test_statuses_must_be_whole_too(github: StandIn) -> None:
-    """A combined status that is of another commit, or tells of more, refuses."""
+    """A combined status of another commit, or with a higher total, refuses."""
     github.has_checks([check("build"), check("test")])
     body = {"state": "pending", "sha": github.commit, "total_count": 1, "statuses": []}
     github.says(github.page("status"), Answer(body))
@@ -146,7 +146,7 @@ def test_statuses_must_be_whole_too(github: StandIn) -> None:
 
 
 def test_answer_that_refuses_is_kept(github: StandIn) -> None:
-    """An auditor finds what GitHub said."""
+    """An auditor finds GitHub's answer in the record."""
     error("403 Forbidden", "Not accessible")(github)
     assert github.run(CHECKS).code == 3
     kept = json.loads((github.folder / "out" / "evidence" / "ci.1.json").read_text())
@@ -155,7 +155,7 @@ def test_answer_that_refuses_is_kept(github: StandIn) -> None:
 
 
 def test_interrupt_ends_gh(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C ends it, with all it started."""
+    """Ctrl-C ends it, with all processes it started."""
     pid = github.place / "pid"
     page("{}", then=f"echo $$ > {pid}; sleep 300")(github)
     config_with(github.folder, f'{CHECKS}\ntimeout = "10m"', more=SUBJECT)
@@ -172,7 +172,7 @@ def test_interrupt_ends_gh(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_nothing_of_gh_survives_it(github: StandIn) -> None:
-    """What it left running, in a session of its own, is ended with it."""
+    """A process that it left running, in a session of its own, is ended with it."""
     pid = github.folder / "github" / "pid"
     then = f"setsid sh -c 'echo $$ > {pid}; exec sleep 300' > /dev/null 2>&1 &\n"
     then += f"while [ ! -s {pid} ]; do sleep 0.01; done\n"

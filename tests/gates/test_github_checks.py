@@ -18,7 +18,7 @@ pytestmark = pytest.mark.one_in(2)
 
 
 def test_checks_that_succeeded_pass(github: StandIn) -> None:
-    """Check runs and statuses count alike; what GitHub said is kept, and no token."""
+    """Check runs and statuses count alike; GitHub's answers are kept, but no token."""
     github.has_checks([check("build"), check("other", "failure")], [status("test")])
     secret = "a-token-nobody-may-see"  # noqa: S105 - not one
     os.environ["GH_TOKEN"] = secret
@@ -48,7 +48,7 @@ def test_checks_that_succeeded_pass(github: StandIn) -> None:
 
 
 def test_gh_is_asked_without_what_makes_it_chatty(github: StandIn) -> None:
-    """It is told the version of the API, and prints neither colours nor requests."""
+    """It gets the version of the API, and prints neither colors nor requests."""
     github.has_checks([check("build"), check("test")])
     script = (github.folder / "bin" / "gh").read_text()
     look = 'echo "${GH_DEBUG-none} ${GH_FORCE_TTY-none} $GH_PROMPT_DISABLED" > "$STAND_IN/seen"\n'
@@ -128,7 +128,7 @@ def test_every_named_check_must_be_there_and_succeed(
     refusal: tuple[str, str, dict[str, int]],
     said: str,
 ) -> None:
-    """Anything else refuses, and says which of them it was, and how many there are."""
+    """Otherwise the gate refuses, and names the check and the number of others."""
     found = [] if others is None else [check("build"), *others]
     github.has_checks(
         [one for one in found if "name" in one], [one for one in found if "context" in one]
@@ -141,13 +141,13 @@ def test_every_named_check_must_be_there_and_succeed(
 
 
 def test_newest_run_of_a_suite_counts(github: StandIn) -> None:
-    """A check that was run again has a larger id in the same suite, wherever it is listed."""
+    """A check that was run again has a larger id in the same suite, at any place in the list."""
     github.has_checks([check("build", id=9), check("build", "failure", id=7), check("test", id=8)])
     assert github.ask(CHECKS)["passed"]
 
 
 def test_two_apps_with_one_name_must_both_succeed(github: StandIn) -> None:
-    """Both are named."""
+    """Both apps are named."""
     github.has_checks([check("build"), check("test"), check("test", **OTHER_APP)])
     decision = github.ask(CHECKS)
     assert decision["passed"]
@@ -155,7 +155,7 @@ def test_two_apps_with_one_name_must_both_succeed(github: StandIn) -> None:
 
 
 def test_without_gh_the_gate_says_what_to_install(github: StandIn) -> None:
-    """It is not there: the gate stays closed, and names the command."""
+    """A missing `gh` leaves the gate closed, and the message names the command."""
     (github.folder / "bin" / "gh").unlink()
     for tool in ("sh", "git", "cat"):
         (github.folder / "bin" / tool).symlink_to(f"/usr/bin/{tool}")
@@ -170,18 +170,18 @@ def test_without_gh_the_gate_says_what_to_install(github: StandIn) -> None:
     [
         ("", "unbound", "the run is about no commit"),
         ('[subject]\nfiles = ["file.txt"]', "unbound", "the run is about no commit"),
-        ('[subject]\ngit = "."\nfiles = ["file.txt"]', "wrong_subject", "and not of"),
+        ('[subject]\ngit = "."\nfiles = ["file.txt"]', "wrong_subject", "and not on"),
     ],
 )
 def test_run_must_be_about_the_commit(github: StandIn, more: str, problem: str, said: str) -> None:
-    """Without a commit GitHub is not asked; what is not the commit it cannot speak of."""
+    """Without a commit GitHub is not asked, since it knows about nothing else."""
     evidence = github.ask(CHECKS, more=more)["evidence"]
     assert (evidence["problem"], said in evidence["detail"]) == (problem, True)
     assert not (github.place / "asked").exists()
 
 
 def test_dirty_tree_is_no_commit(github: StandIn) -> None:
-    """GitHub knows of commits only."""
+    """A dirty tree is refused: GitHub knows only commits."""
     (github.folder / "file.txt").write_text("changed")
     evidence = github.ask(CHECKS)["evidence"]
     assert evidence["problem"] == "unbound"
@@ -190,7 +190,7 @@ def test_dirty_tree_is_no_commit(github: StandIn) -> None:
 
 
 def test_work_of_the_stages_is_not_what_github_speaks_of(github: StandIn) -> None:
-    """In a gate state after a stage the commit alone is the wrong subject."""
+    """The commit alone is the wrong subject in a gate state after a stage."""
     github.has_checks([check("build"), check("test")])
     more = f'lifecycle = "closure_gated"\n{SUBJECT}'
     config = github.folder / "run.toml"
@@ -207,7 +207,7 @@ def test_work_of_the_stages_is_not_what_github_speaks_of(github: StandIn) -> Non
 
 
 def test_old_checks_are_refused(github: StandIn) -> None:
-    """The oldest of the named ones counts; one of a time to come is not valid yet."""
+    """The oldest of the named ones counts; one from the future is not valid yet."""
     now = datetime.now(UTC)
     young, old = (f"{now - timedelta(hours=one):%Y-%m-%dT%H:%M:%SZ}" for one in (1, 3))
     runs = [check("build", completed_at=young), check("test", completed_at=old), check("other")]
@@ -225,7 +225,7 @@ def test_old_checks_are_refused(github: StandIn) -> None:
 
 
 def test_pending_checks_are_waited_for(github: StandIn) -> None:
-    """Missing, then pending, then there: each is asked again; the last answer is kept."""
+    """A missing, then pending, then finished check is asked for again; the last answer is kept."""
     github.has_checks([check("build"), check("test", None)])
     github.has_checks([check("build"), check("test")], suffix=".next")
     assert github.run(f'{CHECKS}\nwait = "10m"').code == 0
@@ -237,7 +237,7 @@ def test_pending_checks_are_waited_for(github: StandIn) -> None:
 
 
 def test_gate_of_ones_own_asks_for_either(github: StandIn) -> None:
-    """A check that a lifecycle's own gate is named for, or people who approve."""
+    """A lifecycle's own gate asks for a named check, or for people who approve."""
     text = orchestrate("lifecycle", "governed_run", cwd=github.folder).stdout
     own = '[[gate]]\nname = "scan"\ntitle = "Scan"\nvalues = ["clean", "dirty", "unknown"]\n'
     code = 'reason_code = "GATE_SCAN_NOT_CLEAN"\n\n[[state]]'
@@ -262,7 +262,7 @@ def test_github_is_asked_again_before_the_run_closes(github: StandIn) -> None:
 
 
 def test_plan_names_github_and_asks_nothing(github: StandIn) -> None:
-    """It says what would be asked of whom."""
+    """The plan names the question and whom it would be asked."""
     config_with(github.folder, CHECKS, more=SUBJECT)
     words = ("plan", "./out", "--config", "run.toml", "--all")
     said = " ".join(orchestrate(*words, cwd=github.folder, env=github.env).stdout.split())
@@ -286,7 +286,7 @@ def test_plan_names_github_and_asks_nothing(github: StandIn) -> None:
     ],
 )
 def test_settings_that_make_no_question_are_refused(tmp_path: Path, asked: str, said: str) -> None:
-    """Before anything runs, with the place in the file."""
+    """They are refused before anything runs, with the place in the file."""
     (tmp_path / "run.toml").write_text(f"[gate.ci]\ngithub = {{ {asked} }}\n")
     ended = orchestrate("gates", "--config", "run.toml", cwd=tmp_path)
     assert ended.code == 2

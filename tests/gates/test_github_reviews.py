@@ -23,7 +23,7 @@ CHANGES, COMMENTED, DISMISSED = "CHANGES_REQUESTED", "COMMENTED", "DISMISSED"
 
 
 def test_approval_of_exactly_the_commit_passes(github: StandIn) -> None:
-    """Who approved, and when, is in the record; the run goes on."""
+    """The record says who approved, and when; the run continues."""
     github.has_reviews([review("alice", minute=5), review("bob", minute=4)])
     assert github.run(TWO, gate="review").code == 0
     evidence = evidence_of(github.folder, "review")
@@ -56,7 +56,7 @@ def test_approval_of_exactly_the_commit_passes(github: StandIn) -> None:
     ],
 )
 def test_approvals_that_count(github: StandIn, reviews: list[dict[str, Any]], said: str) -> None:
-    """A comment changes no opinion; an approval answers its own person's request for changes."""
+    """A comment changes no opinion; an approval replaces the same person's request for changes."""
     github.has_reviews(reviews)
     decision = github.ask(APPROVALS, gate="review")
     assert decision["passed"]
@@ -95,7 +95,7 @@ REFUSED: Final = ("check_failed", "changes_requested")
 def test_approvals_that_do_not_count(
     github: StandIn, reviews: list[dict[str, Any]], refusal: tuple[str, str], said: str
 ) -> None:
-    """Another commit, the author, somebody who does not belong there; or a request for changes."""
+    """Another commit, the author, an outsider, or a request for changes does not count."""
     github.has_reviews(reviews)
     decision = github.ask(APPROVALS, gate="review")
     evidence = decision["evidence"]
@@ -106,7 +106,7 @@ def test_approvals_that_do_not_count(
 
 
 def test_two_approvals_are_of_two_people(github: StandIn) -> None:
-    """Somebody who approves twice is one."""
+    """A person who approves twice counts once."""
     github.has_reviews([review("alice"), review("alice", minute=1)])
     decision = github.ask(TWO, gate="review")
     assert decision["evidence"]["problem"] == "check_missing"
@@ -133,7 +133,7 @@ def test_pull_request_is_the_one_open_one(github: StandIn) -> None:
 
 
 def test_pull_request_is_named(github: StandIn) -> None:
-    """It counts though it was merged; closed unmerged it refuses; where it is now is said."""
+    """A named one counts even if merged; closed unmerged it refuses; its state is shown."""
     github.says("pulls/12/reviews?per_page=100&page=1", Answer([]))
     ahead = pull("b" * 40, number=12)
     github.says("pulls/12", Answer(ahead))
@@ -163,13 +163,13 @@ def test_pull_request_is_named(github: StandIn) -> None:
 def test_reviews_that_cannot_be_read(
     github: StandIn, reviews: list[dict[str, Any]], problem: str
 ) -> None:
-    """What GitHub's documentation does not show refuses."""
+    """An answer unlike GitHub's documentation refuses."""
     github.has_reviews(reviews)
     assert github.ask(APPROVALS, gate="review")["evidence"]["problem"] == problem
 
 
 def test_approval_is_waited_for(github: StandIn) -> None:
-    """One that is not there yet is asked for again; a request for changes ends the wait."""
+    """A missing approval is asked for again; a request for changes ends the wait."""
     github.has_reviews([])
     github.has_reviews([review("alice")], suffix=".next")
     waiting = f'{APPROVALS}\nwait = "10m"'

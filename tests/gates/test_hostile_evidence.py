@@ -38,7 +38,7 @@ def asked_of(folder: Path, predicate_type: str, predicate: Mapping[str, object])
 
 @pytest.mark.parametrize("changes", [{"issuer": LINE}, {"gate": LINE}, {"status": LINE}])
 def test_statement_writes_no_line_of_its_own(tmp_path: Path, changes: dict[str, str]) -> None:
-    """What somebody else wrote stays within its own sentence."""
+    """Foreign text stays within its own sentence."""
     ended = asked_of(tmp_path, GATE_SIGNAL, {**SIGNAL, **changes})
     lines = [line for line in ended.stdout.splitlines() if "review" in line and "✓" in line]
     assert lines[-1].startswith("✓ review  approved  approved  from the config file")
@@ -48,7 +48,7 @@ def test_statement_writes_no_line_of_its_own(tmp_path: Path, changes: dict[str, 
 
 
 def test_secret_in_evidence_is_not_repeated(tmp_path: Path) -> None:
-    """Of what somebody else wrote, only the evidence itself has it."""
+    """Only the evidence itself has the foreign text with the secret."""
     predicate = {**SIGNAL, "issuer": "robot open-sesame-4711"}
     asked_of(tmp_path, GATE_SIGNAL, predicate)
     env = environment(SHY="open-sesame-4711")
@@ -65,7 +65,7 @@ def test_secret_in_evidence_is_not_repeated(tmp_path: Path) -> None:
     ("seconds", "problem"), [(2**45, "not_yet_valid"), (-(2**45), "too_old"), (0, "too_old")]
 )
 def test_file_of_no_year_that_there_is(tmp_path: Path, seconds: int, problem: str) -> None:
-    """A file system knows times that no calendar has."""
+    """A file's time that no calendar has is refused."""
     asked_of(tmp_path, TEST_RESULT, {"result": "PASSED", "passedTests": ["a"]})
     path = tmp_path / "ci.json"
     os.utime(path, (seconds, seconds))
@@ -78,7 +78,7 @@ def test_file_of_no_year_that_there_is(tmp_path: Path, seconds: int, problem: st
 
 
 def test_time_is_that_of_the_bytes_that_were_read(tmp_path: Path) -> None:
-    """A file that takes another's place while it is read lends it no time."""
+    """A file that replaces another while it is read does not lend it its time."""
     path = tmp_path / "a"
     path.write_text("old")
     os.utime(path, (1_000_000_000, 1_000_000_000))
@@ -105,7 +105,7 @@ def test_time_is_that_of_the_bytes_that_were_read(tmp_path: Path) -> None:
     ],
 )
 def test_reports_that_hide_a_failure(text: str, counts: tuple[int, int, int] | None) -> None:
-    """Prefixes, tests within tests and a status alone hide nothing: passed, failed, skipped."""
+    """Prefixes, nested tests and a lone status hide nothing: passed, failed, skipped."""
     tally = junit.Tally()
     if counts is None:
         with pytest.raises(junit.NotJUnitError):

@@ -1,4 +1,4 @@
-"""A gate that reads JUnit reports: something was tested, nothing failed, every file is one."""
+"""A gate that reads JUnit reports: something was tested, nothing failed, every file is valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reports(folder: Path, *texts: str) -> None:
 
 
 def test_good_reports_pass_and_are_kept(tmp_path: Path) -> None:
-    """Counts are shown; what was read is kept, with the time of the oldest file."""
+    """Counts are shown; the reports are kept, with the time of the oldest file."""
     nested = f'<testsuites><testsuite name="s">{GOOD}</testsuite></testsuites>'
     skipped = '<testsuite><testcase name="c"><skipped/></testcase></testsuite>'
     reports(tmp_path, GOOD, nested, skipped)
@@ -81,13 +81,13 @@ OUTSIDE: Final = (
     ],
 )
 def test_anything_else_refuses(tmp_path: Path, text: str, problem: str, status: str) -> None:
-    """One bad report among good ones is enough."""
+    """One bad report among good ones is enough to refuse."""
     reports(tmp_path, GOOD if problem != "nothing_checked" else text, text)
     assert_refused(tmp_path, run_with(tmp_path, SOURCE), problem, status)
 
 
 def test_failed_test_is_named(tmp_path: Path) -> None:
-    """The operator reads which test it was."""
+    """The operator sees the name of the test."""
     reports(
         tmp_path, '<testsuite><testcase classname="a" name="b"><failure/></testcase></testsuite>'
     )
@@ -96,7 +96,7 @@ def test_failed_test_is_named(tmp_path: Path) -> None:
 
 
 def test_no_report_is_not_found(tmp_path: Path) -> None:
-    """A pattern that matches nothing never passes, whatever the others match."""
+    """A pattern without a match never passes, whatever the others match."""
     assert_refused(tmp_path, run_with(tmp_path, SOURCE), "not_found", "missing")
     reports(tmp_path, GOOD)
     two = SOURCE.replace("]", ', "integration/*.xml"]')
@@ -105,7 +105,7 @@ def test_no_report_is_not_found(tmp_path: Path) -> None:
 
 
 def test_fewer_tests_than_asked_for(tmp_path: Path) -> None:
-    """`min_tests` counts those that passed."""
+    """`min_tests` counts only tests that passed."""
     reports(tmp_path, GOOD)
     ended = run_with(tmp_path, f"{SOURCE}\nmin_tests = 2")
     assert_refused(tmp_path, ended, "check_missing", "missing")

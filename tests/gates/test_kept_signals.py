@@ -1,4 +1,4 @@
-"""Kept signals have an age: who gave them, when, to which invocation, and what changed since."""
+"""Kept signals have an age: who gave them, when, to which invocation, and later changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def of_signals(warnings: list[str]) -> list[str]:
 
 
 def test_signal_says_when_and_by_whom_it_was_given(tmp_path: Path) -> None:
-    """Report and checkpoint name the user, the machine, the time and the invocation, for ever."""
+    """Report and checkpoint name the user, the machine, the time and the invocation, forever."""
     given = ("--policy-status", "allow", "--ci-status", "pending")
     assert orchestrate("out", *given, *stages(), cwd=tmp_path).code == 3
     policy, ci, review = given_of(tmp_path / "out")
@@ -67,7 +67,7 @@ def test_signal_says_when_and_by_whom_it_was_given(tmp_path: Path) -> None:
 def test_words_for_the_age_of_a_signal(
     user: str | None, uid: int | None, until: str | None, words: str
 ) -> None:
-    """Days from two days on; a clock that was set back makes no negative age."""
+    """Days are used from two days on; a clock that was set back makes no negative age."""
     given = SignalGiven(
         at="2026-01-02T03:04:05.000Z", invocation=2, user=user, uid=uid, host="here"
     )
@@ -95,7 +95,7 @@ def test_age_is_shown_by_plan_explain_and_summary(tmp_path: Path) -> None:
 def test_resume_with_other_settings_warns_of_the_age_of_what_lets_it_run(
     tmp_path: Path, option: tuple[str, ...]
 ) -> None:
-    """A pass given for another executor is kept, and the report says so, also the next time."""
+    """A pass given for another executor is kept, and the report warns of it, also next time."""
     options = (*PASSING, *stages(executor="exit 1"))
     assert orchestrate("out", *options, *FIRST, cwd=tmp_path).code == 1
     assert orchestrate("out", "--resume", *LATER, cwd=tmp_path).code == 1
@@ -116,7 +116,7 @@ def test_resume_with_other_settings_warns_of_the_age_of_what_lets_it_run(
 def test_limit_or_a_change_on_the_same_day_is_not_worth_a_warning(
     tmp_path: Path, option: tuple[str, ...], clock: tuple[str, ...]
 ) -> None:
-    """Whoever mends what has just failed, or gives it more time, is not warned."""
+    """Repairing a failed stage, or giving it more time, causes no warning."""
     options = (*PASSING, *stages(executor="exit 1"))
     assert orchestrate("out", *options, *FIRST, cwd=tmp_path).code == 1
     assert orchestrate("out", "--resume", *option, *clock, cwd=tmp_path).code != 2
@@ -124,7 +124,7 @@ def test_limit_or_a_change_on_the_same_day_is_not_worth_a_warning(
 
 
 def test_signals_given_again_are_new(tmp_path: Path) -> None:
-    """Whoever gives the signals again with the new settings is not warned of the old ones."""
+    """Signals given again with the new settings cause no warning about the old ones."""
     options = (*PASSING, *stages(executor="exit 1"))
     assert orchestrate("out", *options, *FIRST, cwd=tmp_path).code == 1
     again = ("--resume", *PASSING, "--executor-bin", "true", *LATER)

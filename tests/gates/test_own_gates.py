@@ -1,4 +1,4 @@
-"""Gates of a lifecycle's own, as an operator meets them: options, config file, sources, records."""
+"""A lifecycle's own gates, as an operator uses them: options, config file, sources, records."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config(folder: Path, text: str = "", gates: str = GATES) -> tuple[str, ...]:
 
 
 def decided(folder: Path, gate: str) -> dict[str, Any]:
-    """The decision of a gate in the report."""
+    """Return the decision of a gate in the report."""
     found: dict[str, Any] = next(
         one for one in report_of(folder / "out")["gate_decisions"] if one["gate"] == gate
     )
@@ -44,7 +44,7 @@ def decided(folder: Path, gate: str) -> dict[str, Any]:
 
 
 def test_run_is_done_when_its_own_gates_have_passed_too(tmp_path: Path) -> None:
-    """From the first refusal to done: records, codes, screens and the next command, each time."""
+    """From the first refusal to done, the records, codes, screens and next commands are right."""
     words = ("./out", *LIFECYCLE, *PASSING, *STAGES)
     ended = orchestrate(*words, cwd=tmp_path)
     assert ended.code == 3
@@ -61,7 +61,7 @@ def test_run_is_done_when_its_own_gates_have_passed_too(tmp_path: Path) -> None:
         ("release", "Release decision"),
     ]
     assert "gate license" in ended.stdout or "license  missing" in ended.stdout
-    # `release` is judged when there is a build: nobody is told to give its signal now.
+    # `release` is judged when there is a build: no screen asks for its signal now.
     assert "./out --resume --license-status clear\n" in ended.stdout
     explained = orchestrate("explain", "./out", cwd=tmp_path).stdout
     assert "gate license (License review) refused: its signal is missing, and only" in explained
@@ -94,7 +94,7 @@ def test_run_is_done_when_its_own_gates_have_passed_too(tmp_path: Path) -> None:
 
 
 def test_signal_given_before_there_is_a_build_does_not_pass(tmp_path: Path) -> None:
-    """A gate after a stage is like review there: what was typed before it does not count."""
+    """A gate after a stage is like review there: a signal typed earlier does not count."""
     words = ("./out", *LIFECYCLE, *PASSING, *STAGES, *CLEAR, "--release-status", "go")
     planned = orchestrate("plan", *words, cwd=tmp_path).stdout
     assert "gate release is judged after a stage: its signal is to come" in planned
@@ -123,7 +123,7 @@ MISTYPED: Final = {
 
 @pytest.mark.parametrize("name", MISTYPED)
 def test_mistyped_option_names_what_was_meant(name: str, tmp_path: Path) -> None:
-    """Nothing is written; an option of no gate says how to have a gate of one's own."""
+    """The file system stays unchanged; an option of no gate gets the way to declare a gate."""
     words, said = MISTYPED[name]
     ended = orchestrate("./out", *words, cwd=tmp_path)
     assert ended.code == 2
@@ -134,7 +134,7 @@ def test_mistyped_option_names_what_was_meant(name: str, tmp_path: Path) -> None
 
 
 def test_options_are_shown_and_completed_for_the_lifecycle_in_use(tmp_path: Path) -> None:
-    """In the help, when a tab is pressed, and for a run by what it has kept."""
+    """They are in the help, in completion, and for a run by its kept lifecycle."""
     shown = orchestrate("run", "--help-all", *LIFECYCLE, cwd=tmp_path).stdout
     words = " ".join(shown.split())
     assert "--license-status [clear|flagged|missing] License review. Passes: clear." in words
@@ -155,7 +155,7 @@ def test_options_are_shown_and_completed_for_the_lifecycle_in_use(tmp_path: Path
 
 
 def test_config_file_gives_signals_and_of_two_the_stricter_counts(tmp_path: Path) -> None:
-    """The file and an option of a gate of one's own are weighed like those of any other."""
+    """The file and an option of a declared gate are weighed like those of any other."""
     file = config(tmp_path, gates=f'{GATES}license = "flagged"\n')
     assert orchestrate("run", "./out", *file, *CLEAR, cwd=tmp_path).code == 3
     decision = decided(tmp_path, "license")
@@ -174,7 +174,7 @@ def test_config_file_gives_signals_and_of_two_the_stricter_counts(tmp_path: Path
 
 
 def test_config_file_that_speaks_of_no_gate_is_refused(tmp_path: Path) -> None:
-    """With its line by `config check`, and by a run: a gate, a source of one, a value."""
+    """`config check` names its line, and a run refuses it: a gate, a source of one, a value."""
     unsure = '[gate.relase]\ncommand = ["true"]\n'
     file = config(tmp_path, unsure, gates=f'{GATES}licence = "clear"\n')
     ended = orchestrate("config", "check", "run.toml", cwd=tmp_path)
@@ -195,7 +195,7 @@ def test_config_file_that_speaks_of_no_gate_is_refused(tmp_path: Path) -> None:
 
 
 def test_program_gives_signals_by_name(tmp_path: Path) -> None:
-    """As for any gate; what the lifecycle does not know is refused when it is run."""
+    """A program can give any gate's signal; an unknown one is refused when it is run."""
     given = {"policy": "allow", "ci": "success", "review": "approved"}
 
     def asked(**gates: str) -> RunConfig:
@@ -218,19 +218,19 @@ def test_program_gives_signals_by_name(tmp_path: Path) -> None:
 
 
 def signal(digest: str, status: str, **more: Any) -> dict[str, Any]:
-    """A statement with a signal of a gate."""
+    """Return a statement with a signal of a gate."""
     predicate = {"status": status, "issuer": "lawyer", "issuedAt": "2026-01-02T03:04:05Z", **more}
     return statement({"sha256": digest}, GATE_SIGNAL, predicate)
 
 
 def asked(folder: Path, source: str) -> Ended:
-    """Run with `license` asking a source, about a file."""
+    """Run with `license` asking a source about a file."""
     file = config(folder, f'[subject]\nfiles = ["plan.txt"]\n[gate.license]\n{source}\n')
     return orchestrate("run", "./out", *file, cwd=folder)
 
 
 def test_each_source_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
-    """It passes with its passing value, and has its last one whatever its source refuses by."""
+    """It passes with its passing value, and gets its last one for any refusal of its source."""
     (tmp_path / "plan.txt").write_text("plan")
     digest = sha256_of(tmp_path / "plan.txt")
     (tmp_path / "a.xml").write_text('<testsuite><testcase name="a"/></testsuite>')
@@ -284,7 +284,7 @@ def test_each_source_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_github_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
-    """By checks or by reviews: what a gate of one's own is about, only its lifecycle knows."""
+    """Checks or reviews answer: only its lifecycle knows what a declared gate is about."""
     github = StandIn(tmp_path)
     github.has_checks([check("build"), check("test", "failure")])
     for source, problem in ((CHECKS, "check_failed"), (APPROVALS, "not_found")):
@@ -301,7 +301,7 @@ def test_github_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_people_approve_a_gate_of_ones_own(tmp_path: Path) -> None:
-    """It waits for them as review does, and passes with its own value."""
+    """It waits for people as review does, and passes with its own value."""
     key = make_key(tmp_path, "bob")
     (tmp_path / "signers").write_text(line(key, "bob@example.org"))
     asked = '[gate.release.approval]\nallowed_signers = "signers"\nrequester = "ann@example.org"\n'
@@ -316,7 +316,7 @@ def test_people_approve_a_gate_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_gate_holds_when_the_run_would_close(tmp_path: Path) -> None:
-    """Evidence that is gone by then keeps the run from done, as with the mandatory gates."""
+    """Lost evidence keeps the run from done, as with the mandatory gates."""
     (tmp_path / "plan.txt").write_text("plan")
     write(tmp_path / "ok.json", signal(sha256_of(tmp_path / "plan.txt"), "clear"))
     file = config(
@@ -378,7 +378,7 @@ FORGED: Final[Mapping[str, tuple[Callable[[Any], object], str]]] = {
 
 
 def test_forged_records_are_refused(tmp_path: Path) -> None:
-    """A checkpoint that lacks a gate, or knows one too many, is not gone on with."""
+    """A checkpoint with a missing or an additional gate is not resumed."""
     output = tmp_path / "out"
     assert orchestrate("./out", *LIFECYCLE, *PASSING, *STAGES, cwd=tmp_path).code == 3
     kept, report = (output / CHECKPOINT).read_text(), report_of(output)

@@ -1,4 +1,4 @@
-"""What a policy is told: everything that is known of the run, and no secret."""
+"""The input of a policy: everything that is known of the run, and no secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ bin = "true"
 
 
 def told(folder: Path, number: int = 1) -> dict[str, Any]:
-    """Return what a policy was told, as it was kept."""
+    """Return the input of a policy, as it was kept."""
     document = json.loads((folder / "out" / "evidence" / f"policy.{number}.json").read_text())
     assert_valid(SchemaName.POLICY_INPUT, document, "what a policy was told")
     assert isinstance(document, dict)
@@ -71,7 +71,7 @@ allow if {
 
 @needs_regorus
 def test_everything_is_told_and_no_secret(tmp_path: Path) -> None:
-    """Subject, work, stages, signals, and the evidence of gates that were asked before."""
+    """It has subject, work, stages, signals, and the evidence of gates that were asked before."""
     (tmp_path / "thing.txt").write_text("thing")
     more = '[subject]\nfiles = ["thing.txt"]'
     ended = run(tmp_path, ASKS, "--lifecycle", "closure_gated", more=more)
@@ -112,7 +112,7 @@ def test_everything_is_told_and_no_secret(tmp_path: Path) -> None:
 
 @needs_regorus
 def test_policy_is_judged_again_before_closing(tmp_path: Path) -> None:
-    """By what is known then, and by the policy that is there then: another digest is kept."""
+    """It is judged by the facts and the policy of that time: another digest is kept."""
     policy = "package release\nallow if input.stages.manager.cycle == 1\n"
     (tmp_path / "worse.rego").write_text("package release\nallow := false\n")
     more = '[stage.executor]\nargs = ["worse.rego", "release.rego"]\nbin = "cp"'
@@ -134,7 +134,7 @@ def test_policy_is_judged_again_before_closing(tmp_path: Path) -> None:
 
 @needs_regorus
 def test_policy_is_told_what_is_wrong_elsewhere(tmp_path: Path) -> None:
-    """It may pass although another gate refuses, which then keeps the run closed by itself."""
+    """It may pass although another gate refuses, which then keeps the run closed on its own."""
     policy = 'package release\nallow if input.gates.ci.evidence.problem == "not_found"\n'
     source = TESTS.replace("tests.xml", "nothing.xml")
     (tmp_path / "release.rego").write_text(policy)
@@ -153,7 +153,7 @@ def test_policy_is_told_what_is_wrong_elsewhere(tmp_path: Path) -> None:
 @needs_regorus
 @pytest.mark.parametrize(("flag", "status"), [("allow", "deny"), ("deny", "deny")])
 def test_typed_signal_never_loosens_a_policy(tmp_path: Path, flag: str, status: str) -> None:
-    """The tighter of both counts; the policy is told of the signal."""
+    """The stricter of both counts; the policy gets the signal."""
     policy = f'package release\nallow := input.signals.policy.status == "{flag}"\n'
     if flag == "allow":
         policy = "package release\nallow := false\n"
@@ -168,7 +168,7 @@ def test_typed_signal_never_loosens_a_policy(tmp_path: Path, flag: str, status: 
 
 @needs_cedarpy
 def test_document_is_a_context_that_cedar_takes(tmp_path: Path) -> None:
-    """No value in it is one that Cedar has no type for, and the published schema is of it."""
+    """Cedar has a type for each of its values, and the published schema describes it."""
     (tmp_path / "thing.txt").write_text("thing")
     (tmp_path / "release.cedar").write_text(
         "permit (principal, action, resource) when {\n"
@@ -201,7 +201,7 @@ TYPES: Final = {
 
 
 def test_schema_for_cedar_has_every_key() -> None:
-    """It says what the published JSON Schema says: which keys there are, which may be missing."""
+    """It agrees with the published JSON Schema on the keys and on which may be missing."""
     text = CEDAR_SCHEMA.read_text()
     for name, model in TYPES.items():
         flat = re.sub(r"(: |<)\{[^}]*\}", r"\1{}", text)

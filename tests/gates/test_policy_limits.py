@@ -1,4 +1,4 @@
-"""What a policy must not do: loop, take all memory, shout. And files that cannot be read."""
+"""Limits of a policy: loops, memory and output. And files that cannot be read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run_policy(folder: Path, text: str, more: str = "", **rest: Any) -> Any:
 
 @needs_regorus
 def test_endless_policy_is_ended(tmp_path: Path) -> None:
-    """No engine has a limit of its own."""
+    """An endless loop is ended, since no engine has a limit of its own."""
     text = f"package release\nallow if {{\n\t{NUMBERS}\n\ta + b == -1\n}}\n"
     ended = run_policy(tmp_path, text, 'timeout = "1500ms"')
     assert_refused(tmp_path, ended, "timed_out", "unknown", "policy")
@@ -50,7 +50,7 @@ def test_endless_policy_is_ended(tmp_path: Path) -> None:
 
 @needs_regorus
 def test_greedy_policy_is_ended(tmp_path: Path) -> None:
-    """It takes what it was granted, and nothing of ours."""
+    """It gets its granted memory, and none of this program's."""
     text = "package release\nallow if count(numbers.range(1, 1000000000)) == 1\n"
     ended = run_policy(tmp_path, text, 'memory_limit = "128MB"')
     assert ended.code == 3, ended.stderr
@@ -59,7 +59,7 @@ def test_greedy_policy_is_ended(tmp_path: Path) -> None:
 
 @needs_regorus
 def test_what_a_policy_prints_is_in_its_log(tmp_path: Path) -> None:
-    """It cannot say its own verdict, and can print only so much."""
+    """It cannot print its own verdict, and its output is limited."""
     forged = r'print("{\"verdict\": \"allowed\", \"engine\": \"x\", \"detail\": \"\"}")'
     text = f"package release\nallow := false if {{\n\t{forged}\n}}\n"
     assert_refused(tmp_path, run_policy(tmp_path, text), "check_failed", "deny", "policy")
@@ -70,7 +70,7 @@ def test_what_a_policy_prints_is_in_its_log(tmp_path: Path) -> None:
 
 @needs_regorus
 def test_policy_that_prints_too_much(tmp_path: Path) -> None:
-    """What is behind the limit is neither kept nor waited for."""
+    """Output after the limit is neither kept nor waited for."""
     told = f'input.gates\n\t{NUMBERS}\n\tprint("again", a, b)'
     text = f"package release\nallow if {{\n\t{told}\n\ta + b == -1\n}}\n"
     ended = run_policy(tmp_path, text, 'output_limit = "20k"')
@@ -78,7 +78,7 @@ def test_policy_that_prints_too_much(tmp_path: Path) -> None:
 
 
 def test_nothing_of_opa_survives(tmp_path: Path) -> None:
-    """What `opa` leaves running ends with the judging, and its time is bounded."""
+    """Processes that `opa` leaves end with the judging, and its time is bounded."""
     script = (
         f"if os.fork() == 0:\n    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
         f"    os.close(1)\n    time.sleep(300)\nsay({result_of(True)!r} if given else {{}})"
@@ -129,7 +129,7 @@ def _loop(path: Path) -> None:
     ],
 )
 def test_policy_that_cannot_be_read(tmp_path: Path, spoil: Any, problem: str) -> None:
-    """Nothing is judged without it; the file is named."""
+    """Without the policy nothing is judged; the file is named."""
     path = tmp_path / "release.rego"
     path.write_text(GOOD_REGO)
     spoil(path)
@@ -149,7 +149,7 @@ def test_policy_that_cannot_be_read(tmp_path: Path, spoil: Any, problem: str) ->
     ],
 )
 def test_data_that_is_no_object_refuses(tmp_path: Path, text: str, problem: str) -> None:
-    """Data that means two things is not judged by."""
+    """Ambiguous data is not used for a verdict."""
     (tmp_path / "release.rego").write_text(GOOD_REGO)
     (tmp_path / "data.json").write_text(text)
     source = REGO.replace("query", 'data = ["data.json"], query')
@@ -174,7 +174,7 @@ def test_missing_engine_says_how_to_install_it(tmp_path: Path) -> None:
 
 
 def test_no_room_for_scratch_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is judged where the copies cannot be made; that is no bug of the program's."""
+    """A policy is not judged if the copies cannot be made; that is no bug of the program."""
     (tmp_path / "release.rego").write_text(GOOD_REGO)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     document = SimpleNamespace(model_dump_json=lambda **_: "{}")
@@ -196,7 +196,7 @@ ODD_ENGINES: Final = {
 
 
 def test_engine_that_goes_wrong_takes_nobody_with_it(tmp_path: Path) -> None:
-    """Whatever an engine does, the gate stays closed, and the command says why."""
+    """Whatever an engine does, the gate stays closed, and the command prints why."""
     (tmp_path / "release.rego").write_text(GOOD_REGO)
     for number, (script, problem) in enumerate(ODD_ENGINES.values()):
         engine = (

@@ -1,4 +1,4 @@
-"""What the system refuses a source refuses its gate."""
+"""A refusal of the system to a source refuses its gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Broken(SourceModel):
 
     @property
     def kind(self) -> SourceKind:
-        """A kind."""
+        """Any kind of source."""
         return SourceKind.STATEMENT
 
     def source(self, tools: Tools) -> Any:
@@ -24,13 +24,13 @@ class Broken(SourceModel):
         return self
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
-        """Raise what a full disk does."""
+        """Raise the error of a full disk."""
         del subject, work
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_full_disk_is_a_problem_of_the_evidence() -> None:
-    """It is no crash: the gate stays closed, and says why."""
+    """It is no crash: the gate stays closed, with the reason."""
     evidence = evidence_from(Broken(), cast("Tools", None), None, ())
     assert evidence.raw is None
     assert evidence.record.problem is EvidenceProblem.ENGINE_ERROR

@@ -1,4 +1,4 @@
-"""A gate whose policy is in Rego: only `true` passes, and what else it can come to refuses."""
+"""A gate whose policy is in Rego: only `true` passes, and any other result refuses."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_true_passes_and_what_was_judged_is_kept(tmp_path: Path) -> None:
 def test_anything_but_true_refuses(
     tmp_path: Path, text: str, problem: str, status: str, said: str
 ) -> None:
-    """The problem is one of the closed list; `explain` shows it, with what to do."""
+    """The problem is one of the closed list; `explain` shows it with its remedy."""
     assert_refused(tmp_path, run_policy(tmp_path, text), problem, status, "policy")
     assert said in evidence_of(tmp_path, "policy")["detail"]
     assert problem in orchestrate("explain", "./out", cwd=tmp_path).stdout
@@ -114,7 +114,7 @@ def test_anything_but_true_refuses(
     ],
 )
 def test_verdicts_of_the_engine(tmp_path: Path, text: str, verdict: str) -> None:
-    """An error of a built-in is no `undefined`, and what is printed is no answer."""
+    """An error of a built-in is not `undefined`, and printed text is no answer."""
     said = verdict_on(tmp_path, "rego", text, {"a": True, "b": True})
     assert said["verdict"] == verdict
     assert ("True" in said["stderr"] or "true" in said["stderr"]) == ("print" in text)
@@ -183,7 +183,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 def test_answers_of_opa(tmp_path: Path, case: str) -> None:
-    """`opa` on PATH is asked before any module, on the empty input and on what is known."""
+    """`opa` on PATH is used before any module, with the empty input and with the known facts."""
     script, problem, said = ANSWERS[case]
     (tmp_path / "release.rego").write_text("package release\nallow := true\n")
     code, evidence = asked(tmp_path, REGO, with_opa(tmp_path, script))
@@ -192,7 +192,7 @@ def test_answers_of_opa(tmp_path: Path, case: str) -> None:
 
 
 def test_opa_is_asked_strictly(tmp_path: Path) -> None:
-    """It gets copies of the files by names that it knows, strict errors, and no environment."""
+    """It gets copies of the files under fixed names, strict errors, and no environment."""
     (tmp_path / "release.rego").write_text("package release\n")
     (tmp_path / "more.json").write_text("{}")
     log = tmp_path / "asked"
@@ -233,7 +233,7 @@ def test_opa_is_asked_strictly(tmp_path: Path) -> None:
     ],
 )
 def test_query_is_the_path_of_a_rule(tmp_path: Path, query: str, is_good: bool) -> None:
-    """An expression that is true by itself is no question."""
+    """An expression that is always true is no query."""
     source = f'rego = {{ policy = ["r.rego"], query = {json.dumps(query)} }}'
     config_with(tmp_path, source, gate="policy")
     ended = orchestrate("plan", "./out", "--config", "run.toml", cwd=tmp_path)
@@ -253,7 +253,7 @@ def test_query_is_the_path_of_a_rule(tmp_path: Path, query: str, is_good: bool) 
     ],
 )
 def test_misspelt_key_of_a_table_names_its_keys(tmp_path: Path, source: str, known: str) -> None:
-    """The keys of that very table are listed."""
+    """The message lists the keys of that table."""
     config_with(tmp_path, source, gate="policy")
     ended = orchestrate("plan", "./out", "--config", "run.toml", cwd=tmp_path)
     assert ended.code == 2

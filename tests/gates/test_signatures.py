@@ -71,7 +71,7 @@ def test_signature_of_a_signer_passes(signed: Path) -> None:
 
 
 def spoil(folder: Path, how: str) -> None:
-    """Make the signature one that does not count."""
+    """Turn the signature into one that does not count."""
     match how:
         case "no signature":
             (folder / "said.json.sig").unlink()
@@ -114,7 +114,7 @@ def spoil(folder: Path, how: str) -> None:
     ],
 )
 def test_signature_that_does_not_count(signed: Path, how: str, problem: str) -> None:
-    """ssh-keygen exits alike for all of them, and the decision tells them apart."""
+    """The decision distinguishes the cases, although ssh-keygen exits alike for all of them."""
     spoil(signed, how)
     assert_refused(signed, run_with(signed, SSH, more=SUBJECT), problem, "missing")
     assert evidence_of(signed)["signer"] is None
@@ -123,7 +123,7 @@ def test_signature_that_does_not_count(signed: Path, how: str, problem: str) -> 
 def test_key_that_cannot_be_made_for_asking_hides_no_reason(
     signed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host that makes no such keys says why a signature does not count, as others do."""
+    """A host that makes no such keys names the same reason as other hosts."""
     (signed / "bin").mkdir()
     wrapper = signed / "bin" / "ssh-keygen"
     real = shutil.which("ssh-keygen")
@@ -135,7 +135,7 @@ def test_key_that_cannot_be_made_for_asking_hides_no_reason(
 
 
 def test_revoked_key(signed: Path) -> None:
-    """A revoked key is nobody's; without the file of revoked keys nobody's is good."""
+    """A revoked key counts for nobody; without the file of revoked keys no key counts."""
     assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "engine_error", "missing")
     (signed / "revoked").write_text("")
     assert run_with(signed, REVOKING, more=SUBJECT).code == 0
@@ -158,7 +158,7 @@ def test_revoked_key(signed: Path) -> None:
 def test_missing_tool_says_how_to_install_it(
     signed: Path, source: str, name: str, install: str
 ) -> None:
-    """Without it the gate stays closed, and the operator reads what to install."""
+    """Without the tool the gate stays closed, and the message names what to install."""
     (signed / "ci.pub.pem").write_text("a key that nobody can read")
     tools = signed / "bin"
     tools.mkdir()
@@ -212,7 +212,7 @@ def envelop(folder: Path, key: str, kind: str, keyid: str | None = None) -> dict
 
 @pytest.mark.parametrize("kind", list(KEYS))
 def test_envelope_signed_by_a_key(signed: Path, kind: str) -> None:
-    """One of the keys must have signed it; the key is named by its file and digest."""
+    """One of the keys must have signed it; that key is named by its file and digest."""
     keyid = make_key(signed, "ci", kind)
     write(signed / "said.json", envelop(signed, "ci", kind))
     assert run_with(signed, DSSE, more=SUBJECT).code == 0
@@ -220,7 +220,7 @@ def test_envelope_signed_by_a_key(signed: Path, kind: str) -> None:
 
 
 def test_envelope_that_does_not_count(signed: Path) -> None:
-    """A changed payload, another key, no signature, no envelope, no key."""
+    """A changed payload, another key, no signature, no envelope or no key is refused."""
     make_key(signed, "ci", "ed25519")
     other = make_key(signed, "other", "ed25519")
     plain = json.loads((signed / "said.json").read_text())
@@ -242,7 +242,7 @@ def test_envelope_that_does_not_count(signed: Path) -> None:
 
 
 def test_output_of_a_command_can_be_signed(signed: Path) -> None:
-    """By DSSE: what it prints is an envelope."""
+    """The command prints a DSSE envelope, which is verified."""
     make_key(signed, "ci", "ed25519")
     write(signed / "printed.json", envelop(signed, "ci", "ed25519"))
     source = (
@@ -289,7 +289,7 @@ def test_key_that_is_replaced_while_stages_run(signed: Path) -> None:
     ],
 )
 def test_signed_by_that_means_nothing_is_refused(tmp_path: Path, source: str, said: str) -> None:
-    """A config file that asks for what cannot be is refused, with the line of the table."""
+    """A config file that asks for the impossible is refused, with the line of the table."""
     config_with(tmp_path, source)
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
     assert ended.code == 2

@@ -27,7 +27,7 @@ SUBJECT: Final = '[subject]\nfiles = ["plan.txt"]'
     ],
 )
 def test_wrong_source_is_refused_with_its_line(tmp_path: Path, source: str, said: str) -> None:
-    """A table that means nothing is refused before anything is made."""
+    """An invalid table is refused before anything is made."""
     config_with(tmp_path, source)
     ended = orchestrate("config", "check", "run.toml", cwd=tmp_path)
     assert ended.code == 2
@@ -36,7 +36,7 @@ def test_wrong_source_is_refused_with_its_line(tmp_path: Path, source: str, said
 
 
 def test_source_is_shown_printed_and_planned(tmp_path: Path) -> None:
-    """With absolute paths, so that the file can be used from elsewhere; a plan asks nothing."""
+    """Paths are absolute, so that the file can be used from elsewhere; a plan asks nothing."""
     (tmp_path / "plan.txt").write_text("plan")
     config_with(tmp_path, f'command = ["sh", "-c", "touch {tmp_path}/asked"]', more=SUBJECT)
     shown = orchestrate("config", "show", "run.toml", cwd=tmp_path).stdout
@@ -57,7 +57,7 @@ def test_source_is_shown_printed_and_planned(tmp_path: Path) -> None:
 
 
 def test_changed_config_file_is_told_and_not_used(tmp_path: Path) -> None:
-    """A resume goes by the source that was kept, and says that the file has another now."""
+    """A resume uses the kept source, and reports that the file now has another."""
     assert_refused(tmp_path, run_with(tmp_path, 'command = ["false"]'), "exit_code", "failure")
     config_with(tmp_path, 'command = ["true"]')
     ended = orchestrate("./out", "--resume", cwd=tmp_path)
@@ -68,7 +68,7 @@ def test_changed_config_file_is_told_and_not_used(tmp_path: Path) -> None:
 
 
 def test_sources_and_subject_from_a_program(tmp_path: Path) -> None:
-    """A program gives them as a config file has them."""
+    """A program gives them in the form of a config file."""
     (tmp_path / "plan.txt").write_text("plan")
     report = run(
         RunConfig.model_validate(

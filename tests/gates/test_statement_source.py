@@ -1,4 +1,4 @@
-"""A gate that reads a statement: its form, its predicate, what it is about, and its time."""
+"""A gate that reads a statement: its form, its predicate, its subject, and its time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TESTS: Final = {"result": "PASSED", "configuration": [], "passedTests": ["a", "b
 
 @pytest.fixture
 def digest(tmp_path: Path) -> dict[str, str]:
-    """Return the digest of what the run is about."""
+    """Return the digest of the run's subject."""
     (tmp_path / "plan.txt").write_text("plan")
     return {"sha256": sha256_of(tmp_path / "plan.txt")}
 
@@ -75,7 +75,7 @@ def test_statement_about_the_subject_passes(
     case: tuple[str, str, dict[str, Any], str, str | None],
     is_enveloped: bool,
 ) -> None:
-    """Plain and in a DSSE envelope; it is shown as unsigned, and kept byte for byte."""
+    """It passes plain and in a DSSE envelope; it is shown as unsigned, and kept byte for byte."""
     gate, predicate_type, predicate, more, issuer = case
     document = statement(digest, predicate_type, predicate)
     if is_enveloped:
@@ -143,7 +143,7 @@ def test_predicate_that_does_not_pass(
     problem: str,
     status: str,
 ) -> None:
-    """What a predicate says counts; what it does not say counts against it."""
+    """A value in the predicate counts; a missing one counts against it."""
     ended = judged(tmp_path, statement(digest, predicate_type, predicate))
     assert_refused(tmp_path, ended, problem, status)
 
@@ -163,7 +163,7 @@ def test_properties_must_all_be_there(
     problem: str,
     status: str,
 ) -> None:
-    """A verification result without the properties that were asked for is none."""
+    """A verification result without the requested properties counts as none."""
     document = statement(digest, SVR, {"verifier": {"id": "v"}, **predicate})
     assert_refused(tmp_path, judged(tmp_path, document, more, "policy"), problem, status, "policy")
 
@@ -191,7 +191,7 @@ def test_verification_that_failed_denies(tmp_path: Path, digest: dict[str, str])
 def test_text_that_is_no_statement(
     tmp_path: Path, digest: dict[str, str], text: str, problem: str
 ) -> None:
-    """Whatever is in the file, the gate stays closed and says which it was."""
+    """For any other content the gate stays closed and names the fault."""
     del digest
     (tmp_path / "said.json").write_text(text)
     ended = run_with(tmp_path, SOURCE, more=SUBJECT)
@@ -199,14 +199,14 @@ def test_text_that_is_no_statement(
 
 
 def test_file_that_is_not_there(tmp_path: Path, digest: dict[str, str]) -> None:
-    """Nothing was said."""
+    """A missing file is no statement."""
     del digest
     ended = run_with(tmp_path, SOURCE, more=SUBJECT)
     assert_refused(tmp_path, ended, "not_found", "missing")
 
 
 def test_statement_about_something_else(tmp_path: Path, digest: dict[str, str]) -> None:
-    """Another digest, or another algorithm alone, is another thing."""
+    """Another digest, or only another algorithm, is another subject."""
     del digest
     for other in ({"sha256": "0" * 64}, {"sha512": "0" * 128}):
         ended = judged(tmp_path, statement(other, GATE_SIGNAL, SIGNAL))
@@ -214,7 +214,7 @@ def test_statement_about_something_else(tmp_path: Path, digest: dict[str, str]) 
 
 
 def test_run_without_a_subject_has_nothing_to_name(tmp_path: Path, digest: dict[str, str]) -> None:
-    """A statement is about something; a run about nothing cannot tell whether it is that."""
+    """Without a subject, no statement can be matched to the run."""
     write(tmp_path / "said.json", statement(digest, GATE_SIGNAL, SIGNAL))
     assert_refused(tmp_path, run_with(tmp_path, SOURCE), "unbound", "missing")
 
@@ -250,7 +250,7 @@ def test_time_of_a_statement(
 
 
 def test_evidence_that_expires_while_stages_run(tmp_path: Path, digest: dict[str, str]) -> None:
-    """A statement is read again before the run closes, and judged by then."""
+    """A statement is read again before the run closes, and judged by that time."""
     write(tmp_path / "said.json", statement(digest, GATE_SIGNAL, SIGNAL))
     failing = json.dumps(statement(digest, GATE_SIGNAL, {**SIGNAL, "status": "failure"}))
     (tmp_path / "worse.json").write_text(failing)
@@ -265,7 +265,7 @@ def test_evidence_that_expires_while_stages_run(tmp_path: Path, digest: dict[str
 def test_decision_that_lets_the_run_close_is_recorded(
     tmp_path: Path, digest: dict[str, str]
 ) -> None:
-    """Where it is by other evidence than the one before: an auditor finds what was judged last."""
+    """It is recorded if its evidence differs: an auditor finds what was judged last."""
     write(tmp_path / "said.json", statement(digest, GATE_SIGNAL, SIGNAL))
     write(tmp_path / "new.json", statement(digest, GATE_SIGNAL, {**SIGNAL, "issuer": "another"}))
     stage = '[stage.executor]\nbin = "cp"\nargs = ["new.json", "said.json"]\n'

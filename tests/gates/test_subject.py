@@ -49,7 +49,7 @@ def test_clean_work_tree_is_its_commit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["changed", "untracked", "staged", "deleted", "hidden"])
 def test_dirty_work_tree_is_a_tree_of_its_files(tmp_path: Path, change: str) -> None:
-    """It has no commit: the tree is that which a commit of all files would have."""
+    """It has no commit: the tree is the one that a commit of all files would have."""
     repository(tmp_path)
     if change == "hidden":
         git(tmp_path, "update-index", "--assume-unchanged", "file.txt")
@@ -74,7 +74,7 @@ def test_dirty_work_tree_is_a_tree_of_its_files(tmp_path: Path, change: str) -> 
 
 
 def test_output_directory_in_the_work_tree_does_not_count(tmp_path: Path) -> None:
-    """A run inside its own subject does not change it by what it writes."""
+    """A run inside its own subject does not change it by its own files."""
     commit = repository(tmp_path)
     (tmp_path / ".gitignore").write_text("/state\n")
     git(tmp_path, "commit", "--all", "--quiet", "--message", "two")
@@ -87,7 +87,7 @@ def test_output_directory_in_the_work_tree_does_not_count(tmp_path: Path) -> Non
 
 
 def test_subject_that_moves_closes_every_gate(tmp_path: Path) -> None:
-    """A stage that changes what the run is about keeps it from closing; the subject stays."""
+    """A stage that changes the run's subject keeps it from closing; the kept subject stays."""
     (tmp_path / "plan.txt").write_text("one\n")
     digest = sha256_of(tmp_path / "plan.txt")
     script = stages("exit 0", f"echo two > {tmp_path}/plan.txt")
@@ -107,7 +107,7 @@ def test_subject_that_moves_closes_every_gate(tmp_path: Path) -> None:
 
 
 def test_plan_sees_that_the_subject_has_moved(tmp_path: Path) -> None:
-    """A plan says what the run would: every gate refuses, and nothing starts."""
+    """A plan predicts the run: every gate refuses, and nothing starts."""
     (tmp_path / "plan.txt").write_text("one\n")
     words = ("--subject-file", "plan.txt", *stages())
     assert orchestrate("./out", *words, *PASSING[2:], cwd=tmp_path).code == 3
@@ -145,7 +145,7 @@ def test_resume_keeps_the_subject_and_refuses_another(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [("--subject-file", "gone"), ("--subject-git", "plain")])
 def test_subject_that_is_not_there_is_refused(tmp_path: Path, given: tuple[str, str]) -> None:
-    """Nothing is made of a run whose subject cannot be looked at."""
+    """A run whose subject cannot be looked at makes no files."""
     (tmp_path / "plain").mkdir()
     ended = orchestrate("./out", *PASSING, *stages(), *given, cwd=tmp_path)
     assert ended.code == 2
@@ -163,6 +163,6 @@ def test_subject_that_is_not_there_is_refused(tmp_path: Path, given: tuple[str, 
     ],
 )
 def test_digest_sets(one: dict[str, str], other: dict[str, str], do_match: bool) -> None:
-    """One algorithm in common at least, and all those equal."""
+    """At least one algorithm must be common, and all common ones equal."""
     assert matches(one, other) is do_match
     assert matches(other, one) is do_match

@@ -34,7 +34,7 @@ def test_command_is_told_where_the_run_is(tmp_path: Path) -> None:
 
 
 def test_paths_are_filled_in_before_they_are_made_absolute(tmp_path: Path) -> None:
-    """A template that stands for an absolute path is one; others are relative to the file."""
+    """A template for an absolute path is used as it is; others are relative to the file."""
     (tmp_path / "plan.txt").write_text("plan")
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "notes.txt").write_text("notes")
@@ -63,7 +63,7 @@ def test_paths_are_filled_in_before_they_are_made_absolute(tmp_path: Path) -> No
 
 
 def test_repository_can_be_a_variable(tmp_path: Path) -> None:
-    """As CI has it; what is no repository then is refused."""
+    """The repository can be a variable, as in CI; a value that is no repository is refused."""
     source = 'github = { repository = "{env:REPOSITORY}", checks = ["build"] }'
     (tmp_path / "run.toml").write_text(f"[gate.ci]\n{source}\n{OTHERS}{STAGES}")
     words = ("gates", "--config", "run.toml", "--json")
@@ -88,7 +88,7 @@ def test_repository_can_be_a_variable(tmp_path: Path) -> None:
 def test_what_cannot_be_filled_in_is_refused(
     tmp_path: Path, table: str, text: str, said: str
 ) -> None:
-    """Before anything runs; a secret is never put where others see it."""
+    """It is refused before anything runs; a secret is never put where others see it."""
     declared = '[stage.manager]\nbin = "true"\nsecrets = ["DECLARED"]\n'
     (tmp_path / "run.toml").write_text(table.replace("TEXT", text) + f"\n{OTHERS}{declared}")
     env = {"MY_TOKEN": "hunter2-hunter2", "DECLARED": "hunter2-hunter2"}
@@ -110,7 +110,7 @@ def test_template_that_there_is_not_has_its_line(tmp_path: Path) -> None:
 
 
 def test_text_of_an_option_has_no_template(tmp_path: Path) -> None:
-    """What is typed is meant as it is; printed as a config file, it still is."""
+    """A typed text is literal; printed as a config file, it still is."""
     (tmp_path / "{out}").write_text("odd name")
     words = ("run", "./out", "--subject-file", "{out}", "--manager-bin", "true")
     printed = orchestrate(*words, "--print-config", cwd=tmp_path).stdout

@@ -1,4 +1,4 @@
-"""A gate that waits: its source is asked again until the answer is there, or its time is up."""
+"""A gate that waits: its source is asked again until it answers, or time is up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def waits_of(folder: Path) -> list[dict[str, object]]:
 
 
 def test_source_is_asked_until_its_answer_is_there(tmp_path: Path) -> None:
-    """Each pause is told, and longer than the one before; only the last answer is kept."""
+    """Each pause is logged, and is longer than the last; only the last answer is kept."""
     (tmp_path / "plan.txt").write_text("plan")
     digest = {"sha256": sha256_of(tmp_path / "plan.txt")}
     for name, status in (("pending", "pending"), ("success", "success")):
@@ -54,7 +54,7 @@ def test_source_is_asked_until_its_answer_is_there(tmp_path: Path) -> None:
 
 
 def test_wait_is_a_line_on_a_terminal(tmp_path: Path) -> None:
-    """It says what is not there yet, for as long as it is not."""
+    """The line names what is missing, for as long as it is missing."""
     config_with(tmp_path, 'junit = ["*.xml"]\nwait = "10m"')
     with Terminal("run", "./out", "--config", "run.toml", cwd=tmp_path) as terminal:
         terminal.until_shown("! gate ci waits: no file matches")
@@ -64,7 +64,7 @@ def test_wait_is_a_line_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_time_of_a_wait_is_up(tmp_path: Path) -> None:
-    """What is not there by then is refused as if nobody had waited; the log says what it was."""
+    """A missing answer is refused as if without a wait; the log names it."""
     config_with(tmp_path, 'junit = ["*.xml"]\nwait = "700ms"')
     words = ("run", "./out", "--config", "run.toml", "--log-format", "text")
     ended = orchestrate(*words, cwd=tmp_path)
@@ -74,7 +74,7 @@ def test_time_of_a_wait_is_up(tmp_path: Path) -> None:
 
 
 def test_what_is_final_is_not_waited_for(tmp_path: Path) -> None:
-    """A failing test stays one."""
+    """A failed test is final."""
     (tmp_path / "a.xml").write_text(
         '<testsuite><testcase name="a"><failure/></testcase></testsuite>'
     )
@@ -84,7 +84,7 @@ def test_what_is_final_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_interrupt_ends_a_wait(tmp_path: Path) -> None:
-    """Ctrl-C ends it as ever: the run is failed, interrupted, and can be resumed."""
+    """Ctrl-C ends it as usual: the run is failed, interrupted, and can be resumed."""
     config_with(tmp_path, 'junit = ["*.xml"]\nwait = "10m"')
     process = start("run", "./out", "--config", "run.toml", cwd=tmp_path)
     events, deadline = tmp_path / "out" / EVENTS, time.monotonic() + PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""The one reader of many runs: what rows say, what is read again, what it makes of odd files."""
+"""The reader of many runs: the contents of rows, what is read again, and odd files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DONE, FAILED, SILENT, WAITING, BLOCKED, TIMEOUT, UNEARNED = (
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of each end."""
+    """Return a directory with a run of each end."""
     cwd = tmp_path_factory.mktemp("seeds")
     orchestrate("./done", *PASSING, *stages("echo planned"), cwd=cwd)
     orchestrate("./failed", *PASSING, *stages("echo no such host >&2; exit 3"), cwd=cwd)
@@ -45,7 +45,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def runs(tmp_path: Path, seeds: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a copy of each of them, at the same place."""
+    """Return a directory with a copy of each of them, at the same place."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copytree(seeds, tmp_path / "runs"))
@@ -53,7 +53,7 @@ def runs(tmp_path: Path, seeds: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The runs that are read, by what they are shown as."""
+    """Yield the names of the runs that are read."""
     names: list[str] = []
 
     def noting(directory: Path, shown: str) -> Looked:
@@ -65,12 +65,12 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def at(path: Path) -> ManyRuns:
-    """The reader of what is below a directory."""
+    """Return the reader of the runs below a directory."""
     return ManyRuns([Place(path.name, path)])
 
 
 def test_row_says_why_a_run_stands_where_it_does(seeds: Path) -> None:
-    """The error of the stage that failed, what is waited for, what is missing: of each end."""
+    """A row has the failed stage's error, the missing signals, or what is lost, for each end."""
     rows = {one.name: one for one in at(seeds).look().rows}
     told = {name: (one.standing, one.told) for name, one in rows.items()}
     assert told == {
@@ -95,7 +95,7 @@ def test_row_says_why_a_run_stands_where_it_does(seeds: Path) -> None:
 
 
 def test_only_what_has_changed_is_read_again(runs: Path, looks: Iterator[list[str]]) -> None:
-    """A resume, a run that comes and one that goes are news; nothing else is read."""
+    """A resume, a new run and a removed one are noticed, and nothing else is read."""
     (read,) = looks
     many = at(runs)
     assert len(many.look().rows) == len(read) == 7
@@ -123,7 +123,7 @@ def test_only_what_has_changed_is_read_again(runs: Path, looks: Iterator[list[st
 def test_run_at_work_is_followed(
     tmp_path: Path, looks: Iterator[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its stage, since when, how long it may take, its last line; read anew only when it has to."""
+    """A run at work has its stage, start, limit and last line, and is read only when it must be."""
     (read,) = looks
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     script = "echo go; until test -e more; do sleep 0.02; done; echo more; exec sleep 60"
@@ -157,7 +157,7 @@ def test_run_at_work_is_followed(
 
 
 def test_value_of_a_secret_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Masked while it is known; where it is not, or the checkpoint says nothing, no line at all."""
+    """Lines are masked while the value is known; otherwise no line is shown."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     script = "echo key hunter2-hunter2; exec sleep 60"
     options = (*stages(script), "--manager-env", "KEY=hunter2-hunter2")
@@ -177,7 +177,7 @@ def test_value_of_a_secret_is_not_shown(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def fifo(path: Path) -> None:
-    """Put something in the place of a file whose reader would wait for ever."""
+    """Put a FIFO in the place of a file, whose reader would wait forever."""
     path.unlink()
     os.mkfifo(path)
 
@@ -196,7 +196,7 @@ def loop(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [REPORT, CHECKPOINT, EVENTS, "orchestrator.lock", "logs"])
 def test_hostile_file_is_a_row(name: str, runs: Path) -> None:
-    """Whatever is in the place of a file, in a run of each end: each run stays a row."""
+    """Each run stays a row, whatever is in the place of one of its files."""
     texts = [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b'{"run_id": []}', b"\0" * 70_000]
     makers = [
         fifo,
@@ -225,7 +225,7 @@ def test_hostile_file_is_a_row(name: str, runs: Path) -> None:
 
 
 def test_events_are_believed_no_further_than_needed(tmp_path: Path) -> None:
-    """Lines that a stage may have written name no stage that is none, and no odd number."""
+    """Forged lines in the events name no unknown stage and no odd number."""
     base = {"seq": 1, "at": "2026-01-01T00:00:00.000Z", "schema_version": 1}
     good = {**base, "event": "stage.started", "stage": "fix", "attempt": 2, "timeout_ms": 5}
     odd = [
@@ -252,7 +252,7 @@ def test_events_are_believed_no_further_than_needed(tmp_path: Path) -> None:
 
 
 def test_row_of_a_name_that_is_no_text(runs: Path) -> None:
-    """A directory whose name is no UTF-8, or could drive a terminal, is a row."""
+    """A directory whose name is not UTF-8, or could drive a terminal, is a row."""
     for name in (b"caf\xe9", b"\x1b[2J", b"a\nb"):
         shutil.copytree(runs / DONE, runs / os.fsdecode(name))
     rows = at(runs).look().rows

@@ -1,4 +1,4 @@
-"""Files are watched: woken where the file system tells, looked at where it does not."""
+"""Files are watched: by the kernel where it notifies, and by polling elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOON_SECONDS = 0.3
 
 @pytest.fixture
 def idle() -> Iterator[int]:
-    """A descriptor that never becomes readable."""
+    """Yield a descriptor that never becomes readable."""
     reader, writer = os.pipe()
     yield reader
     os.close(reader)
@@ -30,25 +30,25 @@ def idle() -> Iterator[int]:
 
 
 def patterns(place: Path) -> tuple[str, ...]:
-    """What is watched: a file, and the files of a directory that is not there at first."""
+    """Return what is watched: a file, and the files of a directory that is missing at first."""
     return glob.escape(str(place / "file")), f"{glob.escape(str(place / 'made' / 'later'))}/*.xml"
 
 
 def replace(place: Path) -> None:
-    """Write anew what is there, by a rename."""
+    """Replace a file by a rename."""
     (place / "new").write_text("other")
     (place / "new").replace(place / "file")
 
 
 def link(place: Path) -> None:
-    """Give a file a name of those that are watched, as a store does that overwrites nothing."""
+    """Give a file one of the watched names, as a store does that never overwrites."""
     (place / "made" / "later").mkdir(parents=True)
     (place / "whole").write_text("linked")
     os.link(place / "whole", place / "made" / "later" / "a.xml")
 
 
 def make(place: Path) -> None:
-    """Make directories, and a file in them."""
+    """Make directories and a file in them."""
     (place / "made" / "later").mkdir(parents=True)
     (place / "made" / "later" / "a.xml").write_text("made")
 
@@ -72,7 +72,7 @@ def test_change_ends_the_wait(
     *,
     is_told: bool,
 ) -> None:
-    """Whatever becomes of a file that is watched, with the help of the kernel and without."""
+    """Any change of a watched file ends the wait, with the kernel's notification and without."""
     if not is_told:
         monkeypatch.setattr(sys, "platform", "other")
         monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
@@ -87,7 +87,7 @@ def test_change_ends_the_wait(
 def test_nothing_is_looked_at_while_nothing_happens(
     tmp_path: Path, idle: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the kernel tells, a wait takes no look but at its beginning and its end."""
+    """With the kernel's notification, a wait looks only at its beginning and its end."""
     looks: list[Watcher] = []
     real = Watcher._look
 
@@ -104,7 +104,7 @@ def test_nothing_is_looked_at_while_nothing_happens(
 
 
 def test_file_is_seen_once_it_is_whole(tmp_path: Path, idle: int) -> None:
-    """One that is open for writing is none: neither empty nor in part."""
+    """A file that is open for writing is not seen, neither empty nor in part."""
     with closing(Watcher(patterns(tmp_path))) as watcher:
         with (tmp_path / "file").open("w") as stream:
             assert not watcher.wait(idle, time.monotonic() + SOON_SECONDS)
@@ -113,7 +113,7 @@ def test_file_is_seen_once_it_is_whole(tmp_path: Path, idle: int) -> None:
 
 
 def test_request_to_end_ends_the_wait(tmp_path: Path) -> None:
-    """What the caller waits for beside comes first, and stays to be read."""
+    """The caller's own descriptor comes first, and stays to be read."""
     reader, writer = os.pipe()
     with closing(Watcher(patterns(tmp_path))) as watcher:
         threading.Timer(0.05, os.write, [writer, b"!"]).start()
@@ -124,7 +124,7 @@ def test_request_to_end_ends_the_wait(tmp_path: Path) -> None:
 
 
 def test_other_hosts_are_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that others write to is looked at again and again, as is one not known."""
+    """A file system that is shared or unknown is polled."""
     with closing(Watcher(patterns(tmp_path))) as watcher:
         assert watcher._watch()
         for kinds in ({os.stat(tmp_path).st_dev: "nfs4"}, {}):

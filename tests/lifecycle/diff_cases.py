@@ -1,4 +1,4 @@
-"""Changes of lifecycles: those that loosen, those that tighten, those that do neither."""
+"""Changes of lifecycles: some loosen, some tighten, some do neither."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RESUMED_TO_PREP = RESUMED.replace("gating", "prep")
 
 
 def stage(name: str, after: str) -> str:
-    """A stage with all its edges, to put at the end of the default lifecycle."""
+    """Return a stage with all its edges, to append to the default lifecycle."""
     source = f'"{name}"'
     return (
         state(name, "stage")
@@ -54,7 +54,7 @@ def stage(name: str, after: str) -> str:
 
 
 def changed(text: str, *edits: tuple[str, str]) -> str:
-    """A text with each pair's first part, wherever it is, made its second."""
+    """Return the text with each pair's first part replaced by its second."""
     for old, new in edits:
         assert old in text
         text = text.replace(old, new)
@@ -62,7 +62,7 @@ def changed(text: str, *edits: tuple[str, str]) -> str:
 
 
 class Change(NamedTuple):
-    """A change of the first text to the second, and (target, reason, walk) of what it loosens."""
+    """A change from the first text to the second, and (target, reason, walk) of what it loosens."""
 
     name: str
     old: str
@@ -71,12 +71,12 @@ class Change(NamedTuple):
 
 
 def with_limit(line: str) -> str:
-    """The default lifecycle with a line in its stage manager."""
+    """Return the default lifecycle with a line in its stage manager."""
     return edited((MANAGER, f"{MANAGER}\n{line}"))
 
 
 def with_retry(line: str) -> str:
-    """The default lifecycle with retries of its stage manager."""
+    """Return the default lifecycle with retries of its stage manager."""
     return with_limit(f"retry = {{ {line} }}")
 
 
@@ -223,7 +223,7 @@ LOOSENING = (
             ),
             (
                 "reviewer",
-                "at_most of reviewer --rework_requested--> executor: was 2, is not said",
+                "at_most of reviewer --rework_requested--> executor: was 2, is not set",
                 None,
             ),
         ),
@@ -291,19 +291,19 @@ LOOSENING = (
                 "a timeout is dropped",
                 with_limit("timeout_ms = 5"),
                 DEFAULT,
-                "timeout_ms: was 5, is not said (30000)",
+                "timeout_ms: was 5, is not set (30000)",
             ),
             (
                 "a timeout is set above the default",
                 DEFAULT,
                 with_limit("timeout_ms = 30001"),
-                "timeout_ms: was not said (30000), is 30001",
+                "timeout_ms: was not set (30000), is 30001",
             ),
             (
                 "a limit that has no default is dropped",
                 with_limit("idle_timeout_ms = 5"),
                 DEFAULT,
-                "idle_timeout_ms: was 5, is not said",
+                "idle_timeout_ms: was 5, is not set",
             ),
             (
                 "more attempts are made",
@@ -388,17 +388,17 @@ NEUTRAL = {
 
 
 def shaped(text: str, folder: Path) -> Lifecycle:
-    """A lifecycle of the right shape, not judged."""
+    """Return a lifecycle of the right shape, not judged."""
     path = folder / "run.toml"
     path.write_text(text)
     return fsm_orchestrator.load_lifecycle(path)
 
 
 def difference(old: str, new: str, folder: Path) -> LifecycleDiff:
-    """The diff of two texts."""
+    """Return the diff of two texts."""
     return fsm_orchestrator.diff(shaped(old, folder), shaped(new, folder))
 
 
 def facts_of_cause(loosening: Effect) -> tuple[Fact, ...]:
-    """The facts that a loosening names; none where it is no loss of facts."""
+    """Return the facts that a loosening names; none if it is no loss of facts."""
     return loosening.cause.facts if isinstance(loosening.cause, LostFacts) else ()

@@ -1,4 +1,4 @@
-"""The edges that a file may leave out: what is added is what the file would have said."""
+"""The edges that a file may leave out: the same ones are added that it would have declared."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def without(text: str, *triggers: str) -> str:
 
 
 def relation(lifecycle: Lifecycle) -> set[tuple[str, ...]]:
-    """Return what can happen, whatever the order of the file."""
+    """Return what can happen, regardless of the order of the file."""
     return {(one.source, one.trigger, one.dest) for one in lifecycle.edges}
 
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_what_is_left_out_is_as_if_it_were_there(name: str) -> None:
-    """The digest is the same: it is of the edges, however they came into the lifecycle."""
+    """A lifecycle with its default edges left out has the same digest."""
     text = shipped_text(name).decode()
     short = without(text, *TRIGGERS)
     assert short.count("[[transition]]") <= text.count("[[transition]]") - 4
@@ -50,7 +50,7 @@ def test_one_state_that_a_list_leaves_out(trigger: str) -> None:
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_where_two_states_could_be_meant_none_is_chosen(trigger: str) -> None:
-    """A second state of that outcome, or another start, and the file has to say which."""
+    """With a second state of that outcome, or another start, the file has to declare the edge."""
     outcome = "timeout" if trigger == "stage_timed_out" else "failed"
     second = f'\n[[state]]\nname = "second"\nkind = "terminal"\noutcome = "{outcome}"\n'
     text = without(DEFAULT, trigger) + second
@@ -61,7 +61,7 @@ def test_where_two_states_could_be_meant_none_is_chosen(trigger: str) -> None:
 
 
 def test_timeouts_fail_a_run_that_has_no_state_for_them() -> None:
-    """As a file may say in words."""
+    """Without a timeout state, timeouts lead to failed."""
     text = re.sub(r'\[\[state\]\]\nname = "timeout"\n.*\n.*\n', "", without(DEFAULT, *TRIGGERS))
     edges = parse(text.encode(), "x.toml").edges
     assert {one.dest for one in edges if one.trigger == "stage_timed_out"} == {"failed"}
@@ -81,5 +81,5 @@ def test_timeouts_fail_a_run_that_has_no_state_for_them() -> None:
     ],
 )
 def test_what_is_not_understood_is_left_alone(table: dict[str, object]) -> None:
-    """The shape is judged afterwards, and only what a person wrote."""
+    """A table that is not understood stays unchanged, so its shape is judged as it was written."""
     assert with_default_edges(table) is table

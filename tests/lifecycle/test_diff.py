@@ -1,4 +1,4 @@
-"""`diff`: what a change of a lifecycle loosens or tightens, and how it is told."""
+"""`diff`: what a change of a lifecycle loosens or tightens, and how it is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.lifecycle_cases import DEFAULT, edge, edited
 
 @pytest.mark.parametrize("change", LOOSENING, ids=attrgetter("name"))
 def test_loosening_is_told_with_its_walk(change: Change, tmp_path: Path) -> None:
-    """What a change gives up is told for each stage and for done, with the shortest walk."""
+    """A loss is reported for each stage and for done, with the shortest walk."""
     found = difference(change.old, change.new, tmp_path)
     assert found.verdict is DiffVerdict.LOOSENS
     assert change.loosenings == tuple(
@@ -55,7 +55,7 @@ def test_loosening_is_told_with_its_walk(change: Change, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("old", "new", "words"), TIGHTENING.values(), ids=TIGHTENING.keys())
 def test_tightening_is_told(old: str, new: str, words: str, tmp_path: Path) -> None:
-    """What a change makes certain is told in words; the way back loosens."""
+    """What a change makes certain is reported as text; the reverse change loosens."""
     found = difference(old, new, tmp_path)
     assert found.verdict is DiffVerdict.TIGHTENS
     assert effect_text(found.tightenings[0]) == words
@@ -65,7 +65,7 @@ def test_tightening_is_told(old: str, new: str, words: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("old", "new"), NEUTRAL.values(), ids=NEUTRAL.keys())
 def test_other_changes_do_neither(old: str, new: str, tmp_path: Path) -> None:
-    """Where the same is certain as before the verdict is neither, in both directions."""
+    """A change that keeps everything certain is neither, in both directions."""
     for one, other in ((old, new), (new, old)):
         found = difference(one, other, tmp_path)
         assert (found.verdict, found.loosenings, found.tightenings) == (
@@ -77,16 +77,16 @@ def test_other_changes_do_neither(old: str, new: str, tmp_path: Path) -> None:
 
 
 def test_loosening_outweighs_tightening(tmp_path: Path) -> None:
-    """A change that does both loosens, and both are told."""
+    """A change that does both loosens, and both are reported."""
     new = edited((GATES, 'gates = ["policy", "review"]'), (MANAGER, f"{MANAGER}\ntimeout_ms = 5"))
     found = difference(DEFAULT, new, tmp_path)
     assert found.verdict is DiffVerdict.LOOSENS
     (tightening,) = found.tightenings
-    assert effect_text(tightening) == "manager: timeout_ms: was not said (30000), is 5"
+    assert effect_text(tightening) == "manager: timeout_ms: was not set (30000), is 5"
 
 
 def test_parts_are_compared(tmp_path: Path) -> None:
-    """States and edges that were added, removed, changed or renamed are each told as such."""
+    """Added, removed, changed and renamed states and edges are each reported as such."""
     new = changed(
         edited(
             (TO_DONE, 'source = "executor"\ndest = "audit"'),
@@ -112,7 +112,7 @@ def test_parts_are_compared(tmp_path: Path) -> None:
 
 
 def test_reordering_is_told(tmp_path: Path) -> None:
-    """Edges that are tried in another order are a change, though none was added or removed."""
+    """Another order of edges is a change, though none was added or removed."""
     new = edited((BROKEN_ARTIFACTS + LOST_GATES, LOST_GATES + BROKEN_ARTIFACTS))
     found = difference(DEFAULT, new, tmp_path)
     words = "edges for stage_succeeded from executor are tried in another order"
@@ -140,7 +140,7 @@ def test_rename_in_doubt_is_told_as_removed_and_added(tmp_path: Path) -> None:
 
 
 def test_one_of_two_that_were_alike_is_not_told_as_renamed(tmp_path: Path) -> None:
-    """Where two states could have got the new name, neither is said to have."""
+    """If two states could have got the new name, neither is reported as renamed."""
     spare = 'outcome = "failed"'
     old = DEFAULT + state("spare", "terminal", spare) + state("extra", "terminal", spare)
     found = difference(old, DEFAULT + state("other", "terminal", spare), tmp_path)
@@ -149,7 +149,7 @@ def test_one_of_two_that_were_alike_is_not_told_as_renamed(tmp_path: Path) -> No
 
 
 def test_number_of_a_transition_is_no_difference(tmp_path: Path) -> None:
-    """What was wrong before is not told as new because a line above it moved it down."""
+    """An old problem is not reported as new because a line above it moved its transition down."""
     wrong = DEFAULT + edge("run_aborted", '"gating"', "failed")
     extra = f'{NEXT}trigger = "resume"\nsource = "pending"\ndest = "gating"\nwhy = "x"\n\n'
     moved = wrong.replace(NEXT, extra + NEXT, 1).replace(
@@ -184,7 +184,7 @@ def test_comment_is_for_a_pull_request(tmp_path: Path) -> None:
 
 
 def test_equal_lifecycles_are_told_to_be() -> None:
-    """Two that say the same are no change, in either form."""
+    """Two lifecycles that say the same are reported as equal, as text and as JSON."""
     lifecycle = read("governed_run", Path())
     assert diff_text(diff(lifecycle, lifecycle)) == "governed_run: no change\n"
     assert (

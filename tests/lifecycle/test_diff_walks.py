@@ -23,7 +23,7 @@ from tests.support.lifecycle_cases import edited
 
 
 def facts_of(lifecycle: Lifecycle, walk: Sequence[Edge]) -> set[Fact]:
-    """What is certain at the end of a walk, read off it backwards."""
+    """Return what is certain at the end of a walk, by reading it backwards."""
     resets = [n for n, one in enumerate(walk) if one.trigger in (Trigger.START, Trigger.RESUME)]
     since = walk[resets[-1] + 1 :] if resets else walk
     facts: set[Fact] = set()
@@ -47,12 +47,12 @@ SUCCEEDED = Trigger.STAGE_SUCCEEDED
 
 
 def kind(lifecycle: Lifecycle, name: str) -> StateKind:
-    """The kind of a state."""
+    """Return the kind of a state."""
     return lifecycle.states[name].kind
 
 
 def judged_conditions(lifecycle: Lifecycle, taken: Edge) -> dict[str, bool]:
-    """Which conditions are known to hold or not when an edge of a walk is taken."""
+    """Return the conditions that are known to hold or not when an edge of a walk is taken."""
     known: dict[str, bool] = {}
     failed: set[str] = set()
     for other in lifecycle.edges_from(taken.source, taken.trigger):
@@ -70,7 +70,7 @@ def judged_conditions(lifecycle: Lifecycle, taken: Edge) -> dict[str, bool]:
 
 
 def entries(lifecycle: Lifecycle, length_max: int) -> Iterator[tuple[str, Sequence[Edge]]]:
-    """Every state that a walk of bounded length enters, with the walk, shorter ones first."""
+    """Yield each state that a walk of bounded length enters, with the walk, shorter ones first."""
     for walk in walks_of(lifecycle, length_max):
         yield walk[-1].dest, walk
 
@@ -80,7 +80,7 @@ LENGTH_MAX = 7
 
 @given(lifecycle=looping())
 def test_guarantees_agree_with_every_walk_of_bounded_length(lifecycle: Lifecycle) -> None:
-    """A fact is certain exactly where every walk has it; else a shortest walk without is shown."""
+    """A fact is certain exactly if every walk has it; else a shortest walk without it is shown."""
     guarantees = Guarantees(lifecycle)
     seen: dict[str, set[Fact]] = {}
     shortest: dict[tuple[str, Fact], int] = {}
@@ -111,7 +111,7 @@ def test_guarantees_agree_with_every_walk_of_bounded_length(lifecycle: Lifecycle
 
 @given(old=looping(), new=looping())
 def test_what_is_lost_loosens(old: Lifecycle, new: Lifecycle) -> None:
-    """A fact that was certain at a stage or at done, and is missing on a walk now, is told."""
+    """A fact that was certain at a stage or at done, and no longer is, is reported."""
     was = Guarantees(old).certain
     targets = [name for name in (*new.stages, "done") if name in was]
     assume(targets)
@@ -128,14 +128,14 @@ def test_what_is_lost_loosens(old: Lifecycle, new: Lifecycle) -> None:
 
 @given(lifecycle=st.one_of(looping(), any_lifecycle()))
 def test_lifecycle_differs_in_nothing_from_itself(lifecycle: Lifecycle) -> None:
-    """Whatever is wrong with a lifecycle, it is no change against itself."""
+    """Even a wrong lifecycle does not differ from itself."""
     found = diff(lifecycle, lifecycle)
     assert (found.verdict, found.is_empty) == (DiffVerdict.NEITHER, True)
 
 
 @given(old=any_lifecycle(), new=any_lifecycle())
 def test_lifecycles_of_the_right_shape_are_always_compared(old: Lifecycle, new: Lifecycle) -> None:
-    """However wrong the two are, their difference is told, in both forms; it never fails."""
+    """Two lifecycles of the right shape can always be compared, however wrong they are."""
     found = diff(old, new)
     assert found.verdict in DiffVerdict
     assert diff_text(found).endswith("\n")
@@ -143,7 +143,7 @@ def test_lifecycles_of_the_right_shape_are_always_compared(old: Lifecycle, new: 
 
 
 def test_large_lifecycles_are_compared(tmp_path: Path) -> None:
-    """As many stages as a file may hold, all of them loosened, are no burden."""
+    """Two lifecycles with the maximum of stages, all of them loosened, are compared quickly."""
     text = edited((TO_MANAGER, 'source = "gating"\ndest = "s0"'))
     for number in range(190):
         text += stage(f"s{number}", f"s{number + 1}" if number < 189 else "manager")

@@ -23,7 +23,7 @@ RESUMED = '"blocked", "failed", "timeout"]\ndest = "gating"'
 
 
 def without(*numbers: int) -> str:
-    """The default lifecycle without its transitions of those numbers, counted from 1."""
+    """Return the default lifecycle without the transitions of those numbers, counted from 1."""
     head, *transitions = re.split(r"(?=^\[\[transition\]\])", DEFAULT, flags=re.MULTILINE)
     kept = (text for number, text in enumerate(transitions, start=1) if number not in numbers)
     return "".join((head, *kept))
@@ -297,12 +297,12 @@ def test_edge_is_refused(case: Case) -> None:
 
 @pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_unusual_edges_are_accepted(text: str) -> None:
-    """The rules leave room: what breaks none of them is accepted, however unlike the default."""
+    """An edge that breaks no rule is accepted, however unlike the default."""
     assert parse(text.encode(), "run.toml").initial == "pending"
 
 
 def test_problems_of_edges_are_reported_together() -> None:
-    """One refusal lists every broken rule for edges, so that a file is mended in one go."""
+    """One refusal lists every broken rule for edges, so that a file is fixed in one go."""
     text = edited(
         (GATES_REFUSED, GATES_REFUSED.replace("blocked", "failed")),
         (EXECUTOR, EXECUTOR + "\n" + 'exit_codes = { 3 = "rework" }'),

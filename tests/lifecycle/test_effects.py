@@ -1,4 +1,4 @@
-"""Stages that claim to have no effects, and gates that guard the others: proved and compared."""
+"""Stages that claim to have no effects, and gates that guard the others: proof and comparison."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TO_EXECUTOR = f"{TO_MANAGER} --stage_succeeded--> approving --gates_passed--> ex
 
 
 def edited(*edits: tuple[str, str], more: str = "") -> str:
-    """The built-in lifecycle of plan and review, each first text, found once, made the second."""
+    """Return the built-in lifecycle of plan and review with each first text made the second."""
     text = PLANNED
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
@@ -39,13 +39,13 @@ def edited(*edits: tuple[str, str], more: str = "") -> str:
 
 
 def reworked(dest: str) -> str:
-    """The same, with an executor that may send the run back."""
+    """Return the same with an executor that may send the run back."""
     back = edge("rework_requested", '"executor"', dest, "at_most = 1")
     return edited((EXECUTOR, REWORK), more=back + GIVEN_UP)
 
 
 def shaped(text: str, folder: Path) -> Lifecycle:
-    """A lifecycle of the right shape, not judged."""
+    """Return a lifecycle of the right shape, not judged."""
     (folder / "run.toml").write_text(text)
     return read("./run.toml", folder)
 
@@ -95,14 +95,14 @@ REFUSED = {
 def test_broken_promises_of_effects_are_shown_by_a_shortest_walk(
     text: str, problem: str, tmp_path: Path
 ) -> None:
-    """What runs with effects before a gate has judged its work is refused, in one finding each."""
+    """A stage with effects that runs before a gate has judged its work is refused, once each."""
     found: tuple[Finding, ...] = verify(shaped(text, tmp_path))
     assert str(found[0]) == problem
     assert all(one.dest == two.source for one, two in pairwise(found[0].walk or ()))
 
 
 def test_promises_that_hold_are_proved_and_the_claim_is_shown_as_one(tmp_path: Path) -> None:
-    """The built-in lifecycle, a loop back through its review, and the same without a claim."""
+    """Promises that hold are proved, with or without a loop or claim; a claim is shown as one."""
     for text in (PLANNED, reworked("manager")):
         assert verify(shaped(text, tmp_path)) == ()
     lifecycle = shipped("plan_review_apply")
@@ -130,7 +130,7 @@ TAKEN_BACK = "manager: effects: it counts as a stage that changes more than its 
 
 
 def guarding(guard: str, text: str = FREE) -> str:
-    """A lifecycle whose gates guard something else."""
+    """Return a lifecycle whose gates guard something else."""
     return text.replace('gates_guard = "stages"', f'gates_guard = "{guard}"')
 
 
@@ -170,7 +170,7 @@ COMPARED = {
 def test_diff_knows_what_a_claim_or_another_guard_loosens(
     old: str, new: str, loses: str, gains: str, tmp_path: Path
 ) -> None:
-    """One way it loosens, in these words; the other way it tightens, if that can be said."""
+    """The change loosens with this text; the reverse tightens, if that can be expressed."""
     before, after = shaped(old, tmp_path), shaped(new, tmp_path)
     found = diff(before, after)
     assert found.verdict is DiffVerdict.LOOSENS
@@ -182,7 +182,7 @@ def test_diff_knows_what_a_claim_or_another_guard_loosens(
 
 
 def test_digest_knows_a_claim_and_not_the_default() -> None:
-    """What is said anyway changes no digest: a run may be resumed with it; a claim does."""
+    """A claim changes the digest, and writing down the default does not."""
     spoken = FREE.replace("effects = false", "effects = true")
     digests = [parse(one.encode(), "run.toml").sha256 for one in (DEFAULT, spoken, FREE)]
     assert digests[0] == digests[1] != digests[2]

@@ -1,4 +1,4 @@
-"""What a lifecycle may say of exit codes, the edges that follow, and what is proved of them."""
+"""Meanings of exit codes in a lifecycle, the edges that follow, and what is proved about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANAGER = 'name = "manager"\nkind = "stage"'
 
 
 def coded(stage: str, codes: str) -> str:
-    """The default lifecycle, one of its stages with meanings of exit codes."""
+    """Return the default lifecycle with meanings of exit codes for one of its stages."""
     return edited((stage, f"{stage}\nexit_codes = {{ {codes} }}"))
 
 
@@ -69,10 +69,10 @@ REFUSED = (
     refused(
         "a code that a shell means",
         coded(EXECUTOR, '127 = "nothing_to_do", 137 = "blocked"'),
-        "state 'executor': key 'exit_codes' gives 127 a meaning, but a shell exits so when it does"
-        " not find a command; choose another code",
-        "state 'executor': key 'exit_codes' gives 137 a meaning, but a shell exits so when SIGKILL"
-        " killed its last command; choose another code",
+        "state 'executor': key 'exit_codes' gives 127 a meaning, but a shell exits with this code"
+        " when it does not find a command; choose another code",
+        "state 'executor': key 'exit_codes' gives 137 a meaning, but a shell exits with this code"
+        " when SIGKILL killed its last command; choose another code",
     ),
     refused(
         "no exit code",
@@ -96,12 +96,12 @@ REFUSED = (
 
 @pytest.mark.parametrize("case", REFUSED, ids=attrgetter("name"))
 def test_lifecycle_is_refused(case: Case) -> None:
-    """With the state or edge, the reason, and where a walk shows it the shortest one."""
+    """The refusal names the state or edge, the reason, and the shortest walk if one shows it."""
     assert_refused(case)
 
 
 def test_edges_that_are_left_out_follow_from_what_a_stage_says() -> None:
-    """To done, unless artifacts or gates forbid it, and to blocked; those of the file go first."""
+    """Edges to done and blocked follow from the meanings, behind those that the file declares."""
     codes = '77 = "blocked", 78 = "nothing_to_do"'
     lifecycle = parse(coded(EXECUTOR, codes).encode(), "run.toml")
     made = [
@@ -126,7 +126,7 @@ def test_edges_that_are_left_out_follow_from_what_a_stage_says() -> None:
 
 
 def test_order_of_codes_is_no_difference() -> None:
-    """Files that say the same have one digest, and one that says nothing has the old one."""
+    """Another order of codes keeps the digest, and a file without codes has its old digest."""
     one = parse(coded(EXECUTOR, '77 = "blocked", 9 = "nothing_to_do"').encode(), "run.toml")
     other = parse(coded(EXECUTOR, '9 = "nothing_to_do", 77 = "blocked"').encode(), "run.toml")
     assert one.sha256 == other.sha256
@@ -134,7 +134,7 @@ def test_order_of_codes_is_no_difference() -> None:
 
 
 def test_stage_that_may_have_nothing_to_do_is_named_in_what_is_proved() -> None:
-    """It has not succeeded then, and done is reached by its own edge alone."""
+    """A stage that may have nothing to do is named in the claim about success before done."""
     claims = proved(parse(coded(MANAGER, '78 = "nothing_to_do"').encode(), "run.toml"))
     said = f"{PROVED[2]}, or had nothing to do and left by its edge for that: manager"
     assert said in claims
@@ -142,7 +142,7 @@ def test_stage_that_may_have_nothing_to_do_is_named_in_what_is_proved() -> None:
 
 
 def test_new_way_to_done_is_a_weakening() -> None:
-    """A comparison shows that the stage need not have succeeded any more."""
+    """The comparison shows that the stage need no longer have succeeded."""
     before, after = (
         parse(text.encode(), "run.toml")
         for text in (edited(), coded(EXECUTOR, '78 = "nothing_to_do"'))

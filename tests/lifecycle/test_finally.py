@@ -1,4 +1,4 @@
-"""A stage that always runs, as a lifecycle declares it: what is refused, and what is proved."""
+"""A stage that always runs, as a lifecycle declares it: refusals and proofs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NEXT = 'source = "manager"\ndest = "executor"'
 
 
 def tidy(*keys: str, name: str = "cleanup") -> str:
-    """The default lifecycle with a stage that always runs."""
+    """Return the default lifecycle with a stage that always runs."""
     more = "\n".join(("finally = true", *keys))
     return edited((DONE, f'[[state]]\nname = "{name}"\nkind = "stage"\n{more}\n\n{DONE}'))
 
 
 ON_A_WALK = (
-    "state 'cleanup': has finally = true: it is entered at every end by itself, and leads nowhere,"
-    " so no edge may enter or leave it"
+    "state 'cleanup': has finally = true: it is entered at every end, by no edge, and leads"
+    " nowhere, so no edge may enter or leave it"
 )
 REFUSED = (
     refused(
@@ -75,12 +75,12 @@ REFUSED = (
 
 @pytest.mark.parametrize("case", REFUSED, ids=attrgetter("name"))
 def test_lifecycle_is_refused(case: Case) -> None:
-    """With the reason, and where a run could come that way the shortest walk."""
+    """The refusal has the reason, and the shortest walk if a run could get there."""
     assert_refused(case)
 
 
 def test_it_changes_no_edge_and_no_proof_of_the_others() -> None:
-    """The relation is the same without it, so nothing it does can be a way to another end."""
+    """The relation is the same without that stage, so it opens no way to another end."""
     plain, with_it = (parse(text.encode(), "run.toml") for text in (edited(), tidy()))
     assert with_it.edges == plain.edges
     assert with_it.finally_stage == "cleanup"
@@ -89,9 +89,9 @@ def test_it_changes_no_edge_and_no_proof_of_the_others() -> None:
 
 
 def test_what_is_proved_names_it() -> None:
-    """It runs whatever the gates say at the end: that is said, and where the gates still hold."""
+    """The proof says that the stage runs whatever the gates say, as an exception to them."""
     claims = proved(parse(tidy().encode(), "run.toml"))
-    assert claims[1].endswith("passed in this invocation (but for cleanup, below)")
+    assert claims[1].endswith("passed in this invocation (except for cleanup, below)")
     assert claims[-1] == (
         "cleanup runs at every end of a run in which another stage was entered; no edge enters or"
         " leaves it, and the outcome is fixed before it"
@@ -99,7 +99,7 @@ def test_what_is_proved_names_it() -> None:
 
 
 def test_whether_its_failure_counts_is_part_of_the_digest() -> None:
-    """A run that began with one is not resumed with the other."""
+    """A run cannot be resumed with another value for whether that stage's failure counts."""
     one, other = (
         parse(text.encode(), "run.toml") for text in (tidy(), tidy('on_finally_failure = "warn"'))
     )
@@ -108,7 +108,7 @@ def test_whether_its_failure_counts_is_part_of_the_digest() -> None:
 
 
 def test_short_form_has_it_beside_the_row() -> None:
-    """Stages in a row follow each other; this one comes when they have ended."""
+    """In the short form that stage is outside the row, in which stages follow each other."""
     text = (
         'schema_version = 1\nname = "short"\ntitle = "In a row"\n'
         'stages = ["plan", { name = "tidy", finally = true }, "apply"]\n'

@@ -27,7 +27,7 @@ EXIT = EXIT_OF.format("stage_failed", "lint", "failed")
 
 
 def edited(*edits: tuple[str, str]) -> str:
-    """The example with each pair's first text, found exactly once, made its second."""
+    """Return the example with each pair's first text, found exactly once, made its second."""
     text = EXAMPLE
     for old, new in edits:
         assert text.count(old) == 1, old
@@ -36,7 +36,7 @@ def edited(*edits: tuple[str, str]) -> str:
 
 
 def lifecycle_of(*edits: tuple[str, str]) -> Lifecycle:
-    """The lifecycle that the edited example is."""
+    """Return the lifecycle of the edited example."""
     return parse(edited(*edits).encode(), "x.toml")
 
 
@@ -112,7 +112,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_group_that_does_not_fit_is_refused(case: str) -> None:
-    """Each says what is wrong with which state or edge."""
+    """A group that does not fit is refused with the state or edge and the reason."""
     old, new, expected = REFUSED[case]
     with pytest.raises(LifecycleError) as raised:
         lifecycle_of((old, new))
@@ -120,7 +120,7 @@ def test_group_that_does_not_fit_is_refused(case: str) -> None:
 
 
 def test_stage_in_two_groups_is_refused() -> None:
-    """It would run twice, and be complete by one of them."""
+    """A stage in two groups is refused, because it would run twice."""
     second = '[[state]]\nname = "more"\nkind = "group"\nstages = ["lint", "scan"]\n\n[[state]]\n'
     with pytest.raises(LifecycleError, match="lists 'lint', which is in the group 'more' too"):
         lifecycle_of((f"[[state]]\n{LINT}", f"{second}{LINT}"))
@@ -166,14 +166,14 @@ BAD_WALKS = {
 
 @pytest.mark.parametrize("case", BAD_WALKS)
 def test_promises_hold_through_groups(case: str) -> None:
-    """What a group would break is found, with the shortest walk that breaks it."""
+    """A promise that a group breaks is found, with the shortest walk that breaks it."""
     edits, expected = BAD_WALKS[case]
     lifecycle = reading._shaped(edited(*edits).encode(), "x.toml")
     assert expected in [f"{one}"[: len(expected)] for one in verify(lifecycle)]
 
 
 def test_group_makes_the_success_of_each_of_its_stages_certain() -> None:
-    """On entering done each has succeeded; on entering the group none has yet."""
+    """On entering done each stage of a group has succeeded; on entering the group none has yet."""
     lifecycle = lifecycle_of()
     assert verify(lifecycle) == ()
     certain = Guarantees(lifecycle).certain
@@ -185,7 +185,7 @@ def test_group_makes_the_success_of_each_of_its_stages_certain() -> None:
 
 
 def test_questions_about_stages_go_through_groups() -> None:
-    """A stage of a group is where its group is; those beside it are not behind it."""
+    """A stage of a group is where its group is, and the other stages of it are not behind it."""
     lifecycle = lifecycle_of()
     assert lifecycle.stages == ("executor", "lint", "unit_tests", "scan")
     assert lifecycle.places == ("executor", "checks")
@@ -198,14 +198,14 @@ def test_questions_about_stages_go_through_groups() -> None:
 
 
 def test_approval_releases_each_stage_of_a_group() -> None:
-    """What people approve is what runs before they are asked again: in a group, all of it."""
+    """An approval releases what runs before the next one: in a group, all of its stages."""
     lifecycle = lifecycle_of()
     released = released_stages(lifecycle, lifecycle.states["gating"], "review")
     assert released == ("executor", "lint", "unit_tests", "scan")
 
 
 def test_digest_knows_what_runs_at_once() -> None:
-    """The stages of a group and what becomes of the others are part of what can happen."""
+    """The stages of a group, and whether one failure ends the others, are part of the digest."""
     lifecycle = lifecycle_of()
     patient = lifecycle_of((GROUP, f"{GROUP}\nfail_fast = false"))
     assert lifecycle.sha256 != patient.sha256
@@ -213,7 +213,7 @@ def test_digest_knows_what_runs_at_once() -> None:
 
 
 def test_stages_that_ran_one_after_another_are_a_loosening_side_by_side() -> None:
-    """What was certain for the second is so no more: the first may not have succeeded."""
+    """Moving stages side by side loosens: the first may not have succeeded when the second runs."""
     step = '[[transition]]\ntrigger = "stage_succeeded"\nsource = "{}"\ndest = "{}"\nwhy = "x"\n\n'
     first = '[[transition]]\ntrigger = "stage_succeeded"\nsource = "checks"\ndest = "failed"'
     row = edited(
@@ -230,7 +230,7 @@ def test_stages_that_ran_one_after_another_are_a_loosening_side_by_side() -> Non
 
 
 def test_example_is_good(tmp_path: Path) -> None:
-    """The file that the guide shows can be loaded from anywhere."""
+    """The lifecycle file in the guide can be loaded from anywhere."""
     path = tmp_path / "checked.toml"
     path.write_text(EXAMPLE)
     assert load_lifecycle(path).group_of == dict.fromkeys(("lint", "unit_tests", "scan"), "checks")

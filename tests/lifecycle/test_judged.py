@@ -1,4 +1,4 @@
-"""What was judged when the program was built is what is shipped, and nothing else."""
+"""The lifecycles that were judged when the program was built are exactly the built-in ones."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ STATES = Path(__file__).parents[2] / "states"
 
 @pytest.fixture
 def read_anew() -> Iterator[None]:
-    """Have no other test find the texts that this one has read."""
+    """Forget the texts that this test has read, for the sake of other tests."""
     yield
     source.shipped_text.cache_clear()
 
 
 def test_file_is_what_the_built_in_lifecycles_say_and_prove() -> None:
-    """Each is proved here, by its own bytes; `make diagrams` writes the file anew."""
+    """The file has each built-in lifecycle's digest and proof; `make diagrams` writes it again."""
     assert (STATES / FILE).read_text(encoding="utf-8") == expected_text()
 
 
 @pytest.mark.parametrize("name", source.shipped_names())
 def test_built_in_lifecycle_is_read_as_its_text_is(name: str) -> None:
-    """The table is that of the text, and the lifecycle the one that is read from it."""
+    """The table of a built-in lifecycle and the lifecycle itself are those of its text."""
     text = source.shipped_text(name)
     assert source.is_judged(text)
     assert source.table_in(text) == tomllib.loads(text.decode())
@@ -43,7 +43,7 @@ def test_built_in_lifecycle_is_read_as_its_text_is(name: str) -> None:
 def test_text_that_differs_is_judged(
     judged: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lifecycle that is shipped changed, or without the file, is judged as any other."""
+    """A built-in lifecycle that was changed, or has no file of proofs, is judged like any other."""
     text = source.shipped_text("governed_run")
     unguarded = text.replace(b'trigger = "gates_passed"', b'trigger = "start"')
     shipped = (STATES / FILE).read_bytes() if judged is None else judged
@@ -57,7 +57,7 @@ def test_text_that_differs_is_judged(
 
 
 def test_no_proof_is_asked_for_what_was_proved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor for a copy of it: the bytes are what was proved."""
+    """No proof is computed again for the bytes of a built-in lifecycle, also in a copy."""
 
     def ask(*_: Any) -> None:
         raise AssertionError("proved again")

@@ -1,4 +1,4 @@
-"""The short form of a lifecycle: what it stands for, and what is wrong with one."""
+"""The short form of a lifecycle: what it stands for, and what can be wrong with one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHORT = {"gates first": FIVE_LINES, "a later gate": PLANNED, "at the end": AT_TH
     ("name", "text"), [("governed_run", FIVE_LINES), ("closure_gated", AT_THE_END)]
 )
 def test_short_form_can_say_what_a_built_in_lifecycle_says(name: str, text: str) -> None:
-    """The digest is the same: there is nothing that the long form has and the short one has not."""
+    """The short form of a built-in lifecycle has the same digest as the long form."""
     text = text.replace('"deploy"', f'"{name}"')
     text = re.sub(r"stages = .*", 'stages = ["manager", "executor"]', text)
     short, written = parse(text.encode(), "x.toml"), shipped(name)
@@ -52,7 +52,7 @@ def test_short_form_can_say_what_a_built_in_lifecycle_says(name: str, text: str)
 
 
 def test_gate_before_a_later_stage() -> None:
-    """As `plan_review_apply` has it, with the settings of a stage."""
+    """A gate can come before a later stage with settings, as in `plan_review_apply`."""
     text = PLANNED.replace('"plan"', '"manager"').replace('"apply", "test"]', '"executor"]')
     text = text.replace('"apply"', '"executor"')
     short, written = parse(text.encode(), "x.toml"), shipped("plan_review_apply")
@@ -66,14 +66,14 @@ def test_gate_before_a_later_stage() -> None:
 
 
 def test_gates_before_done() -> None:
-    """As `closure_gated` has it: the run begins with the first stage."""
+    """Gates can come before done, as in `closure_gated`: the run begins with the first stage."""
     lifecycle = parse(AT_THE_END.encode(), "x.toml")
     assert lifecycle.edges[0].dest == "plan"
     assert lifecycle.states["before_done"].gates == ("policy", "ci", "review")
 
 
 def test_gates_that_are_not_named_are_all_before_the_first_stage() -> None:
-    """Those that the file declares, too; and evidence is asked for everywhere."""
+    """Gates that are not named, declared ones included, come before the first stage."""
     lifecycle = parse(OWN_GATE.encode(), "x.toml")
     gates = [one for one in lifecycle.state if one.kind is StateKind.GATE]
     assert [(one.name, one.gates, one.evidence) for one in gates] == [
@@ -83,7 +83,7 @@ def test_gates_that_are_not_named_are_all_before_the_first_stage() -> None:
 
 @pytest.mark.parametrize("text", SHORT.values(), ids=SHORT.keys())
 def test_expanded_text_is_the_same_lifecycle(text: str, tmp_path: Path) -> None:
-    """The digest, the options and the proof are those of what the short form stands for."""
+    """The expanded text of a short form has the same digest, options and proof."""
     (tmp_path / "short.toml").write_text(text)
     written = orchestrate("lifecycle", "./short.toml", "--expand", cwd=tmp_path)
     (tmp_path / "long.toml").write_text(written.stdout)
@@ -96,13 +96,13 @@ def test_expanded_text_is_the_same_lifecycle(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_written_out_text_of_any_lifecycle_is_that_lifecycle(name: str) -> None:
-    """Nothing is lost on the way through a text: not a reason, not an order."""
+    """A lifecycle that is written out as text loses nothing, neither a reason nor an order."""
     lifecycle = shipped(name)
     assert parse(lifecycle_text(lifecycle).encode(), "x.toml") == lifecycle
 
 
 def test_run_of_a_short_form(tmp_path: Path) -> None:
-    """Options, record and resume know the stages."""
+    """Options, record and resume of a run know the stages of its short form."""
     (tmp_path / "deploy.toml").write_text(FIVE_LINES)
     bins = [word for name in ("plan", "apply", "test") for word in (f"--{name}-bin", "true")]
     ended = orchestrate("out", "--lifecycle", "./deploy.toml", *PASSING, *bins, cwd=tmp_path)
@@ -147,7 +147,7 @@ REFUSED = {
     '["plan"]\ninitial = "x"\n[[transition]]\nwhy = "x"': (
         (
             "key 'stages' stands for states and transitions: 'initial' and 'transition' cannot be"
-            " given beside it; write them out with lifecycle FILE --expand"
+            " given in addition; write them out with lifecycle FILE --expand"
         ),
     ),
 }
@@ -155,14 +155,14 @@ REFUSED = {
 
 @pytest.mark.parametrize(("stages", "said"), REFUSED.items(), ids=range(len(REFUSED)))
 def test_what_is_wrong_is_said_of_what_was_written(stages: str, said: tuple[str, ...]) -> None:
-    """Nobody hears of states that they have not written."""
+    """A problem is reported in terms of what the file says, not of generated states."""
     with pytest.raises(LifecycleError) as refusal:
         parse(f"{HEAD}stages = {stages}\n".encode(), "x.toml")
     assert str(refusal.value).splitlines() == [f"x.toml: {one}" for one in said]
 
 
 def test_short_form_that_breaks_a_promise_is_refused_with_a_walk() -> None:
-    """The proof is about what the file stands for: a stage before a gate that guards it."""
+    """A short form with a stage before the gate that guards it is refused with a walk."""
     with pytest.raises(LifecycleError, match="can be entered before gate review passed") as refusal:
         parse(PLANNED.replace('gates_guard = "effects"\n', "").encode(), "x.toml")
     assert "pending --start--> gating --gates_passed--> plan" in str(refusal.value)
@@ -187,7 +187,7 @@ ONE_EDGE = '[[transition]]\ntrigger = "start"\nsource = "pending"\ndest = "gatin
 
 
 def test_what_verify_says_to_paste_makes_the_lifecycle_whole(tmp_path: Path) -> None:
-    """Pasted as it is, the file is proved, and closes as strictly as the built-in ones."""
+    """With the edges that `verify` prints, a file is proved and closes as strictly as built-ins."""
     path = tmp_path / "bare.toml"
     path.write_text(BARE + ONE_EDGE)
     refused = orchestrate("verify", "./bare.toml", cwd=tmp_path)
@@ -210,7 +210,7 @@ def test_what_verify_says_to_paste_makes_the_lifecycle_whole(tmp_path: Path) -> 
 
 
 def test_renamed_stage_is_no_loosening(tmp_path: Path) -> None:
-    """What the operator says is the same under another name is compared as the same."""
+    """A stage that the operator declares as renamed is compared as the same stage."""
     (tmp_path / "deploy.toml").write_text(FIVE_LINES)
     pair = ("diagram", "--diff", "governed_run", "./deploy.toml")
     assert orchestrate(*pair, cwd=tmp_path).code == 1
@@ -226,7 +226,7 @@ def test_renamed_stage_is_no_loosening(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("manager",), "--rename 'manager' is no pair of names"),
+        (("manager",), "--rename 'manager' is not a pair of names"),
         (("manger=plan",), "--rename names 'manger', which is no state of OLD; did you mean"),
         (("manager=plam",), "--rename names 'plam', which is no state of NEW; did you mean"),
         (("manager=plan", "executor=plan"), "names a state that another one names"),
@@ -236,7 +236,7 @@ def test_renamed_stage_is_no_loosening(tmp_path: Path) -> None:
 def test_rename_that_fits_no_state_is_refused(
     tmp_path: Path, given: tuple[str, ...], said: str
 ) -> None:
-    """With what is wrong; nothing is compared."""
+    """A rename that fits no state is refused with the problem, and nothing is compared."""
     (tmp_path / "deploy.toml").write_text(FIVE_LINES)
     options = [word for one in given for word in ("--rename", one)]
     pair = ("diagram", "--diff", "governed_run", "./deploy.toml")
@@ -246,6 +246,6 @@ def test_rename_that_fits_no_state_is_refused(
 
 
 def test_rename_without_a_pair_is_refused(tmp_path: Path) -> None:
-    """There is nothing to rename in one lifecycle."""
+    """A rename is refused if only one lifecycle is given."""
     refused = orchestrate("diagram", "governed_run", "--rename", "a=b", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""Gates that a lifecycle declares: what is refused of them, what is proved, what a change does."""
+"""Gates that a lifecycle declares: refusals, proofs, and the effect of a change."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ FIRST: Final = '[[state]]\nname = "pending"'
 
 
 def declaring(*gates: str, judged: str = ALL) -> str:
-    """The default lifecycle with gates of its own."""
+    """Return the default lifecycle with gates of its own."""
     tables = "".join(f"[[gate]]\n{gate}\n\n" for gate in gates)
     return edited((FIRST, tables + FIRST), (GATES, judged))
 
 
 def legal_with(key: str, value: str) -> str:
-    """The default lifecycle with the gate `legal`, one key of it with another value."""
+    """Return the default lifecycle with the gate `legal`, one key of it with another value."""
     lines = [f"{key} = {value}" if one.startswith(key) else one for one in LEGAL.splitlines()]
     return declaring("\n".join(lines))
 
 
 def text_of(name: str) -> str:
-    """The gate `legal` by another name and code."""
+    """Return the text of the gate `legal` with another name and code."""
     return LEGAL.replace("legal", name).replace("LEGAL", name.upper())
 
 
@@ -159,7 +159,7 @@ def test_wrong_declaration_is_refused(case: Case) -> None:
 
 
 def test_gates_are_judged_in_their_order_after_the_mandatory_ones() -> None:
-    """A gate state that names none judges all; what a gate is called is made from its name."""
+    """A gate state that names no gate judges all of them in order, and titles come from names."""
     text = declaring(text_of("zz_top"), text_of("aa") + '\ntitle = "Twelve steps"', judged="")
     lifecycle = parse(text.encode(), "run.toml")
     names = ("policy", "ci", "review", "zz_top", "aa")
@@ -171,7 +171,7 @@ def test_gates_are_judged_in_their_order_after_the_mandatory_ones() -> None:
 
 
 def test_done_owes_each_gate_and_stages_only_the_mandatory_ones() -> None:
-    """What is proved names the stages that come behind each gate."""
+    """Done needs each gate, a stage only the mandatory ones; the proof names what needs which."""
     lifecycle = read(EXAMPLE)
     assert verify(lifecycle) == ()
     said = [one for one in proved(lifecycle) if "without gate" in one]
@@ -190,7 +190,7 @@ def test_done_owes_each_gate_and_stages_only_the_mandatory_ones() -> None:
 
 
 def test_digest_is_of_what_gates_know_and_not_of_their_titles() -> None:
-    """Another value, code or gate is another relation; without gates it is what it was."""
+    """A gate, its values and its code are part of the digest, and its title is not."""
     digest = read(EXAMPLE).sha256
     assert read(EXAMPLE.replace("License review", "Licenses")).sha256 == digest
     for old, new in (
@@ -206,7 +206,7 @@ def test_digest_is_of_what_gates_know_and_not_of_their_titles() -> None:
 
 
 def test_taking_a_gate_away_loosens_and_adding_one_tightens() -> None:
-    """Both are told with the state where it counts."""
+    """Removing a gate loosens and adding one tightens, reported with the state where it counts."""
     without, within = read(DEFAULT), read(declaring(LEGAL))
     taken, added = diff(within, without), diff(without, within)
     assert (taken.verdict, added.verdict) == (DiffVerdict.LOOSENS, DiffVerdict.TIGHTENS)
@@ -219,7 +219,7 @@ def test_taking_a_gate_away_loosens_and_adding_one_tightens() -> None:
 
 
 def test_another_passing_value_loosens_and_other_changes_do_neither() -> None:
-    """Whoever gave the value that passes now meant no pass by it."""
+    """Another passing value loosens, because whoever gave that value before did not mean a pass."""
     loosened = changed('["clear", "flagged", "missing"]', '["flagged", "clear", "missing"]')
     assert loosened.verdict is DiffVerdict.LOOSENS
     assert "gate license: flagged passes it, and clear did" in diff_text(loosened)
@@ -235,13 +235,13 @@ def test_another_passing_value_loosens_and_other_changes_do_neither() -> None:
 
 
 def changed(old: str, new: str) -> LifecycleDiff:
-    """The difference that an edit of the example makes."""
+    """Return the difference that an edit of the example makes."""
     assert old in EXAMPLE
     return diff(read(EXAMPLE), read(EXAMPLE.replace(old, new)))
 
 
 def read(text: str) -> Lifecycle:
-    """A lifecycle of the right shape, not judged."""
+    """Return a lifecycle of the right shape, not judged."""
     from fsm_orchestrator.lifecycle.reading import _shaped  # noqa: PLC0415 - as `verify` reads
 
     return _shaped(text.encode(), "run.toml")

@@ -1,4 +1,4 @@
-"""What a lifecycle promises of every walk, against corpora and against an independent search."""
+"""The promises of a lifecycle about every walk, against corpora and an independent search."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CLOSURE = (
 
 
 def added(name: str, kind: str, *edges: tuple[str, str]) -> str:
-    """A state, its edges for abort and resume, and more edges (trigger, dest), to append."""
+    """Return a state, its edges for abort and resume, and more edges (trigger, dest), to append."""
     common = (("run_aborted", "failed"), ("resume", "gating"))
     return f'\n[[state]]\nname = "{name}"\n{kind}\n' + "".join(
         f'\n[[transition]]\ntrigger = "{trigger}"\nsource = "{name}"\ndest = "{dest}"\nwhy = "x"\n'
@@ -74,7 +74,7 @@ REPAIR = added(
 
 
 def edited(*edits: tuple[str, str]) -> str:
-    """The default lifecycle with each pair's first text, found exactly once, made its second."""
+    """Return the default lifecycle with each pair's first text, found once, made its second."""
     text = DEFAULT
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
@@ -83,7 +83,7 @@ def edited(*edits: tuple[str, str]) -> str:
 
 
 def refusal_lines(text: str) -> list[str]:
-    """What a refused lifecycle is refused for."""
+    """Return the lines for which a lifecycle is refused."""
     with pytest.raises(LifecycleError) as refusal:
         parse(text.encode(), "run.toml")
     assert refusal.value.exit_code is ExitCode.USAGE
@@ -91,7 +91,7 @@ def refusal_lines(text: str) -> list[str]:
 
 
 def test_gates_that_are_not_all_judged_do_not_count() -> None:
-    """Passing some of the mandatory gates opens neither a stage nor done."""
+    """Passing only some of the mandatory gates opens neither a stage nor done."""
     assert refusal_lines(edited((ALL_GATES, 'gates = ["policy", "review"]'))) == [
         (
             "run.toml: state 'manager': can be entered before gate ci passed in this invocation:"
@@ -112,7 +112,7 @@ def test_gates_may_be_spread_over_gate_states() -> None:
 
 
 def test_gate_state_that_a_guard_can_pass_by_does_not_count() -> None:
-    """An edge with a condition can be taken, so what it passes by is not proved."""
+    """A gate state does not count if an edge with a condition leads around it."""
     short_cut = f'{GATES_PASSED}\nguard = "artifacts_intact"\nwhy = "a short cut"\n\n{NEXT}'
     text = edited(
         (ALL_GATES, 'gates = ["policy"]'),
@@ -125,12 +125,12 @@ def test_gate_state_that_a_guard_can_pass_by_does_not_count() -> None:
 
 
 def test_gates_may_come_after_the_stages_where_they_guard_the_closure() -> None:
-    """The order of stages, then gates, then done is accepted when the lifecycle says closure."""
+    """The order of stages, then gates, then done is accepted if gates guard the closure."""
     assert parse(edited(*CLOSURE).encode(), "run.toml").gates_guard is GatesGuard.CLOSURE
 
 
 def test_closure_without_gates_is_refused() -> None:
-    """No way to done passes by the gates, whatever they guard."""
+    """A lifecycle with a way to done around the gates is refused, whatever they guard."""
     to_gating = 'source = "executor"\ndest = "gating"'
     to_done = 'source = "executor"\ndest = "done"\nguard = "gates_hold"\nwhy = "a short cut"\n\n'
     text = edited(*CLOSURE)
@@ -146,7 +146,7 @@ def test_closure_without_gates_is_refused() -> None:
 
 
 def test_stage_that_a_resumed_run_can_go_round_is_refused() -> None:
-    """A stage that did not succeed is not forgotten because a resumed run took another way."""
+    """A lifecycle in which a resumed run can avoid a stage that did not succeed is refused."""
     broken = 'dest = "{}"\nunless = "artifacts_intact"'
     text = edited((broken.format("failed"), broken.format("repair")))
     assert refusal_lines(text + REPAIR) == [
@@ -181,7 +181,7 @@ EDGES_MAX = 7
 
 
 def relation(*edges: tuple[str, Trigger, str], guard: GatesGuard = GatesGuard.STAGES) -> Lifecycle:
-    """A lifecycle over RELATION_STATES with these edges, whether the rules allow them or not."""
+    """Return a lifecycle over RELATION_STATES with these edges, allowed by the rules or not."""
     return Lifecycle(
         schema_version=1,
         name="relation",
@@ -209,7 +209,7 @@ BEGINNINGS: tuple[tuple[tuple[str, Trigger, str], ...], ...] = (
 
 @st.composite
 def relations(draw: st.DrawFn) -> Lifecycle:
-    """Small relations with at least one walk to done, and edges that go anywhere."""
+    """Draw a small relation with at least one walk to done, and edges that go anywhere."""
     names = st.sampled_from([state.name for state in RELATION_STATES])
     edges = list(draw(st.sampled_from(BEGINNINGS)))
     way = [edges[-1][2] if edges else "begin", *draw(st.lists(names, max_size=2)), "done"]
@@ -220,7 +220,7 @@ def relations(draw: st.DrawFn) -> Lifecycle:
 
 
 def walks_of(lifecycle: Lifecycle, length_max: int) -> Iterator[tuple[Edge, ...]]:
-    """Every walk from the initial state with 1 to `length_max` edges, shorter ones first."""
+    """Yield every walk from the initial state with 1 to `length_max` edges, shorter ones first."""
     walks: list[tuple[Edge, ...]] = [()]
     for _ in range(length_max):
         walks = [
@@ -233,7 +233,7 @@ def walks_of(lifecycle: Lifecycle, length_max: int) -> Iterator[tuple[Edge, ...]
 
 
 def has_every_gate(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
-    """Whether all gates passed since the walk was last resumed."""
+    """Return True if all gates passed since the walk was last resumed."""
     passed: set[str] = set()
     for edge in walk:
         source = lifecycle.states[edge.source]
@@ -245,19 +245,19 @@ def has_every_gate(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
 
 
 def enters_ungated_stage(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
-    """Whether the walk ends in a stage that the gates should guard and do not."""
+    """Return True if the walk ends in a stage that the gates should guard and do not."""
     is_free = {GatesGuard.STAGES: (), GatesGuard.EFFECTS: ("second",)}
     guarded = set(lifecycle.stages).difference(is_free.get(lifecycle.gates_guard, lifecycle.stages))
     return walk[-1].dest in guarded and not has_every_gate(lifecycle, walk)
 
 
 def closes_ungated(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
-    """Whether the walk ends as done without every gate."""
+    """Return True if the walk ends as done without every gate."""
     return walk[-1].dest == "done" and not has_every_gate(lifecycle, walk)
 
 
 def closes_unfinished(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
-    """Whether the walk ends as done with a stage on it that never succeeded."""
+    """Return True if the walk ends as done with a stage on it that never succeeded."""
     entered = {edge.dest for edge in walk} & set(lifecycle.stages)
     succeeded = {edge.source for edge in walk if edge.trigger is Trigger.STAGE_SUCCEEDED}
     return walk[-1].dest == "done" and not entered <= succeeded
@@ -277,7 +277,7 @@ def test_proof_agrees_with_every_walk_of_bounded_length(
     is_broken: Callable[[Lifecycle, Sequence[Edge]], bool],
     lifecycle: Lifecycle,
 ) -> None:
-    """A promise is refused exactly where some walk breaks it, and with a shortest such walk."""
+    """A promise is refused exactly if some walk breaks it, with a shortest such walk."""
     length_max = 6
     found = prove(lifecycle)
     shortest = next((w for w in walks_of(lifecycle, length_max) if is_broken(lifecycle, w)), None)
@@ -294,7 +294,7 @@ def test_proof_agrees_with_every_walk_of_bounded_length(
 
 
 def test_resume_clears_the_gates() -> None:
-    """What passed in an earlier invocation opens nothing in a resumed one."""
+    """Gates that passed in an earlier invocation open nothing in a resumed one."""
     lifecycle = relation(
         ("begin", Trigger.START, "every"),
         ("every", Trigger.GATES_PASSED, "first"),
@@ -313,7 +313,7 @@ def test_resume_clears_the_gates() -> None:
 
 
 def test_stage_entered_only_behind_an_ungated_one_is_not_listed() -> None:
-    """One missing gate is one line for the stages behind it, not one for each."""
+    """One missing gate is one line for all stages behind it."""
     lifecycle = relation(
         ("begin", Trigger.START, "first"),
         ("first", Trigger.STAGE_SUCCEEDED, "second"),
@@ -325,7 +325,7 @@ def test_stage_entered_only_behind_an_ungated_one_is_not_listed() -> None:
 
 
 def test_failed_stage_does_not_count_as_succeeded() -> None:
-    """Done behind a failed stage is refused, and the shortest way there is shown."""
+    """Done behind a failed stage is refused, with the shortest walk to it."""
     lifecycle = relation(
         ("begin", Trigger.START, "every"),
         ("every", Trigger.GATES_PASSED, "first"),
@@ -343,7 +343,7 @@ def test_failed_stage_does_not_count_as_succeeded() -> None:
 
 
 def test_lifecycle_with_many_stages_is_judged() -> None:
-    """As many stages as a file may hold are no burden, though their sets are beyond count."""
+    """A lifecycle with the maximum of stages is judged quickly, though it has countless walks."""
     stages = [f"stage_{number}" for number in range(192)]
     text = edited((GATES_PASSED, 'source = "gating"\ndest = "stage_0"'))
     for stage, following in zip(stages, [*stages[1:], "manager"], strict=True):

@@ -1,4 +1,4 @@
-"""Reading lifecycles: where they are found, what cannot be read, what makes two of them equal."""
+"""The reading of lifecycles: where they are found, what is unreadable, what makes two equal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TOO_DEEP_OR_LARGE = "is nested too deeply, or has a number with too many digits"
 
 
 def make_directory(path: Path) -> None:
-    """A directory in the file's place."""
+    """Make a directory in the file's place."""
     path.mkdir()
 
 
 def make_huge(path: Path) -> None:
-    """A file larger than any lifecycle, without the bytes."""
+    """Make a sparse file larger than any lifecycle."""
     with path.open("wb") as stream:
         stream.truncate(LIFECYCLE_BYTES_MAX + 1)
 
@@ -81,12 +81,12 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_lifecycle_loads(name: str) -> None:
-    """Every lifecycle that ships passes its own refusals and is named as its file is."""
+    """Every built-in lifecycle passes its own rules and has the name of its file."""
     assert shipped(name).name == name
 
 
 def test_default_lifecycle_is_the_contract() -> None:
-    """The default's edges are those of the contract, written out here a second time."""
+    """The default's edges are those of the contract, which are repeated here."""
     running = ("pending", "gating", "manager", "executor")
     expected = {
         ("pending", "start", "gating", None),
@@ -117,7 +117,7 @@ def test_default_lifecycle_is_the_contract() -> None:
 def test_file_that_cannot_be_read_is_refused(
     tmp_path: Path, make: Callable[[Path], object], problem: str
 ) -> None:
-    """Whatever is in the file's place, the refusal is a usage error with the path and why."""
+    """Whatever is in the file's place, the refusal is a usage error with path and reason."""
     path = tmp_path / "run.toml"
     make(path)
     with pytest.raises(LifecycleError) as refusal:
@@ -129,7 +129,7 @@ def test_file_that_cannot_be_read_is_refused(
 
 @pytest.mark.unprivileged
 def test_file_without_permission_is_refused(tmp_path: Path) -> None:
-    """A file that may not be read is refused with the system's reason."""
+    """A file without read permission is refused with the system's reason."""
     path = tmp_path / "run.toml"
     path.write_text(DEFAULT)
     path.chmod(0)
@@ -138,7 +138,7 @@ def test_file_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 def test_lifecycle_is_found_by_name_or_path(tmp_path: Path) -> None:
-    """A name is shipped; anything else is a path, relative to the operator's directory."""
+    """A name is a built-in lifecycle; anything else is a path relative to the working directory."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "run.toml").write_text(DEFAULT.replace('"governed_run"', '"own_run"'))
     (tmp_path / "Own").write_text(DEFAULT.replace('"governed_run"', '"capital"'))
@@ -161,7 +161,7 @@ def test_lifecycle_is_found_by_name_or_path(tmp_path: Path) -> None:
     ],
 )
 def test_unknown_lifecycle_is_refused_with_the_names_there_are(asked: str, message: str) -> None:
-    """A misspelt name is answered with the nearest, and every refusal with all of them."""
+    """The refusal of a misspelled name suggests the nearest one, and every refusal lists all."""
     with pytest.raises(LifecycleError) as refusal:
         find(asked, Path())
     assert str(refusal.value) == message
@@ -169,7 +169,7 @@ def test_unknown_lifecycle_is_refused_with_the_names_there_are(asked: str, messa
 
 
 def test_shipped_lifecycle_is_never_looked_up_as_a_path() -> None:
-    """What is asked for as shipped comes from the package or not at all."""
+    """A lifecycle that is requested as built-in comes from the package or not at all."""
     with pytest.raises(LifecycleError, match="built-in lifecycle"):
         shipped("../states/governed_run")
 
@@ -185,7 +185,7 @@ def test_shipped_lifecycle_is_never_looked_up_as_a_path() -> None:
     ids=["comments and blanks", "line ends", "a list of one", "quotes"],
 )
 def test_digest_is_the_same_for_a_reformatted_file(text: str) -> None:
-    """Two files that say the same are the same lifecycle, whatever their bytes."""
+    """Two files that say the same have the same digest, whatever their bytes."""
     assert text != DEFAULT
     assert parse(text.encode(), "run.toml").sha256 == shipped(DEFAULT_LIFECYCLE).sha256
 
@@ -208,7 +208,7 @@ def test_digest_differs_when_the_lifecycle_does(old: str, new: str) -> None:
 
 
 def test_embedded_lifecycle_is_checked_like_a_file() -> None:
-    """A lifecycle that never was a file is refused for the same reasons."""
+    """A lifecycle that was never a file is refused for the same reasons as a file."""
     lifecycle = shipped(DEFAULT_LIFECYCLE)
     check(lifecycle, "checkpoint.json")
     said = lifecycle.model_dump()

@@ -25,7 +25,7 @@ GATES = 'gates = ["policy", "ci", "review"]'
 
 
 def state(name: str, kind: str, more: str = "") -> str:
-    """A `[[state]]` to put at the end of a lifecycle."""
+    """Return a `[[state]]` to append to a lifecycle."""
     return f'\n[[state]]\nname = "{name}"\nkind = "{kind}"\n{more}\n'
 
 
@@ -69,7 +69,7 @@ DECLARATIONS = (
     refused(
         "a second state is of kind initial",
         DEFAULT + state("waiting", "initial"),
-        "state 'waiting': is a second state of kind initial beside 'pending'",
+        "state 'waiting': is a second state of kind initial besides 'pending'",
     ),
     refused(
         "a stage has gates",
@@ -167,7 +167,7 @@ REACH = (
         "a state has no way out",
         edited(
             (LOST_GATES, LOST_GATES.replace("blocked", "trap")),
-            ('outcome = "timeout"', 'outcome = "failed"'),  # so that no edge is a matter of course
+            ('outcome = "timeout"', 'outcome = "failed"'),  # so that no edge is a default one
         )
         + state("trap", "stage")
         + edge("stage_succeeded", '"trap"', "trap"),
@@ -208,18 +208,18 @@ REFUSED = (*DECLARATIONS, *REACH, *BOUNDS)
 
 @pytest.mark.parametrize("case", REFUSED, ids=attrgetter("name"))
 def test_unsound_lifecycle_is_refused(case: Case) -> None:
-    """What does not fit together is a usage error that names the file, the part and the reason."""
+    """A contradiction is a usage error that names the file, the part and the reason."""
     assert_refused(case)
 
 
 def test_edge_behind_one_that_is_used_up_is_accepted() -> None:
-    """What a run takes once the edge before it is used up is no dead edge."""
+    """An edge that a run takes once the edge before it is used up is not dead."""
     text = edited(TO_RECHECK) + EXHAUSTED.format(again=1)
     assert len(parse(text.encode(), "run.toml").loops) == 2
 
 
 def test_names_are_judged_before_edges() -> None:
-    """A misspelt name is reported alone, not with its echoes in the edges and walks."""
+    """A misspelled name is reported alone, without its consequences for edges and walks."""
     text = edited((MANAGER_SUCCEEDED, MANAGER_SUCCEEDED.replace("executor", "exeutor")))
     with pytest.raises(LifecycleError) as refusal:
         parse(text.encode(), "run.toml")
@@ -237,7 +237,7 @@ def test_gates_are_judged_in_their_own_order(text: str) -> None:
 
 
 def test_stage_may_have_its_own_timeout() -> None:
-    """The longest wait the system knows is accepted as the timeout of a stage."""
+    """The longest wait that the system supports is accepted as the timeout of a stage."""
     text = edited((MANAGER, f"{MANAGER}\ntimeout_ms = 2147483647"))
     assert parse(text.encode(), "run.toml").states["manager"].timeout_ms == 2147483647
 
@@ -246,9 +246,9 @@ def test_stage_may_have_its_own_timeout() -> None:
 def test_every_name_of_an_option_belongs_to_one_stage(
     suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name with the unit or without it: a stage whose own option would be called so is refused.
+    """A stage is refused if an option of it has the name of another stage's option.
 
-    Told by an option that is made up: `--manager-x-…` of the stage `manager` and of `manager_x`.
+    The made-up option `--manager-x-…` belongs to the stage `manager` and to `manager_x`.
     """
     made_up = StageOption(f"x-{suffix}", Kind.TEXT, help="", description="")
     monkeypatch.setattr(rules, "STAGE_OPTIONS", (*STAGE_OPTIONS, made_up))

@@ -32,7 +32,7 @@ MILLISECONDS = "a whole number from 1 to 2147483647"
 
 
 class Case(NamedTuple):
-    """A lifecycle that is refused, and all that is said of it, line by line."""
+    """A lifecycle that is refused, and all lines of the refusal."""
 
     name: str
     text: str
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
 
 def refused(name: str, old: str, new: str, *problems: str) -> Case:
-    """A case: the default lifecycle with `old`, found exactly once, made `new`."""
+    """Return a case: the default lifecycle with `old`, found exactly once, made `new`."""
     assert DEFAULT.count(old) == 1, f"{old!r} is there {DEFAULT.count(old)} times"
     return Case(name, DEFAULT.replace(old, new), problems)
 
@@ -232,7 +232,7 @@ VERSIONS = tuple(
 
 @pytest.mark.parametrize("case", [*KEYS, *VALUES, *VERSIONS], ids=attrgetter("name"))
 def test_misshapen_lifecycle_is_refused(case: Case) -> None:
-    """A wrong key or value is a usage error that names file, part, key and what was expected."""
+    """A wrong key or value is a usage error with file, part, key and what was expected."""
     with pytest.raises(LifecycleError) as refusal:
         parse(case.text.encode(), "run.toml")
     assert str(refusal.value).splitlines() == [f"run.toml: {line}" for line in case.problems]
@@ -241,7 +241,7 @@ def test_misshapen_lifecycle_is_refused(case: Case) -> None:
 
 
 def test_problems_of_shape_are_reported_together() -> None:
-    """One refusal lists every wrong key and value, a line for each."""
+    """One refusal lists every wrong key and value, one per line."""
     text = DEFAULT.replace('kind = "gate"', 'kind = "gates"').replace(TITLE, "title = 5")
     with pytest.raises(LifecycleError) as refusal:
         parse(text.encode(), "run.toml")
@@ -252,7 +252,7 @@ def test_problems_of_shape_are_reported_together() -> None:
 
 
 def test_flood_of_problems_is_cut_and_says_so() -> None:
-    """A file that is wrong everywhere gives a list a person can read, not one line for all."""
+    """The list of problems in a thoroughly wrong file is cut to a readable length, and says so."""
     unknown = "\n".join(f"key_{number} = 1" for number in range(2000))
     with pytest.raises(LifecycleError) as refusal:
         parse(DEFAULT.replace(TITLE, f"{TITLE}\n{unknown}").encode(), "run.toml")
@@ -262,7 +262,7 @@ def test_flood_of_problems_is_cut_and_says_so() -> None:
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
-    """The keys of a table that no other test gives a wrong value."""
+    """Return the keys of a table for which no other test has a wrong value."""
     return [key for key in model.model_fields if key != "schema_version"]
 
 
@@ -276,7 +276,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     ],
 )
 def test_every_key_has_words_for_what_it_expects(head: str, key: str) -> None:
-    """No refusal fails for want of words, whichever key has a wrong value."""
+    """A wrong value of any key is refused with text for what was expected."""
     with pytest.raises(LifecycleError) as refusal:
         parse(f"{head}\n{key} = 07:32:00".encode(), "run.toml")
     assert re.search(rf"key '{key}' is a date or time; expected \S", str(refusal.value))
@@ -292,7 +292,7 @@ WANTED = {
 
 @pytest.mark.parametrize(("key", "expected"), WANTED.items())
 def test_bounds_are_those_of_the_model(key: str, expected: str) -> None:
-    """What a refusal expects of a key in a table within a table is what the model takes."""
+    """The bounds in a refusal for a nested table are those of the model."""
     with pytest.raises(LifecycleError) as refusal:
         parse(f"[[state]]\nname = 'a'\nretry = {{ {key} = -1 }}".encode(), "run.toml")
     assert f"run.toml: state 'a': key {key!r} is -1; expected {expected}" in str(refusal.value)

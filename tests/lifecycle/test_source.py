@@ -1,4 +1,4 @@
-"""What is known of a lifecycle before it is loaded."""
+"""The facts about a lifecycle that are known before it is loaded."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NOT_UNDERSTOOD = {
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_stage_names_are_those_of_the_loaded_lifecycle(name: str) -> None:
-    """The options are made for the very stages that the loaded lifecycle has."""
+    """Options are made for exactly the stages of the loaded lifecycle."""
     assert declared_in(shipped_text(name)) == (shipped(name).stages, ())
 
 
 @pytest.mark.parametrize("text", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD.keys())
 def test_stage_names_of_a_text_that_is_not_understood_are_none(text: bytes) -> None:
-    """Whatever the text is, asking for its stages neither fails nor invents one."""
+    """The stages of a text that is not understood are none, and asking for them never fails."""
     assert declared_in(text).stages == ()
 
 
@@ -50,13 +50,13 @@ def test_stage_names_leave_out_other_kinds() -> None:
 
 @pytest.mark.parametrize("name", ["nothing_of_that_name", "", "../states/governed_run", "__init__"])
 def test_unknown_name_has_no_shipped_text(name: str) -> None:
-    """A name is looked up among the shipped lifecycles only, never as a path."""
+    """A name is looked up among the built-in lifecycles only, never as a path."""
     with pytest.raises(FileNotFoundError):
         shipped_text(name)
 
 
 def test_text_is_found_by_name_or_path(tmp_path: Path) -> None:
-    """A bare name is a shipped lifecycle even beside a file of that name; a path is a file."""
+    """A bare name is a built-in lifecycle even if a file has that name; a path is a file."""
     (tmp_path / "governed_run").write_bytes(b"mine")
     assert text_of("governed_run", tmp_path) == shipped_text("governed_run")
     assert text_of("./governed_run", tmp_path) == b"mine"
@@ -64,7 +64,7 @@ def test_text_is_found_by_name_or_path(tmp_path: Path) -> None:
 
 
 def test_names_are_known_without_the_heavy_packages() -> None:
-    """Help is built without loading what only a run needs."""
+    """Help is built without loading the packages that only a run needs."""
     program = (
         "import sys; from fsm_orchestrator.lifecycle import source as names;"
         "assert names.declared_in(names.shipped_text('governed_run'));"

@@ -1,4 +1,4 @@
-"""`verify`: everything that is wrong with a lifecycle, and what is proved when nothing is."""
+"""`verify`: everything that is wrong with a lifecycle, or what is proved about it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REVIEWED = Path(__file__).parents[2] / "states" / "reviewed_run.toml"
 
 
 class Broken(NamedTuple):
-    """A lifecycle in which every part fits, the promise it breaks, and the walk that shows it."""
+    """A lifecycle whose parts all fit, the promise that it breaks, and the walk that shows it."""
 
     name: str
     text: str
@@ -38,7 +38,7 @@ class Broken(NamedTuple):
 
 
 def reviewed(*edits: tuple[str, str]) -> str:
-    """The reviewed lifecycle, edited like the default one by `edited`."""
+    """Return the reviewed lifecycle, edited like the default one by `edited`."""
     text = REVIEWED.read_text()
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
@@ -82,7 +82,7 @@ BROKEN_PROMISES = (
 
 
 def shaped(text: str, folder: Path) -> Lifecycle:
-    """A lifecycle of the right shape, not judged."""
+    """Return a lifecycle of the right shape, not judged."""
     (folder / "run.toml").write_text(text)
     return read("./run.toml", folder)
 
@@ -95,7 +95,7 @@ def test_shipped_lifecycles_are_proved(name: str) -> None:
 
 @pytest.mark.parametrize("case", BROKEN_RULES, ids=attrgetter("name"))
 def test_broken_rules_are_found(case: Case, tmp_path: Path) -> None:
-    """Verify finds all that a run is refused for, in the same words; then only broken promises."""
+    """Verify finds all that a run is refused for, in the same words, then only broken promises."""
     lifecycle = shaped(case.text, tmp_path)
     found = verify(lifecycle)
     rules = len(case.problems)
@@ -112,7 +112,7 @@ def test_broken_promises_are_found_with_their_walks(broken: Broken, tmp_path: Pa
 
 
 def test_loop_is_found_with_its_walk(tmp_path: Path) -> None:
-    """An unbounded loop is shown edge by edge, as a broken promise is."""
+    """An unbounded loop is shown edge by edge, like a broken promise."""
     text = edited((LOST_GATES, LOST_GATES.replace("blocked", "manager")))
     (finding,) = verify(shaped(text, tmp_path))
     assert (finding.state, finding.reason) == ("manager", "is on an unbounded loop")
@@ -122,7 +122,7 @@ def test_loop_is_found_with_its_walk(tmp_path: Path) -> None:
 
 
 def test_what_is_proved_is_said_as_declared() -> None:
-    """Where gates guard only the closure, nothing is claimed about stages behind gates."""
+    """If gates guard only the closure, nothing is claimed about stages behind gates."""
     assert proved(read("governed_run", Path())) == PROVED
     closure = proved(read("closure_gated", Path()))
     *claims, declared = closure
@@ -135,7 +135,7 @@ def test_what_is_proved_is_said_as_declared() -> None:
 
 
 def test_command_proves_all_that_ship(tmp_path: Path) -> None:
-    """Without arguments every shipped lifecycle is judged; exit code 0."""
+    """Without arguments every built-in lifecycle is judged, with exit code 0."""
     ended = orchestrate("verify", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     for name in shipped_names():
@@ -150,7 +150,7 @@ def test_command_proves_all_that_ship(tmp_path: Path) -> None:
 
 
 def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
-    """A refused lifecycle is exit code 1, and its walk a line for each step with its reason."""
+    """A refused lifecycle exits with 1; its walk has a line for each step with the reason."""
     (tmp_path / "mine.toml").write_text(BROKEN_PROMISES[0].text)
     ended = orchestrate("verify", "governed_run", "mine.toml", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (1, "")
@@ -172,7 +172,7 @@ def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
 
 
 def test_command_tells_programs_the_same(tmp_path: Path) -> None:
-    """`--json` has each lifecycle with its counts, claims and findings, walks edge by edge."""
+    """`--json` has each lifecycle with counts, claims and findings, and walks edge by edge."""
     (tmp_path / "mine.toml").write_text(BROKEN_PROMISES[0].text)
     ended = orchestrate("verify", "--json", "reviewed_run", "mine.toml", cwd=tmp_path)
     good, bad = json.loads(ended.stdout)["lifecycles"]
@@ -203,7 +203,7 @@ def test_command_tells_programs_the_same(tmp_path: Path) -> None:
 def test_command_refuses_what_is_no_lifecycle(
     argument: str, text: str | None, said: str, tmp_path: Path
 ) -> None:
-    """A file that cannot be read or has not the shape is exit code 2, and says so on stderr."""
+    """A file that is unreadable or misshapen exits with 2, with the reason on stderr."""
     if text is not None:
         (tmp_path / argument).write_text(text)
     ended = orchestrate("verify", argument, cwd=tmp_path)
@@ -212,7 +212,7 @@ def test_command_refuses_what_is_no_lifecycle(
 
 
 def test_command_judges_the_others_too(tmp_path: Path) -> None:
-    """One unreadable lifecycle keeps no other from being judged, in either form."""
+    """An unreadable lifecycle does not keep others from being judged, as text and as JSON."""
     ended = orchestrate("verify", "nowhere.toml", "governed_run", cwd=tmp_path)
     assert ended.code == 2
     assert "governed_run: proved: " in ended.stdout
@@ -223,7 +223,7 @@ def test_command_judges_the_others_too(tmp_path: Path) -> None:
 
 
 def test_library_loads_and_verifies_what_is_refused(tmp_path: Path) -> None:
-    """`load_lifecycle` reads whatever has the shape; `verify` says what is wrong with it."""
+    """`load_lifecycle` reads anything of the right shape; `verify` says what is wrong with it."""
     path = tmp_path / "mine"
     path.write_text(DEFAULT + edge("resume", '"failed"', "gating"))
     (finding,) = fsm_orchestrator.verify(fsm_orchestrator.load_lifecycle(path))

@@ -1,4 +1,4 @@
-"""What `verify` says of lifecycles nobody would write, held against an independent search."""
+"""`verify` of random lifecycles, compared with an independent search."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MET: dict[str, tuple[Trigger, ...]] = {
 
 @st.composite
 def looping(draw: st.DrawFn) -> Lifecycle:
-    """Small lifecycles with rework, conditions and bounds, whether the rules allow them or not."""
+    """Draw a small lifecycle with rework, conditions and bounds, allowed by the rules or not."""
     wanted = list(draw(st.sampled_from([(), REVIEW_LOOP[:2], REVIEW_LOOP, FAILING])))
     names = st.sampled_from([state.name for state in STATES])
     sources = draw(st.lists(st.sampled_from(sorted(MET)), min_size=2, max_size=5))
@@ -76,11 +76,11 @@ def looping(draw: st.DrawFn) -> Lifecycle:
 
 
 Walk = tuple[int, ...]
-"""The places of edges in `lifecycle.edges`."""
+"""The indexes of edges in `lifecycle.edges`."""
 
 
 def takeable(lifecycle: Lifecycle, state: str, taken: Counter[int]) -> Iterator[int]:
-    """The edges that a run may take next: a condition may go either way, but only one way."""
+    """Yield the edges that a run can take next: a condition may go either way, but only one way."""
     for number, candidate in enumerate(lifecycle.edges):
         if candidate.source != state or taken[number] >= (candidate.at_most or 1000):
             continue
@@ -103,7 +103,7 @@ def takeable(lifecycle: Lifecycle, state: str, taken: Counter[int]) -> Iterator[
 
 
 def runs(lifecycle: Lifecycle, length_max: int) -> Iterator[Walk]:
-    """Every run of 1 to `length_max` edges that really can be, bounds kept, shorter ones first."""
+    """Yield every possible run of 1 to `length_max` edges within bounds, shorter ones first."""
     walks: list[Walk] = [()]
     for _ in range(length_max):
         walks = [
@@ -120,7 +120,7 @@ def runs(lifecycle: Lifecycle, length_max: int) -> Iterator[Walk]:
 
 @given(lifecycle=looping())
 def test_no_run_breaks_what_is_not_refused(lifecycle: Lifecycle) -> None:
-    """Runs that keep bounds, order and conditions break no promise that verify did not refuse."""
+    """No run within bounds, order and conditions breaks a promise that verify did not refuse."""
     kinds = {finding.kind for finding in violations(lifecycle)}
     refused = {
         enters_ungated_stage: FindingKind.STAGE_WITHOUT_GATES in kinds,
@@ -135,7 +135,7 @@ def test_no_run_breaks_what_is_not_refused(lifecycle: Lifecycle) -> None:
 
 @given(lifecycle=looping())
 def test_every_violation_is_a_walk_that_breaks_its_promise(lifecycle: Lifecycle) -> None:
-    """What is shown begins where runs begin, hangs together, and breaks the promise."""
+    """The shown walk begins where runs begin, is connected, and breaks the promise."""
     for finding in violations(lifecycle):
         walk = finding.walk or ()
         assert walk[0].source == lifecycle.initial
@@ -146,13 +146,13 @@ def test_every_violation_is_a_walk_that_breaks_its_promise(lifecycle: Lifecycle)
 
 
 def onward(lifecycle: Lifecycle) -> list[Edge]:
-    """The edges that can be taken without end: no resume, no bound."""
+    """Return the edges that can be taken without end: no resume, no bound."""
     return [one for one in lifecycle.edges if one.trigger is not Trigger.RESUME and not one.at_most]
 
 
 @given(lifecycle=looping())
 def test_loops_are_unbounded_exactly_where_a_walk_goes_on_for_ever(lifecycle: Lifecycle) -> None:
-    """A loop is refused exactly where a walk without resume or bound outgrows the states."""
+    """A loop is refused exactly if a walk without resume or bound outgrows the states."""
     ends = {state.name for state in STATES}
     for _ in STATES:
         ends = {one.dest for one in onward(lifecycle) if one.source in ends}
@@ -166,7 +166,7 @@ def test_loops_are_unbounded_exactly_where_a_walk_goes_on_for_ever(lifecycle: Li
 
 
 def joined(*edges: tuple[str, Trigger, str, int | None]) -> Lifecycle:
-    """A lifecycle of the same states with these edges, the last value their bound."""
+    """Return a lifecycle of the same states with these edges; the last value is their bound."""
     return Lifecycle(
         schema_version=1,
         name="looping",
@@ -192,7 +192,7 @@ RESUMED_BEHIND_A_BOUND = joined(
 @given(lifecycle=looping())
 @example(lifecycle=RESUMED_BEHIND_A_BOUND)
 def test_edge_that_is_called_dead_is_taken_by_no_run(lifecycle: Lifecycle) -> None:
-    """No run takes an edge of which verify says that none does."""
+    """No run takes an edge that verify calls dead."""
     dead = {
         finding.transition.number - 1
         for finding in verify(lifecycle)
@@ -206,7 +206,7 @@ NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
 
 @st.composite
 def any_lifecycle(draw: st.DrawFn) -> Lifecycle:
-    """Anything of the right shape: names twice or nowhere, keys of other kinds, odd edges."""
+    """Draw anything of the right shape: repeated or missing names, wrong keys, odd edges."""
     maybe_guard = st.none() | st.sampled_from(Guard)
     state = st.builds(
         State,
@@ -240,5 +240,5 @@ def any_lifecycle(draw: st.DrawFn) -> Lifecycle:
 
 @given(lifecycle=any_lifecycle())
 def test_lifecycle_of_the_right_shape_is_always_judged(lifecycle: Lifecycle) -> None:
-    """However wrong a lifecycle is, verify says so in a sentence; it never fails."""
+    """However wrong a lifecycle is, verify reports it as text and never fails."""
     assert all(map(str, verify(lifecycle)))

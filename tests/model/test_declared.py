@@ -1,4 +1,4 @@
-"""Models without pydantic: what is taken and written plainly is what pydantic takes and writes."""
+"""Models without pydantic: what they accept and write directly, pydantic does the same way."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ ODD: Final[tuple[Any, ...]] = (
         {Gate.CI: "success"},
     ),
 )
-"""Values that some field takes and others do not, or only nearly."""
+"""Values that some fields take and others do not, or only nearly."""
 
 
 @pytest.fixture(scope="module", name="records")
 def records_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Any, Any]:
-    """An instance of each model that a run makes, by its class."""
+    """Return an instance of each model that a run makes, by its class."""
     out = tmp_path_factory.mktemp("models") / "out"
     artifact = out.parent / "made.json"
     stages = {
@@ -103,7 +103,7 @@ def _taken_plainly(cls: Any, given: Any) -> Any:
 def test_what_a_run_makes_is_taken_plainly_and_as_pydantic_takes_it(
     records: Mapping[Any, Any],
 ) -> None:
-    """The same values, the same fields that were given, the same class."""
+    """Both ways give the same values, the same set fields and the same class."""
     for cls, model in records.items():
         plain = _taken_plainly(cls, _given(model))
         parsed = parser_of(cls).validate_python(_given(model))
@@ -117,7 +117,7 @@ def test_what_a_run_makes_is_taken_plainly_and_as_pydantic_takes_it(
 def test_nothing_is_taken_plainly_that_pydantic_refuses_or_changes(
     records: Mapping[Any, Any],
 ) -> None:
-    """Each field with each odd value, one key too many, one too few."""
+    """No field with an odd, extra or missing value is taken unless pydantic takes it unchanged."""
     tried = taken = 0
     for cls, model in records.items():
         given = _given(model)
@@ -127,7 +127,7 @@ def test_nothing_is_taken_plainly_that_pydantic_refuses_or_changes(
             tried += 1
             try:
                 plain = _taken_plainly(cls, case)
-            except UsageError:  # an unknown keyword of what an operator gives
+            except UsageError:  # an unknown keyword in an operator's input
                 continue
             if plain is not None:
                 taken += 1
@@ -138,7 +138,7 @@ def test_nothing_is_taken_plainly_that_pydantic_refuses_or_changes(
 
 
 def _types_in(value: Any) -> Any:
-    """Return a value's shape: of equal values, 1 and True say, one may be of another type."""
+    """Return the types in a value, because equal values such as 1 and True can differ in type."""
     if hasattr(value, "__declared__"):
         return type(value), [_types_in(one) for one in _given(value).values()]
     if isinstance(value, Mapping):
@@ -147,7 +147,7 @@ def _types_in(value: Any) -> Any:
 
 
 def test_lifecycle_is_taken_plainly_from_a_document_as_from_json() -> None:
-    """Names become members of their sets and lists tuples; nothing wrong becomes anything."""
+    """Names become enum members and lists become tuples, and nothing invalid is taken."""
     lifecycle = find("governed_run", Path())
     document = lifecycle.model_dump(mode="json", exclude_none=True)
     assert plainly(Lifecycle, document) == lifecycle
@@ -165,7 +165,7 @@ def test_lifecycle_is_taken_plainly_from_a_document_as_from_json() -> None:
 
 
 def test_models_are_written_as_pydantic_writes_them(records: Mapping[Any, Any]) -> None:
-    """As JSON in a line and indented, and as dictionaries, whole and in part."""
+    """Both write the same JSON, on a line or indented, and the same dictionaries or parts."""
     for cls, model in records.items():
         pydantic = serializer_of(cls)
         assert model.model_dump_json() == pydantic.to_json(model).decode()
@@ -182,7 +182,7 @@ def test_models_are_written_as_pydantic_writes_them(records: Mapping[Any, Any]) 
     "text", ["", '"\\/', "\0\x1f\x7f\x80", "\n\r\t\b\f", "é\u2028𐍈", "</script>"]
 )
 def test_text_is_written_as_pydantic_writes_it(text: str) -> None:
-    """Each character escaped alike."""
+    """Each character is escaped in the same way."""
     model = Artifact(path=text, sha256=SHA256, size_bytes=2**60, judged_by=None)
     assert model.model_dump_json() == serializer_of(Artifact).to_json(model).decode()
 
@@ -206,20 +206,20 @@ def test_text_is_written_as_pydantic_writes_it(text: str) -> None:
     ],
 )
 def test_number_is_written_as_pydantic_writes_it(number: float) -> None:
-    """Also where Python itself would write it in another way."""
+    """A number is written as pydantic does, even if Python itself differs."""
     model = Resources(user_seconds=number, system_seconds=0.0, rss_bytes_max=None)
     assert model.model_dump_json() == serializer_of(Resources).to_json(model).decode()
 
 
 class _Sparing(StrictModel):
-    """A model of which a field is written only where it says something."""
+    """A model with a field that is written only if it has a value."""
 
     name: str
     more: tuple[int, ...] = left_out((), "More of it.")
 
 
 def test_field_at_its_default_is_left_out_and_read_back_as_pydantic_does() -> None:
-    """Both writers leave it out, both readers put it back; no schema asks for it."""
+    """Both writers leave the field out, both readers restore it, and no schema requires it."""
     plain, full = _Sparing(name="x"), _Sparing(name="x", more=(1,))
     for one, written in ((plain, {"name": "x"}), (full, {"name": "x", "more": [1]})):
         assert one.model_dump(mode="json") == written
@@ -231,14 +231,14 @@ def test_field_at_its_default_is_left_out_and_read_back_as_pydantic_does() -> No
 
 
 def test_copy_is_written_with_its_own_values() -> None:
-    """What was written of a model once is not written of a copy that was changed."""
+    """The cached text of a model is not used for a changed copy."""
     model = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
     assert '"path":"a"' in model.model_dump_json()
     assert '"path":"b"' in model.model_copy(update={"path": "b"}).model_dump_json()
 
 
 def test_model_is_a_frozen_value() -> None:
-    """Equal by its fields, usable as a key, copied and pickled whole, never changed."""
+    """A model is equal by its fields, usable as a key, copied and pickled whole, and immutable."""
     model = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
     again = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
     assert model == again
@@ -255,7 +255,7 @@ def test_model_is_a_frozen_value() -> None:
 
 
 def test_wrong_value_is_refused_as_pydantic_refuses_it() -> None:
-    """All that is wrong at once, each with its place."""
+    """The refusal has all errors at once, each with its place."""
     with pytest.raises(ValidationError) as caught:
         Artifact(path=1, sha256="x", size_bytes=True, judged_by=None)  # type: ignore[arg-type]
     places = [one["loc"] for one in caught.value.errors()]
@@ -263,7 +263,7 @@ def test_wrong_value_is_refused_as_pydantic_refuses_it() -> None:
 
 
 def test_field_of_pydantic_itself_is_refused_where_it_is_declared() -> None:
-    """It would be taken for a default: the words of the package are to be used."""
+    """A pydantic `Field` in a model is refused, because it would be taken for a default."""
     with pytest.raises(TypeError, match=r"Wrong\.name: declare it with the Field of"):
 
         class Wrong(StrictModel):
@@ -271,7 +271,7 @@ def test_field_of_pydantic_itself_is_refused_where_it_is_declared() -> None:
 
 
 def test_good_run_loads_no_pydantic_and_a_wrong_option_does(tmp_path: Path) -> None:
-    """A program that runs what it was given well never pays for it."""
+    """A program whose input is valid never loads pydantic."""
     program = (
         "import sys; from fsm_orchestrator import *\n"
         "stages = {'manager': StageGiven(bin='true'), 'executor': {'bin': 'true'}}\n"
@@ -294,7 +294,7 @@ def test_good_run_loads_no_pydantic_and_a_wrong_option_does(tmp_path: Path) -> N
 
 
 def test_rare_fields_are_written_where_they_say_something() -> None:
-    """Left out where they are empty, by us and by pydantic alike, and read back as they were."""
+    """Empty fields are left out with and without pydantic, and are read back unchanged."""
     plain = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
     of_many = plain.model_copy(update={"files": 3})
     for model, is_there in ((plain, False), (of_many, True)):

@@ -1,4 +1,4 @@
-"""What operators type and see of notices: config files, fleets, `notify`, `status`, `explain`."""
+"""Notices as operators type and see them: config files, fleets, `notify`, `status`, `explain`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ webhook = "http://127.0.0.1:1/hook"
 timeout = "400ms"
 """
 SCRIPT = "#!/bin/sh\ncat > notice.json\necho $ORCHESTRATOR_NOTICE_EVENT >> told\n"
-UNTOLD = "waiting was not told: webhook http://127.0.0.1:1: Connection refused"
+UNTOLD = "waiting was not delivered: webhook http://127.0.0.1:1: Connection refused"
 
 
 def prepared(folder: Path) -> Path:
-    """Write a config file and its script into a directory of their own."""
+    """Write a config file and its script into a separate directory."""
     place = folder / "settings"
     place.mkdir()
     (place / "run.toml").write_text(FILE)
@@ -40,7 +40,7 @@ def prepared(folder: Path) -> Path:
 
 
 def test_what_was_not_told_is_seen_where_one_looks(tmp_path: Path) -> None:
-    """On stderr at the end of the run, then in status and explain; the record is as it was."""
+    """A failed notice is on stderr after the run, then in status and explain, not in the record."""
     place, env = prepared(tmp_path), {"no_proxy": "127.0.0.1"}
     done = orchestrate("./out", "--config", "settings/run.toml", cwd=tmp_path, env=env)
     assert done.code == 3
@@ -66,11 +66,11 @@ def test_what_was_not_told_is_seen_where_one_looks(tmp_path: Path) -> None:
     ]
     orchestrate("./out", "--resume", "--review-status", "approved", cwd=tmp_path)
     assert (place / "told").read_text() == "waiting\ndone\n"
-    assert "not told" not in orchestrate("status", "./out", cwd=tmp_path).stdout
+    assert "not sent" not in orchestrate("status", "./out", cwd=tmp_path).stdout
 
 
 def test_typos_are_found_with_their_lines_and_no_url_is_shown(tmp_path: Path) -> None:
-    """`config check` names line, key and what was meant; a credential is not echoed."""
+    """`config check` names line, key and likely meaning, and shows no credential."""
     (tmp_path / "run.toml").write_text(
         '[[notify]]\non = ["waitting"]\ncomand = ["x"]\n'
         '[[notify]]\non = ["done"]\nwebhook = "https://hooks.slack.com/services/T/B/xyz"\n'
@@ -97,7 +97,7 @@ def test_typos_are_found_with_their_lines_and_no_url_is_shown(tmp_path: Path) ->
     ],
 )
 def test_refusal_is_plain_english(written: str, said: str, tmp_path: Path) -> None:
-    """It names neither Python's types nor a word that is right already."""
+    """A refusal uses no names of Python types, and suggests no word that is already right."""
     (tmp_path / "run.toml").write_text(f"[[notify]]\n{written}\n")
     refused = orchestrate("config", "check", "run.toml", cwd=tmp_path).stderr
     assert f"run.toml:{said}" in refused
@@ -106,7 +106,7 @@ def test_refusal_is_plain_english(written: str, said: str, tmp_path: Path) -> No
 
 
 def test_printed_config_tells_the_same(tmp_path: Path) -> None:
-    """`--print-config` writes the notices, paths absolute, and what archives keep."""
+    """`--print-config` writes the notices, with absolute paths, and the retention of archives."""
     place = prepared(tmp_path)
     printed = orchestrate(
         "./out", "--config", "settings/run.toml", "--keep-archived", "7", "--print-config",
@@ -120,7 +120,7 @@ def test_printed_config_tells_the_same(tmp_path: Path) -> None:
 
 
 def test_trying_tells_a_pretended_end(tmp_path: Path) -> None:
-    """Of a file and of a run; each way has a line, and the exit code says whether all arrived."""
+    """Each way to notify, of a file or a run, has a line; the exit code says if all succeeded."""
     place, env = prepared(tmp_path), {"no_proxy": "127.0.0.1"}
     tried = orchestrate("notify", "settings/run.toml", cwd=tmp_path, env=env)
     assert tried.code == 1
@@ -140,7 +140,7 @@ def test_trying_tells_a_pretended_end(tmp_path: Path) -> None:
 
 
 def test_runs_of_a_fleet_tell_too(tmp_path: Path) -> None:
-    """`[[defaults.notify]]` is for all of them, relative to the file; each tells of itself."""
+    """`[[defaults.notify]]` is for all runs, relative to the file, and each sends its own."""
     place = prepared(tmp_path)
     (place / "tell.sh").write_text("#!/bin/sh\ncat > told.$ORCHESTRATOR_RUN_ID\n")
     runs = '[[run]]\nname = "first"\n[[run]]\nname = "second"\n'
@@ -154,7 +154,7 @@ def test_runs_of_a_fleet_tell_too(tmp_path: Path) -> None:
 
 
 def test_fleet_shows_what_was_not_delivered(tmp_path: Path) -> None:
-    """Beside the run, on stderr and in fleet.json; it changes no exit code."""
+    """A failed notice is beside the run, on stderr and in fleet.json, not in the exit code."""
     place = prepared(tmp_path)
     (place / "tell.sh").write_text("#!/bin/sh\nexit 7\n")
     gates = 'gates = { policy = "allow", ci = "success", review = "approved" }'
@@ -171,7 +171,7 @@ def test_fleet_shows_what_was_not_delivered(tmp_path: Path) -> None:
 
 
 def test_runs_without_notices_load_nothing_of_them(tmp_path: Path) -> None:
-    """Neither the rooms, nor what they need, nor a file more than the directory's own."""
+    """Such a run loads no code for notices and reads no files but the directory's own."""
     script = (
         "import sys; from fsm_orchestrator import RunConfig, run; run(RunConfig("
         "output_directory='out')); print(*(one for one in sys.modules if one.startswith(("

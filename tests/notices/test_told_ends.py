@@ -1,4 +1,4 @@
-"""People are told of the ends of a run: by commands and webhooks, once, and never at its cost."""
+"""Notices of the ends of a run: by commands and webhooks, once, never at the run's cost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEEP_BODY = "cat > told.$ORCHESTRATOR_NOTICE_EVENT.json"
 
 @pytest.fixture(name="desk", autouse=True)
 def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory to work in, with private state of its own, and no proxy to the loopback."""
+    """Return a directory to work in, with its own private state, and no proxy to the loopback."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
@@ -43,39 +43,39 @@ def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(name="receiver", scope="module")
 def one_receiver() -> Iterator[Receiver]:
-    """One server for all; each test has paths of its own."""
+    """Yield one server for all tests; each test has its own paths."""
     with receiving() as receiver:
         yield receiver
 
 
 def shell(script: str) -> StageGiven:
-    """A stage that runs a shell script."""
+    """Return a stage that runs a shell script."""
     return StageGiven(bin="/bin/sh", args=("-c", script))
 
 
 def told_by(script: str, *on: str, **more: Any) -> dict[str, Any]:
-    """A notice by a shell."""
+    """Return a notice through a shell."""
     return {"on": on, "command": ("/bin/sh", "-c", script), **more}
 
 
 def refused(*notify: dict[str, Any], gates: dict[str, str] | None = None, **given: Any) -> Report:
-    """Run what no stage is started for: a gate refuses, and somebody can still give it."""
+    """Make a run that starts no stage, because a gate refuses that somebody can still give."""
     config = {"output_directory": "out", "gates": gates or WAITING, "notify": notify, **given}
     return run(RunConfig.model_validate(config))
 
 
 def told(path: str) -> Any:
-    """Return what a command was told."""
+    """Return the notice that a command got."""
     return json.loads(Path(path).read_text())
 
 
 def posts_to(receiver: Receiver, path: str) -> list[Any]:
-    """Return what was posted to a path."""
+    """Return the bodies that were posted to a path."""
     return [one for one in receiver.posts if one.path == path]
 
 
 def test_command_gets_the_notice_and_knows_the_run(desk: Path) -> None:
-    """The JSON is on its stdin, by its schema; a few variables say the rest, and no other's do."""
+    """The command gets the JSON on stdin, by its schema, and a few variables of its own run."""
     os.environ["ORCHESTRATOR_STAGE"] = "outer"
     try:
         script = f"env > told.env; {KEEP_BODY}; echo chatter"
@@ -102,7 +102,7 @@ def test_command_gets_the_notice_and_knows_the_run(desk: Path) -> None:
 
 
 def test_only_the_ends_that_were_asked_for_are_told() -> None:
-    """Each end has one word: a run that waits is not told as blocked."""
+    """Each end has one word: a waiting run is not notified as blocked."""
     refused(told_by(KEEP_BODY, "blocked", "failed", "done", "timeout"))
     assert not list(Path().glob("told.*"))
     refused(told_by(KEEP_BODY, "blocked"), gates={"policy": "deny"})
@@ -118,7 +118,7 @@ def test_only_the_ends_that_were_asked_for_are_told() -> None:
     ],
 )
 def test_ends_of_stages_are_told(executor: dict[str, Any], event: str, code: int) -> None:
-    """What the stages came to is in the notice, and none of their arguments."""
+    """The notice has the results of the stages, and none of their arguments."""
     stages = {"manager": shell("exit 0"), "executor": StageGiven(bin="/bin/sh", **executor)}
     notice = told_by(KEEP_BODY, "done", "failed", "timeout", "interrupted")
     report = run(
@@ -134,7 +134,7 @@ def test_ends_of_stages_are_told(executor: dict[str, Any], event: str, code: int
 
 
 def test_run_that_goes_on_elsewhere_is_not_told() -> None:
-    """Its worker shuts down, and another one goes on: it has not ended."""
+    """A run whose worker shuts down has not ended, and sends no notice."""
     interrupts = Interrupts()
     stages = {"manager": shell("sleep 60"), "executor": shell("exit 0")}
     notices = [told_by(KEEP_BODY, "interrupted")]
@@ -150,7 +150,7 @@ def test_run_that_goes_on_elsewhere_is_not_told() -> None:
 
 
 def test_interruption_is_told_and_a_second_request_ends_the_telling() -> None:
-    """A run that a signal ended is interrupted, not failed; telling ends with the next signal."""
+    """A run ended by a signal is interrupted, not failed; the next signal ends the notices."""
     interrupts = Interrupts()
     stages = {"manager": shell("touch began; sleep 60"), "executor": shell("exit 0")}
     notices = [
@@ -177,7 +177,7 @@ def test_interruption_is_told_and_a_second_request_ends_the_telling() -> None:
 
 
 def test_same_standing_is_told_once_and_another_again(receiver: Receiver) -> None:
-    """A resume that leaves a run as it was tells nobody; what could not be told is told then."""
+    """An unchanged run sends nothing again, except for notices that failed before."""
     url = receiver.answer("/once", 404)
     report = refused(
         told_by("echo x >> told.count", "waiting"),
@@ -196,7 +196,7 @@ def test_same_standing_is_told_once_and_another_again(receiver: Receiver) -> Non
 
 
 def test_failing_again_is_another_end() -> None:
-    """A stage was run again between: that is news."""
+    """A failure after another run of the stage is a new end."""
     stages = {"manager": shell("exit 3"), "executor": shell("exit 0")}
     notice = told_by("echo x >> told.count", "failed")
     asked = {"output_directory": "out", "gates": PASSED, "notify": [notice], "stages": stages}
@@ -210,7 +210,7 @@ def test_failing_again_is_another_end() -> None:
 def test_webhook_is_signed_and_carries_the_notice(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The receiver can prove time and body by the secret; retries carry one id."""
+    """The receiver can verify time and body by the secret, and retries have the same id."""
     monkeypatch.setenv("HOOK_SECRET", "s3cret-of-the-hook")
     url = receiver.answer("/signed", 500, 200)
     refused({"on": ["waiting"], "webhook": url, "secret_env": "HOOK_SECRET"})
@@ -229,7 +229,7 @@ def test_webhook_is_signed_and_carries_the_notice(
 
 
 def test_slack_takes_the_message(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The URL is in a variable alone; what Slack would take for markup is spelled out."""
+    """The URL is only in a variable, and Slack's markup characters are escaped."""
     monkeypatch.setenv("SLACK", f"{receiver.url}/services/T0/B0/xyz")
     notice = {"on": ["waiting"], "webhook_env": "SLACK", "format": "slack"}
     report = refused(notice, output_directory="a<b>&c")
@@ -250,7 +250,7 @@ def test_slack_takes_the_message(receiver: Receiver, monkeypatch: pytest.MonkeyP
 def test_no_name_breaks_the_message_of_slack(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Code that a path with backticks stands in is fenced by more of them, to be copied whole."""
+    """Code with backticks in a path is fenced by more of them, so that it can be copied whole."""
     monkeypatch.setenv("SLACK", f"{receiver.url}/services/T0/B1/tick")
     notice = {"on": ["waiting"], "webhook_env": "SLACK", "format": "slack"}
     refused(notice, output_directory="a`b`c")
@@ -266,7 +266,7 @@ def test_no_name_breaks_the_message_of_slack(
 def test_long_name_leaves_no_code_of_slack_open(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is cut within its fence, however it is spelled out, and the message is not too long."""
+    """A long name is cut within its fence, and the message is not too long."""
     monkeypatch.setenv("SLACK", f"{receiver.url}/services/T0/B2/long")
     notice = {"on": ["waiting"], "webhook_env": "SLACK", "format": "slack"}
     refused(notice, output_directory="/".join(("&" * 150, "`" + "<" * 150, "a" * 150)))
@@ -295,7 +295,7 @@ def test_long_name_leaves_no_code_of_slack_open(
 def test_what_cannot_be_delivered_is_a_warning(
     receiver: Receiver, case: str, problem: str, posts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is bounded and noted, and changes neither the outcome nor the exit code."""
+    """A failed notice is bounded and recorded, and changes neither outcome nor exit code."""
     path = f"/{case.replace(' ', '-')}"
     elsewhere = receiver.answer("/elsewhere", 200)
     given: dict[str, Any] = {"on": ["waiting"], "timeout": 700}
@@ -333,7 +333,7 @@ def test_what_cannot_be_delivered_is_a_warning(
 def test_what_a_receiver_repeats_shows_neither_url_nor_secret(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer is data: it is cut, nothing in it drives a terminal, and what lets in is hidden."""
+    """A receiver's answer is cut, drives no terminal, and has URL and secret masked."""
     monkeypatch.setenv("KEY", "k3y-of-the-hook")
     path = "/services/T0/B0/a-token-like-that"
     said = f"no {path} with k3y-of-the-hook \x1b[31m {'x' * 500}"
@@ -347,7 +347,7 @@ def test_what_a_receiver_repeats_shows_neither_url_nor_secret(
 
 
 def test_internal_error_is_told_as_the_failure_that_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is raised all the same, once people are told."""
+    """The error is raised all the same, after the notice."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
@@ -362,7 +362,7 @@ def test_internal_error_is_told_as_the_failure_that_it_is(monkeypatch: pytest.Mo
 
 
 def test_command_is_ended_with_all_that_it_started() -> None:
-    """At its time limit its tree ends, what left its session included; its output is bounded."""
+    """At its time limit the command's whole process tree ends, and its output is bounded."""
     script = "setsid sh -c 'echo $$ > pid; exec sleep 60' & yes"
     report = refused(
         told_by("sleep 0.1; cat missing", "waiting"),
@@ -385,7 +385,7 @@ def test_command_is_ended_with_all_that_it_started() -> None:
 
 
 def test_file_of_what_was_told_is_bounded_and_not_believed(desk: Path) -> None:
-    """Torn and foreign lines are passed over; one that is in the way is said, and no more."""
+    """Torn and foreign lines are skipped, and a link in the file's place is not followed."""
     report = refused(told_by("exit 1", "waiting"))
     path = desk / "out" / NOTICES_FILE
     with path.open("ab") as file:
@@ -410,7 +410,7 @@ def test_file_of_what_was_told_is_bounded_and_not_believed(desk: Path) -> None:
         ({"on": ["done"], "webhook": "file:///etc/passwd"}, "an http or https URL"),
         ({"on": ["done"], "webhook": "http://me:pw@h/"}, "no user name and no password"),
         ({"on": ["done"], "webhook": "https://hooks.slack.com/x"}, "webhook_env or webhook_file"),
-        ({"on": ["done"], "command": ["x"], "format": "slack"}, "a key of webhooks"),
+        ({"on": ["done"], "command": ["x"], "format": "slack"}, "a webhook key besides"),
         ({"on": ["done"], "webhook": "http://h", "timeout": 60_001}, "60000"),
         (
             {"on": ["done"], "webhook": "http://h", "secret_env": "A", "secret_file": "b"},
@@ -419,7 +419,7 @@ def test_file_of_what_was_told_is_bounded_and_not_believed(desk: Path) -> None:
     ],
 )
 def test_wrong_notice_is_refused(notice: dict[str, Any], said: str) -> None:
-    """Nothing is started, and no URL is echoed."""
+    """A wrong notice is refused before anything starts, and no URL is shown."""
     with pytest.raises(UsageError) as refusal:
         RunConfig.model_validate({"output_directory": "out", "notify": [notice]})
     assert said in str(refusal.value)

@@ -1,4 +1,4 @@
-"""The animals, which try to get away from their stage; zoo.py says how they live."""
+"""The animals: stages that try to get away from the orchestrator; zoo.py says how they live."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tests.processes.living import (
 WORDS: Final = (sys.executable, "-I", "-S", os.path.join(os.path.dirname(__file__), "zoo.py"))
 
 
-# Each starts its members, and says how many files in `beats` they make.
+# Each function starts its members and returns how many files in `beats` they make.
 
 
 def deaf() -> int:
-    """Blocks every signal that can be."""
+    """Block every signal that can be blocked."""
 
     def life() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -47,13 +47,13 @@ def deaf() -> int:
 
 
 def daemon() -> int:
-    """Is nobody's child any more."""
+    """Become a daemon, which is nobody's child."""
     detach(live)
     return 1
 
 
 def closed() -> int:
-    """Has a session of its own and lets go of streams and directory."""
+    """Start a session and close all streams and the directory."""
 
     def life() -> None:
         os.setsid()
@@ -66,21 +66,21 @@ def closed() -> int:
 
 
 def nameless() -> int:
-    """Daemon without session, parent, name, arguments or environment that would tell of it."""
+    """Become a daemon without session, parent, name, arguments or environment to find it by."""
     words = ["[kworker/0:1]", *WORDS[1:], "renamed", living.directory, living.attempt]
     detach(lambda: os.execve(sys.executable, words, {}))  # noqa: S606 - that is the point
     return 1
 
 
 def stripped() -> int:
-    """Stays in the session, without its environment."""
+    """Stay in the session, without its environment."""
     words = [*WORDS, "renamed", living.directory, living.attempt]
     fork(lambda: os.execve(sys.executable, words, {}))  # noqa: S606 - that is the point
     return 1
 
 
 def own_group() -> int:
-    """Stays in the session, in a group of its own, and ignores SIGTERM."""
+    """Stay in the session, in a separate process group, and ignore SIGTERM."""
 
     def life() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -92,7 +92,7 @@ def own_group() -> int:
 
 
 def holder() -> int:
-    """Keeps the stage's output open, and writes to it on its way."""
+    """Keep the stage's output open, and write to it from time to time."""
 
     def life() -> None:
         os.setsid()
@@ -104,7 +104,7 @@ def holder() -> int:
 
 
 def stopped() -> int:
-    """Is stopped."""
+    """Stop."""
 
     def life() -> None:
         os.setsid()
@@ -117,7 +117,7 @@ def stopped() -> int:
 
 
 def listener() -> int:
-    """Listens on loopback."""
+    """Listen on loopback."""
 
     def life() -> None:
         import socket  # noqa: PLC0415 - slow to load, and most have no use for it
@@ -132,7 +132,7 @@ def listener() -> int:
 
 
 def printer() -> int:
-    """Prints without an end, and ignores SIGTERM."""
+    """Print without end, and ignore SIGTERM."""
 
     def life() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -147,7 +147,7 @@ def printer() -> int:
 
 
 def retort() -> int:
-    """Prints much on SIGTERM, and does not end."""
+    """Print much on SIGTERM, and do not end."""
 
     def life() -> None:
         signal.signal(signal.SIGTERM, lambda *_: print_much(RETORT_BYTES))
@@ -158,7 +158,7 @@ def retort() -> int:
 
 
 def glutton() -> int:
-    """Has eaten memory."""
+    """Use up memory."""
 
     def digest(_eaten: bytearray) -> NoReturn:
         live()
@@ -168,7 +168,7 @@ def glutton() -> int:
 
 
 def without_first_thread() -> NoReturn:
-    """Let the first thread end, and another one go on."""
+    """Let the first thread end, and another one continue."""
     import ctypes  # noqa: PLC0415 - slow to load, and most have no use for it
 
     _thread.start_new_thread(live, ())
@@ -177,7 +177,7 @@ def without_first_thread() -> NoReturn:
 
 
 def headless() -> int:
-    """Has lost its first thread, and has a child."""
+    """Lose the first thread, and have a child."""
 
     def life() -> None:
         fork(live)
@@ -188,7 +188,7 @@ def headless() -> int:
 
 
 def nested() -> int:
-    """Is a subreaper itself, with a daemon below it."""
+    """Become a subreaper, with a daemon below it."""
 
     def life() -> None:
         be_subreaper(is_one=True)
@@ -200,7 +200,7 @@ def nested() -> int:
 
 
 def respawner() -> int:
-    """Starts its worker anew whenever that ends."""
+    """Start the worker again whenever it ends."""
 
     def life() -> None:
         os.setsid()
@@ -215,7 +215,7 @@ def respawner() -> int:
 
 
 def tree() -> int:
-    """Is many, and becomes more on SIGTERM."""
+    """Become many processes, and more on SIGTERM."""
 
     def spread(*_: object) -> None:
         if may_fork():
@@ -232,7 +232,7 @@ def tree() -> int:
 
 
 def chain() -> int:
-    """Is never where it was: each link starts the next, and is gone."""
+    """Keep moving: each link starts the next one and is gone."""
 
     def links() -> None:
         for _ in range(FORKS_MAX):

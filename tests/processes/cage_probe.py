@@ -1,8 +1,8 @@
-"""Tries what a confined process must not do, and prints what came of each attempt as JSON.
+"""Tries what a confined process must not do, and prints the result of each attempt as JSON.
 
-Run as a script in the cage, with nothing of the package: arguments are the directory outside, the
-one inside, the orchestrator's pid, the ports that are allowed and not, an abstract socket, and the
-attempts to make where those are not all.
+Run as a script in the cage, without the package: the arguments are the directory outside, the one
+inside, the orchestrator's pid, the port that is allowed and the one that is not, an abstract
+socket, and the attempts to make, if those are not all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IPPROTO_MPTCP, PRIO_USER = 262, 2
 
 
 def call(function: Callable[..., int], *arguments: object) -> int:
-    """Call a function of C's that returns -1 when it fails."""
+    """Call a C function that returns -1 when it fails."""
     ctypes.set_errno(0)
     result = function(*arguments)
     if result == -1:
@@ -46,7 +46,7 @@ def write(path: str, flags: int = 0) -> None:
 
 
 def cut_by_reading(path: str) -> None:
-    """Cut a file that is opened for reading."""
+    """Truncate a file that is opened for reading."""
     os.close(os.open(path, os.O_RDONLY | os.O_TRUNC))
 
 
@@ -69,7 +69,7 @@ def connect_by_sending(port: str) -> None:
 
 
 def reach_abstract() -> None:
-    """Connect to an abstract socket that somebody outside listens on."""
+    """Connect to an abstract socket on which a process outside listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.connect("\0" + ABSTRACT)
 
@@ -102,7 +102,7 @@ def take_descriptor() -> None:
 
 
 def type_into_terminal() -> None:
-    """Type into the terminal, of which there need be none for it to be refused."""
+    """Type into the terminal; this is refused even where there is no terminal."""
     fcntl.ioctl(0, termios.TIOCSTI, b"x")
 
 
@@ -194,7 +194,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """Return `ok`, or the name of the error that an attempt ended in."""
+    """Return `ok`, or the name of the error in which an attempt ended."""
     try:
         attempt()
     except OSError as error:
@@ -203,7 +203,7 @@ def outcome(attempt: Callable[[], object]) -> str:
 
 
 def main() -> None:
-    """Try everything, and say what the kernel says of this process."""
+    """Make every attempt, and print what the kernel reports about this process."""
     results = {
         name: outcome(attempt) for name, attempt in ATTEMPTS.items() if not NAMES or name in NAMES
     }

@@ -17,7 +17,7 @@ from tests.processes.runner_cases import Bench
 
 @pytest.fixture
 def witness() -> Iterator[Witness]:
-    """This process as a subreaper, with all that came to it gone after the test."""
+    """Yield this process as a subreaper; all processes that came to it end after the test."""
     witness = Witness()
     living.be_subreaper(is_one=True)
     try:
@@ -29,7 +29,7 @@ def witness() -> Iterator[Witness]:
 
 @pytest.fixture(params=list(Containment))
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    """A runner whose processes are gone when the test is over; of each kind."""
+    """Yield a runner of each kind, whose processes are gone when the test is over."""
     if request.param is Containment.SUBREAPER and not sys.platform.startswith("linux"):
         pytest.skip("this platform has no subreaper")
     bench = Bench(tmp_path, request.param)
@@ -39,7 +39,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(params=["pidfd", "thread"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notice the end of processes through a pidfd, and where there is none."""
+    """Notice the end of processes through a pidfd, and without one."""
     if request.param == "thread":
         monkeypatch.setattr(pidfds, "are_usable", lambda: False)
     elif not pidfds.are_usable():

@@ -1,7 +1,7 @@
 """Start runs whose stages try to get away, and find what has got away.
 
 While a test runs, this process is a child subreaper: whatever gets away from a run comes to it,
-even if it has no name, session or environment left by which it could be told. The animals are in
+even a process without the name, session or environment to recognize it by. The animals are in
 zoo.py.
 """
 
@@ -29,9 +29,9 @@ from tests.support.patience import PATIENCE_SECONDS, Deadline
 from tests.support.schema_checks import Written
 
 GONE_SECONDS: Final = 1.0
-"""How long after the orchestrator was killed its stage may live on, where nothing else is done."""
+"""The seconds for which a stage may outlive its killed orchestrator if nothing else ends it."""
 HASTES_MS: Final = ("300", "1500", "6000")
-"""Time limits, from one that is enough to one that is enough on a machine that is very busy."""
+"""Time limits, from one that is enough to one that is enough on a very busy machine."""
 HOUR_MS: Final = "3600000"
 PYTHON: Final = (sys.executable, "-I", "-S")
 ZOO: Final = (*PYTHON, zoo.__file__)
@@ -51,42 +51,42 @@ exec "$0" -I -S "$zoo" lead 4 "$@"
 
 
 class Witness:
-    """Sees whatever gets away from the runs that a test starts, for it comes to this process."""
+    """Sees whatever gets away from the runs of a test, because it comes to this process."""
 
     def __init__(self) -> None:
-        forked.prepare(environment())  # it is not what a run has left
+        forked.prepare(environment())  # a run has not left it
         self._before = set(living.children().get(os.getpid(), ()))
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
-        """Start a process that is meant to be our child."""
+        """Start a process that is meant to be a child of this one."""
         return self.expect(subprocess.Popen(command, text=True, **settings))
 
     def expect(self, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
-        """Take a process for one that is meant to be here."""
+        """Expect a process here, so that it does not count as an escape."""
         self._started.append(process)
         return process
 
     def adopted(self) -> list[int]:
-        """The processes that came to us, zombies included."""
+        """Return the processes that came to this one, zombies included."""
         ours = self._before | {process.pid for process in self._started}
         return [pid for pid in living.children().get(os.getpid(), ()) if pid not in ours]
 
     def escaped(self) -> list[int]:
-        """What is alive of that, and below it."""
+        """Return the live processes among the adopted ones and below them."""
         adopted = self.adopted()
         alive = [pid for pid in adopted if not living.is_zombie(pid)]
         return [*alive, *living.below(*adopted)]
 
     @contextlib.contextmanager
     def reaping(self) -> Iterator[None]:
-        """Reap at once what comes to us and ends, as init does."""
+        """Reap at once the ended processes that come to this one, as init does."""
         is_over = threading.Event()
 
         def reap() -> None:
             while not is_over.wait(0.01):
                 for pid in self.adopted():
-                    with contextlib.suppress(ChildProcessError):  # another thread was first
+                    with contextlib.suppress(ChildProcessError):  # another thread reaped it first
                         os.waitpid(pid, os.WNOHANG)
 
         thread = threading.Thread(target=reap)
@@ -98,7 +98,7 @@ class Witness:
             thread.join()
 
     def wait_until_gone(self, since: float | None = None) -> None:
-        """Wait until nothing is alive that came to us; fails when that takes too long."""
+        """Wait until no adopted process is alive; fail when that takes too long."""
         deadline = Deadline(GONE_SECONDS, since)
         while escaped := self.escaped():
             assert not deadline.is_over, f"still alive: {described(escaped)}"
@@ -120,12 +120,12 @@ class Witness:
 
 
 def described(pids: list[int]) -> list[str]:
-    """Processes for a message."""
+    """Describe processes for a message."""
     return [f"{pid} {proc(pid, 'cmdline')!r} {living.stat_of(pid)}" for pid in pids]
 
 
 def proc(pid: int, name: str) -> bytes:
-    """A file of /proc; empty when the process is gone, or not ours."""
+    """Return a file of /proc; empty when the process is gone or belongs to another user."""
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
@@ -133,14 +133,14 @@ def proc(pid: int, name: str) -> bytes:
 
 
 def bearers(token: str) -> list[int]:
-    """The processes with the token of an attempt in their environment."""
+    """Return the processes with the token of an attempt in their environment."""
     pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
     return [pid for pid in pids if token.encode() in proc(pid, "environ")]
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What a member has told of itself: first and last sign of life, in nanoseconds."""
+    """The first and last sign of life of a member, in nanoseconds."""
 
     attempt: int
     pid: int
@@ -150,13 +150,13 @@ class Life:
 
 
 def options_of(stage: tuple[str, ...]) -> tuple[str, ...]:
-    """Options that pass the gates and make that the first stage."""
+    """Return options that pass the gates and make `stage` the first stage."""
     words = (f"--manager-arg={word}" for word in stage[1:])
     return (*PASSING, "--manager-bin", stage[0], *words)
 
 
 class Run:
-    """A run in a directory of its own, whose `manager` is one of the programs of zoo.py."""
+    """A run in its own directory, whose `manager` is one of the programs of zoo.py."""
 
     def __init__(self, directory: Path, witness: Witness) -> None:
         self.directory = directory
@@ -171,14 +171,14 @@ class Run:
         command: tuple[str, ...] = (),
         executor: tuple[str, ...] = QUIET_EXECUTOR,
     ) -> None:
-        """Start it with its gates passed; the second stage does nothing.
+        """Start the run with its gates passed; the second stage does nothing.
 
-        A `command` that is given is executed; else our own is forked where that is the same.
+        A given `command` is executed; otherwise this checkout's is forked where that is equivalent.
         """
         self._launch(*options_of(stage), *executor, *options, command=command)
 
     def resume(self, *options: str, is_reaped: bool = True) -> dict[str, Any]:
-        """Resume it to done, its stage calm from now on; the report."""
+        """Resume the run to done, its stage calm from now on; return the report."""
         (self.directory / "calm").touch()
         self._launch(*(options or ("--resume",)))
         with self._witness.reaping() if is_reaped else contextlib.nullcontext():
@@ -203,20 +203,20 @@ class Run:
         )
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Return True if the file exists."""
         return (self.directory / name).exists()
 
     def words(self, name: str) -> list[str]:
-        """What a file of the stage says."""
+        """Return the words in a file of the stage."""
         return (self.directory / name).read_text().split()
 
     def starts(self) -> dict[int, int]:
-        """When each process that gave a sign of life was started, in clock ticks, by pid."""
+        """Return when each process that gave a sign of life was started, in clock ticks, by pid."""
         names = (path.name.split(".") for path in (self.directory / "beats").iterdir())
         return {int(pid): int(start) for _, pid, start in names}
 
     def wait_for(self, name: str) -> None:
-        """Wait for a file; fails when the run ends without it."""
+        """Wait for a file; fail when the run ends without it."""
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while not self.has(name):
             assert time.monotonic() < give_up_at, f"no {name}"
@@ -224,17 +224,14 @@ class Run:
             time.sleep(0.004)
 
     def end(self) -> int:
-        """Wait for its end; the exit code. All that was written is valid, unless it was killed."""
+        """Wait for the run's end; return the exit code. Files are valid unless it was killed."""
         self.process.communicate(timeout=PATIENCE_SECONDS)
         if self.process.returncode >= 0:
             self.written.assert_valid()
         return self.process.returncode
 
     def kill_with_keeper(self, *, leave_keeper: bool = False) -> int:
-        """SIGKILL the orchestrator and its keeper, which has no moment to act; the keeper's pid.
-
-        A keeper that is left is stopped.
-        """
+        """SIGKILL the orchestrator and its keeper, which cannot act; return the keeper's pid."""
         keeper: int = checkpoint_of(self.output)["open_attempts"][0]["keeper_pid"]
         os.kill(keeper, signal.SIGSTOP)
         while (stat := living.stat_of(keeper)) is not None and stat[0] != "T":
@@ -247,7 +244,7 @@ class Run:
         return keeper
 
     def lives(self) -> list[Life]:
-        """What the members have told of themselves."""
+        """Return what the members have noted of themselves."""
         lives = []
         for path in (self.directory / "beats").iterdir():
             stamps = path.read_text().split()
@@ -257,18 +254,18 @@ class Run:
         return lives
 
     def assert_silent(self, since_ns: int) -> None:
-        """Nobody has shown a sign of life since then, and nobody bears the attempt's token."""
+        """Assert no sign of life since then, and no process with the attempt's token."""
         time.sleep(3 * living.BEAT_SECONDS)
         for life in self.lives():
             assert life.last <= since_ns, f"{life} lived on"
             stat = living.stat_of(life.pid)
             is_another = stat is None or stat[2] != life.start
             assert is_another or living.is_zombie(life.pid), f"{life} is alive"
-        if self.has("token"):  # else its first process was ended before it had said a word
+        if self.has("token"):  # otherwise its first process was ended before it wrote anything
             assert bearers(self.words("token")[0]) == []
 
     def assert_attempts_apart(self) -> None:
-        """No member of an attempt has lived when one of the next did."""
+        """Assert that no member of an attempt lived while a member of the next one did."""
         ends: dict[int, list[Life]] = {}
         for life in self.lives():
             ends.setdefault(life.attempt, []).append(life)
@@ -280,10 +277,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way for a stage to end, and what is to come of it.
+    """A way for a stage to end, and its expected result.
 
     `end` is what the leader does when all members are alive, `signals` what the orchestrator gets:
-    the first then, the second when the leader has been told. HASTE is a time limit of HASTES_MS.
+    the first one then, the second one when the leader was signaled. HASTE is one of HASTES_MS.
     """
 
     code: int
@@ -321,7 +318,7 @@ TOGETHER: Final = (
 
 
 def led(animals: str, *end: str) -> tuple[str, ...]:
-    """The stage with these animals; `jobs` are those of a shell."""
+    """Return the stage with these animals; `jobs` are those of a shell."""
     if animals == "jobs":
         return ("/bin/sh", "-c", JOBS, sys.executable, zoo.__file__, *end)
     return (*ZOO, "lead", animals, *end)
@@ -334,9 +331,9 @@ def end_in(
     witness: Witness,
     command: tuple[str, ...] = (),
 ) -> Run:
-    """Let a stage with these animals end that way, once all of them are alive.
+    """End a stage with these animals in the given way, once all of them are alive.
 
-    Where the machine was too busy for that within the time limit, once more with a longer one.
+    Where the machine was too busy for that within the time limit, repeat with a longer one.
     """
     for haste in HASTES_MS:
         run = Run(directory / haste, witness)
@@ -356,7 +353,7 @@ def end_in(
 
 
 def assert_reported(run: Run, way: Way, *, is_still: bool) -> None:
-    """The report says how the stage ended and what it left, and nothing else."""
+    """Assert that the report says how the stage ended and what it left, and nothing else."""
     report = report_of(run.output)
     execution = report["stage_executions"][0]
     assert report["exit_code"] == way.code
@@ -375,17 +372,19 @@ def assert_reported(run: Run, way: Way, *, is_still: bool) -> None:
         (warning,) = report["warnings"]
         assert "'manager'" in warning
         count = execution["leaked_count"]
-        assert count >= len(left)  # what forks goes on with it until it is ended
+        assert count >= len(left)  # a forking process continues until it is ended
         assert (f"{count} processes" if count > 1 else "1 process") in warning
     for one in leaked:
         assert one["command"]
         assert one["age_seconds"] >= 0
-        assert one["rss_bytes"] > 0 or one["command"].startswith("[")  # a name: it has no memory
+        assert one["rss_bytes"] > 0 or one["command"].startswith(
+            "["
+        )  # a name in brackets: it has no memory
     assert_black_box(run, execution, is_still=is_still)
 
 
 def assert_black_box(run: Run, execution: Mapping[str, Any], *, is_still: bool) -> None:
-    """It is there for a stage that took too long, and only then; it names every process."""
+    """Assert that only a stage that took too long has a black box, which names every process."""
     is_due = execution["status"] == "timeout"
     assert execution["postmortem"] == (POSTMORTEM if is_due else None)
     assert execution["no_postmortem"] is None
@@ -394,12 +393,14 @@ def assert_black_box(run: Run, execution: Mapping[str, Any], *, is_still: bool) 
         box = read_json(run.output / POSTMORTEM)
         named = [one["pid"] for one in box["processes"]]
         assert len(set(named)) == len(named)
-        assert named or not box["is_complete"]  # on a busy machine there was no time
+        assert named or not box["is_complete"]  # a busy machine had no time for it
         if is_still and named:
             assert str(named[0]) == run.words("leader")[0]
             missing = set(map(int, run.words("ready"))) - set(named)
-            is_long = len(run.words("ready")) > 100 and not box["is_complete"]  # there was no time
-            # The stage may have started the last of them while the box was filled already.
+            is_long = (
+                len(run.words("ready")) > 100 and not box["is_complete"]
+            )  # there was no time for it
+            # The stage may have started the last of them after the box was filled.
             started = run.starts()
             youngest = max(started.get(pid, 0) for pid in named)
             assert is_long or all(started.get(pid, 0) >= youngest for pid in missing)

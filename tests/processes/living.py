@@ -1,4 +1,4 @@
-"""How the members of the zoo live and are found: their signs of life, and /proc.
+"""The life of the zoo's members and the search for them: their signs of life, and /proc.
 
 Imports nothing of the package: isolated interpreters run it.
 """
@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 LIFE_SECONDS: Final = 60.0
 BEAT_SECONDS: Final = 0.01
-SLOW_BEAT_SECONDS: Final = 0.1  # of those who are many
+SLOW_BEAT_SECONDS: Final = 0.1  # for animals of many members
 FORKS_MAX: Final = 300
 TREE_DEPTH: Final = 6
 RETORT_BYTES: Final = 400_000
@@ -29,7 +29,7 @@ attempt = os.environ.get("ORCHESTRATOR_ATTEMPT", "0")
 
 
 def stat_of(pid: int) -> tuple[str, int, int] | None:
-    """State, parent and start time of a process; None when it is gone."""
+    """Return state, parent and start time of a process, or None when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
@@ -40,7 +40,7 @@ def stat_of(pid: int) -> tuple[str, int, int] | None:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether all of it has ended: a first thread may have, and leave others at work."""
+    """Return True if all of it has ended; a first thread may end and leave others at work."""
     stat = stat_of(pid)
     if stat is None or stat[0] not in {"Z", "X"}:
         return False
@@ -51,9 +51,9 @@ def is_zombie(pid: int) -> bool:
 
 
 def stands_still(pid: int) -> bool:
-    """Whether a process is stopped, or waits for a child that is: in vfork(2), until it executes.
+    """Return True if a process is stopped, or waits in vfork(2) for a stopped child to execute.
 
-    A shell starts its commands so. While it waits the kernel shows D for it, whatever has come.
+    A shell starts its commands so. While it waits the kernel shows D for it, whatever has arrived.
     """
     stat = stat_of(pid)
     if stat is None or stat[0] != "D":
@@ -63,7 +63,7 @@ def stands_still(pid: int) -> bool:
 
 
 def children() -> dict[int, list[int]]:
-    """The children of every process, by parent."""
+    """Return the children of every process, by parent."""
     found: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit() and (stat := stat_of(int(entry))) is not None:
@@ -72,10 +72,10 @@ def children() -> dict[int, list[int]]:
 
 
 def below(*ancestors: int) -> list[int]:
-    """Every live process below the given ones."""
+    """Return every live process below the given ones."""
     tree = children()
     found = [pid for ancestor in ancestors for pid in tree.get(ancestor, ())]
-    for pid in found:  # grows while it is walked
+    for pid in found:  # it grows while it is walked
         found.extend(tree.get(pid, ()))
     return [pid for pid in found if not is_zombie(pid)]
 
@@ -84,7 +84,7 @@ def below(*ancestors: int) -> list[int]:
 
 
 def note(name: str, text: object) -> None:
-    """Leave a file for the test, whole from the moment it is there."""
+    """Leave a file for the test, complete from the moment that it exists."""
     path = os.path.join(directory, name)
     draft = f"{path}.{os.getpid()}"
     with open(draft, "w", encoding="ascii") as file:
@@ -99,7 +99,7 @@ def add(name: str, text: object) -> None:
 
 
 def print_much(count: int) -> None:
-    """Print so many bytes, half of them to each output."""
+    """Print this many bytes, half of them to each output."""
     block = b"all work and no play makes a dull stage\n" * 1600
     for descriptor in (1, 2):
         left = count // 2
@@ -125,7 +125,7 @@ def live(interval: float = BEAT_SECONDS) -> NoReturn:
 
 
 def fork(life: Callable[[], object]) -> int:
-    """Start a child that has the given life; its pid."""
+    """Start a child that has the given life; return its pid."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -136,7 +136,7 @@ def fork(life: Callable[[], object]) -> int:
 
 
 def detach(life: Callable[[], object]) -> None:
-    """Start a daemon: a session of its own, and a parent that is gone."""
+    """Start a daemon, with its own session and a parent that is gone."""
 
     def father() -> None:
         os.setsid()
@@ -146,7 +146,7 @@ def detach(life: Callable[[], object]) -> None:
 
 
 def may_fork() -> bool:
-    """Whether all of the stage together may fork once more."""
+    """Return True if the stage as a whole may fork once more."""
     descriptor = os.open(os.path.join(directory, "forks"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         os.write(descriptor, b".")
@@ -156,7 +156,7 @@ def may_fork() -> bool:
 
 
 def be_subreaper(*, is_one: bool) -> None:
-    """Have orphans below this process come to it, or not any more."""
+    """Let orphans below this process come to it, or no longer do so."""
     import ctypes  # noqa: PLC0415 - slow to load, and most have no use for it
 
     assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(is_one), 0, 0, 0) == 0

@@ -1,4 +1,4 @@
-"""What the tests of snapshots share: processes to look at, and looking at them."""
+"""Helpers for the tests of snapshots: processes to look at, and ways to look at them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fsm_orchestrator.processes.snapshots import ProcessSnapshot, Reader, collec
 from fsm_orchestrator.secrets.masking import Masker
 
 AMPLE_SECONDS: Final = 60.0
-"""More than enough: a collection that takes that long has failed anyway."""
+"""More than enough: a collection that takes this long has failed anyway."""
 PATIENCE_SECONDS: Final = 20.0
 NO_SECRETS: Final = Masker(())
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-# Each says one line, JSON, once it is as the test wants it, and then waits to be ended.
+# Each prints one line of JSON once it is as the test wants it, and then waits to be ended.
 WAIT: Final = "import signal; signal.pause()"
 HOLDS_EVERYTHING: Final = f"""
 import json, os, socket
@@ -50,7 +50,7 @@ print(json.dumps(dict(
 
 
 class Nursery:
-    """Processes of a test, all gone when it is over."""
+    """The processes of a test, all gone when it is over."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -64,7 +64,7 @@ class Nursery:
         self.close()
 
     def start(self, *command: str, **settings: Any) -> tuple[int, Any]:
-        """Start a process; its pid, and what the first line that it says means."""
+        """Start a process; return its pid and the decoded first line that it prints."""
         process = subprocess.Popen(
             command, cwd=self.directory, stdout=subprocess.PIPE, text=True, **settings
         )
@@ -75,19 +75,19 @@ class Nursery:
         return process.pid, json.loads(line)
 
     def python(self, code: str, *args: str, **settings: Any) -> tuple[int, Any]:
-        """Start Python code that says a line."""
+        """Start Python code that prints a line."""
         return self.start(sys.executable, "-I", "-S", "-c", code, *args, **settings)
 
     def quiet(self, *args: str, **settings: Any) -> int:
-        """Start a process that does nothing; its pid."""
+        """Start a process that does nothing; return its pid."""
         return self.python(f"print('true', flush=True); {WAIT}", *args, **settings)[0]
 
     def also(self, pids: list[int]) -> None:
-        """Processes that a process of ours has started, to be ended too."""
+        """Add processes that a process of this nursery has started, to be ended too."""
         self._others.extend(pids)
 
     def close(self) -> None:
-        """End them all."""
+        """End all the processes."""
         for pid in self._others:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -97,7 +97,7 @@ class Nursery:
 
 
 def told_of(pid: int, masker: Masker = NO_SECRETS, read: Reader | None = None) -> ProcessSnapshot:
-    """The snapshot of one process of which everything can be read."""
+    """Return the snapshot of one process of which everything can be read."""
     (snapshot,), is_complete = collect([pid], masker, AMPLE_SECONDS, read)
     assert is_complete
     return snapshot
@@ -106,7 +106,7 @@ def told_of(pid: int, masker: Masker = NO_SECRETS, read: Reader | None = None) -
 def collect_in_bounds(
     pids: list[int], seconds: float, read: Reader | None = None
 ) -> dict[int, ProcessSnapshot]:
-    """What is told although something hangs; fails unless it is said to be incomplete."""
+    """Return what is collected although something hangs; fail if it is reported as complete."""
     began = time.monotonic()
     snapshots, is_complete = collect(pids, NO_SECRETS, seconds, read)
     assert time.monotonic() - began < 5

@@ -1,4 +1,4 @@
-"""Run as root on an older kernel: says what is held there, and what of it can be broken."""
+"""Run as root on an older kernel: prints what is promised there, and what of it can be broken."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOGS = "x = bytearray(200 << 20)\nfor at in range(0, len(x), 4096): x[at] = 1\ni
 
 
 def become(uid: int) -> None:
-    """Be another user for good."""
+    """Become another user permanently."""
     if uid:
         os.setgroups([])
         os.setgid(uid)
@@ -39,7 +39,7 @@ def become(uid: int) -> None:
 
 
 def as_user(uid: int, work: Callable[[], Any]) -> Any:
-    """Return what is found as a user, in a process of its own."""
+    """Return the result of `work` as a user, in a separate process."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -91,7 +91,7 @@ def confined(place: Path) -> dict[str, Any]:
 def command(place: Path, *options: str, scope: str = "") -> dict[str, Any]:
     """Run a stage by the command; return its exit code and the record of the stage.
 
-    In a `scope` it runs as the user, alone in a cgroup that was delegated to that.
+    With a `scope` the user runs it, alone in a cgroup that was delegated to that user.
     """
     place.mkdir(exist_ok=True)
     if scope:
@@ -130,7 +130,7 @@ def python(code: str) -> tuple[str, ...]:
 
 
 def delegated(name: str) -> Path:
-    """Make a cgroup that the user may make others below."""
+    """Make a cgroup in which the user may make others."""
     top = Path("/sys/fs/cgroup")
     (top / "cgroup.subtree_control").write_text("+memory +pids")
     place = top / name
@@ -148,7 +148,7 @@ COUNTED = {
     "killed": (*python(ESCAPES), "--manager-memory-max", "60MiB"),
     "good": (*python("print(1)"), "--manager-memory-max", "60MiB"),
 }
-"""What stages do in a cgroup that was delegated, and their limits."""
+"""The stages to run in a delegated cgroup, and their limits."""
 
 
 def main() -> None:

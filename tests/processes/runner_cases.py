@@ -1,4 +1,4 @@
-"""Run commands in a thread, hear what they say, and end what they leave."""
+"""Run commands in a thread, receive what they print, and end what they leave."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ from tests.support.patience import PATIENCE_SECONDS
 SHELL = "/bin/sh"
 WATCHDOG_SECONDS = PATIENCE_SECONDS
 AMPLE_MS = 30_000
-"""More than enough: what is still there then was ended by force, and that is seen."""
+"""More than enough: what still exists then was ended by force, which is noticed."""
 AMPLE = Limits(timeout_ms=AMPLE_MS, kill_grace_ms=AMPLE_MS)
 ENDS_ON_SIGTERM = "echo $$ >&2; exec sleep 600"
 
 
 class Bench:
-    """A runner at work for a test: what its process says, and every process to clear away.
+    """A runner at work for a test: what its process prints, and every process to clear away.
 
-    The first process says what the test waits for on its stderr, a pipe, line by line; stdout is
-    a file.
+    The first process reports to the test on its stderr, a pipe, line by line; stdout is a file.
     """
 
     def __init__(self, directory: Path, containment: Containment) -> None:
@@ -61,7 +60,7 @@ class Bench:
         then: Callable[[], object] = lambda: None,
         **changes: Any,
     ) -> ProcessReport:
-        """Run a process to its end; `then` is called once it has been started."""
+        """Run a process to its end; call `then` once it has been started."""
         self._then = then
         with (self.directory / "stdout").open("wb") as stdout:
             settings: dict[str, Any] = {
@@ -76,24 +75,24 @@ class Bench:
             return self.runner.run(Command(**{**settings, **changes}), limits, self)
 
     def started(self, pid: int) -> None:
-        """The runner has started the process."""
+        """Note that the runner has started the process."""
         self.pid = pid
         self.track(pid)
         self._hang_up()
         self._then()
 
     def slow(self, elapsed_ms: int) -> None:
-        """The runner finds it slow."""
+        """Note that the runner finds it slow."""
         self.slow_ms.append(elapsed_ms)
 
     def suspended(self, paused_ms: int) -> None:
-        """The runner was stopped, and its process with it."""
+        """Note that the runner was stopped, and its process with it."""
         self.suspended_ms.append(paused_ms)
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """The runner is about to end it."""
+        """Note that the runner is about to end it."""
         self.endings.append((stopped, processes, silent_seconds))
 
     def python(self, code: str, *args: str, **settings: Any) -> ProcessReport:
@@ -105,7 +104,7 @@ class Bench:
         return self.run(SHELL, "-c", script, **settings)
 
     def in_thread(self, run: Callable[[], ProcessReport]) -> Future[ProcessReport]:
-        """Run on a thread of its own, so that a run that does not end fails the test only."""
+        """Run on a separate thread, so that a run that does not end fails only its test."""
         future: Future[ProcessReport] = Future()
 
         def work() -> None:
@@ -113,7 +112,7 @@ class Bench:
                 future.set_result(run())
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks
                 future.set_exception(error)
-                self._hang_up()  # nobody waits for a word of a process that was never started
+                self._hang_up()  # a process that was never started prints no line
 
         thread = threading.Thread(target=work, daemon=True)
         self._threads.append(thread)
@@ -121,19 +120,19 @@ class Bench:
         return future
 
     def hear(self) -> str:
-        """The next line the process says; fails if it ends without one."""
+        """Return the next line that the process prints; fail if it ends without one."""
         line = self._lines.readline().rstrip("\n")
         assert line, "the process ended without a word"
         return line
 
     def hear_pid(self) -> int:
-        """The next line as the pid of a process that the test must see gone."""
+        """Return the next line as the pid of a process that the test must see gone."""
         pid = int(self.hear())
         self.track(pid)
         return pid
 
     def hear_pid_behind(self) -> int:
-        """The pid of a process in the background that is ready: two lines, in either order."""
+        """Return the pid of a background process that is ready: two lines, in either order."""
         (pid,) = (int(line) for line in (self.hear(), self.hear()) if line != "ready")
         self.track(pid)
         return pid
@@ -145,11 +144,11 @@ class Bench:
 
     @property
     def output(self) -> bytes:
-        """What the process wrote to its stdout."""
+        """The bytes that the process wrote to its stdout."""
         return (self.directory / "stdout").read_bytes()
 
     def close(self) -> None:
-        """End what a failing test may have left, and give everything back."""
+        """End what a failing test may have left, and release everything."""
         for tracked in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 tracked.kill()
@@ -161,7 +160,7 @@ class Bench:
         self.interrupts.close()
 
     def _hang_up(self) -> None:
-        """Leave the writing end to the child alone: its end is then an end of file here.
+        """Leave the writing end to the child alone, so that its end is an end of file here.
 
         The runner still looks at the descriptor: it stays open, on the null device.
         """
@@ -170,7 +169,7 @@ class Bench:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process; one that only waits to be reaped is gone."""
+    """Return True if the process exists; one that only waits to be reaped is gone."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -178,7 +177,7 @@ def is_alive(pid: int) -> bool:
 
 
 def is_our_child(pid: int) -> bool:
-    """Whether there is something of the process left for us to reap."""
+    """Return True if something of the process is left for this process to reap."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -187,7 +186,7 @@ def is_our_child(pid: int) -> bool:
 
 
 def executable(path: Path, text: str) -> str:
-    """An executable file, by its path."""
+    """Make an executable file; return its path."""
     path.write_text(text)
     path.chmod(0o755)
     return str(path)

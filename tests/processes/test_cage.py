@@ -1,4 +1,4 @@
-"""A process in a cage, seen from inside: what it may not do is tried by itself."""
+"""A process in a cage, seen from inside: it tries each forbidden action."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFUSED = {"EACCES", "EPERM"}
 
 
 class Ground:
-    """What a process in a cage finds: a directory inside, one outside, and listening sockets."""
+    """The surroundings of a process in a cage: directories inside and outside, and sockets."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -69,7 +69,7 @@ class Ground:
         return (cage_probe.__file__, *places, *map(str, self.ports), self.abstract)
 
     def probe(self, order: CageOrder | None, *names: str) -> dict[str, str]:
-        """Run the probe in a cage and return what came of each attempt."""
+        """Run the probe in a cage and return the result of each attempt."""
         bench = Bench(self.directory, Containment.SUBREAPER)
         try:
             report = bench.run(sys.executable, "-I", "-S", *self.arguments, *names, cage=order)
@@ -82,7 +82,7 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """What all tests of this file try things on: nothing of it is changed by them."""
+    """Yield what all tests of this file use for their attempts, which change nothing of it."""
     ground = Ground(tmp_path_factory.mktemp("cage"))
     yield ground
     ground.close()
@@ -90,7 +90,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 @pytest.fixture(scope="module")
 def tight(ground: Ground) -> dict[str, str]:
-    """What came of each attempt where everything is asked for."""
+    """Return the result of each attempt where everything is asked for."""
     interpreter = (sys.prefix, sys.base_prefix, cage_probe.__file__)
     return ground.probe(
         OPEN._replace(
@@ -106,7 +106,7 @@ def tight(ground: Ground) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def loose(ground: Ground) -> dict[str, str]:
-    """What came of each attempt where only writing is confined."""
+    """Return the result of each attempt where only writing is confined."""
     return ground.probe(
         OPEN._replace(
             write=(str(ground.inside), "/dev/null"), required=(Promise.WRITE, Promise.TRUNCATE)
@@ -133,27 +133,27 @@ ALLOWED += ["signal an own child", "limit itself", "slow itself down", "make a U
 
 @needs_landlock
 class TestEverythingAskedFor:
-    """A process that may reach nothing but what it was given."""
+    """A process that may reach only what it was given."""
 
     @pytest.mark.parametrize(
         "name", [*WRITES, *OTHERS, *NETWORK, *KERNEL, "reach an abstract socket"]
     )
     def test_attempt_is_refused(self, tight: dict[str, str], name: str) -> None:
-        """What reaches out of the cage fails."""
+        """An attempt to reach out of the cage fails."""
         assert tight[name] in {*REFUSED, "EXDEV"}
 
     @pytest.mark.parametrize("name", READS)
     def test_reading_outside_is_refused(self, tight: dict[str, str], name: str) -> None:
-        """What was not given cannot be read."""
+        """A process cannot read what it was not given."""
         assert tight[name] == "EACCES"
 
     @pytest.mark.parametrize("name", [*ALLOWED, "connect to the open port"])
     def test_own_work_goes_on(self, tight: dict[str, str], name: str) -> None:
-        """What a stage needs for its work is open."""
+        """A stage can use all that it needs for its work."""
         assert tight[name] == "ok"
 
     def test_io_uring_is_not_there(self, tight: dict[str, str]) -> None:
-        """A ring could do unseen what the filter refuses."""
+        """There is no io_uring, which could do unseen what the filter refuses."""
         assert tight["set up io_uring"] == "ENOSYS"
 
     def test_privileges_are_given_up(self, tight: dict[str, str]) -> None:
@@ -163,7 +163,7 @@ class TestEverythingAskedFor:
         assert int(tight["CapEff"], 16) == 0
 
     def test_nothing_outside_was_changed(self, ground: Ground, tight: dict[str, str]) -> None:
-        """All that was tried left no trace."""
+        """None of the attempts left a trace."""
         assert tight
         assert (ground.outside / "file").read_text() == "kept"
         assert {one.name for one in ground.outside.iterdir()} == {"empty", "file", "program"}
@@ -175,7 +175,7 @@ class TestOnlyWriting:
 
     @pytest.mark.parametrize("name", WRITES)
     def test_attempt_is_refused(self, loose: dict[str, str], name: str) -> None:
-        """What reaches out of the cage fails."""
+        """An attempt to reach out of the cage fails."""
         assert loose[name] in {*REFUSED, "EXDEV"}
 
     @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ class TestOnlyWriting:
         ],
     )
     def test_rest_is_open(self, loose: dict[str, str], name: str) -> None:
-        """What was not asked for is not closed."""
+        """The cage leaves open what it was not asked to close."""
         assert loose[name] == "ok"
 
     @pytest.mark.parametrize("name", [one for one in OTHERS if one not in SIGNALS])
@@ -207,7 +207,7 @@ def test_without_network_there_are_unix_sockets_only(ground: Ground) -> None:
 CONSUMING = ["remove outside", "rename outside", "rename into inside", "rename out of inside"]
 HARMLESS = [name for name in (*WRITES, *READS, *SIGNALS) if name not in CONSUMING]
 HARMLESS += ["bind a port"]
-if os.geteuid() == 0:  # the keeper is closed to all but root anyhow
+if os.geteuid() == 0:  # the keeper is closed to all but root anyway
     HARMLESS += ["read the keeper's environment", "follow a descriptor of the keeper"]
 HARMLESS += ["connect to another port", "make a UDP socket", "make a netlink socket"]
 HARMLESS += ["reach an abstract socket"]
@@ -215,7 +215,7 @@ HARMLESS += ["reach an abstract socket"]
 
 @pytest.mark.parametrize("names", [HARMLESS, *([name] for name in CONSUMING)], ids=len)
 def test_attempts_succeed_without_a_cage(tmp_path: Path, names: list[str]) -> None:
-    """An attempt that fails by itself would show nothing; those that would do harm are left out."""
+    """The attempts succeed without a cage, so that their failure in one means something."""
     free = Ground(tmp_path)
     try:
         found = free.probe(None, *names)
@@ -225,11 +225,11 @@ def test_attempts_succeed_without_a_cage(tmp_path: Path, names: list[str]) -> No
 
 
 class TestReport:
-    """What the runner says of a cage."""
+    """The runner's report of a cage."""
 
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Iterator[Bench]:
-        """A runner with a keeper."""
+        """Yield a runner with a keeper."""
         bench = Bench(tmp_path, Containment.SUBREAPER)
         yield bench
         bench.close()
@@ -245,12 +245,12 @@ class TestReport:
         assert not {Promise.READ, Promise.CONNECT, Promise.BIND} & {*report.cage.promises}
 
     def test_without_a_cage_says_nothing(self, bench: Bench) -> None:
-        """No cage, no word of one."""
+        """Without a cage the report names none."""
         assert bench.shell("true").cage is None
 
     @needs_landlock
     def test_path_that_is_not_there(self, bench: Bench, tmp_path: Path) -> None:
-        """A path that cannot be given is named, and nothing is started."""
+        """A missing path is named, and nothing is started."""
         missing = str(tmp_path / "missing")
         report = bench.shell("true", cage=OPEN._replace(write=(missing,)))
         assert isinstance(report.end, NotSpawned)
@@ -259,14 +259,14 @@ class TestReport:
 
     @needs_landlock
     def test_program_that_may_not_be_read(self, bench: Bench, tmp_path: Path) -> None:
-        """A program outside of what may be executed is named."""
+        """A program outside the executable paths is named."""
         report = bench.shell("true", cage=OPEN._replace(read=(str(tmp_path),)))
         assert isinstance(report.end, NotSpawned)
         assert "/bin/sh is not among what it may read and execute" in report.end.detail
 
     @needs_landlock
     def test_runner_goes_on_after_a_refusal(self, bench: Bench, tmp_path: Path) -> None:
-        """The next process starts as ever."""
+        """The runner starts the next process as usual after a refusal."""
         bench.shell("true", cage=OPEN._replace(write=(str(tmp_path / "missing"),)))
         assert bench.shell("exit 3").end == Exited(3)
 
@@ -279,7 +279,7 @@ class TestReport:
 
     @needs_landlock
     def test_limits_hold_in_a_cage(self, bench: Bench, tmp_path: Path) -> None:
-        """What is in a cage is ended like all others."""
+        """A process in a cage is ended at its limits like any other."""
         limits = AMPLE._replace(timeout_ms=200, kill_grace_ms=200)
         report = bench.shell(
             "trap '' TERM; sleep 600 & setsid sleep 600 & wait",
@@ -290,7 +290,7 @@ class TestReport:
         assert report.survivors == ()
 
     def test_without_a_keeper_nothing_is_started(self, tmp_path: Path) -> None:
-        """Where there is no keeper there is no cage."""
+        """Without a keeper there is no cage, and nothing is started."""
         bench = Bench(tmp_path, Containment.PROCESS_GROUP)
         try:
             report = bench.shell("touch started", cage=OPEN)
@@ -324,7 +324,7 @@ def run_in(order: cage.Order, code: str) -> str:
 
 @needs_landlock
 class TestOlderKernels:
-    """What an older version of Landlock lets through is refused another way, or not promised."""
+    """Older versions of Landlock: what they let through is refused another way, or not promised."""
 
     @pytest.mark.parametrize("abi", [1, 2])
     @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ class TestOlderKernels:
         ],
     )
     def test_truncation_is_refused(self, tmp_path: Path, abi: int, cut: str) -> None:
-        """Below version 3 the filter refuses what Landlock does not know."""
+        """Below version 3 the filter refuses truncation, which Landlock does not know."""
         inside, path = tmp_path / "inside", tmp_path / "file"
         inside.mkdir()
         path.write_text("kept")
@@ -356,7 +356,7 @@ class TestOlderKernels:
         ],
     )
     def test_promises_begin_with_a_version(self, abi: int, expected: set[Promise]) -> None:
-        """Each promise is made from the version on that holds it."""
+        """Each promise is made from the first version that keeps it."""
         fields = [b"read", b"connect 443", b"bind", b"signals"]
         now = {*cage.held_by(cage.Order([*fields, b"abi %d" % abi]))}
         before = {*cage.held_by(cage.Order([*fields, b"abi %d" % max(0, abi - 1)]))}
@@ -370,13 +370,13 @@ class TestOlderKernels:
 
 
 def test_unknown_word_is_no_order() -> None:
-    """A word that is not understood is never left out."""
+    """An unknown word makes an order invalid and is never left out."""
     with pytest.raises(OSError, match="Invalid argument"):
         cage.Order([b"everything"])
 
 
 def test_orders_are_read_as_they_are_written() -> None:
-    """Both sides of the keeper mean the same."""
+    """An order that is written is read back unchanged."""
     asked = CageOrder(
         write=("/a", "/b c"),
         read=(),

@@ -27,7 +27,7 @@ from tests.support.command import COMMAND, events_of, report_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
 NEVER_STILL: Final = {"chain"}
-"""Animals of which nobody can say at any moment which processes they are."""
+"""Animals whose current processes cannot be known at any moment."""
 
 
 # Every animal, every way
@@ -39,7 +39,7 @@ NEVER_STILL: Final = {"chain"}
 def test_animal_is_gone_with_its_stage(
     tmp_path: Path, witness: Witness, animal: str, way: str
 ) -> None:
-    """Whatever an animal does to get away, nothing of it is alive when its stage has ended."""
+    """An animal is gone when its stage has ended, however it tries to get away."""
     run = end_in(WAYS[way], animal, tmp_path, witness)
     if way != "SIGKILL":
         assert witness.adopted() == []
@@ -52,7 +52,7 @@ def test_all_animals_are_gone_however_their_stage_ends(
 ) -> None:
     """However a stage full of animals ends, nothing is left and the report is right.
 
-    The command and its keeper are executed here, as an operator has them.
+    The command and its keeper are executed here, as for an operator.
     """
     run = end_in(WAYS[way], TOGETHER, tmp_path, witness, command=COMMAND)
     with pytest.raises(ConnectionRefusedError):
@@ -64,14 +64,14 @@ def test_all_animals_are_gone_however_their_stage_ends(
         assert sum((run.output / log).stat().st_size for log in LOGS) == LIMIT
 
 
-# What counts as left behind
+# Leftovers
 
 
 @pytest.mark.parametrize(("code", "ending"), [("0", "leaked"), ("3", "exited")])
 def test_leak_fails_a_stage_where_that_was_asked_for(
     tmp_path: Path, witness: Witness, code: str, ending: str
 ) -> None:
-    """With `--on-leak fail` a stage that left something has failed; its own failure goes first."""
+    """With `--on-leak fail` a stage that left something fails; its own failure takes precedence."""
     run = Run(tmp_path, witness)
     run.start(led("deaf,daemon", "exit", code), *GENTLY, "--on-leak", "fail")
     assert run.end() == 1
@@ -87,7 +87,7 @@ def test_leak_fails_a_stage_where_that_was_asked_for(
 def test_what_ends_a_moment_after_its_leader_was_not_left_behind(
     tmp_path: Path, witness: Witness
 ) -> None:
-    """The tail of a pipeline may end a little later than the stage: no leak, and no failure."""
+    """The tail of a pipeline may end a little after its stage: that is no leak and no failure."""
     run = Run(tmp_path, witness)
     tail = "sleep 0.02 | (cat; echo the last line) & exit 0"
     run.start(("/bin/sh", "-c", tail), "--on-leak", "fail")
@@ -99,7 +99,7 @@ def test_what_ends_a_moment_after_its_leader_was_not_left_behind(
 
 
 def test_leak_is_told_with_what_it_is(tmp_path: Path, witness: Witness) -> None:
-    """A process that was left is reported with its command, age and memory, by an event too."""
+    """A leftover process is reported with its command, age and memory, in an event too."""
     began = time.monotonic()
     run = Run(tmp_path, witness)
     run.start(led("glutton,nameless", "exit", "0"), *GENTLY)

@@ -25,14 +25,14 @@ print(json.dumps([one.fileno(), one.getsockname()[1]]), flush=True)
 
 @pytest.fixture(name="nursery")
 def nursery_of_the_test(tmp_path: Path) -> Iterator[Nursery]:
-    """Where the test starts its processes."""
+    """Yield the place where the test starts its processes."""
     with Nursery(tmp_path) as nursery:
         yield nursery
 
 
 @on_linux
 def test_every_descriptor_is_told(nursery: Nursery) -> None:
-    """Files, pipes and sockets are told with number, target, addresses and state."""
+    """Files, pipes and sockets are listed with number, target, addresses and state."""
     pid, held = nursery.python(HOLDS_EVERYTHING)
     snapshot = told_of(pid)
     files = {one.descriptor: one.path for one in snapshot.open_files}
@@ -56,7 +56,7 @@ def test_every_descriptor_is_told(nursery: Nursery) -> None:
 
 @on_linux
 def test_ipv6_address_is_told_in_brackets(nursery: Nursery) -> None:
-    """An IPv6 socket is of kind tcp, its address is in brackets before the port."""
+    """An IPv6 socket is of kind tcp and has its address in brackets before the port."""
     if not Path("/proc/net/tcp6").exists():
         pytest.skip("this machine has no IPv6")
     pid, (descriptor, port) = nursery.python(LISTENS_ON_IPV6)

@@ -1,4 +1,4 @@
-"""What happens while a process is ended is noticed, whichever two looks it comes between."""
+"""An event while a process is being ended is noticed, whichever two looks it comes between."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.patience import wait_until
 
 TIMEOUT_MS: Final = 20
 PATIENT: Final = Limits(timeout_ms=TIMEOUT_MS, kill_grace_ms=600_000)
-"""A grace that is longer than the watchdog waits: what is not noticed at once hangs."""
+"""A grace longer than the watchdog waits: an event that is not noticed at once hangs the test."""
 GENTLY, BY_FORCE = (TimedOut(TIMEOUT_MS, was_killed=was_killed) for was_killed in (False, True))
 POSITIONS_MAX: Final = 50
 
@@ -57,7 +57,7 @@ class Looks:
     last of them is before the first look that waits.
 
     Attributes:
-        is_last: whether it happened there.
+        is_last: True if it happened at the last position.
     """
 
     POLLIN = select.POLLIN
@@ -69,11 +69,11 @@ class Looks:
         self._happen: Callable[[], object] | None = happen
 
     def poll(self) -> Look:
-        """Return what `select.poll()` does, watched by this."""
+        """Return what `select.poll()` returns, watched by this object."""
         return Look(self)
 
     def pass_by(self, *, is_wait: bool) -> None:
-        """Have it happen, if it is time."""
+        """Make it happen, if it is time."""
         if not self._bench.endings or self._happen is None:
             return
         if is_wait or self._left == 0:
@@ -92,7 +92,7 @@ class Look:
         self.register = self._poll.register
 
     def poll(self, wait_ms: float) -> list[tuple[int, int]]:
-        """Take it."""
+        """Take the look."""
         self._looks.pass_by(is_wait=wait_ms > 0)
         ready = self._poll.poll(wait_ms)
         self._looks.pass_by(is_wait=False)
@@ -106,7 +106,7 @@ def reports(
     run: Callable[[Bench], ProcessReport],
     happen: Callable[[Bench], object],
 ) -> Iterator[ProcessReport]:
-    """Run a process to its time limit, again and again, with something at each position.
+    """Run a process to its time limit, again and again, with an event at each position.
 
     The process must not end before that.
     """
@@ -121,7 +121,7 @@ def reports(
             try:
                 yield ending.result(WATCHDOG_SECONDS)
             finally:
-                bench.interrupts.deliver(signal.SIGTERM)  # one that hangs has its end by this
+                bench.interrupts.deliver(signal.SIGTERM)  # this ends a process that hangs
             monkeypatch.undo()
         if looks.is_last:
             return
@@ -129,7 +129,7 @@ def reports(
 
 
 def end_leader(bench: Bench) -> None:
-    """Let it end, and wait for that."""
+    """Let the process end, and wait for that."""
     (bench.directory / "go-on").write_text("now\n")
     wait_until(lambda: not is_alive(bench.pid))
 
@@ -143,7 +143,7 @@ def kill_keeper(bench: Bench) -> None:
 
 
 def run_deaf(bench: Bench) -> ProcessReport:
-    """Run one that ends when it is told to, and only then."""
+    """Run a process that ends when it is asked to, and only then."""
     return bench.shell(ENDS_WHEN_TOLD, limits=PATIENT, then=bench.hear)
 
 
@@ -151,7 +151,7 @@ def run_deaf(bench: Bench) -> ProcessReport:
 def test_end_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, containment: Containment
 ) -> None:
-    """A process that ends in its grace is not waited for any longer."""
+    """The wait for a process that ends in its grace ends with it."""
     found = list(reports(monkeypatch, tmp_path, containment, run_deaf, end_leader))
     assert [one.end for one in found] == [GENTLY] * len(found)
     assert len(found) > 2
@@ -161,7 +161,7 @@ def test_end_is_noticed(
 def test_second_request_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, containment: Containment
 ) -> None:
-    """A request to end cuts the grace short."""
+    """A second request to end cuts the grace short."""
 
     def ask(bench: Bench) -> None:
         bench.interrupts.deliver(signal.SIGINT)
@@ -172,7 +172,7 @@ def test_second_request_is_noticed(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a keeper")
 def test_loss_of_the_keeper_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A process whose keeper is gone has no grace: it could get away."""
+    """A process whose keeper is gone has no grace, because it could get away."""
     found = list(reports(monkeypatch, tmp_path, Containment.SUBREAPER, run_deaf, kill_keeper))
     assert [one.end for one in found] == [Lost(LOST)] * len(found)
 
@@ -181,7 +181,7 @@ def test_loss_of_the_keeper_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_worker_that_is_started_last_hears_sigterm(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, containment: Containment
 ) -> None:
-    """What a leader starts just before it ends is asked to end too, and not killed at once."""
+    """A process that a leader starts just before it ends gets SIGTERM before SIGKILL."""
 
     def run(bench: Bench) -> ProcessReport:
         return bench.python(LEAVES_A_WORKER, limits=PATIENT, then=bench.hear)

@@ -1,4 +1,4 @@
-"""What starts others faster than it is killed, and what escapes a killed keeper, is ended."""
+"""Processes that fork faster than they are killed, or escape a killed keeper, are ended."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ HASTY: Final = ("--timeout-ms", "1500", "--kill-grace-ms", "50")
 
 
 def bombs_of(directory: Path) -> list[int]:
-    """The live processes that have the directory of a bomb for their own."""
+    """Return the live processes whose directory is that of a bomb."""
     found = []
     for entry in os.listdir("/proc"):
         try:
@@ -84,7 +84,7 @@ def bombs_of(directory: Path) -> list[int]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A directory for a bomb, which nothing is left of."""
+    """Yield a directory for a bomb, of which nothing is left afterwards."""
     place = tmp_path / "bomb"
     place.mkdir()
     place.chmod(0o777)
@@ -95,7 +95,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 
 def bomb(place: Path, *how: str) -> tuple[str, ...]:
-    """Options that make a bomb of the first stage."""
+    """Return options that make the first stage a bomb."""
     words = ("-I", "-S", "-c", BOMB, *how)
     return (
         *("--manager-bin", sys.executable, "--manager-cwd", str(place)),
@@ -114,7 +114,7 @@ def test_fork_bomb_does_not_outlive_its_stage(tmp_path: Path, place: Path, how: 
 
 
 def test_fork_bomb_does_not_outlive_its_timeout(tmp_path: Path, place: Path) -> None:
-    """At the limit all of it is ended, and the limit is what is reported."""
+    """A fork bomb is ended completely at the time limit, and the limit is reported."""
     ended = orchestrate("out", *PASSING, *bomb(place, "stays"), *HASTY, cwd=tmp_path)
     assert bombs_of(place) == []
     assert ended.code == 124, ended.stderr
@@ -124,7 +124,7 @@ def test_fork_bomb_does_not_outlive_its_timeout(tmp_path: Path, place: Path) -> 
 def test_fork_bomb_does_not_outlive_the_run(
     tmp_path: Path, place: Path, signum: signal.Signals, code: int
 ) -> None:
-    """Ctrl-C ends all of it, and the keeper does where the orchestrator is killed."""
+    """Ctrl-C ends all of a fork bomb; the keeper ends it where the orchestrator is killed."""
     process = start("out", *PASSING, *bomb(place, "stays"), *HASTY[2:], cwd=tmp_path)
     wait_until((place / "full").exists)
     process.send_signal(signum)
@@ -134,7 +134,7 @@ def test_fork_bomb_does_not_outlive_the_run(
 
 
 def test_fork_bomb_in_its_session_is_ended_without_a_keeper(place: Path, bench: Bench) -> None:
-    """Where only the session is known, all of the session is frozen and ended."""
+    """All of the session is frozen and ended where only the session is known."""
     if bench.containment is not Containment.PROCESS_GROUP:
         pytest.skip("that is tested by whole runs")
     bench.python(BOMB, cwd=str(place), limits=AMPLE._replace(kill_grace_ms=50))
@@ -142,7 +142,7 @@ def test_fork_bomb_in_its_session_is_ended_without_a_keeper(place: Path, bench: 
 
 
 def test_frozen_processes_start_no_others(place: Path, bench: Bench) -> None:
-    """What is stopped stands still, and so does what it was just starting."""
+    """A stopped process stands still, and so does one that it was just starting."""
     seen: list[tuple[bool, list[int], list[int]]] = []
 
     def look() -> None:
@@ -162,18 +162,18 @@ def test_frozen_processes_start_no_others(place: Path, bench: Bench) -> None:
 
 
 def state_of(pid: int) -> str:
-    """The state of a process; T of one that stands still, or is gone."""
+    """Return the state of a process; T if it stands still or is gone."""
     stat = living.stat_of(pid)
     return "T" if stat is None else stat[0]
 
 
-# What cannot be ended
+# Processes that cannot be ended
 
 
 def test_what_cannot_be_ended_is_said_with_its_number_and_cause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The number is whole, a few are named, and each cause is that of the process."""
+    """The message gives the whole number, names a few processes, and gives the cause of each."""
     owners = {10: PermissionError}
 
     def kill(pid: int, _signum: int) -> None:
@@ -215,7 +215,7 @@ time.sleep(60)
 
 
 def escaping(place: Path) -> tuple[str, ...]:
-    """Options by which the first stage kills its keeper, once something of it is nameless."""
+    """Return options by which the first stage kills its keeper, once part of it is nameless."""
     words = ("-I", "-S", "-c", ESCAPES, FREE)
     return (
         *("--manager-bin", sys.executable, "--manager-cwd", str(place)),
@@ -224,7 +224,7 @@ def escaping(place: Path) -> tuple[str, ...]:
 
 
 def test_process_that_escapes_a_killed_keeper_is_ended(tmp_path: Path, place: Path) -> None:
-    """Without environment, session and parent it still comes to the orchestrator, which ends it."""
+    """A process without environment, session and parent comes to the orchestrator and is ended."""
     ended = orchestrate("out", *PASSING, *escaping(place), cwd=tmp_path)
     assert ended.code == 1
     assert bombs_of(place) == []
@@ -239,7 +239,7 @@ def test_process_that_escapes_a_killed_keeper_is_ended(tmp_path: Path, place: Pa
 def test_library_does_not_say_that_it_reached_what_it_could_not(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that calls a run adopts nothing for it: the report does not say otherwise."""
+    """A program that calls a run adopts no process for it, and the report claims no such reach."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     words = ("-I", "-S", "-c", ESCAPES, FREE)
     manager = StageGiven(bin=sys.executable, args=words, cwd=str(place))
@@ -251,7 +251,7 @@ def test_library_does_not_say_that_it_reached_what_it_could_not(
 
 
 def test_nothing_is_adopted_beside_children_of_before(tmp_path: Path) -> None:
-    """A shell's jobs that became our children by `exec` are nobody's stage, and are left alone."""
+    """A shell's jobs that became the orchestrator's children by `exec` are left alone."""
     prefix = ("/bin/sh", "-c", 'sleep 600 & echo $! >job; exec "$@"', "sh")
     kills = shell("manager", "kill -9 $PPID; exec sleep 600")
     process = subprocess.Popen(
@@ -264,4 +264,4 @@ def test_nothing_is_adopted_beside_children_of_before(tmp_path: Path) -> None:
     process.communicate(timeout=PATIENCE_SECONDS)
     job = int((tmp_path / "job").read_text())
     assert process.returncode == 1
-    os.kill(job, signal.SIGKILL)  # it is there
+    os.kill(job, signal.SIGKILL)  # it exists

@@ -1,4 +1,4 @@
-"""A process that the calling program forks has copies of all that is open: none of them counts."""
+"""A process that the calling program forks has copies of all open files: none of them counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.processes.runner_cases import AMPLE, WATCHDOG_SECONDS, Bench
 
 @pytest.fixture
 def fork() -> Iterator[Callable[[], None]]:
-    """What forks a process that only stays."""
+    """Yield a function that forks a process that only stays."""
     forked: list[int] = []
 
     def stay() -> None:
@@ -40,9 +40,9 @@ def fork() -> Iterator[Callable[[], None]]:
 def test_end_is_noticed_without_a_pidfd(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, fork: Callable[[], None]
 ) -> None:
-    """The pipe that tells of the end of a process tells it, whoever else has its writing end."""
+    """The pipe that reports the end of a process works although a copy has its writing end."""
 
-    def are_usable() -> bool:  # asked for once the pipe is made, and before an end of it is closed
+    def are_usable() -> bool:  # called once the pipe is made, and before an end of it is closed
         fork()
         return False
 
@@ -52,7 +52,7 @@ def test_end_is_noticed_without_a_pidfd(
 
 
 def test_copying_ends_without_a_keeper(tmp_path: Path, fork: Callable[[], None]) -> None:
-    """Neither the pipes of a stage nor what wakes the thread that reads them need be closed."""
+    """Copying ends although a fork holds the pipes of a stage and what wakes the reading thread."""
     with (tmp_path / "log").open("wb") as log:
         output = GroupOutput((log.fileno(), log.fileno()), AMPLE)
     fork()

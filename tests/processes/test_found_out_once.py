@@ -1,4 +1,4 @@
-"""What is found out once about this machine is not found to be nothing for good."""
+"""A fact about this machine that is read once: a failed reading is not remembered as "none"."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(unknown, found(), sep="\\n")
 
 
 def test_what_could_not_be_read_for_a_moment_is_read_later() -> None:
-    """A process that had no descriptor left knows its boot, user and control group after it."""
+    """A process out of descriptors can read its boot, user and control group afterwards."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_DESCRIPTORS], capture_output=True, text=True, check=True
     )
@@ -51,7 +51,7 @@ def test_what_could_not_be_read_for_a_moment_is_read_later() -> None:
 def test_a_count_that_could_not_be_read_for_a_moment_is_found_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The file of counts is looked for again when it was there and no descriptor was left."""
+    """A file of counts that could not be opened for lack of a descriptor is looked for again."""
     known = MemoryKills.now().group is not None
     memory_kills._group_file.cache_clear()  # as in a new process
 

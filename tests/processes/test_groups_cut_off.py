@@ -1,4 +1,4 @@
-"""Stages side by side whose orchestrator or keeper is killed, stopped, or told to end twice."""
+"""Stages side by side whose orchestrator or keeper is killed, stopped, or asked to end twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEAF: Final = f"trap '' TERM; {AT_WORK}"
 
 
 def options(**words: str) -> list[str]:
-    """The options of a run of the example; the executor does nothing."""
+    """Return the options of a run of the example; the executor does nothing."""
     said = {"executor": "exit 0", **words}
     found = []
     for stage, script in said.items():
@@ -58,7 +58,7 @@ class Suspect:
         self.leaders = [psutil.Process(int(one.read_text())) for one in paths]
 
     def open_attempts(self) -> list[dict[str, Any]]:
-        """What the checkpoint says is in flight, once it knows the processes."""
+        """Return the attempts in flight in the checkpoint, once it knows their processes."""
         known = [process.pid for process in self.leaders]
         wait_until(
             lambda: (
@@ -83,18 +83,18 @@ class Suspect:
         return self.process.returncode
 
     def assert_nothing_is_left(self) -> None:
-        """No stage is alive."""
+        """Assert that no stage is alive."""
         wait_until(lambda: not any(one.is_running() for one in self.leaders))
 
 
 def by_stage(attempt: dict[str, Any]) -> int:
-    """The place of an attempt's stage."""
+    """Return the place of an attempt's stage."""
     return CHECKS.index(attempt["stage"])
 
 
 @contextlib.contextmanager
 def suspect(directory: Path, script: str, *more: str, **words: str) -> Iterator[Suspect]:
-    """A run that is ended whatever a test makes of it."""
+    """Yield a run that is ended, whatever the result of the test."""
     found = Suspect(directory, script, *more, **words)
     try:
         yield found
@@ -106,7 +106,7 @@ def suspect(directory: Path, script: str, *more: str, **words: str) -> Iterator[
 
 
 def assert_resume_runs(directory: Path, stages: set[str]) -> None:
-    """A resume runs these stages, and the run is done."""
+    """Assert that a resume runs these stages, and that the run is done."""
     fixed = dict.fromkeys(CHECKS, "exit 0")
     given = options(**fixed)[5:]
     resumed = orchestrate("out", "--resume", "--on-changed-stage=keep", *given, cwd=directory)
@@ -118,7 +118,7 @@ def assert_resume_runs(directory: Path, stages: set[str]) -> None:
 def test_killed_orchestrator_leaves_nothing_and_only_the_incomplete_run_again(
     tmp_path: Path,
 ) -> None:
-    """Two are at work, one is complete by then: the record has both in flight, and the success."""
+    """With two stages at work and one complete, the record has both in flight, and the success."""
     with suspect(tmp_path, AT_WORK, scan="exit 0") as run:
         attempts = run.open_attempts()
         assert {one["stage"] for one in attempts} == {"lint", "unit_tests"}
@@ -145,7 +145,7 @@ def test_killed_orchestrator_leaves_nothing_and_only_the_incomplete_run_again(
 
 
 def test_what_killed_keepers_have_left_is_ended_by_the_resume(tmp_path: Path) -> None:
-    """Orchestrator and all keepers are killed at once: each stage is found, and ended first."""
+    """A resume first ends each stage when orchestrator and keepers were killed at once."""
     with suspect(tmp_path, DEAF, "--kill-grace-ms=50") as run:
         attempts = run.open_attempts()
         os.kill(run.process.pid, signal.SIGSTOP)
@@ -165,7 +165,7 @@ def test_what_killed_keepers_have_left_is_ended_by_the_resume(tmp_path: Path) ->
 
 
 def test_keeper_that_is_killed_costs_its_own_stage_and_ends_the_others(tmp_path: Path) -> None:
-    """How that one ended is not known; the others are ended gently, and nothing is left."""
+    """The end of that keeper's stage is unknown; the others end gently, and nothing is left."""
     with suspect(tmp_path, AT_WORK) as run:
         lost = next(one for one in run.open_attempts() if one["stage"] == "unit_tests")
         os.kill(lost["keeper_pid"], signal.SIGKILL)
@@ -183,7 +183,7 @@ def test_keeper_that_is_killed_costs_its_own_stage_and_ends_the_others(tmp_path:
 
 
 def test_request_to_end_reaches_all_and_a_second_kills_at_once(tmp_path: Path) -> None:
-    """None of them listens, the grace is a minute: the second request ends it for all."""
+    """All stages ignore the first request during a long grace; the second one ends all of them."""
     with suspect(tmp_path, f"trap 'touch $0.asked' TERM; {AT_WORK}", LONG_GRACE) as run:
         run.open_attempts()
         run.process.send_signal(signal.SIGINT)
@@ -197,7 +197,7 @@ def test_request_to_end_reaches_all_and_a_second_kills_at_once(tmp_path: Path) -
 
 
 def test_suspended_run_stops_all(tmp_path: Path) -> None:
-    """Ctrl-Z: each stands still with the orchestrator, and is told that it did."""
+    """Ctrl-Z stops each stage with the orchestrator, and each records that it was stopped."""
     words = "echo $$ >$0.pid; until test -e go; do sleep 0.02; done"
     with suspect(tmp_path, words, "--timeout-ms=600000") as run:
         run.open_attempts()

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.one_in(2)
 
 WATCHDOG_SECONDS = PATIENCE_SECONDS
 LONG_MS = "600000"
-"""Longer than any test may take: a wait of this length is one that must not happen."""
+"""Longer than any test may take: no test may wait this long."""
 
 BLOCKS_ONCE = 'if test "$ORCHESTRATOR_ATTEMPT" = 1; then echo $$ >words; exec sleep 600; fi'
 IGNORES_SIGTERM_ONCE = f"trap '' TERM; {BLOCKS_ONCE}"
@@ -71,24 +71,24 @@ if os.environ["ORCHESTRATOR_ATTEMPT"] == "1":
 
 
 class Running:
-    """An orchestrator at work in `out`, its stages telling the test how far they are.
+    """An orchestrator at work in `out`, whose stages report their progress to the test.
 
-    A stage writes lines into the FIFO `words` in its directory. Whatever the test comes to,
-    everything it knows of is ended after it.
+    A stage writes lines into the FIFO `words` in its directory. Whatever the result of the test,
+    every process that this object knows is ended after it.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.output = directory / "out"
         os.mkfifo(directory / "words")
-        # Held open for writing too: a stage that ends is no end of file, and opening never waits.
+        # Also open for writing: the end of a stage is then no end of file, and opening never waits.
         self._descriptor = os.open(directory / "words", os.O_RDWR | os.O_NONBLOCK)
         self._unread = b""
         self._known: list[psutil.Process] = []
         self._orchestrator: subprocess.Popen[str] | None = None
 
     def start(self, *options: str, prefix: tuple[str, ...] = ()) -> None:
-        """Start a run with its gates passed, `manager` doing nothing."""
+        """Start a run with its gates passed; `manager` does nothing."""
         self._orchestrator = subprocess.Popen(
             [*prefix, *COMMAND, "run", "out", *PASSING, *options],
             cwd=self.directory,
@@ -99,7 +99,7 @@ class Running:
         )
 
     def hear(self) -> str:
-        """The next line of a stage; fails when none comes."""
+        """Return the next line of a stage; fail when none comes."""
         give_up_at = time.monotonic() + WATCHDOG_SECONDS
         while b"\n" not in self._unread:
             if select.select([self._descriptor], [], [], 1.0)[0]:
@@ -113,7 +113,7 @@ class Running:
         return line.decode()
 
     def hear_pid(self) -> int:
-        """The next line as a stage's pid."""
+        """Return the next line as a stage's pid."""
         pid = int(self.hear())
         self.track(pid)
         return pid
@@ -129,19 +129,19 @@ class Running:
         self._orchestrator.send_signal(signum)
 
     def end(self) -> int:
-        """Wait for the orchestrator's end; its exit code."""
+        """Wait for the orchestrator's end; return its exit code."""
         assert self._orchestrator is not None
         self._orchestrator.communicate(timeout=WATCHDOG_SECONDS)
         return self._orchestrator.returncode
 
     def resume(self, *options: str) -> dict[str, Any]:
-        """Resume the run to done, as the options say; its report."""
+        """Resume the run to done with the given options; return its report."""
         ended = orchestrate("out", *(options or ("--resume",)), cwd=self.directory)
         assert ended.code == 0, ended.stderr
         return report_of(self.output)
 
     def close(self) -> None:
-        """End what is left, and give everything back."""
+        """End what is left, and release everything."""
         if self._orchestrator is not None and self._orchestrator.poll() is None:
             self._orchestrator.kill()
             self._orchestrator.communicate()
@@ -153,7 +153,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """An orchestrator to start; nothing of it is left when the test is over."""
+    """Yield an orchestrator to start; nothing of it is left when the test is over."""
     running = Running(tmp_path)
     yield running
     running.close()
@@ -161,7 +161,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 @pytest.fixture(autouse=True)
 def signals_not_ignored() -> Iterator[None]:
-    """Let children start with default signals, also where the tests run in the background."""
+    """Let children start with default signals, even where the tests run in the background."""
     ignored = [
         signum
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -176,7 +176,7 @@ def signals_not_ignored() -> Iterator[None]:
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A live process that has nothing to do with any run, leading a session of its own."""
+    """Yield a live process unrelated to any run, which leads a separate session."""
     process = subprocess.Popen(["/bin/sleep", "600"], cwd=tmp_path, start_new_session=True)
     yield process
     process.kill()
@@ -184,7 +184,7 @@ def stranger(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process; one that only waits to be reaped is gone."""
+    """Return True if the process exists; one that only waits to be reaped is gone."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -192,7 +192,7 @@ def is_alive(pid: int) -> bool:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    """Wait for what nobody tells of; fails if it does not come true."""
+    """Wait for a condition that nothing reports; fail if it does not become true."""
     give_up_at = time.monotonic() + WATCHDOG_SECONDS
     while not holds():
         assert time.monotonic() < give_up_at, "it did not come true"
@@ -200,13 +200,13 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 def python(stage: str, code: str) -> tuple[str, ...]:
-    """Options that make a stage run Python code."""
+    """Return options that make a stage run Python code."""
     words = (sys.executable, "-I", "-S", "-c", code)
     return (f"--{stage}-bin", words[0], *(f"--{stage}-arg={word}" for word in words[1:]))
 
 
 def both(executor: tuple[str, ...]) -> tuple[str, ...]:
-    """A manager that succeeds, and the executor that the test is about."""
+    """Return a manager that succeeds, and the executor that the test is about."""
     return (*shell("manager", "exit 0"), *executor)
 
 
@@ -219,7 +219,7 @@ def both(executor: tuple[str, ...]) -> tuple[str, ...]:
 def test_signal_ends_the_run_and_a_resume_completes_it(
     running: Running, name: str, code: int
 ) -> None:
-    """A signal ends stage and run, with a report that says so; a resume goes on from there."""
+    """A signal ends stage and run, with a report of it; a resume continues from there."""
     script = f"sleep 600 & echo $! >words; {BLOCKS_ONCE}; kill $!"
     running.start(*both(shell("executor", script)))
     background, stage = running.hear_pid(), running.hear_pid()
@@ -248,7 +248,7 @@ def test_signal_ends_the_run_and_a_resume_completes_it(
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_second_signal_kills_at_once(running: Running, second: signal.Signals) -> None:
-    """A stage that ignores SIGTERM has its grace, until a second signal; the first one counts."""
+    """A stage that ignores SIGTERM has its grace until a second signal; the first one counts."""
     running.start(*python("manager", TELLS_OF_SIGTERM), "--kill-grace-ms", LONG_MS)
     stage = running.hear_pid()
     running.signal(signal.SIGINT)
@@ -262,7 +262,7 @@ def test_second_signal_kills_at_once(running: Running, second: signal.Signals) -
 
 
 def test_signal_ends_background_children_that_ignore_it(running: Running) -> None:
-    """A child in the background that ignores SIGTERM and SIGHUP is gone with its stage."""
+    """A background child that ignores SIGTERM and SIGHUP is gone with its stage."""
     background = "trap '' TERM HUP; echo ready >words; exec sleep 600"
     script = f"({background}) & echo $! >words; wait"
     running.start(*shell("manager", script), "--kill-grace-ms", "50")
@@ -276,7 +276,7 @@ def test_signal_ends_background_children_that_ignore_it(running: Running) -> Non
 
 @pytest.mark.parametrize("name", ["HUP", "INT"])
 def test_signal_that_was_ignored_from_the_start_stays_ignored(running: Running, name: str) -> None:
-    """Started as nohup does it, the run goes on through the signal, to done."""
+    """A run started as by nohup continues through the signal, to done."""
     os.mkfifo(running.directory / "go-on")
     prefix = ("/bin/sh", "-c", f"trap '' {name}; exec \"$@\"", "sh")
     script = "echo ready >words; read line <go-on"
@@ -289,11 +289,11 @@ def test_signal_that_was_ignored_from_the_start_stays_ignored(running: Running, 
     assert statuses(report) == [("manager", "success"), ("executor", "success")]
 
 
-# An orchestrator that was killed
+# A killed orchestrator
 
 
 def test_killed_orchestrator_leaves_an_attempt_that_a_resume_settles(running: Running) -> None:
-    """A resume reports the attempt that nobody saw end, ends what is left of it, then runs."""
+    """A resume reports the attempt whose end nobody saw, ends what is left of it, then runs."""
     running.start(*both(python("executor", HOLDS_A_LOCK)), "--kill-grace-ms", "50")
     stage = running.hear_pid()
     running.signal(signal.SIGKILL)
@@ -316,7 +316,7 @@ def test_killed_orchestrator_leaves_an_attempt_that_a_resume_settles(running: Ru
 
 
 def test_leftover_without_its_environment_is_found_by_its_pid(running: Running) -> None:
-    """The recorded pid finds what is left, even if it has thrown its environment away."""
+    """A leftover that has dropped its environment is found by its recorded pid."""
     script = 'if test "$ORCHESTRATOR_ATTEMPT" = 1; then exec env -i /bin/sh -c "$0"; fi'
     blocks = "echo $$ >words; exec sleep 600"
     running.start(*both((*shell("executor", script), f"--executor-arg={blocks}")))
@@ -332,7 +332,7 @@ def test_leftover_without_its_environment_is_found_by_its_pid(running: Running) 
 
 
 def test_leftover_whose_pid_was_not_recorded_is_found_by_its_token(running: Running) -> None:
-    """Killed between the start and the record of the pid, the stage is found all the same."""
+    """A stage whose orchestrator is killed before it records the pid is found by its token."""
     running.start(*both(shell("executor", BLOCKS_ONCE)))
     stage = running.hear_pid()
     running.signal(signal.SIGKILL)
@@ -346,7 +346,7 @@ def test_leftover_whose_pid_was_not_recorded_is_found_by_its_token(running: Runn
 def test_stranger_that_has_the_pid_now_is_left_alone(
     running: Running, stranger: subprocess.Popen[bytes]
 ) -> None:
-    """A pid is only believed with its identity: another process of that pid is not touched."""
+    """A process that has a recorded pid, but another identity, is left alone."""
     running.start(*both(shell("executor", BLOCKS_ONCE)))
     stage = running.hear_pid()
     identity = table.identity(stage)
@@ -377,7 +377,7 @@ def test_new_run_ends_what_a_killed_one_left(running: Running) -> None:
 
 
 def change_open_attempt(output: Path, **changes: int | str | None) -> None:
-    """Write into the checkpoint what a crash at another moment would have left there."""
+    """Write into the checkpoint what a crash at another moment would have left in it."""
     checkpoint = checkpoint_of(output)
     checkpoint["open_attempts"][0].update(changes)
     (output / CHECKPOINT).write_text(json.dumps(checkpoint))

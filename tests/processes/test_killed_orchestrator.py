@@ -1,4 +1,4 @@
-"""An orchestrator, or its keeper too, is killed: nothing outlives it, or the resume ends it."""
+"""Nothing outlives a killed orchestrator; a resume ends what a killed keeper left too."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ for line in sys.stdin:
 
 FAMILY: Final = "deaf,daemon,nameless"
 KILLS: Final = 200 if SOAK else 24
-"""At so many moments, drawn anew each time, each part kills an orchestrator."""
+"""The number of moments, drawn again each time, at which each part kills an orchestrator."""
 LANES, PARTS = 4, 2
 MOMENT_SECONDS_MAX: Final = 0.6
 
 
 class Starter:
-    """Starts orchestrators, one after another, in no time: each is the fork of one all loaded."""
+    """Starts orchestrators one after another, quickly: each is forked from a loaded process."""
 
     def __init__(self, witness: Witness) -> None:
         self._process = witness.start(
@@ -93,7 +93,7 @@ class Starter:
         )
 
     def run_for(self, run: Run, seconds: float, *arguments: str) -> float:
-        """Start the command in the directory of a run, and SIGKILL it then; the time of that."""
+        """Start the command in a run's directory, SIGKILL it later, and return the time of that."""
         request = json.dumps([str(run.directory), *arguments])
         print(request, file=self._process.stdin, flush=True)
         pid = self._say()
@@ -109,7 +109,7 @@ class Starter:
 
 
 def belonging(directory: Path) -> list[int]:
-    """What is alive of a run: by the directory it is in, or by its environment."""
+    """Return the live processes of a run, found by their directory or environment."""
     mark = os.fsencode(directory / "state")
     found = []
     for pid in living.below(os.getpid()):
@@ -120,7 +120,7 @@ def belonging(directory: Path) -> list[int]:
 
 
 def kill_after(seconds: float, run: Run, starter: Starter | None, *, is_resumed: bool) -> None:
-    """Kill an orchestrator so long after its start, the command's own without a starter."""
+    """Kill an orchestrator so long after its start; without a starter, the command itself."""
     if starter is None:
         run.start(led(FAMILY, "stay"))
         time.sleep(seconds)
@@ -143,10 +143,10 @@ def kill_after(seconds: float, run: Run, starter: Starter | None, *, is_resumed:
 def test_nothing_outlives_an_orchestrator_killed_at_any_moment(
     tmp_path: Path, witness: Witness, part: int
 ) -> None:
-    """One second after SIGKILL nothing is alive, and a resume at once never meets what was."""
+    """Nothing is alive a second after SIGKILL, and a resume at once meets nothing of before."""
     seed = f"{random.getrandbits(32)}.{part}"
     chance = random.Random(seed)  # noqa: S311 - moments, no secrets
-    # One in each part of the time, so that few of them leave no part of it out.
+    # One in each part of the time, so that a few of them leave out no part.
     moments = [(one + chance.random()) / KILLS * MOMENT_SECONDS_MAX for one in range(KILLS)]
     chance.shuffle(moments)
 
@@ -182,7 +182,7 @@ def test_nothing_outlives_an_orchestrator_killed_at_any_moment(
 def test_resume_ends_what_is_left_when_the_keeper_was_killed_too(
     tmp_path: Path, witness: Witness, animals: str
 ) -> None:
-    """Token and session tell what was left; it is gone before anything is started."""
+    """Leftovers are found by token and session, and are gone before anything is started."""
     run = Run(tmp_path, witness)
     run.start(led(animals, "stay"), *GENTLY)
     run.wait_for("ready")
@@ -200,7 +200,7 @@ def test_resume_ends_what_is_left_when_the_keeper_was_killed_too(
 def test_resume_takes_the_dead_for_dead_where_nobody_reaps_them(
     tmp_path: Path, witness: Witness
 ) -> None:
-    """In a container without an init process a zombie stays: it is nothing to wait for."""
+    """In a container without an init process a zombie stays, and a resume does not wait for it."""
     run = Run(tmp_path, witness)
     run.start(led("deaf,daemon", "stay"), *GENTLY)
     run.wait_for("ready")
@@ -211,7 +211,7 @@ def test_resume_takes_the_dead_for_dead_where_nobody_reaps_them(
 
 
 def test_resume_lets_a_stopped_keeper_do_its_work(tmp_path: Path, witness: Witness) -> None:
-    """A keeper that was stopped goes on, and ends what nobody else could find."""
+    """A stopped keeper continues, and ends what nothing else could find."""
     run = Run(tmp_path, witness)
     run.start(led(TOGETHER, "stay"), *GENTLY)
     run.wait_for("ready")
@@ -227,7 +227,7 @@ def test_resume_lets_a_stopped_keeper_do_its_work(tmp_path: Path, witness: Witne
 def test_stranger_with_a_recorded_pid_is_left_alone(
     tmp_path: Path, witness: Witness, whose: str
 ) -> None:
-    """A pid that has come to belong to somebody else is told by its identity: he lives on."""
+    """A process that now has a recorded pid is recognized by its identity and lives on."""
     run = Run(tmp_path, witness)
     stranger = witness.start("/bin/sh", "-c", "sleep 600; exit", start_new_session=True)
     run.start(led("own_group", "stay"))
@@ -254,7 +254,7 @@ def test_stranger_with_a_recorded_pid_is_left_alone(
 def test_without_a_keeper_the_session_is_ended(
     tmp_path: Path, witness: Witness, animals: str, way: str
 ) -> None:
-    """Where no keeper can be had a run works, ends the session, and says how far that goes."""
+    """Without a keeper a run works, ends the session, and reports how far that reaches."""
     expected = WAYS[way]
     run = end_in(
         expected, animals, tmp_path, witness, command=(sys.executable, "-c", WITHOUT_KEEPER)

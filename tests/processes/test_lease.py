@@ -1,4 +1,4 @@
-"""A lease: what is over stays over, for its holder, for a run, and for the keepers that obey it."""
+"""A lease that is over stays over, for its holder, for a run, and for the keepers that obey it."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ FAMILY = (
 
 
 def ends_in(descriptor: int, seconds: float) -> bool:
-    """Whether a descriptor is readable after a time at most."""
+    """Return True if a descriptor is readable within the given time."""
     return bool(readable([descriptor], time.monotonic() + seconds))
 
 
-# Its holder's side
+# The holder's side
 
 
 def test_what_has_run_out_stays_over() -> None:
-    """No renewal revives it, whenever the question was asked."""
+    """No renewal revives a lease that has run out, whenever the question was asked."""
     with Lease(0.02) as lease:
         asked_at = Lease.now()
         assert ends_in(lease.fileno(), PATIENCE_SECONDS)
@@ -58,7 +58,7 @@ def test_what_has_run_out_stays_over() -> None:
 
 
 def test_renewal_counts_from_the_question() -> None:
-    """And an answer that is late takes nothing away that a later question gave."""
+    """A late answer to an earlier question does not shorten a renewal by a later one."""
     with Lease(LONG_SECONDS) as lease:
         early, late = Lease.now() - LONG_SECONDS / 2, Lease.now()
         assert lease.renew(late)
@@ -72,10 +72,10 @@ def test_renewal_counts_from_the_question() -> None:
 
 
 def test_renewal_that_meets_the_end_loses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is over for good if it runs out between the look at it and the renewal of its timer."""
+    """A lease that runs out between the check and the renewal of its timer is permanently over."""
     with Lease(0.01) as lease:
         assert ends_in(lease.fileno(), PATIENCE_SECONDS)
-        monkeypatch.setattr(Lease, "_has_run_out", lambda _: False)  # as it was a moment before
+        monkeypatch.setattr(Lease, "_has_run_out", lambda _: False)  # still true a moment before
         assert not lease.renew(Lease.now())
         monkeypatch.undo()
         assert lease.is_over
@@ -83,7 +83,7 @@ def test_renewal_that_meets_the_end_loses(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_renewals_and_the_end_never_both_win() -> None:
-    """After a refused renewal nothing is left, however close the two come."""
+    """After a refused renewal the lease is over, however close the two come."""
     for _ in range(200):
         with Lease(0.001) as lease:
             while lease.renew(Lease.now() - 0.0009):
@@ -94,7 +94,7 @@ def test_renewals_and_the_end_never_both_win() -> None:
 
 @pytest.mark.parametrize("way", ["end", "close"])
 def test_lease_can_be_ended_at_once(way: str) -> None:
-    """Those to whom it was lent see that as well."""
+    """The end of a lease is visible to those to whom it was lent."""
     lease = Lease(LONG_SECONDS)
     lent = lease.lend()
     try:
@@ -114,32 +114,32 @@ def test_lease_can_be_ended_at_once(way: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf, 86_401])
 def test_lease_has_a_time(seconds: float) -> None:
-    """None that never ends, or is over before it begins."""
+    """A lease cannot be endless, or over before it begins."""
     with pytest.raises(LeaseError, match="cannot last"):
         Lease(seconds)
 
 
 @pytest.mark.parametrize("asked_at", [math.nan, math.inf, 1e12])
 def test_nothing_was_asked_in_the_future(asked_at: float) -> None:
-    """A time of another clock would make it last for years."""
+    """A time in the future is refused: a time of another clock would extend the lease by years."""
     with Lease(LONG_SECONDS) as lease, pytest.raises(LeaseError, match="have been asked") as raised:
         lease.renew(asked_at)
     assert "Lease.now()" in raised.value.remedy
 
 
 def test_other_systems_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said as what it is: nothing there would keep it."""
+    """Other systems report that they have no leases: nothing there would keep one."""
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(LeaseError, match="no leases on darwin") as raised:
         Lease(1)
     assert raised.value.exit_code == 2
 
 
-# A run's side
+# The run's side
 
 
 def test_interrupts_that_hold_a_lease_hear_that_it_is_lost() -> None:
-    """Whoever waits is woken, once, and by nothing before; it comes before all other requests."""
+    """The loss wakes a waiting thread, once; it comes before all other requests."""
     with Lease(LONG_SECONDS) as lease, Interrupts() as interrupts:
         lent = lease.lend()
         interrupts.hold(lent)
@@ -175,7 +175,7 @@ class Leased(Bench):
 
 @pytest.fixture(name="bench")
 def leased(tmp_path: Path) -> Iterator[Leased]:
-    """A runner with a lease that is long."""
+    """Yield a runner with a long lease."""
     with Lease(LONG_SECONDS) as lease:
         bench = Leased(tmp_path, lease)
         yield bench
@@ -184,7 +184,7 @@ def leased(tmp_path: Path) -> Iterator[Leased]:
 
 
 def test_keeper_kills_everything_at_the_end_of_the_lease(bench: Leased) -> None:
-    """Also what is detached, deaf or stopped, and although nobody here knows of the lease."""
+    """The keeper kills detached, deaf and stopped processes, though the runner knows no lease."""
     ending = bench.in_thread(lambda: bench.shell(FAMILY))
     family = [bench.hear_pid(), bench.hear_pid()]
     assert bench.hear() == "ready"
@@ -197,7 +197,7 @@ def test_keeper_kills_everything_at_the_end_of_the_lease(bench: Leased) -> None:
 
 
 def test_runner_that_knows_of_the_lease_says_so(bench: Leased) -> None:
-    """Whoever kills the process first, the keeper or the runner; it has no grace."""
+    """The lease is reported, whether keeper or runner kills first, and there is no grace."""
     bench.interrupts.hold(bench.lent)
     ending = bench.in_thread(lambda: bench.shell(FAMILY))
     family = [bench.hear_pid(), bench.hear_pid()]
@@ -211,7 +211,7 @@ def test_runner_that_knows_of_the_lease_says_so(bench: Leased) -> None:
 
 
 def test_nothing_is_started_once_it_is_over(bench: Leased) -> None:
-    """The keeper refuses it, and a runner that knows of the lease says why."""
+    """The keeper refuses to start it, and a runner that knows of the lease reports why."""
     assert bench.shell("true").end == Exited(0)
     bench.lease.end()
     end = bench.shell("echo started").end
@@ -225,13 +225,13 @@ def test_nothing_is_started_once_it_is_over(bench: Leased) -> None:
 def test_nothing_is_started_where_nobody_would_keep_the_lease(
     bench: Leased, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that no keeper ends could work beside that of whoever has the run then."""
+    """No process starts without a keeper: it could work beside that of the run's next holder."""
     monkeypatch.setattr(runners, "start_keeper", lambda: "none here")
     end = bench.shell("echo started").end
     assert isinstance(end, NotSpawned)
     assert (end.failure, end.detail) == (
         SpawnFailure.NOT_LEASED,
-        "nothing keeps it in time: none here",
+        "nothing ends it in time: none here",
     )
     assert bench.output == b""
 
@@ -240,7 +240,7 @@ def test_nothing_is_started_where_nobody_would_keep_the_lease(
 def test_keeper_of_a_pool_is_free_of_the_lease_of_the_run_before(
     tmp_path: Path, *, is_over: bool
 ) -> None:
-    """It serves the next run, whatever became of the lease."""
+    """The pool's keeper serves the next run, whatever happened to the lease."""
     with Lease(LONG_SECONDS) as lease, KeeperPool() as keepers, Interrupts() as interrupts:
         pids = []
         for has_lease in (True, False, True):
@@ -261,16 +261,16 @@ def test_keeper_of_a_pool_is_free_of_the_lease_of_the_run_before(
 
 
 class Silent:
-    """Says nothing of what happens."""
+    """A listener that reports nothing."""
 
     def started(self, pid: int, /) -> None:
-        """Say nothing."""
+        """Ignore the event."""
 
     def slow(self, elapsed_ms: int) -> None:
-        """Say nothing."""
+        """Ignore the event."""
 
     def suspended(self, paused_ms: int) -> None:
-        """Say nothing."""
+        """Ignore the event."""
 
     def ending(self, stopped: object, processes: tuple[int, ...], silent_seconds: float) -> None:
-        """Say nothing."""
+        """Ignore the event."""

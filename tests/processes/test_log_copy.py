@@ -1,4 +1,4 @@
-"""What a process prints comes through a pipe: whole, counted, and never to be cut by it."""
+"""The output of a process comes through a pipe: whole, counted, and safe from truncation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ while left:
 @linux_only
 @pytest.mark.parametrize("how", REOPENINGS)
 def test_nothing_that_a_process_opens_cuts_what_it_printed(bench: Bench, how: str) -> None:
-    """Whoever opens its own output for writing adds to it."""
+    """A process that opens its own output for writing appends to it."""
     report = bench.shell(f"echo one; {REOPENINGS[how]}; echo two")
     assert report.end == Exited(0)
     assert bench.output == b"one\nx\ntwo\n"
@@ -54,14 +54,14 @@ def test_nothing_that_a_process_opens_cuts_what_it_printed(bench: Bench, how: st
 
 @linux_only
 def test_output_can_not_be_cut_or_rewound(bench: Bench) -> None:
-    """What is no file has no length to set, and no place to go back to."""
+    """The output is no file: its length cannot be set, and its position cannot go back."""
     assert bench.python(REWINDS).end == Exited(0)
     assert bench.output == b"one\n" + 4 * b"refused\n"
 
 
 @linux_only
 def test_what_was_cut_away_counts_against_the_limit(bench: Bench) -> None:
-    """A process that reopens its output before each line is over its limit all the same."""
+    """A process that reopens its output before each line still exceeds its limit."""
     script = "while :; do echo 123456789 > /dev/stdout; done"
     report = bench.shell(script, limits=AMPLE._replace(output_limit_bytes=1000))
     assert report.end == OutputExceeded(1000)
@@ -71,7 +71,7 @@ def test_what_was_cut_away_counts_against_the_limit(bench: Bench) -> None:
 
 @linux_only
 def test_what_is_printed_through_another_descriptor_is_no_silence(bench: Bench) -> None:
-    """Lines that go to a reopened output keep a process from being idle."""
+    """Lines printed to a reopened output keep a process from being idle."""
     script = "for each in 1 2 3 4 5 6; do sleep 0.25; echo $each > /dev/stdout; done"
     report = bench.shell(script, limits=AMPLE._replace(idle_timeout_ms=1000))
     assert report.end == Exited(0)
@@ -79,7 +79,7 @@ def test_what_is_printed_through_another_descriptor_is_no_silence(bench: Bench) 
 
 
 def test_all_that_was_printed_is_there_at_the_end(bench: Bench) -> None:
-    """More than a pipe holds, printed as fast as can be, arrives whole and in order."""
+    """More than a pipe holds, printed at full speed, arrives whole and in order."""
     report = bench.python(PRINTS_MUCH)
     assert report.end == Exited(0)
     assert report.kept_bytes == (MUCH, 0)
@@ -87,7 +87,7 @@ def test_all_that_was_printed_is_there_at_the_end(bench: Bench) -> None:
 
 
 def test_writer_that_is_nobodys_child_delays_nothing(bench: Bench) -> None:
-    """A process that can not be ended may hold the pipe open: what it held at the end counts."""
+    """A process that cannot be ended may hold the pipe open: its content at the end counts."""
     held: list[int] = []
 
     def hold() -> None:
@@ -99,7 +99,7 @@ def test_writer_that_is_nobodys_child_delays_nothing(bench: Bench) -> None:
     if sys.platform != "linux":
         pytest.skip("/proc/PID/fd")
     os.mkfifo(bench.directory / "go-on")
-    script = "(echo $$ >&2); read line < go-on; echo last"  # its own outputs stay as they are
+    script = "(echo $$ >&2); read line < go-on; echo last"  # its own outputs stay unchanged
     ending = bench.in_thread(lambda: bench.shell(script, then=hold))
     try:
         assert ending.result(WATCHDOG_SECONDS).end == Exited(0)
@@ -124,7 +124,7 @@ def test_log_that_takes_nothing_ends_the_process(bench: Bench, script: str) -> N
 
 
 def test_keeper_is_as_small_after_much_as_after_little(bench: Bench) -> None:
-    """What passes through leaves nothing behind."""
+    """The output that passes through the keeper leaves it no larger."""
     keeper = bench.runner.keeper()
     if keeper is None:
         pytest.skip("there is no keeper")
@@ -137,7 +137,7 @@ def test_keeper_is_as_small_after_much_as_after_little(bench: Bench) -> None:
 
 
 def test_limit_is_the_sum_of_both_outputs(bench: Bench) -> None:
-    """No more than the limit is kept of both together."""
+    """The limit applies to both outputs together."""
     with (bench.directory / "stderr").open("wb") as stderr:
         script = "head -c 700 /dev/zero; head -c 700 /dev/zero >&2; exec sleep 600"
         limits = Limits(timeout_ms=600_000, kill_grace_ms=0, output_limit_bytes=1000)

@@ -44,14 +44,14 @@ fsm_orchestrator.cli.main.main()
 """
 
 
-# What a stage may do to itself and to its keeper
+# Harm that a stage may do to itself and to its keeper
 
 
 @pytest.mark.parametrize("how", ["stopped", "headless"])
 def test_stage_that_hangs_in_an_odd_way_is_ended_on_sigterm(
     tmp_path: Path, witness: Witness, how: str
 ) -> None:
-    """A stopped stage is woken to hear SIGTERM; one without a first thread has not ended."""
+    """A stopped stage is woken for SIGTERM; a stage without a first thread has not ended."""
     way = WAYS["timeout"]
     for haste in HASTES_MS:
         run = Run(tmp_path / haste, witness)
@@ -70,7 +70,7 @@ def test_stage_that_hangs_in_an_odd_way_is_ended_on_sigterm(
 def test_stage_that_kills_its_keeper_is_ended_all_the_same(
     tmp_path: Path, witness: Witness, animals: str
 ) -> None:
-    """Without a keeper the session and the token tell what belongs to the stage, which failed."""
+    """Without a keeper, session and token identify the processes of the stage, which failed."""
     run = Run(tmp_path, witness)
     run.start((*ZOO, "kill_keeper", animals), *GENTLY)
     with witness.reaping():
@@ -85,7 +85,7 @@ def test_stage_that_kills_its_keeper_is_ended_all_the_same(
 
 
 def test_stage_that_kills_its_keeper_and_is_gone_is_lost(tmp_path: Path, witness: Witness) -> None:
-    """That it ends before the orchestrator has looked at it makes no difference."""
+    """A stage that ends before the orchestrator has looked at it is lost all the same."""
     run = Run(tmp_path, witness)
     run.start(
         ("/bin/sh", "-c", "sleep 0.1; kill -9 $PPID"), command=(sys.executable, "-c", SLOW_TO_LOOK)
@@ -97,7 +97,7 @@ def test_stage_that_kills_its_keeper_and_is_gone_is_lost(tmp_path: Path, witness
 
 
 def test_keeper_minds_no_signal_but_sigkill(tmp_path: Path, witness: Witness) -> None:
-    """A stage that signals its parent, as some do to ask something of it, disturbs nothing."""
+    """A stage that signals its parent, as some do to request something, disturbs nothing."""
     run = Run(tmp_path, witness)
     names = "HUP INT QUIT ABRT USR1 USR2 PIPE ALRM TERM TSTP TTIN TTOU CHLD CONT"
     run.start(("/bin/sh", "-c", f"for name in {names}; do kill -$name $PPID; done; sleep 0.05"))
@@ -107,7 +107,7 @@ def test_keeper_minds_no_signal_but_sigkill(tmp_path: Path, witness: Witness) ->
 
 
 def test_orphans_that_end_do_not_pile_up(tmp_path: Path, witness: Witness) -> None:
-    """While a stage runs, those of its orphans that have ended are reaped, the last one too."""
+    """Orphans that end while a stage runs are reaped, the last one too."""
     run = Run(tmp_path, witness)
     run.start((*ZOO, "shed"))
     assert run.end() == 0
@@ -117,7 +117,7 @@ def test_orphans_that_end_do_not_pile_up(tmp_path: Path, witness: Witness) -> No
     assert witness.adopted() == []
 
 
-# Gently first
+# Gentle ending first
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_orphans_that_end_do_not_pile_up(tmp_path: Path, witness: Witness) -> No
 def test_leader_may_tidy_up_its_workers(
     tmp_path: Path, witness: Witness, how: str, heard: list[str]
 ) -> None:
-    """Workers in another session hear SIGTERM only once their leader is gone, if they are left."""
+    """Workers in another session get SIGTERM only once their leader is gone, if they are left."""
     run = Run(tmp_path, witness)
     run.start((*ZOO, "employ", how), "--kill-grace-ms", HOUR_MS)
     run.wait_for("ready")
@@ -147,18 +147,18 @@ def test_leader_may_tidy_up_its_workers(
 def test_stage_has_a_grace_of_its_own(
     tmp_path: Path, witness: Witness, grace_ms: str, manager_grace_ms: str, animals: str, told: str
 ) -> None:
-    """What is said of the grace for a stage goes before what is said for all."""
+    """A grace for one stage takes precedence over the grace for all stages."""
     graces = ("--kill-grace-ms", grace_ms, "--manager-kill-grace-ms", manager_grace_ms)
     way = Way(124, "timeout", "timed_out", options=(*graces, "--manager-timeout-ms", "HASTE"))
     run = end_in(way, animals, tmp_path, witness)
     assert told in report_of(run.output)["stage_executions"][0]["error"]
 
 
-# Slow stages, and what they print
+# Slow stages, and their output
 
 
 def test_slow_stage_is_told_again_and_again(tmp_path: Path, witness: Witness) -> None:
-    """A slow stage gives an event each time with what it printed last, one warning, and goes on."""
+    """A slow stage gives repeated events with its last output and one warning, and continues."""
     run = Run(tmp_path, witness)
     run.start((*ZOO, "chat", "40"), "--manager-slow-after-ms", "80")
     assert run.end() == 0
@@ -177,7 +177,7 @@ def test_slow_stage_is_told_again_and_again(tmp_path: Path, witness: Witness) ->
 
 
 def memory_after(run: Run, *stage: str) -> int:
-    """The most memory the orchestrator has had, in bytes, when that stage has ended."""
+    """Return the most memory that the orchestrator has had, in bytes, when the stage has ended."""
     script = f"grep VmHWM /proc/{ORCHESTRATOR_PID}/status >memory"
     run.start(stage, executor=shell("executor", script))
     assert run.end() == 0
@@ -198,7 +198,7 @@ def test_memory_stays_flat_whatever_a_stage_prints(tmp_path: Path, witness: Witn
 def test_no_more_than_the_output_limit_is_kept(
     tmp_path: Path, witness: Witness, animals: str, end: str
 ) -> None:
-    """Both logs together hold at most the limit, even if a stage prints on through its grace."""
+    """Both logs together stay within the limit, even if a stage still prints during its grace."""
     run = Run(tmp_path, witness)
     count = ("400000",) if end != "stay" else ()
     run.start(led(animals, end, *count), "--kill-grace-ms", "200", "--manager-output-limit", "5000")
@@ -213,7 +213,7 @@ def test_no_more_than_the_output_limit_is_kept(
 def test_what_is_printed_while_it_is_ended_keeps_to_the_limit_too(
     tmp_path: Path, witness: Witness, way: str
 ) -> None:
-    """However a stage is ended, what it prints in its grace leaves no more than the limit."""
+    """Output during a stage's grace stays within the limit, however the stage is ended."""
     options = ("--kill-grace-ms", "100", "--manager-output-limit", str(LIMIT))
     way_there = replace(WAYS[way], options=(*WAYS[way].options[2:], *options))
     run = end_in(way_there, "retort", tmp_path, witness)

@@ -1,4 +1,4 @@
-"""An older kernel, booted: what it cannot hold is not promised, and what is promised holds.
+"""An older kernel, booted: it keeps every promise and promises nothing that it cannot keep.
 
 Takes some minutes where the machine has to be emulated: only with `SOAK=1`.
 """
@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What was found on the kernel."""
+    """Return what was found on the kernel."""
     folder = tmp_path_factory.mktemp("machine")
     said = virtual_machine.run_in("tests.processes.older_kernel", folder)
     match = re.search(r"^found (.*)$", said, re.MULTILINE)
@@ -33,13 +33,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_it_is_another_kernel(found: dict[str, Any]) -> None:
-    """Nothing of this would show anything on the kernel that the other tests run on."""
+    """The kernel differs from the one that the other tests run on."""
     assert found["release"] != os.uname().release
 
 
 @pytest.mark.parametrize("user", ["root", "user"])
 def test_what_is_said_to_hold_does(found: dict[str, Any], user: str) -> None:
-    """What the keeper promises there cannot be broken; what can be broken it does not promise."""
+    """Whatever the keeper promises there cannot be broken, and it does not promise the rest."""
     assert {"write", "truncate", "inspection", "namespaces"} <= {*found[user]["held"]}
     assert found[user]["broken"] == []
     if found["abi"] < 6:
@@ -48,7 +48,7 @@ def test_what_is_said_to_hold_does(found: dict[str, Any], user: str) -> None:
 
 
 def test_what_cannot_be_held_is_not_started(found: dict[str, Any]) -> None:
-    """A stage that needs it is refused, and told the version."""
+    """A stage that needs an unavailable promise is refused, with the kernel's version."""
     if found["abi"] >= 6:
         pytest.skip("this kernel holds all of it")
     stage = found["required"]["stage"]
@@ -57,7 +57,7 @@ def test_what_cannot_be_held_is_not_started(found: dict[str, Any]) -> None:
 
 
 def test_memory_is_counted_by_the_kernel(found: dict[str, Any]) -> None:
-    """What asks for more is ended at once, and the record says by whom."""
+    """A stage that asks for more memory is ended at once, and the record says by whom."""
     stage = found["memory"]["stage"]
     assert (stage["ending"], stage["usage_held_by"]) == ("limit_exceeded", "cgroup")
     exceeded = stage["limit_exceeded"]
@@ -65,7 +65,7 @@ def test_memory_is_counted_by_the_kernel(found: dict[str, Any]) -> None:
 
 
 def test_processes_are_counted_and_bounded(found: dict[str, Any]) -> None:
-    """They are counted as without a cgroup: a thread is none."""
+    """Processes are counted as without a cgroup: a thread does not count."""
     stage = found["processes"]["stage"]
     assert (stage["ending"], stage["usage_held_by"]) == ("limit_exceeded", "cgroup")
     assert stage["limit_exceeded"]["limit"] == "processes_max"
@@ -73,7 +73,7 @@ def test_processes_are_counted_and_bounded(found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["memory", "processes", "killed", "good"])
 def test_no_cgroup_is_left(found: dict[str, Any], name: str) -> None:
-    """Each is gone with its stage, also where the keeper was killed, and all that was in it."""
+    """Each cgroup is gone with its stage and processes, even where the keeper was killed."""
     assert found[name]["left"] == []
     assert found["killed"]["stage"]["ending"] == "lost"
     assert found["good"]["code"] == 0

@@ -19,7 +19,7 @@ from tests.support.schema_checks import Written, assert_output_valid, assert_val
 
 
 def a_process(pid: int, name: str, state: str = "sleeping", **changes: Any) -> ProcessSnapshot:
-    """A process of which little is known but what the test says."""
+    """Return a process with few known facts but those that the test gives."""
     told: dict[str, Any] = {
         "parent_pid": 1,
         "command": "",
@@ -38,7 +38,7 @@ def a_process(pid: int, name: str, state: str = "sleeping", **changes: Any) -> P
 
 
 def a_postmortem(*processes: ProcessSnapshot, **changes: Any) -> Postmortem:
-    """A post-mortem of those processes."""
+    """Return a post-mortem of the given processes."""
     told: dict[str, Any] = {
         "schema_version": 1,
         "run_id": "run-1",
@@ -56,12 +56,12 @@ def a_postmortem(*processes: ProcessSnapshot, **changes: Any) -> Postmortem:
 
 
 def some_files(count: int) -> tuple[OpenFile, ...]:
-    """As many open files."""
+    """Return this many open files."""
     return tuple(OpenFile(descriptor=number, path="/dev/null") for number in range(count))
 
 
 def a_socket(kind: str, local: str, remote: str, state: str) -> OpenSocket:
-    """A socket of descriptor 9."""
+    """Return a socket of descriptor 9."""
     return OpenSocket(descriptor=9, kind=kind, local=local, remote=remote, state=state)
 
 
@@ -78,7 +78,7 @@ CLIENT: Final = a_process(
 
 
 def test_summary_says_who_waits_for_what() -> None:
-    """The leader, the process that hangs, what it holds, the silence and the last words."""
+    """The summary has leader, hanging process, what it holds, the silence and last words."""
     told = a_postmortem(
         *(SHELL, a_process(13, "make", wait_channel="do_wait"), CLIENT),
         silent_seconds=28.1,
@@ -135,12 +135,12 @@ def test_summary_says_who_waits_for_what() -> None:
     ],
 )
 def test_summary_wording(told: Postmortem, expected: str) -> None:
-    """Numbers, states and gaps are said as people say them, and nothing acts on a terminal."""
+    """Numbers, states and gaps read naturally, and nothing acts on a terminal."""
     assert summary(told) == expected
 
 
 def test_summary_names_the_most_telling_processes_first() -> None:
-    """After the leader: odd states, then others, shells, zombies, and who waits for a child."""
+    """After the leader come odd states, others, shells, zombies, and waiting parents."""
     processes = (
         *(a_process(1, "leader", wait_channel="do_wait"), a_process(2, "make", "zombie")),
         *(a_process(3, "env", wait_channel="do_wait"), a_process(4, "bash")),
@@ -152,7 +152,7 @@ def test_summary_names_the_most_telling_processes_first() -> None:
 
 
 def test_summary_leaves_out_details_before_processes() -> None:
-    """Where a process with all its details does not fit, it is named at least."""
+    """A process whose details do not all fit is at least named."""
     long = a_socket("unix", "/" + "long" * 30, "", "LISTEN")
     processes = [
         a_process(number, f"worker-{number}", sockets=(long,), wait_channel="unix_stream_read")
@@ -165,7 +165,7 @@ def test_summary_leaves_out_details_before_processes() -> None:
 
 
 def test_summary_at_its_longest_names_the_leader() -> None:
-    """There is room for the leader, however long everything is."""
+    """The leader has room in the summary, however long everything is."""
     leader = a_process(2**22, "n" * 80, "tracing_stop", wait_channel="w" * 80)
     told = summary(
         a_postmortem(
@@ -204,7 +204,7 @@ def test_summary_is_one_short_line_with_the_leader(
     tails: tuple[str, str],
     is_complete: bool,
 ) -> None:
-    """Whatever the processes are called and printed, it is a short, printable line."""
+    """Whatever the processes are called and print, the summary is a short, printable line."""
     told = a_postmortem(
         *processes,
         silent_seconds=silent_seconds,
@@ -219,7 +219,7 @@ def test_summary_is_one_short_line_with_the_leader(
 
 
 def test_postmortem_is_read_back_as_it_was_written() -> None:
-    """A post-mortem of a real process survives being a JSON document, which is as published."""
+    """A post-mortem of a real process survives as a JSON document, which matches the schema."""
     processes, _ = collect([os.getpid()], Masker(()), seconds=60)
     assert processes
     written = a_postmortem(*processes, silent_seconds=1.5)
@@ -230,7 +230,7 @@ def test_postmortem_is_read_back_as_it_was_written() -> None:
 
 @pytest.fixture(name="box")
 def box_of_a_run(tmp_path: Path) -> Path:
-    """The post-mortem that a run left whose first stage took too long."""
+    """Return the post-mortem of a run whose first stage took too long."""
     ended = orchestrate(
         *("./out", *PASSING, *stages("exec sleep 60"), "--timeout-ms", "50"), cwd=tmp_path
     )
@@ -239,7 +239,7 @@ def box_of_a_run(tmp_path: Path) -> Path:
 
 
 def test_postmortem_of_a_run_is_as_published(box: Path, tmp_path: Path) -> None:
-    """What a real run leaves is valid, and what was made of it that is not is found."""
+    """The post-mortem of a real run is valid, and an invalid change to it is found."""
     assert_output_valid(tmp_path / "out")
     forged = box.read_text().replace("{", '{"forged": 1,', 1)
     before = Written(["./out"], tmp_path)

@@ -1,4 +1,4 @@
-"""Where the kernel refuses pidfds, and whatever raises: a started process has an owner."""
+"""A started process has an owner where the kernel refuses pidfds, and whatever raises."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STAYS: Final = "sleep 600 & setsid sleep 600 & echo $$ $! >pids; exec sleep 600"
 
 
 def refusing(number: int, directory: Path, *options: str) -> subprocess.Popen[str]:
-    """Start a run to which the kernel refuses all that has to do with pidfds."""
+    """Start a run to which the kernel refuses every call about pidfds."""
     return subprocess.Popen(
         [*WRAPPER, str(number), *CALLS, "--", *COMMAND, "out", *PASSING, *options],
         cwd=directory,
@@ -50,14 +50,14 @@ def refusing(number: int, directory: Path, *options: str) -> subprocess.Popen[st
 
 
 def pids_of(directory: Path) -> list[int]:
-    """The pids that a stage has written."""
+    """Return the pids that a stage has written."""
     wait_until(lambda: (directory / "pids").exists() and (directory / "pids").read_text().strip())
     return [int(pid) for pid in (directory / "pids").read_text().split()]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
 def test_run_without_pidfds_keeps_all_its_promises(tmp_path: Path, number: int) -> None:
-    """The run is done, leftovers are found and ended, and the reach is what it always is."""
+    """The run is done, leftovers are found and ended, and the reach is the usual one."""
     leaves = "sleep 600 & setsid sleep 600 & echo $! >pids; exit 0"
     process = refusing(number, tmp_path, *stages(leaves))
     _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
@@ -70,7 +70,7 @@ def test_run_without_pidfds_keeps_all_its_promises(tmp_path: Path, number: int) 
 
 
 def test_timeout_without_pidfds_ends_everything(tmp_path: Path) -> None:
-    """A limit is a limit, for what has left the session too."""
+    """A time limit also ends processes that have left the session."""
     process = refusing(errno.EPERM, tmp_path, *stages(STAYS), "--timeout-ms", "500")
     _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 124, stderr
@@ -81,7 +81,7 @@ def test_timeout_without_pidfds_ends_everything(tmp_path: Path) -> None:
 def test_orchestrator_without_pidfds_that_is_ended_leaves_nothing(
     tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
-    """Asked to end or killed: what it had started is gone with it."""
+    """An orchestrator that is asked to end, or killed, leaves nothing that it had started."""
     process = refusing(errno.ENOSYS, tmp_path, *stages(STAYS))
     try:
         pids = pids_of(tmp_path)
@@ -94,7 +94,7 @@ def test_orchestrator_without_pidfds_that_is_ended_leaves_nothing(
 
 
 def test_stop_works_without_pidfds(tmp_path: Path) -> None:
-    """`stop` is refused them as well, and ends the run all the same."""
+    """`stop` has no pidfds either, and ends the run all the same."""
     process = refusing(errno.EPERM, tmp_path, *shell("manager", STAYS))
     pids_of(tmp_path)
     words = [*WRAPPER, str(errno.EPERM), *CALLS, "--", *COMMAND, "stop", "out"]
@@ -107,7 +107,7 @@ def test_stop_works_without_pidfds(tmp_path: Path) -> None:
 
 
 def test_resume_ends_what_is_left_without_pidfds(tmp_path: Path) -> None:
-    """What outlived a killed orchestrator and its keeper is ended by a resume."""
+    """A resume ends what outlived a killed orchestrator and its keeper."""
     process = refusing(errno.ENOSYS, tmp_path, *shell("manager", STAYS))
     pids = pids_of(tmp_path)
     process.kill()
@@ -118,13 +118,13 @@ def test_resume_ends_what_is_left_without_pidfds(tmp_path: Path) -> None:
 
 
 class NobodyKnowsError(Exception):
-    """Raised where nobody expects it."""
+    """Raised where no code expects it."""
 
 
 def test_process_whose_start_is_not_noted_is_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is raised between the start of a process and the note of it ends the process."""
+    """An error between the start of a process and the note of it ends the process."""
     started: list[int] = []
 
     def fails(*arguments: object) -> int:
@@ -144,7 +144,7 @@ def test_process_whose_start_is_not_noted_is_ended(
 def test_process_is_collected_whatever_is_raised_while_it_is_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second error, while the process is being ended by the first, leaves it nobody's either."""
+    """A second error, while the first one ends the process, does not leave it without an owner."""
 
     def fails(*_: object, **_named: object) -> bool:
         raise NobodyKnowsError
@@ -160,7 +160,7 @@ def test_process_is_collected_whatever_is_raised_while_it_is_ended(
 
 
 def test_no_room_for_a_descriptor_starts_nothing(bench: Bench) -> None:
-    """With every descriptor in use a process is not started, and why is said."""
+    """With every descriptor in use no process is started, and the reason is reported."""
     bench.shell("exit 0")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     held: list[int] = []

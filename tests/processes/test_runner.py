@@ -1,4 +1,4 @@
-"""A process that the runner starts: how it ended, what it got, who is told, and what is left."""
+"""A process that the runner starts: its end, its surroundings, its events and its remains."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.processes.runner_cases import (
 MEGABYTE = 1024**2
 
 
-# How it ended
+# The end of a process
 
 
 @pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
 def test_exit_code_is_reported(bench: Bench, code: int) -> None:
-    """A process that ends by itself is reported with its exit code, and leaves nothing to reap."""
+    """A process that ends on its own is reported with its exit code, and leaves nothing to reap."""
     report = bench.shell(f"exit {code}")
     assert report.end == Exited(code)
     assert report.leaked == ()
@@ -54,7 +54,7 @@ def test_signal_that_ended_it_is_named(bench: Bench, name: str) -> None:
 
 
 def test_signal_without_a_name_is_numbered(bench: Bench) -> None:
-    """A real-time signal, which has no name of its own, is reported by its number."""
+    """A real-time signal, which has no name, is reported by its number."""
     number = signal.SIGRTMIN + 5
     report = bench.python(f"import os; os.kill(os.getpid(), {number})")
     assert isinstance(report.end, Signaled)
@@ -69,14 +69,14 @@ def test_resources_are_those_of_the_process(bench: Bench) -> None:
     assert resources.user_seconds + resources.system_seconds > 0
     peak = resources.rss_bytes_max
     if bench.containment is Containment.PROCESS_GROUP and peak is None:
-        return  # this process, whose copy started it, may well be larger
+        return  # this process, whose copy started it, may be larger
     assert peak is not None
     assert peak >= 64 * MEGABYTE
 
 
 @pytest.fixture
 def sigchld_ignored() -> Iterator[None]:
-    """Have the kernel throw exit statuses away, as a program that calls us may."""
+    """Let the kernel discard exit statuses, as a calling program may do."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGCHLD, before)
@@ -84,7 +84,7 @@ def sigchld_ignored() -> Iterator[None]:
 
 @pytest.mark.usefixtures("either_way", "sigchld_ignored")
 def test_exit_status_taken_by_somebody_else_is_lost_not_invented(bench: Bench) -> None:
-    """Where the calling program has SIGCHLD ignored, the end is `Lost`: never taken for exit 0."""
+    """The end is `Lost`, never exit 0, where the calling program ignores SIGCHLD."""
     go_on = bench.directory / "go-on"
     os.mkfifo(go_on)
     report = bench.shell("read line < go-on; exit 3", then=lambda: go_on.write_text("now\n"))
@@ -98,7 +98,7 @@ def test_exit_status_taken_by_somebody_else_is_lost_not_invented(bench: Bench) -
 def test_exit_status_is_lost_even_if_the_process_was_gone_at_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same holds for a process that has ended before anybody could look at it."""
+    """A process that ended before the first look at it is `Lost` too."""
     if bench.containment is Containment.SUBREAPER:
         pytest.skip("the keeper is its parent, and ignores nothing")
     watch = grouped._end_descriptor
@@ -113,11 +113,11 @@ def test_exit_status_is_lost_even_if_the_process_was_gone_at_once(
     assert (report.end, report.resources) == (Lost(grouped.STATUS_TAKEN), None)
 
 
-# What it gets
+# The surroundings of a process
 
 
 def test_process_leads_a_session_and_group_of_its_own(bench: Bench) -> None:
-    """The process is the leader of a new session and a new group, so ours is never signalled."""
+    """The process leads a new session and group, so this program is never signaled with it."""
     bench.python("import os; print(os.getpid(), os.getsid(0), os.getpgrp())")
     assert [int(one) for one in bench.output.split()] == [bench.pid] * 3
     assert bench.pid not in {os.getsid(0), os.getpgrp()}
@@ -125,7 +125,7 @@ def test_process_leads_a_session_and_group_of_its_own(bench: Bench) -> None:
 
 @pytest.fixture
 def operators_stdin() -> Iterator[None]:
-    """Have something to read on the stdin of this process."""
+    """Provide something to read on the stdin of this process."""
     before = os.dup(0)
     reader, writer = os.pipe()
     os.write(writer, b"the operator's\n")
@@ -139,7 +139,7 @@ def operators_stdin() -> Iterator[None]:
 
 @pytest.mark.usefixtures("operators_stdin")
 def test_stdin_is_the_null_device(bench: Bench) -> None:
-    """The process reads nothing, and nothing of ours: its stdin is /dev/null."""
+    """The stdin of the process is /dev/null: it reads nothing of this program's."""
     code = "import os, sys; print(os.path.samestat(os.fstat(0), os.stat('/dev/null')))"
     bench.python(f"{code}; print(sys.stdin.read() == '')")
     assert bench.output.split() == [b"True", b"True"]
@@ -154,7 +154,7 @@ def test_arguments_are_passed_exactly(bench: Bench) -> None:
 
 
 def test_environment_and_directory_are_those_given(bench: Bench) -> None:
-    """The process has the given environment and nothing of ours, in the given directory."""
+    """The process has exactly the given environment, in the given directory."""
     place = bench.directory / "place"
     place.mkdir()
     bench.run("env", "-0", env={"ONE": "1", "EMPTY": "", "LINES": "a\nb=c"}, cwd=str(place))
@@ -173,7 +173,7 @@ def test_bare_name_is_found_on_the_given_path(bench: Bench) -> None:
 
 
 def test_only_the_standard_descriptors_are_passed_on(bench: Bench) -> None:
-    """Not even a descriptor that is marked inheritable in our process reaches the child."""
+    """Not even a descriptor that is marked inheritable in this process reaches the child."""
     descriptor = os.open(os.devnull, os.O_RDONLY)
     try:
         os.set_inheritable(descriptor, True)
@@ -192,7 +192,7 @@ def test_only_the_standard_descriptors_are_passed_on(bench: Bench) -> None:
 
 
 def test_output_goes_to_the_given_descriptors_and_not_through_us(bench: Bench) -> None:
-    """Megabytes on both streams arrive byte by byte, and none of them pass through our memory."""
+    """Megabytes on both streams arrive unchanged, and none of them pass through this process."""
     forwards = bytes(range(256))
     count = 5 * MEGABYTE // len(forwards)
     code = (
@@ -201,8 +201,8 @@ def test_output_goes_to_the_given_descriptors_and_not_through_us(bench: Bench) -
     )
     stderr_path = bench.directory / "stderr"
     with stderr_path.open("wb") as stderr:
-        # The peak resident size that getrusage(2) knows never falls again, so it cannot show
-        # growth below the peak of an earlier test.
+        # The peak resident size that getrusage(2) reports never falls, so it cannot show growth
+        # below the peak of an earlier test.
         tracemalloc.start()
         try:
             report = bench.python(code, stderr=stderr.fileno())
@@ -215,7 +215,7 @@ def test_output_goes_to_the_given_descriptors_and_not_through_us(bench: Bench) -
     assert peak_bytes < MEGABYTE
 
 
-# What cannot be started
+# Programs that cannot be started
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_output_goes_to_the_given_descriptors_and_not_through_us(bench: Bench) -
 def test_file_that_is_no_program_is_a_spawn_failure_of_its_kind(
     bench: Bench, name: str, failure: SpawnFailure, told: str
 ) -> None:
-    """What cannot be started is reported by kind, naming the path; nothing was started."""
+    """A file that cannot be started is reported by kind and path; nothing was started."""
     (bench.directory / "plain").write_text("#!/bin/sh\n")
     (bench.directory / "folder").mkdir()
     (bench.directory / "dangling").symlink_to("nowhere")
@@ -254,7 +254,7 @@ def test_file_that_is_no_program_is_a_spawn_failure_of_its_kind(
 
 @pytest.mark.parametrize("name", ["no-such-program", "plain", "folder"])
 def test_bare_name_that_no_program_has_is_not_found(bench: Bench, name: str) -> None:
-    """A bare name that is on the search path only as a plain file or a directory is not found."""
+    """A bare name that is only a plain file or a directory on the search path is not found."""
     (bench.directory / "plain").write_text("#!/bin/sh\n")
     (bench.directory / "folder").mkdir()
     end = bench.run(name, search_path=str(bench.directory)).end
@@ -265,7 +265,7 @@ def test_bare_name_that_no_program_has_is_not_found(bench: Bench, name: str) -> 
 
 @pytest.mark.parametrize("name", ["absent", "plain"])
 def test_working_directory_that_is_none_is_told_as_such(bench: Bench, name: str) -> None:
-    """A directory that is missing or a file is the failure, never taken for a missing program."""
+    """A missing directory, or a file in its place, is never taken for a missing program."""
     (bench.directory / "plain").touch()
     end = bench.shell("exit 0", cwd=str(bench.directory / name)).end
     assert isinstance(end, NotSpawned)
@@ -274,18 +274,18 @@ def test_working_directory_that_is_none_is_told_as_such(bench: Bench, name: str)
 
 
 def test_argument_list_that_is_too_long_is_refused_by_the_system(bench: Bench) -> None:
-    """What the system refuses to start is reported with its reason, not raised."""
+    """A start that the system refuses is reported with its reason, not raised."""
     end = bench.run(SHELL, *["x" * 100_000] * 100).end
     assert isinstance(end, NotSpawned)
     assert end.failure is SpawnFailure.REFUSED_BY_SYSTEM
     assert os.strerror(7) in end.detail
 
 
-# Who is told, and what is left
+# Notifications and remains
 
 
 def test_pid_is_told_while_the_process_lives(bench: Bench) -> None:
-    """The callback gets the pid of the running process, before its end is waited for."""
+    """The callback gets the pid of the running process, before the wait for its end."""
     seen: list[tuple[int, bool]] = []
 
     def look() -> None:

@@ -1,4 +1,4 @@
-"""A process is ended: time limits, requests to end, what it leaves, with nothing left open."""
+"""A process is ended: time limits, requests to end and leftovers, with nothing left open."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ signal.pause()
 """
 
 
-# A request beside the end
+# A request at the time of the end
 
 
 @pytest.mark.usefixtures("either_way")
@@ -60,9 +60,9 @@ signal.pause()
 def test_request_that_is_pending_when_the_end_is_noticed_counts(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    """Whoever asked may have signalled the process too: its own end is told, and does not count.
+    """A request counts, and the process's own end is only noted: the requester may have caused it.
 
-    An attempt looks again for itself; the command of a gate has nobody else to look.
+    An attempt looks again itself; the command of a gate has nothing else to look.
     """
 
     def left_by(_child: object) -> tuple[()]:  # called once the end has been noticed
@@ -79,7 +79,7 @@ def test_request_that_is_pending_when_the_end_is_noticed_counts(
 
 @pytest.mark.usefixtures("either_way")
 def test_timeout_ends_a_process_that_honours_sigterm(bench: Bench) -> None:
-    """At its time limit a process gets SIGTERM; one that ends on it is not killed."""
+    """A process that ends on SIGTERM at its time limit is not killed."""
     limits = Limits(timeout_ms=20, kill_grace_ms=AMPLE_MS)
     report = bench.shell(ENDS_ON_SIGTERM, limits=limits, then=bench.hear)
     assert report.end == TimedOut(20, was_killed=False)
@@ -88,7 +88,7 @@ def test_timeout_ends_a_process_that_honours_sigterm(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("either_way")
 def test_timeout_kills_a_process_that_ignores_sigterm(bench: Bench) -> None:
-    """A process that ignores SIGTERM is killed after the grace, and the report says so."""
+    """A process that ignores SIGTERM is killed after the grace, and the report says that it was."""
     report = bench.shell(IGNORES_SIGTERM, limits=HASTY, then=bench.hear)
     assert report.end == TimedOut(20, was_killed=True)
     assert not is_our_child(bench.pid)
@@ -108,7 +108,7 @@ def test_timeout_ends_the_whole_group(bench: Bench) -> None:
 
 
 def test_timeout_ends_a_stopped_process(bench: Bench) -> None:
-    """A process that is stopped is woken up to end on SIGTERM: it need not be killed."""
+    """A stopped process is woken to end on SIGTERM and need not be killed."""
 
     def wait_until_stopped() -> None:
         stopped = psutil.Process(bench.pid)
@@ -122,7 +122,7 @@ def test_timeout_ends_a_stopped_process(bench: Bench) -> None:
 
 @pytest.mark.parametrize("who", ["leader", "grandchild"])
 def test_grace_is_given_to_tidy_up(bench: Bench, who: str) -> None:
-    """Whoever tidies up on SIGTERM has the grace for it, even if the leader is gone before."""
+    """A process that cleans up on SIGTERM has the grace for it, even if the leader ends before."""
     marker = bench.directory / "marker"
     tidy = (
         "import os, pathlib, signal, sys\n"
@@ -162,7 +162,7 @@ def test_interrupt_ends_the_process(bench: Bench, signum: int) -> None:
 
 @pytest.mark.usefixtures("either_way")
 def test_second_interrupt_kills_at_once(bench: Bench) -> None:
-    """A second request does not wait for the grace; the first one is what is reported."""
+    """A second request does not wait for the grace; the first one is reported."""
     ending = bench.in_thread(lambda: bench.python(TELLS_OF_SIGTERM, limits=ENDLESS))
     assert bench.hear() == "ready"
     bench.interrupts.deliver(signal.SIGINT)
@@ -173,7 +173,7 @@ def test_second_interrupt_kills_at_once(bench: Bench) -> None:
 
 
 def test_second_interrupt_counts_however_soon_it_comes(bench: Bench) -> None:
-    """Two requests before anything was done about the first kill at once just the same."""
+    """Two requests kill at once, even if both come before any reaction to the first."""
 
     def interrupt_twice() -> None:
         bench.hear()
@@ -188,7 +188,7 @@ def test_second_interrupt_counts_however_soon_it_comes(bench: Bench) -> None:
 
 
 def test_interrupt_during_the_grace_of_a_timeout_kills_at_once(bench: Bench) -> None:
-    """Who asks for the end while a timed-out process has its grace does not wait for it."""
+    """A request to end does not wait for the rest of a timed-out process's grace."""
     limits = Limits(timeout_ms=20, kill_grace_ms=ENDLESS.kill_grace_ms)
     is_ready = threading.Event()
     ending = bench.in_thread(
@@ -202,7 +202,7 @@ def test_interrupt_during_the_grace_of_a_timeout_kills_at_once(bench: Bench) -> 
 
 
 def test_interrupt_from_before_the_start_ends_the_process(bench: Bench) -> None:
-    """A request that came before the process was started is not forgotten."""
+    """A request from before the start of the process ends it."""
     bench.interrupts.deliver(signal.SIGINT)
     ending = bench.in_thread(lambda: bench.shell("exec sleep 600", limits=ENDLESS))
     assert ending.result(WATCHDOG_SECONDS).end == Interrupted(signal.SIGINT)
@@ -211,7 +211,7 @@ def test_interrupt_from_before_the_start_ends_the_process(bench: Bench) -> None:
 
 @pytest.mark.parametrize("script", [ENDS_ON_SIGTERM, IGNORES_SIGTERM, "exit 0"])
 def test_callback_that_raises_ends_the_process_first(bench: Bench, script: str) -> None:
-    """When the start cannot be recorded the process is gone by the time the error arrives."""
+    """A process whose start cannot be recorded is gone by the time the error arrives."""
     failure = RuntimeError("cannot be recorded")
 
     def fail() -> None:
@@ -229,7 +229,7 @@ def test_callback_that_raises_ends_the_process_first(bench: Bench, script: str) 
 @pytest.mark.parametrize("group", ["same-group", "own-group"])
 @pytest.mark.parametrize("code", [0, 3])
 def test_leftovers_are_ended_and_listed(bench: Bench, group: str, code: int) -> None:
-    """What outlives its leader in the session is ended and listed; the leader's end stands."""
+    """A process that outlives its leader is ended and listed, and the leader's end stands."""
     go_on = bench.directory / "go-on"
     os.mkfifo(go_on)
     script = f'"$0" -I -S -c "$1" {group} & read line < go-on; exit {code}'
@@ -272,7 +272,7 @@ def test_leftover_that_ignores_sigterm_is_killed(bench: Bench) -> None:
 
 
 def test_output_held_open_by_a_leftover_delays_nothing(bench: Bench) -> None:
-    """The end of the leader is the end: that a leftover holds its output open changes nothing."""
+    """A leftover that holds the output open does not delay the end of the process."""
     ending = bench.in_thread(lambda: bench.shell("echo out; sleep 600 & exit 0", limits=ENDLESS))
     report = ending.result(WATCHDOG_SECONDS)
     assert report.end == Exited(0)
@@ -332,7 +332,7 @@ print(json.dumps([endings, left, within]))
 
 @pytest.mark.parametrize("containment", list(Containment))
 def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path, containment: Containment) -> None:
-    """However its processes ended, a program has none to reap and no descriptor open after."""
+    """However its processes ended, a program has no zombie and no descriptor open afterwards."""
     no_program = executable(tmp_path / "no-program", "no program\n")
     done = subprocess.run(
         [sys.executable, "-c", EVERY_ENDING, no_program, containment],
@@ -349,7 +349,7 @@ def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path, containment: Contai
 
 
 def test_given_descriptors_stay_open_and_ours(tmp_path: Path, bench: Bench) -> None:
-    """The caller's descriptors are still the caller's when the process has ended."""
+    """The caller's descriptors are still open, and the caller's, when the process has ended."""
     path = tmp_path / "log"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""A program is found by its name as the standard library finds it, and is looked for once."""
+"""A program is found by its name as the standard library finds it, with a single search."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPES: Final = {
     "one that is named twice": "empty:empty:good",
     "one with a slash at its end": "good/",
 }
-"""Search paths, of names of directories below the current one."""
+"""Search paths, as names of directories below the current one."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["tool", "here", "other", "", "with\0nul"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_program_is_found_as_the_standard_library_finds_it(shape: str, name: str) -> None:
-    """The same file, or none, whether it is to be executed or only to be there."""
+    """The same file is found, or none, whether it is to be executed or only to exist."""
     path = SHAPES[shape]
     assert found_on(path, name) == shutil.which(name, path=path)
     assert found_on(path, name, mode=os.F_OK) == shutil.which(name, os.F_OK, path)
@@ -51,7 +51,7 @@ def test_program_is_found_as_the_standard_library_finds_it(shape: str, name: str
 def test_without_a_path_that_of_the_environment_counts(
     variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And where there is none either, that of the system."""
+    """Without a path the environment's is used, and without that the system's."""
     monkeypatch.delenv("PATH")
     if variable is not None:
         monkeypatch.setenv("PATH", variable)
@@ -60,7 +60,7 @@ def test_without_a_path_that_of_the_environment_counts(
 
 
 def test_what_was_found_is_started_whatever_the_path_says_since(tmp_path: Path) -> None:
-    """Who has found a program and read it starts that one; without it the path is searched."""
+    """A program that was found and read is started; without it the path is searched."""
     found = str(tmp_path / "good" / "tool")
     command = Command("tool", (), str(tmp_path), {}, "also_good", -1, -1)
     assert look_up(command._replace(found=found)) == found

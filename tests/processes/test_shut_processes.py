@@ -1,4 +1,4 @@
-"""What a stage of the same user finds of keeper and orchestrator: nothing of their insides."""
+"""The inside of keeper and orchestrator, which a stage of the same user cannot see."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ for who, pid in (("keeper", os.getppid()), ("orchestrator", int(sys.argv[1]))):
 @pytest.mark.unprivileged
 @pytest.mark.skipif(os.geteuid() == 0, reason="root looks into everything")
 def test_their_insides_are_closed(tmp_path: Path) -> None:
-    """Neither lets itself be read, traced or robbed of a descriptor."""
+    """Neither process can be read, traced or robbed of a descriptor."""
     (tmp_path / "attempts.py").write_text(ATTEMPTS)
     script = f"exec python3 -I -S {tmp_path}/attempts.py {ORCHESTRATOR_PID}"
     ended = run(tmp_path, "--manager-bin", "/bin/sh", "--manager-arg=-c", f"--manager-arg={script}")

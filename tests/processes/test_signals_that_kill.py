@@ -1,4 +1,4 @@
-"""Signals that nobody handles, and those that come at a bad moment: the run can always go on."""
+"""Signals that nothing handles, and badly timed ones: the run can always continue."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tests.support.patience import PATIENCE_SECONDS
 KILLING: Final = (
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU, signal.SIGSEGV),
 )
-"""What ends a process that has no handler for it."""
+"""Signals that end a process that has no handler for them."""
 WAITS_ONCE: Final = (
     'if test "$ORCHESTRATOR_ATTEMPT" = 1; then echo $$ >pid.new; mv pid.new pid; exec sleep 600; fi'
 )
 
 
 class Running:
-    """A run of its own process group, whose executor waits."""
+    """A run in its own process group, whose executor waits."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -61,8 +61,8 @@ class Running:
             time.sleep(0.01)
         return psutil.Process(int((self.directory / "pid").read_text()))
 
-    def signalled(self, signum: signal.Signals, *, group: bool) -> int:
-        """Signal the orchestrator, or its whole group; return what became of it."""
+    def signaled(self, signum: signal.Signals, *, group: bool) -> int:
+        """Signal the orchestrator, or its whole group; return its exit status."""
         (os.killpg if group else os.kill)(self._process.pid, signum)
         return self._process.wait(PATIENCE_SECONDS)
 
@@ -75,7 +75,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """A run at work."""
+    """Yield a run at work."""
     running = Running(tmp_path / "running")
     yield running
     running.close()
@@ -85,9 +85,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
     ("signum", "group"), [*((one, False) for one in KILLING), (signal.SIGUSR1, True)], ids=str
 )
 def test_killed_run_can_go_on(running: Running, signum: signal.Signals, group: bool) -> None:
-    """Whatever kills the orchestrator, its keeper ends the stage, and a resume goes on."""
+    """Whatever kills the orchestrator, its keeper ends the stage, and a resume continues."""
     stage = running.stage()
-    assert running.signalled(signum, group=group) == -signum
+    assert running.signaled(signum, group=group) == -signum
     psutil.wait_procs([stage], timeout=PATIENCE_SECONDS)
     assert not stage.is_running()
     status = orchestrate("status", "out", cwd=running.directory)
@@ -101,9 +101,9 @@ def test_killed_run_can_go_on(running: Running, signum: signal.Signals, group: b
 
 
 def test_quit_of_the_whole_group_is_recorded(running: Running) -> None:
-    r"""Ctrl-\ reaches all that runs in the terminal: the run is ended and recorded as by Ctrl-C."""
+    r"""Ctrl-\ reaches every process in the terminal: the run is ended and recorded as by Ctrl-C."""
     stage = running.stage()
-    assert running.signalled(signal.SIGQUIT, group=True) == 131
+    assert running.signaled(signal.SIGQUIT, group=True) == 131
     assert not stage.is_running()
     report = report_of(running.directory / "out")
     assert (report["terminal_state"], report["exit_code"]) == ("failed", 131)
@@ -112,7 +112,7 @@ def test_quit_of_the_whole_group_is_recorded(running: Running) -> None:
 
 
 def test_request_wakes_a_wait_that_had_not_begun() -> None:
-    """A signal that interrupts no wait (it went to another thread) still ends the next one."""
+    """A signal that interrupts no wait, because another thread got it, still ends the next one."""
     interrupts = Interrupts()
     had = threading.Event()
     other = threading.Thread(target=had.wait, args=(PATIENCE_SECONDS,))
@@ -132,7 +132,7 @@ def test_request_wakes_a_wait_that_had_not_begun() -> None:
 
 
 def test_a_stop_leaves_no_request_behind() -> None:
-    """Ctrl-Z wakes a wait too, and whoever waits for a request finds none after it."""
+    """Ctrl-Z wakes a wait too, but leaves no request to find afterwards."""
     interrupts = Interrupts()
     with interrupts.installed():
         child = os.fork()

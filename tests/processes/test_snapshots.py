@@ -48,20 +48,20 @@ READS_FOR_EVER: Final = (
 
 @pytest.fixture(name="nursery")
 def nursery_of_the_test(tmp_path: Path) -> Iterator[Nursery]:
-    """Where the test starts its processes."""
+    """Yield the place where the test starts its processes."""
     with Nursery(tmp_path) as nursery:
         yield nursery
 
 
 @pytest.fixture(name="no_proc")
 def reader_without_proc(tmp_path: Path) -> Reader:
-    """A platform without /proc, where only psutil tells anything."""
+    """Return a reader for a platform without /proc, where only psutil reports anything."""
     return Reader(str(tmp_path / "no-proc"))
 
 
 @pytest.fixture(name="read", params=["with proc", "without proc"])
 def reader_either_way(request: pytest.FixtureRequest, no_proc: Reader) -> Reader:
-    """Read /proc where there is one, and ask psutil alone as where there is none."""
+    """Read /proc where it exists, and ask only psutil as where it does not."""
     if request.param == "without proc":
         return no_proc
     if sys.platform != "linux":
@@ -70,7 +70,7 @@ def reader_either_way(request: pytest.FixtureRequest, no_proc: Reader) -> Reader
 
 
 def told_once(pid: int, holds: Callable[[ProcessSnapshot], bool]) -> ProcessSnapshot:
-    """The first snapshot of a process for which that holds: it has got where it was going."""
+    """Return the first snapshot of a process that fulfills a condition."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         snapshot = told_of(pid)
@@ -79,7 +79,7 @@ def told_once(pid: int, holds: Callable[[ProcessSnapshot], bool]) -> ProcessSnap
     pytest.fail(f"it never got there: {snapshot}")
 
 
-# What is told of a process
+# The facts about a process
 
 
 def test_what_a_process_uses_is_told(nursery: Nursery, read: Reader) -> None:
@@ -109,13 +109,13 @@ def test_command_line_is_told_up_to_the_limit(nursery: Nursery, read: Reader) ->
 
 @on_linux
 def test_age_is_that_of_the_process(nursery: Nursery) -> None:
-    """A process is as old as the time since its start, on a clock that nobody sets."""
+    """The age of a process is the time since its start, on a clock that nobody sets."""
     tick = 2 / os.sysconf("SC_CLK_TCK")
     before = time.monotonic()
     young = told_of(nursery.quiet()).age_seconds
     assert young is not None
     assert 0 <= young <= time.monotonic() - before + tick
-    (told,), _ = collect([os.getpid()], NO_SECRETS)  # it may have more open than is told
+    (told,), _ = collect([os.getpid()], NO_SECRETS)  # it may have more open than is listed
     own = told.age_seconds
     assert own is not None
     assert own >= time.monotonic() - IMPORTED_AT - tick
@@ -123,7 +123,7 @@ def test_age_is_that_of_the_process(nursery: Nursery) -> None:
 
 @on_linux
 def test_wait_channel_is_the_kernels(nursery: Nursery) -> None:
-    """A sleeping process is told with what it sleeps in, one that runs with nothing."""
+    """A sleeping process has the function that it sleeps in, a running one has none."""
     sleeper, _ = nursery.python(READS_FOR_EVER)
     told_once(sleeper, lambda one: one.state == "sleeping")
     written = Path(f"/proc/{sleeper}/wchan").read_text().partition(".")[0]
@@ -135,7 +135,7 @@ def test_wait_channel_is_the_kernels(nursery: Nursery) -> None:
 
 
 def test_stopped_process_is_told_as_stopped(nursery: Nursery, read: Reader) -> None:
-    """A process that was stopped by a signal is not taken for one that sleeps."""
+    """A process that was stopped by a signal is not taken for a sleeping one."""
     pid = nursery.quiet()
     os.kill(pid, signal.SIGSTOP)
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
@@ -155,7 +155,7 @@ def test_tree_is_told_in_the_order_asked_for(nursery: Nursery, read: Reader) -> 
 
 
 def test_zombie_is_told_and_nothing_of_it_is_missing(nursery: Nursery, read: Reader) -> None:
-    """A process that nobody has reaped is a zombie without files, and that is everything."""
+    """A process that nobody has reaped is a zombie without files, and nothing of it is missing."""
     pid, _ = nursery.python("print('true', flush=True)")
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     snapshot = told_of(pid, read=read)
@@ -164,7 +164,7 @@ def test_zombie_is_told_and_nothing_of_it_is_missing(nursery: Nursery, read: Rea
 
 
 class Refusing(Reader):
-    """Reads a process that is somebody else's: no rights."""
+    """A reader without rights, as for the process of another user."""
 
     def working_directory(self, pid: int) -> str:
         """Refuse."""
@@ -177,14 +177,14 @@ class Refusing(Reader):
 
 @on_linux
 def test_nothing_of_a_zombie_is_missing_if_we_may_not_look(nursery: Nursery) -> None:
-    """The kernel keeps all but root from a zombie's descriptors, of which there are none."""
+    """A zombie has no descriptors, so nothing is missing although only root may look."""
     pid, _ = nursery.python("print('true', flush=True)")
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert told_of(pid, read=Refusing()).state == "zombie"
 
 
 def test_process_that_is_gone_is_left_out(nursery: Nursery, read: Reader) -> None:
-    """A pid of nobody is passed over: the rest is told, and nothing is missing."""
+    """A pid without a process is skipped: the others are listed, and nothing is missing."""
     gone = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
     gone.wait()
     pid = nursery.quiet()
@@ -194,7 +194,7 @@ def test_process_that_is_gone_is_left_out(nursery: Nursery, read: Reader) -> Non
 
 @on_linux
 def test_bytes_that_are_no_text_can_be_written_as_json(nursery: Nursery) -> None:
-    """Names that are not UTF-8 are told as far as they are, and stay a valid document."""
+    """Names that are not UTF-8 are shown as far as possible, and the document stays valid."""
     folder = os.fsencode(nursery.directory) + b"/odd\xff"
     os.mkdir(folder)
     nursery.directory = Path(os.fsdecode(folder))
@@ -232,7 +232,7 @@ def test_no_piece_of_a_secret_is_in_a_command(
 
 @on_linux
 def test_secrets_are_masked_in_names_and_addresses(nursery: Nursery) -> None:
-    """What is masked in a path is masked in those of files, directory and sockets."""
+    """Secrets are masked in the paths of files, directory and sockets."""
     secret = "hunter2-hunter2"  # noqa: S105 - of this test only
     nursery.directory /= secret
     nursery.directory.mkdir()
@@ -257,7 +257,7 @@ def test_secrets_are_masked_in_names_and_addresses(nursery: Nursery) -> None:
 
 
 def test_no_more_processes_than_the_limit_are_told(nursery: Nursery) -> None:
-    """Of 300 processes the first 256 are told, and that something is missing."""
+    """The first 256 of 300 processes are listed, and the list is marked as incomplete."""
     script = "for one in $(seq 300); do sleep 600 & list=$list,$!; done; echo [${list#,}]; wait"
     leader, children = nursery.start("/bin/sh", "-c", script)
     nursery.also(children)
@@ -275,7 +275,7 @@ def test_no_more_processes_than_the_limit_are_told(nursery: Nursery) -> None:
 def test_no_more_descriptors_than_the_limit_are_told(
     nursery: Nursery, files: int, sockets: int
 ) -> None:
-    """Of very many files and sockets 64 each are told, and that something is missing."""
+    """Of very many files and sockets, 64 each are listed, and the lists are marked incomplete."""
     code = (
         f"import os, socket; opened = [os.open('.', 0) for _ in range({files})];"
         f" sockets = [socket.socket() for _ in range({sockets})]; print('true', flush=True); {WAIT}"
@@ -289,7 +289,7 @@ def test_no_more_descriptors_than_the_limit_are_told(
 
 @on_linux
 def test_no_more_descriptors_than_the_limit_are_looked_at(nursery: Nursery) -> None:
-    """A process with descriptors without end is left when enough of them have been seen."""
+    """Looking at a process with endless descriptors stops when enough of them were seen."""
     pid = nursery.quiet()
     seen = itertools.count()
 
@@ -302,11 +302,11 @@ def test_no_more_descriptors_than_the_limit_are_looked_at(nursery: Nursery) -> N
     assert next(seen) < 2000
 
 
-# What cannot be read
+# Unreadable pieces
 
 
 class Hanging(Reader):
-    """Hangs at one piece of one process until released, as the kernel may."""
+    """A reader that hangs at one piece of one process until released, as the kernel may."""
 
     def __init__(self, piece: str, pid: int) -> None:
         super().__init__()
@@ -321,13 +321,13 @@ class Hanging(Reader):
         setattr(self, piece, hang)
 
     def release(self) -> None:
-        """Let who hangs there go on, to its end."""
+        """Let the hanging reads continue, to their end."""
         self._released.set()
 
 
 @pytest.fixture(name="hanging")
 def hanging_readers() -> Iterator[Callable[[str, int], Hanging]]:
-    """Makes readers that hang until the test is over."""
+    """Yield a maker of readers that hang until the test is over."""
     made: list[Hanging] = []
 
     def make(piece: str, pid: int) -> Hanging:
@@ -343,7 +343,7 @@ def hanging_readers() -> Iterator[Callable[[str, int], Hanging]]:
 def test_command_line_that_cannot_be_read_costs_only_commands(
     nursery: Nursery, hanging: Callable[[str, int], Hanging]
 ) -> None:
-    """A read that never returns delays nobody beyond the time; what else there is, is told."""
+    """A read that never returns costs no more than the time limit; all the rest is reported."""
     pid, held = nursery.python(HOLDS_EVERYTHING)
     other = nursery.quiet()
     told = collect_in_bounds([pid, other], seconds=1, read=hanging("command", pid))
@@ -373,19 +373,19 @@ def test_whatever_hangs_what_came_before_is_told(
 def test_nothing_is_told_when_the_first_read_hangs(
     nursery: Nursery, hanging: Callable[[str, int], Hanging]
 ) -> None:
-    """When not even the process table answers, the time is kept all the same."""
+    """The time limit is kept even if the process table does not answer."""
     pid = nursery.quiet()
     assert collect_in_bounds([pid], seconds=0.2, read=hanging("basics", pid)) == {}
 
 
 def test_no_time_at_all_is_not_everything(nursery: Nursery) -> None:
-    """Whoever gives no time gets an answer, and is told that it is not complete."""
+    """A collection without any time returns, and reports that it is incomplete."""
     assert collect_in_bounds([nursery.quiet()], seconds=0) == {}
 
 
 @on_linux
 def test_somebody_elses_descriptors_are_missing_not_none(nursery: Nursery) -> None:
-    """What we have no right to read is empty, said to be missing, and hides nothing else."""
+    """Facts that this user may not read are empty and marked missing, and hide nothing else."""
     pid, _ = nursery.python(HOLDS_EVERYTHING)
     (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS, Refusing())
     assert not is_complete
@@ -396,7 +396,7 @@ def test_somebody_elses_descriptors_are_missing_not_none(nursery: Nursery) -> No
 
 @on_linux
 def test_wait_channel_that_this_kernel_does_not_have_is_no_error(nursery: Nursery) -> None:
-    """Where /proc lacks the file, the wait channel is null, and the rest is told."""
+    """The wait channel is null where /proc lacks the file, and the rest is reported."""
     pid, held = nursery.python(HOLDS_EVERYTHING)
 
     class Without(Reader):
@@ -412,7 +412,7 @@ def test_wait_channel_that_this_kernel_does_not_have_is_no_error(nursery: Nurser
 @on_linux
 @pytest.mark.parametrize("piece", ["basics", "name"])
 def test_nonsense_is_survived(nursery: Nursery, piece: str) -> None:
-    """What cannot be understood is missing, and stops nothing."""
+    """A piece that cannot be parsed is missing, and stops nothing."""
     odd, sound = nursery.quiet(), nursery.quiet()
     read = Reader()
     right = getattr(read, piece)
@@ -424,7 +424,7 @@ def test_nonsense_is_survived(nursery: Nursery, piece: str) -> None:
 def test_without_threads_the_basics_are_told(
     nursery: Nursery, read: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stage that has used up all threads there are is told of all the same, if incompletely."""
+    """A stage that has used up all threads is still described, even if incompletely."""
     pid = nursery.quiet()
 
     def start(_: threading.Thread) -> None:
@@ -436,7 +436,7 @@ def test_without_threads_the_basics_are_told(
 
 
 def test_without_proc_nothing_is_made_up(nursery: Nursery, no_proc: Reader) -> None:
-    """Where there is no /proc, what psutil does not tell is null or empty."""
+    """Facts that psutil does not report are null or empty where there is no /proc."""
     pid, _ = nursery.python(HOLDS_EVERYTHING)
     snapshot = told_of(pid, read=no_proc)
     assert (snapshot.wait_channel, snapshot.age_seconds) == (None, None)

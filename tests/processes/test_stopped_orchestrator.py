@@ -1,4 +1,4 @@
-"""An orchestrator that is stopped: limits hold, and Ctrl-Z stops the stage and its clocks too."""
+"""A stopped orchestrator: limits hold, and Ctrl-Z stops the stage and its clocks too."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Suspect:
         self._known: list[psutil.Process] = []
 
     def start(self, script: str, *options: str, command: tuple[str, ...] = COMMAND) -> None:
-        """Start it, and wait until its stage has written its pid."""
+        """Start the run, and wait until its stage has written its pid."""
         self.directory.mkdir(exist_ok=True)
         words = ("out", *PASSING, *stages(script), *options)
         if command == COMMAND:
@@ -71,7 +71,7 @@ class Suspect:
         self.stage = self.process_of("pid")
 
     def process_of(self, name: str) -> psutil.Process:
-        """The process whose pid a file says, once it does."""
+        """Return the process whose pid is in a file, once it is written."""
         path = self.directory / name
         wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"no {name}")
         found = psutil.Process(int(path.read_text()))
@@ -84,13 +84,13 @@ class Suspect:
         wait_until(lambda: stands_still(self.process.pid), "it is not stopped")
 
     def go_on(self) -> int:
-        """Continue the orchestrator; its exit code."""
+        """Continue the orchestrator; return its exit code."""
         self.process.send_signal(signal.SIGCONT)
         return self.process.wait(PATIENCE_SECONDS)
 
     @property
     def execution(self) -> dict[str, Any]:
-        """What the report says of the first stage."""
+        """The entry of the first stage in the report."""
         found = report_of(self.output)["stage_executions"][0]
         assert isinstance(found, dict)
         return found
@@ -105,7 +105,7 @@ class Suspect:
 
 @pytest.fixture
 def suspects(tmp_path: Path) -> Iterator[Callable[[], Suspect]]:
-    """A maker of runs, each in a directory of its own, of which nothing is left after the test."""
+    """Yield a maker of runs in separate directories, of which nothing is left after the test."""
     made: list[Suspect] = []
 
     def make() -> Suspect:
@@ -118,19 +118,19 @@ def suspects(tmp_path: Path) -> Iterator[Callable[[], Suspect]]:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether a process is gone, or waits to be reaped."""
+    """Return True if a process is gone, or waits to be reaped."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
 
-# SIGSTOP: the limits go on
+# SIGSTOP: the limits continue
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_late_stage_is_no_success(suspects: Callable[[], Suspect], way: str) -> None:
-    """A stage that ends by itself after its time limit has timed out, whoever noticed it when."""
+    """A stage that ends on its own after its time limit has timed out, whenever it is noticed."""
     run = suspects()
     run.start("echo $$ > pid; exec sleep 1.8", "--timeout-ms", "1200", command=WAYS[way])
     run.stop()
@@ -146,7 +146,7 @@ def test_late_stage_is_no_success(suspects: Callable[[], Suspect], way: str) -> 
 def test_stage_is_ended_at_its_limit_by_who_watches(
     suspects: Callable[[], Suspect], is_deaf: bool
 ) -> None:
-    """With nobody else to do it the keeper ends a stage, gently first, with all that it started."""
+    """The keeper alone ends a stage with all that it started, gently first."""
     run = suspects()
     trap = "trap '' TERM;" if is_deaf else ""
     script = f"{trap} setsid sleep 600 & echo $! > other; {trap} echo $$ > pid; exec sleep 600"
@@ -163,7 +163,7 @@ def test_stage_is_ended_at_its_limit_by_who_watches(
     )
     told = orchestrate("explain", run.output, "--all", cwd=run.directory).stdout
     assert "no postmortem" in told
-    why = "the keeper ended it, for the orchestrator stood still: nobody looked"
+    why = "the keeper ended it, because the orchestrator stood still: nobody looked"
     assert why in " ".join(told.split())
 
 
@@ -176,7 +176,7 @@ def test_record_says_why_nobody_looked_where_the_orchestrator_died(
     run.process.kill()
     run.process.wait(PATIENCE_SECONDS)
     wait_until(lambda: has_ended(run.stage), "it is at work")
-    why = "the orchestrator died before it, and with it who would have looked"
+    why = "the orchestrator died first, and nobody else could look"
     told = orchestrate("explain", run.output, "--all", cwd=run.directory).stdout
     assert why in " ".join(told.split())
     assert orchestrate("./out", "--resume", cwd=run.directory).code == 0
@@ -188,7 +188,7 @@ def test_record_says_why_nobody_looked_where_the_orchestrator_died(
 
 
 def test_silence_counts_while_nobody_looks(suspects: Callable[[], Suspect]) -> None:
-    """A stage that was silent for too long is not saved by what it printed later."""
+    """Output that comes after too long a silence does not save a stage."""
     run = suspects()
     script = "echo $$ > pid; echo one; sleep 1.6; echo two"
     run.start(script, "--manager-idle-timeout-ms", "900")
@@ -199,7 +199,7 @@ def test_silence_counts_while_nobody_looks(suspects: Callable[[], Suspect]) -> N
 
 
 def test_frozen_host_makes_no_late_stage_a_success(suspects: Callable[[], Suspect]) -> None:
-    """Where the keeper stood still as well, an end counts when it is seen."""
+    """An end counts when it is seen if the keeper stood still as well."""
     run = suspects()
     run.start(GO, "--timeout-ms", "1200")
     keeper = run.stage.parent()
@@ -211,11 +211,11 @@ def test_frozen_host_makes_no_late_stage_a_success(suspects: Callable[[], Suspec
     time.sleep(1.3)
     keeper.resume()
     assert run.go_on() == 124
-    assert "ended by itself, as was seen only after that" in run.execution["error"]
+    assert "ended on its own, which was seen only after that" in run.execution["error"]
 
 
 def test_stage_that_ended_in_time_is_a_success(suspects: Callable[[], Suspect]) -> None:
-    """That its end was noticed after its limit does not make it late."""
+    """A stage that ends in time is not late, even if its end is noticed after its limit."""
     for haste_ms in HASTES_MS:
         run = suspects()
         run.start(GO, "--timeout-ms", str(haste_ms))
@@ -234,7 +234,7 @@ def test_stage_that_ended_in_time_is_a_success(suspects: Callable[[], Suspect]) 
 def test_stage_that_stops_its_keeper_has_its_limit_all_the_same(
     suspects: Callable[[], Suspect],
 ) -> None:
-    """Two clocks run: where one is stopped the other counts."""
+    """Both keeper and orchestrator count the time, so the limit holds if one of them is stopped."""
     run = suspects()
     run.start("echo $$ > pid; kill -STOP $PPID; exec sleep 600", "--timeout-ms", "500")
     assert run.process.wait(PATIENCE_SECONDS) == 124
@@ -246,14 +246,14 @@ def test_stage_that_stops_its_keeper_has_its_limit_all_the_same(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_suspended_run_stands_still_and_goes_on(suspects: Callable[[], Suspect], way: str) -> None:
-    """SIGTSTP stops the stage, what it started and its limits; SIGCONT lets all go on."""
+    """SIGTSTP stops the stage, what it started and its limits; SIGCONT continues them all."""
     script = f"sleep 600 & echo $! > other; {GO}; sleep 0.6; kill $!"
     for haste_ms in HASTES_MS:
         run = suspects()
         run.start(script, "--timeout-ms", str(haste_ms), command=WAYS[way])
         other = run.process_of("other")
         run.stop(signal.SIGTSTP)
-        for one in (run.stage, other):  # the signals are sent: each takes its own in its turn
+        for one in (run.stage, other):  # the signals are sent: each takes its own in turn
             wait_until(lambda one=one: stands_still(one.pid), f"{one} goes on")  # type: ignore[misc]
         said = orchestrate("status", "out", cwd=run.directory).stdout
         assert said.startswith("! suspended: run ")
@@ -270,7 +270,7 @@ def test_suspended_run_stands_still_and_goes_on(suspects: Callable[[], Suspect],
 
 
 def test_what_had_stopped_itself_stays_stopped(suspects: Callable[[], Suspect]) -> None:
-    """Only what was running before goes on."""
+    """Only what was running before continues."""
     run = suspects()
     run.start(f"sleep 600 & echo $! > other; kill -STOP $!; {GO}; kill -KILL $!")
     other = run.process_of("other")
@@ -288,7 +288,7 @@ def test_what_had_stopped_itself_stays_stopped(suspects: Callable[[], Suspect]) 
 def test_stopped_run_can_be_ended(
     suspects: Callable[[], Suspect], signum: int, options: tuple[str, ...]
 ) -> None:
-    """`stop` lets the orchestrator go on, so that it hears."""
+    """`stop` continues the orchestrator, so that it gets the request."""
     run = suspects()
     run.start(GO, "--timeout-ms", "600000")
     run.stop(signum)
@@ -302,7 +302,7 @@ def test_stopped_run_can_be_ended(
 
 
 def test_killed_while_it_is_suspended_leaves_nothing(suspects: Callable[[], Suspect]) -> None:
-    """The keeper ends a stage that is stopped, too."""
+    """The keeper ends a stopped stage, too."""
     run = suspects()
     run.start(GO)
     run.stop(signal.SIGTSTP)
@@ -313,7 +313,7 @@ def test_killed_while_it_is_suspended_leaves_nothing(suspects: Callable[[], Susp
 
 
 def test_ctrl_z_on_a_terminal_suspends(tmp_path: Path) -> None:
-    """The key itself, on a terminal."""
+    """The key itself suspends the run, on a terminal."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
@@ -338,7 +338,7 @@ def test_ctrl_z_on_a_terminal_suspends(tmp_path: Path) -> None:
 
 
 def test_ignored_sigtstp_stays_ignored(suspects: Callable[[], Suspect]) -> None:
-    """Whoever starts a run with SIGTSTP ignored wants it to go on."""
+    """A run that is started with SIGTSTP ignored continues through it."""
     run = suspects()
     ignoring = ("/bin/sh", "-c", 'trap \'\' TSTP; exec "$0" "$@"')
     run.start(GO, command=(*ignoring, *COMMAND))

@@ -1,4 +1,4 @@
-"""Tools of the system: what they print is bounded while it is read, and they are always ended."""
+"""Tools of the system: their output is bounded while it is read, and they are always ended."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def test_endless_output_is_cut_short(
 
 
 def test_what_is_given_is_read_while_it_answers() -> None:
-    """Neither side waits for the other, however much goes through."""
+    """Neither side waits for the other, however much data passes."""
     given = bytes(range(256)) * 4_000
     end = run_tool(("cat",), given=given)
     assert (end.code, end.stdout, end.stderr) == (0, given, "")
 
 
 def test_tool_that_does_not_read_is_no_error() -> None:
-    """What it was given is lost, and its exit code counts."""
+    """A tool that does not read its input loses it, and its exit code counts."""
     end = run_tool(("sh", "-c", "exec <&-; echo said >&2; exit 3"), given=b"x" * 1_000_000)
     assert (end.code, end.stderr) == (3, "said")
 
 
 def test_words_on_stderr_are_cut() -> None:
-    """A flood there is read on and dropped: the tool is not kept from its end."""
+    """A flood on stderr is read and dropped, so that the tool can end."""
     end = run_tool(("sh", "-c", "yes no | head -c 3000000 >&2; echo done"))
     assert (end.code, end.stdout) == (0, b"done\n")
     assert 0 < len(end.stderr) <= 400
@@ -53,7 +53,7 @@ def test_words_on_stderr_are_cut() -> None:
     "script", ["exec sleep 60", "exec >&- 2>&-; sleep 60", "sleep 60 & exit 0"]
 )
 def test_tool_that_takes_too_long_is_ended_with_all_it_started(script: str) -> None:
-    """Whether it holds its outputs, or something that it left does."""
+    """The tool is ended, whether it or a process that it left holds its outputs."""
     before = {one.pid for one in psutil.Process().children(recursive=True)}
     with pytest.raises(ToolError, match=r"did not end within 0\.3 seconds"):
         run_tool(("sh", "-c", script), seconds=0.3)
@@ -62,7 +62,7 @@ def test_tool_that_takes_too_long_is_ended_with_all_it_started(script: str) -> N
 
 
 def test_missing_tool_is_named() -> None:
-    """A tool that is not there is told from one that failed."""
+    """A missing tool is distinguished from one that failed."""
     with pytest.raises(ToolError, match="cannot run no-such-tool-here") as told:
         run_tool(("no-such-tool-here",))
     assert told.value.is_missing

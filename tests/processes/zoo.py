@@ -1,17 +1,17 @@
 """Programs for stages that try to get away, one animal a name.
 
 Run as `python -I -S zoo.py lead ANIMALS END...` in a directory with a folder `beats`. The leader
-starts the animals, waits until every member of them is alive, tells so by a file `ready` that names
-all processes below its parent, and ends: `exit CODE`, `speak BYTES` (and exits well), `print BYTES`
+starts the animals, waits until every member of them is alive, writes a file `ready` that names all
+processes below its parent, and ends: `exit CODE`, `speak BYTES` (and exits well), `print BYTES`
 (and stays), `stay`, or `defy` (stays, and notes each SIGTERM in `told`). Once there is a file
-`calm`, it lives alone for a moment and exits well. Other leaders stand below.
+`calm`, it lives alone for a moment and exits well. Other leaders are defined below.
 
-Every member appends the monotonic time in nanoseconds to a file of its own in `beats`, named
+Every member appends the monotonic time in nanoseconds to a separate file in `beats`, named
 ATTEMPT.PID.START, every few milliseconds for as long as it lives; START is when it was started, in
 clock ticks. Nothing here lives longer than `LIFE_SECONDS`, or forks more than `FORKS_MAX` times.
 
-Imports nothing of the package, for an isolated interpreter runs it. The animals are in animals.py,
-what they live by in living.py.
+Imports nothing of the package, because an isolated interpreter runs it. The animals are in
+animals.py, their common functions in living.py.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from tests.processes.living import (
 
 
 def await_members(count: int) -> None:
-    """Wait until so many members of this attempt are alive, then tell the test."""
+    """Wait until so many members of this attempt are alive, then notify the test."""
     end = time.monotonic() + LIFE_SECONDS
     while True:
         names = os.listdir(os.path.join(living.directory, "beats"))
@@ -62,7 +62,7 @@ def await_members(count: int) -> None:
 
 
 def end_as(end: str, *args: str) -> NoReturn:
-    """End, or go on until ended."""
+    """End, or continue until ended."""
     if end == "exit":
         note("left", " ".join(map(str, set(below(os.getppid())) - {os.getpid()})))
         os._exit(int(args[0]))
@@ -76,7 +76,7 @@ def end_as(end: str, *args: str) -> NoReturn:
 
 
 def lead(animals: str, *end: str) -> NoReturn:
-    """Have animals. A number stands for so many members that are on their way."""
+    """Lead animals. A number stands for so many members that are on their way."""
     if os.path.exists(os.path.join(living.directory, "calm")):
         for _ in range(3):
             beat()
@@ -88,14 +88,14 @@ def lead(animals: str, *end: str) -> NoReturn:
 
 
 def kill_keeper(animals: str) -> NoReturn:
-    """Have animals, then kill the parent."""
+    """Lead animals, then kill the parent."""
     await_members(1 + sum(ANIMALS[name]() for name in animals.split(",")))
     os.kill(os.getppid(), signal.SIGKILL)
     live()
 
 
 def shed() -> NoReturn:
-    """Leave many orphans that end soon; note how many zombies were seen at once, and at last."""
+    """Leave many orphans that end soon; note the largest and the last number of zombies."""
     keeper = os.getppid()
     most = 0
     for number in range(FORKS_MAX):
@@ -110,7 +110,7 @@ def shed() -> NoReturn:
 
 
 def employ(how: str) -> NoReturn:
-    """Have a worker in another session; on SIGTERM `tidy` it up, or `leave` it alone."""
+    """Start a worker in another session; on SIGTERM `tidy` it up, or `leave` it alone."""
 
     def hear_at_work(signum: int, _: object) -> None:
         add("heard", f"worker:{signal.Signals(signum).name}")
@@ -138,7 +138,7 @@ def employ(how: str) -> NoReturn:
 
 
 def hang(how: str) -> NoReturn:
-    """Be `stopped`, or `headless`."""
+    """Hang, either `stopped` or `headless`."""
     await_members(1)
     if how == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -161,7 +161,7 @@ LEADERS: Final[dict[str, Callable[..., NoReturn]]] = {
 
 
 def main(verb: str, *args: str) -> None:
-    """Be a leader, or a member that has been given a new program."""
+    """Act as a leader, or as a member that has been given a new program."""
     if verb in LEADERS:
         note("token", os.environ["ORCHESTRATOR_ATTEMPT_TOKEN"])
         note("leader", os.getpid())

@@ -1,4 +1,4 @@
-"""Checkpoints of real runs, made once."""
+"""Checkpoints of real runs, which are made once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.shared import made_once
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a run for each way of ending; not to be changed."""
+    """Return a directory with a run for each way of ending, which tests must not change."""
     return made_once(tmp_path_factory.getbasetemp(), "recorded-runs", make_runs)
 
 
 def make_runs(cwd: Path) -> None:
-    """Make a run for each way of ending, by the command itself."""
+    """Make a run for each way of ending, with the command itself."""
     hang = (*stages(PLAN, "exec sleep 60"), "--executor-timeout-ms", "1")
     commands = {
         ("blocked", *DENIED, *stages(PLAN, RAN)): 3,

@@ -1,4 +1,4 @@
-"""Forge the checkpoints of real runs."""
+"""Forged checkpoints of real runs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def ended_in_mid_stage(name: str, signum: int, cwd: Path) -> int:
     os.mkfifo(hold)
     working = stages(PLAN, f"exec cat '{hold}'")
     orchestrator = start(name, *PASSING, *working, *PLANNED, cwd=cwd)
-    with hold.open("w"):  # opens once the stage reads it; closing it ends what is left
+    with hold.open("w"):  # opens once the stage reads it; closing it ends the remaining processes
         orchestrator.send_signal(signum)
         orchestrator.communicate()
     return orchestrator.returncode
 
 
 def refusal(data: bytes) -> str | None:
-    """Why a checkpoint is refused; None when it is not. Any other exception is a bug."""
+    """Return why a checkpoint is refused, or None; any other exception is a bug."""
     try:
         checkpoint_reader.parse(data, NAME)
     except CheckpointError as error:
@@ -52,21 +52,21 @@ def refusal(data: bytes) -> str | None:
 
 
 def encoded(document: object) -> bytes:
-    """A document as JSON."""
+    """Return a document as JSON."""
     return json.dumps(document).encode()
 
 
 def at(document: Any, place: Place) -> Any:
-    """What stands at a path."""
+    """Return the value at a path."""
     for key in place:
         document = document[key]
     return document
 
 
 def change(document: Document, changes: Mapping[str, Any]) -> None:
-    """Put values in places, the keys of a path joined by dots; `@0` is the first invocation.
+    """Put values in places; a key is a path joined by dots, and `@0` is the first invocation.
 
-    A value that is a function is told what stands there and returns what shall; `GONE` removes.
+    A value that is a function gets the existing value and returns the new one; `GONE` removes it.
     """
     for name, value in changes.items():
         keys = name.replace("@", "invocations.").split(".")
@@ -79,7 +79,7 @@ def change(document: Document, changes: Mapping[str, Any]) -> None:
 
 
 def forged(runs: Path, run: str, changes: Mapping[str, Any], *, sign: bool = False) -> bytes:
-    """The checkpoint of a run with some changes, the lifecycle's digest made to fit if asked."""
+    """Return the checkpoint of a run with some changes; `sign` makes the lifecycle's digest fit."""
     document = checkpoint_of(runs / run)
     change(document, changes)
     if sign:
@@ -89,7 +89,7 @@ def forged(runs: Path, run: str, changes: Mapping[str, Any], *, sign: bool = Fal
 
 
 EQUAL_STEPS: Final = ("run_aborted", "resume")
-"""An abort ends in `failed` as a failure does, and resume leads where start leads."""
+"""Triggers with equal steps: an abort leads to `failed` like a failure, a resume like a start."""
 IN_GATING: Final = {
     "current_state": "gating",
     "@0.transitions.1": GONE,

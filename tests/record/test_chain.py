@@ -1,4 +1,4 @@
-"""The events are a chain: each line names the one before it, over all that happens to a run."""
+"""The chain of events: each line names the one before it, over the whole life of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KILLING: Final = f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID};
 
 
 def digest(data: bytes) -> str:
-    """SHA-256, as the chain has it."""
+    """Return a SHA-256 as the chain writes it."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -37,7 +37,7 @@ def relation_of(kept: Mapping[str, Any]) -> str:
 
 
 def assert_chained(output: Path) -> list[dict[str, Any]]:
-    """Every line has the digest of the one before it; report and checkpoint have the last."""
+    """Assert that each line has the digest of the one before; report and checkpoint, the last."""
     lines, events = (output / EVENTS).read_bytes().splitlines(), events_of(output)
     kept, report = checkpoint_of(output), report_of(output)
     first = digest(f"{kept['run_id']}\n{relation_of(kept)}".encode())
@@ -51,7 +51,7 @@ def assert_chained(output: Path) -> list[dict[str, Any]]:
 
 
 def test_lines_are_chained_over_failures_retries_kills_and_visits(tmp_path: Path) -> None:
-    """A run that failed, was killed in mid-stage, done, and visited again, is one chain."""
+    """A run that failed, was killed in mid-stage, ended as done and was visited is one chain."""
     retried = ("--executor-max-attempts", "2", "--executor-retry-exit-code", "4")
     again = (*retried, "--executor-backoff-ms", "1")
     assert orchestrate("out", *PASSING, *stages(executor="exit 4"), *again, cwd=tmp_path).code == 1
@@ -66,9 +66,9 @@ def test_lines_are_chained_over_failures_retries_kills_and_visits(tmp_path: Path
 
 
 def test_torn_line_is_said_in_the_chain(tmp_path: Path) -> None:
-    """What was cut off is said by the line that comes in its place, with the checkpoint's digest.
+    """The line that replaces a cut-off one says so and names the digest in the checkpoint.
 
-    It is chained to the last whole line, like any other.
+    It is chained to the last whole line, like any other line.
     """
     assert orchestrate("out", *PASSING, *shell("executor", KILLING), cwd=tmp_path).code == -9
     path = tmp_path / "out" / EVENTS

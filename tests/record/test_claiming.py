@@ -1,4 +1,4 @@
-"""Claims of a run: what the next epoch has of the one before, and that there is always a record."""
+"""Claims of a run: what the next epoch takes from the last, and that a record always exists."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def failed(tmp_path: Path) -> Path:
 
 
 def test_next_epoch_has_what_the_one_before_had(failed: Path) -> None:
-    """But for who claimed it, and the lock."""
+    """The next epoch has the same record, except for its claimant and the lock."""
     before = contents(latest(failed))
     epoch = claim_epoch(failed, 2, 1)
     after = contents(epoch.directory)
@@ -58,7 +58,7 @@ def test_next_epoch_has_what_the_one_before_had(failed: Path) -> None:
 
 
 def test_what_is_written_in_place_is_a_copy(failed: Path) -> None:
-    """What stays as it is is linked, and costs nothing."""
+    """A file that is written in place is copied; a file that stays unchanged is linked."""
     first = latest(failed)
     second = claim_epoch(failed, 2, 1).directory
     for name, is_same in (
@@ -70,7 +70,7 @@ def test_what_is_written_in_place_is_a_copy(failed: Path) -> None:
 
 
 def test_logs_of_open_attempts_are_copies(failed: Path) -> None:
-    """Whoever had the run may still write there."""
+    """The logs of open attempts are copied, because the previous holder may still write to them."""
     first = latest(failed)
     checkpoint = first / "orchestrator_checkpoint.json"
     checkpoint.write_text(
@@ -86,7 +86,7 @@ def test_logs_of_open_attempts_are_copies(failed: Path) -> None:
 
 
 def test_torn_event_is_left_out(failed: Path) -> None:
-    """Its writer has not come to the end of it, and does so elsewhere if at all."""
+    """An event that its writer has not finished is left out of the claim."""
     events = latest(failed) / EVENTS
     whole = events.read_bytes()
     with events.open("ab") as file:
@@ -97,7 +97,7 @@ def test_torn_event_is_left_out(failed: Path) -> None:
 
 @pytest.mark.parametrize(("number", "attempt"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_claim_that_is_not_later_is_fenced(failed: Path, number: int, attempt: int) -> None:
-    """The same one given twice is, too; nothing is left of it."""
+    """A claim that is not later than the latest, or is repeated, is fenced and leaves nothing."""
     claim_epoch(failed, 2, 2)
     before = contents(failed)
     with pytest.raises(FencedError, match=r"the latest is 000002\.000002"):
@@ -107,25 +107,25 @@ def test_claim_that_is_not_later_is_fenced(failed: Path, number: int, attempt: i
 
 
 def test_same_claim_is_refused_while_it_is_made(failed: Path) -> None:
-    """An engine that gives one token to two is not believed."""
+    """A claim is refused while another with the same token is made."""
     (failed / "epochs" / ".draft-000002.000001").mkdir()
     with pytest.raises(FencedError, match="was claimed before"):
         claim_epoch(failed, 2, 1)
     epoch = claim_epoch(failed, 2, 2)
     assert epoch.is_latest
-    assert drafts_of(failed) == []  # of the one that did not come to its end
+    assert drafts_of(failed) == []  # the draft of the unfinished claim is gone as well
 
 
 @pytest.mark.parametrize(("number", "attempt"), [(0, 1), (1, 0), (1_000_000, 1), (1, -1)])
 def test_numbers_have_their_bounds(tmp_path: Path, number: int, attempt: int) -> None:
-    """Names would else not sort as they follow each other."""
+    """A number out of bounds is refused, because names of epochs must sort in their order."""
     with pytest.raises(UsageError, match="from 1"):
         claim_epoch(tmp_path / "RUN", number, attempt)
     assert not (tmp_path / "RUN").exists()
 
 
 def test_plain_record_is_refused(tmp_path: Path) -> None:
-    """The run that is there has no engine."""
+    """A claim of a run without an engine is refused."""
     config = RunConfig(output_directory=str(tmp_path), gates=PASSING, allow_empty=True)
     run(config)
     before = contents(tmp_path)
@@ -135,14 +135,14 @@ def test_plain_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_file_is_refused(tmp_path: Path) -> None:
-    """A run is a directory."""
+    """A claim is refused if a file is in the place of the run's directory."""
     (tmp_path / "RUN").write_text("")
     with pytest.raises(UsageError, match="is not a directory"):
         claim_epoch(tmp_path / "RUN", 1, 1)
 
 
 def test_a_kill_leaves_the_old_epoch_or_the_new(failed: Path) -> None:
-    """Whatever the step; the next claim has the same record, and no draft is left."""
+    """After a kill at any step, the next claim has the same record, and no draft is left."""
     before = contents(latest(failed))
     own = {"orchestrator_epoch.json", "orchestrator.lock"}
     step, number = 0, 1
@@ -174,7 +174,7 @@ def _failing(call: SystemCall, error: int) -> Callable[..., Any]:
 def test_full_disk_leaves_the_old_epoch(
     failed: Path, monkeypatch: pytest.MonkeyPatch, call: SystemCall
 ) -> None:
-    """And says what could not be done, where, and what to do."""
+    """A full disk leaves the old epoch; the error says what failed, where, and what to do."""
     before = latest(failed)
     with monkeypatch.context() as patch:
         patch.setattr(files, "perform", _failing(call, errno.ENOSPC))
@@ -190,7 +190,7 @@ def test_full_disk_leaves_the_old_epoch(
 def test_files_are_copied_where_they_are_not_linked(
     failed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some file systems have no hard links."""
+    """On a file system without hard links, files are copied."""
     before = contents(latest(failed))
     monkeypatch.setattr(files, "perform", _failing(SystemCall.LINK, errno.EPERM))
     second = claim_epoch(failed, 2, 1).directory
@@ -201,7 +201,7 @@ def test_files_are_copied_where_they_are_not_linked(
 
 
 def test_one_of_two_claims_wins(failed: Path) -> None:
-    """The later one, or both in turn: never the earlier one after the later one."""
+    """Of concurrent claims the latest wins; an earlier one never follows a later one."""
     script = (
         "import sys; from fsm_orchestrator import claim_epoch, FencedError\n"
         "sys.stdin.readline()\n"
@@ -232,7 +232,7 @@ def test_one_of_two_claims_wins(failed: Path) -> None:
 def test_latest_epoch_that_is_gone_is_noticed_where_it_was_claimed(
     tmp_path: Path, *, is_shared: bool
 ) -> None:
-    """The one before proves itself, but is not what was left: somebody has to accept it."""
+    """If the latest epoch is gone, a resume from the one before it must be accepted first."""
     directory, key = tmp_path / "RUN", tmp_path / "key"
     key.write_bytes(b"shared by all workers" * 2)
     key.chmod(0o600)
@@ -251,7 +251,7 @@ def test_latest_epoch_that_is_gone_is_noticed_where_it_was_claimed(
 
 @pytest.mark.parametrize("how", ["empty", "copied", "file"])
 def test_epoch_that_nobody_claimed_is_not_gone_on_from(failed: Path, how: str) -> None:
-    """What a stage or a person has put there: nothing is begun anew, or again."""
+    """A claim refuses an epoch that a stage or a person made, and starts nothing."""
     first, made = latest(failed), failed / "epochs" / "000001.000009"
     if how == "copied":
         shutil.copytree(first, made)
@@ -259,7 +259,7 @@ def test_epoch_that_nobody_claimed_is_not_gone_on_from(failed: Path, how: str) -
         made.mkdir()
     else:
         made.touch()
-    with pytest.raises(CheckpointError, match=r"000001\.000009 is called as .* by nobody"):
+    with pytest.raises(CheckpointError, match=r"000001\.000009 is named like .* nobody"):
         claim_epoch(failed, 2, 1)
     made.rename(failed / "moved-away")
     assert drafts_of(failed) == []
@@ -267,7 +267,7 @@ def test_epoch_that_nobody_claimed_is_not_gone_on_from(failed: Path, how: str) -
 
 
 def test_later_epoch_of_another_run_there_is_not_missed(failed: Path) -> None:
-    """A run that was removed as a whole, and one that was begun in its place."""
+    """A later epoch of a removed run is not missed in a new run in the same place."""
     continued(failed, 2, stages=FAILING)
     shutil.rmtree(failed)
     begun(failed, FAILING)
@@ -275,7 +275,7 @@ def test_later_epoch_of_another_run_there_is_not_missed(failed: Path) -> None:
 
 
 def test_old_epochs_are_removed(failed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest stay, and the one that the record was written in."""
+    """Old epochs are removed, except for the newest ones and the one that the record names."""
     monkeypatch.setattr(claiming, "EPOCHS_KEPT", 3)
     for number in range(2, 9):
         claim_epoch(failed, number, 1)
@@ -287,7 +287,7 @@ def test_old_epochs_are_removed(failed: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_thousand_events_are_claimed(tmp_path: Path) -> None:
-    """Each of them, and the run goes on from them."""
+    """A claim takes over a thousand events, and the run continues after them."""
     run_directory = tmp_path / "RUN"
     lines = "i=0; while [ $i -lt 1000 ]; do echo $i; i=$((i+1)); done; exit 1"
     begun(run_directory, {"executor": shell(lines)}, log_output=True, skip_stages=("manager",))

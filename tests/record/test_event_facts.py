@@ -1,4 +1,4 @@
-"""Log and report agree: from the events alone a reader can tell what the report tells."""
+"""Log and report agree: a reader can rebuild the report from the events alone."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from tests.support.command import (
 Document: TypeAlias = dict[str, Any]
 
 NO_FACTS_OF_THE_RUN: Final = ("schema_version", "product", "events_head")
-"""What the report says of itself: the version of its own format (a line of the log has that of
-the log's), which program wrote it, and how far the log had come."""
+"""The report's fields about itself: the version of its format (log lines have their own), the
+program that wrote it, and the position that the log had reached."""
 
 # -- the reader -----------------------------------------------------------------------------
 
 ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun", "used"})
-"""What an invocation's record has and the report of the latest has not."""
+"""The keys that only the record of an invocation has, and not the report of the latest one."""
 
 ONLY_WHERE_TRUE = frozenset({"stop_reason", "next_task_queue"})
-"""What an invocation's record has only where there is something to say."""
+"""The keys that the record of an invocation has only if there is something to record."""
 
 
 def begun(line: Document) -> Document:
-    """The record of an invocation that has done nothing yet."""
+    """Return the record of an invocation that has done nothing yet."""
     return {
         "number": line["invocation"],
         "execution_mode": line["execution_mode"],
@@ -63,7 +63,7 @@ def begun(line: Document) -> Document:
 
 
 def note(invocation: Document, line: Document) -> None:
-    """Put what a line tells into the record of its invocation."""
+    """Put the facts of a line into the record of its invocation."""
     match line["event"]:
         case "transition":
             invocation["transitions"].append(line["transition"])
@@ -91,13 +91,13 @@ def note(invocation: Document, line: Document) -> None:
             invocation["containment"] = line.get("containment")
             invocation |= {key: line[key] for key in ONLY_WHERE_TRUE if key in line}
         case _:
-            pass  # it tells how a fact came about, and no fact of its own
+            pass  # this says how a fact came about, and adds none
 
 
 def settle(invocation: Document, execution: Document) -> None:
     """Put an interrupted attempt into the record of the invocation that had begun it.
 
-    Its end may have been logged and not made durable: then it was not seen, and this counts.
+    Its end may have been logged but not made durable: then it was not seen, and this line counts.
     """
     told = (execution["stage"], execution["attempt"])
     invocation["stage_executions"] = [
@@ -107,7 +107,7 @@ def settle(invocation: Document, execution: Document) -> None:
 
 
 def rebuilt(lines: Iterable[Document]) -> Document:
-    """What the report must say, from the lines of the log alone."""
+    """Return the report that the lines of the log alone imply."""
     invocations: list[Document] = []
     start: Document = {}
     end: Document = {}
@@ -118,7 +118,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
             case "record.kept":
                 own_gates = last["record"]["lifecycle"]["gate"]
             case "run.started":
-                # An invocation that was killed before anything was durable has not been.
+                # An invocation that was killed before anything was durable does not count.
                 invocations = [one for one in invocations if one["number"] < last["invocation"]]
                 invocations.append(begun(last))
                 start, end = last, {}
@@ -156,13 +156,13 @@ def rebuilt(lines: Iterable[Document]) -> Document:
 
 
 def has_declined(invocations: Sequence[Document]) -> bool:
-    """Whether a stage with nothing to do led to where the run is."""
+    """Return True if a stage with nothing to do led to the current state."""
     taken = [step["trigger"] for one in invocations for step in one["transitions"]]
     return taken[-1:] == ["stage_declined"]
 
 
 def facts(report: Mapping[str, Any]) -> Document:
-    """The report, without what is no fact of the run."""
+    """Return the report without the fields that are not facts of the run."""
     return {key: report[key] for key in report if key not in NO_FACTS_OF_THE_RUN}
 
 
@@ -180,7 +180,7 @@ IN_THE_WAY: Final = (
     "cd $ORCHESTRATOR_OUTPUT_DIR;"
     f" until rm -f {CHECKPOINT} && mkdir {CHECKPOINT} 2> /dev/null; do :; done"
 )
-"""The stage's pid may be made durable just then: the file is removed till it stays away."""
+"""A command that puts a directory in the checkpoint's place, also if it is rewritten just then."""
 REVIEWED: Final = (
     *("--lifecycle", "reviewed_run", *PASSING, *stages()),
     *shell("reviewer", "test -e seen || { touch seen; exit 10; }"),
@@ -190,7 +190,7 @@ RESUME: Final = ("--resume",)
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Commands one after the other in the same OUT; `code` is what the last exits with.
+    """Commands that run one after the other in the same OUT; `code` is the last one's exit code.
 
     `between` comes before the last command. `events` must be in the log.
     """
@@ -313,7 +313,7 @@ STORIES: Final[Mapping[str, Story]] = {
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", STORIES)
 def test_events_tell_what_the_report_tells(name: str, tmp_path: Path) -> None:
-    """The report is rebuilt from the log, field by field, earlier invocations included."""
+    """The report can be rebuilt from the log, field by field, including earlier invocations."""
     story, out = STORIES[name], tmp_path / "out"
     for command in story.commands[:-1]:
         orchestrate("./out", *command, cwd=tmp_path)
@@ -348,7 +348,7 @@ run(RunConfig(output_directory="out", gates=gates, stages=stages))
 
 @pytest.mark.parametrize("event", ["transition", "stage.started"])
 def test_events_of_a_crash_tell_what_the_report_tells(event: str, tmp_path: Path) -> None:
-    """So it is when the program itself breaks, with and without an attempt that had begun."""
+    """The report can be rebuilt after a crash of the program, with and without a begun attempt."""
     done = subprocess.run(
         [sys.executable, "-c", CRASHING, event],
         cwd=tmp_path,
@@ -363,7 +363,7 @@ def test_events_of_a_crash_tell_what_the_report_tells(event: str, tmp_path: Path
 
 
 def test_event_of_a_refusal_tells_why(tmp_path: Path) -> None:
-    """A resume that is refused says the same in log and report: which run, what, when and why."""
+    """Log and report say the same about a refused resume: which run, what, when and why."""
     orchestrate("./out", *PASSING, *stages(), cwd=tmp_path)
     (tmp_path / "out" / CHECKPOINT).write_text("{}")
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 1
@@ -383,7 +383,7 @@ def test_event_of_a_refusal_tells_why(tmp_path: Path) -> None:
 def test_blocked_run_whose_resume_cannot_be_recorded_has_failed(
     in_the_way: str, tmp_path: Path
 ) -> None:
-    """The report on disk never says blocked of an invocation that failed to record itself."""
+    """The report on disk never says blocked if the invocation failed to record itself."""
     assert orchestrate("./out", *stages(), cwd=tmp_path).code == 3
     (tmp_path / "out" / in_the_way).unlink()
     (tmp_path / "out" / in_the_way).mkdir()
@@ -395,7 +395,7 @@ def test_blocked_run_whose_resume_cannot_be_recorded_has_failed(
 
 
 def test_a_line_that_is_lost_is_missed(tmp_path: Path) -> None:
-    """No line that tells a fact can be left out: the report would be another."""
+    """Without any one line that has a fact, the rebuilt report differs."""
     story = STORIES["failed, then done"]
     for command in story.commands:
         orchestrate("./out", *command, cwd=tmp_path)

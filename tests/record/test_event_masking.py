@@ -1,4 +1,4 @@
-"""What the log says of foreign things is masked, whoever logs it; names never are."""
+"""Text from outside is masked in the log, whichever part logs it; names never are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HIDDEN = "executor-7c2f"
 def test_sentences_are_masked_in_file_and_listener_alike(
     tmp_path: Path, name: EventName, key: str
 ) -> None:
-    """A sentence that quotes a secret is masked where it is written, and a stage's name is not."""
+    """A sentence that quotes a secret is masked in file and listener, and a stage's name is not."""
     heard: list[Any] = []
     home = HeldDirectory(tmp_path, files.open_directory(tmp_path))
     event_file = EventFile(home, Chain(genesis("run", None)))

@@ -1,4 +1,4 @@
-"""The models of log lines: one for each event, true of what is logged, and refusing all else."""
+"""The models of log lines: one for each event, which accepts exactly what is logged."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ ENVELOPE: dict[str, Any] = {
 
 
 def parsed(output: Path) -> list[EventLine]:
-    """Every line of the log in an output directory."""
+    """Return every line of the log in an output directory."""
     return [parse_event(line) for line in (output / EVENTS).read_bytes().splitlines()]
 
 
 def test_each_event_has_one_model() -> None:
-    """The models of the union and the names of the vocabulary are the same set."""
+    """The models of the union and the names in the vocabulary are the same set."""
     models = get_args(get_args(EventLine)[0])
     names = [get_args(model.model_fields["event"].annotation) for model in models]
     assert sorted(names) == sorted((name,) for name in EventName)
 
 
 def test_lines_of_a_run_tell_its_story(tmp_path: Path) -> None:
-    """A log read back line by line says what was done about each stage, over two invocations."""
+    """A log that is read line by line says what each stage did, over two invocations."""
     once = "test -e once || { touch once; exit 1; }"
     orchestrate("./out", *PASSING, *stages(executor=once), cwd=tmp_path)
     orchestrate("./out", "--resume", cwd=tmp_path)
@@ -81,7 +81,7 @@ def test_lines_of_a_run_tell_its_story(tmp_path: Path) -> None:
 
 
 def test_lines_after_a_kill_and_a_refusal(tmp_path: Path) -> None:
-    """What is left of an attempt, a stage without a binary and a refused resume are told."""
+    """The log records a killed attempt, a stage without a binary and a refused resume."""
     killing = f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
     manager = ("--manager-bin", "/bin/sh", "--manager-arg", "-c", "--manager-arg", killing)
     orchestrate("./out", *PASSING, *manager, cwd=tmp_path)
@@ -98,7 +98,7 @@ def test_lines_after_a_kill_and_a_refusal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["transition", "stage.ended", "manager", "governed_run"])
 def test_value_that_is_a_word_of_ours_spoils_no_line(value: str, tmp_path: Path) -> None:
-    """Masking a secret takes no name out of a line: its reader finds event, state and stage."""
+    """Masking a secret never changes the event, state or stage that a line names."""
     options = (*PASSING, *stages("echo $X"), "--manager-env", f"X={value}", "--log-format", "text")
     assert orchestrate("./out", *options, cwd=tmp_path).code == 0
     assert isinstance(parsed(tmp_path / "out")[-1], RunEnded)
@@ -120,7 +120,7 @@ def test_value_that_is_a_word_of_ours_spoils_no_line(value: str, tmp_path: Path)
     ],
 )
 def test_line_of_another_shape_is_refused(changes: dict[str, Any]) -> None:
-    """A line that the program does not write is not read either."""
+    """A line with another shape than the program writes is refused."""
     assert isinstance(parse_event(json.dumps(ENVELOPE).encode()), RunRefused)
     with pytest.raises(ValidationError):
         parse_event(json.dumps({**ENVELOPE, **changes}).encode())
@@ -128,6 +128,6 @@ def test_line_of_another_shape_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b'{"seq": 1', b"\xff"])
 def test_line_that_is_none_is_refused(line: bytes) -> None:
-    """A torn line, and what is no JSON object, is not read."""
+    """A torn line, or a line that is not a JSON object, is refused."""
     with pytest.raises(ValidationError):
         parse_event(line)

@@ -1,4 +1,4 @@
-"""A run that is resumed again and again grows by what is new, not by the asking."""
+"""The record of a run that is resumed again and again grows only by what is new."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DENIED = {Gate.POLICY: "deny"}
 
 
 def blocked(output: Path, times: int) -> None:
-    """Begin a run that its gates block, and resume it some times."""
+    """Begin a run that its gates block, and resume it several times."""
     true = StageGiven(bin="true")
     run(RunConfig(output_directory=output, gates=DENIED, stages={"manager": true}))
     for _ in range(times):
@@ -36,7 +36,7 @@ def blocked(output: Path, times: int) -> None:
 
 
 def test_equal_blocked_invocations_are_one_record(tmp_path: Path) -> None:
-    """What repeats is counted, with its first and last time; all else is as without folding."""
+    """Repetitions are counted with first and last time; everything else is as without folding."""
     output = tmp_path / "out"
     blocked(output, 6)
     begun = [event["at"] for event in events_of(output) if event["event"] == "run.started"]
@@ -57,7 +57,7 @@ def test_equal_blocked_invocations_are_one_record(tmp_path: Path) -> None:
 
 
 def test_what_differs_is_not_folded(tmp_path: Path) -> None:
-    """Another signal, and an attempt, stand in records of their own; the run goes on to its end."""
+    """An invocation with another signal or an attempt has its own record; the run ends as done."""
     output = tmp_path / "out"
     blocked(output, 3)
     resume(RunConfig(output_directory=output, gates={Gate.CI: "pending"}))
@@ -70,14 +70,14 @@ def test_what_differs_is_not_folded(tmp_path: Path) -> None:
         assert orchestrate("out", "--resume", cwd=tmp_path, env=state).code == 0
     invocations = checkpoint_of(output)["invocations"]
     counts = [(one["number"], (one["repeats"] or {"count": 0})["count"]) for one in invocations]
-    # 5 asks for CI by flag, 6 to 8 find it kept; 10 and 11 come to the same
+    # 5 asks for CI by flag, 6 to 8 find it kept; 10 and 11 have the same result
     assert counts == [(1, 0), (2, 2), (5, 0), (6, 2), (9, 0), (10, 1), (12, 0)]
     assert report_of(output)["closure_ready"] is True
 
 
 @pytest.fixture(autouse=True)
 def state_beside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the private state outside of the output directory, which is all of a test's."""
+    """Keep the private state outside of the output directory, which is the whole test directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
@@ -92,7 +92,7 @@ def state_beside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
 def test_repetitions_that_do_not_fit_are_refused(
     change: dict[str, object], said: str, tmp_path: Path
 ) -> None:
-    """The numbers of what follows must be those after all repetitions."""
+    """A record is refused unless its numbers continue after all repetitions."""
     blocked(tmp_path, 6)
     document = checkpoint_of(tmp_path)
     document["invocations"][1]["repeats"] |= change
@@ -101,7 +101,7 @@ def test_repetitions_that_do_not_fit_are_refused(
 
 
 def test_work_cannot_be_called_a_repetition(tmp_path: Path) -> None:
-    """An invocation in which a stage ran is not repeated by saying so."""
+    """An invocation in which a stage ran cannot be recorded as a repetition."""
     stage = StageGiven(bin="false")
     passing = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
     run(RunConfig(output_directory=tmp_path, gates=passing, stages={"manager": stage}))
@@ -118,7 +118,7 @@ def test_work_cannot_be_called_a_repetition(tmp_path: Path) -> None:
 
 
 def test_late_resume_costs_what_an_early_one_does(tmp_path: Path) -> None:
-    """After a hundred resumes the files have their size and a resume its processor time."""
+    """After a hundred resumes, the size of the files and the time of a resume have not grown."""
     blocked(tmp_path, 5)
     used: list[float] = []
     sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""Records of stages with contracts, protected paths and inputs: forged in one place, refused."""
+"""Records of stages with contracts, protected paths and inputs, each forged in one place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMPLETION = ("completions", 0)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is done, and one whose executor broke its contract and changed its tests."""
+    """Make a run that is done, and one whose executor broke its contract and changed its tests."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "tests").mkdir()
     settings = 'protect = ["tests"]\ninputs = ["executor.sh"]'
@@ -52,7 +52,7 @@ FORGERIES: list[tuple[str, dict[str, Any], str]] = [
 def test_record_that_hides_what_was_found_is_refused(
     runs: Path, run: str, changes: dict[str, Any], said: str
 ) -> None:
-    """Neither can a failure be made a success, nor a success be one without what it has to name."""
+    """A forged record can neither turn a failure into a success nor hide what a success needs."""
     document = checkpoint_of(runs / run)
     assert refusal(encoded(document)) is None
     execution = at(document, EXECUTION)
@@ -67,17 +67,17 @@ def test_record_that_hides_what_was_found_is_refused(
 
 
 def test_contract_in_a_record_is_read_as_one(runs: Path) -> None:
-    """An assertion that there is not is refused there as it is in a config file."""
+    """An unknown assertion of a contract is refused in a record as it is in a config file."""
     document = checkpoint_of(runs / "done")
     change(document, {})
     (_, on_report) = document["stages"]["executor"]["contracts"]
     assert on_report["assertions"] == [{"at": "/final_state", "equals": "Done"}]
     on_report["assertions"] = [{"at": "/final_state", "equls": "Done"}]
-    assert "is no test" in (refusal(encoded(document)) or "")
+    assert "is not a test" in (refusal(encoded(document)) or "")
 
 
 def test_record_that_was_moved_finds_its_directory_again(runs: Path) -> None:
-    """A directory below OUT is where OUT is now, with its slash; what changes there counts."""
+    """A directory below OUT is found where OUT is now, and changes in it are noticed."""
     place = runs / "moved"
     shutil.copytree(runs / "done", place / "done", symlinks=True)
     (runs / "done").rename(place / "elsewhere")
@@ -92,7 +92,7 @@ def test_record_that_was_moved_finds_its_directory_again(runs: Path) -> None:
 
 
 def test_page_and_test_report_name_what_was_found(runs: Path) -> None:
-    """Whoever looks at the page or at CI sees pointer, expected and found, or each path."""
+    """The page and the JUnit report name pointer, expected and found value, or each path."""
     for name, words in (
         ("broken", ("report.json at /final_state", "expected &#34;Done&#34;", "contract_violated")),
         ("tampered", ("tests/x (added)", "put the protected paths back", "protected_changed")),

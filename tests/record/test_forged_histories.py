@@ -53,7 +53,7 @@ CLOSING: Final = {
 
 
 def cut_in_two(invocations: list[Document]) -> list[Document]:
-    """The one invocation as two, the second beginning with the executor's end."""
+    """Return the one invocation as two; the second begins with the executor's end."""
     [one] = invocations
     halves = ((0, 3, 1, "run"), (3, 4, 2, "resume"))
     return [
@@ -247,7 +247,7 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_lie_is_refused(lie: str, runs: Path) -> None:
-    """A history is a legal walk, and its verdicts, attempts and completions agree with it."""
+    """A history is refused unless it is a legal walk with matching verdicts and attempts."""
     run, changes = LIES[lie]
     assert refusal(forged(runs, run, changes))
 
@@ -266,7 +266,7 @@ UNSAFE: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @pytest.mark.parametrize("edit", UNSAFE)
 def test_unsafe_lifecycle_is_refused_also_when_its_digest_fits(edit: str, runs: Path) -> None:
-    """The lifecycle in a checkpoint must keep what every lifecycle promises."""
+    """A lifecycle in a checkpoint that breaks a promise is refused even with a matching digest."""
     assert refusal(forged(runs, "failed", UNSAFE[edit]))
     said = refusal(forged(runs, "failed", UNSAFE[edit], sign=True))
     assert said
@@ -274,7 +274,7 @@ def test_unsafe_lifecycle_is_refused_also_when_its_digest_fits(edit: str, runs: 
 
 
 def test_other_lifecycle_is_refused_unless_the_history_is_a_walk_over_it(runs: Path) -> None:
-    """A safe change of the relation needs a digest that fits and a history that still does."""
+    """A safe change of the relation needs a matching digest and a history that is still a walk."""
     assert refusal(forged(runs, "done", {"lifecycle_sha256": "0" * 64}))
     slower = {"lifecycle.state.3.timeout_ms": 60_000}
     assert refusal(forged(runs, "done", slower))
@@ -304,7 +304,7 @@ FORGERIES: Final[Mapping[str, tuple[str, Callable[[Path], bytes | None]]]] = {
 
 
 def forged_output(runs: Path, cwd: Path, forgery: str) -> Path:
-    """An output directory whose checkpoint is a forgery; no mark says that a stage ran."""
+    """Return an output directory with a forged checkpoint, and no mark that a stage ran."""
     run, forge = FORGERIES[forgery]
     output = cwd / "out"
     shutil.copytree(runs / run, output)
@@ -321,7 +321,7 @@ def forged_output(runs: Path, cwd: Path, forgery: str) -> Path:
 def test_resume_from_a_forgery_runs_nothing_and_says_failed(
     forgery: str, runs: Path, tmp_path: Path
 ) -> None:
-    """Exit 1, nothing spawned, the file left as it is, the old report archived and replaced."""
+    """A resume from a forgery exits 1, runs nothing, keeps the file, archives the old report."""
     output = forged_output(runs, tmp_path, forgery)
     before = tree_of(output)
     ended = orchestrate("out", "--resume", *PASSING, cwd=tmp_path)
@@ -344,7 +344,7 @@ def test_resume_from_a_forgery_runs_nothing_and_says_failed(
 
 
 def test_second_refusal_archives_nothing_more(runs: Path, tmp_path: Path) -> None:
-    """A report that already says what this one would is no loss; a good file heals the run."""
+    """A second refusal archives no second report, and the original checkpoint repairs the run."""
     output = forged_output(runs, tmp_path, "cut by hand")
     for _ in range(2):
         assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
@@ -358,7 +358,7 @@ def test_second_refusal_archives_nothing_more(runs: Path, tmp_path: Path) -> Non
 
 
 def test_plan_and_status_touch_nothing_of_a_forgery(runs: Path, tmp_path: Path) -> None:
-    """Looking at a forged run says what is wrong with it, exits 1 and writes nothing."""
+    """Plan and status report what is wrong with a forged run, exit with 1 and write nothing."""
     output = forged_output(runs, tmp_path, "done that was never reached")
     before = tree_of(output)
     for command in (("plan", "out", "--resume"), ("status", "out")):

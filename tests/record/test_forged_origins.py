@@ -1,4 +1,4 @@
-"""Forged tales of where settings came from and who gave the signals; and true ones of all kinds."""
+"""Forged and true records of the origin of settings and signals."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ BY: Final = "origins.by_setting"
 
 
 def lied(document: dict[str, Any], changes: Mapping[str, Any]) -> str | None:
-    """Why a checkpoint is refused after some changes to it."""
+    """Return why a checkpoint is refused after some changes to it."""
     change(document, changes)
     return refusal(encoded(document))
 
 
 def setting(key: str, **said: Any) -> Mapping[str, Any]:
-    """Change what is said of one setting; without what, it is not said any more."""
+    """Return a change of what is recorded about a setting; without `said` it is removed."""
 
     def changed(known: dict[str, Any]) -> dict[str, Any]:
         rest = {name: one for name, one in known.items() if name != key}
@@ -87,8 +87,8 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
     ),
     "unknown setting": (
         "done",
-        setting("stage.manager.colour", invocation=1),
-        f"{BY}.stage.manager.colour: there is no such setting",
+        setting("stage.manager.color", invocation=1),
+        f"{BY}.stage.manager.color: there is no such setting",
     ),
     "setting of an unknown stage": (
         "done",
@@ -179,7 +179,7 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_lie_about_what_was_given_is_refused(lie: str, runs: Path) -> None:
-    """What an invocation was given is said alike wherever it is said."""
+    """A record is refused if its statements about the given settings contradict each other."""
     run, changes, said = LIES[lie]
     found = lied(checkpoint_of(runs / run), changes)
     assert found is not None
@@ -200,7 +200,7 @@ def test_lie_about_what_was_given_is_refused(lie: str, runs: Path) -> None:
 def test_lie_about_a_config_file_is_refused(
     changes: Mapping[str, Any], said: str, tmp_path: Path
 ) -> None:
-    """A setting is from a file that its invocation was given, and a file has given a setting."""
+    """A setting must be from a config file that the invocation got, and each file must give one."""
     (tmp_path / "run.toml").write_text(CONFIG)
     assert orchestrate("out", "--config", "run.toml", *PASSING[2:], cwd=tmp_path).code == 1
     found = lied(checkpoint_of(tmp_path / "out"), changes)
@@ -209,7 +209,7 @@ def test_lie_about_a_config_file_is_refused(
 
 
 def test_true_records_of_all_kinds_are_read(tmp_path: Path) -> None:
-    """A config file, a resume, a binary given anew, a kept stage, visits, a fixed clock."""
+    """True records with config files, resumes, new binaries, kept stages and visits are read."""
     (tmp_path / "run.toml").write_text(CONFIG)
     (tmp_path / "other.toml").write_text('[gates]\nci = "success"\n')
     keep = ("--on-changed-stage", "keep")

@@ -1,4 +1,4 @@
-"""The record of stages side by side: attempts in flight are a set, each end is a step."""
+"""The record of stages side by side: open attempts are a set, and each end is a step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS: Final = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a run whose scan failed, and its record while two were at work."""
+    """Return a directory with a run whose scan failed, and its record while two stages worked."""
     directory = tmp_path_factory.mktemp("beside")
     ended = orchestrate("./out", *OPTIONS, cwd=directory)
     assert ended.code == 1, ended.stderr
@@ -37,13 +37,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def at_work(place: Path) -> Document:
-    """The checkpoint as it was while two were at work and one was complete."""
+    """Return the checkpoint from the time when two stages were at work and one was complete."""
     document: Document = json.loads((place / "at_work.json").read_bytes())
     return document
 
 
 def test_attempts_in_flight_are_a_set_and_each_end_is_in_the_record(place: Path) -> None:
-    """Three began with the transition; the one that has ended is complete, the others are open."""
+    """Of three attempts that began together, the ended one is complete and the others are open."""
     document = at_work(place)
     assert refusal(encoded(document)) is None
     assert document["current_state"] == "checks"
@@ -58,7 +58,7 @@ def test_attempts_in_flight_are_a_set_and_each_end_is_in_the_record(place: Path)
 
 
 def test_record_that_is_behind_has_the_end_of_one_of_several_again(place: Path) -> None:
-    """An end in a group counts by itself, though no transition follows it."""
+    """A record that is behind gets the end of one attempt in a group back, without a transition."""
     lines = (place / "at_work.jsonl").read_text().splitlines(keepends=True)
     begun = next(
         index
@@ -81,22 +81,22 @@ GROUP_FACTS: Final[Mapping[str, tuple[Mapping[str, Any], str]]] = {
     "success although one failed": (
         {"current_state": "done", "@0.transitions.3.dest": "done"}
         | {"@0.transitions.3.trigger": "stage_succeeded"},
-        "no recorded execution of 'checks' ended so",
+        "no recorded execution of 'checks' ended like that",
     ),
     "a timeout that none had": (
         {"current_state": "timeout", "@0.transitions.3.dest": "timeout"}
         | {"@0.transitions.3.trigger": "stage_timed_out"},
-        "no recorded execution of 'checks' ended so",
+        "no recorded execution of 'checks' ended like that",
     ),
     "a timeout, where another failed": (
         {"current_state": "timeout", "@0.transitions.3.dest": "timeout"}
         | {"@0.transitions.3.trigger": "stage_timed_out"}
         | {"@0.stage_executions.3.status": "timeout", "@0.stage_executions.3.ending": "timed_out"},
-        "no recorded execution of 'checks' ended so",
+        "no recorded execution of 'checks' ended like that",
     ),
     "a failure that was only another's": (
         {"@0.stage_executions": lambda ran: [one for one in ran if one["stage"] != "scan"]},
-        "no recorded execution of 'checks' ended so",
+        "no recorded execution of 'checks' ended like that",
     ),
     "a lone stage ended by another": (
         {"@0.stage_executions.0.ending": "sibling_failed"},
@@ -104,14 +104,14 @@ GROUP_FACTS: Final[Mapping[str, tuple[Mapping[str, Any], str]]] = {
     ),
     "a stage of a group before it": (
         {"@0.stage_executions": lambda ran: [ran[1], ran[0], *ran[2:]]},
-        "no recorded execution of 'executor' ended so",
+        "no recorded execution of 'executor' ended like that",
     ),
 }
 
 
 @pytest.mark.parametrize("case", GROUP_FACTS)
 def test_lie_about_a_group_is_refused(case: str, place: Path) -> None:
-    """A group comes to what its stages came to, and to nothing else."""
+    """A record is refused if the result of a group does not follow from its stages."""
     changes, expected = GROUP_FACTS[case]
     document = checkpoint_of(place / "out")
     assert refusal(encoded(document)) is None
@@ -135,7 +135,7 @@ OPEN_LIES: Final[Mapping[str, tuple[Mapping[str, Any], str]]] = {
 
 @pytest.mark.parametrize("case", OPEN_LIES)
 def test_lie_about_what_is_in_flight_is_refused(case: str, place: Path) -> None:
-    """Each attempt of the set is held against the history."""
+    """Each attempt in flight is checked against the history."""
     changes, expected = OPEN_LIES[case]
     document = at_work(place)
     change(document, changes)

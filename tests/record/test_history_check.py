@@ -64,9 +64,9 @@ NULLABLE: Final = frozenset(
         *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
 )
-"""The keys that may be null: whether a null is true there is another question."""
+"""The keys that may be null; a null that is not true is another matter."""
 ENTRIES: Final = {("stages",), ("env_digests",), ("by_setting",), ("stages_since",)}
-"""The keys of what has entries of any name."""
+"""The keys of tables whose own keys can be any name."""
 ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
@@ -79,9 +79,9 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "fail_fast": (True,),
     "gate": ([],),
 }
-"""What it says when a key is not in a lifecycle."""
+"""The values that a key's absence from a lifecycle stands for."""
 OTHERS: Final = 3
-"""How many values of another type are tried at each place."""
+"""The number of values of another type that are tried at each place."""
 OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {
     str: (0, 1.5, True, [], {}, None),
     int: ("1", 1.5, True, [], {}, None),
@@ -94,7 +94,7 @@ OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """The path of everything inside of a value."""
+    """Yield the path of each value inside a value."""
     keys = range(len(value)) if isinstance(value, list) else value
     for key in keys if isinstance(value, dict | list) else ():
         yield (*place, key)
@@ -102,18 +102,18 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 Kind = tuple[Place, type]
-"""What places in different runs have in common: the way to them, and what stands there."""
+"""The path and type that places in different runs have in common."""
 
 
 def kind_of(document: Document, path: Place) -> Kind:
-    """The kind of a place."""
+    """Return the kind of a place."""
     way = tuple("*" if isinstance(key, int) else key for key in path)
     return way, type(at(document, path))
 
 
 @cache
 def runs_with(runs: Path) -> Mapping[Kind, Sequence[str]]:
-    """The runs that have a place of a kind, in order."""
+    """Return the runs that have a place of a kind, in order."""
     found: dict[Kind, list[str]] = {}
     for run in RUNS:
         document = checkpoint_of(runs / run)
@@ -123,9 +123,9 @@ def runs_with(runs: Path) -> Mapping[Kind, Sequence[str]]:
 
 
 def own_places(runs: Path, run: str, document: Document) -> list[Place]:
-    """The paths to forge in a run, of each kind: its lifecycle is that of all, so only once.
+    """Return the paths to forge in a run, one of each kind; those of the lifecycle in one run only.
 
-    Without `SOAK=1`, what stands in many runs is forged in the first and the last that have it.
+    Without `SOAK=1`, a kind that many runs have is forged in the first and the last of them.
     """
     paths = (path for path in places(document) if run == "done" or path[0] != "lifecycle")
     found = of_each_kind(paths)
@@ -140,7 +140,7 @@ def own_places(runs: Path, run: str, document: Document) -> list[Place]:
 
 
 def with_value(document: Document, path: Place, value: Any) -> bytes:
-    """The document with another value at a path, as JSON; it is left as it was itself."""
+    """Return the document as JSON with another value at a path; the document stays unchanged."""
     if not path:
         return encoded(value)
     holder, before = at(document, path[:-1]), at(document, path)
@@ -151,7 +151,7 @@ def with_value(document: Document, path: Place, value: Any) -> bytes:
 
 
 def accepted(document: Document, path: Place, values: tuple[Any, ...]) -> list[str]:
-    """The values that may stand at a path though another does; the document is left as it was."""
+    """Return the wrong values that are accepted at a path; the document stays unchanged."""
     return [
         f"{'.'.join(map(str, path))}: {str(value)[:80]!r}"
         for value in values
@@ -160,7 +160,7 @@ def accepted(document: Document, path: Place, values: tuple[Any, ...]) -> list[s
 
 
 def test_real_checkpoints_are_read_and_written_again_as_they_are(runs: Path) -> None:
-    """What real runs leave, however they ended, is restored, to the byte."""
+    """A checkpoint of a real run, however it ended, is restored byte for byte."""
     for run in RUNS:
         data = (runs / run / CHECKPOINT).read_bytes()
         assert checkpoint_reader.parse(data, NAME).model_dump_json().encode() + b"\n" == data
@@ -169,9 +169,9 @@ def test_real_checkpoints_are_read_and_written_again_as_they_are(runs: Path) -> 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_missing_field_is_refused(run: str, runs: Path) -> None:
-    """No field may be missing but those whose absence says something.
+    """A missing field is refused unless its absence has a meaning.
 
-    They are in a lifecycle, or the digest of a program, where none was taken.
+    Those fields are in a lifecycle, or are the digest of a program for which none was taken.
     """
     document = checkpoint_of(runs / run)
     found = []
@@ -180,7 +180,7 @@ def test_missing_field_is_refused(run: str, runs: Path) -> None:
         if not isinstance(holder, dict) or path[-2:-1] in ENTRIES:
             continue  # entries, not fields
         if key == "stop_reason" or (key == "program" and path[-3:-2] == ("stage_executions",)):
-            continue  # only the key of the record tells that it is missing
+            continue  # only the key of the record shows that it is missing
         rest = {name: value for name, value in holder.items() if name != key}
         is_said_by_absence = path[0] == "lifecycle" and holder[key] in ABSENT.get(key, ())
         if refusal(with_value(document, path[:-1], rest)) is None and not is_said_by_absence:
@@ -190,18 +190,18 @@ def test_missing_field_is_refused(run: str, runs: Path) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_value_of_another_type_is_refused(run: str, runs: Path) -> None:
-    """No text stands for a number, no number for a truth, no null where none belongs."""
+    """No text is accepted for a number, no number for a boolean, no null where none belongs."""
     document = checkpoint_of(runs / run)
     found = []
     for path in own_places(runs, run, document):
         others = OTHER_TYPES[type(at(document, path))]
-        if path[-1] in NULLABLE or "program" in path:  # of which the digest may be null
+        if path[-1] in NULLABLE or "program" in path:  # its digest may be null
             others = tuple(value for value in others if value is not None)
-        if path[-1] in {"retry", "confine"}:  # which says what null says, or something else
+        if path[-1] in {"retry", "confine"}:  # means what null means, or something else
             others = tuple(value for value in others if value != {})
-        if path[-1] == "env_inherit":  # which says that nothing is inherited
+        if path[-1] == "env_inherit":  # means that nothing is inherited
             others = tuple(value for value in others if value != [])
-        if not SOAK:  # some of them, others at each place: pytest-randomly says the seed
+        if not SOAK:  # a few, others at each place: pytest-randomly prints the seed
             others = tuple(random.sample(others, min(OTHERS, len(others))))
         if path != ("lifecycle", "schema_version"):
             found += accepted(document, path, others)
@@ -213,13 +213,13 @@ def test_value_of_another_type_is_refused(run: str, runs: Path) -> None:
 )
 @pytest.mark.parametrize("path", ["schema_version", "lifecycle.schema_version"])
 def test_other_version_is_refused(path: str, version: Any, runs: Path) -> None:
-    """Version 1 is the number 1, in the file and in the lifecycle it holds."""
+    """Any version other than the number 1 is refused, in the file and in its lifecycle."""
     assert refusal(forged(runs, "done", {path: version}))
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_unknown_or_doubled_key_is_refused(run: str, runs: Path) -> None:
-    """No object of the file takes a key it does not know, or one it has already."""
+    """No object in the file may have an unknown or a repeated key."""
     document = checkpoint_of(runs / run)
     for path in [(), *own_places(runs, run, document)]:
         inside = at(document, path)
@@ -229,12 +229,12 @@ def test_unknown_or_doubled_key_is_refused(run: str, runs: Path) -> None:
             key = next(iter(inside))
             doubled = with_value(document, path, {**inside, "@@": inside[key]})
             said = refusal(doubled.replace(b'"@@"', encoded(key)))
-            assert said == f"the key {key!r} stands twice in one object"
+            assert said == f"the key {key!r} is twice in one object"
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999"])
 def test_number_that_is_none_is_refused(number: bytes, runs: Path) -> None:
-    """What JSON has not, and what overflows to infinity, stands for no number of the file."""
+    """Numbers that are not JSON, or that overflow to infinity, are refused."""
     found = []
     for run in RUNS:
         document = checkpoint_of(runs / run)
@@ -247,7 +247,7 @@ def test_number_that_is_none_is_refused(number: bytes, runs: Path) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_cut_file_is_refused(run: str, runs: Path, turn: int) -> None:
-    """A checkpoint cut anywhere before its last line break is no checkpoint."""
+    """A checkpoint that is cut anywhere before its last line break is refused."""
     step = 5 if SOAK else 20
     data = (runs / run / CHECKPOINT).read_bytes()
     for size_bytes in [*range(turn % step, len(data) - 1, step), len(data) - 2]:
@@ -286,13 +286,13 @@ NOT_A_CHECKPOINT: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 @pytest.mark.parametrize("kind", NOT_A_CHECKPOINT)
 def test_file_that_is_no_checkpoint_is_refused(kind: str, runs: Path) -> None:
-    """Whatever the bytes are, the answer is a refusal that names file and reason."""
+    """Any bytes that are no checkpoint are refused with the file and the reason."""
     assert refusal(NOT_A_CHECKPOINT[kind]((runs / "done" / CHECKPOINT).read_bytes()))
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "dangling link", "nothing"])
 def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
-    """Nothing else in the checkpoint's place is read, or waited for."""
+    """Anything but a regular file in the checkpoint's place is refused without waiting for it."""
     path = tmp_path / CHECKPOINT
     if kind == "directory":
         path.mkdir()
@@ -306,7 +306,7 @@ def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_walk_with_another_step_is_refused(run: str, runs: Path) -> None:
-    """No transition may be left out, doubled, swapped, renumbered, or lead elsewhere."""
+    """A record with a missing, repeated, swapped, renumbered or rerouted transition is refused."""
     document = checkpoint_of(runs / run)
     found = accepted(document, ("current_state",), other(STATES, document["current_state"]))
     for position, invocation in enumerate(document["invocations"]):
@@ -329,7 +329,7 @@ def test_walk_with_another_step_is_refused(run: str, runs: Path) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_attempt_that_ended_otherwise_is_refused(run: str, runs: Path) -> None:
-    """No failure may be told as a success, no success as anything else, none may be left out."""
+    """An attempt that is recorded with another ending, or left out, is refused."""
     document = checkpoint_of(runs / run)
     found = []
     for position, invocation in enumerate(document["invocations"]):
@@ -339,7 +339,7 @@ def test_attempt_that_ended_otherwise_is_refused(run: str, runs: Path) -> None:
             lies = ("success", "skipped") if status in FAILURES else other(STATUSES, status)
             found += accepted(document, (*place, index, "status"), lies)
             found += accepted(document, (*place, index, "stage"), ("gating",))
-            # An aborted stage may not have begun, and looking at a done run proves nothing.
+            # An aborted stage may not have begun, and a visit to a done run proves nothing.
             if status != "interrupted" and invocation["transitions"]:
                 rest = [one for one in invocation["stage_executions"] if one is not execution]
                 found += accepted(document, place, (rest,))
@@ -348,7 +348,7 @@ def test_attempt_that_ended_otherwise_is_refused(run: str, runs: Path) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_verdict_that_does_not_follow_is_refused(run: str, runs: Path) -> None:
-    """A decision says what its status implies, and there is one for each gate, in order."""
+    """A decision must follow from its status, and each gate must have one, in order."""
     document = checkpoint_of(runs / run)
     found = []
     for position, invocation in enumerate(document["invocations"]):
@@ -375,5 +375,5 @@ def test_verdict_that_does_not_follow_is_refused(run: str, runs: Path) -> None:
 
 
 def other(values: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    """The values but the one."""
+    """Return the values without the given one."""
     return tuple(one for one in values if one != value)

@@ -1,4 +1,4 @@
-"""What is remembered of output directories stays bounded: the oldest of many are forgotten."""
+"""The memory of output directories is bounded: the oldest of many are forgotten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsm_orchestrator.record.left_file import DIRECTORIES_KEPT, DIRECTORIES_MAX,
 def test_oldest_are_forgotten_once_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With one more than may be there, the latest are kept; with one less, all are."""
+    """The oldest entries are forgotten as soon as there is one more than the limit."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output = tmp_path / "out"
     own = left_file.file_of(output)

@@ -1,4 +1,4 @@
-"""Events that are gone between two invocations: noticed, told, and never numbered twice."""
+"""Events that are lost between two invocations: noticed, reported, and never numbered twice."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 def test_events_that_were_cut_or_changed_are_refused_until_accepted(
     how: str, tmp_path: Path
 ) -> None:
-    """The resume is refused, says what is lost and leaves the file; accepted, numbers go on."""
+    """A resume names the lost events and leaves the file; once accepted, numbers continue."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
     events.write_bytes(changed := (CUTS | CHANGES)[how](events.read_bytes()))
@@ -85,7 +85,7 @@ def test_events_that_were_cut_or_changed_are_refused_until_accepted(
 
 @pytest.mark.parametrize("how", CUTS)
 def test_events_that_were_cut_fail_the_run_once_where_no_key_is(how: str, tmp_path: Path) -> None:
-    """Nobody knows here what was left but the checkpoint, and the next resume takes what is."""
+    """Without a key only the checkpoint knows of lost events: one resume fails, the next runs."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
     events.write_bytes(CUTS[how](events.read_bytes()))
@@ -100,7 +100,7 @@ def test_events_that_were_cut_fail_the_run_once_where_no_key_is(how: str, tmp_pa
 
 
 def test_events_that_are_gone_are_told_and_numbers_go_on(tmp_path: Path) -> None:
-    """A resume without its events file begins a new file where the old one ended, if accepted."""
+    """Once accepted, a resume without its events file begins a new one at the last number."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
     events.rename(tmp_path / "aside")
@@ -117,7 +117,7 @@ def test_events_that_are_gone_are_told_and_numbers_go_on(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "emptied"])
 def test_events_of_a_killed_invocation_are_told(is_gone: bool, tmp_path: Path) -> None:
-    """What was written, and not yet durable when all was killed, is missed as well."""
+    """Lost events that were written but not yet durable at a kill are reported as well."""
     killing = f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
     orchestrate("out", *PASSING, *shell("manager", killing), cwd=tmp_path)
     events = tmp_path / "out" / EVENTS
@@ -147,7 +147,7 @@ def test_events_of_a_done_run_are_missed_too(tmp_path: Path) -> None:
 
 
 def test_lines_that_others_add_are_left_and_numbers_go_on(tmp_path: Path) -> None:
-    """What stands behind our last event, whatever it is, neither counts nor harms, if accepted."""
+    """Once accepted, lines that others appended stay, are not counted, and do no harm."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
     foreign = (
@@ -169,7 +169,7 @@ def test_lines_that_others_add_are_left_and_numbers_go_on(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", [2**53, 10**26])
 def test_number_that_no_event_can_have_is_refused(tmp_path: Path, number: int) -> None:
-    """A record that was edited so does not have events numbered beyond what readers can count."""
+    """An edited record cannot make numbers of events exceed what readers can count."""
     blocked(tmp_path)
     path = tmp_path / "out" / CHECKPOINT
     last = checkpoint_of(tmp_path / "out")["last_event_seq"]
@@ -180,7 +180,7 @@ def test_number_that_no_event_can_have_is_refused(tmp_path: Path, number: int) -
 
 
 def test_events_that_cannot_be_read_are_not_said_to_be_gone(tmp_path: Path) -> None:
-    """A directory in the place of the events is named; nothing is said of what was in them."""
+    """A directory in the place of the events is named, and its events are not reported as gone."""
     events = blocked(tmp_path)
     events.rename(tmp_path / "kept")
     events.mkdir()
@@ -191,7 +191,7 @@ def test_events_that_cannot_be_read_are_not_said_to_be_gone(tmp_path: Path) -> N
 
 
 def test_record_says_where_the_events_end(tmp_path: Path) -> None:
-    """After an invocation the checkpoint knows the last number and the size of its events."""
+    """After an invocation the checkpoint has the last number and the size of the events."""
     events = blocked(tmp_path)
     document = checkpoint_of(tmp_path / "out")
     assert document["events"]["last_seq"] == document["last_event_seq"] == numbers(tmp_path)[-1]

@@ -1,4 +1,4 @@
-"""Old invocations move to a file of their own, and count as before; without it, nothing closes."""
+"""Old invocations move to their own file and still count; without it, no run closes."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ KEPT_MAX, KEPT_MIN = 4, 2
 
 @pytest.fixture(autouse=True)
 def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record has four invocations, and two when the others were moved."""
+    """Limit a record to four invocations, of which two stay after a move."""
     monkeypatch.setattr(moving_out, "KEPT_MAX", KEPT_MAX)
     monkeypatch.setattr(moving_out, "KEPT_MIN", KEPT_MIN)
 
 
 def shell(script: str) -> StageGiven:
-    """A stage."""
+    """Return a stage that is a shell."""
     return StageGiven(bin="/bin/sh", args=("-c", script))
 
 
 def failed(output: Path, resumes: int, until: str = "content") -> None:
-    """Begin a run whose executor fails until a file is there, and resume it some times."""
+    """Begin a run whose executor fails until a file exists, and resume it several times."""
     both = {
         "manager": shell("echo '[1]' > $ORCHESTRATOR_OUTPUT_DIR/plan.json"),
         "executor": shell(f"test -e $ORCHESTRATOR_OUTPUT_DIR/{until}"),
@@ -62,13 +62,13 @@ def failed(output: Path, resumes: int, until: str = "content") -> None:
 
 
 def moved_of(output: Path) -> list[MovedInvocation]:
-    """The lines of the file."""
+    """Return the lines of the file."""
     lines = (output / INVOCATIONS).read_bytes().splitlines()
     return [MovedInvocation.model_validate_json(line) for line in lines]
 
 
 def test_record_keeps_the_latest_and_counts_all(tmp_path: Path) -> None:
-    """Every invocation is in one of two places, once and whole; numbers go on; the run closes."""
+    """Each invocation is in one of two places, once and whole; the numbers and the run continue."""
     output = tmp_path / "out"
     failed(output, 0)
     told = [load_report(output).latest]
@@ -113,7 +113,7 @@ def test_record_keeps_the_latest_and_counts_all(tmp_path: Path) -> None:
 
 
 def test_rework_is_counted_over_all(tmp_path: Path) -> None:
-    """A loop's budget, its cycle and who asked last are as if nothing had moved."""
+    """Bounds, cycles and counts of a loop are the same as if nothing had moved."""
     given = {
         "manager": shell("exit 0"),
         "executor": shell('test "$ORCHESTRATOR_REWORK_CYCLE" != 2 || test -e ' + f"{tmp_path}/go"),
@@ -151,7 +151,7 @@ def test_rework_is_counted_over_all(tmp_path: Path) -> None:
 
 
 def test_stage_with_new_settings_is_no_contradiction(tmp_path: Path) -> None:
-    """What a stage completed with before it was set aside is not held against what it is now."""
+    """The settings of a stage's earlier completion need not agree with its new settings."""
     failed(tmp_path, 3)
     manager = shell("echo '[2]' > $ORCHESTRATOR_OUTPUT_DIR/plan.json")
     again = RunConfig(output_directory=tmp_path, stages={"manager": manager}, rerun=("manager",))
@@ -164,23 +164,23 @@ def test_stage_with_new_settings_is_no_contradiction(tmp_path: Path) -> None:
 
 
 def delete(path: Path) -> None:
-    """The file is gone."""
+    """Delete the file."""
     path.unlink()
 
 
 def cut(path: Path) -> None:
-    """The last line is gone."""
+    """Cut off the last line."""
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
 
 def change(path: Path) -> None:
-    """Some letter of a line in the middle is another one."""
+    """Change a letter of a line in the middle."""
     data = path.read_bytes()
     path.write_bytes(data.replace(b'"exit_code":1', b'"exit_code":3', 1))
 
 
 def lay_fifo(path: Path) -> None:
-    """A FIFO is in its place."""
+    """Put a FIFO in the file's place."""
     path.unlink()
     os.mkfifo(path)
 
@@ -192,7 +192,7 @@ def lay_fifo(path: Path) -> None:
 def test_loss_is_said_and_closes_nothing(
     harm: Callable[[Path], None], said: str, tmp_path: Path
 ) -> None:
-    """Of a done run too: whatever looks at it says so, and its resume fails."""
+    """A loss is reported by every command, also for a done run, and its resume fails."""
     output = tmp_path / "out"
     failed(output, 5)
     (output / "content").touch()
@@ -221,7 +221,7 @@ def test_loss_is_said_and_closes_nothing(
         (("totals", "stages", 0, "attempts"), 1, "executions: are not those"),
         (("totals", "current_state"), "nowhere", "no state 'nowhere'"),
         (("completions",), [], "completions: are not those"),
-        (("executions", 1, "status"), "failed", "attempt 1 of 'manager' did not so"),
+        (("executions", 1, "status"), "failed", "attempt 1 of 'manager' does not fit"),
         (("file", "lines"), 1, "was changed"),
         (("file", "size_bytes"), 2**50, "was cut to"),
     ],
@@ -229,7 +229,7 @@ def test_loss_is_said_and_closes_nothing(
 def test_forged_totals_are_refused(
     place: tuple[str | int, ...], value: object, said: str, tmp_path: Path
 ) -> None:
-    """What is kept of old invocations is held against itself and against their file."""
+    """The totals of old invocations must agree with each other and with the file."""
     failed(tmp_path, 5)
     document = checkpoint_of(tmp_path)
     holder: Any = document["earlier"]
@@ -242,7 +242,7 @@ def test_forged_totals_are_refused(
 
 
 def test_run_that_is_archived_takes_its_file_along(tmp_path: Path) -> None:
-    """A new run begins without old invocations; the archived one is looked at with its own."""
+    """A new run begins without old invocations, and an archived run keeps its own."""
     output = tmp_path / "out"
     failed(output, 6)
     run_id, count = report_of(output)["run_id"], len(moved_of(output))
@@ -256,7 +256,7 @@ def test_run_that_is_archived_takes_its_file_along(tmp_path: Path) -> None:
 
 
 def test_run_is_resumed_where_it_was_moved_to(tmp_path: Path) -> None:
-    """The paths that the record keeps of old invocations move along."""
+    """The paths that the record has of old invocations move along with the run."""
     failed(tmp_path / "out", 6)
     (tmp_path / "out").rename(tmp_path / "away")
     (tmp_path / "away" / "content").touch()
@@ -269,7 +269,7 @@ def test_run_is_resumed_where_it_was_moved_to(tmp_path: Path) -> None:
 
 
 def killed_at(number: int, output: Path) -> bool:
-    """Resume in a process that is gone before its n-th operation; return whether it was."""
+    """Resume in a process that dies before its n-th operation; return True if it did."""
     child = os.fork()
     if child == 0:
         count = 0
@@ -279,7 +279,7 @@ def killed_at(number: int, output: Path) -> bool:
             nonlocal count
             count += 1
             if count == number:
-                if operation is files.SystemCall.WRITE:  # half of what was to be written is there
+                if operation is files.SystemCall.WRITE:  # half of the data is written
                     call(args[0], args[1][: len(args[1]) // 2])
                 os._exit(9)
             return real(operation, call, *args, **kwargs)
@@ -293,12 +293,12 @@ def killed_at(number: int, output: Path) -> bool:
 
 
 def moments() -> Iterator[int]:
-    """Every operation of a resume that can be the last one, in steps."""
+    """Yield, in steps, each operation of a resume that can be the last one."""
     return iter(range(1, 400))
 
 
 def test_kill_while_they_are_moved_loses_and_doubles_none(tmp_path: Path) -> None:
-    """Whenever the resume that moves them is killed, each is in one place after the next."""
+    """After a kill of the resume that moves them, the next one has each invocation exactly once."""
     output, private = tmp_path / "out", tmp_path / "state"
     failed(output, KEPT_MAX - 1, until="../content")
     shutil.copytree(output, tmp_path / "before", symlinks=True)
@@ -326,11 +326,11 @@ def test_kill_while_they_are_moved_loses_and_doubles_none(tmp_path: Path) -> Non
         assert numbers in (list(range(1, 6)), list(range(1, 7))), (number, numbers)
     else:
         pytest.fail("the resume has no end")
-    assert len({size for _, size in seen}) == 3  # none, a half, all of it
+    assert len({size for _, size in seen}) == 3  # none, half of it, all of it
 
 
 def test_somebody_else_s_file_is_not_cut(tmp_path: Path) -> None:
-    """A file of that name that the run did not make fails the run, and stays."""
+    """A file of that name that the run did not make fails the run and stays unchanged."""
     failed(tmp_path, KEPT_MAX - 1)
     (tmp_path / INVOCATIONS).write_text("mine\n")
     report = resume(RunConfig(output_directory=tmp_path))
@@ -340,11 +340,11 @@ def test_somebody_else_s_file_is_not_cut(tmp_path: Path) -> None:
     (tmp_path / INVOCATIONS).unlink()
     resumed = resume(RunConfig(output_directory=tmp_path))
     assert "1 step behind the events" in " ".join(resumed.warnings)
-    assert len(moved_of(tmp_path)) == 4  # that one as well, which the events have
+    assert len(moved_of(tmp_path)) == 4  # including that one, which the events have
 
 
 def test_late_resume_of_a_failing_run_has_its_size(tmp_path: Path) -> None:
-    """Forty resumes that each ran a stage leave records that do not grow any more."""
+    """After forty resumes that each ran a stage, the records no longer grow."""
     failed(tmp_path, 10)
     sizes = []
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""A checkpoint that a power cut took or left behind: made again from the events, or refused."""
+"""A checkpoint that a power cut took or left behind: rebuilt from the events, or refused."""
 
 from __future__ import annotations
 
@@ -80,24 +80,24 @@ HISTORIES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 OF_THE_MACHINE: Final = frozenset(
     {"last_event_seq", "last_event_sha256", "events", "open_attempts", "mac"}
 )
-"""What the checkpoint has of the file itself, and of processes: gone after a power cut."""
+"""The fields of a checkpoint about the file itself and about processes: gone after a power cut."""
 
 
 def made(cwd: Path, *commands: tuple[str, ...]) -> Path:
-    """Run commands in ./out one after the other; return it."""
+    """Run commands in ./out one after the other, and return its path."""
     for command in commands:
         orchestrate("./out", *command, cwd=cwd)
     return cwd / "out"
 
 
 def facts(record: Checkpoint) -> dict[str, Any]:
-    """What a record says of the run."""
+    """Return the facts of a run in a record."""
     return record.model_dump(mode="json", exclude=set(OF_THE_MACHINE))
 
 
 @pytest.mark.parametrize("name", HISTORIES)
 def test_record_is_made_again_from_the_events_alone(name: str, tmp_path: Path) -> None:
-    """All that the checkpoint said is there again, to the last field, over all invocations."""
+    """The events alone restore every field of the checkpoint, over all invocations."""
     out = made(tmp_path, *HISTORIES[name])
     before = checkpoint_reader.load(out)
     (out / CHECKPOINT).write_bytes(b"")
@@ -109,7 +109,7 @@ def test_record_is_made_again_from_the_events_alone(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("tear", TEARS)
 def test_torn_checkpoint_is_mended_by_a_resume_that_says_so(tear: str, tmp_path: Path) -> None:
-    """Exit 0, a warning on the screen, in the events and in both records; nothing runs again."""
+    """A resume repairs a torn checkpoint, exits 0, and warns on screen, in events and records."""
     out = made(tmp_path, (*PASSING, *stages("echo x >>../ran; exit 0", "exit 3")))
     whole = (out / CHECKPOINT).read_bytes()
     (out / CHECKPOINT).write_bytes(TEARS[tear](whole))
@@ -145,7 +145,7 @@ def test_torn_checkpoint_is_mended_by_a_resume_that_says_so(tear: str, tmp_path:
 
 
 def test_checkpoint_that_is_behind_is_brought_up(tmp_path: Path) -> None:
-    """One from before the last steps has them again: a completed stage does not run twice."""
+    """A checkpoint from before the last steps gets them back: no completed stage runs twice."""
     copying = "cp $ORCHESTRATOR_OUTPUT_DIR/orchestrator_checkpoint.json old; echo x >>ran"
     out = made(tmp_path, (*PASSING, *stages(copying, "exit 3")))
     after = checkpoint_reader.load(out)
@@ -156,16 +156,16 @@ def test_checkpoint_that_is_behind_is_brought_up(tmp_path: Path) -> None:
     assert facts(saved.checkpoint) == facts(after)
     shown = orchestrate("status", "out", cwd=tmp_path)
     assert shown.code == 1
-    assert "behind the events, by which its run is told; a resume repairs it" in shown.stdout
+    assert "behind the events, which are used instead; a resume repairs it" in shown.stdout
     after_a_power_cut(tmp_path)
     resumed = orchestrate("out", "--resume", "--executor-bin", "/bin/true", cwd=tmp_path)
     assert resumed.code == 0, resumed.stderr
-    assert "behind the events, and was brought up to them" in resumed.stdout
+    assert "behind the events, and was brought up to date" in resumed.stdout
     assert (tmp_path / "ran").read_text() == "x\n"
 
 
 def test_torn_checkpoint_without_all_events_is_refused(tmp_path: Path) -> None:
-    """Where the events begin in the middle of the run, or are gone, nothing is guessed."""
+    """A torn checkpoint is refused if the events begin in mid-run or are gone."""
     out = made(tmp_path, (*PASSING, *stages("true", "exit 3")))
     lines = (out / EVENTS).read_bytes().splitlines(keepends=True)
     (out / CHECKPOINT).write_bytes(b"")
@@ -182,7 +182,7 @@ def test_torn_checkpoint_without_all_events_is_refused(tmp_path: Path) -> None:
 
 
 def test_checkpoint_that_says_otherwise_than_the_events_is_refused(tmp_path: Path) -> None:
-    """A legal record of another walk is no power cut's: it is refused, and left as it is."""
+    """A legal record of another walk is not the result of a power cut: it is refused and kept."""
     out = made(tmp_path, (*PASSING, *stages("true", "exit 3")))
     document = checkpoint_of(out)
     dropped = document["invocations"][-1]["transitions"].pop()
@@ -196,7 +196,7 @@ def test_checkpoint_that_says_otherwise_than_the_events_is_refused(tmp_path: Pat
 
 
 def test_events_that_cannot_follow_are_refused(tmp_path: Path) -> None:
-    """A transition behind the checkpoint that does not go on from it is no power cut's either."""
+    """A transition that cannot follow the checkpoint is refused: no power cut leaves that."""
     copying = "cp $ORCHESTRATOR_OUTPUT_DIR/orchestrator_checkpoint.json old"
     out = made(tmp_path, (*PASSING, *stages(copying, "exit 3")))
     (out / CHECKPOINT).write_bytes((tmp_path / "old").read_bytes())

@@ -1,4 +1,4 @@
-"""A record that would be larger than its reader takes is not written: the run says so and ends."""
+"""A record that would exceed its reader's limit is not written: the run reports that and ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = 60_000
 def test_run_ends_before_its_record_is_too_large_to_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written is read still, by a reader of that bound, and tells what happened."""
+    """The last record of such a run stays readable within that limit and says what happened."""
     monkeypatch.setattr(recorder, "BYTES_MAX", SMALL)
     stage = StageGiven(bin="/bin/sh", args=("-c", "echo $$ >&2; exit 1"))
     run(RunConfig(output_directory=tmp_path, gates=PASSED, stages={"manager": stage}))
@@ -54,14 +54,14 @@ def test_run_ends_before_its_record_is_too_large_to_be_read(
 
 
 CROWD = b'{"run_id":"x","warnings":[%s0]}' % (b"0," * peek.RECORD_VALUES_MAX)
-"""A document of a megabyte, which would take a hundred times that in memory, or much more."""
+"""A document of one megabyte, which would take a hundred times that in memory, or much more."""
 
 
 @pytest.mark.parametrize("crowded", [(REPORT,), (CHECKPOINT,), (REPORT, CHECKPOINT)])
 def test_record_of_too_many_values_is_not_even_taken_apart(
     tmp_path: Path, crowded: tuple[str, ...]
 ) -> None:
-    """Every command that reads a run says what is wrong, and none of them needs memory for it."""
+    """Every command that reads such a run reports the problem without parsing the record."""
     out = tmp_path / "out"
     run(RunConfig(output_directory=out, gates=PASSED))
     for name in crowded:
@@ -77,13 +77,13 @@ def test_record_of_too_many_values_is_not_even_taken_apart(
     assert said in told["status", "out"].stdout + told["status", "out"].stderr
     assert (said in told["explain", "out"].stdout + told["explain", "out"].stderr) or not by_report
     assert said in told["status", "."].stdout
-    assert codes["out", "--resume"] == 1  # the report was changed, if nothing else
+    assert codes["out", "--resume"] == 1  # the report, at least, was changed
     assert (said in told["out", "--resume"].stderr) == by_checkpoint
     assert (codes["logs", "out"] == 1) == by_checkpoint
 
 
 def test_crowded_line_of_the_events_is_none_of_ours(tmp_path: Path) -> None:
-    """It is passed over like whatever else a stage appended, if somebody accepts it."""
+    """Once accepted, a crowded line in the events is skipped like any line a stage appended."""
     out = tmp_path / "out"
     run(RunConfig(output_directory=out, gates={**PASSED, Gate.REVIEW: "missing"}))
     with (out / EVENTS).open("ab") as events:
@@ -95,7 +95,7 @@ def test_crowded_line_of_the_events_is_none_of_ours(tmp_path: Path) -> None:
 def test_record_of_too_many_values_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writer knows the bound of its reader."""
+    """The writer refuses a record with more values than its reader takes."""
     monkeypatch.setattr(peek, "RECORD_VALUES_MAX", 100)
     report = run(RunConfig(output_directory=tmp_path, gates=PASSED))
     assert report.terminal_state is Outcome.FAILED
@@ -103,7 +103,7 @@ def test_record_of_too_many_values_is_not_written(
 
 
 def test_wrong_entries_of_a_long_list_are_not_collected() -> None:
-    """Whatever is read from OUT, validation stops at the first wrong model of a long list."""
+    """Validation of anything read from OUT stops at the first wrong model in a long list."""
     seen: set[type[BaseModel]] = set()
     due: list[type[BaseModel]] = [Report, Checkpoint, MovedInvocation, Subject, EvidenceRecord]
     while due:
@@ -123,16 +123,16 @@ def test_wrong_entries_of_a_long_list_are_not_collected() -> None:
 
 
 SHORT = {(Lifecycle, name) for name in ("gate", "state", "transition")}
-"""Lists that have a greatest length, beyond which nothing is looked at."""
+"""The lists that have a maximum length, beyond which validation does not look."""
 
 
 def is_model(kind: Any) -> bool:
-    """Whether a piece of an annotation is a model."""
+    """Return True if a part of an annotation is a model."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def spread(kind: Any, metadata: Sequence[Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
-    """Yield an annotation and its parts, each with what it is annotated with."""
+    """Yield an annotation and its parts, each with its metadata."""
     if get_origin(kind) is Annotated:
         yield from spread(get_args(kind)[0], [*metadata, *kind.__metadata__])
         return

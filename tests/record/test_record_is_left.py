@@ -1,4 +1,4 @@
-"""A record that is not the one that was left is not gone on from: each file, each way."""
+"""A resume from a record that was changed is refused: each file, each kind of change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SETTING: Final = ("--executor-env", "MODE=open")
 
 
 class Place(NamedTuple):
-    """A directory with a run in `out`, and what the run has left at two times."""
+    """A directory with a run in `out`, and the files that the run left at two times."""
 
     cwd: Path
     older: dict[str, bytes]
@@ -56,29 +56,29 @@ class Place(NamedTuple):
         return path
 
     def put(self, files: dict[str, bytes]) -> None:
-        """Put files in their places, in place."""
+        """Write the files in place."""
         for name, data in files.items():
             (self.out / name).write_bytes(data)
 
     def refusal(self) -> str:
-        """Why a resume is refused; empty if it is not. Writes nothing."""
+        """Return why a resume is refused, or an empty text; write nothing."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(self.cwd / "state"))
             try:
                 prepare(RunConfig(output_directory=self.out, resume=True))
-            except OrchestratorError as error:  # where it lies is looked at first
+            except OrchestratorError as error:  # the record's location is checked first
                 return str(error)
         return ""
 
 
 def files_of(output: Path) -> dict[str, bytes]:
-    """The control files of a run."""
+    """Return the control files of a run."""
     return {name: (output / name).read_bytes() for name in FILES}
 
 
 @pytest.fixture(scope="module", name="failed")
 def failed_run(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A run that was blocked, then failed, with a private file and an artifact."""
+    """Return a run that was blocked, then failed, with a private file and an artifact."""
     cwd = tmp_path_factory.mktemp("left")
     artifact = ("--manager-expected-artifact", "plan.json")
     scripts = stages("echo '[1]' > plan.json", "exit 4")
@@ -90,7 +90,7 @@ def failed_run(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(name="place")
 def place_as_left(failed: Place) -> Iterator[Place]:
-    """The same, as it was left, before and after."""
+    """Yield the failed run as it was left, and restore it afterwards."""
     private = failed.private.read_bytes()
     yield failed
     failed.private.write_bytes(private)
@@ -102,7 +102,7 @@ def place_as_left(failed: Place) -> Iterator[Place]:
 
 
 def other(value: Any) -> Any:
-    """Another value of the same type."""
+    """Return another value of the same type."""
     match value:
         case bool():
             return not value
@@ -117,12 +117,12 @@ def other(value: Any) -> Any:
 
 
 def test_as_it_was_left_it_is_gone_on_from(place: Place) -> None:
-    """A record that nobody touched is refused nowhere."""
+    """A resume from an untouched record is not refused."""
     assert place.refusal() == ""
 
 
 def test_no_leaf_of_a_checkpoint_can_be_edited(place: Place) -> None:
-    """Whatever value is another, the record is refused; by itself or for what was left."""
+    """A record with any value changed is refused, for itself or for what was left."""
     document = json.loads(place.latest[CHECKPOINT])
     leaves = [one for one in places(document) if not isinstance(at(document, one), dict | list)]
     assert len(leaves) > 300
@@ -196,7 +196,7 @@ CHANGES: Final[dict[str, tuple[Callable[[Place], None], str]]] = {
     "a log without its last line": (_cut_line, f"{EVENTS} was cut short"),
     "an edited line": (_edit_line, f"{EVENTS} was changed (line "),
     "an edited last line": (_edit_last_line, f"{EVENTS} was changed (line "),
-    "a line taken out": (_take_line_out, f"{EVENTS} was changed (line 5 does not go on"),
+    "a line taken out": (_take_line_out, f"{EVENTS} was changed (line 5 does not continue"),
     "a line added": (_add_line, "is not chained to the one before it"),
     "a log edited by a hard link": (_replace_events_by_link, f"{EVENTS} was changed (line "),
     "an edited private file": (_edit_private, "the run's private file was changed"),
@@ -205,16 +205,16 @@ CHANGES: Final[dict[str, tuple[Callable[[Place], None], str]]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_changed_is_named_and_refused(change: str, place: Place) -> None:
-    """File and kind of change are said, and by which digest it could be accepted."""
+    """A refusal names the file, the kind of change, and the digest that accepts it."""
     do, said = CHANGES[change]
     do(place)
     assert said in place.refusal()
 
 
 def test_refusal_starts_nothing_and_its_remedy_works(tmp_path: Path) -> None:
-    """Exit 1; the edited command does not run, the files stay; the report says failed.
+    """A refused resume exits 1, runs nothing, leaves the files, and reports failed.
 
-    What is accepted by its digest is gone on from, and report, checkpoint and events say so.
+    With the record accepted by its digest, the run continues; its records say that it was accepted.
     """
     script = "echo $MODE >> told; exit 4"
     given = (*PASSING, *stages("exit 0", script), *SETTING)
@@ -251,7 +251,7 @@ def test_refusal_starts_nothing_and_its_remedy_works(tmp_path: Path) -> None:
 
 
 def test_good_files_that_are_put_back_are_good(place: Place) -> None:
-    """After a refusal, what was left is gone on from again, also with the report of before."""
+    """After a refusal, the original files are accepted again, also with the earlier report."""
     place.put({CHECKPOINT: place.older[CHECKPOINT]})
     assert orchestrate("out", "--resume", cwd=place.cwd).code == 1
     place.put({CHECKPOINT: place.latest[CHECKPOINT]})
@@ -261,7 +261,7 @@ def test_good_files_that_are_put_back_are_good(place: Place) -> None:
 
 
 def test_another_run_s_record_is_refused(tmp_path: Path) -> None:
-    """An archived one, and one of another directory: only what was last here is gone on from."""
+    """An archived record and one of another directory are refused: only the last left counts."""
     for name in ("out", "other"):
         assert orchestrate(name, *PASSING, *stages(executor="exit 4"), cwd=tmp_path).code == 1
     archived, foreign = files_of(tmp_path / "out"), files_of(tmp_path / "other")
@@ -278,9 +278,9 @@ def test_another_run_s_record_is_refused(tmp_path: Path) -> None:
 def test_what_a_kill_leaves_is_gone_on_from_and_not_what_is_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stage that kills its orchestrator and puts an older checkpoint back is found out.
+    """A stage that kills its orchestrator and puts an older checkpoint back is noticed.
 
-    Also where this boot has no id to be read: it may well be the same, and no power was cut.
+    It is also noticed if the boot id cannot be read: no power cut is assumed then.
     """
     keep = "cp $ORCHESTRATOR_OUTPUT_DIR/orchestrator_*.json ."
     killing = f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
@@ -298,7 +298,7 @@ def test_what_a_kill_leaves_is_gone_on_from_and_not_what_is_put_back(
 
 
 def test_where_nothing_knows_the_record_it_may_not_be_closed(tmp_path: Path) -> None:
-    """A warning names the digest; by that, or the one of now, a person can accept it later."""
+    """If nothing vouches for the record, the run cannot close until a person accepts its digest."""
     assert orchestrate("out", *PASSING, *stages(executor="exit 4"), cwd=tmp_path).code == 1
     digest = record_digest(tmp_path / "out")
     env = {"XDG_STATE_HOME": str(tmp_path / "another")}
@@ -319,7 +319,7 @@ def test_where_nothing_knows_the_record_it_may_not_be_closed(tmp_path: Path) -> 
 
 
 def test_shared_key_proves_a_record_elsewhere(tmp_path: Path) -> None:
-    """With the key's file another machine knows the record, and finds what was changed in it."""
+    """With the key file another machine verifies the record, and finds any change in it."""
     key = tmp_path / "key"
     key.write_bytes(os.urandom(32))
     key.chmod(0o600)
@@ -342,7 +342,7 @@ def test_shared_key_proves_a_record_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "content", "said"),
     [
-        (0o640, b"x" * 32, "can be used by others than its owner (mode 0640)"),
+        (0o640, b"x" * 32, "can be used by users other than its owner (mode 0640)"),
         (0o600, b"x" * 8, "is too short to be a key"),
         (0o600, None, "cannot be read: no such file"),
     ],
@@ -350,7 +350,7 @@ def test_shared_key_proves_a_record_elsewhere(tmp_path: Path) -> None:
 def test_key_file_that_keeps_no_secret_is_refused(
     tmp_path: Path, mode: int, content: bytes | None, said: str
 ) -> None:
-    """Exit 2, before anything is written."""
+    """A key file that keeps no secret exits with 2, before anything is written."""
     if content is not None:
         (tmp_path / "key").write_bytes(content)
         (tmp_path / "key").chmod(mode)
@@ -360,7 +360,7 @@ def test_key_file_that_keeps_no_secret_is_refused(
 
 
 def test_few_lines_are_kept_of_many_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file begins again when it is long, and knows the earlier runs and the last line still."""
+    """A long file is started again, and still knows the earlier runs and the last line."""
     monkeypatch.setattr(left_file, "SIZE_BYTES_MAX", 4096)
     first = left_file.Left("run-0", "boot", "1")
     for number in range(40):
@@ -374,5 +374,5 @@ def test_few_lines_are_kept_of_many_runs(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_tampered_error_is_one_about_the_checkpoint() -> None:
-    """Who catches what is wrong with a checkpoint catches this."""
+    """A handler of checkpoint errors also catches a tampered record."""
     assert issubclass(TamperedError, CheckpointError)

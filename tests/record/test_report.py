@@ -96,17 +96,17 @@ PLAN = ("--manager-expected-artifact", "plan.json")
 
 
 def spoken_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object none of whose keys stands twice."""
+    """Return a JSON object, in which no key may be repeated."""
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
 
 
 LEFT_OUT = ("program",)
-"""The keys that are there only where there is something to say."""
+"""The keys that are present only if they have a value."""
 
 
 def assert_ordered(report: dict[str, Any]) -> None:
-    """Every object of a report has all its keys, in their order."""
+    """Assert that each object in a report has all its keys, in their order."""
     assert tuple(report) == REPORT_KEYS
     if report["lifecycle"] is not None:
         assert tuple(report["lifecycle"]) == ("name", "sha256")
@@ -126,7 +126,7 @@ def assert_ordered(report: dict[str, Any]) -> None:
 
 
 def assert_said_twice(execution: dict[str, Any]) -> None:
-    """The problem of a stage execution is its error, cause and details apart."""
+    """Assert that the problem of a stage execution is its error, split into cause and details."""
     problem = execution["problem"]
     if problem is None:
         assert execution["error"] is None
@@ -139,7 +139,7 @@ def assert_said_twice(execution: dict[str, Any]) -> None:
 
 
 def test_every_report_has_all_fields_in_their_order(tmp_path: Path) -> None:
-    """A done, a failed, a blocked, a resumed and a refused run: one shape, one order."""
+    """Done, failed, blocked, resumed and refused runs all have one shape and one order."""
     output = tmp_path / "out"
     ways = (
         ((*PASSING, *stages(LEAVING), *PLAN), 0),
@@ -159,7 +159,7 @@ def test_every_report_has_all_fields_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_done_run_is_told_in_full(tmp_path: Path) -> None:
-    """Who, what, by which lifecycle, and how each stage ran, with its artifacts and leftovers."""
+    """The report of a done run has its origin, lifecycle, stages, artifacts and leftovers."""
     options = (*PASSING, *stages(LEAVING), *PLAN, "--run-id", "mine")
     shown = orchestrate("out", *options, "--json", cwd=tmp_path)
     report = report_of(tmp_path / "out")
@@ -203,7 +203,7 @@ def test_a_done_run_is_told_in_full(tmp_path: Path) -> None:
 def test_a_run_that_did_not_reach_done_says_so_and_why(
     tmp_path: Path, options: tuple[str, ...], code: int, state: str, status: str | None
 ) -> None:
-    """Terminal state, exit code, reason codes only when blocked, an error for what went wrong."""
+    """A run that did not reach done reports state, exit code, reason codes if blocked, error."""
     assert orchestrate("./out", *options, cwd=tmp_path).code == code
     report = report_of(tmp_path / "out")
     assert (report["terminal_state"], report["exit_code"]) == (state, code)
@@ -215,12 +215,12 @@ def test_a_run_that_did_not_reach_done_says_so_and_why(
     assert all(one["error"] for one in report["stage_executions"])
 
 
-# -- every stage of life --------------------------------------------------------------------
+# -- phases of a run ------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def in_mid_stage(directory: Path, *options: str) -> Iterator[None]:
-    """A run in `out` whose manager has begun and goes on, to its end, when the block is left."""
+    """Hold a run in `out` in its manager; leaving the block lets it run to its end."""
     for name in ("begun", "go"):
         os.mkfifo(directory / name)
     manager = shell("manager", "echo begun > begun; read go < go")
@@ -238,7 +238,7 @@ def in_mid_stage(directory: Path, *options: str) -> Iterator[None]:
 
 
 def test_the_report_of_a_running_run_has_no_outcome(tmp_path: Path) -> None:
-    """While a stage works: no terminal state, nothing of an older run, all that has happened."""
+    """The report of a working run has no terminal state, nothing of an older run, every event."""
     orchestrate("out", *PASSING, *stages(), "--run-id", "older", cwd=tmp_path)
     with in_mid_stage(tmp_path, "--run-id", "newer"):
         report = report_of(tmp_path / "out")
@@ -256,7 +256,7 @@ def test_the_report_of_a_running_run_has_no_outcome(tmp_path: Path) -> None:
 
 
 def test_the_report_of_a_running_resume_has_no_outcome(tmp_path: Path) -> None:
-    """A resumed run forgets its failure while it works, and keeps it as an earlier invocation."""
+    """The report of a working resume has the failure as an earlier invocation only."""
     orchestrate("out", *PASSING, *shell("manager", "exit 1"), cwd=tmp_path)
     with in_mid_stage(tmp_path, "--resume"):
         report = report_of(tmp_path / "out")
@@ -273,7 +273,7 @@ GIVEN = SignalGiven(at="2026-01-02T03:04:05.000Z", invocation=1, user="ann", uid
 
 
 def decisions(*passing: bool) -> tuple[GateDecision, ...]:
-    """The verdicts of the three gates, passing or not."""
+    """Return the verdicts of the three gates, passing or not."""
     values = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
     refusing = {Gate.POLICY: "deny", Gate.CI: "pending", Gate.REVIEW: "missing"}
     return judge(
@@ -292,7 +292,7 @@ def decisions(*passing: bool) -> tuple[GateDecision, ...]:
 
 @pytest.fixture(scope="module")
 def done_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """The checkpoint of a run that reached done."""
+    """Return the checkpoint of a run that reached done."""
     directory = tmp_path_factory.mktemp("done")
     config = RunConfig(
         output_directory="out",
@@ -305,7 +305,7 @@ def done_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def judged_by(checkpoint: Checkpoint, verdicts: tuple[GateDecision, ...], state: str) -> Checkpoint:
-    """The checkpoint with other verdicts, in another state."""
+    """Return the checkpoint with other verdicts, in another state."""
     invocation = checkpoint.invocation.model_copy(update={"gate_decisions": verdicts})
     return checkpoint.model_copy(
         update={"current_state": state, "invocations": (*checkpoint.invocations[:-1], invocation)}
@@ -313,7 +313,7 @@ def judged_by(checkpoint: Checkpoint, verdicts: tuple[GateDecision, ...], state:
 
 
 def test_closure_ready_is_true_in_one_case_only(done_checkpoint: Checkpoint) -> None:
-    """Done, all gates passed, artifacts intact: of all combinations that one alone closes."""
+    """Only a done run with all gates passed and intact artifacts is ready to close."""
     ready = set()
     states = ("manager", "done", "blocked", "failed", "timeout")
     passing = itertools.product((True, False), repeat=3)
@@ -332,7 +332,7 @@ def test_closure_ready_is_true_in_one_case_only(done_checkpoint: Checkpoint) -> 
 def test_closure_is_never_ready_without_verdicts_or_when_the_end_was_not_kept(
     done_checkpoint: Checkpoint,
 ) -> None:
-    """No verdict is no passed gate; a done that could not be recorded is a failure."""
+    """Without verdicts, or if done could not be recorded, no run is ready to close."""
     without = judged_by(done_checkpoint, (), "done")
     assert not build_report(without, artifacts_intact=True).closure_ready
     partly = judged_by(done_checkpoint, decisions(True, True, True)[:2], "done")
@@ -346,7 +346,7 @@ def test_closure_is_never_ready_without_verdicts_or_when_the_end_was_not_kept(
 
 
 def test_checkpoint_report_and_log_tell_the_same(tmp_path: Path) -> None:
-    """Each transition, decision and execution is one record, found three times unchanged."""
+    """Each transition, decision and execution is the same record in checkpoint, report and log."""
     ways = (
         (*PASSING, *stages(LEAVING, "echo why >&2; exit 3"), *PLAN),
         ("--resume", "--review-status", "missing"),
@@ -381,7 +381,7 @@ def test_checkpoint_report_and_log_tell_the_same(tmp_path: Path) -> None:
 
 
 def test_events_and_transitions_are_numbered_without_gaps_over_resumes(tmp_path: Path) -> None:
-    """One sequence for the run, whatever the invocations did: fail, block, be refused, close."""
+    """Events have one sequence over all invocations: failed, blocked, refused or done."""
     orchestrate("out", *PASSING, *stages("exit 0", "exit 1"), cwd=tmp_path)
     for options in (
         ("--ci-status", "failure"),
@@ -406,7 +406,7 @@ def test_events_and_transitions_are_numbered_without_gaps_over_resumes(tmp_path:
     ids=["cut", "whole but unended", "not text", "one byte"],
 )
 def test_a_torn_last_event_is_repaired_on_resume(tmp_path: Path, torn: bytes) -> None:
-    """A line that a kill left unended is cut off; the numbers go on from the last whole one."""
+    """A line that a kill left unfinished is cut off; numbers continue after the last whole one."""
     orchestrate("out", *PASSING, *stages("exit 1"), cwd=tmp_path)
     path = tmp_path / "out" / EVENTS
     whole = path.read_bytes()
@@ -421,7 +421,7 @@ def test_a_torn_last_event_is_repaired_on_resume(tmp_path: Path, torn: bytes) ->
 
 
 def test_a_log_that_was_torn_in_its_only_line_goes_on_from_the_record(tmp_path: Path) -> None:
-    """Nothing whole is left in the file: the first event has the number after the last known."""
+    """If no whole line is left in the file, the first event continues after the known number."""
     orchestrate("out", *PASSING, *stages("exit 1"), cwd=tmp_path)
     last = events_of(tmp_path / "out")[-1]["seq"]
     (tmp_path / "out" / EVENTS).write_bytes(b'{"seq": 1, "at"')
@@ -430,7 +430,7 @@ def test_a_log_that_was_torn_in_its_only_line_goes_on_from_the_record(tmp_path: 
 
 
 def test_latest_invocation_has_the_shape_of_the_earlier_ones(tmp_path: Path) -> None:
-    """A resume keeps, as an earlier invocation, what the report called the latest one."""
+    """A resume keeps the report's latest invocation, unchanged in shape, as an earlier one."""
     orchestrate("out", *PASSING, *stages("exit 0", "exit 1"), cwd=tmp_path)
     latest = load_report(tmp_path / "out").latest
     orchestrate("out", "--resume", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""A report beside a checkpoint that says otherwise, and a checkpoint that is another run's."""
+"""A report that its checkpoint contradicts, and a checkpoint of another run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def update(report: dict[str, Any], *, edit: dict[str, Any]) -> None:
 
 
 def claim_done(report: dict[str, Any]) -> None:
-    """Let a report say that all is well."""
+    """Make a report say that all is well."""
     report |= {"terminal_state": "done", "closure_ready": True, "exit_code": 0}
     report |= {"current_state": "done", "stage_executions": [], "blocked_reason_codes": []}
 
@@ -50,7 +50,7 @@ def claim_done(report: dict[str, Any]) -> None:
 def test_report_that_claims_a_done_run_is_not_believed(
     given: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The checkpoint decides how the run is, and the contradiction is told by field."""
+    """The checkpoint decides the standing of a run, and each contradicting field is named."""
     code = orchestrate("out", *given, cwd=tmp_path).code
     standing = report_of(tmp_path / "out")["terminal_state"]
     edited(tmp_path / "out" / REPORT, claim_done)
@@ -67,7 +67,7 @@ def test_report_that_claims_a_done_run_is_not_believed(
 
 
 def test_report_diagram_and_list_do_not_believe_it(tmp_path: Path) -> None:
-    """Nor do the commands that show the report itself, the way, or one line of many runs."""
+    """Commands that show the report, the diagram or a list of runs do not believe it."""
     assert orchestrate("runs/a", *PASSING, *stages("exit 7"), cwd=tmp_path).code == 1
     assert orchestrate("runs/b", *PASSING, *stages(), cwd=tmp_path).code == 0
     good = orchestrate("status", "runs", cwd=tmp_path)
@@ -92,7 +92,7 @@ def test_report_diagram_and_list_do_not_believe_it(tmp_path: Path) -> None:
 def test_done_report_beside_no_checkpoint_closes_nothing(
     harm: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    """A checkpoint that is gone or no checkpoint proves nothing, so nothing may be closed."""
+    """A done report without a valid checkpoint closes nothing."""
     assert orchestrate("runs/a", *PASSING, *stages(), cwd=tmp_path).code == 0
     harm(tmp_path / "runs" / "a" / CHECKPOINT)
     printed = orchestrate("report", "runs/a", cwd=tmp_path)
@@ -117,7 +117,7 @@ def test_done_report_beside_no_checkpoint_closes_nothing(
     ids=" ".join,
 )
 def test_every_edited_field_of_a_done_report_is_told(edit: dict[str, Any], tmp_path: Path) -> None:
-    """Whatever was changed in the report, the run is what its checkpoint says."""
+    """Each edited field of the report is named, and the checkpoint decides what the run is."""
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
     edited(tmp_path / "out" / REPORT, partial(update, edit={**edit, "closure_ready": False}))
     status = orchestrate("status", "out", "--json", cwd=tmp_path)
@@ -129,7 +129,7 @@ def test_every_edited_field_of_a_done_report_is_told(edit: dict[str, Any], tmp_p
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
 def test_report_of_a_failure_to_write_is_believed(is_first: bool, tmp_path: Path) -> None:
-    """An invocation that could not write its checkpoint is known from its report alone."""
+    """The report of an invocation that could not write its checkpoint is believed."""
     if not is_first:
         assert orchestrate("out", *DENIED, cwd=tmp_path).code == 3
     block = f"until rm -f {CHECKPOINT} && mkdir {CHECKPOINT}; do :; done; touch {CHECKPOINT}/x"
@@ -137,17 +137,17 @@ def test_report_of_a_failure_to_write_is_believed(is_first: bool, tmp_path: Path
     resume = () if is_first else ("--resume",)
     assert orchestrate("out", *resume, *PASSING, *shell("manager", here), cwd=tmp_path).code == 1
     checkpoint = tmp_path / "out" / CHECKPOINT
-    shutil.rmtree(checkpoint, ignore_errors=True)  # the stage may be ended before it has made it
+    shutil.rmtree(checkpoint, ignore_errors=True)  # the stage may end before it has made it
     (tmp_path / "out" / "kept").rename(checkpoint)
     status = json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)
     assert status["report"]["terminal_state"] == "failed"
-    own = {"control.verify", "checkpoint.persist"}  # before or after its pid is on record
+    own = {"control.verify", "checkpoint.persist"}  # before or after its pid is recorded
     assert any(one["command"] in own for one in status["report"]["stage_executions"])
     assert "not what" not in (status["checkpoint_trouble"] or "")
 
 
 def test_checkpoint_of_another_run_replaces_no_report(tmp_path: Path) -> None:
-    """A resume of it keeps this run's report in the archive, and says so."""
+    """A resume with another run's checkpoint archives this run's report, and says so."""
     assert orchestrate("out", *DENIED, "--run-id", "this", cwd=tmp_path).code == 3
     assert orchestrate("other", *DENIED, "--run-id", "that", cwd=tmp_path).code == 3
     report = (tmp_path / "out" / REPORT).read_bytes()
@@ -166,7 +166,7 @@ def test_checkpoint_of_another_run_replaces_no_report(tmp_path: Path) -> None:
 
 
 def test_what_differs_from_the_last_attempt_is_told(tmp_path: Path) -> None:
-    """What a stage will be run with is held against what it was run with, in plan and report."""
+    """Plan and report name each setting of a stage that differs from its last attempt."""
     values = ("--executor-env", "A=one", "--executor-env", "B=both")
     assert (
         orchestrate("out", *PASSING, *stages("exit 0", "exit 7"), *values, cwd=tmp_path).code == 1
@@ -184,7 +184,7 @@ def test_what_differs_from_the_last_attempt_is_told(tmp_path: Path) -> None:
 
 
 def test_edited_settings_of_a_stage_are_told(tmp_path: Path) -> None:
-    """A checkpoint in which the next attempt's arguments were changed does not pass unseen."""
+    """A checkpoint with edited arguments of the next attempt is noticed."""
     assert orchestrate("out", *PASSING, *stages("exit 0", "exit 7"), cwd=tmp_path).code == 1
     path = tmp_path / "out" / CHECKPOINT
     text = path.read_text()
@@ -196,7 +196,7 @@ def test_edited_settings_of_a_stage_are_told(tmp_path: Path) -> None:
 
 
 def assert_told(*given: str, cwd: Path, said: tuple[str, ...]) -> None:
-    """Plan and run of a resume say how the executor differs, and nothing else."""
+    """Assert that plan and run of a resume report exactly these differences of the executor."""
     expected = [
         f"stage 'executor' runs with other settings than before: {sentence}" for sentence in said
     ]

@@ -1,4 +1,4 @@
-"""The file of old invocations is read whole once, and again only when it was touched."""
+"""The file of old invocations is read whole once, and again only if it was touched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.long_history import failed_often, with_history
 
 @pytest.fixture
 def read_whole(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the files that were read whole."""
+    """Return the sizes of the files that were read whole."""
     sizes: list[int] = []
     really = side_file._chained
 
@@ -36,7 +36,7 @@ def read_whole(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A failed run of which some invocations have moved."""
+    """Return a failed run of which some invocations have moved."""
     output = tmp_path_factory.mktemp("original") / "out"
     failed_often(output)
     return output
@@ -44,7 +44,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="output")
 def moved_run(original: Path, tmp_path: Path) -> Path:
-    """The same with some more of them."""
+    """Return a copy of the original run after some more invocations have moved."""
     with_history(original, tmp_path / "out", 20)
     return tmp_path / "out"
 
@@ -52,7 +52,7 @@ def moved_run(original: Path, tmp_path: Path) -> Path:
 def test_untouched_file_is_not_read_again(
     output: Path, read_whole: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor after more invocations have moved: its writer knows what it has written."""
+    """An untouched file is not read again, also after more invocations have moved."""
     monkeypatch.setattr(moving_out, "KEPT_MAX", 4)
     monkeypatch.setattr(moving_out, "KEPT_MIN", 2)
     before = checkpoint_of(output)["earlier"]["file"]["lines"]
@@ -64,18 +64,18 @@ def test_untouched_file_is_not_read_again(
 
 
 def touched(path: Path) -> None:
-    """Its times are others."""
+    """Change the times of a file."""
     os.utime(path, ns=(1, 1))
 
 
 def in_another_place(path: Path) -> None:
-    """It is another file, with the same bytes."""
+    """Replace a file by another with the same bytes."""
     shutil.copy2(path, path.with_name("copy"))
     path.with_name("copy").rename(path)
 
 
 def made_private(path: Path) -> None:
-    """Its permissions were changed."""
+    """Change the permissions of a file."""
     path.chmod(0o400)
     path.chmod(0o600)
 
@@ -84,7 +84,7 @@ def made_private(path: Path) -> None:
 def test_touched_file_is_read_until_a_resume_has_said_that_it_was_checked(
     touch: Callable[[Path], None], output: Path, read_whole: list[int]
 ) -> None:
-    """Whoever only looks checks it each time; a resume writes down that it did."""
+    """A reader checks a touched file each time; a resume records that it was checked."""
     touch(output / INVOCATIONS)
     for number in (1, 2):
         checkpoint_reader.load(output)
@@ -98,7 +98,7 @@ def test_touched_file_is_read_until_a_resume_has_said_that_it_was_checked(
 
 
 def test_change_that_hides_its_time_is_found(output: Path) -> None:
-    """Size and time of modification can be put back, the time of the change can not."""
+    """A change whose size and modification time were restored is found by its change time."""
     path = output / INVOCATIONS
     before = path.stat()
     data = path.read_bytes()
@@ -116,7 +116,7 @@ def test_change_that_hides_its_time_is_found(output: Path) -> None:
 
 
 def test_mark_that_was_edited_is_not_believed(output: Path) -> None:
-    """Whether the file was checked is said of one mark, not of any."""
+    """An edited mark is not covered by the check of the original one."""
     document = checkpoint_of(output)
     document["earlier"]["file"]["sha256"] = "0" * 64
     (output / CHECKPOINT).write_text(json.dumps(document))
@@ -125,7 +125,7 @@ def test_mark_that_was_edited_is_not_believed(output: Path) -> None:
 
 
 def test_mark_that_does_not_know_is_no_excuse(output: Path, read_whole: list[int]) -> None:
-    """Where nothing could tell whether the file was touched, it is read whole."""
+    """The file is read whole if the mark does not say whether it was touched."""
     document = checkpoint_of(output)
     document["earlier"]["file"]["seen"] = None
     (output / CHECKPOINT).write_text(json.dumps(document))
@@ -137,11 +137,11 @@ def test_mark_that_does_not_know_is_no_excuse(output: Path, read_whole: list[int
 def test_times_that_a_write_would_leave_alike_tell_nothing(
     times: str, output: Path, read_whole: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system counts seconds, or its clock has not ticked since: it is read whole."""
+    """The file is read whole if a write might have left the same times."""
     really = os.fstat
 
     class Coarse:
-        """What a file system without fractions of a second says."""
+        """The answers of a file system without fractions of a second."""
 
         def __init__(self, status: os.stat_result) -> None:
             self.st_ino, self.st_mode = status.st_ino, status.st_mode
@@ -159,7 +159,7 @@ def test_times_that_a_write_would_leave_alike_tell_nothing(
 
 
 def test_write_right_after_the_append_leaves_other_times(output: Path) -> None:
-    """Whoever writes to it as soon as it was added to is found out."""
+    """A write right after the append is found by its times."""
     lines = (output / INVOCATIONS).read_bytes().splitlines()
     moved = [MovedInvocation.model_validate_json(line) for line in lines]
     (output / INVOCATIONS).unlink()

@@ -1,4 +1,4 @@
-"""What a run has spent, also of invocations that were moved out of its record or folded."""
+"""The spending of a run, including invocations that were moved out of its record or folded."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FAILING = StageGiven(bin="/bin/sh", args=("-c", f"{spend('0.1')}; exit 1"))
 
 
 def budget_of(report: Report) -> BudgetReport:
-    """What a run may take, and took."""
+    """Return the budget of a run and what it has spent."""
     assert report.budget is not None
     return report.budget
 
 
 def test_moved_invocations_stay_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record that has become long is as exact as a short one: ten tenths are one."""
+    """A long record is as exact as a short one: ten tenths are one."""
     monkeypatch.setattr(moving_out, "KEPT_MAX", 4)
     monkeypatch.setattr(moving_out, "KEPT_MIN", 2)
     first = RunConfig(
@@ -49,7 +49,7 @@ def test_moved_invocations_stay_counted(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_folded_invocations_stay_counted(tmp_path: Path) -> None:
-    """Of those that ran nothing and came to the same, the times are added up."""
+    """The times of invocations that ran nothing and were folded are added up."""
     gates = {**PASSED, Gate.CI: "pending"}
     run(RunConfig(output_directory=tmp_path / "out", gates=gates, total_timeout_ms=3_600_000))
     for _ in range(3):
@@ -66,6 +66,6 @@ def test_folded_invocations_stay_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("amount", [0.5, "0.5.5", -1, 0, True])
 def test_budget_of_a_program_is_no_float(tmp_path: Path, amount: object) -> None:
-    """It is a whole number, or a decimal one as text: what it is, it is exactly."""
+    """The budget in a report is a whole number, or an exact decimal as text, and never a float."""
     with pytest.raises(Exception, match="budget"):
         RunConfig.model_validate({"output_directory": tmp_path, "budget": {"usd": amount}})

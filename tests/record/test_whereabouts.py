@@ -1,4 +1,4 @@
-"""Where a record lies is found out with as few looks as it takes."""
+"""The location of a record is found with as few looks as possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_ID = "a-run"
 def test_nothing_beside_is_looked_at_where_the_original_is_at_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list of many copies would else look at all of them for each."""
+    """No neighbor of a copy is looked at while the original is in its place."""
     original = tmp_path / "original"
     original.mkdir()
     status = os.stat(original)

@@ -9,5 +9,5 @@ import pytest
 
 @pytest.fixture
 def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages are made where the runs are: the private files are those of the runs."""
+    """Use one private state for runs and their pages."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

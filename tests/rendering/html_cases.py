@@ -1,4 +1,4 @@
-"""Make runs of every standing, and read their pages."""
+"""Runs of every standing, and the parsing of their pages."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Node:
 
     @property
     def text(self) -> str:
-        """All text in it."""
+        """All text in the element."""
         return "".join(one if isinstance(one, str) else one.text for one in self.inside)
 
     def all(self, tag: str | None = None, class_: str | None = None) -> Iterator[Node]:
-        """The elements in it, in order, by tag and by class."""
+        """Yield the elements in it, in order, by tag and by class."""
         for one in self.inside:
             if isinstance(one, Node):
                 classes = one.attributes.get("class", "").split()
@@ -46,7 +46,7 @@ class Node:
 
 
 class Parser(HTMLParser):
-    """Reads a page and refuses what is not well nested."""
+    """A parser that refuses a page that is not well nested."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -54,7 +54,7 @@ class Parser(HTMLParser):
         self._open = [self.root]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
+        """Open an element."""
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names))
         node = Node(tag, {name: value or "" for name, value in attrs})
@@ -63,25 +63,25 @@ class Parser(HTMLParser):
             self._open.append(node)
 
     def handle_endtag(self, tag: str) -> None:
-        """An element ends: the one that began last."""
+        """Close the element that was opened last."""
         assert self._open.pop().tag == tag
 
     def handle_data(self, data: str) -> None:
-        """Text."""
+        """Add text."""
         self._open[-1].inside.append(data)
 
     def handle_comment(self, data: str) -> None:
-        """There is none."""
+        """Refuse comments."""
         raise AssertionError(data)
 
     def close(self) -> None:
-        """The end."""
+        """Assert that every element is closed."""
         super().close()
         assert len(self._open) == 1
 
 
 def parsed(html: str) -> Node:
-    """The page as a tree, once it is known to be sound."""
+    """Return the page as a tree after checking that it is well formed."""
     parser = Parser()
     assert html.startswith("<!DOCTYPE html>\n")
     html.encode()
@@ -95,7 +95,7 @@ def parsed(html: str) -> Node:
 
 
 def assert_closed(page: Node) -> None:
-    """Nothing runs, nothing is loaded, nothing leads out of the page."""
+    """Assert that nothing in the page runs, loads or links elsewhere."""
     ids = [one.attributes["id"] for one in page.all() if "id" in one.attributes]
     assert len(ids) == len(set(ids))
     for one in page.all():
@@ -112,7 +112,7 @@ def assert_closed(page: Node) -> None:
 
 
 def assert_named(page: Node) -> None:
-    """Language, title, headings in order, captions and heads of tables, names of pictures."""
+    """Assert that language, title, headings, tables and pictures are there, named and in order."""
     assert [one.attributes["lang"] for one in page.all("html")] == ["en"]
     assert words(next(page.all("title")))
     levels = [int(one.tag[1]) for one in page.all() if re.fullmatch("h[1-6]", one.tag)]
@@ -132,42 +132,42 @@ def assert_named(page: Node) -> None:
 
 
 def words(node: Node) -> str:
-    """What a person reads, with single spaces."""
+    """Return the text that a person reads, with single spaces."""
     return " ".join(node.text.split())
 
 
 def part(page: Node, key: str) -> Node:
-    """The section of that key."""
+    """Return the section of that key."""
     return next(one for one in page.all("section") if one.attributes.get("id") == key)
 
 
 def run(tmp_path: Path, *options: str, code: int = 0) -> Path:
-    """A run with passing gates in OUT."""
+    """Make a run with passing gates in OUT."""
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == code
     return tmp_path / "out"
 
 
 def page_at(out: Path, run_id: str | None = None) -> Node:
-    """The page of the run in OUT."""
+    """Return the page of the run in OUT."""
     return parsed(page_of(inspect_run(out, run_id), "out"))
 
 
 def blocked(tmp_path: Path) -> Path:
-    """A run that a gate refused."""
+    """Make a run that a gate refused."""
     options = ("--policy-status", "allow", "--manager-bin", "/bin/true")
     assert orchestrate("out", *options, cwd=tmp_path).code == 3
     return tmp_path / "out"
 
 
 def killed(tmp_path: Path) -> Path:
-    """A run whose orchestrator was killed at work."""
+    """Make a run whose orchestrator was killed at work."""
     return run(
         tmp_path, *stages("exit 0", f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60"), code=-9
     )
 
 
 def not_closable(tmp_path: Path) -> Path:
-    """A run that was done, and has lost an artifact since."""
+    """Make a run that was done, and has lost an artifact since."""
     options = (*stages("echo 1 > left"), "--manager-expected-artifact", "left")
     out = run(tmp_path, *options)
     (tmp_path / "left").unlink()
@@ -175,21 +175,21 @@ def not_closable(tmp_path: Path) -> Path:
 
 
 def unusable(tmp_path: Path) -> Path:
-    """A failed run whose checkpoint cannot be read any more."""
+    """Make a failed run whose checkpoint can no longer be read."""
     out = run(tmp_path, *stages("exit 3"), code=1)
     (out / CHECKPOINT).write_text("{")
     return out
 
 
 def refused(tmp_path: Path) -> Path:
-    """The same, after a resume was refused."""
+    """Make the same, after a resume was refused."""
     out = unusable(tmp_path)
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     return out
 
 
 def nothing_kept(tmp_path: Path) -> Path:
-    """A run of which not even the first transition could be kept."""
+    """Make a run of which not even the first transition could be recorded."""
     (tmp_path / "out" / CHECKPOINT).mkdir(parents=True)
     return run(tmp_path, *stages(), code=1)
 

@@ -1,4 +1,4 @@
-"""A run as CI systems are told of it: test cases, a summary, annotations."""
+"""Reports for CI systems: test cases, a summary, annotations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SECRET = {"TOKEN": "s3same-oil"}
 
 
 def ran(tmp_path: Path, *more: str, executor: str = HOSTILE, **extra: str) -> Ended:
-    """Make a run in `out`, whose executor is a script."""
+    """Make a run in `out` whose executor is a script."""
     stages = ("--manager-bin", "true", *shell("executor", executor))
     return orchestrate("run", "out", *PASSING, *stages, *more, cwd=tmp_path, env=extra)
 
 
 def junit_of(tmp_path: Path) -> ET.Element:
-    """Return the document of the run in `out`, which is valid."""
+    """Return the JUnit document of the run in `out` after checking it."""
     written = orchestrate("report", "out", "--junit", "-", cwd=tmp_path)
     assert written.code == 0, written.stderr
     assert wrong_in(written.stdout) == []
@@ -33,7 +33,7 @@ def junit_of(tmp_path: Path) -> ET.Element:
 
 
 def cases(root: ET.Element) -> dict[str, str]:
-    """Return what came of each case, by its class and name."""
+    """Return the result of each case, by its class and name."""
     told = {}
     for case in root.iter("testcase"):
         kind = next((one for one in ("failure", "skipped") if case.find(one) is not None), "passed")
@@ -45,7 +45,7 @@ def cases(root: ET.Element) -> dict[str, str]:
 
 
 def test_cases_of_a_run_that_failed_and_was_resumed(tmp_path: Path) -> None:
-    """Each act on a stage is a case, and so is whether the run may be closed."""
+    """Each execution of a stage is a case, and so is the readiness to close."""
     assert ran(tmp_path, executor="echo broken >&2; exit 3").code == 1
     root = junit_of(tmp_path)
     assert cases(root) == {
@@ -70,7 +70,7 @@ def test_cases_of_a_run_that_failed_and_was_resumed(tmp_path: Path) -> None:
 
 
 def test_gate_that_refuses_is_a_failure(tmp_path: Path) -> None:
-    """With its reason code, and nothing that looks as if stages had run."""
+    """A refusing gate is a failure with its reason code, and no stage appears to have run."""
     signals = [word if word != "allow" else "deny" for word in PASSING]
     assert orchestrate("run", "out", *signals, cwd=tmp_path).code == 3
     root = junit_of(tmp_path)
@@ -82,7 +82,7 @@ def test_gate_that_refuses_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_verifications_are_a_suite_of_their_own(tmp_path: Path) -> None:
-    """Named by stage and command; one that failed has its last lines, wherever it wrote them."""
+    """Verifications are named by stage and command; a failed one has its last lines."""
     checks = ("true", "sh -c 'printf \"\\033[31m<2> tests\\033[0m failed\"; exit 5'")
     given = [word for check in checks for word in ("--executor-verify", check)]
     assert ran(tmp_path, *given, executor="echo worked").code == 1
@@ -109,7 +109,7 @@ def test_verifications_are_a_suite_of_their_own(tmp_path: Path) -> None:
 
 
 def test_verification_that_failed_is_told_once_on_github(tmp_path: Path) -> None:
-    """The annotation of the stage names the command; what both printed can be unfolded."""
+    """The stage's annotation names the failed verification; the output of both can be unfolded."""
     check = ("--executor-verify", "sh -c 'echo bad; exit 5'", "--ci")
     ended = ran(tmp_path, *check, executor="echo worked", **on_github(tmp_path))
     groups = [line for line in acted_on(ended.stderr) if line.startswith("::group::")]
@@ -123,7 +123,7 @@ def test_verification_that_failed_is_told_once_on_github(tmp_path: Path) -> None
 
 
 def test_run_that_is_done_and_whose_artifact_is_gone_fails(tmp_path: Path) -> None:
-    """What is missing counts against closing, whatever the report said once."""
+    """A missing artifact counts against closing, whatever the report said."""
     made = ("--executor-expected-artifact", "made.txt")
     assert ran(tmp_path, *made, executor="echo x > made.txt").code == 0
     assert cases(junit_of(tmp_path))["governed_run.run: may be closed"] == "passed"
@@ -132,7 +132,7 @@ def test_run_that_is_done_and_whose_artifact_is_gone_fails(tmp_path: Path) -> No
 
 
 def test_any_output_makes_a_valid_document(tmp_path: Path) -> None:
-    """Markup, control characters and bytes that are no text are text in it."""
+    """Markup, control characters and invalid bytes are text in a valid document."""
     assert ran(tmp_path).code == 1
     out = junit_of(tmp_path).find(".//testcase[@name='executor']/system-out")
     assert out is not None
@@ -141,7 +141,7 @@ def test_any_output_makes_a_valid_document(tmp_path: Path) -> None:
 
 
 def test_secret_of_a_stage_is_masked(tmp_path: Path) -> None:
-    """In every form, as everywhere."""
+    """A secret of a stage is masked in every form."""
     ran(tmp_path, "--executor-secret", "TOKEN", executor='echo "$TOKEN"; exit 1', **SECRET)
     for form in ("--junit", "--markdown"):
         written = orchestrate("report", "out", form, "-", cwd=tmp_path, env=SECRET)
@@ -162,7 +162,7 @@ def test_secret_of_a_stage_is_masked(tmp_path: Path) -> None:
     ],
 )
 def test_rules_find_what_is_wrong(document: str, wrong: str) -> None:
-    """The check that the tests above lean on can fail."""
+    """The checker that the other tests use finds problems."""
     assert any(wrong in one for one in wrong_in(document))
 
 
@@ -170,7 +170,7 @@ def test_rules_find_what_is_wrong(document: str, wrong: str) -> None:
 
 
 def test_summary_says_what_counts_in_thirty_lines(tmp_path: Path) -> None:
-    """Standing, cause, gates, stages and the command to type; a table stays a table."""
+    """The summary has standing, cause, gates, stages and the next command; tables stay intact."""
     assert ran(tmp_path).code == 1
     written = orchestrate("report", "out", "--markdown", "-", cwd=tmp_path).stdout
     lines = written.splitlines()
@@ -183,7 +183,7 @@ def test_summary_says_what_counts_in_thirty_lines(tmp_path: Path) -> None:
 
 
 def test_summary_of_a_run_with_forty_stages_fits(tmp_path: Path) -> None:
-    """Of many stages the first are named, and the others counted."""
+    """The summary names the first of many stages and counts the others."""
     names = ", ".join(f'"s{number}"' for number in range(40))
     (tmp_path / "long.toml").write_text(
         f'schema_version = 1\nname = "long"\ntitle = "x"\nstages = [{names}]\n'
@@ -199,7 +199,7 @@ def test_summary_of_a_run_with_forty_stages_fits(tmp_path: Path) -> None:
 
 
 def on_github(tmp_path: Path) -> dict[str, str]:
-    """Return what a step of a job has in its environment."""
+    """Return the environment of a step in a job."""
     return {
         "GITHUB_ACTIONS": "true",
         "GITHUB_WORKSPACE": str(tmp_path),
@@ -208,7 +208,7 @@ def on_github(tmp_path: Path) -> dict[str, str]:
 
 
 def acted_on(printed: str) -> list[str]:
-    """Return the lines that a runner acts on, as its own code decides it."""
+    """Return the lines that a runner acts on, by the rules of its own code."""
     found, token = [], None
     for line in printed.splitlines():
         if token is not None:
@@ -223,9 +223,9 @@ def acted_on(printed: str) -> list[str]:
 
 
 def test_runner_acts_on_what_we_say_alone(tmp_path: Path) -> None:
-    """A stage prints commands of the runner: none is acted on, wherever its output is shown."""
+    """A runner acts on no command that a stage prints, wherever its output is shown."""
     program = tmp_path / "apply.sh"
-    script = HOSTILE.replace(r"\377", "")  # logs print it as it is, and this is read as text
+    script = HOSTILE.replace(r"\377", "")  # logs print it unchanged, and this is read as text
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     asked = (
@@ -255,7 +255,7 @@ def test_runner_acts_on_what_we_say_alone(tmp_path: Path) -> None:
 
 
 def test_artifact_that_is_wrong_is_the_file_of_the_annotation(tmp_path: Path) -> None:
-    """Relative to the checkout, as GitHub wants it; its characters are text."""
+    """A wrong artifact is the file of the annotation, relative to the checkout and escaped."""
     made = ("--executor-expected-artifact", "a,b:c%.json", "--ci")
     ended = ran(tmp_path, *made, executor="echo { > 'a,b:c%.json'", **on_github(tmp_path))
     assert ended.code == 1
@@ -266,7 +266,7 @@ def test_artifact_that_is_wrong_is_the_file_of_the_annotation(tmp_path: Path) ->
 
 
 def test_gates_come_first_and_no_more_than_are_shown(tmp_path: Path) -> None:
-    """A refused gate is told; without any the run is."""
+    """Refused gates are annotated first; without any, the run is."""
     asked = ("run", "out", "--ci", "--policy-status", "deny", "--ci-status", "failure")
     ended = orchestrate(*asked, cwd=tmp_path, env=on_github(tmp_path))
     assert [line.partition("::")[2].partition("::")[0] for line in acted_on(ended.stderr)] == [
@@ -275,7 +275,7 @@ def test_gates_come_first_and_no_more_than_are_shown(tmp_path: Path) -> None:
 
 
 def test_refused_request_is_told_with_its_remedy(tmp_path: Path) -> None:
-    """There is no run to tell of, and the job ends all the same."""
+    """A refused request is annotated with its remedy, though no run exists."""
     asked = ("run", "out", "--ci", "--config", "none.toml")
     ended = orchestrate(*asked, cwd=tmp_path, env=on_github(tmp_path))
     assert ended.code == 2
@@ -286,7 +286,7 @@ def test_refused_request_is_told_with_its_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["no/such/summary.md", "full"])
 def test_summary_that_cannot_be_written_is_a_warning(tmp_path: Path, place: str) -> None:
-    """It never is an outcome."""
+    """A summary that cannot be written is a warning and never changes the outcome."""
     (tmp_path / "full").write_bytes(b"x" * 900_000)
     told = {**on_github(tmp_path), "GITHUB_STEP_SUMMARY": str(tmp_path / place)}
     ended = ran(tmp_path, "--ci", executor="exit 0", **told)
@@ -296,14 +296,14 @@ def test_summary_that_cannot_be_written_is_a_warning(tmp_path: Path, place: str)
 
 
 def test_elsewhere_the_option_does_nothing(tmp_path: Path) -> None:
-    """One command line serves a laptop and a job."""
+    """Outside of CI the option does nothing, so that one command line works everywhere."""
     ended = ran(tmp_path, "--ci", executor="exit 0")
     assert ended.code == 0
     assert acted_on(ended.stderr) == []
 
 
 def test_forms_exclude_each_other(tmp_path: Path) -> None:
-    """One document a command."""
+    """A command prints one document only."""
     assert ran(tmp_path, executor="exit 0").code == 0
     refused = orchestrate("report", "out", "--junit", "-", "--json", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""What is drawn of a lifecycle is what is declared and what runs, in every format."""
+"""Drawings of a lifecycle have what is declared and what runs, in every format."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ TEXTS: Final[Mapping[str, str]] = {
 REVIEWED: Final = TEXTS["reviewed_run"]
 
 Drawn = Counter[tuple[str, str, str, str]]
-"""How often each (source, trigger, condition, dest) is there."""
+"""The count of each (source, trigger, condition, dest)."""
 
 
 def needs_graphviz() -> None:
-    """Skip a test that draws an image where that cannot be done."""
+    """Skip a test that draws an image where that is impossible."""
     pytest.importorskip(
         "pygraphviz", reason="images need the extra: pip install 'fsm-orchestrator[diagrams]'"
     )
 
 
 def parsed(text: str) -> Lifecycle:
-    """A lifecycle that is not refused."""
+    """Return a lifecycle that is not refused."""
     return reading.parse(text.encode(), "test.toml")
 
 
 def declared(text: str) -> Drawn:
-    """The edges that a file declares, read without the program."""
+    """Return the edges that a file declares, read without the program."""
     edges: Drawn = Counter()
     for one in tomllib.loads(text)["transition"]:
         sources = one["source"] if isinstance(one["source"], list) else [one["source"]]
@@ -66,7 +66,7 @@ def declared(text: str) -> Drawn:
 
 
 def condition(transition: Mapping[str, Any]) -> str:
-    """The condition of a transition as pictures write it."""
+    """Return the condition of a transition as pictures write it."""
     words = [f"if {transition['guard']}"] if "guard" in transition else []
     words += [f"unless {transition['unless']}"] if "unless" in transition else []
     words += [f"at most {transition['at_most']} times"] if "at_most" in transition else []
@@ -74,9 +74,11 @@ def condition(transition: Mapping[str, Any]) -> str:
 
 
 def sources(key: str, text: str) -> list[str]:
-    """The states that a node stands for: itself, or those that the words of a group name."""
+    """Return the states that a node stands for: itself, or those of a group's words."""
     states = tomllib.loads(text)["state"]
-    inside = {name for one in states for name in one.get("stages", ())}  # their group is drawn
+    inside = {
+        name for one in states for name in one.get("stages", ())
+    }  # the group is drawn instead
     kinds = {one["name"]: one for one in states if one["name"] not in inside}
     groups = {
         "EveryStage": [name for name, one in kinds.items() if one["kind"] == "stage"],
@@ -87,7 +89,7 @@ def sources(key: str, text: str) -> list[str]:
 
 
 def drawn(arrows: list[tuple[str, list[str], str]], text: str) -> Drawn:
-    """The edges that arrows (source, labels, dest) stand for."""
+    """Return the edges that arrows (source, labels, dest) stand for."""
     edges: Drawn = Counter()
     for source, labels, dest in arrows:
         for label in labels:
@@ -97,13 +99,13 @@ def drawn(arrows: list[tuple[str, list[str], str]], text: str) -> Drawn:
 
 
 def arrows_of_mermaid(text: str) -> list[tuple[str, list[str], str]]:
-    """The labelled arrows of a flowchart."""
+    """Return the labeled arrows of a flowchart."""
     found = re.findall(r'^    (\w+) [=.-]+>\|"(.*)"\| (\w+)$', text, re.MULTILINE)
     return [(source, label.split("<br/>"), dest) for source, label, dest in found]
 
 
 def arrows_of_dot(text: str) -> list[tuple[str, list[str], str]]:
-    """The labelled arrows of a digraph."""
+    """Return the labeled arrows of a digraph."""
     found = re.findall(r'^  "(\w+)" -> "(\w+)" \[.* label="(.*)"\]$', text, re.MULTILINE)
     arrows = []
     for source, dest, label in found:
@@ -113,7 +115,7 @@ def arrows_of_dot(text: str) -> list[tuple[str, list[str], str]]:
 
 
 def of_machine(declared: Lifecycle) -> Counter[tuple[str, str, str]]:
-    """The (source, trigger, dest) of the machine that runs."""
+    """Return the (source, trigger, dest) of the machine that runs."""
     machine = build_machine(declared)
     return Counter(
         (str(one.source), trigger, str(one.dest))
@@ -124,7 +126,7 @@ def of_machine(declared: Lifecycle) -> Counter[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_edges_drawn_are_those_declared_and_those_that_run(name: str) -> None:
-    """Both texts draw each edge once, and the machine of a run has the same ones."""
+    """Both texts draw each edge once, and the machine of a run has the same edges."""
     text = TEXTS[name]
     found = parsed(text)
     picture = picture_of(found)
@@ -145,7 +147,7 @@ def test_edges_drawn_are_those_declared_and_those_that_run(name: str) -> None:
     ],
 )
 def test_bold_is_the_way_to_done(name: str, way: str) -> None:
-    """The bold arrows are the walk on which all goes well, and no other arrow is bold."""
+    """The bold arrows are exactly the walk on which everything succeeds."""
     text = mermaid_text(picture_of(reading.shipped(name)))
     states = way.split()
     bold = re.findall(r"^    (\w+) ==>\|.*\| (\w+)$", text, re.MULTILINE)
@@ -175,18 +177,18 @@ def test_kinds_differ_in_shape() -> None:
 
 
 def dot_line(dot: str, key: str) -> str:
-    """The line of a node."""
+    """Return the line of a node."""
     return next(line for line in dot.splitlines() if re.match(rf'  "?{key}"? \[', line))
 
 
 def style_of(dot: str, trigger: str) -> str:
-    """How the first arrow for a trigger is drawn."""
+    """Return the style of the first arrow for a trigger."""
     line = next(one for one in dot.splitlines() if "->" in one and f"{trigger}\\l" in one)
     return line.partition("[")[2].partition(" tooltip")[0]
 
 
 def test_one_that_differs_is_drawn_alone() -> None:
-    """A stage that fails elsewhere has its own arrow, and the words for the rest say `other`."""
+    """A stage that fails elsewhere has its own arrow, and the label of the rest says `other`."""
     text = TEXTS["long_delivery"].replace('"implement", "unit_tests",', '"unit_tests",', 1)
     assert text != TEXTS["long_delivery"]
     text += (
@@ -203,7 +205,7 @@ def test_one_that_differs_is_drawn_alone() -> None:
 
 
 def test_every_is_said_only_where_it_is_true(tmp_path: Path) -> None:
-    """In a lifecycle that was not judged, a stage without an edge keeps `every` from being said."""
+    """`every` is not used if a stage lacks the edge, as in a lifecycle that was not judged."""
     second = '[[state]]\nname = "late"\nkind = "terminal"\noutcome = "timeout"\n\n'
     text = TEXTS["long_delivery"].replace("[[state]]", f"{second}[[state]]", 1)
     before, trigger, after = text.partition('trigger = "stage_timed_out"')
@@ -224,7 +226,7 @@ ODD: Final = (
 
 
 def test_any_text_is_only_text() -> None:
-    """Titles, reasons and names that mean something to a format are drawn as they are."""
+    """Titles, reasons and names that mean something to a format are drawn as text."""
     text = mermaid_text(picture_of(parsed(ODD)))
     assert "%%{" not in text
     assert "<b>" not in text
@@ -234,7 +236,7 @@ def test_any_text_is_only_text() -> None:
 
 
 def test_svg_shows_any_text(tmp_path: Path) -> None:
-    """The SVG is XML, has the title in words and each reason as a tooltip, as declared."""
+    """The SVG is XML, with the title as text and each declared reason as a tooltip."""
     needs_graphviz()
     (tmp_path / "odd.toml").write_text(ODD)
     assert orchestrate("diagram", "./odd.toml", "-o", "odd.svg", cwd=tmp_path).code == 0
@@ -267,7 +269,7 @@ def test_images_say_nothing_of_where_or_when(tmp_path: Path) -> None:
 
 
 def test_png_goes_to_a_file_or_pipe_only(tmp_path: Path) -> None:
-    """A PNG to a terminal is refused; to a pipe it comes whole."""
+    """A PNG to a terminal is refused; to a pipe it is complete."""
     needs_graphviz()
     words = [*COMMAND, "diagram", "--format", "png"]
     ours, theirs = pty.openpty()
@@ -292,7 +294,7 @@ def test_png_goes_to_a_file_or_pipe_only(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_text_is_drawn(tmp_path: Path) -> None:
-    """Without pygraphviz, text comes as ever; an image is refused with what to install."""
+    """Without pygraphviz, text is drawn; an image is refused with what to install."""
     python = other_python(tmp_path / "without", pygraphviz="raise ImportError")
     assert orchestrate("diagram", "-o", "run.mmd", cwd=tmp_path, python=python).code == 0
     assert (tmp_path / "run.mmd").read_text().startswith("flowchart TB\n")
@@ -304,7 +306,7 @@ def test_without_the_extra_text_is_drawn(tmp_path: Path) -> None:
 
 
 def test_committed_files_are_current() -> None:
-    """Nothing is stale in diagrams, and each file says what made it."""
+    """Every committed file in diagrams is current and names its generator."""
     needs_graphviz()
     stale = list(lifecycle_pictures.stale_files(ROOT / "diagrams"))
     assert stale == [], "run `make diagrams`"
@@ -319,7 +321,7 @@ def test_committed_files_are_current() -> None:
 
 
 def test_stale_files_are_named_and_written_again(tmp_path: Path) -> None:
-    """Whatever is drawn otherwise, missing or left over is named; a coordinate is not."""
+    """A file that is drawn otherwise, missing or obsolete is named; moved coordinates are not."""
     needs_graphviz()
     copy = tmp_path / "mine"
     shutil.copytree(ROOT / "diagrams", copy)
@@ -367,7 +369,7 @@ def test_refused_requests_write_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """What cannot be meant is refused with its reason, and no file is made."""
+    """A meaningless request is refused with its reason, and no file is made."""
     monkeypatch.chdir(tmp_path)
     assert run_command_line(["diagram", *arguments]) == 2
     assert message in capfd.readouterr().err
@@ -405,7 +407,7 @@ def test_diff_marks_what_changed() -> None:
 
 
 def test_diff_draws_every_edge_of_both() -> None:
-    """The one picture has the edges of the old and of the new lifecycle, each once."""
+    """The picture has each edge of the old and of the new lifecycle once."""
     old, new = reading.shipped("governed_run"), reading.shipped("reviewed_run")
     found = diff(old, new)
     picture = picture_of(both_of(found), marks_of_change(found))

@@ -1,4 +1,4 @@
-"""The stage that always runs, in pictures: no edge is of it, and where it has run it is marked."""
+"""The stage that always runs, in pictures: it has no edges, and is marked once it has run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ stages = ["plan", "apply", "test", { name = "tidy", finally = true }]
 
 @pytest.fixture(name="folder")
 def folder_with_lifecycle(tmp_path: Path) -> Path:
-    """A directory with that lifecycle."""
+    """Return a directory with that lifecycle."""
     (tmp_path / "tidied.toml").write_text(TIDIED)
     return tmp_path
 
 
 def test_edges_are_folded_beside_it(folder: Path) -> None:
-    """It has no edges, so it keeps nothing from being said of every state that has them."""
+    """The stage has no edges and does not prevent `every` for the states that have them."""
     text = mermaid_text(picture_of(reading.read("./tidied.toml", folder)))
     assert 'EveryStateButDone -.->|"resume"| gating' in text
     assert 'EveryStateBeforeTheEnd -.->|"run_aborted"| failed' in text
@@ -39,7 +39,7 @@ def test_edges_are_folded_beside_it(folder: Path) -> None:
 
 @pytest.mark.parametrize(("binary", "is_run"), [("true", True), (None, False)])
 def test_it_is_marked_where_it_has_run(folder: Path, binary: str | None, is_run: bool) -> None:
-    """No transition enters it: that it was run is seen by its attempts."""
+    """The stage is marked by its attempts, because no transition enters it."""
     asked = () if binary is None else ("--tidy-bin", binary)
     run = ("--lifecycle", "./tidied.toml", *PASSING, *shell("plan", "exit 3"), *asked)
     assert orchestrate("out", *run, cwd=folder).code == 1

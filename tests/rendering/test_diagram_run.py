@@ -1,4 +1,4 @@
-"""A run is drawn over its lifecycle as it was: where it went, how often, how long, how it ended."""
+"""A run drawn over its lifecycle: where it went, how often, how long, how it ended."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ REWORKED: Final = (
     *stages("exit 0", "test -e once || { touch once; exit 3; }"),
     *shell("reviewer", "test -e twice && exit 7; touch twice; exit 10"),
 )
-"""A run that fails in the executor; resumed, it is sent back once, and fails in the reviewer."""
+"""A run that fails in the executor; resumed, it is sent back once and fails in the reviewer."""
 
 
 @pytest.fixture(name="out", scope="module")
 def reworked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of that run, resumed once."""
+    """Return the directory of that run, resumed once."""
     folder = tmp_path_factory.mktemp("run")
     assert orchestrate("out", *REWORKED, cwd=folder).code == 1
     assert orchestrate("out", "--resume", cwd=folder).code == 1
@@ -45,21 +45,21 @@ def reworked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn(out: Path) -> str:
-    """What `diagram --run` prints for a directory."""
+    """Return what `diagram --run` prints for a directory."""
     ended = orchestrate("diagram", "--run", out, cwd=out.parent)
     assert (ended.code, ended.stderr) == (0, "")
     return ended.stdout.replace("#35;", "#").replace("#59;", ";")
 
 
 def lines_of(text: str, state: str) -> list[str]:
-    """The lines in the node of a state, times without their number."""
+    """Return the lines in the node of a state, with `TIME` in place of each time."""
     found = re.search(rf'^    {state}\W+"(.*?)"', text, re.MULTILINE)
     assert found is not None
     return re.sub(rf"{SPAN}\b", "TIME", found[1]).split("<br/>")
 
 
 def test_states_tell_their_visits_and_attempts(out: Path) -> None:
-    """Each state has the numbers of the transitions that entered it, its time and its attempts."""
+    """Each state has the numbers of the transitions into it, its time and its attempts."""
     text = drawn(out)
     assert lines_of(text, "pending") == ["pending", "TIME"]
     assert lines_of(text, "manager") == [
@@ -78,7 +78,7 @@ def test_states_tell_their_visits_and_attempts(out: Path) -> None:
 
 
 def test_arrows_taken_are_bold_and_numbered(out: Path) -> None:
-    """The bold arrows are the transitions of the report with their numbers; the others dashed."""
+    """Bold arrows are the report's transitions with their numbers; the others are dashed."""
     text = drawn(out)
     report = load_report(out)
     expected: dict[tuple[str, str, str], list[str]] = {}
@@ -94,7 +94,7 @@ def test_arrows_taken_are_bold_and_numbered(out: Path) -> None:
 
 
 def test_unvisited_is_dashed_not_only_grey(out: Path) -> None:
-    """What was not visited has a dashed border in both texts, what was a solid one."""
+    """An unvisited state has a dashed border in both texts, and a visited one a solid border."""
     report = load_report(out)
     found = reading.shipped("reviewed_run")
     picture = picture_of(found, marks_of_run(found, report))
@@ -110,7 +110,7 @@ def test_unvisited_is_dashed_not_only_grey(out: Path) -> None:
 
 
 def timed(report: Report, seconds: list[int]) -> Report:
-    """The report with each transition so many seconds after the one before it."""
+    """Return the report with each transition that many seconds after the one before it."""
     at, moved = datetime.fromisoformat(report.started_at), []
     for record, span in zip(report.transitions, seconds[:-1], strict=True):
         at += timedelta(seconds=span)
@@ -120,7 +120,7 @@ def timed(report: Report, seconds: list[int]) -> Report:
 
 
 def stamp(at: datetime) -> str:
-    """A time as reports write it."""
+    """Return a time as reports write it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -140,7 +140,7 @@ def test_time_is_what_was_spent_at_work(tmp_path: Path) -> None:
 
 
 def test_killed_run_is_drawn_where_it_was_last_seen(tmp_path: Path) -> None:
-    """A run whose orchestrator was killed is said not to have ended, with the place to resume."""
+    """A killed run is drawn as not ended, with the place from which a resume continues."""
     killing = f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60"
     assert orchestrate("out", *PASSING, *stages("exit 0", killing), cwd=tmp_path).code < 0
     text = drawn(tmp_path / "out")
@@ -170,7 +170,7 @@ def test_lifecycle_is_the_one_of_the_run(out: Path, tmp_path: Path) -> None:
 
 
 def test_done_run_that_was_resumed_is_drawn(tmp_path: Path) -> None:
-    """A visit to a done run takes no transition, adds no time, and is no reason not to draw."""
+    """A resume of a done run adds no transition and no time to the drawing."""
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
     before = drawn(tmp_path / "out")
     for _ in range(2):

@@ -25,7 +25,7 @@ FORMATS = ("mermaid", "dot", "svg", "png")
 
 @pytest.mark.parametrize("name", reading.shipped_names())
 def test_simple_style_shows_states_and_outcomes_alone(name: str) -> None:
-    """Every state is there; no condition, resume, abort or detail is; the picture says so."""
+    """The simple picture has every state but no condition, resume, abort or detail, and says so."""
     declared = reading.shipped(name)
     text = mermaid_text(simple(picture_of(declared)))
     alone = [state for state in declared.states if state not in declared.group_of]
@@ -45,7 +45,7 @@ def test_simple_style_shows_states_and_outcomes_alone(name: str) -> None:
 
 
 def test_simple_style_says_what_happens_in_plain_words() -> None:
-    """Its arrows are those of the way to done, unlabelled, and of each other outcome, in a word."""
+    """The simple picture has unlabeled arrows to done, and one-word arrows to other outcomes."""
     text = mermaid_text(simple(picture_of(reading.shipped("reviewed_run"))))
     assert [(one, label, dest) for one, label, dest in ARROW.findall(text)] == [
         ("Start", "", "pending"),
@@ -64,7 +64,7 @@ def test_simple_style_says_what_happens_in_plain_words() -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_has_the_simple_style(form: str, tmp_path: Path) -> None:
-    """`--style simple` is taken by each format, and is less than the full picture."""
+    """Every format takes `--style simple`, which draws less than the full picture."""
     pytest.importorskip("pygraphviz")
     sizes = []
     for style in ("full", "simple"):
@@ -75,7 +75,7 @@ def test_every_format_has_the_simple_style(form: str, tmp_path: Path) -> None:
 
 
 def test_simple_picture_of_a_run_shows_where_it_went(tmp_path: Path) -> None:
-    """What the run took is shown although it is a condition, and where it ended."""
+    """The steps that the run took are shown, even conditions, and where it ended."""
     options = (*stages("touch left", "rm left"), "--manager-expected-artifact", "left")
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
     text = orchestrate("diagram", "--run", "out", "--style", "simple", cwd=tmp_path).stdout
@@ -84,7 +84,7 @@ def test_simple_picture_of_a_run_shows_where_it_went(tmp_path: Path) -> None:
 
 
 def test_difference_has_no_simple_style(tmp_path: Path) -> None:
-    """A difference may be about conditions: it is refused to leave them out."""
+    """A difference in the simple style is refused, since it may be about conditions."""
     pair = ("--diff", "governed_run", "reviewed_run")
     ended = orchestrate("diagram", *pair, "--style", "simple", cwd=tmp_path)
     assert ended.code == 2
@@ -93,18 +93,18 @@ def test_difference_has_no_simple_style(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", reading.shipped_names())
 def test_words_stand_in_the_middle_whatever_the_font(name: str) -> None:
-    """Each word of a state is anchored in the middle of its shape, and there is room."""
+    """Each word of a state is anchored in the middle of its shape and has room."""
     pytest.importorskip("pygraphviz")
     declared = reading.shipped(name)
     root = drawn(picture_of(declared))
     assert len(nodes_of(root)) > len(declared.states) - len(declared.group_of)
-    assert_words_are_centred(root)
+    assert_words_are_centered(root)
     heading = list(root[0].iter(f"{SVG}text"))[:2]
     assert {one.get("text-anchor") for one in heading} == {"middle"}
 
 
 def test_words_of_what_was_not_visited_stand_in_the_middle_too(tmp_path: Path) -> None:
-    """The dashes of a state's border are no place that its words could stand at."""
+    """The dashes of an unvisited state's border do not count as the place of its words."""
     pytest.importorskip("pygraphviz")
     assert orchestrate("./out", cwd=tmp_path).code == 3
     report = load_report(tmp_path / "out")
@@ -112,11 +112,11 @@ def test_words_of_what_was_not_visited_stand_in_the_middle_too(tmp_path: Path) -
     root = drawn(picture_of(lifecycle, marks_of_run(lifecycle, report)))
     dashed = [one for one in root.iter() if one.get("stroke-dasharray")]
     assert len(dashed) > 4
-    assert_words_are_centred(root)
+    assert_words_are_centered(root)
 
 
 def test_blocked_does_not_look_like_failed() -> None:
-    """An end that waits for somebody has the colour of the gates, in every format."""
+    """An end that waits for somebody has the color of the gates, in every format."""
     picture = picture_of(reading.shipped("governed_run"))
     dot = {
         line.split(" ")[2]: line for line in dot_text(picture).splitlines() if " [shape=" in line
@@ -129,17 +129,17 @@ def test_blocked_does_not_look_like_failed() -> None:
 
 
 def drawn(picture: Picture) -> ET.Element:
-    """The SVG of a picture."""
+    """Return the SVG of a picture."""
     return ET.fromstring(svg_text(dot_text(picture)))  # noqa: S314
 
 
 def nodes_of(root: ET.Element) -> list[ET.Element]:
-    """The nodes of a drawing."""
+    """Return the nodes of a drawing."""
     return [one for one in root.iter(f"{SVG}g") if one.get("class") == "node"]
 
 
-def assert_words_are_centred(root: ET.Element) -> None:
-    """Every word of a node is anchored in the middle of its shape, and there is room."""
+def assert_words_are_centered(root: ET.Element) -> None:
+    """Assert that every word of a node is anchored in the middle of its shape and has room."""
     for node in nodes_of(root):
         shape = next(
             one for one in node.iter() if one.get("points") or one.get("d") or one.get("cx")
@@ -155,7 +155,7 @@ def assert_words_are_centred(root: ET.Element) -> None:
 
 
 def large(count: int) -> str:
-    """A lifecycle of so many stages, each with an end of its own beside those of all."""
+    """Return a lifecycle of that many stages, each with an end besides the common ones."""
     names = [f"stage_with_a_long_name_to_be_read_{number}" for number in range(count)]
     text = 'schema_version = 1\nname = "large"\ntitle = "Many"\ninitial = "pending"\n'
     text += 'gates_guard = "stages"\n[[state]]\nname = "pending"\nkind = "initial"\n'
@@ -184,7 +184,7 @@ def large(count: int) -> str:
 
 
 def test_what_code_hosts_do_not_draw_is_said(tmp_path: Path) -> None:
-    """More than 50,000 characters are written with a warning that says what to take instead."""
+    """More than 50,000 characters are written with a warning that names the alternative."""
     assert (CHARACTERS_MAX, ARROWS_MAX) == (50_000, 500)
     (tmp_path / "large.toml").write_text(large(150))
     ended = orchestrate("diagram", "./large.toml", cwd=tmp_path)

@@ -1,6 +1,6 @@
-"""The page of a run in a real browser: it fits, it runs and loads nothing, and it has names.
+"""The page of a run in a real browser: it fits, runs and loads nothing, and has names.
 
-Chromium is driven through pipes; where there is none on PATH, these tests are skipped.
+Chromium is driven through pipes; if none is on PATH, these tests are skipped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOSTILE: Final = (
 
 @pytest.fixture(name="proxy", scope="module")
 def _proxy() -> Iterator[Proxy]:
-    """The only way out that the browser has."""
+    """Yield the only way out that the browser has."""
     proxy = Proxy()
     yield proxy
     proxy.close()
@@ -36,7 +36,7 @@ def _proxy() -> Iterator[Proxy]:
 
 @pytest.fixture(name="browser", scope="module")
 def _browser(tmp_path_factory: pytest.TempPathFactory, proxy: Proxy) -> Iterator[Chromium]:
-    """One browser for all tests of this file."""
+    """Yield one browser for all tests of this file."""
     with chromium(tmp_path_factory.mktemp("profile"), proxy) as browser:
         yield browser
 
@@ -79,7 +79,7 @@ def _forty_stages(path: Path) -> tuple[str, ...]:
 
 @pytest.fixture(name="pages", scope="module")
 def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Pages of runs that ended each in its own way, one of them hostile."""
+    """Return pages of runs with different endings, one of them hostile."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "hostile").write_text(HOSTILE)
     deep = "a-directory-with-a-long-name/" * 4 + "out"
@@ -92,7 +92,7 @@ def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             *("--lifecycle", "reviewed_run", *PASSING, *stages()),
             *shell("reviewer", "test -e twice && exit 0; touch twice; exit 10"),
         ),
-        "coloured": (
+        "colored": (
             *PASSING,
             *stages("exit 0", "seq 90 >&2; printf '\\033[31mno space\\033[0m left' >&2; exit 4"),
         ),
@@ -112,12 +112,12 @@ def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return pages
 
 
-ALL: Final = ("blocked", "timeout", "looped", "coloured", "hostile")
+ALL: Final = ("blocked", "timeout", "looped", "colored", "hostile")
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_page_fits_the_window(browser: Chromium, pages: dict[str, Path], name: str) -> None:
-    """From 390 to 1600 pixels nothing is wider than the page, in light and in dark."""
+    """From 390 to 1600 pixels nothing is wider than the page, in light and in dark mode."""
     for width in (390, 800, 1280, 1600):
         for scheme, is_dark in (("light", False), ("dark", True)):
             browser.show(pages[name], width=width, scheme=scheme)
@@ -126,8 +126,8 @@ def test_page_fits_the_window(browser: Chromium, pages: dict[str, Path], name: s
                     browser.value(f"{one}.scrollWidth - document.documentElement.clientWidth") <= 0
                 )
             assert browser.value(TOO_WIDE) == []
-            colour = browser.value("getComputedStyle(document.body).backgroundColor")
-            levels = [int(one) for one in colour.strip("rgb()").split(",")]
+            color = browser.value("getComputedStyle(document.body).backgroundColor")
+            levels = [int(one) for one in color.strip("rgb()").split(",")]
             assert (sum(levels) < 3 * 64) == is_dark
             picture = browser.call("Page.captureScreenshot", format="png")["data"]
             data = base64.b64decode(picture)
@@ -143,14 +143,14 @@ TOO_WIDE: Final = """
   return one.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
 }).map(one => one.tagName + '.' + one.className)
 """
-"""What sticks out of the window and lies in no box that scrolls by itself."""
+"""A script that finds what sticks out of the window and is in no scrolling box."""
 
 
 @pytest.mark.parametrize("name", ["blocked", "hostile"])
 def test_no_table_scrolls_sideways_in_a_narrow_window(
     browser: Chromium, pages: dict[str, Path], name: str
 ) -> None:
-    """Each row is a list there, and what a cell is about stands before it."""
+    """In a narrow window each row is a list, with the label before each cell."""
     browser.show(pages[name], width=640)
     wide = "[...document.querySelectorAll('.scroll:has(.data)')].filter(one => one.scrollWidth >"
     assert browser.value(f"{wide} one.clientWidth).length") == 0
@@ -164,7 +164,7 @@ def test_no_table_scrolls_sideways_in_a_narrow_window(
 def test_page_runs_and_loads_nothing(
     browser: Chromium, proxy: Proxy, pages: dict[str, Path], name: str
 ) -> None:
-    """No script runs, no dialog opens, nothing is asked for but the page, and all is quiet."""
+    """No script runs, no dialog opens, only the page is requested, and the console is empty."""
     browser.show(pages[name])
     asked = [one["request"]["url"] for one in browser.seen("Network.requestWillBeSent")]
     assert set(asked) <= {pages[name].as_uri()}
@@ -180,7 +180,7 @@ def test_page_runs_and_loads_nothing(
 def test_policy_forbids_what_gets_in_all_the_same(
     browser: Chromium, proxy: Proxy, pages: dict[str, Path]
 ) -> None:
-    """Were markup to get in, the browser would neither run a script nor load a picture."""
+    """The browser runs no script and loads no picture even if markup gets into the page."""
     browser.show(pages["hostile"])
     browser.value(
         "const script = document.createElement('script');"
@@ -197,7 +197,7 @@ def test_policy_forbids_what_gets_in_all_the_same(
 
 @pytest.mark.parametrize("name", ALL)
 def test_everything_has_a_name(browser: Chromium, pages: dict[str, Path], name: str) -> None:
-    """Pictures, tables, regions and links have names for those who do not see them."""
+    """Pictures, tables, regions and links have names for screen readers."""
     browser.show(pages[name])
     nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
     named = {"image", "img", "region", "table", "link", "navigation", "heading", "cell"}
@@ -216,7 +216,7 @@ def test_everything_has_a_name(browser: Chromium, pages: dict[str, Path], name: 
 
 
 def test_paper_hides_nothing(browser: Chromium, pages: dict[str, Path]) -> None:
-    """On paper the page is light, and what was folded or scrolled on the screen is all there."""
+    """On paper the page is light, and folded or scrolled content is all there."""
     browser.show(pages["hostile"], width=700, scheme="dark")
     browser.value("document.querySelectorAll('details').forEach(one => { one.open = false })")
     assert browser.value("document.querySelector('details pre').checkVisibility()") is False
@@ -235,9 +235,9 @@ def test_paper_hides_nothing(browser: Chromium, pages: dict[str, Path]) -> None:
 def test_failure_is_on_the_first_screen(
     browser: Chromium, pages: dict[str, Path], size: tuple[int, int]
 ) -> None:
-    """Cause, last words, what to do and the command are seen before anything is scrolled."""
+    """Cause, last output, remedy and command are visible without scrolling."""
     width, height = size
-    browser.show(pages["coloured"], width=width)
+    browser.show(pages["colored"], width=width)
     at = "(one => { const box = document.querySelector(one).getBoundingClientRect();"
     at += " return [box.top, box.bottom] })"
     for one in ("h1", ".lead", ".standing .output", ".remedies", ".command"):
@@ -250,21 +250,21 @@ def test_failure_is_on_the_first_screen(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_are_drawn_under_the_policy(
+def test_colors_are_drawn_under_the_policy(
     browser: Chromium, pages: dict[str, Path], scheme: str
 ) -> None:
-    """The red of a stage is red on the page, in light and in dark, in spite of the policy."""
-    browser.show(pages["coloured"], scheme=scheme)
-    colour = browser.value("getComputedStyle(document.querySelector('.tinted')).color")
-    red, green, blue = (int(one) for one in colour.strip("rgb()").split(","))
+    """The red of a stage is red on the page, in light and in dark mode, in spite of the policy."""
+    browser.show(pages["colored"], scheme=scheme)
+    color = browser.value("getComputedStyle(document.querySelector('.tinted')).color")
+    red, green, blue = (int(one) for one in color.strip("rgb()").split(","))
     assert red > green + 60
     assert red > blue + 60
     assert browser.seen("Log.entryAdded") == []
 
 
 def test_index_leads_to_a_stage_and_opens_it(browser: Chromium, pages: dict[str, Path]) -> None:
-    """What succeeded is folded, what failed is open; a link of the index opens what it leads to."""
-    browser.show(pages["coloured"])
+    """Succeeded stages are folded and failed ones open; a link in the index opens its target."""
+    browser.show(pages["colored"])
     is_open = "[...document.querySelectorAll('.stage-card')].map(one => one.open)"
     assert browser.value(is_open) == [False, True]
     assert browser.value("document.querySelectorAll('.index a').length") == 2
@@ -282,7 +282,7 @@ def test_forty_stages_fit_six_screens(browser: Chromium, pages: dict[str, Path])
 
 
 def test_stages_that_were_not_reached_are_one(browser: Chromium, pages: dict[str, Path]) -> None:
-    """Ten of forty take one line each in the index and among the stages; the link opens them."""
+    """Ten unreached stages take one line each in index and list, and their link opens them."""
     browser.show(pages["forty"])
     assert browser.value("document.querySelectorAll('.stage-card').length") == 31
     assert browser.value("document.querySelectorAll('.index a').length") == 31
@@ -296,7 +296,7 @@ def test_stages_that_were_not_reached_are_one(browser: Chromium, pages: dict[str
 
 
 def test_one_click_selects_the_command(browser: Chromium, pages: dict[str, Path]) -> None:
-    """The next command is selected whole by a click, and nothing is added to it."""
+    """A click selects exactly the next command."""
     browser.show(pages["timeout"])
     at = browser.value(
         "(() => { const one = document.querySelector('.command');"

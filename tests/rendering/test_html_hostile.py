@@ -34,12 +34,12 @@ HOSTILE: Final = (
 
 
 def _shown(line: str) -> str:
-    """A line without the colours of a terminal, which are drawn."""
+    """Return a line without the colors of a terminal, which are drawn."""
     return line.replace("\x1b[31m", "").replace("\x1b[0m", "").replace("\x9b31m", "")
 
 
 def test_hostile_output_is_text(tmp_path: Path) -> None:
-    """Whatever a stage prints stands on the page as text, what was hidden in it spelled out."""
+    """Anything that a stage prints is text on the page, with hidden characters spelled out."""
     lines = "\n".join(HOSTILE).encode() + b"\n\xed\xa0\x80 \xff\n"
     (tmp_path / "lines").write_bytes(lines)
     out = run(tmp_path, *stages("cat lines; cat lines >&2; exit 1"), code=1)
@@ -57,7 +57,7 @@ def test_hostile_output_is_text(tmp_path: Path) -> None:
 
 
 def test_long_line_is_cut(tmp_path: Path) -> None:
-    """Of a line of ten million characters the last 4 KiB are shown, with a sign of the cut."""
+    """A line of ten million characters is cut to its last 4 KiB, with a sign of the cut."""
     script = "head -c 10000000 /dev/zero | tr '\\0' A >&2; echo '<b>' >&2; exit 1"
     page = page_at(run(tmp_path, *stages(script), code=1))
     (quoted,) = part(page, "stages").all("pre", "output")
@@ -68,7 +68,7 @@ def test_long_line_is_cut(tmp_path: Path) -> None:
 
 
 def test_only_the_last_lines_are_shown(tmp_path: Path) -> None:
-    """Of many lines the last twenty are shown, whole ones alone."""
+    """Of many lines the last twenty whole ones are shown."""
     page = page_at(run(tmp_path, *stages("seq 1 5000"), code=0))
     (quoted,) = page.all("pre", "output")
     assert quoted.text.split() == [str(number) for number in range(5001 - TAIL_LINES, 5001)]
@@ -98,7 +98,7 @@ def test_arguments_paths_and_warnings_are_text(tmp_path: Path) -> None:
 
 
 def test_secret_values_are_masked(tmp_path: Path) -> None:
-    """A value given to a stage is masked where its output is quoted."""
+    """A value given to a stage is masked wherever its output is quoted."""
     options = (*stages("echo $MODE; echo $MODE >&2; exit 1"), "--manager-env", "MODE=hunter2abc")
     html = page_of(inspect_run(run(tmp_path, *options, code=1)), "out")
     assert "hunter2abc" not in html
@@ -106,7 +106,7 @@ def test_secret_values_are_masked(tmp_path: Path) -> None:
 
 
 def test_output_is_not_quoted_when_values_are_gone(tmp_path: Path) -> None:
-    """After done the values cannot be masked any more: the page says where the output is."""
+    """After done, values cannot be masked: output is not quoted, and the page says where it is."""
     options = (*stages("echo $MODE; echo $MODE >&2"), "--manager-env", "MODE=hunter2abc")
     out = run(tmp_path, *options)
     html = page_of(inspect_run(out), "out")
@@ -118,7 +118,7 @@ def test_output_is_not_quoted_when_values_are_gone(tmp_path: Path) -> None:
 
 
 def test_replaced_values_of_an_earlier_invocation_are_not_quoted(tmp_path: Path) -> None:
-    """What an earlier invocation printed may hold a value that was replaced since."""
+    """Output of an earlier invocation is not quoted, as it may have a value replaced since."""
     options = (*stages("echo $MODE; exit 1"), "--manager-env", "MODE=hunter2abc")
     out = run(tmp_path, *options, code=1)
     again = ("out", "--resume", "--manager-env", "MODE=hunter3abc")
@@ -132,7 +132,7 @@ def test_replaced_values_of_an_earlier_invocation_are_not_quoted(tmp_path: Path)
 
 @pytest.mark.parametrize("letters", ["abcdefghijkl", "\u00e4\u20ac\U0001f600" * 4])
 def test_no_piece_of_a_value_is_left_by_the_cut(letters: str, tmp_path: Path) -> None:
-    """Wherever the cut falls in a value, and however long the letters are, no piece is shown."""
+    """Wherever a cut falls in a value, and however long its letters are, no piece is shown."""
     path = tmp_path / "log"
     log = StageLog(1, "manager", is_stderr=False, path=path)
     secret = letters.encode()

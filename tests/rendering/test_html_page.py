@@ -1,4 +1,4 @@
-"""The page of a run: sound for every standing, with picture, timeline and attempts."""
+"""The page of a run: well formed for every standing, with picture, timeline and attempts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.one_in(2), pytest.mark.usefixtures("private_state")]
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_standing_has_a_sound_page(name: str, tmp_path: Path) -> None:
-    """Wherever a run stands, its page says so first, and all sections are there in order."""
+    """The page of each standing states it first, and has all sections in order."""
     make, expected = RUNS[name]
     page = page_at(make(tmp_path))
     assert next(page.all("h1")).text == expected
@@ -36,16 +36,16 @@ def test_every_standing_has_a_sound_page(name: str, tmp_path: Path) -> None:
     assert words(part(page, "why"))
     closure = {
         "Done": "true: a supervisor may close it",
-        "Done, but not ready to close": "not any more",
+        "Done, but not ready to close": "but no longer",
     }
     said = closure.get(expected, "false: it must not be closed")
-    if name == "passed_over":  # it never was
+    if name == "passed_over":  # it was never started
         said = "false: it must not be closed"
     assert said in words(next(page.all("header")))
 
 
 def test_working_run_is_shown_at_work(tmp_path: Path) -> None:
-    """A run at work has an open bar, the stage's attempt, and the command that follows it."""
+    """The page of a run at work has an open bar, the stage's attempt, and a follow command."""
     process = start("out", *PASSING, *stages("echo up > up; exec sleep 60"), cwd=tmp_path)
     try:
         deadline = time.monotonic() + 60
@@ -69,7 +69,7 @@ def test_working_run_is_shown_at_work(tmp_path: Path) -> None:
 
 
 def test_archived_run_has_its_own_page(tmp_path: Path) -> None:
-    """The page of an archived run tells that run, and how it is put back."""
+    """The page of an archived run shows that run, and how to put it back."""
     run(tmp_path, "--run-id", "first", *stages("echo one >&2; exit 3"), code=1)
     out = run(tmp_path, "--run-id", "second", *stages())
     page = page_at(out, "first")
@@ -82,7 +82,7 @@ def test_archived_run_has_its_own_page(tmp_path: Path) -> None:
 def test_page_without_graphviz_draws_the_path_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without pygraphviz the walk is there, and the page says how to get the picture."""
+    """Without pygraphviz the page has the walk, and says how to get the picture."""
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     page = page_at(run(tmp_path, *stages("exit 3"), code=1))
     (walk,) = page.all("ol", "walk")
@@ -113,7 +113,7 @@ def test_picture_shows_the_lifecycle_with_the_path(tmp_path: Path) -> None:
 
 
 def test_lifecycle_that_ships_is_drawn_without_checkpoint(tmp_path: Path) -> None:
-    """Where the checkpoint cannot be used and the lifecycle is one that ships, it is drawn."""
+    """A built-in lifecycle is drawn even if the checkpoint is unusable."""
     pytest.importorskip("pygraphviz")
     page = page_at(unusable(tmp_path))
     assert len(list(page.all("svg", "drawing"))) == 1
@@ -121,7 +121,7 @@ def test_lifecycle_that_ships_is_drawn_without_checkpoint(tmp_path: Path) -> Non
 
 
 def many(view: InspectedRun, count: int) -> InspectedRun:
-    """The run as if its last invocation had taken so many transitions and attempts."""
+    """Return the run with that many transitions and attempts in its last invocation."""
     report = view.report
     return replace(
         view,
@@ -142,7 +142,7 @@ def many(view: InspectedRun, count: int) -> InspectedRun:
 
 
 def test_long_history_is_bounded(tmp_path: Path) -> None:
-    """Of thousands of transitions, attempts and warnings the latest are shown, the rest told."""
+    """Of thousands of transitions, attempts and warnings the latest are shown, the rest counted."""
     view = many(inspect_run(run(tmp_path, *stages("exit 3"), code=1)), 5_000)
     html = page_of(view, "out")
     page = parsed(html)
@@ -167,7 +167,7 @@ def test_fixed_clock_leaves_out_machine_and_hour(tmp_path: Path) -> None:
 def test_page_hides_a_secret_in_the_name_of_the_machine_it_is_made_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be another one than that of the run."""
+    """The page hides a secret in the name of its own machine, which may not be the run's."""
     monkeypatch.setenv("TOKEN", "blue-harbour")
     view = inspect_run(run(tmp_path, *stages(), "--manager-secret", "TOKEN"))
     named = os.uname_result(("Linux", "blue-harbour", "6", "1", "x86_64"))
@@ -178,7 +178,7 @@ def test_page_hides_a_secret_in_the_name_of_the_machine_it_is_made_on(
 
 
 def test_page_names_the_revision(tmp_path: Path) -> None:
-    """The top, the history and the origin name it; what is hostile in a branch is text."""
+    """The top, the history and the origin name the revision, and a hostile branch name is text."""
     (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
     (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/<b>&\n")
     out = run(tmp_path, *stages())
@@ -195,7 +195,7 @@ def test_page_names_the_revision(tmp_path: Path) -> None:
 
 
 def test_page_names_who_started_and_who_gave_the_gates(tmp_path: Path) -> None:
-    """The top names who started the run and where; the table, who gave each signal, and when."""
+    """The top names who started the run and where; the table, who gave each signal and when."""
     out = run(tmp_path, *stages())
     page, now = page_at(out), inspect_run(out).report.gate_decisions[0].given
     assert now is not None
@@ -209,14 +209,14 @@ def test_page_names_who_started_and_who_gave_the_gates(tmp_path: Path) -> None:
 
 
 def test_run_with_a_fixed_clock_has_a_timeline(tmp_path: Path) -> None:
-    """Where no time was measured the bars stand in a row, and the page says why."""
+    """Without measured times the bars are in a row, and the page says why."""
     page = page_at(run(tmp_path, *stages(), "--fixed-clock", "2026-01-31T00:00:00Z"))
     assert len(list(page.all("span", "bar"))) == 3
     assert "No time was measured" in words(part(page, "timeline"))
 
 
 def test_attempts_are_told_with_artifacts(tmp_path: Path) -> None:
-    """Each attempt has its fields; artifacts have their size and digest."""
+    """Each attempt has its fields, and its artifacts have their size and digest."""
     options = (*stages("printf 12 > left.txt"), "--manager-expected-artifact", "left.txt")
     page = page_at(run(tmp_path, *options))
     (table,) = page.all("table", "artifacts")
@@ -227,7 +227,7 @@ def test_attempts_are_told_with_artifacts(tmp_path: Path) -> None:
 
 
 def test_invocations_are_told(tmp_path: Path) -> None:
-    """Every start of the command is listed with its mode, its exit code and what it did."""
+    """Every invocation is listed with its mode, its exit code and what it did."""
     out = run(tmp_path, *stages("exit 0", "test -e once || { touch once; exit 3; }"), code=1)
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
     rows = [words(row) for row in next(part(page_at(out), "history").all("tbody")).all("tr")]

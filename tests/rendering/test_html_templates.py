@@ -1,4 +1,4 @@
-"""What makes the page: templates that escape, a readable style, a private file."""
+"""The parts of a page: templates that escape, a readable style, a private file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEMPLATES: Final = PACKAGE / "rendering" / "html" / "templates"
 
 
 def rendered(source: str, **values: object) -> str:
-    """What the page's environment makes of a template."""
+    """Return a template as the page's environment renders it."""
     return page_environment().from_string(source).render(**values)
 
 
@@ -49,19 +49,19 @@ def test_only_the_picture_is_markup_as_it_is() -> None:
         assert "autoescape" not in text
         assert not re.search(r'="[^"<>]*marked', text), (
             path
-        )  # makes an element: no attribute has it
+        )  # makes an element, so no attribute may have it
     assert "<" not in CSS
 
 
 @pytest.mark.parametrize("value", [None, True, ("a",), Path("a"), b"a"], ids=repr)
 def test_what_is_no_text_is_refused(value: object) -> None:
-    """A value that was forgotten to be put into words does not get onto a page."""
+    """A value that is not text is refused."""
     with pytest.raises(InternalError, match=type(value).__name__):
         rendered("{{ x }}", x=value)
 
 
 def test_missing_value_is_refused() -> None:
-    """A template that names what is not there makes no page."""
+    """A template that uses a missing value makes no page."""
     from jinja2 import UndefinedError  # noqa: PLC0415 - beside its only use
 
     with pytest.raises(UndefinedError):
@@ -71,7 +71,7 @@ def test_missing_value_is_refused() -> None:
 def test_page_without_jinja_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without Jinja2 there is no page, and the error says what to install."""
+    """Without Jinja2 the error names the extra to install."""
     view = inspect_run(run(tmp_path, *stages()))
     monkeypatch.setitem(sys.modules, "jinja2", None)
     page_environment.cache_clear()  # another test of this process may have made a page
@@ -81,7 +81,7 @@ def test_page_without_jinja_names_the_extra(
 
 
 def test_command_survives_hidden_characters() -> None:
-    """What stands in the command box is, for bash, the words it was made of."""
+    """The text in the command box is, for bash, exactly the command's words."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("there is no bash to read the command")
@@ -104,8 +104,8 @@ def test_command_survives_hidden_characters() -> None:
     assert done.stdout == b"".join(one.encode(errors="surrogateescape") + b"\0" for one in given)
 
 
-def test_colours_have_contrast() -> None:
-    """Every text colour stands out 4.5 to 1 from what is behind it, in light and dark."""
+def test_colors_have_contrast() -> None:
+    """Every text color has a contrast of 4.5 to 1 with its background, in light and dark."""
     schemes = [
         dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
         for block in re.findall(r":root \{([^}]*)\}", CSS)
@@ -122,14 +122,14 @@ def test_colours_have_contrast() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast of two colours, as WCAG 2 counts it."""
+    """Return the contrast of two colors as WCAG 2 defines it."""
     lights = sorted((luminance(one), luminance(other)))
     return (lights[1] + 0.05) / (lights[0] + 0.05)
 
 
-def luminance(colour: str) -> float:
-    """The relative luminance of a colour, as WCAG 2 counts it."""
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+def luminance(color: str) -> float:
+    """Return the relative luminance of a color as WCAG 2 defines it."""
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     ]
@@ -137,7 +137,7 @@ def luminance(colour: str) -> float:
 
 
 def test_command_writes_a_private_file(tmp_path: Path) -> None:
-    """`report OUT --html FILE` writes the page, for its owner alone; `-` prints it."""
+    """`report OUT --html FILE` writes the page for its owner alone; `-` prints it."""
     run(tmp_path, *stages())
     assert orchestrate("report", "out", "--html", "page.html", cwd=tmp_path).code == 0
     written = tmp_path / "page.html"
@@ -148,7 +148,7 @@ def test_command_writes_a_private_file(tmp_path: Path) -> None:
 
 
 def test_page_is_imported_only_when_it_is_made(tmp_path: Path) -> None:
-    """Neither a run nor the report as JSON loads what makes pages."""
+    """Neither a run nor the report as JSON loads the code for pages."""
     run(tmp_path, *stages())
     script = (
         f"import sys; {RUN_COMMAND_LINE}\n"

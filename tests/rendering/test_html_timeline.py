@@ -29,21 +29,21 @@ HOUR = 3_600_000
     ],
 )
 def test_axis_has_round_times(longest_ms: int, expected: list[str]) -> None:
-    """From two milliseconds to three days the ticks are round, few, and in their places."""
+    """From two milliseconds to three days the ticks are round, few, and in the right places."""
     ticks = ticks_of(longest_ms)
     assert [one.word for one in ticks] == expected
     assert not ticks or ticks[0].style == "left:0.00%"
 
 
 def test_axis_is_short_whatever_the_time() -> None:
-    """No span of time makes many ticks, and none but no time makes fewer than two."""
+    """No span of time makes many ticks, and only an empty one makes fewer than two."""
     for power in range(1, 44):
         assert 2 <= len(ticks_of(2**power - 1)) <= TICKS_MAX
 
 
 @pytest.mark.usefixtures("private_state")
 def test_gates_attempts_and_waits_have_bars(tmp_path: Path) -> None:
-    """A retried stage has its attempts and the wait between them in one lane, behind the gates."""
+    """A retried stage has its attempts and their wait in one lane, below the gates."""
     script = "test -e once && exit 0; touch once; exit 75"
     retry = ("--manager-max-attempts", "2", "--manager-retry-exit-code", "75")
     wait = ("--manager-backoff-ms", "120")
@@ -72,7 +72,7 @@ def test_gates_attempts_and_waits_have_bars(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("private_state")
 def test_rework_is_no_wait_for_a_retry(tmp_path: Path) -> None:
-    """Between two attempts in different cycles other stages were at work, and nobody waited."""
+    """Between two attempts in different cycles no wait is drawn, because other stages ran."""
     reviewer = "test -e once && exit 0; touch once; sleep 0.05; exit 10"
     asked = ("--lifecycle", "reviewed_run", *stages(), "--reviewer-bin", "/bin/sh")
     page = page_at(run(tmp_path, *asked, "--reviewer-arg", "-c", "--reviewer-arg", reviewer))
@@ -87,7 +87,7 @@ def test_rework_is_no_wait_for_a_retry(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("private_state")
 def test_each_invocation_has_its_start(tmp_path: Path) -> None:
-    """Lanes of a resume stand under its number and its start; a refusal is a bar of its own."""
+    """The lanes of a resume are under its number and start; a refusal has its own bar."""
     assert orchestrate("out", "--policy-status", "allow", *stages(), cwd=tmp_path).code == 3
     rest = ("--ci-status", "success", "--review-status", "approved")
     assert orchestrate("out", "--resume", *rest, cwd=tmp_path).code == 0

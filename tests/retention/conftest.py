@@ -1,4 +1,4 @@
-"""Output directories with archived runs, made once for all tests that only look or put back."""
+"""Output directories with archived runs, made once for all tests that look or restore."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAN = "manager/plan.json"
 
 
 def make_run(output: Path, run_id: str, code: int = 0, **given: Any) -> Report:
-    """Make a run whose manager leaves an artifact in OUT, and one beside it."""
+    """Make a run whose manager leaves one artifact in OUT and one next to it."""
     script = (
         f'mkdir -p {output}/manager; echo "[\\"{run_id}\\"]" > {output}/{PLAN}; echo > {output}.x'
     )
@@ -34,7 +34,7 @@ def make_run(output: Path, run_id: str, code: int = 0, **given: Any) -> Report:
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Return the digest of each file below a directory that is a run's, by its path."""
+    """Return the digest of each file of the run in a directory, by its path."""
     found = {}
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
@@ -46,7 +46,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 @pytest.fixture(name="kept", scope="module")
 def kept_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An OUT with the run `r3`, which failed, and with `r1` and `r2` in its archive, done."""
+    """Yield an OUT with the failed run `r3`, and with `r1` and `r2` in its archive, done."""
     desk = tmp_path_factory.mktemp("desk")
     before = os.environ["XDG_STATE_HOME"]
     os.environ["XDG_STATE_HOME"] = str(desk / "state")

@@ -26,17 +26,17 @@ STEPS_MAX = 200
 
 @pytest.fixture(name="out")
 def own_copy(kept: Path, tmp_path: Path) -> Path:
-    """A copy of the directory with archived runs: pruning asks for nothing more."""
+    """Return a copy of the directory with archived runs."""
     return Path(shutil.copytree(kept, tmp_path / "runs" / "out", symlinks=True))
 
 
 def names(output: Path) -> list[str]:
-    """Return the archived runs that there are, the latest first."""
+    """Return the archived runs, the latest first."""
     return [one.name for one in archived_runs(output)]
 
 
 def aged(output: Path, name: str, days: int) -> None:
-    """Let an archived run have ended some days before `NOW`."""
+    """Make an archived run have ended some days before `NOW`."""
     path = output / "archive" / name / "orchestrator_run_report.json"
     report = json.loads(path.read_text())
     at = (NOW - timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -46,7 +46,7 @@ def aged(output: Path, name: str, days: int) -> None:
 
 
 def test_list_says_how_runs_stood_and_what_they_take(kept: Path) -> None:
-    """The latest first; artifacts count."""
+    """The latest run comes first, and artifacts count in the size."""
     latest, first = archived_runs(kept)
     assert [(one.name, one.run_id, one.standing) for one in (latest, first)] == [
         ("r2", "r2", "done"),
@@ -75,7 +75,7 @@ def test_list_says_how_runs_stood_and_what_they_take(kept: Path) -> None:
 def test_what_both_bounds_give_up_is_removed(
     out: Path, keep: int | None, older_than_days: int | None, gone: set[str]
 ) -> None:
-    """Each bound keeps what it keeps; a dry run says the same and does nothing."""
+    """A run that both bounds give up is removed; a dry run reports the same and does nothing."""
     aged(out, "r1", 40)
     aged(out, "r2", 10)
     ms = None if older_than_days is None else older_than_days * 86_400_000
@@ -92,7 +92,7 @@ def test_what_both_bounds_give_up_is_removed(
 
 
 def test_what_is_not_a_runs_own_stays_and_its_run_with_it(out: Path, tmp_path: Path) -> None:
-    """Foreign files, links and what is no run: left, and said."""
+    """Foreign files, links and directories without a run stay, and are reported."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "precious").write_text("mine")
@@ -119,7 +119,7 @@ def test_what_is_not_a_runs_own_stays_and_its_run_with_it(out: Path, tmp_path: P
 def test_run_with_something_mounted_in_it_is_left(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel's list is read: a mount of the same file system is told by nothing else."""
+    """Only the kernel's list shows a mount of the same file system, so that list is read."""
     listed = out.parent / "mountinfo"
     place = f"{os.path.realpath(out)}/archive/r1/manager/a dir".replace(" ", "\\040")
     listed.write_text(f"29 1 8:1 / / rw - ext4 /dev/sda1 rw\n41 29 8:1 /x {place} rw - ext4 x rw\n")
@@ -132,7 +132,7 @@ def test_run_with_something_mounted_in_it_is_left(
 
 
 def test_every_kill_leaves_each_run_whole_or_gone(out: Path) -> None:
-    """Whatever is left has a name that no run has, and the next prune removes it."""
+    """The rest of a killed prune has a name that no run has, and the next prune removes it."""
     place = out / "archive"
     shutil.rmtree(place / "r2")
     template, before = (
@@ -162,7 +162,7 @@ def test_every_kill_leaves_each_run_whole_or_gone(out: Path) -> None:
 def test_link_put_in_a_shut_directorys_place_changes_nothing_elsewhere(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Put there between the look and the removal, it is not followed; what it leads to stays."""
+    """A link that appears between check and removal is not followed, and its target stays."""
     elsewhere, shut = tmp_path / "elsewhere", out / "archive" / ".removing.r1"
     elsewhere.mkdir(mode=0o500)
     os.rename(out / "archive" / "r1", shut)
@@ -187,7 +187,7 @@ def test_link_put_in_a_shut_directorys_place_changes_nothing_elsewhere(
 
 
 def test_directory_at_work_is_left_and_said(out: Path) -> None:
-    """A run that holds it may archive meanwhile."""
+    """A directory with a run at work is left, because that run may archive, and is reported."""
     lock = OutputLock.acquire(out)
     done = prune((out,), Bounds(0, None), is_dry_run=False)
     lock.release()
@@ -196,7 +196,7 @@ def test_directory_at_work_is_left_and_said(out: Path) -> None:
 
 
 def test_directories_below_are_found_and_no_link_is_followed(out: Path, tmp_path: Path) -> None:
-    """Every OUT below, at any depth; never one inside of another."""
+    """Every OUT below is found at any depth, but none inside another."""
     deep = tmp_path / "runs" / "a" / "b" / "deep"
     shutil.copytree(out, deep)
     (tmp_path / "runs" / "again").symlink_to(out)
@@ -208,7 +208,7 @@ def test_directories_below_are_found_and_no_link_is_followed(out: Path, tmp_path
 
 @pytest.mark.unprivileged
 def test_directory_that_cannot_be_read_is_said(out: Path, tmp_path: Path) -> None:
-    """What lies in it might be given up: that nothing of it was is no success."""
+    """An unreadable directory is an error, because it may have runs to remove."""
     shut = out.parent / "shut"
     shut.mkdir(mode=0)
     done = orchestrate("prune", str(out.parent), "--keep", "100", cwd=tmp_path)
@@ -220,7 +220,7 @@ def test_directory_that_cannot_be_read_is_said(out: Path, tmp_path: Path) -> Non
 def test_trimming_keeps_so_many_and_fails_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`keep_archived` is applied when the run has ended; a file in the way changes no run."""
+    """`keep_archived` is applied at the end of a run, and a file in the way changes no run."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output = tmp_path / "out"
 
@@ -239,7 +239,7 @@ def test_trimming_keeps_so_many_and_fails_nothing(
 
 
 def test_ignore_file_is_made_with_the_directory_alone(tmp_path: Path) -> None:
-    """Git sees nothing of a directory that a run has made; one's own file stays as it is."""
+    """Only a directory that a run makes gets a file that has git ignore it; existing files stay."""
     for name in ("new", "own", "mine"):
         (tmp_path / name).mkdir() if name != "new" else None
     (tmp_path / "mine" / ".gitignore").write_text("mine\n")
@@ -251,7 +251,7 @@ def test_ignore_file_is_made_with_the_directory_alone(tmp_path: Path) -> None:
 
 
 def test_commands_say_what_they_did(kept: Path, tmp_path: Path) -> None:
-    """List, restore and prune, for people and as JSON."""
+    """List, restore and prune report what they did, as text and as JSON."""
     state = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
     parent = kept.parent
 

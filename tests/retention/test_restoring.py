@@ -1,4 +1,4 @@
-"""An archived run is put back whole, is believed there, and takes its artifacts along."""
+"""An archived run is restored whole, with its artifacts, and is accepted there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS_MAX = 200
 
 
 def whole(output: Path) -> dict[str, dict[str, str]]:
-    """Return what each run consists of, wherever it lies."""
+    """Return the parts of each run, wherever it is."""
     places = {"": output} | {one.name: one for one in (output / "archive").iterdir()}
     found = {}
     for place in places.values():
@@ -39,12 +39,12 @@ def whole(output: Path) -> dict[str, dict[str, str]]:
 
 
 def is_believed(output: Path) -> bool:
-    """Return whether the record in OUT is the one that was left there."""
+    """Return True if the record in OUT is the one that was left there."""
     return checked(load_saved(output), output, own_key(output)).is_good
 
 
 def test_artifacts_go_with_their_runs(kept: Path) -> None:
-    """Each archived run has its own artifact, by the path that it has there; those outside stay."""
+    """Each archived run has its own artifact by its path there; artifacts outside OUT stay."""
     for name in ("r1", "r2"):
         assert json.loads((kept / "archive" / name / PLAN).read_text()) == [name]
         view = inspect_run(kept, name)
@@ -59,7 +59,7 @@ def test_artifacts_go_with_their_runs(kept: Path) -> None:
 
 
 def test_restored_run_is_the_one_that_was_archived(kept: Path) -> None:
-    """It stands as it stood, is believed, and the one that was there is archived; and back."""
+    """The restored run has its standing and is accepted, and the previous one is archived."""
     before = whole(kept)
     done = restore(kept, "r1")
     assert (done.run_id, done.archived, done.artifacts, done.elsewhere) == ("r1", "r3", (PLAN,), 1)
@@ -79,7 +79,7 @@ def test_restored_run_is_the_one_that_was_archived(kept: Path) -> None:
 
 
 def test_archive_that_cannot_be_written_is_restored_once_it_can(kept: Path) -> None:
-    """What is offered is the same command: a resume would go on with another run."""
+    """The remedy is the same command, because a resume would continue another run."""
 
     def refused(*_paths: object, **_more: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -90,18 +90,18 @@ def test_archive_that_cannot_be_written_is_restored_once_it_can(kept: Path) -> N
             restore(kept, "r1")
     assert "read-only file system" in str(refusal.value)
     assert "resume" not in refusal.value.remedy
-    assert refusal.value.remedy.startswith("make room, or make the directory writable")
+    assert refusal.value.remedy.startswith("make room, or make the directory")
     assert refusal.value.remedy.endswith(f"fsm-orchestrator restore {kept} r1")
     assert restore(kept, "r1").run_id == "r1"
     assert restore(kept, "r3").archived == "r1"
 
 
 def test_restored_failure_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that failed is put back and goes on to done, its completed stage not run again."""
+    """A restored run that failed continues to done without repeating its completed stage."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output = tmp_path / "out"
     make_run(output, "first", code=1)
-    run(RunConfig(output_directory=output, run_id="second"))  # blocked: nothing of it is run
+    run(RunConfig(output_directory=output, run_id="second"))  # blocked: none of its stages runs
     assert restore(output, "first").archived == "second"
     asked = {"output_directory": output, "stages": {"executor": {"bin": "true"}}}
     report = resume(RunConfig.model_validate(asked))
@@ -112,7 +112,7 @@ def test_restored_failure_can_be_resumed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_kill_leaves_runs_that_the_next_command_has_whole(kept: Path) -> None:
-    """Killed before each step: the same command finishes, another takes back what was begun."""
+    """After a kill at any step, the same command finishes, and another one undoes it."""
     before = whole(kept)
     number = 1
     while killed_at(number, lambda: restore(kept, "r1")):
@@ -144,7 +144,7 @@ def test_every_kill_leaves_runs_that_the_next_command_has_whole(kept: Path) -> N
 
 
 def test_every_kill_of_archiving_is_gone_on_from(kept: Path) -> None:
-    """What a new run moves aside comes to lie together, its artifacts too."""
+    """After a kill of archiving at any step, the next run brings files and artifacts together."""
     before = whole(kept)
 
     def archive_it() -> None:
@@ -170,7 +170,7 @@ def test_every_kill_of_archiving_is_gone_on_from(kept: Path) -> None:
 def test_new_run_takes_back_a_restore_that_was_cut_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of it is never taken for a run of its own."""
+    """A new run undoes an unfinished restore, and takes no half of it for a run."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output = tmp_path / "out"
     make_run(output, "first")
@@ -189,7 +189,7 @@ def test_new_run_takes_back_a_restore_that_was_cut_short(
 
 
 def test_what_is_not_as_it_was_is_not_put_back(kept: Path) -> None:
-    """A changed record, foreign files, things in the way, another at work: nothing is moved."""
+    """With a changed record, foreign files, things in the way or a run at work, nothing moves."""
     place, before = kept / "archive" / "r1", whole(kept)
 
     def refuses(error: type[Exception], said: str, name: str = "r1") -> None:
@@ -227,7 +227,7 @@ def test_what_is_not_as_it_was_is_not_put_back(kept: Path) -> None:
 def test_what_the_next_run_goes_by_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An input of the new run, and an artifact that it takes as it is, stay where they are too."""
+    """An input of the new run, and an artifact that it uses unchanged, are copied and stay."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output = tmp_path / "out"
     make_run(output, "first")
@@ -242,12 +242,12 @@ def test_what_the_next_run_goes_by_is_copied(
 def test_artifact_that_cannot_be_moved_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link on the way to it is not followed; the run begins all the same."""
+    """A link on the way to an artifact is not followed, and the run begins all the same."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     output = tmp_path / "out"
     make_run(output, "first")
     shutil.move(output / "manager", tmp_path / "elsewhere")
     (output / "manager").symlink_to(tmp_path / "elsewhere")
     report = run(RunConfig(output_directory=output))
-    assert "of the run before is not archived with it" in report.warnings[0]
+    assert "of the earlier run is not archived with it" in report.warnings[0]
     assert (tmp_path / "elsewhere" / "plan.json").exists()

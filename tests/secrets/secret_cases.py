@@ -1,4 +1,4 @@
-"""Values that must not be shown, and where they are all the same."""
+"""Values that must not be shown, and the places where they are found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STORE = "state/fsm-orchestrator"
 
 
 def spellings(value: str) -> set[bytes]:
-    """How a value may stand in a file: as it is, as JSON, as Python shows it."""
+    """Return the forms of a value in a file: verbatim, as JSON, as Python shows it."""
     return {
         value.encode(),
         json.dumps(value)[1:-1].encode(),
@@ -24,7 +24,7 @@ def spellings(value: str) -> set[bytes]:
 
 
 def places_of(value: str, directory: Path, *shown: Ended) -> set[str]:
-    """The files below `directory`, and the streams of `shown`, that hold a value in any way."""
+    """Return the files below `directory` and streams of `shown` that hold a value in any form."""
     found = {
         name
         for name, content in tree_of(directory).items()
@@ -41,5 +41,5 @@ def places_of(value: str, directory: Path, *shown: Ended) -> set[str]:
 
 
 def saver(name: str, then: str = "exit 0") -> str:
-    """A script that leaves the value of TOKEN, or of MODE, beside the output directory."""
+    """Return a script that leaves the value of TOKEN, or of MODE, beside the output directory."""
     return f'printf %s "$TOKEN$MODE" > {name}; {then}'

@@ -1,4 +1,4 @@
-"""Secrets over several invocations: asked for again by name, kept only on request."""
+"""Secrets over several invocations: requested again by name, kept only on request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAILING = (*shell("executor", saver("saw", "test -e ready")), "--executor-secret
 
 
 def test_a_secret_that_is_not_set_is_refused_by_name(tmp_path: Path) -> None:
-    """Nothing is made; the variable is named with what to do, and set, the command runs."""
+    """Nothing is made; the variable is named with a remedy, and once it is set the command runs."""
     refused = orchestrate("out", *PASSING, *FAILING, cwd=tmp_path)
     planned = orchestrate("plan", "out", *PASSING, *FAILING, cwd=tmp_path)
     assert (refused.code, planned.code) == (2, 2)
@@ -42,7 +42,7 @@ def test_a_secret_that_is_not_set_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_asked_again_and_stored_nowhere(tmp_path: Path) -> None:
-    """A resume takes it from its own environment; without it, it says which and runs nothing."""
+    """A resume takes it from its own environment; without it, it names the key and runs nothing."""
     assert orchestrate("out", *PASSING, *FAILING, cwd=tmp_path, env=NOW).code == 1
     assert places_of(VALUE, tmp_path / "state") == set()
     before = tree_of(tmp_path)
@@ -62,7 +62,7 @@ def test_a_secret_is_asked_again_and_stored_nowhere(tmp_path: Path) -> None:
 
 
 def test_secrets_are_kept_on_request_until_the_run_is_done(tmp_path: Path) -> None:
-    """With --keep-secrets a resume needs none; what was kept stays kept, and goes when done."""
+    """With --keep-secrets a resume needs none; they stay kept until the run is done."""
     given = (*PASSING, *FAILING, "--keep-secrets")
     assert orchestrate("out", *given, cwd=tmp_path, env=NOW).code == 1
     (private,) = (tmp_path / STORE).glob("*.json")
@@ -78,7 +78,7 @@ def test_secrets_are_kept_on_request_until_the_run_is_done(tmp_path: Path) -> No
 
 
 def test_a_config_file_declares_secrets_and_keeps_them(tmp_path: Path) -> None:
-    """`secrets` and `keep_secrets` are what the options are; an unset one is refused."""
+    """`secrets` and `keep_secrets` are the same as the options; an unset secret is refused."""
     (tmp_path / "run.toml").write_text(
         "keep_secrets = true\n"
         '[gates]\npolicy = "allow"\nci = "success"\nreview = "approved"\n'
@@ -95,7 +95,7 @@ def test_a_config_file_declares_secrets_and_keeps_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ['["TOKEN=hunter2-a"]', '{TOKEN = "hunter2-a"}', '[""]', "[7]"])
 def test_a_config_file_names_secrets_only(tmp_path: Path, given: str) -> None:
-    """A value in a file is refused, with its line and without being shown."""
+    """A value in a file is refused with its line, and is not shown."""
     (tmp_path / "run.toml").write_text(f'[stage.executor]\nbin = "true"\nsecrets = {given}\n')
     refused = orchestrate("out", "--config", "run.toml", cwd=tmp_path)
     assert refused.code == 2
@@ -104,7 +104,7 @@ def test_a_config_file_names_secrets_only(tmp_path: Path, given: str) -> None:
 
 
 def test_a_value_may_be_given_with_the_option(tmp_path: Path) -> None:
-    """`KEY=VALUE` counts before the environment, and is as secret."""
+    """`KEY=VALUE` counts before the environment and is just as secret."""
     options = (*shell("executor", saver("saw", 'echo "$TOKEN"; exit 1')), "--executor-secret")
     ended = orchestrate("out", *PASSING, *options, f"TOKEN={VALUE}", cwd=tmp_path, env=LATER)
     assert (ended.code, (tmp_path / "saw").read_text()) == (1, VALUE)
@@ -120,7 +120,7 @@ def test_a_value_may_be_given_with_the_option(tmp_path: Path) -> None:
     ],
 )
 def test_what_looks_like_a_credential_is_a_secret(tmp_path: Path, key: str) -> None:
-    """Given as a setting, it is masked everywhere, not kept, and the way to declare it is said."""
+    """A setting like that is masked everywhere and not kept, and the way to declare it is shown."""
     options = (*shell("manager", "exit 1"), "--manager-arg", f"--with={VALUE}", "--manager-env")
     ended = orchestrate("out", *PASSING, *options, f"{key}={VALUE}", cwd=tmp_path)
     assert ended.code == 1
@@ -135,7 +135,7 @@ def test_what_looks_like_a_credential_is_a_secret(tmp_path: Path, key: str) -> N
 
 
 def test_an_argument_is_filled_in_with_the_secret_of_now(tmp_path: Path) -> None:
-    """Of the argument all but the secret is kept; another stage's secret is found as well."""
+    """Only the secret is left out of the kept argument; another stage's secret is found as well."""
     options = (
         *shell("manager", 'printf %s "$1" > saw; test -e ready'),
         *("--manager-arg", "name", "--manager-arg", f"--key={VALUE}!"),
@@ -152,7 +152,7 @@ def test_an_argument_is_filled_in_with_the_secret_of_now(tmp_path: Path) -> None
 
 
 def test_an_argument_that_cannot_be_filled_in_is_never_run(tmp_path: Path) -> None:
-    """A secret in another encoding is not kept: declared anew, the stage runs."""
+    """A secret in another encoding is not kept: the stage runs once its argument is given again."""
     encoded = b64encode(f"me:{VALUE}".encode()).decode()
     stage = shell("manager", 'printf %s "$1" > saw; test -e ready')
     options = (*stage, "--manager-arg", "x", "--manager-arg", encoded, "--manager-secret", "TOKEN")
@@ -169,7 +169,7 @@ def test_an_argument_that_cannot_be_filled_in_is_never_run(tmp_path: Path) -> No
 
 
 def test_an_artifact_below_a_secret_is_looked_for_where_it_is(tmp_path: Path) -> None:
-    """Masked where it is shown; judged and compared by its true path, or not at all."""
+    """It is masked where shown, and judged by its true path or not at all."""
     options = (
         *stages(f"mkdir -p {VALUE}; echo [1] > {VALUE}/plan.json", "test -e ready"),
         *("--manager-expected-artifact", f"{VALUE}/plan.json", "--executor-secret", "TOKEN"),
@@ -190,7 +190,7 @@ def test_an_artifact_below_a_secret_is_looked_for_where_it_is(tmp_path: Path) ->
 
 
 def test_two_artifacts_that_are_masked_alike_are_two(tmp_path: Path) -> None:
-    """The change of each is told as its own, and neither is taken for the other."""
+    """Each one's change is reported as its own, and neither is taken for the other."""
     makes = f"for one in {VALUE} {OTHER}; do echo [1] > $one.json; done"
     options = (
         *stages(makes, f"for one in {VALUE} {OTHER}; do echo [2] > $one.json; done"),
@@ -223,7 +223,7 @@ def test_a_replaced_secret_refuses_no_resume_and_is_said(tmp_path: Path) -> None
 
 
 def test_another_command_is_told_from_another_secret(tmp_path: Path) -> None:
-    """What differs beside the secret is a difference, shown without it."""
+    """A difference apart from the secret is reported, and the secret is not shown."""
     stage = stages("exit 0", "exit 1")
     options = (*stage, "--manager-secret", "TOKEN", "--manager-arg", f"--key={VALUE}")
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=NOW).code == 1
@@ -237,7 +237,7 @@ def test_another_command_is_told_from_another_secret(tmp_path: Path) -> None:
 
 
 def test_values_are_needed_only_where_a_stage_must_run(tmp_path: Path) -> None:
-    """Not for a completed stage, a run that is done, or one that its gates hold back."""
+    """A completed stage, a done run and a run that its gates hold back do not need them."""
     options = (*stages("exit 0", "test -e ready"), "--manager-secret", "TOKEN")
     blocked = orchestrate("held", *PASSING[:-2], *options, cwd=tmp_path, env=NOW)
     assert blocked.code == 3
@@ -251,7 +251,7 @@ def test_values_are_needed_only_where_a_stage_must_run(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_may_be_sent_back_needs_its_values(tmp_path: Path) -> None:
-    """A reviewer still to run may send the executor back: its secret is asked for at once."""
+    """A reviewer still to run may send the executor back: its secret is required at once."""
     executor = saver("saw", "exit 0")
     reviewer = "test -e ready || exit 1; test -e seen || { touch seen; exit 10; }"
     options = (
@@ -267,11 +267,11 @@ def test_a_stage_that_may_be_sent_back_needs_its_values(tmp_path: Path) -> None:
     assert (tmp_path / "saw").read_text() == OTHER
 
 
-# -- what is shown from outside -------------------------------------------------------------
+# -- output seen from outside ------------------------------------------------------------------
 
 
 def test_output_is_not_shown_where_a_secret_is_not_known(tmp_path: Path) -> None:
-    """`logs` refuses and says why; status and the page leave the line out; none has the value."""
+    """`logs` refuses and says why; status and page omit the line; none shows the value."""
     options = (*shell("manager", "echo token is $TOKEN; exit 1"), "--manager-secret", "TOKEN")
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=NOW).code == 1
     logs = orchestrate("logs", "out", cwd=tmp_path)
@@ -281,14 +281,14 @@ def test_output_is_not_shown_where_a_secret_is_not_known(tmp_path: Path) -> None
     assert "set TOKEN" in logs.stderr
     assert places_of(VALUE, tmp_path / "out", logs, status) == {"logs/manager.1.stdout.log"}
     assert VALUE not in (tmp_path / "page.html").read_text()
-    # The page is for others: it trusts no other value than the one that the stage was given.
+    # The page is for others: it relies on no value but the one that the stage was given.
     orchestrate("report", "out", "--html", "page.html", cwd=tmp_path, env=LATER)
     assert VALUE not in (tmp_path / "page.html").read_text()
     assert orchestrate("logs", "out", cwd=tmp_path, env=NOW).stdout == "manager | token is ***\n"
 
 
 def test_a_plan_shows_no_command_line_with_a_secret(tmp_path: Path) -> None:
-    """Where a secret stands in it, the command is described, not repeated."""
+    """A command line that contains a secret is described, not repeated."""
     bare = orchestrate("plan", "out", *PASSING, *FAILING, cwd=tmp_path, env=NOW)
     assert "--executor-secret TOKEN" in bare.stdout
     for given in (
@@ -302,11 +302,11 @@ def test_a_plan_shows_no_command_line_with_a_secret(tmp_path: Path) -> None:
         assert given[1] not in planned.stdout
 
 
-# -- settings that are gone -----------------------------------------------------------------
+# -- lost settings ------------------------------------------------------------------------------
 
 
 def test_one_remedy_names_all_that_is_lost_and_works(tmp_path: Path) -> None:
-    """Settings of both stages and a secret: said at once, alike everywhere, and enough."""
+    """Settings of both stages and a secret are named at once, the same everywhere, and suffice."""
     options = (
         *stages(saver("saw", "test -e ready"), 'test "$PROFILE" = release'),
         *("--manager-env", "MODE=fast", "--manager-env", "LEVEL=9", "--manager-secret", "TOKEN"),

@@ -29,7 +29,7 @@ PEM = "-----BEGIN KEY-----\n" + "\n".join(f"MIIEvg{n:02}IBADANBgkq+/{n:02}" for 
 
 
 def encodings(value: str) -> list[str]:
-    """What common tools make of a value."""
+    """Return the encodings of a value by common tools."""
     data = value.encode()
     quoted = urllib.parse.quote(value, safe="")
     return [
@@ -57,7 +57,7 @@ def encodings(value: str) -> list[str]:
 
 @pytest.mark.parametrize("value", SECRETS)
 def test_no_common_encoding_is_left(value: str) -> None:
-    """Of each encoding nothing is left but quotes."""
+    """Only quotes are left of each encoding."""
     masker = Masker([value])
     for encoded in encodings(value):
         masked = masker.mask(f"<< {encoded} >>")
@@ -72,7 +72,7 @@ def test_no_common_encoding_is_left(value: str) -> None:
     after=st.binary(max_size=5),
 )
 def test_base64_is_masked_at_every_offset(value: bytes, before: bytes, after: bytes) -> None:
-    """Whatever stands before and behind: all but the characters that neighbours share is masked."""
+    """Before and after any text, all but the characters shared with neighbors is masked."""
     text = value.hex()  # text, and random
     masker = Masker([text])
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -86,7 +86,7 @@ def test_base64_is_masked_at_every_offset(value: bytes, before: bytes, after: by
 
 
 def test_each_line_of_a_key_is_a_secret_in_every_encoding() -> None:
-    """One line of a PEM, alone, indented, in JSON, in base64, and the whole on one line."""
+    """One line of a PEM is masked alone, indented, in JSON and in base64, as is the whole key."""
     masker = Masker([PEM])
     for line in PEM.splitlines():
         for encoded in (*encodings(line), f"   {line}"):
@@ -101,7 +101,7 @@ def test_each_line_of_a_key_is_a_secret_in_every_encoding() -> None:
 
 @pytest.mark.parametrize("value", [SECRETS[0], SECRETS[1]])
 def test_no_part_of_a_value_that_was_cut_is_left(value: str) -> None:
-    """However much of it, in whatever encoding, is within the tail: nothing of it is shown."""
+    """However much of the value is in the tail, in any encoding, no part of it is shown."""
     masker = Masker([value])
     for encoded in (value, value.encode().hex(), urllib.parse.quote(value, safe="")):
         for cut in range(1, len(encoded)):
@@ -111,7 +111,7 @@ def test_no_part_of_a_value_that_was_cut_is_left(value: str) -> None:
 
 
 def test_what_is_printed_in_other_forms_is_masked_where_it_is_quoted(tmp_path: Path) -> None:
-    """From the stage's stderr, its arguments, its processes, and the last line it was cut in."""
+    """It is masked in stderr, arguments, names of processes, and the last line that was cut."""
     value = SECRETS[1]
     forms = tmp_path / "forms"
     forms.write_text("\n".join(encodings(value)) + "\nand the rest: " + value[:9])
@@ -132,7 +132,7 @@ def test_what_is_printed_in_other_forms_is_masked_where_it_is_quoted(tmp_path: P
 
 
 def test_a_configuration_shows_keys_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a debugger or a log: no value of a variable, and no secret in an argument."""
+    """In a debugger or a log it shows no value of a variable, and no secret in an argument."""
     monkeypatch.setenv("FROM_HERE", SECRETS[0])
     stage = StageGiven(
         bin="x",

@@ -1,4 +1,4 @@
-"""A declared secret in every place where an operator or a stage can put text: it is shown nowhere.
+"""A declared secret in every place where an operator or a stage can put text: it is never shown.
 
 The options come from the parser, so that a new one is tried as well.
 """
@@ -22,7 +22,7 @@ from tests.support.command import PASSING, Ended, orchestrate, shell, stages, tr
 from tests.support.soak import SOAK
 
 WORD = "opensesame4711longer"
-"""A secret that is a name wherever one may stand, and too long for the name of a process."""
+"""A secret that may also be a name, and is too long for the name of a process."""
 AWKWARD = "open sesame/4711+longer"
 ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "plain": lambda value: value,
@@ -47,13 +47,13 @@ GOVERNED = Path("states/governed_run.toml")
 
 
 def pieces_of(value: str) -> tuple[str, ...]:
-    """What gives a secret away: its beginning, and what of it stands in any encoding."""
+    """Return the parts that give a secret away: its beginning, and parts in any encoding."""
     encoded = base64.b64encode(b"x:" + value.encode()).decode()[4:-6]
     return (value[:10], value.encode().hex()[:20], quote(value[:10], safe=""), encoded)
 
 
 def assert_unseen(value: str, directory: Path, *shown: Ended) -> None:
-    """No file of the program and no screen has a piece of the value, and none is a crash."""
+    """Check that no file or screen of the program has a piece of the value, and none is a crash."""
     for one in shown:
         assert one.code != 70, one.stderr
         for piece in pieces_of(value):
@@ -74,7 +74,7 @@ OTHER_LOOKS = (
 def looks(
     cwd: Path, env: Mapping[str, str], commands: Sequence[tuple[str, ...]]
 ) -> Iterator[Ended]:
-    """What these commands show of the run in `out`; without a word, a resume."""
+    """Yield the output of these commands about the run in `out`; by default, of a resume."""
     for command in commands:
         first = command[:2] if command[:1] == ("config",) else command[:1]
         rest = command[len(first) :] if command else ("--resume",)
@@ -92,10 +92,10 @@ def looks(
     ],
 )
 def test_no_option_shows_a_secret(tmp_path: Path, option: str, encoding: str) -> None:
-    """Whatever has it as its value: masked, or refused; in the record, on screens, and printed.
+    """An option with a secret in it is masked or refused, in the record, on screens and in print.
 
-    With `SOAK=1` in every encoding; else as it is, and for every fourth in one of the others: which
-    encodings are known has tests of its own.
+    With `SOAK=1` every encoding is tried; otherwise the value itself, and for every fourth option
+    one of the encodings: the list of known encodings has tests of its own.
     """
     env = {"TOKEN": AWKWARD}
     value = ENCODINGS[encoding](AWKWARD)
@@ -113,7 +113,7 @@ def test_no_option_shows_a_secret(tmp_path: Path, option: str, encoding: str) ->
 
 
 def named_lifecycle(directory: Path, old: str, new: str) -> tuple[str, ...]:
-    """The option of a lifecycle that is the governed run with something replaced."""
+    """Return the option of a lifecycle that is the governed run with something replaced."""
     text = GOVERNED.read_text()
     assert old in text
     (directory / "life.toml").write_text(text.replace(old, new))
@@ -137,12 +137,12 @@ REFUSED: Mapping[str, Callable[[Path], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("place", REFUSED)
 def test_a_name_that_holds_a_secret_is_refused(tmp_path: Path, place: str) -> None:
-    """All records go by it: nothing is written, and the refusal says where it stands."""
+    """All records use the name: nothing is written, and the refusal names the place."""
     rest = (*PASSING, *stages("exit 0", "exit 3"), *DECLARED, *REFUSED[place](tmp_path))
     ended = orchestrate("./out", *rest, cwd=tmp_path, env={"TOKEN": WORD})
     assert ended.code == 2
-    assert f"the value of secret TOKEN stands in the {place.strip()}" in ended.stderr.replace(
-        "stands in a ", "stands in the a "
+    assert f"the value of secret TOKEN is in the {place.strip()}" in ended.stderr.replace(
+        "is in a ", "is in the a "
     )
     assert not (tmp_path / "out").exists()
     assert_unseen(WORD, tmp_path / "out", ended)
@@ -150,7 +150,7 @@ def test_a_name_that_holds_a_secret_is_refused(tmp_path: Path, place: str) -> No
 
 @pytest.mark.parametrize("place", ["out", "config", "lifecycle"])
 def test_a_path_that_holds_a_secret_is_refused(tmp_path: Path, place: str) -> None:
-    """A record names OUT and the files it was given: a secret in their paths is refused, too."""
+    """A record names OUT and the given files: a secret in their paths is refused, too."""
     at = tmp_path / WORD
     at.mkdir()
     (at / "life.toml").write_text(GOVERNED.read_text())
@@ -163,7 +163,7 @@ def test_a_path_that_holds_a_secret_is_refused(tmp_path: Path, place: str) -> No
     rest = (*PASSING, *stages("exit 0", "exit 3"), *DECLARED)
     ended = orchestrate(out, *rest, *given, cwd=tmp_path, env={"TOKEN": WORD})
     assert ended.code == 2
-    assert "the value of secret TOKEN stands in the path of the" in ended.stderr
+    assert "the value of secret TOKEN is in the path of the" in ended.stderr
     assert not (tmp_path / out).exists()
     assert_unseen(WORD, tmp_path / "out", ended)
 
@@ -171,18 +171,18 @@ def test_a_path_that_holds_a_secret_is_refused(tmp_path: Path, place: str) -> No
 def test_the_name_of_the_machine_is_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock file names the machine as it is, for whoever stops the run goes by it: refused."""
+    """The lock file names the machine verbatim, for `stop` needs its name: it is refused."""
     named = os.uname_result(("Linux", f"build-{WORD}", "6", "1", "x86_64"))
     monkeypatch.setattr(os, "uname", lambda: named)
     stage = StageGiven(bin="/bin/true", secrets={"TOKEN": WORD})
-    with pytest.raises(UsageError, match="secret TOKEN stands in the name of this machine") as told:
+    with pytest.raises(UsageError, match="secret TOKEN is in the name of this machine") as told:
         run(RunConfig(output_directory=tmp_path / "out", stages={"manager": stage}))
     assert WORD not in str(told.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_kept_name_that_holds_a_secret_by_now_is_refused(tmp_path: Path) -> None:
-    """A resume that declares one which stands in a name writes nothing; without it goes on."""
+    """A resume that declares a secret contained in a name writes nothing; without it, it runs."""
     given = (*PASSING, *stages("exit 0", "exit 3"), "--manager-env", f"A_{WORD}=1")
     assert orchestrate("./out", *given, cwd=tmp_path).code == 1
     before = tree_of(tmp_path / "out")
@@ -213,7 +213,7 @@ BY_STAGE: Mapping[str, str] = {
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("place", BY_STAGE)
 def test_no_stage_has_a_secret_shown(tmp_path: Path, place: str) -> None:
-    """What a stage prints, leaves, is called, and writes, is masked where it is shown."""
+    """A stage's output, files, process names and events are masked where they are shown."""
     env = {"TOKEN": WORD}
     rest = ("--log-output", "--executor-timeout-ms", "1000", "--executor-kill-grace-ms", "100")
     made = ("--executor-expected-artifact", "made.json")
@@ -224,7 +224,7 @@ def test_no_stage_has_a_secret_shown(tmp_path: Path, place: str) -> None:
 
 
 def test_a_usage_error_does_not_quote_a_secret_of_the_config_file(tmp_path: Path) -> None:
-    """What is wrong in a command line is said without what its config file declares."""
+    """An error about the command line does not show what its config file declares."""
     (tmp_path / "run.toml").write_text('[stage.executor]\nsecrets = ["TOKEN"]\n')
     words = ("./out", "--config", "run.toml", f"--{WORD}", *shell("manager", "exit 0"))
     ended = orchestrate(*words, cwd=tmp_path, env={"TOKEN": WORD})

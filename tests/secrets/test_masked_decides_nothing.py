@@ -1,4 +1,4 @@
-"""No decision on a masked text: what is known only masked is neither looked for nor compared."""
+"""Masked text decides nothing: a value known only masked is neither looked for nor compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOW = {"TOKEN": VALUE}
 
 
 def test_a_plan_looks_for_no_program_at_a_masked_path(tmp_path: Path) -> None:
-    """Held back by its gates, a stage whose program is not known here is not called missing."""
+    """While gates hold it back, a stage whose program is unknown here is not called missing."""
     tool = tmp_path / VALUE / "tool"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\n")
@@ -28,7 +28,7 @@ def test_a_plan_looks_for_no_program_at_a_masked_path(tmp_path: Path) -> None:
 
 
 def test_an_argument_that_is_not_known_is_not_compared_with_a_file(tmp_path: Path) -> None:
-    """A config file that was mended elsewhere is not said to have other arguments."""
+    """A config file that was corrected elsewhere is not reported to have other arguments."""
     config = tmp_path / "run.toml"
     text = (
         '[stage.executor]\nbin = "/bin/false"\ntimeout_ms = 5000\n'
@@ -49,7 +49,7 @@ def test_an_argument_that_is_not_known_is_not_compared_with_a_file(tmp_path: Pat
 def test_a_report_that_is_made_again_tells_what_is_there(
     tmp_path: Path, env: dict[str, str]
 ) -> None:
-    """Of a done run without its report: closable where the artifact can be looked for, else not."""
+    """A done run without its report can be closed only if its artifact can be looked for."""
     makes = f"mkdir -p {VALUE}; echo [1] > {VALUE}/plan.json"
     options = ("--manager-expected-artifact", f"{VALUE}/plan.json", "--manager-secret", "TOKEN")
     assert orchestrate("out", *PASSING, *stages(makes), *options, cwd=tmp_path, env=NOW).code == 0
@@ -62,7 +62,7 @@ def test_a_report_that_is_made_again_tells_what_is_there(
 
 
 def told_of_executor(tmp_path: Path, *given: str, env: dict[str, str]) -> list[str]:
-    """What a resume says of the settings of the executor, which has failed once."""
+    """Return the message of a resume about the settings of an executor that has failed once."""
     orchestrate("./out", "--resume", *given, cwd=tmp_path, env=env)
     said = "stage 'executor' runs with other settings than before: "
     warnings = report_of(tmp_path / "out")["warnings"]
@@ -85,7 +85,7 @@ def test_attempts_are_compared_by_value_where_they_look_alike(tmp_path: Path) ->
 
 
 def test_attempts_are_compared_by_value_where_they_look_different(tmp_path: Path) -> None:
-    """The same argument is no other one where what it holds is secret, or known, only now."""
+    """An argument stays the same when its content becomes a secret, or becomes known."""
     words = ("--executor-bin", "/bin/false", "--executor-arg", f"--key={VALUE}")
     assert orchestrate("./out", *PASSING, *words, cwd=tmp_path).code == 1
     declared = ("--executor-secret", "TOKEN")

@@ -1,4 +1,4 @@
-"""Masking: no piece of a value is left, and nothing else is touched."""
+"""Masking: no piece of a value is left, and other text is unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT = st.from_regex(r"[a-z0-9]{3,5}", fullmatch=True).filter(lambda word: word
 @settings(deadline=None)
 @given(values=st.lists(LONG, max_size=4), pieces=st.lists(st.text(max_size=8), max_size=5))
 def test_no_long_value_is_left_in_masked_text(values: list[str], pieces: list[str]) -> None:
-    """Wherever values stand, next to, in or across each other: none of them is left whole."""
+    """Values anywhere, next to, in or across each other, are masked whole."""
     text = "".join(pieces[:2]) + "".join(values) + "".join(pieces[2:]) + "".join(reversed(values))
     masked = Masker(values).mask(text)
     assert not [value for value in values if value in masked]
@@ -25,7 +25,7 @@ def test_no_long_value_is_left_in_masked_text(values: list[str], pieces: list[st
 @settings(deadline=None)
 @given(value=SHORT)
 def test_a_short_value_is_masked_as_a_word_only(value: str) -> None:
-    """Three to five characters: masked between whatever is no letter, left inside a word."""
+    """Three to five characters are masked between non-letters, and left inside a word."""
     masker = Masker([value])
     for text in (value, f"--key={value}", f"({value})", f"{value} {value}"):
         assert value not in masker.mask(text)
@@ -54,7 +54,7 @@ def test_the_order_of_values_does_not_matter(
 
 
 def test_what_is_too_common_to_be_secret_is_not_masked() -> None:
-    """Plain words, single letters and nothing at all are left, in any spelling."""
+    """Plain words, single letters and empty values are left, in any spelling."""
     words = [*PLAIN_WORDS, *(word.upper() for word in PLAIN_WORDS), "1", "ab", ""]
     text = f"a {' '.join(words)} z"
     assert Masker(words).mask(text) == text

@@ -1,4 +1,4 @@
-"""The private file: where it is, how long it stays, and what happens where it cannot be."""
+"""The private file: its place, its lifetime, and the behavior where it cannot exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.command import PASSING, accepting, orchestrate, report_of, sh
 def test_the_private_file_follows_the_base_directory_specification(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Below XDG_STATE_HOME where that is absolute, else below ~/.local/state."""
+    """It is below XDG_STATE_HOME if that is absolute, else below ~/.local/state."""
     out = tmp_path / "out"
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("relative/path", ""):
@@ -26,7 +26,7 @@ def test_the_private_file_follows_the_base_directory_specification(
 
 
 def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
-    """The run reaches its end; report and log warn; a resume that needs the values asks."""
+    """The run reaches its end; report and log warn; a resume asks for the values that it needs."""
     (tmp_path / "state").write_text("a file is in the way")
     options = (*shell("manager", "true"), *shell("executor", saver("saw", "test -e ready")))
     given = ("--executor-env", f"MODE={VALUE}")
@@ -42,7 +42,7 @@ def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path
     refused = orchestrate("out", "--resume", cwd=tmp_path)
     assert (refused.code, "MODE" in refused.stderr) == (2, True)
     (tmp_path / "ready").touch()
-    accepted = accepting(tmp_path / "out")  # there is no key that would prove the record
+    accepted = accepting(tmp_path / "out")  # there is no key to prove the record
     assert orchestrate("out", *accepted, *given, cwd=tmp_path).code == 0
     assert report_of(tmp_path / "out")["closure_ready"] is True
 
@@ -64,7 +64,7 @@ def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path
 def test_no_private_file_is_ever_in_the_output_directory(
     tmp_path: Path, env: dict[str, str]
 ) -> None:
-    """There is none then, a warning says so, and a resume asks for the values."""
+    """Without a place for it none is made, a warning says so, and a resume asks for the values."""
     out = tmp_path / "out"
     (tmp_path / "link").symlink_to("out/below")
     given = {key: value.format(out=out, cwd=tmp_path) for key, value in env.items()}
@@ -86,7 +86,7 @@ def test_no_private_file_is_ever_in_the_output_directory(
 def test_without_a_home_there_is_no_state_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No HOME, no passwd entry: no directory named `~` anywhere; with an entry, that one."""
+    """Without HOME and passwd entry, no directory `~` is made; with an entry, that one is used."""
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", "")
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)

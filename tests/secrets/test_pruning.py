@@ -1,4 +1,4 @@
-"""Private files that are old go, and none goes because a clock is wrong."""
+"""Old private files are removed, and none is removed because a clock is wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_old_private_files_are_pruned(tmp_path: Path) -> None:
 
 
 def test_private_files_are_kept_for_thirty_days(tmp_path: Path) -> None:
-    """A resume within thirty days has its values; files of several days say that those are over."""
+    """A resume within thirty days has its values; files of later days prove the time to be over."""
     store = tmp_path / STORE
     names = aged_files(store, (0.1, 1.1, 2.1, 29, 34, 400))
     (store / "not.ours").touch()

@@ -1,4 +1,4 @@
-"""Declared secrets: in nothing that the program writes, kept nowhere, asked for again."""
+"""Declared secrets: in nothing that the program writes, kept nowhere, required again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.command import (
 def test_values_are_in_nothing_that_the_program_writes(
     tmp_path: Path, value: str, log_format: str
 ) -> None:
-    """Given, passed as an argument, quoted from stderr, left in a process: never written down.
+    """A given, passed, quoted or leaked value is never written down by the program.
 
     The one exception is the log into which the stage itself printed it, readable by its owner.
     """
@@ -67,7 +67,7 @@ def test_values_are_in_nothing_that_the_program_writes(
     ids=["command", "cwd", "artifact"],
 )
 def test_a_path_that_holds_a_value_is_masked_too(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """A value is secret wherever it stands: in the command, a directory, an artifact's path."""
+    """A value is secret everywhere: in the command, a directory, an artifact's path."""
     given_now = (*PASSING, *options, "--manager-secret", "TOKEN")
     env = {"TOKEN": VALUE}
     planned = orchestrate("plan", "out", *given_now, cwd=tmp_path, env=env)
@@ -78,7 +78,7 @@ def test_a_path_that_holds_a_value_is_masked_too(tmp_path: Path, options: tuple[
 
 
 def test_an_error_that_quotes_a_value_is_masked(tmp_path: Path) -> None:
-    """Report and summary tell what went wrong without the value."""
+    """Report and summary name the failure without the value."""
     options = ("--manager-bin", f"./{VALUE}/tool", "--manager-secret", "TOKEN")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env={"TOKEN": VALUE})
     error = report_of(tmp_path / "out")["stage_executions"][0]["error"]
@@ -102,7 +102,7 @@ MANY_LINES = "\n".join(f"key material, line {number:02}" for number in range(30)
     ids=["cut by size", "cut by lines", "other line ends", "characters of several bytes"],
 )
 def test_no_piece_of_a_value_is_quoted_from_stderr(tmp_path: Path, value: str, script: str) -> None:
-    """What is quoted is masked before it is cut: no end of a value survives at the cut."""
+    """A quotation is masked before it is cut, so no end of a value remains at the cut."""
     options = (*shell("manager", script), "--manager-secret", "TOKEN")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env={"TOKEN": value})
     (tmp_path / "out" / "logs" / "manager.1.stderr.log").unlink()
@@ -122,7 +122,7 @@ def test_a_malformed_pair_is_refused_without_showing_it(tmp_path: Path, pair: st
 
 
 def test_a_value_inside_an_argument_survives_a_resume_exactly(tmp_path: Path) -> None:
-    """Masked in checkpoint and report, whole in what the resumed stage is given."""
+    """It is masked in checkpoint and report, and complete for the resumed stage."""
     script = 'printf "%s|" "$@" > seen; test -e ready'
     options = (
         *(*PASSING, *shell("manager", script), "--manager-arg", "name"),
@@ -155,7 +155,7 @@ SPELLINGS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_spelling_of_the_checkpoint_uncovers_a_value(tmp_path: Path, spelling: str) -> None:
-    """Whoever shows what stages print masks it, however the checkpoint is laid out."""
+    """Output of stages is masked, however the checkpoint is formatted."""
     options = (*shell("manager", "echo token is $TOKEN; exit 1"), "--manager-secret", "TOKEN")
     env = {"TOKEN": VALUE}
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=env).code == 1
@@ -177,12 +177,12 @@ def test_no_spelling_of_the_checkpoint_uncovers_a_value(tmp_path: Path, spelling
 
 @pytest.mark.parametrize("content", ["", "{", '{"run_id": "x"}', '{"private_ref": 7}', "[]"])
 def test_what_cannot_be_masked_is_not_shown(tmp_path: Path, content: str) -> None:
-    """Where no record can say which values to mask, none of what was printed is shown."""
+    """Without a record of the values to mask, no output is shown."""
     options = (*shell("manager", "echo token is $TOKEN; exit 1"), "--manager-secret", "TOKEN")
     env = {"TOKEN": VALUE}
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=env).code == 1
     (tmp_path / "out" / CHECKPOINT).write_text(content)
-    (tmp_path / "out" / EVENTS).unlink()  # a torn record is made again from them
+    (tmp_path / "out" / EVENTS).unlink()  # otherwise a torn record is restored from them
 
     logs = orchestrate("logs", "out", cwd=tmp_path, env=env)
     status = orchestrate("status", "out", "out", cwd=tmp_path, env=env)
@@ -195,7 +195,7 @@ def test_what_cannot_be_masked_is_not_shown(tmp_path: Path, content: str) -> Non
 
 
 def test_run_id_that_holds_a_secret_is_refused_unseen(tmp_path: Path) -> None:
-    """It would name files and events: it is not taken, not printed, and nothing is written."""
+    """It would name files and events: it is refused, not printed, and nothing is written."""
     options = (
         *shell("manager", "true"),
         "--manager-secret",
@@ -205,6 +205,6 @@ def test_run_id_that_holds_a_secret_is_refused_unseen(tmp_path: Path) -> None:
     )
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env={"API_TOKEN": "hunter2secret"})
     assert ended.code == 2
-    assert "the value of secret API_TOKEN stands in the run id" in ended.stderr
+    assert "the value of secret API_TOKEN is in the run id" in ended.stderr
     assert "hunter2secret" not in ended.stderr + ended.stdout
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ def test_plain_words_are_not_masked(tmp_path: Path) -> None:
 
 
 def test_values_wait_in_a_private_file_until_the_run_is_done(tmp_path: Path) -> None:
-    """0600 in a 0700 directory below XDG_STATE_HOME; a resume has them exactly; done, they go."""
+    """The file is 0600 in a 0700 directory; a resume has the exact values; when done they go."""
     options = (
         *(*PASSING, *shell("manager", saver("manager-saw"))),
         *("--manager-env", f"MODE={AWKWARD}"),
@@ -51,7 +51,7 @@ def test_values_wait_in_a_private_file_until_the_run_is_done(tmp_path: Path) -> 
 
 
 def test_a_stage_that_must_run_without_its_values_is_refused(tmp_path: Path) -> None:
-    """Exit 2 naming the keys that are missing and the option; with them given again it runs."""
+    """Exit code 2 names the missing keys and the option; once given again, the stage runs."""
     options = (
         *shell("executor", saver("saw", "test -e ready")),
         *("--executor-env", f"MODE={VALUE}", "--executor-env", f"SECOND={OTHER}"),
@@ -76,7 +76,7 @@ def test_a_stage_that_must_run_without_its_values_is_refused(tmp_path: Path) -> 
 
 
 def test_a_completed_stage_does_not_need_its_values(tmp_path: Path) -> None:
-    """A stage that is skipped is no reason to ask for what it was given."""
+    """The values of a skipped stage are not required."""
     options = (*stages(saver("saw"), "test -e ready"), "--manager-env", f"MODE={VALUE}")
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
     shutil.rmtree(tmp_path / "state")
@@ -87,7 +87,7 @@ def test_a_completed_stage_does_not_need_its_values(tmp_path: Path) -> None:
 def test_another_value_for_a_completed_stage_is_refused_and_neither_is_shown(
     tmp_path: Path,
 ) -> None:
-    """The key is named; the same value again is no change; a replaced one stays secret."""
+    """The key is named; the same value is no change; a replaced value stays secret."""
     options = (
         *stages("exit 0", "test -e ready"),
         *("--manager-env", f"MODE={VALUE}"),
@@ -113,7 +113,7 @@ def test_another_value_for_a_completed_stage_is_refused_and_neither_is_shown(
 
 
 def test_a_value_replaced_on_a_resume_counts_and_both_stay_secret(tmp_path: Path) -> None:
-    """The new value reaches the stage; the old one is masked still, and kept no longer."""
+    """The new value reaches the stage; the old one is still masked, and no longer kept."""
     prints_old = 'printf %s "$MODE" > saw; echo "$(cat old)" >&2; test -e ready'
     (tmp_path / "old").write_text(VALUE)
     options = (*shell("manager", prints_old), "--manager-env", f"MODE={VALUE}")
@@ -133,7 +133,7 @@ def test_a_value_replaced_on_a_resume_counts_and_both_stay_secret(tmp_path: Path
 
 
 def test_a_setting_is_masked_in_quoted_output_alone(tmp_path: Path) -> None:
-    """Our sentences, commands, arguments, paths and names say what they say."""
+    """The program's own sentences, commands, arguments, paths and names are not masked."""
     (tmp_path / "release").mkdir()
     options = (
         *("--manager-bin", "/bin/sh", "--manager-arg", "-c"),
@@ -161,7 +161,7 @@ def test_a_setting_is_masked_in_quoted_output_alone(tmp_path: Path) -> None:
 
 
 def test_a_setting_decides_nothing(tmp_path: Path) -> None:
-    """The artifact in a directory named like a setting's value is found again, also when done."""
+    """An artifact in a directory with a setting's value as its name is found, also when done."""
     options = (
         *stages("mkdir -p out.d/manager; echo [1] > out.d/manager/plan.json"),
         *("--manager-expected-artifact", "out.d/manager/plan.json"),

@@ -1,4 +1,4 @@
-"""Give up privileges for a while, where a test needs permissions to bind."""
+"""Give up privileges for a while, where a test needs permissions to be enforced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without_privileges() -> Iterator[None]:
-    """Make permissions bind: as root, act as nobody meanwhile."""
+    """Enforce permissions: as root, act as nobody in the block."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""The agent that holds the operator's keys: never known to a stage that is confined."""
+"""The agent that holds the operator's keys is never known to a confined stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsm_orchestrator.stages.environment import environment_of
 def test_confined_stage_sees_no_agent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str]
 ) -> None:
-    """Neither the operator's nor one that was given; any other stage has it as ever."""
+    """A confined stage has no agent, neither the operator's nor a given one; other stages do."""
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
     settings = StageSettings(command="true", args=(), cwd=str(tmp_path), env=given)
     confined = StageSettings(

@@ -21,25 +21,25 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def judged(path: Path) -> ArtifactsVerdict:
-    """The verdict on one path, staleness aside."""
+    """Return the verdict on one path, staleness aside."""
     return judge([str(path)], None, allow_stale=False)
 
 
 def malformed_reason(verdict: ArtifactsVerdict) -> str:
-    """Why the one artifact is malformed, which is all that is wrong."""
+    """Return why the one artifact is malformed, which is the only problem."""
     assert (verdict.good, verdict.missing, verdict.stale) == ((), (), ())
     (problem,) = verdict.malformed
     return problem.reason
 
 
 def missing_reason(verdict: ArtifactsVerdict) -> str:
-    """Why the one artifact is missing, which is all that is wrong."""
+    """Return why the one artifact is missing, which is the only problem."""
     assert (verdict.good, verdict.malformed, verdict.stale) == ((), (), ())
     (problem,) = verdict.missing
     return problem.reason
 
 
-# Good ones
+# Good artifacts
 
 
 @pytest.mark.parametrize(
@@ -67,24 +67,24 @@ def test_good_artifact_is_recorded(tmp_path: Path, name: str, content: bytes) ->
 
 
 def test_link_to_a_regular_file_is_good(tmp_path: Path) -> None:
-    """Symbolic links are followed, also several in a row."""
+    """Symbolic links are followed, even several in a row."""
     (tmp_path / "real").write_bytes(b"{}")
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "plan.json").symlink_to(tmp_path / "link")
     assert judged(tmp_path / "plan.json").is_good
 
 
-# Missing ones
+# Missing artifacts
 
 
 def test_absent_path_is_missing(tmp_path: Path) -> None:
-    """What does not exist is missing, and so is what is below it."""
+    """A path that does not exist is missing, and so is a path below it."""
     assert missing_reason(judged(tmp_path / "absent")) == "does not exist"
     assert missing_reason(judged(tmp_path / "absent" / "plan.json")) == "does not exist"
 
 
 def test_dangling_link_is_missing(tmp_path: Path) -> None:
-    """A symbolic link to nothing is missing, and said to be one."""
+    """A symbolic link to nothing is missing, and is reported as a link."""
     path = tmp_path / "plan.json"
     path.symlink_to("nowhere")
     assert missing_reason(judged(path)) == "a symbolic link to nothing"
@@ -135,7 +135,7 @@ def test_fifo_is_malformed_without_a_wait(tmp_path: Path, name: str) -> None:
 def test_fifo_put_in_place_meanwhile_is_malformed_without_a_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A FIFO that replaces the file between the look and the opening does not hang us either."""
+    """A FIFO that replaces the file between the look and the opening does not hang either."""
     regular = tmp_path / "regular"
     regular.write_bytes(b"")
     path = tmp_path / "plan.json"
@@ -180,7 +180,7 @@ def test_device_is_malformed(tmp_path: Path, device: str) -> None:
         assert malformed_reason(judged(each)) == "is a character device, not a regular file"
 
 
-# Unreadable ones
+# Unreadable artifacts
 
 
 def test_unreadable_file_is_malformed(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_file_that_fails_to_read_is_malformed() -> None:
 
 
 def test_too_little_memory_makes_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that cannot be judged for want of memory counts against the stage."""
+    """A file that cannot be judged because memory is out counts against the stage."""
 
     def exhaust(_data: bytes, _between: object) -> str | None:
         raise MemoryError
@@ -223,7 +223,7 @@ def test_too_little_memory_makes_malformed(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["plan.json", "PLAN.JSON", "plan.Json", ".json"])
 def test_json_is_strict_in_any_case_of_its_name(tmp_path: Path, name: str) -> None:
-    """What is named .json, in any case, has to be strict JSON."""
+    """A file named .json, in any case, has to be strict JSON."""
     path = tmp_path / name
     path.write_bytes(b"[1,2,]")
     assert malformed_reason(judged(path)) == "line 1 column 6: trailing comma in array"
@@ -258,7 +258,7 @@ def test_deeply_nested_json_is_malformed(tmp_path: Path) -> None:
 def test_too_large_a_file_is_malformed_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size_bytes: int, reason: str
 ) -> None:
-    """A file above its bound is malformed, and nothing of it is read."""
+    """A file above its bound is malformed, and none of it is read."""
 
     def refuse_to_read(*_args: object, **_options: object) -> None:
         pytest.fail("read")
@@ -271,7 +271,7 @@ def test_too_large_a_file_is_malformed_unread(
 
 
 def test_file_at_its_bound_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of exactly the largest size is judged as any other."""
+    """A file of exactly the largest size is judged like any other."""
     monkeypatch.setattr(artifacts, "JSON_BYTES_MAX", 4)
     path = tmp_path / "plan.json"
     path.write_bytes(b"[12]")
@@ -293,10 +293,10 @@ def test_file_at_its_bound_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_file_changed_while_it_is_read_is_malformed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Path], int]
 ) -> None:
-    """A file that grows, shrinks or is rewritten under our hands is malformed, without a crash."""
+    """A file that grows, shrinks or is rewritten while it is read is malformed, without a crash."""
     path = tmp_path / name
     path.write_bytes(b"{}")
-    take_snapshot([str(path)])  # returns once a rewrite will bear another stamp
+    take_snapshot([str(path)])  # returns once a rewrite will have another stamp
     read = artifacts._read
 
     def read_changed(
@@ -317,7 +317,7 @@ def test_file_longer_than_it_says_is_malformed() -> None:
 
 @pytest.mark.timeout(60)
 def test_file_that_grows_without_end_is_not_read_without_end() -> None:
-    """Reading stops soon after the size that the file had, whatever is still coming."""
+    """Reading stops soon after the size that the file had, however much still comes."""
     with Path("/dev/zero").open("rb", buffering=0) as endless:
         _, size_bytes, data = artifacts._read(endless, 3_000_000, keep=False)
     assert 3_000_000 < size_bytes < 5_000_000

@@ -1,4 +1,4 @@
-"""Judging by contract from inside: in one pass, interruptible, and by nobody who was ended."""
+"""Judging by contract from inside: in one pass, interruptible, and wary of torn files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fsm_orchestrator.stages.matching import Match, Matcher
 
 
 def contract(path: Path | str, **terms: Any) -> Contract:
-    """A contract as a run keeps it."""
+    """Return a contract as a run keeps it."""
     given = {"json_schema": None, "json_schema_sha256": None, "assertions": (), **terms}
     return Contract(path=str(path), **given)
 
@@ -34,14 +34,14 @@ def contract(path: Path | str, **terms: Any) -> Contract:
 def judged(
     *contracts: Contract, may_go_on: Callable[[str], bool] = lambda _path: True, **options: Any
 ) -> ArtifactsVerdict:
-    """The verdict by contracts on what is there now."""
+    """Return the verdict by contracts on the existing files."""
     by = Contracted(contracts, Terms({}, Matcher()), options.pop("before", None))
     paths = [one.path for one in contracts]
     return judge(paths, None, allow_stale=True, contracts=by, may_go_on=may_go_on, **options)
 
 
 def test_judging_can_be_cut_short_at_every_question(tmp_path: Path) -> None:
-    """Files, directories and documents: wherever the answer is no, nothing more is read."""
+    """Wherever the answer is no, in a file, directory or document, nothing more is read."""
     (tmp_path / "d").mkdir()
     for name in ("d/1", "d/2"):
         (tmp_path / name).write_bytes(b"x" * 3 * 1024**2)
@@ -89,7 +89,7 @@ def test_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_part_of_a_set_that_was_still_written_to_is_malformed(tmp_path: Path) -> None:
-    """What a process was writing when it was ended may be a part only."""
+    """A file that a process was writing when it was ended may be incomplete, and is malformed."""
     (tmp_path / "torn").write_text("half")
     info = (tmp_path / "torn").stat()
     for path in (f"{tmp_path}/", f"{tmp_path}/*"):
@@ -98,12 +98,12 @@ def test_part_of_a_set_that_was_still_written_to_is_malformed(tmp_path: Path) ->
 
 
 def test_set_counts_as_written_where_enough_of_it_was(tmp_path: Path) -> None:
-    """One file for a directory, `min_matches` for a glob; a new file may have an old time."""
+    """A set needs one new file for a directory, `min_matches` for a glob, even with an old time."""
     for name in ("1", "2"):
         (tmp_path / name).write_text(name)
     directory, two = contract(f"{tmp_path}/"), contract(f"{tmp_path}/*", min_matches=2)
     before = stamps_of((directory, two))
-    take_snapshot([str(tmp_path / "1")])  # returns once a rewrite will bear another stamp
+    take_snapshot([str(tmp_path / "1")])  # returns once a rewrite will have another stamp
     assert [one.path for one in judged(directory, two, before=before).stale] == [
         directory.path,
         two.path,
@@ -116,7 +116,7 @@ def test_set_counts_as_written_where_enough_of_it_was(tmp_path: Path) -> None:
 
 
 def test_violations_are_bounded(tmp_path: Path) -> None:
-    """A thousand files that are wrong are not a thousand lines."""
+    """A thousand wrong files do not give a thousand lines."""
     for number in range(VIOLATIONS_MAX + 20):
         (tmp_path / f"{number}").write_text("xx")
     verdict = judged(contract(f"{tmp_path}/*", max_bytes=1))
@@ -144,7 +144,7 @@ def test_violations_are_bounded(tmp_path: Path) -> None:
     ],
 )
 def test_pointers_are_those_of_the_rfc(pointer: str, found: bool) -> None:
-    """RFC 6901, its section 5, and what leads nowhere."""
+    """Pointers follow section 5 of RFC 6901, and some of them lead nowhere."""
     document = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, " ": 7, "m~n": 8}
     values = {"": document, "/foo/0": "bar", "/": 0, "/a~1b": 1, "/c%d": 2, "/ ": 7, "/m~0n": 8}
     at = at_pointer(document, pointer)
@@ -154,35 +154,35 @@ def test_pointers_are_those_of_the_rfc(pointer: str, found: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[{"a": {"b": 1, "b": 1}}]', "a name stands twice in an object"),
-        (f"[{'1' * 5000}]", "a number of too many digits"),
+        ('[{"a": {"b": 1, "b": 1}}]', "a name occurs twice in an object"),
+        (f"[{'1' * 5000}]", "a number with too many digits"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
     ],
 )
 def test_document_that_has_no_values_is_none(text: str, said: str) -> None:
-    """What cannot be compared is malformed, and no crash."""
+    """A document whose values cannot be compared is malformed, without a crash."""
     with pytest.raises(NoDocumentError, match=said):
         document_of(text.encode(), lambda: None)
 
 
 def test_decoding_finds_the_first_wrong_byte_wherever_the_reads_end() -> None:
-    """A character over two reads is one."""
+    """A character that is split over two reads is decoded as one."""
     data = ("a" * 10 + "ä€😀").encode() + b"\xff" + b"rest"
     for size in range(1, len(data)):
         decoding = Decoding("utf-8")
         for begin in range(0, len(data), size):
             decoding.feed(data[begin : begin + size])
         (wrong,) = decoding.broken("f")
-        assert wrong.found == "bytes that are none, from byte offset 19"
+        assert wrong.found == "invalid bytes, from byte offset 19"
 
 
 def test_patterns_of_one_document_share_their_time() -> None:
-    """What takes too long fails, and with it all that could not be told; none matches by that."""
+    """A match that takes too long fails, with all others that it leaves undecided."""
     began = time.monotonic()
     fits, not_so, endless = Match("a+", "aa"), Match("a+", "ab"), Match("(a|aa)+b", "a" * 80)
     assert Matcher().answers((fits, not_so)) == {fits: None, not_so: ""}
     answers = Matcher(seconds=0.2).answers((fits, endless))
-    assert all("could not be told within 0.2 seconds" in (one or "") for one in answers.values())
+    assert all("could not be decided within 0.2 seconds" in (one or "") for one in answers.values())
     assert time.monotonic() - began < 60
     long = Match("a*", "a" * 70_000)
     assert "longer than" in (Matcher().answers((long,))[long] or "")
@@ -191,7 +191,7 @@ def test_patterns_of_one_document_share_their_time() -> None:
 def test_schema_without_its_extra_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The package is optional; a contract that needs it is refused before anything runs."""
+    """Without the optional package, a contract that needs it is refused before anything runs."""
     (tmp_path / "s.json").write_text('{"type": "object"}')
     monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
     with pytest.raises(SchemaError, match="jsonschema-rs is not installed") as refused:
@@ -200,18 +200,18 @@ def test_schema_without_its_extra_says_what_to_install(
 
 
 def test_document_that_a_schema_cannot_judge_fails(tmp_path: Path) -> None:
-    """Numbers of any size are judged; what is nested beyond the judge is no success."""
+    """Numbers of any size are judged; nesting beyond the judge's limit is no success."""
     (tmp_path / "s.json").write_text('{"properties": {"n": {"maximum": 5}}, "type": "object"}')
     schema = read_schema(str(tmp_path / "s.json"))
     (one,) = schema.failures({"n": 10**400}, lambda: None)
     assert (one.pointer, one.found) == ("/n", "a number")
     deep = json.loads("[" * 900 + "]" * 900)
     (one,) = schema.failures(deep, lambda: None)
-    assert one.found == "what cannot be judged by a schema"
+    assert one.found == "a document that cannot be judged by it"
 
 
 def test_confined_stage_may_write_where_its_contracts_are() -> None:
-    """The directory itself, where the file is, and where all is that can match."""
+    """It may write to the directory itself, a file's directory, and one with all the matches."""
     settings = StageSettings(
         command="true",
         args=(),

@@ -1,4 +1,4 @@
-"""A JSON artifact that was good is digested again and again, but judged once for the same bytes."""
+"""A good JSON artifact is digested again and again, but judged once for the same bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 1024**2
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The texts that are judged, in order."""
+    """Return the texts that are judged, in order."""
     texts: list[bytes] = []
     really = strict_json.problem_of
 
@@ -34,14 +34,14 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def good(path: Path, *known: Artifact) -> Artifact:
-    """What a good artifact is recorded as."""
+    """Return the record of a good artifact."""
     verdict = judge([str(path)], None, allow_stale=True, known=known)
     assert verdict.summary() == ""
     return verdict.good[0]
 
 
 def test_same_bytes_are_digested_and_not_judged_again(tmp_path: Path, judged: list[bytes]) -> None:
-    """Wherever they lie by now: the digest says that they are the same."""
+    """The digest identifies the same bytes, even if they have moved."""
     path, other = tmp_path / "plan.json", tmp_path / "copy.JSON"
     path.write_bytes(b"[1, 2]")
     first = good(path)
@@ -54,7 +54,7 @@ def test_same_bytes_are_digested_and_not_judged_again(tmp_path: Path, judged: li
 
 
 def test_other_bytes_of_the_same_size_are_judged(tmp_path: Path, judged: list[bytes]) -> None:
-    """Good or not."""
+    """Other bytes are judged, whether they are good or not."""
     path = tmp_path / "plan.json"
     path.write_bytes(b"[1, 2]")
     first = good(path)
@@ -67,7 +67,7 @@ def test_other_bytes_of_the_same_size_are_judged(tmp_path: Path, judged: list[by
 
 
 def test_verdict_of_another_judge_does_not_count(tmp_path: Path, judged: list[bytes]) -> None:
-    """Nor does that of nobody: bytes that were digested under another name may be anything."""
+    """A verdict of another judge, or of none, does not count: the bytes may be anything."""
     text, path = tmp_path / "plan.txt", tmp_path / "plan.json"
     for file in (text, path):
         file.write_bytes(b"[1,]")
@@ -79,7 +79,7 @@ def test_verdict_of_another_judge_does_not_count(tmp_path: Path, judged: list[by
 
 
 def test_known_bytes_are_not_held_in_memory(tmp_path: Path) -> None:
-    """They are read for their digest alone, a piece at a time."""
+    """Known bytes are read for their digest alone, a piece at a time."""
     path = tmp_path / "plan.json"
     path.write_bytes(b'"' + b"x" * 16 * MIB + b'"')
     first = good(path)
@@ -94,7 +94,7 @@ def test_known_bytes_are_not_held_in_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_known", [False, True])
 def test_question_is_asked_for_each_piece(tmp_path: Path, is_known: bool) -> None:
-    """While it is read, and while it is judged; whoever says no has no verdict."""
+    """The question comes during the reading and the judging; a no ends both without a verdict."""
     path = tmp_path / "plan.json"
     path.write_bytes(b'"' + b"x" * 8 * MIB + b'"')
     known = [good(path)] if is_known else []
@@ -123,7 +123,7 @@ def test_question_is_asked_for_each_piece(tmp_path: Path, is_known: bool) -> Non
 def test_run_judges_an_artifact_once_and_its_resume_not_at_all(
     tmp_path: Path, judged: list[bytes]
 ) -> None:
-    """At the end of the stage; the closing and every later look find the same bytes."""
+    """A run judges at the end of the stage; closing and later looks find the same bytes."""
     output, path = tmp_path / "out", tmp_path / "plan.json"
     manager = StageGiven(
         bin="/bin/sh", args=("-c", f"echo [1] > {path}"), expected_artifacts=(str(path),)

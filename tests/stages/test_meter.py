@@ -1,4 +1,4 @@
-"""The meter of an attempt, a file that a stage writes: what it adds up to, and what ends it."""
+"""The meter of an attempt, a file that a stage writes: its sums, and what ends it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ WRONG: Final = [
 
 @pytest.mark.parametrize(("line", "unit", "amount"), LINES)
 def test_line_is_an_exact_decimal_amount_of_a_unit(line: bytes, unit: str, amount: str) -> None:
-    """No float is ever made of it."""
+    """An amount never becomes a float."""
     assert entry_of(line) == (unit, Decimal(amount))
 
 
@@ -82,7 +82,7 @@ def test_line_is_an_exact_decimal_amount_of_a_unit(line: bytes, unit: str, amoun
 def test_whatever_else_is_in_a_line_is_refused_as_what_it_is(
     line: bytes, problem: MeterProblem
 ) -> None:
-    """The first thing that is wrong is named."""
+    """The first thing that is wrong in a line is named."""
     with pytest.raises(MeterError) as refused:
         entry_of(line)
     assert refused.value.problem is problem
@@ -92,7 +92,7 @@ def test_whatever_else_is_in_a_line_is_refused_as_what_it_is(
 def opened(
     place: Path, *, before: str = "0", must: bool = False, **budget: str
 ) -> Iterator[tuple[Meter, Path]]:
-    """A meter of the first attempt of a stage, and its file."""
+    """Yield a meter of the first attempt of a stage, and its file."""
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
         terms = MeterTerms(
@@ -114,18 +114,18 @@ def add(path: Path, data: bytes) -> None:
 
 
 def sums(meter: Meter) -> dict[str, str]:
-    """What was metered."""
+    """Return what was metered."""
     return {one.unit: one.amount for one in meter.metered}
 
 
 def stop_of(end: ProcessEnd | None) -> UnitStop | MeterStop:
-    """Why the attempt ended."""
+    """Return why the attempt ended."""
     assert isinstance(end, BudgetEnded)
     return end.stop
 
 
 def test_file_is_private_and_empty_whatever_was_there(tmp_path: Path) -> None:
-    """A stage before it may have written where it is going to be."""
+    """The meter is private and empty, even if an earlier stage wrote in its place."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "elsewhere").write_bytes(GOOD)
     (tmp_path / "logs" / "manager.1.meter.jsonl").symlink_to(tmp_path / "elsewhere")
@@ -152,7 +152,7 @@ def test_tenths_add_up_exactly_and_more_than_allowed_ends_it(tmp_path: Path) -> 
 
 
 def test_what_was_spent_before_counts_and_other_units_do_not(tmp_path: Path) -> None:
-    """The budget is the run's; what has none is only added up."""
+    """A budget is the run's; units without one are only added up."""
     with opened(tmp_path, before="4.95", usd="5") as (meter, path):
         add(path, b'{"unit": "tokens", "amount": 1000000}\n')
         assert meter.look() is None
@@ -160,7 +160,7 @@ def test_what_was_spent_before_counts_and_other_units_do_not(tmp_path: Path) -> 
         stop = stop_of(meter.look())
         assert isinstance(stop, UnitStop)
         assert (stop.unit, stop.spent) == ("usd", "5.05")
-        add(path, GOOD)  # while it is being ended
+        add(path, GOOD)  # while the stage is being ended
         last = stop_of(meter.judged(Signaled(15), (0,)))
         assert isinstance(last, UnitStop)
         assert last.spent == "5.15"
@@ -168,30 +168,30 @@ def test_what_was_spent_before_counts_and_other_units_do_not(tmp_path: Path) -> 
 
 
 def shorter(path: Path) -> None:
-    """Cut it."""
+    """Shorten the meter."""
     os.truncate(path, 5)
 
 
 def removed(path: Path) -> None:
-    """Remove it."""
+    """Remove the meter."""
     path.unlink()
 
 
 def replaced(path: Path) -> None:
-    """Put another in its place, with the same in it."""
+    """Put another meter in its place, with the same content."""
     data = path.read_bytes()
     path.unlink()
     path.write_bytes(data)
 
 
 def rewritten(path: Path) -> None:
-    """Change what stands there, as long as before."""
+    """Change the content, with the same length."""
     with path.open("r+b") as file:
         file.write(GOOD.replace(b"0.1", b"0.0"))
 
 
 def too_many(path: Path) -> None:
-    """Name more units than there may be."""
+    """Name more units than are allowed."""
     lines = (b'{"unit": "u%d", "amount": 1}\n' % number for number in range(UNITS_MAX))
     add(path, b"".join(lines))
 
@@ -221,7 +221,7 @@ def endless(path: Path) -> None:
 def test_meter_that_cannot_be_relied_on_ends_it(
     tmp_path: Path, harm: object, problem: MeterProblem, line: int | None
 ) -> None:
-    """Also where all of it is within the budget; what had been read counts still."""
+    """An unreliable meter ends the attempt even within the budget; what was read still counts."""
     assert callable(harm)
     with opened(tmp_path, usd="5") as (meter, path):
         add(path, GOOD)
@@ -236,7 +236,7 @@ def test_meter_that_cannot_be_relied_on_ends_it(
 def test_meter_that_grows_without_end_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its size is bounded, and it is said at the next look."""
+    """The size of a meter is bounded, and excess is reported at the next look."""
     monkeypatch.setattr(meters, "METER_BYTES_MAX", 100)
     with opened(tmp_path) as (meter, path):
         add(path, GOOD * 4)
@@ -247,7 +247,7 @@ def test_meter_that_grows_without_end_is_not_read(
 
 @pytest.mark.parametrize("end", [TimedOut(5, was_killed=False), Interrupted(15)])
 def test_other_endings_stay_what_they_are(tmp_path: Path, end: ProcessEnd) -> None:
-    """What was metered is recorded all the same."""
+    """The metered amounts are recorded however the attempt ends."""
     with opened(tmp_path, usd="0.05") as (meter, path):
         add(path, GOOD)
         assert meter.judged(end, (0,)) is end
@@ -260,7 +260,7 @@ def test_other_endings_stay_what_they_are(tmp_path: Path, end: ProcessEnd) -> No
 def test_stage_that_must_meter_and_did_not(
     tmp_path: Path, end: ProcessEnd, *, is_wrong: bool
 ) -> None:
-    """Of one that failed anyway its own end is the cause; 10 asks for rework here."""
+    """A missing meter is the cause unless the stage failed anyway; 10 asks for rework here."""
     with opened(tmp_path, must=True) as (meter, _):
         found = meter.judged(end, (0, 10))
     assert isinstance(found, BudgetEnded) is is_wrong
@@ -271,14 +271,14 @@ def test_stage_that_must_meter_and_did_not(
 
 
 def hidden(text: str) -> bool:
-    """Whether a text holds a secret: none does."""
+    """Return True if a text holds a secret: none does."""
     return text == ""
 
 
 def test_meter_that_grows_faster_than_it_is_read_is_read_in_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for the stage sees to the rest in between; at the end all of it is read."""
+    """The wait for the stage reads the rest of a fast meter in between; at the end all is read."""
     monkeypatch.setattr(meters, "LOOK_BYTES_MAX", len(GOOD))
     with opened(tmp_path) as (meter, path):
         add(path, GOOD * 3)
@@ -290,7 +290,7 @@ def test_meter_that_grows_faster_than_it_is_read_is_read_in_turns(
 
 
 def test_meter_is_read_again_after_a_kill(tmp_path: Path) -> None:
-    """What stands before something wrong counts; one that never was counts nothing."""
+    """Lines before a wrong one count; a meter that never existed counts nothing."""
     path = tmp_path / "meter"
     assert read_again(path, hidden) == ((), None)
     path.write_bytes(GOOD * 3 + b'{"unit": "us')

@@ -1,4 +1,4 @@
-"""What a stage prints, as lines that may be shown: whole, in order, masked before they are cut."""
+"""The output of a stage, as lines to be shown: whole, in order, masked before they are cut."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEY = "-----BEGIN\nfirst half\nsecond half\nEND-----"
 
 
 class Printed:
-    """Two log files that are printed to, and what was told of them."""
+    """Two log files that are printed to, and the lines that were reported from them."""
 
     def __init__(self, folder: Path, *secrets: str, before: bytes = b"") -> None:
         self.told: list[tuple[str, str, bool]] = []
@@ -58,7 +58,7 @@ class Printed:
         self.files[stream].write(text.encode() if isinstance(text, str) else text)
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         for file in self.files:
             file.close()
         for descriptor in self.descriptors:
@@ -70,7 +70,7 @@ class Printed:
         return [text for _, text, _ in self.told]
 
     def all_of(self, text: str | bytes) -> list[tuple[str, bool]]:
-        """What is told of a stage that prints this and ends."""
+        """Return what is reported of a stage that prints this and ends."""
         self.print(text)
         self.reader.finish()
         return [(line, is_cut) for _, line, is_cut in self.told]
@@ -78,14 +78,14 @@ class Printed:
 
 @pytest.fixture(name="printed")
 def printed_with_secrets(tmp_path: Path) -> Iterator[Printed]:
-    """Outputs of a stage that knows two secrets."""
+    """Yield the outputs of a stage that knows two secrets."""
     printed = Printed(tmp_path, VALUE, KEY)
     yield printed
     printed.close()
 
 
 def test_lines_are_told_in_order_and_once(printed: Printed) -> None:
-    """Each look tells the lines that were finished since, stdout's first."""
+    """Each look reports the lines that were finished since, stdout's first."""
     printed.print("one\ntw")
     printed.print("oops\n", stream=1)
     assert printed.reader.read() is False
@@ -98,7 +98,7 @@ def test_lines_are_told_in_order_and_once(printed: Printed) -> None:
 
 
 def test_last_line_needs_no_newline(printed: Printed) -> None:
-    """What was begun and not finished is told at the end, and only what is there."""
+    """An unfinished line is reported at the end, and only what exists of it."""
     printed.print("begun")
     printed.print("finished\n", stream=1)
     printed.reader.read()
@@ -108,14 +108,14 @@ def test_last_line_needs_no_newline(printed: Printed) -> None:
 
 
 def test_what_was_there_before_is_not_told(tmp_path: Path) -> None:
-    """Only what is printed from now on counts: a log may have been begun by somebody else."""
+    """Only what is printed from now on is reported: another process may have begun the log."""
     printed = Printed(tmp_path, before=b"old\n")
     assert printed.all_of("new\n") == [("new", False)]
     printed.close()
 
 
 def test_log_that_was_cut_short_is_read_anew(tmp_path: Path) -> None:
-    """A stage that empties its own log, and prints on, is told from there."""
+    """A stage that empties its own log, and continues to print, is reported from there."""
     printed = Printed(tmp_path, VALUE, before=b"old\n")
     printed.print("a long first line\n")
     printed.reader.read()
@@ -127,7 +127,7 @@ def test_log_that_was_cut_short_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_two_descriptors_of_one_file_are_one_output(tmp_path: Path) -> None:
-    """A file that both outputs go to is told once, as stdout."""
+    """A file that both outputs go to is reported once, as stdout."""
     told: list[tuple[str, str]] = []
     descriptor = open_append(tmp_path / "log")
     again = open_append(tmp_path / "log")
@@ -143,7 +143,7 @@ def test_two_descriptors_of_one_file_are_one_output(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_replaced(printed: Printed) -> None:
-    """Whatever is printed is text; a character that comes in two pieces is whole."""
+    """Whatever is printed becomes text; a character that comes in two pieces is whole."""
     printed.print(b"caf\xc3")
     printed.reader.read()
     printed.print(b"\xa9 \xff\x1b[31m\xe2\x82")
@@ -158,14 +158,14 @@ def test_bytes_that_are_not_utf8_are_replaced(printed: Printed) -> None:
 
 @pytest.mark.parametrize("before", range(CHUNK_BYTES - len(VALUE) - 1, CHUNK_BYTES + 2))
 def test_value_across_two_chunks_is_masked(printed: Printed, before: int) -> None:
-    """A value is masked wherever the border between two reads falls in it, the cut as well."""
+    """A value is masked wherever a read or the cut divides it."""
     ((line, is_cut),) = printed.all_of("x" * before + VALUE + "!\n")
     assert line == ("x" * before + "***!")[:LINE_BYTES_MAX]
     assert is_cut is (before + 4 > LINE_BYTES_MAX)
 
 
 def test_value_that_comes_in_pieces_is_masked(printed: Printed) -> None:
-    """So it is when the stage itself prints it letter by letter, and is read after each."""
+    """A value that the stage prints letter by letter, each read at once, is masked."""
     for letter in f"a {VALUE} b\n":
         printed.print(letter)
         printed.reader.read()
@@ -173,7 +173,7 @@ def test_value_that_comes_in_pieces_is_masked(printed: Printed) -> None:
 
 
 def test_value_of_several_lines_is_masked_as_a_whole(printed: Printed) -> None:
-    """No line of it is told alone, also where it begins in what is cut off a long line."""
+    """No line of it is reported alone, even if it begins in what is cut off a long line."""
     for line in f"a{KEY}b\n{'x' * 9000}{KEY}c\nd\n".splitlines(keepends=True):
         printed.print(line)
         printed.reader.read()
@@ -187,7 +187,7 @@ def test_end_in_the_middle_of_a_value_is_masked(printed: Printed, length: int) -
 
 
 def test_line_is_told_at_once_where_no_value_can_follow(printed: Printed) -> None:
-    """A finished line waits for nothing, though its end is how a value begins."""
+    """A finished line does not wait, though its end is how a value begins."""
     printed.print("open-sesame\n")
     printed.reader.read()
     assert printed.texts == ["open-sesame"]
@@ -206,7 +206,7 @@ def test_line_is_told_at_once_where_no_value_can_follow(printed: Printed) -> Non
 def test_lines_are_those_of_the_whole_text_masked(
     secrets: Sequence[str], pieces: Sequence[str]
 ) -> None:
-    """However output comes in pieces, its lines are those of all of it, masked in one go."""
+    """However output comes in pieces, its lines are those of the whole, masked at once."""
     with tempfile.TemporaryDirectory() as folder:
         printed = Printed(Path(folder), *secrets)
         for piece in pieces:
@@ -238,7 +238,7 @@ def test_log_is_read_from_where_it_was_left_off(tmp_path: Path) -> None:
 
 
 def test_long_line_of_a_log_comes_in_pieces(tmp_path: Path) -> None:
-    """Nothing of a long line is left out: its pieces are whole characters, and all of it."""
+    """A long line comes whole, in pieces of whole characters."""
     path = tmp_path / "log"
     line = "\u20ac" * LINE_BYTES_MAX
     path.write_text(f"{line}\nnext\n")
@@ -262,12 +262,12 @@ def test_long_line_of_a_log_comes_in_pieces(tmp_path: Path) -> None:
     ids=["as long as may be", "one byte more", "a character at the cut", "characters"],
 )
 def test_long_line_is_cut_between_characters(printed: Printed, line: str, shown: str) -> None:
-    """A line longer than 8 KiB is told cut, and says so; the next one is whole."""
+    """A line longer than 8 KiB is reported as cut; the next one is whole."""
     assert printed.all_of(f"{line}\nnext\n") == [(shown, line != shown), ("next", False)]
 
 
 def test_last_allowed_line_is_the_last(printed: Printed) -> None:
-    """As many lines as may be told are told without a word; one more is one too many."""
+    """As many lines as allowed are reported silently; one more is one too many."""
     printed.print("x\n" * LINES_MAX)
     printed.reader.read()
     assert (len(printed.told), printed.full) == (LINES_MAX, 0)
@@ -280,7 +280,7 @@ def test_last_allowed_line_is_the_last(printed: Printed) -> None:
 
 
 def test_look_and_memory_are_bounded(printed: Printed) -> None:
-    """A huge line is read piece by piece: in one look so much, and never all of it in memory."""
+    """A huge line is read in pieces: a bounded amount in one look, and never all in memory."""
     size_bytes = 8 * 1024 * 1024
     os.truncate(printed.descriptors[0], size_bytes)
     tracemalloc.start()
@@ -301,12 +301,12 @@ def test_look_and_memory_are_bounded(printed: Printed) -> None:
 
 
 def test_line_that_is_written_over_is_its_latest_state(printed: Printed) -> None:
-    """A progress bar is told as it stands, not as it was: also one longer than a line may be."""
+    """A progress bar is reported in its current state, even if it is longer than a line may be."""
     assert printed.all_of("1%\r2%\r3%\nnext\r\n") == [("3%", False), ("next", False)]
 
 
 def test_long_progress_bar_is_its_latest_state(printed: Printed) -> None:
-    """What was written over does not count for the length of a line."""
+    """Overwritten text does not count towards the length of a line."""
     bar = "".join(f"step {number} of 5000\r" for number in range(5001))
     assert printed.all_of(f"{bar}\n") == [("step 5000 of 5000", False)]
 
@@ -314,7 +314,7 @@ def test_long_progress_bar_is_its_latest_state(printed: Printed) -> None:
 def test_line_that_does_not_end_is_told_now_and_then(
     printed: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it is written over, its state is told every few seconds, and only a new one."""
+    """While a line is overwritten, its state is reported every few seconds if it is new."""
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     for number in range(100):

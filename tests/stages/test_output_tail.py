@@ -16,19 +16,19 @@ VALUE = "open-sesame-4711"
 
 
 def log_of(path: Path, data: bytes) -> StageLog:
-    """A log with this content."""
+    """Return a log with this content."""
     path.write_bytes(data)
     return StageLog(1, "manager", is_stderr=False, path=path)
 
 
 def latest(log: StageLog) -> LatestLog:
-    """The same as a stage's last."""
+    """Return the same as a stage's last log."""
     return LatestLog(log.attempt, log.stage, log.is_stderr, str(log.path), log.path.stat())
 
 
 @pytest.mark.parametrize("after", range(TAIL_BYTES - len(VALUE) - 1, TAIL_BYTES + 2))
 def test_no_piece_of_a_value_is_left_where_the_tail_begins(after: int, tmp_path: Path) -> None:
-    """Wherever the cut falls, a value is whole before it: nothing of it is seen."""
+    """A value is masked whole before the cut, wherever the cut falls."""
     log = log_of(tmp_path / "log", b"x" * 9000 + VALUE.encode() + b"y" * after)
     tail = tail_of(log, Masker([VALUE]))
     assert tail is not None
@@ -37,7 +37,7 @@ def test_no_piece_of_a_value_is_left_where_the_tail_begins(after: int, tmp_path:
 
 
 def test_tail_begins_where_it_is_told_to(tmp_path: Path) -> None:
-    """What was there before an offset is no part of it, also after the file was cut short."""
+    """Content before an offset is no part of the tail, even after the file was cut short."""
     log_of(tmp_path / "log", b"old\nnew\n")
     descriptor = open_append(tmp_path / "log")
     try:
@@ -50,7 +50,7 @@ def test_tail_begins_where_it_is_told_to(tmp_path: Path) -> None:
 
 
 def test_log_that_cannot_be_read_has_no_tail(tmp_path: Path) -> None:
-    """A log that is gone is None, and has no last line."""
+    """The tail of a missing log is None, and it has no last line."""
     log = log_of(tmp_path / "gone", b"said\n")
     seen = latest(log)
     log.path.unlink()
@@ -71,7 +71,7 @@ def test_log_that_cannot_be_read_has_no_tail(tmp_path: Path) -> None:
     ids=["whole", "blank lines after it", "masked", "after a long one", "a piece", "empty"],
 )
 def test_last_line_is_whole_and_masked(data: bytes, shown: str, tmp_path: Path) -> None:
-    """The last line with something in it; one whose beginning is not known is left out."""
+    """It is the last line with content; a line whose beginning is unknown is left out."""
     assert last_line([latest(log_of(tmp_path / "log", data))], Masker([VALUE])) == shown
 
 

@@ -1,4 +1,4 @@
-"""Artifacts that are left from before an attempt are stale."""
+"""Artifacts that were left from before an attempt are stale."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ needs_inotify = pytest.mark.skipif(sys.platform != "linux", reason="inotify is L
 
 
 def stale_reason(verdict: ArtifactsVerdict) -> str:
-    """Why the one artifact is stale, which is all that is wrong."""
+    """Return why the one artifact is stale, which is the only problem."""
     assert (verdict.good, verdict.missing, verdict.malformed) == ((), (), ())
     (problem,) = verdict.stale
     return problem.reason
@@ -37,7 +37,7 @@ def stale_reason(verdict: ArtifactsVerdict) -> str:
 
 
 def test_leftover_is_stale(tmp_path: Path) -> None:
-    """What the attempt left as it was is stale."""
+    """A file that the attempt left unchanged is stale."""
     path = tmp_path / "plan.json"
     path.write_bytes(b"{}")
     snapshot = take_snapshot([str(path)])
@@ -45,7 +45,7 @@ def test_leftover_is_stale(tmp_path: Path) -> None:
 
 
 def test_leftover_with_old_or_future_times_is_stale(tmp_path: Path) -> None:
-    """Whatever a leftover's times say, it is stale, and a stamp from the future is not awaited."""
+    """A leftover is stale whatever its times are, and a stamp from the future is not awaited."""
     path = tmp_path / "plan.json"
     path.write_bytes(b"{}")
     for mtime_ns in (0, 4_000_000_000_000_000_000):
@@ -55,7 +55,7 @@ def test_leftover_with_old_or_future_times_is_stale(tmp_path: Path) -> None:
 
 
 def test_leftover_behind_a_link_is_stale(tmp_path: Path) -> None:
-    """A link that was there before, to a file that was left as it was, is stale."""
+    """An earlier link to a file that was left unchanged is stale."""
     (tmp_path / "real").write_bytes(b"{}")
     link = tmp_path / "plan.json"
     link.symlink_to("real")
@@ -82,7 +82,7 @@ def test_allowed_stale_is_judged_otherwise(tmp_path: Path) -> None:
 
 
 def test_new_file_is_not_stale(tmp_path: Path) -> None:
-    """A file where there was none is good."""
+    """A file that did not exist before is good."""
     path = tmp_path / "plan.json"
     snapshot = take_snapshot([str(path)])
     path.write_bytes(b"{}")
@@ -125,7 +125,7 @@ def test_snapshot_waits_until_stamps_have_settled(tmp_path: Path) -> None:
 def test_snapshot_holds_what_was_there_when_it_returned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file changed while the snapshot waited is stale if the attempt leaves it so."""
+    """A file changed while the snapshot waited is stale if the attempt leaves it unchanged."""
     path = tmp_path / "plan.json"
     path.write_bytes(b"{}")
     look = artifact_snapshot._stamps_at
@@ -150,12 +150,12 @@ def change_mode(path: Path) -> None:
 
 
 def change_owner(path: Path) -> None:
-    """Set the owner, to the one it has."""
+    """Set the owner to the current one."""
     os.chown(path, os.getuid(), os.getgid())
 
 
 def link(path: Path) -> None:
-    """Give a file one more name."""
+    """Give a file another name."""
     os.link(path, path.with_suffix(".link"))
 
 
@@ -179,7 +179,7 @@ def test_leftover_that_was_not_written_to_is_stale(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What only moves the time of change of a leftover makes it no work of the attempt."""
+    """A change that only moves the time of change of a leftover is no work of the attempt."""
     if not is_watched:
         monkeypatch.setattr(WriteWatch, "_watch", lambda *_: None)
     path = tmp_path / "plan.json"
@@ -195,7 +195,7 @@ def test_leftover_that_was_not_written_to_is_stale(
 def test_changed_leftover_behind_a_new_link_is_stale(
     make: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
-    """A link made in the attempt to an old file is no better if that has got other permissions."""
+    """A new link to an old file is stale even if that file has other permissions now."""
     target, path = tmp_path / "target", tmp_path / "plan.json"
     target.write_bytes(b"{}")
     snapshot = take_snapshot([str(path)])
@@ -215,7 +215,7 @@ def test_changed_leftover_behind_a_new_link_is_stale(
 def test_second_attempt_is_judged_by_what_it_wrote(
     second: str, status: str, tmp_path: Path
 ) -> None:
-    """What the first attempt left counts for the second only if that one writes it again."""
+    """A file of the first attempt counts for the second only if that one writes it again."""
     script = (
         'if test "$ORCHESTRATOR_ATTEMPT" = 1;'
         " then printf '{}' >plan.json; touch -r plan.json other; exit 1;"
@@ -233,7 +233,7 @@ def test_second_attempt_is_judged_by_what_it_wrote(
 @needs_inotify
 @pytest.mark.parametrize("content", [b"{}", b"[]"])
 def test_rewrite_with_the_old_times_is_not_stale(content: bytes, tmp_path: Path) -> None:
-    """A file written in place and given back its times, as `cp -p` does, counts as written."""
+    """A file that is written in place and gets its old times, as by `cp -p`, counts as written."""
     path = tmp_path / "plan.json"
     path.write_bytes(b"{}")
     os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
@@ -267,7 +267,7 @@ def test_many_writes_to_one_do_not_hide_those_to_another(tmp_path: Path) -> None
 def file_system_that_stamps_by_the_second(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:
-    """Mount an ext4 whose inodes have no room for more than seconds."""
+    """Mount an ext4 whose inodes have room for seconds only."""
     folder, image = tmp_path_factory.mktemp("coarse"), tmp_path_factory.mktemp("image") / "ext4"
     image.write_bytes(b"")
     os.truncate(image, 8 * 1024**2)
@@ -325,7 +325,7 @@ def test_old_file_renamed_into_place_is_not_stale(tmp_path: Path, is_replaced: b
 
 
 def test_new_link_to_an_old_file_is_stale(tmp_path: Path) -> None:
-    """A link made in the attempt to a file from before it is stale, however young that is."""
+    """A new link to a file from before the attempt is stale, however young that file is."""
     target, link = tmp_path / "target", tmp_path / "plan.json"
     for _ in range(50):
         target.write_bytes(b"{}")
@@ -371,7 +371,7 @@ def test_file_rewritten_behind_an_old_link_is_not_stale(tmp_path: Path) -> None:
 
 
 def test_leftover_that_could_not_be_looked_at_is_stale(tmp_path: Path) -> None:
-    """Where the snapshot could not look, only what was changed since then is good."""
+    """A file that the snapshot could not see is good only if it was changed since then."""
     closed = tmp_path / "closed"
     closed.mkdir()
     path = closed / "plan.json"

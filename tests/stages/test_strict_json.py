@@ -102,7 +102,7 @@ FINE = [
 
 
 def is_accepted_by_the_standard_decoder(data: bytes) -> bool:
-    """The verdict of the standard decoder, made strict; lone surrogates are refused."""
+    """Return the verdict of the standard decoder, made strict; lone surrogates are refused."""
 
     def refuse(name: str) -> None:
         raise ValueError(name)
@@ -113,7 +113,7 @@ def is_accepted_by_the_standard_decoder(data: bytes) -> bool:
             parse_int=str,
             parse_float=str,
             parse_constant=refuse,
-            object_pairs_hook=list,  # a name that stands twice keeps both values
+            object_pairs_hook=list,  # a repeated name keeps both values
         )
         json.dumps(value, ensure_ascii=False).encode()
     except ValueError:
@@ -123,13 +123,13 @@ def is_accepted_by_the_standard_decoder(data: bytes) -> bool:
 
 @pytest.mark.parametrize(("data", "problem"), MALFORMED + NOT_UTF_8)
 def test_what_is_wrong_is_named_with_its_place(data: bytes, problem: str) -> None:
-    """A malformed document is refused by one line that says what is wrong and where."""
+    """A malformed document is refused by one line that gives the problem and its place."""
     assert problem_of(data) == problem
 
 
 @pytest.mark.parametrize("data", FINE)
 def test_fine_documents_pass(data: bytes) -> None:
-    """What RFC 8259 allows passes."""
+    """A document that RFC 8259 allows passes."""
     assert problem_of(data) is None
 
 
@@ -150,7 +150,7 @@ def test_fine_documents_pass(data: bytes) -> None:
     ],
 )
 def test_content_is_not_repeated(data: bytes) -> None:
-    """A message holds nothing of the content, which may be secret, and is one short line."""
+    """A message holds none of the content, which may be secret, and is one short line."""
     problem = problem_of(data)
     assert problem is not None
     assert "hunter2" not in problem
@@ -177,7 +177,7 @@ def test_reasonable_nesting_passes(opening: bytes, closing: bytes) -> None:
 def test_memory_stays_a_small_multiple_of_the_size(item: bytes) -> None:
     """No value is built: a file of many small ones costs little more than its text."""
     data = b"[" + (item + b",") * (300_000 // len(item)) + item + b"]"
-    assert problem_of(data) is None  # what is loaded for the first one is not counted
+    assert problem_of(data) is None  # what is loaded for the first one does not count
     tracemalloc.start()
     try:
         assert problem_of(data) is None
@@ -190,7 +190,7 @@ def test_memory_stays_a_small_multiple_of_the_size(item: bytes) -> None:
 @pytest.mark.parametrize("character", ["\u00e9", "\u4e2d", "\U0001f600"])
 @pytest.mark.parametrize("before", range(5))
 def test_character_may_lie_on_the_edge_of_a_slice(character: str, before: int) -> None:
-    """What is decoded in slices is as good, or as bad at the same place, as in one piece."""
+    """Decoding in slices gives the same verdict, at the same place, as decoding in one piece."""
     text = b'"' + b"x" * (_SLICE_BYTES - 1 - before) + character.encode() * 2
     assert problem_of(text + b'"') is None
     cut = text[: -len(character.encode())]
@@ -201,7 +201,7 @@ def test_character_may_lie_on_the_edge_of_a_slice(character: str, before: int) -
 
 
 def test_memory_of_any_text_stays_a_small_multiple_of_its_size() -> None:
-    """Nor is the text held decoded, where each character would take four bytes."""
+    """The text is not kept decoded, where each character would take four bytes."""
     data = b'["' + "\U0001f600".encode() + b"x" * 16 * 1024**2 + b'"]'
     assert problem_of(b"[]") is None
     tracemalloc.start()
@@ -214,7 +214,7 @@ def test_memory_of_any_text_stays_a_small_multiple_of_its_size() -> None:
 
 
 def test_judging_can_be_called_off_between_slices() -> None:
-    """Whoever wants no verdict any more is asked for each slice; the rest is left alone."""
+    """The caller is asked before each slice, and a no leaves the rest alone."""
     data = b'"' + b"x" * 8 * _SLICE_BYTES + b'"'
     asked: list[int] = []
 
@@ -269,13 +269,13 @@ def test_agrees_with_the_standard_decoder_on_damaged_json(
 
 @given(st.lists(st.sampled_from(list(b'[]{}:,"\\ 1-.eE0tn')), max_size=12).map(bytes))
 def test_agrees_with_the_standard_decoder_on_noise(data: bytes) -> None:
-    """Any short row of JSON's own characters gets the strict standard decoder's verdict."""
+    """Any short sequence of JSON's characters gets the strict standard decoder's verdict."""
     assert (problem_of(data) is None) == is_accepted_by_the_standard_decoder(data)
 
 
 @given(st.lists(st.sampled_from(list(b"-+0019.eE")), min_size=1, max_size=9).map(bytes))
 def test_agrees_with_the_standard_decoder_on_numbers(data: bytes) -> None:
-    """Signs, points, exponents and leading zeros get its verdict, alone and in a list."""
+    """A number, alone or in a list, gets the strict standard decoder's verdict."""
     for document in (data, b"[" + data + b"]", b'{"a":' + data + b',\n"a":-0}'):
         assert (problem_of(document) is None) == is_accepted_by_the_standard_decoder(document)
 
@@ -285,7 +285,7 @@ _ESCAPES = ["\\u", "\\", "d83d", "de00", "D8", "00", "41", "n", "x", '"', "\u00e
 
 @given(st.lists(st.sampled_from(_ESCAPES), max_size=9).map("".join))
 def test_agrees_with_the_standard_decoder_on_escapes(text: str) -> None:
-    """Escapes, halves of surrogate pairs and raw controls get its verdict, as value and as name."""
+    """Escapes, surrogate halves and raw controls get the strict standard decoder's verdict."""
     string = f'"{text}"'.encode()
     for document in (string, b"{" + string + b":1}"):
         assert (problem_of(document) is None) == is_accepted_by_the_standard_decoder(document)
@@ -293,7 +293,7 @@ def test_agrees_with_the_standard_decoder_on_escapes(text: str) -> None:
 
 @given(st.binary(max_size=4), st.integers(0, 3))
 def test_agrees_with_the_standard_decoder_on_bytes(noise: bytes, at: int) -> None:
-    """Bytes of any value get its verdict, inside of strings and outside."""
+    """Any bytes, in strings or outside, get the strict standard decoder's verdict."""
     for before, after in ((b'["', b'"]'), (b"[1", b"]"), (b"[] ", b" ")):
         document = before + noise[at:] + after + noise[:at]
         assert (problem_of(document) is None) == is_accepted_by_the_standard_decoder(document)

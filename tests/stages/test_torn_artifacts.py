@@ -1,4 +1,4 @@
-"""An artifact that somebody could still write to when he was ended is no whole one."""
+"""An artifact that an ended process could still write to is not accepted as whole."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ while True:
 
 
 def run(directory: Path, how: str) -> tuple[int, dict[str, object]]:
-    """Run a stage that leaves a process behind; exit code of the run, and what it says of it."""
+    """Run a stage that leaves a process behind; return the run's exit code and the execution."""
     words = ("-I", "-S", "-c", LEAVES, how)
     options = ("--manager-bin", sys.executable, *(f"--manager-arg={word}" for word in words))
     ended = orchestrate("out", *PASSING, *options, *ARTIFACT, cwd=directory)
@@ -71,7 +71,7 @@ def run(directory: Path, how: str) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.parametrize("how", ["open", "detached", "deaf", "linked", "mapped", "renamed", "late"])
 def test_artifact_that_could_still_be_written_is_malformed(tmp_path: Path, how: str) -> None:
-    """By whatever name, descriptor or mapping: valid JSON as it is, it may be a part only."""
+    """By any name, descriptor or mapping it may be incomplete, although it is valid JSON."""
     code, execution = run(tmp_path, how)
     assert (code, execution["status"]) == (1, "artifact_missing")
     assert execution["malformed_artifacts"] == [str(tmp_path / "plan.json")]
@@ -82,7 +82,7 @@ def test_artifact_that_could_still_be_written_is_malformed(tmp_path: Path, how: 
 
 @pytest.mark.parametrize("how", ["read", "finished"])
 def test_artifact_that_nobody_could_write_any_more_is_good(tmp_path: Path, how: str) -> None:
-    """Who only reads it, or has closed it, tears nothing."""
+    """A process that only reads it, or has closed it, does not tear it."""
     code, execution = run(tmp_path, how)
     assert (code, execution["status"]) == (0, "success")
     assert execution["malformed_artifacts"] == []

@@ -1,4 +1,4 @@
-"""What a stage has done is verified by commands that we run: each way in which one can end."""
+"""Commands verify the work of a stage: each way in which one can end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _sh(script: str) -> tuple[str, ...]:
 
 
 def test_work_counts_once_every_verification_has_exited_well(tmp_path: Path) -> None:
-    """They run in order, after the artifacts were found good, each with logs of its own."""
+    """The commands run in order, after the artifacts were found good, each with separate logs."""
     verify = (_sh("cat made.txt; echo one >&2"), _sh("echo two; echo $ORCHESTRATOR_VERIFICATION"))
     report, executor = _run(tmp_path, *verify, expected_artifacts=(str(tmp_path / "made.txt"),))
     assert (report.exit_code, report.closure_ready) == (0, True)
@@ -79,7 +79,7 @@ def test_work_counts_once_every_verification_has_exited_well(tmp_path: Path) -> 
 def test_first_that_does_not_exit_well_fails_the_stage_and_says_how(
     tmp_path: Path, verify: tuple[str, ...], settings: dict[str, Any], ending: Ending, said: str
 ) -> None:
-    """The ending names the command; what comes after it is not run."""
+    """The ending names the command; the later commands are not run."""
     report, executor = _run(tmp_path, ("true",), verify, _sh("touch after"), **settings)
     assert (report.exit_code, report.terminal_state, report.closure_ready) == (1, "failed", False)
     assert (executor.status, executor.ending) == (StageStatus.FAILED, Ending.VERIFICATION_FAILED)
@@ -96,13 +96,13 @@ def test_first_that_does_not_exit_well_fails_the_stage_and_says_how(
 
 
 def test_last_lines_of_a_failed_verification_are_quoted_and_masked(tmp_path: Path) -> None:
-    """Three of each stream; a secret that the stage was given is hidden in them."""
+    """Three lines of each stream are quoted; a secret that the stage was given is hidden."""
     script = _sh("seq 5; echo token s3cr3t-v4lue >&2; exit 1")
     given = {"secrets": {"TOKEN": "s3cr3t-v4lue"}, "clean_env": False}
     _, executor = _run(tmp_path, script, **given)
     assert executor.problem is not None
     (quoted,) = executor.problem.details
-    assert quoted.startswith("it printed last: 3 / 4 / 5 / token ")
+    assert quoted.startswith("its last output: 3 / 4 / 5 / token ")
     kept = b"".join(
         one.read_bytes()
         for one in (tmp_path / "out").iterdir()
@@ -114,7 +114,7 @@ def test_last_lines_of_a_failed_verification_are_quoted_and_masked(tmp_path: Pat
 def test_verification_runs_in_a_minimal_environment_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has PATH and our variables, and neither what the operator nor what the stage has."""
+    """It has PATH and the orchestrator's variables, but not those of the operator or the stage."""
     monkeypatch.setenv("OF_OPERATOR", "1")
     monkeypatch.setenv("OF_SECRET", "2-that-is-secret")
     settings = {"env": {"OF_STAGE": "3"}, "secrets": {"OF_SECRET": None}}
@@ -139,7 +139,7 @@ def test_verification_runs_in_a_minimal_environment_unless_told_otherwise(
 
 
 def test_nothing_is_verified_of_work_that_failed_already(tmp_path: Path) -> None:
-    """A stage that exited otherwise, or left a wrong artifact, fails by that alone."""
+    """A stage that failed, or left a wrong artifact, is not verified."""
     wrong: tuple[dict[str, Any], ...] = (
         {"args": ("-c", "exit 4")},
         {"expected_artifacts": ("/nowhere/made",)},
@@ -154,7 +154,7 @@ def test_nothing_is_verified_of_work_that_failed_already(tmp_path: Path) -> None
 
 
 def test_slow_verification_is_warned_of_as_itself(tmp_path: Path) -> None:
-    """Its own time counts, not that of the stage before it."""
+    """The verification's own time counts, not that of the stage before it."""
     report, _ = _run(tmp_path, ("sleep", "0.25"), slow_after_ms=100)
     slow = "verification 1 of stage 'executor' is slow: it ran for more than 100ms"
     assert slow in report.warnings
@@ -162,7 +162,7 @@ def test_slow_verification_is_warned_of_as_itself(tmp_path: Path) -> None:
 
 
 def test_run_without_verifications_has_no_key_of_them(tmp_path: Path) -> None:
-    """What uses nothing of it is written as if it were not there."""
+    """A run without verifications is written as if they did not exist."""
     _run(tmp_path)
     for file in ("orchestrator_checkpoint.json", "orchestrator_run_report.json"):
         written = (tmp_path / "out" / file).read_text()

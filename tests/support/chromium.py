@@ -31,7 +31,7 @@ LAUNCH: Final = (
     "import os, sys; reads, writes = int(sys.argv[1]), int(sys.argv[2])\n"
     "os.dup2(reads, 3); os.dup2(writes, 4); os.execvp(sys.argv[3], sys.argv[3:])"
 )
-"""The browser reads commands from descriptor 3 and answers on 4."""
+"""The launcher: the browser reads commands from descriptor 3 and answers on 4."""
 
 
 class Chromium:
@@ -63,7 +63,7 @@ class Chromium:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Ask for something and wait for the answer; what happens meanwhile is in `events`."""
+        """Send a request and wait for the answer; the events in between are in `events`."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session is not None:
@@ -76,7 +76,7 @@ class Chromium:
         return result
 
     def show(self, page: Path | str, *, width: int = 1600, scheme: str = "light") -> None:
-        """Load a page, a file or an address, in a window of that width."""
+        """Load a page, a file or an address, in a window of the given width."""
         self.resize(width)
         self.media("screen", scheme)
         self.events.clear()
@@ -85,7 +85,7 @@ class Chromium:
             self.events.append(self._next())
 
     def resize(self, width: int) -> None:
-        """Make the window as wide as that."""
+        """Give the window the given width."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -95,16 +95,16 @@ class Chromium:
         )
 
     def media(self, kind: str, scheme: str) -> None:
-        """Screen or paper, light or dark."""
+        """Emulate screen or paper, light or dark."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=kind, features=features)
 
     def seen(self, method: str) -> list[dict[str, Any]]:
-        """The events of that name since the page was asked for."""
+        """Return the events of that name since the page was requested."""
         return [one["params"] for one in self.events if one.get("method") == method]
 
     def value(self, expression: str) -> Any:
-        """What an expression is in the page."""
+        """Return the value of an expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -118,7 +118,7 @@ class Chromium:
         return found
 
     def close(self) -> None:
-        """End it."""
+        """End the browser."""
         with contextlib.suppress(OSError, AssertionError, EOFError):
             self._session = None
             self.call("Browser.close")
@@ -145,7 +145,7 @@ class Chromium:
 
 
 class Proxy:
-    """Stands between the browser and the network, lets nothing through, and remembers."""
+    """Stands between the browser and the network, lets nothing through, and remembers requests."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -154,7 +154,7 @@ class Proxy:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """No more."""
+        """End the proxy."""
         self._socket.close()
 
     def _serve(self) -> None:
@@ -168,7 +168,7 @@ class Proxy:
 
 @contextlib.contextmanager
 def chromium(profile: Path, proxy: Proxy) -> Iterator[Chromium]:
-    """A browser; where there is none on PATH, the tests that want one are skipped."""
+    """Yield a browser; where none is on PATH, the tests that want one are skipped."""
     program = next((found for name in NAMES if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip(f"there is no browser on PATH: none of {', '.join(NAMES)}")

@@ -1,8 +1,8 @@
-"""Two CI services, as far as the jobs of examples/ci use them: each job on a machine of its own.
+"""Two CI services, as far as the jobs of examples/ci use them: each job on a separate machine.
 
 A job's workspace is a new directory, on a machine with another name, boot and home, and is gone
-when the job has ended. What it hands on goes through the artifacts, which lose what they lose on
-the services: rights, hidden files, empty directories. An action, key or expression that is not
+when the job has ended. What a job passes on goes through the artifacts, which lose what they lose
+on the services: rights, hidden files, empty directories. An action, key or expression that is not
 known here fails the test.
 """
 
@@ -37,8 +37,8 @@ class Job:
     """A job that has ended.
 
     Attributes:
-        log: what its steps printed.
-        summary: what they added to the page of the workflow run.
+        log: the output of its steps.
+        summary: the text that they added to the page of the workflow run.
     """
 
     is_good: bool = True
@@ -51,14 +51,14 @@ class Machine:
     """A machine that does one job, or a person's.
 
     Attributes:
-        workspace: where its commands are typed.
+        workspace: the directory where its commands are typed.
     """
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Set it up."""
+        """Set the machine up."""
         self.workspace = self.folder / "work" / "project"
         self.bin, home = self.folder / "bin", self.folder / "home"
         for directory in (self.workspace, self.bin, home, self.folder / "temp"):
@@ -93,7 +93,7 @@ class Machine:
 
 
 class Artifacts:
-    """What jobs hand on, by the id of their run and a name."""
+    """The files that jobs pass on, by the id of their run and a name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -112,16 +112,16 @@ class Artifacts:
                 shutil.copyfile(one, target)
 
     def fetch(self, run: str, name: str, target: Path) -> None:
-        """Put into a directory what was kept."""
+        """Put the stored files into a directory."""
         shutil.copytree(self.path(run, name), target, dirs_exist_ok=True)
 
     def path(self, run: str, name: str) -> Path:
-        """Return where it is kept."""
+        """Return where an artifact is stored."""
         return self._folder / run / name
 
 
 class Service:
-    """What both services have: a project, its secrets, artifacts, and machines that come and go."""
+    """The common parts of both services: a project, secrets, artifacts, and temporary machines."""
 
     def __init__(self, folder: Path, project: Path, secrets: Mapping[str, str]) -> None:
         self.project = project
@@ -232,7 +232,7 @@ class GitLab(Service):
     def run(
         self, pipeline: str, starter: str, jobs: Sequence[str] = (), **given: str
     ) -> dict[str, Job]:
-        """Run the jobs of the pipeline that start by themselves, or those named, by hand."""
+        """Run the pipeline's jobs that start on their own, or the named ones, by hand."""
         said = read_yaml((self.project / ".gitlab-ci.yml").read_text())
         assert said.pop("default") == {"image": "python:3.12"}
         order, ended = said.pop("stages"), dict[str, Job]()
@@ -257,7 +257,7 @@ class GitLab(Service):
         self.check_out(machine)
         for needed in said.get("needs", []):
             self.artifacts.fetch(pipeline, needed, machine.workspace)
-        own = str(temp)  # a container has a /tmp of its own
+        own = str(temp)  # a container has a separate /tmp
         script, after = ("\n".join(said.get(one, ())) for one in ("script", "after_script"))
         done = machine.type(script.replace("/tmp/", f"{own}/"), "bash", "-eo", "pipefail")
         job = Job(done.returncode == 0, done.stdout)

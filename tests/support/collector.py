@@ -24,13 +24,13 @@ _KINDS: Final[dict[str, Any]] = {
 
 @dataclass
 class Collector:
-    """What has come, and how it answers.
+    """The requests that have arrived, and the settings of the answers.
 
     Attributes:
         status: the status of every answer.
-        answer: the body of every answer; None for what the protocol has.
-        delay_seconds: how long every answer takes.
-        refused_paths: what is answered with 400, whatever `status` says.
+        answer: the body of every answer; None for the one of the protocol.
+        delay_seconds: the time that every answer takes.
+        refused_paths: the paths that are answered with 400, whatever `status` says.
     """
 
     url: str = ""
@@ -42,7 +42,7 @@ class Collector:
 
     @property
     def spans(self) -> list[Any]:
-        """Every span that has come, in order."""
+        """Every span that has arrived, in order."""
         return [
             span
             for path, request, _ in self.requests
@@ -54,7 +54,7 @@ class Collector:
 
     @property
     def records(self) -> list[Any]:
-        """Every log record that has come."""
+        """Every log record that has arrived."""
         return [
             record
             for path, request, _ in self.requests
@@ -66,7 +66,7 @@ class Collector:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics that have come last, by name."""
+        """The metrics that have arrived last, by name."""
         return {
             metric.name: metric
             for path, request, _ in self.requests
@@ -91,7 +91,7 @@ def _value(value: Any) -> Any:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """Run a collector meanwhile."""
+    """Run a collector until the end of the block."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):

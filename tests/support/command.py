@@ -20,7 +20,7 @@ from tests.support.schema_checks import Written
 
 REPORT = "orchestrator_run_report.json"
 RUN_COMMAND_LINE = f"from {run_command_line.__module__} import {run_command_line.__name__}"
-"""For a script that is the command: `run_command_line(arguments)` returns the exit code."""
+"""For a script that acts as the command: `run_command_line(arguments)` returns the exit code."""
 CHECKPOINT = "orchestrator_checkpoint.json"
 EVENTS = "orchestrator_events.jsonl"
 INVOCATIONS = "orchestrator_invocations.jsonl"
@@ -38,7 +38,7 @@ ORCHESTRATOR_PID = (
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended."""
+    """The end of a command."""
 
     code: int
     stdout: str
@@ -51,7 +51,7 @@ class Ended:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a command under test: it logs JSON, to be read by tests."""
+    """Return the environment of a command under test: it logs JSON, for the tests to read."""
     asked = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "FSM_ORCHESTRATOR_LOG_FORMAT": "json"}
     return {**os.environ, **asked, **extra}
 
@@ -59,7 +59,7 @@ def environment(**extra: str) -> dict[str, str]:
 def shell_environment(folder: Path) -> dict[str, str]:
     """Return an environment in which `fsm-orchestrator` runs this checkout.
 
-    The command, and private state, go into `folder`. It is forked where that is the same.
+    The command, and private state, go into `folder`. It is forked where that is equivalent.
     """
     state = {"XDG_STATE_HOME": str(folder / "state"), "TERM": ""}
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -73,7 +73,7 @@ def shell_environment(folder: Path) -> dict[str, str]:
 
 
 def command_of_shells(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return how a shell that has `env` starts the command: quickly where that is the same."""
+    """Return how a shell that has `env` starts the command: quickly where that is equivalent."""
     server = forked.prepare(env)
     if server is None:
         return COMMAND
@@ -95,9 +95,9 @@ def orchestrate(
 ) -> Ended:
     """Run the command to its end, as an operator would; private state goes below `cwd`.
 
-    Every report, checkpoint and event that it writes is checked against the published schemas.
-    The process is forked wherever that is the same as executing it: see `forked`. All commands of
-    a session then share a hash seed; a test of what does not vary gives each its own
+    Every report, checkpoint and event that it writes is checked against the published schemas. The
+    process is forked wherever that is equivalent to executing it: see `forked`. All commands of a
+    session then share a hash seed; a test of what does not vary gives each a separate
     `PYTHONHASHSEED`.
     """
     written = Written(arguments, cwd)
@@ -126,7 +126,7 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     given = environment(XDG_STATE_HOME=str(cwd / "state"))
     if forked.can_fork(words, cwd=cwd, env=given, base=base):
         process = forked.start(words, cwd=cwd, env=given, base=base)
-        return cast("subprocess.Popen[str]", process)  # all of it that is used here
+        return cast("subprocess.Popen[str]", process)  # all of its interface that is used here
     return subprocess.Popen(
         [*COMMAND, *words],
         cwd=cwd,
@@ -148,7 +148,7 @@ def stages(manager: str = "exit 0", executor: str = "exit 0") -> tuple[str, ...]
 
 
 def accepting(output: Path) -> tuple[str, ...]:
-    """Return the options by which a person accepts the record in an output directory as it is."""
+    """Return the options by which a person accepts the current record in an output directory."""
     return ("--resume", "--accept-record", record_digest(output))
 
 

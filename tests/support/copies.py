@@ -30,7 +30,7 @@ def own_copy(source: Path, target: Path, **options: Any) -> Path:
 
 
 def at_home(output: Path) -> None:
-    """Let the checkpoint in a directory, whatever else is in it, say that it belongs there.
+    """Make the checkpoint in a directory say that it belongs there, whatever else is in it.
 
     It is proved by the key of the private state of this process, if there is one.
     """

@@ -1,8 +1,8 @@
-"""Counting what a command does: the modules it loads, the system calls it makes. Knows no bound.
+"""Counts what a command does: the modules that it loads, its system calls. Knows no bound.
 
-What is counted is the package laid out as it is when it is installed, run by an interpreter that
-does nothing at its start that a folder of packages may ask for: so the counts of one checkout are
-the same wherever they are taken.
+The package is counted as it is laid out when installed, run by an interpreter that does nothing at
+its start that a folder of packages may ask for: so the counts of one checkout are the same wherever
+they are taken.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ COMMAND: Final = (*PYTHON, "-m", OURS)
 TRACER: Final = ("strace", "-f", "--seccomp-bpf", "-y", "-s", "0")
 LIBRARIES: Final = ("click", "psutil", "pydantic", "structlog", "tomli_w", "transitions")
 PATH_CHARACTERS: Final = 230
-"""How long the path of a directory is in which bytes are counted: files name paths."""
+"""The length of the path of a directory in which bytes are counted, because files name paths."""
 
 
 class Kind(StrEnum):
-    """What is told apart among system calls."""
+    """The kinds of system calls that are distinguished."""
 
     SYNC = "sync"
     RENAME = "rename"
@@ -82,8 +82,8 @@ class Call(NamedTuple):
     """A system call that succeeded.
 
     Attributes:
-        path: what it was done to; of a rename the new name, of a process none.
-        size_bytes: how much was read or written.
+        path: its object; of a rename the new name, of a process none.
+        size_bytes: the number of bytes read or written.
     """
 
     kind: Kind
@@ -92,12 +92,12 @@ class Call(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """The package as it is when installed, in a folder of its own."""
+    """The package as installed, in a separate folder."""
 
     folder: Path
 
     def environment(self, cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
-        """Return what a command counted in `cwd` is given; private state goes below `cwd`."""
+        """Return the environment of a command counted in `cwd`; private state goes below `cwd`."""
         homes = dict.fromkeys(str(_home(library)) for library in LIBRARIES)
         given = {
             key: value for key, value in environment(**extra).items() if key != "PYTHONVERBOSE"
@@ -116,7 +116,7 @@ class Installed(NamedTuple):
         code: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `argv` to its end, which is to be `code`."""
+        """Run `argv` to its end; its exit code must be `code`."""
         done = subprocess.run(
             [*map(str, argv)],
             cwd=cwd,
@@ -139,7 +139,7 @@ class Installed(NamedTuple):
     ) -> frozenset[str]:
         """Return all modules that the interpreter loads when it is given `argv`.
 
-        It logs them itself, one by one; a module that is asked for and missing is not among them.
+        It logs them itself, one by one; a requested module that is missing is not among them.
         """
         told = self.run([*PYTHON, "-v", *argv], cwd, code=code, env=env).stderr
         return frozenset(re.findall(r"^import '([^']+)' #", told, re.MULTILINE))
@@ -159,7 +159,7 @@ class Installed(NamedTuple):
 
 
 def make_key(path: Path) -> None:
-    """Make the key of the private state, as the first run of a user does once."""
+    """Make the key of the private state, as a user's first run does."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         path.touch(mode=0o600)
@@ -167,7 +167,7 @@ def make_key(path: Path) -> None:
 
 
 def install(folder: Path) -> Installed:
-    """Lay the package out as it is when installed, by links, in a `folder` that is empty."""
+    """Lay the package out as installed, by links, in an empty `folder`."""
     package = folder / OURS
     package.mkdir(parents=True)
     source = Path(fsm_orchestrator.__file__).parent
@@ -180,7 +180,7 @@ def install(folder: Path) -> Installed:
 
 
 def can_trace() -> bool:
-    """Return whether strace is there and may trace."""
+    """Return True if strace exists and may trace."""
     if shutil.which("strace") is None:
         return False
     probe = (*TRACER, "-e", "trace=?nosuchcall,read", "-o", os.devnull, "/bin/sh", "-c", "exit 0")
@@ -202,17 +202,17 @@ def numbers(calls: Iterable[Call]) -> Counter[Kind]:
 
 
 def size_bytes(calls: Iterable[Call], kind: Kind) -> int:
-    """Return how much was read, or written."""
+    """Return the number of bytes read or written."""
     return sum(one.size_bytes for one in calls if one.kind is kind)
 
 
 def is_below(path: str, directory: Path) -> bool:
-    """Return whether a path is that of a directory, or of something in it."""
+    """Return True if a path is that of a directory, or of something in it."""
     return f"{path}{os.sep}".startswith(f"{directory}{os.sep}")
 
 
 def ours_of(modules: Iterable[str]) -> set[str]:
-    """Return the modules of this package, without the name that they all begin with."""
+    """Return the modules of this package, without their common prefix."""
     return {name.removeprefix(f"{OURS}.") for name in modules if name.partition(".")[0] == OURS}
 
 

@@ -1,4 +1,4 @@
-"""Have the program fail where it does not expect it: at an event, once that is written."""
+"""A crash of the program where it does not expect one: at an event, once that is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsm_orchestrator.record.event_file import EventFile
 
 
 def crashing_at(is_it: Callable[[Mapping[str, Any]], bool]) -> Callable[[EventFile, Any], None]:
-    """Return what `EventFile.write` is to be, so that it breaks at the events that `is_it` says."""
+    """Return a replacement for `EventFile.write` that breaks at the events that `is_it` accepts."""
     real = EventFile.write
 
     def write(file: EventFile, event: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Some cases of a test stand for all: which ones, the seed of the session says."""
+"""A draw of cases that stand for all cases of a test, by the seed of the session."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tests.support.soak import WHOLE
 
 MARKER: Final = "one_in"
 MATRIX_SHARES: Final = ((9, 4), (4, 3), (3, 2))
-"""From how many cases on a test is a matrix, of which one in so many is taken."""
+"""The numbers of cases from which a test is a matrix, and the share of its cases to take."""
 SINGLES_SHARE: Final = 2
-"""Of the tests of a module that have one case each, one in so many is taken."""
+"""The share of a module's tests with one case each: one in this many is taken."""
 SHARES_MULTIPLE: Final = 840
-"""What any share divides, up to one in eight."""
+"""A multiple of any share, up to one in eight."""
 RUNNERS: Final = tuple(f"tests.support.{name}" for name in ("command", "guide", "held", "temporal"))
-"""How the names of modules begin that run commands: a case that uses them is dear."""
+"""The prefixes of the modules that run commands: a case that uses them is expensive."""
 
 
 def turn_of(config: pytest.Config) -> int:
-    """Return the seed that pytest-randomly says at the top; 0 where it is switched off."""
+    """Return the seed that pytest-randomly prints at the top; 0 where it is switched off."""
     return int(config.getoption("randomly_seed", 0))
 
 
 def turn_within(config: pytest.Config) -> int:
-    """Return the number by which a test draws what it takes: the same for all turns in a row.
+    """Return the number by which a test draws its cases: the same for all turns in a row.
 
-    A case that is drawn at each second turn would else never meet a half of it.
+    A case that is drawn at each second turn would otherwise never meet half of the values.
     """
     return turn_of(config) // SHARES_MULTIPLE
 
@@ -39,9 +39,9 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
     """Return the ids of what is left out at this turn, however the items are ordered.
 
     Of a test marked `one_in(n)` one case in n is taken, and of the tests of a module that are
-    marked so and have one case each, one in n. Where commands are run, a test that is not marked
-    counts as marked, by `MATRIX_SHARES` one of three cases or more, by `SINGLES_SHARE` one of one.
-    So many turns one after the other take everything.
+    marked so and have one case each, one in n. Where commands are run, a test without the mark
+    counts as marked: by `MATRIX_SHARES` with three cases or more, by `SINGLES_SHARE` with one. So
+    many turns one after the other take everything.
     """
     tests: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -53,7 +53,7 @@ def not_drawn(items: Sequence[pytest.Item], turn: int) -> set[str]:
     return {
         one
         for (group, share), found in drawn.items()
-        # Not all groups begin with their first: their dear ones would be taken together.
+        # Not all groups begin with their first: their expensive ones would be taken together.
         for number, one in enumerate(sorted(found), start=turn + crc32(group.encode()))
         if number % share
     }
@@ -74,7 +74,7 @@ def _runs_commands(item: pytest.Item) -> bool:
 
 
 def leave_out_what_is_not_drawn(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the cases that are drawn; with `WHOLE=1`, and of a file or test that is named, all."""
+    """Take the cases that are drawn; with `WHOLE=1`, and of a named file or test, all."""
     is_named = any(one.partition("::")[0].endswith(".py") for one in config.args)
     if WHOLE or config.option.keyword or config.option.markexpr or is_named:
         return
@@ -84,5 +84,5 @@ def leave_out_what_is_not_drawn(config: pytest.Config, items: list[pytest.Item])
 
 
 def begin_with_long_ones(items: list[pytest.Item]) -> None:
-    """Put the sweeps first, or the last worker at work would be at one of them."""
+    """Put the sweeps first; otherwise the last worker at work would be at one of them."""
     items.sort(key=lambda one: "tests/sweeps/" not in one.nodeid)

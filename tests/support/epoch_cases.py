@@ -1,4 +1,4 @@
-"""Runs in epochs: a worker that claims one and runs in it, and what an epoch holds."""
+"""Runs in epochs: a worker that claims one and runs in it, and the content of an epoch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def continued(run_directory: Path, number: int, attempt: int = 1, **given: Any) 
 
 
 def worker(config: RunConfig, number: int, attempt: int, **env: str) -> subprocess.Popen[str]:
-    """Start a process that claims an epoch and runs in it; it says so on its standard output."""
+    """Start a process that claims an epoch, reports that on standard output, and runs in it."""
     given = config.model_dump_json()
     words = [sys.executable, "-c", _WORKER, given, str(number), str(attempt)]
     return subprocess.Popen(
@@ -64,7 +64,7 @@ def worker(config: RunConfig, number: int, attempt: int, **env: str) -> subproce
 
 @contextlib.contextmanager
 def taken_over(run_directory: Path) -> Iterator[Callable[[], None]]:
-    """Have a worker at a stage that says which attempt it is; yield what has another take it over.
+    """Put a worker at a stage that prints its attempt; yield what makes another one take over.
 
     At the end of the block the stage ends, and the run is done.
     """

@@ -1,7 +1,7 @@
-"""Be a command that a shell starts: `python -I -S fork_client.py DOOR ARGUMENTS...`.
+"""Acts as a command that a shell starts: `python -I -S fork_client.py DOOR ARGUMENTS...`.
 
-A server at DOOR forks it where that is the same as executing it; else it is executed. This process
-hands over its directory, environment, umask and streams, passes on the signals that end a command,
+A server at DOOR forks it where that is equivalent to executing it; otherwise it is executed. This
+process passes on its directory, environment, umask and streams, and the signals that end a command,
 and ends as the command does. It loads next to nothing: an interpreter that only starts takes a
 tenth of the time of the command itself.
 """
@@ -23,7 +23,7 @@ PASSED_ON = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)
 
 
 def number_from(door: _socket.socket) -> int:
-    """Return the next number that the server says."""
+    """Return the next number that the server sends."""
     data = door.recv(NUMBER_BYTES, _socket.MSG_WAITALL)
     if len(data) < NUMBER_BYTES:
         sys.exit("the server of forked commands is gone")
@@ -31,9 +31,9 @@ def number_from(door: _socket.socket) -> int:
 
 
 def ask(path: str) -> tuple[_socket.socket, int]:
-    """Ask for the command: where its exit code will be said, and its pid; 0 where it is refused."""
+    """Ask for the command; return the socket for its exit code, and its pid, or 0 if refused."""
     for stream in range(3):
-        os.fstat(stream)  # what is opened now would take the number of one that is closed
+        os.fstat(stream)  # a file opened now would take the number of a closed one
     door = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     door.connect(path)
     os.umask(umask := os.umask(0))
@@ -54,10 +54,10 @@ def ask(path: str) -> tuple[_socket.socket, int]:
 
 
 def main() -> None:
-    """Be the command."""
+    """Act as the command."""
     try:
         door, pid = ask(sys.argv[1])
-    except OSError:  # a stream is closed, there is no directory: not for us to say
+    except OSError:  # a stream is closed, or there is no directory: not this program's business
         pid = 0
     if not pid:
         words = [sys.executable, "-m", "fsm_orchestrator", *sys.argv[2:]]

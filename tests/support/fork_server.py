@@ -1,8 +1,8 @@
-"""Fork commands from a process that has loaded the package: nine tenths of a short command's time.
+"""Forks commands from a process that has loaded the package: a tenth of a short command's time.
 
-Each command begins with `__main__`, in a process of its own that has its own directory,
-environment, umask and output, and ends as any other process does. Its keeper is executed, as ever:
-that is a small interpreter, and to fork a large process costs more.
+Each command begins with `__main__`, in a separate process with its own directory, environment,
+umask and output, and ends as any other process does. Its keeper is executed as usual: that is a
+small interpreter, and to fork a large process costs more.
 
 A request is a connection. Its first eight bytes are a length, and bring the descriptors of stdout
 and stderr, or of all three streams where a shell's command asks (fork_client.py); so much
@@ -41,19 +41,19 @@ NUMBER_BYTES: Final = 8
 SENDERS: Final = frozenset(
     f"{PACKAGE}.telemetry.{name}" for name in ("answers", "otlp", "sdk_metrics")
 )
-"""Modules that only a process of its own loads, which sends telemetry: their libraries have a
-third as many modules as all that is loaded here."""
+"""Modules that only a separate process loads, which sends telemetry: their libraries have a third
+as many modules as all that is loaded here."""
 A_RUN: Final = (
     *("out", "--manager-bin", "true", "--executor-bin", "true", "--policy-status", "allow"),
     *("--ci-status", "success", "--review-status", "approved"),
 )
 """The arguments of a run that is done at once."""
 MACHINE: Final = "FORKED_ON_MACHINE"
-"""The variable by which a command is given another machine; it does not see it."""
+"""The variable by which a command is given another machine; the command does not see it."""
 
 
 def encoded(number: int) -> bytes:
-    """Return a number as it is sent."""
+    """Return the encoding of a number for the connection."""
     return number.to_bytes(NUMBER_BYTES, "little", signed=True)
 
 
@@ -65,11 +65,11 @@ def decoded(data: bytes) -> int:
 def load() -> None:
     """Load the libraries as a run loads them, then the modules of the package.
 
-    Loading a module looks at nothing that two commands could find different: a test shows it.
+    Loading a module reads nothing that can differ between two commands: a test shows this.
     """
     from fsm_orchestrator.cli import spared  # noqa: PLC0415
 
-    gc.disable()  # what is loaded is never garbage
+    gc.disable()  # loaded objects are never garbage
     spared.install()
     from fsm_orchestrator import api  # noqa: PLC0415
     from fsm_orchestrator.cli.commands import run  # noqa: PLC0415
@@ -140,10 +140,10 @@ def complete_lifecycles() -> None:
 
 
 def complete_first_looks() -> None:
-    """Look at a run in every way, once: what is found out or built at a first look is then there.
+    """Look at a run in every way, once, so that what a first look finds out or builds exists.
 
-    That is a fifth of what such a command costs. The run itself is of a process of its own: what it
-    keeps from its start on must not be there before another one starts.
+    That is a fifth of what such a command costs. The run itself has a separate process: what it
+    keeps from its start on must not exist before another one starts.
     """
     from fsm_orchestrator.cli.main import run_command_line  # noqa: PLC0415
 
@@ -164,7 +164,7 @@ def complete_first_looks() -> None:
 
 @contextlib.contextmanager
 def no_output() -> Iterator[None]:
-    """Have what this process prints go nowhere."""
+    """Discard what this process prints."""
     kept = {stream: os.dup(stream) for stream in (1, 2)}
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in kept:
@@ -179,8 +179,8 @@ def no_output() -> Iterator[None]:
 def know_places() -> None:
     """Look once for the places that modules come from.
 
-    Every command looks whether one of them is its directory, and every run keeps them. To touch so
-    many objects is to copy the pages that they lie on: a third of a short command's time.
+    Every command checks whether one of them is its directory, and every run keeps them. To touch so
+    many objects is to copy the pages that they are in: a third of a short command's time.
     """
     from fsm_orchestrator.cli import isolation  # noqa: PLC0415
     from fsm_orchestrator.disk import unchanged  # noqa: PLC0415
@@ -202,22 +202,22 @@ def know_places() -> None:
 
 
 def last_loaded(count: int) -> list[Any]:
-    """Return so many modules that were loaded last, and some before them.
+    """Return the given number of modules that were loaded last, and some before them.
 
-    One that took the place of another counts for neither.
+    A module that replaced another one counts for neither.
     """
     return list(itertools.islice(reversed(sys.modules.values()), max(0, count) + 20))
 
 
 def lazy_types(annotation: Any, kind: type) -> Iterator[Any]:
-    """Yield the notes of a kind anywhere in an annotation."""
+    """Yield the annotations of a kind anywhere in an annotation."""
     yield from (one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, kind))
     for part in typing.get_args(annotation):
         yield from lazy_types(part, kind)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return a request and its descriptors; None of one who has ended meanwhile."""
+    """Return a request and its descriptors; None for a client that has ended since."""
     descriptors: list[int] = []
     with contextlib.suppress(OSError, EOFError, ValueError):
         head, descriptors, _, _ = socket.recv_fds(connection, NUMBER_BYTES, 3)
@@ -229,7 +229,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | Non
 
 
 def become(request: dict[str, Any], streams: Sequence[int]) -> None:
-    """Make this process as the requested command would find it if it had been executed.
+    """Make this process look to the requested command as if the command had been executed.
 
     `streams`: the last ones of the standard streams; the others are this process's.
     """
@@ -237,7 +237,7 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     if os.isatty(1) and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # as the interpreter does as it starts
+        sys.stdout.reconfigure(line_buffering=True)  # as the interpreter does at its start
     os.umask(request["umask"])
     for limit, soft in request.get("limits", {}).items():
         resource.setrlimit(limit, (soft, resource.getrlimit(limit)[1]))
@@ -252,7 +252,7 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
 
 
 def move_to(machine: str) -> None:
-    """Let this process be on a machine of that name, which has booted by itself."""
+    """Move this process to a machine of that name, which has booted separately."""
     from fsm_orchestrator.processes import table  # noqa: PLC0415 - is loaded
 
     named = os.uname_result(("Linux", machine, *os.uname()[2:]))
@@ -260,7 +260,7 @@ def move_to(machine: str) -> None:
 
 
 def serve(tie: socket.socket, door: socket.socket, start: dict[str, Any]) -> bool:
-    """Answer requests; true in a process that is to be a command, false once `tie` is closed.
+    """Answer requests; return True in a process that becomes a command, False once `tie` is closed.
 
     `start` is what this process has had from its start.
     """
@@ -303,7 +303,7 @@ def serve(tie: socket.socket, door: socket.socket, start: dict[str, Any]) -> boo
 
 
 def tell_ends(running: dict[int, socket.socket]) -> None:
-    """Tell the exit code of each command that has ended, and forget it."""
+    """Send the exit code of each command that has ended, and forget the command."""
     for pid in tuple(running):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -312,7 +312,7 @@ def tell_ends(running: dict[int, socket.socket]) -> None:
 
 
 def tell(answers: socket.socket, number: int) -> None:
-    """Send a number, to whoever still wants to know it."""
+    """Send a number, if its receiver still exists."""
     with contextlib.suppress(OSError):
         answers.sendall(encoded(number))
 

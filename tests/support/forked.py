@@ -1,4 +1,4 @@
-"""Run the command in processes that a server forks, where that is the same as executing it."""
+"""Run the command in processes that a server forks, where that is equivalent to executing it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
 from tests.support.start import start_now
 
 DOOR_CHARACTERS_MAX: Final = 80
-"""How long the name of a directory may be in which a socket has a name."""
+"""The longest name of a directory in which a socket can have a name."""
 WORDS_BYTES_MAX: Final = 100_000
-"""Much less than any system lets a process be started with."""
+"""Much less than the arguments with which any system starts a process."""
 
 
 class Process:
-    """A command that runs, used as `subprocess.Popen` is; it takes no input."""
+    """A running command, used like `subprocess.Popen`; it takes no input."""
 
     def __init__(
         self, arguments: Sequence[str], answers: socket.socket, readers: tuple[int, int]
@@ -51,7 +51,7 @@ class Process:
         self.wait()
 
     def poll(self) -> int | None:
-        """Return the exit code; None while it runs."""
+        """Return the exit code, or None while it runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self.wait(0)
         return None
@@ -66,7 +66,7 @@ class Process:
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Return what came out of it once that is closed and it has ended."""
+        """Return its output once that is closed and the command has ended."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         if self.stdout.closed:
             seen = [b"", b""]
@@ -82,17 +82,17 @@ class Process:
         return stdout, stderr
 
     def send_signal(self, signum: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send the command a signal, unless it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signum)
 
     def terminate(self) -> None:
-        """Send it SIGTERM."""
+        """Send SIGTERM to the command."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send it SIGKILL."""
+        """Send SIGKILL to the command."""
         self.send_signal(signal.SIGKILL)
 
     def _number(self) -> int:
@@ -103,7 +103,7 @@ class Process:
 
 
 class ForkServer:
-    """A server, and the way to it: `start` is what it has had from its start."""
+    """A server, and the connection to it: `start` is what it has had from its start."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         is_short = len(tempfile.gettempdir()) < DOOR_CHARACTERS_MAX
@@ -119,7 +119,7 @@ class ForkServer:
                 cwd=Path(__file__).parents[2],
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # Python looks at its streams once, as it starts
+                stdout=subprocess.PIPE,  # Python examines its streams once, at its start
                 stderr=subprocess.PIPE,
                 pass_fds=given,
             )
@@ -132,7 +132,7 @@ class ForkServer:
         env: Mapping[str, str],
         limits: Mapping[int, int] = MappingProxyType({}),
     ) -> Process:
-        """Start the command, with other soft limits than those of its server where it has any."""
+        """Start the command, with its own soft limits where they differ from the server's."""
         readers, writers = zip(os.pipe(), os.pipe(), strict=True)
         os.umask(umask := os.umask(0))
         body = marshal.dumps(
@@ -171,9 +171,9 @@ _servers: list[ForkServer] = []
 
 
 def prepare(base: Mapping[str, str]) -> ForkServer | None:
-    """Return the server of commands that start as one with `base` does now; None where none can be.
+    """Return a server for commands that start as one with `base` does now; None if there is none.
 
-    To be called ahead of need: a test that looks at its own children must not meet a new one.
+    Call it before it is needed: a test that looks at its children must not meet a new one.
     """
     if not IS_POSSIBLE:
         return None
@@ -188,10 +188,10 @@ def prepare(base: Mapping[str, str]) -> ForkServer | None:
 def can_fork(
     arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], base: Mapping[str, str]
 ) -> bool:
-    """Return whether this command, forked, would find what it would find if it were executed.
+    """Return True if this command, forked, would find what it would find if it were executed.
 
-    A server started with `base` must have started as the command would, and the system must be
-    able to execute the command. `FRESH=1` has every command executed.
+    A server started with `base` must have started as the command would, and the system must be able
+    to execute the command. With `FRESH=1` every command is executed.
     """
     start = start_now(env)
     return (
@@ -238,13 +238,17 @@ def run(
 
 
 def _can_be_given(words: Sequence[str]) -> bool:
-    """Return whether a process can surely be given so many words, and these."""
+    """Return True if a process can surely be given these words, and that many."""
     data = [os.fsencode(word) for word in words]
     return sum(map(len, data)) < WORDS_BYTES_MAX and not any(b"\0" in word for word in data)
 
 
 def _read_all(readers: Sequence[int], deadline: float) -> list[bytes]:
-    """Return what comes out of each descriptor until it is closed; raises a TimeoutError."""
+    """Return the output of each descriptor until it is closed.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+    """
     found = {reader: bytearray() for reader in readers}
     with selectors.DefaultSelector() as selector:
         for reader in readers:
@@ -263,5 +267,5 @@ def _read_all(readers: Sequence[int], deadline: float) -> list[bytes]:
 
 
 def _text(data: bytes) -> str:
-    """Return output as `subprocess` does when it is asked for text."""
+    """Return output as `subprocess` does in text mode."""
     return io.TextIOWrapper(io.BytesIO(data)).read()

@@ -1,16 +1,16 @@
-"""Documents whose sessions are run as they stand, and print what they say they print.
+"""Documents whose sessions are run as written, and print what the documents show.
 
 `REWRITE_GOLDEN=1` writes what the commands print into the document, to be read before it is
 committed. Outputs that differ only in times, run ids and process ids are the same, and stay. In a
-block of kind `console`, `$ ` begins a command, a line that ends in a backslash goes on, and what
+block of kind `console`, `$ ` begins a command, a line that ends in a backslash continues, and what
 follows is its stdout. Before a block may stand
 
-- `<!-- exits: N -->`: what its commands exit with; 0 or 1 if nothing is said;
+- `<!-- exits: N -->`: the exit code of its commands; without it, 0 or 1;
 - `<!-- file: NAME -->`: the block is written to that file, and may be started if it has a `#!`;
 - `<!-- edit: NAME -->`: the block is a change of that file, in added, removed and kept lines;
 - `<!-- not run -->`: the block is only to be read.
 
-A block of kind `python` that is no file is run, and the block after it is what it prints.
+A block of kind `python` that is no file is run, and the block after it is its output.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 STARTER = re.compile(r"^(  by +)\S+ on \S+$", re.MULTILINE)
-"""Who started a run, and where: another on each machine."""
+"""The starter of a run, and the place: they differ on each machine."""
 TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])" + SPAN + r"\b")
 
 
@@ -48,12 +48,12 @@ def settled(text: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """Return text without the column widths and line breaks that such differences lead to."""
+    """Return text without the column widths and line breaks that such differences cause."""
     return re.sub(r"\s+", " ", text).strip()
 
 
 def edit(path: Path, hunk: str) -> None:
-    """Do what a block of removed, added and kept lines says."""
+    """Apply a block of removed, added and kept lines."""
     lines = hunk.splitlines()
     old = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
     new = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
@@ -63,7 +63,7 @@ def edit(path: Path, hunk: str) -> None:
 
 
 def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
-    """Type the commands of a block, and return the block as it would be seen now."""
+    """Type the commands of a block, and return the block as it would look now."""
     seen = []
     for command in COMMAND.findall(block):
         done = subprocess.run(
@@ -84,10 +84,10 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
 def follow(
     guide: Path, varying: re.Pattern[str] | None = None, *, beside: Path | None = None
 ) -> None:
-    """Do every command and every edit of a document, in its order, in a directory of their own.
+    """Do every command and every edit of a document in order, in a separate directory.
 
-    `varying` is what else differs in the outputs of this document from run to run. A copy of
-    `beside` is that directory, if it is given.
+    `varying` matches what else differs in the outputs of this document from run to run. That
+    directory is a copy of `beside`, if it is given.
     """
     with tempfile.TemporaryDirectory() as above:  # a short name: screens are cut at their width
         directory = Path(above, "work").resolve()
@@ -139,7 +139,7 @@ def write(path: Path, text: str) -> None:
 
 
 def output_of(script: str, directory: Path) -> str:
-    """Run a Python script, and return what it prints."""
+    """Run a Python script, and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=directory,
@@ -154,7 +154,7 @@ def output_of(script: str, directory: Path) -> str:
 
 
 def _python_command(folder: Path) -> None:
-    """Let `python` be this interpreter, beside `fsm-orchestrator`."""
+    """Make `python` this interpreter, next to `fsm-orchestrator`."""
     command = folder / "bin" / "python"
     command.parent.mkdir(exist_ok=True)
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

@@ -19,14 +19,14 @@ WORK: Final = """#!/bin/sh
 echo "$1 $ORCHESTRATOR_EPOCH" >> "$ORCHESTRATOR_OUTPUT_DIR/work"
 test "$1" = plan || until test -e "$ORCHESTRATOR_OUTPUT_DIR/go"; do sleep 0.02; done
 """
-"""Its second stage works until there is a file `go` in the run."""
+"""A program whose second stage works until there is a file `go` in the run."""
 
 
 class Workplace:
     """A folder with the programs of the page, and the run that they hold in it.
 
     Attributes:
-        folder: where the programs are, and are started.
+        folder: the directory in which the programs are, and are started.
         run: the directory of the run.
     """
 
@@ -63,7 +63,7 @@ class Workplace:
 
     @property
     def work(self) -> list[str]:
-        """What the stages have noted: their names, and the epochs in which they began."""
+        """The notes of the stages: their names, and the epochs in which they began."""
         path = self.run / "work"
         return path.read_text().splitlines() if path.exists() else []
 
@@ -77,13 +77,13 @@ class Workplace:
         return report_of(self.run / "epochs" / epoch)
 
     def close(self) -> None:
-        """End what is still there."""
+        """End what still exists."""
         for process in self._started:
             process.kill()
             process.communicate()
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return how a program ended: its exit code, and what it printed."""
+    """Return the exit code of a program, and its output."""
     printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, printed

@@ -1,4 +1,4 @@
-"""The rules of junit-10.xsd of Jenkins' xUnit plugin, as far as a document of ours meets them."""
+"""The rules of junit-10.xsd of Jenkins' xUnit plugin, as far as they apply to reports of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A piece of work that is killed before each of its steps that change the file system, in turn."""
+"""Work that is killed before each of its steps that change the file system, in turn."""
 
 from __future__ import annotations
 

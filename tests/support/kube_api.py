@@ -25,8 +25,8 @@ class KubeApi:
 
     Attributes:
         account: a folder with what Kubernetes mounts for a service account.
-        asked: how often it was asked.
-        is_silent: whether it hangs up instead of answering.
+        asked: the number of requests.
+        is_silent: True if it hangs up instead of answering.
     """
 
     def __init__(self, folder: Path, *, namespace: str, name: str, uid: str) -> None:
@@ -49,11 +49,11 @@ class KubeApi:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._server.server_address[1])
 
     def delete_pod(self) -> None:
-        """Mark the pod as one that is being deleted, as `kubectl delete` and evictions do."""
+        """Mark the pod as being deleted, as `kubectl delete` and evictions do."""
         assert self._pod is not None
         self._pod["metadata"]["deletionTimestamp"] = "2026-11-29T22:04:23Z"
 
@@ -94,7 +94,7 @@ def _handler(api: KubeApi) -> type[http.server.BaseHTTPRequestHandler]:
             self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     return Handler
 

@@ -1,4 +1,4 @@
-"""What the stages of `proving_stage.py` have written down: who worked when, and never two."""
+"""The notes of the stages of `proving_stage.py`: who worked when, and never two at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Attempt(NamedTuple):
     Attributes:
         epoch: the claim under which it ran; empty where there was none.
         began, last: its first and last sign of life, in seconds of the monotonic clock.
-        ended: whether it came to its own end.
+        ended: True if it came to its own end.
     """
 
     stage: str
@@ -43,7 +43,7 @@ class Ledger:
     def stage(
         self, its_end: float | Path, *flags: str, tick_ms: float = 20
     ) -> tuple[str, tuple[str, ...]]:
-        """Return program and arguments of a stage that works so long, or until a path is there."""
+        """Return program and arguments of a stage that works so long, or until a path exists."""
         words = ("-I", "-S", str(_STAGE), str(self.folder), str(its_end), str(tick_ms), *flags)
         return sys.executable, words
 
@@ -69,16 +69,16 @@ class Ledger:
         return sorted(found.values(), key=lambda one: one.began)
 
     def has_begun(self, run_id: str, stage: str, times: int = 1) -> bool:
-        """Return whether a stage has begun so often."""
+        """Return True if a stage has begun that many times."""
         return sum(one.stage == stage for one in self.attempts(run_id)) >= times
 
     async def until_begun(self, run_id: str, stage: str, times: int = 1) -> None:
-        """Wait until a stage has begun so often."""
+        """Wait until a stage has begun that many times."""
         said = f"{run_id}: {stage} has not begun {times} times"
         await until(lambda: self.has_begun(run_id, stage, times), said)
 
     def is_idle(self, run_id: str) -> bool:
-        """Return whether nothing of any attempt of a run is alive: its lock is free."""
+        """Return True if no process of any attempt of a run is alive: its lock is free."""
         with (self.folder / f"{run_id}.lock").open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +87,7 @@ class Ledger:
             return True
 
     def assert_one_at_a_time(self, run_id: str) -> None:
-        """Make sure that no two attempts of a run were alive at once, by lock and by clock."""
+        """Assert that no two attempts of a run were alive at once, by lock and by clock."""
         met = [line for line in self._lines(run_id) if line["what"] == "met"]
         assert not met, f"{run_id}: another attempt was alive: {met}"
         for one, next_one in itertools.pairwise(self.attempts(run_id)):

@@ -1,4 +1,4 @@
-"""Lifecycles that are each wrong in one way: the default one, edited, and what is said of it."""
+"""Lifecycles that are each wrong in one way: the default one, edited, and the messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def edge(trigger: str, source: str, dest: str, condition: str = "") -> str:
 
 
 class Case(NamedTuple):
-    """A lifecycle that is refused, and all that is said of it, line by line."""
+    """A lifecycle that is refused, and all messages about it, line by line."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""Runs that were invoked thousands of times, made in no time."""
+"""Runs that were invoked thousands of times, made quickly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSED = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 
 
 def failed_often(output: Path) -> None:
-    """Make a run that failed each time, and of which the first invocations have moved."""
+    """Make a run that failed each time, and whose first invocations have moved."""
     stages = {"executor": StageGiven(bin="/bin/false")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moving_out, "KEPT_MAX", 4)
@@ -36,9 +36,9 @@ def failed_often(output: Path) -> None:
 
 
 def with_history(original: Path, output: Path, number: int) -> None:
-    """Make a run that is the original, but has so many more lines of old invocations and events.
+    """Copy the original run with so many more lines of old invocations and events.
 
-    What is in a line that is not the last is never looked at: these are all the first one's.
+    The content of a line that is not the last is never read: these all repeat the first one.
     """
     shutil.copytree(original, output)
     lines = (output / INVOCATIONS).read_bytes().splitlines()
@@ -62,7 +62,7 @@ def with_history(original: Path, output: Path, number: int) -> None:
 
 
 def left_so(output: Path, state: Path) -> None:
-    """Let the private state in a directory know the run as it lies there, as one that has ended."""
+    """Make the private state in a directory know the run in its current form, as ended."""
     record = read_json(output / CHECKPOINT)
     with (output / EVENTS).open("rb") as events, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(state))

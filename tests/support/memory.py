@@ -1,7 +1,7 @@
-"""Where tests work: in memory where that can be, so that none waits for a disk.
+"""The place where tests work: in memory if possible, so that none waits for a disk.
 
-What is made durable, and in which order, is judged by the calls that are made (strace, the sweeps'
-own disk), never by what a disk does with them.
+Durability and its order are judged by the calls that are made (strace, the sweeps' own disk), never
+by what a disk does with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FREE_BYTES_MIN: Final = 4 * 1024**3
 
 
 def is_fit(directory: str) -> bool:
-    """Return whether tests may work there: they write, execute scripts, and take some room."""
+    """Return True if tests may work there: they write, execute scripts, and take some room."""
     try:
         mounted = os.statvfs(directory)
         return (
@@ -30,6 +30,6 @@ def is_fit(directory: str) -> bool:
 
 
 def work_there() -> None:
-    """Have what this process makes temporarily made in memory, unless a place is asked for."""
+    """Make this process's temporary files in memory, unless another place is set."""
     if not any(name in os.environ for name in ("TMPDIR", "TEMP", "TMP")) and is_fit(MEMORY):
         tempfile.tempdir = MEMORY

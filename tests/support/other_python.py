@@ -1,6 +1,6 @@
-"""A Python of its own for a test, with all that this one has and a little more.
+"""A separate Python for a test, with all that this one has and a little more.
 
-A folder on PYTHONPATH would not do: the command looks at none.
+A folder on PYTHONPATH does not suffice: the command ignores it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def other_python(folder: Path, **modules: str) -> str:
-    """Make a virtual environment in `folder` that has these modules, by name, and all of ours.
+    """Make a virtual environment in `folder` with these modules, by name, and all of this Python's.
 
-    They come before ours. Returns the path of its interpreter.
+    The given modules come first. Returns the path of its interpreter.
     """
     real = Path(sys.executable).resolve()
     program = folder / "bin" / "python"

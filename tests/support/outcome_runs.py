@@ -19,12 +19,12 @@ _TIDY: Final = edited(
 
 
 class OutcomeRun(NamedTuple):
-    """A run, and how it stands.
+    """A run, and its state.
 
     Attributes:
-        codes: what each start of the command exits with, in order.
+        codes: the exit code of each start of the command, in order.
         starts: the options of each start.
-        terminal_state: as the report says it.
+        terminal_state: the state in the report.
     """
 
     starts: tuple[tuple[str, ...], ...]
@@ -155,4 +155,4 @@ OUTCOMES: Final[dict[str, OutcomeRun]] = {
         closure_ready=True,
     ),
 }
-"""How runs can end, and what can happen in them."""
+"""The ways in which runs can end, and the events that can happen in them."""

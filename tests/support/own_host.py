@@ -1,4 +1,4 @@
-"""Execute a command as on a host of its own: with processes, a name and a boot id of its own.
+"""Executes a command as on a separate host, with its own processes, name and boot id.
 
 `python -I -S own_host.py NAME BOOT COMMAND...`, where BOOT is a file with that id. On one machine a
 worker would find, and end, what another one has left running there, which on another machine it

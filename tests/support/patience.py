@@ -1,4 +1,4 @@
-"""Wait for what must come true: as long as it takes on a machine that is busy with other things."""
+"""Wait for what must become true: as long as it takes on a busy machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 PATIENCE_SECONDS: Final = 180.0
-"""When a test gives up on what hangs. Never a bound of the program: a test that passes waits for
-what happens, and no longer."""
+"""The time after which a test gives up on what hangs. Never a bound of the program: a test that
+passes waits for what happens, and no longer."""
 _NAP_SECONDS: Final = 0.02
 
 
@@ -22,7 +22,7 @@ def wait_until(holds: Callable[[], object], what: object = "it does not come tru
 
 
 async def until(holds: Callable[[], object], what: object = "it does not come true") -> None:
-    """Do the same in a coroutine, while others go on."""
+    """Wait like `wait_until` in a coroutine, while others continue."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline, what
@@ -30,7 +30,7 @@ async def until(holds: Callable[[], object], what: object = "it does not come tr
 
 
 class Deadline:
-    """So many seconds of a machine that does nothing else, and as many times more as it is busy."""
+    """A time limit in seconds of an idle machine, multiplied by how busy it is."""
 
     def __init__(self, seconds: float, since: float | None = None) -> None:
         self._seconds = seconds
@@ -39,7 +39,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has passed; only one who is late looks at how busy the machine is."""
+        """True if it has passed; the load of the machine is read only when it is late."""
         late = time.monotonic() - self._since
         if late >= self._seconds:
             self._slowness = max(self._slowness, slowness())
@@ -47,7 +47,7 @@ class Deadline:
 
 
 def slowness() -> float:
-    """Return how many times longer than alone a process takes now."""
+    """Return how many times longer a process takes now than on an idle machine."""
     began, computed = time.monotonic(), time.thread_time()
     while time.thread_time() - computed < _NAP_SECONDS:
         pass

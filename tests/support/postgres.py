@@ -15,11 +15,11 @@ from typing import Final
 from tests.support.temporal_server import free_port
 
 _SOMEBODY: Final = 65534
-"""It does not run as root; that is who it is then."""
+"""The user of the server, which does not run as root."""
 
 
 def tool(name: str) -> str | None:
-    """Return where a program of PostgreSQL is: on PATH, or where Debian has it; None if nowhere."""
+    """Return where a program of PostgreSQL is, on PATH or in Debian's directory, or None."""
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return shutil.which(name) or (str(versions[-1]) if versions else None)
 

@@ -1,4 +1,4 @@
-"""Finds the commands and the paths that a screen prints, as a person who reads it would."""
+"""Finds the commands and the paths that a screen prints, as a reader would."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ROW = re.compile(
 )
 """A row of a table that names a file to look at."""
 _RECORDED = re.compile(r"^ +(?:command|in|expects|artifact|missing|stale) {2,}")
-"""A row that shows a setting, or what should be there."""
+"""A row that shows a setting, or what should exist."""
 _LOOSE = re.compile(r"(?<![\w.~:/'\"$*<=-])(/[^\s,;:'\"()`]+)")
 """An absolute path in a sentence, where it has no space."""
 _DOLLAR_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'")
 
 
 def commands_in(text: str) -> Iterator[tuple[str, ...]]:
-    """Return the words of each command of ours, without the program; each once."""
+    """Yield the words of each of this program's commands, without the program; each once."""
     joined = text.replace("\\\n", " ")
     found = re.findall(rf"^ +(?:[a-z]+ +)?({PRODUCT} .*)$", joined, re.MULTILINE)
     found += re.findall(rf"`({PRODUCT} [^`]*)`", joined)
@@ -41,7 +41,7 @@ def commands_in(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def paths_in(text: str) -> Iterator[tuple[str, str]]:
-    """Return each path that a screen says is there, of a row whole; and its line."""
+    """Yield each path that a screen reports as existing, of a row whole, and its line."""
     lines = text.replace("\\\n", " ").splitlines()  # a command may be broken anywhere
     for number, line in enumerate(lines):
         row = _ROW.match(line)
@@ -55,7 +55,7 @@ def paths_in(text: str) -> Iterator[tuple[str, str]]:
 
 
 def texts_of(ended: Ended) -> Iterator[str]:
-    """Return what a command printed; of JSON, the commands in it.
+    """Yield what a command printed; of JSON, the commands in it.
 
     Events are no screen.
     """

@@ -3,11 +3,11 @@
     python -I -S proving_stage.py LEDGER SECONDS|PATH TICK_MS [FLAG...]
 
 It works for so long, or until there is something at PATH. All that it starts holds the lock of its
-run, LEDGER/<run>.lock, as long as it lives: whoever finds that held has met another attempt alive,
-writes so, and fails. What it does is a line of LEDGER/<run>.jsonl each: begin, ticks, end;
-`ledger.py` reads them. Flags:
+run, LEDGER/<run>.lock, as long as it lives: a stage that finds it held has met another live
+attempt, notes that, and fails. Each of its actions is a line of LEDGER/<run>.jsonl: begin, ticks,
+end; `ledger.py` reads them. Flags:
 
-    family    have a grandchild in a session of its own that ignores SIGTERM and ticks as well
+    family    have a grandchild in a separate session that ignores SIGTERM and ticks as well
     lockless  take no lock: for a test in which two attempts are known to be alive for a moment
 """
 
@@ -28,7 +28,7 @@ ENDED, MET_ANOTHER = 0, 99
 
 
 def main() -> int:
-    """Work; the exit code."""
+    """Work; return the exit code."""
     ledger, until, tick_ms, *flags = sys.argv[1:]
     run = os.environ["ORCHESTRATOR_RUN_ID"]
     lines = os.open(f"{ledger}/{run}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -68,7 +68,7 @@ def note(lines: int, what: str) -> None:
 
 
 def with_grandchild(lines: int, nap: float) -> Callable[[], object]:
-    """Start one that only a good end of its family, or SIGKILL, ends; return how to end it well."""
+    """Start a process that only SIGKILL or its family's good end ends; return what ends it well."""
     heard, telling = os.pipe()
     child = os.fork()
     if not child:

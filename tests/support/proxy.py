@@ -1,4 +1,4 @@
-"""A way to a server that a test can hold up in either direction, or cut."""
+"""A connection to a server that a test can hold up in either direction, or cut."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from enum import Enum
 
 
 class Way(Enum):
-    """What goes from the client to the server, and what comes back."""
+    """The directions: from the client to the server, and back."""
 
     THERE = "there"
     BACK = "back"
 
 
 class Proxy:
-    """Passes on what comes to `address`, until it is told otherwise."""
+    """Passes on what comes to `address`, until it is held or cut."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -31,7 +31,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self, *ways: Way) -> None:
-        """Pass nothing on in these directions; nobody is told."""
+        """Pass nothing on in these directions, without an error."""
         for way in ways:
             self._open[way].clear()
 
@@ -42,13 +42,13 @@ class Proxy:
             _end(one)
 
     def release(self) -> None:
-        """Pass on again what was held, and whatever comes."""
+        """Pass on what was held, and whatever comes from now on."""
         self._is_cut = False
         for event in self._open.values():
             event.set()
 
     def close(self) -> None:
-        """Pass on nothing any more."""
+        """End the proxy."""
         self.cut()
         self.release()
         _end(self._listener)

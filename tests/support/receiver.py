@@ -1,4 +1,4 @@
-"""A server on the loopback that people's notices are posted to, and that answers as it is told."""
+"""A server on the loopback that receives notices and answers as it is set up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Post(NamedTuple):
 
     @property
     def document(self) -> Any:
-        """What the body says."""
+        """The decoded body."""
         return json.loads(self.body)
 
 
 class Receiver:
-    """What came, and what to answer: by each path in turn, the last for ever.
+    """The requests that arrived, and the answers: by each path in turn, the last one forever.
 
     An answer is a status, headers, a body, and seconds to wait before it.
     """
@@ -43,14 +43,14 @@ class Receiver:
         wait: float = 0.0,
         said: str = "said",
     ) -> str:
-        """Have a path answer with these statuses; return its URL."""
+        """Make a path answer with these statuses; return its URL."""
         self.answers[path] = [(one, headers or {}, said.encode(), wait) for one in statuses]
         return self.url + path
 
 
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Serve until the end of the block. What has no answer is judged as Slack judges it."""
+    """Serve until the end of the block. A request without an answer is judged as by Slack."""
     receiver: Receiver
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,7 +79,7 @@ def receiving() -> Iterator[Receiver]:
             self.wfile.write(said)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -95,7 +95,7 @@ def receiving() -> Iterator[Receiver]:
 
 
 def as_slack_judges(headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-    """Answer as an incoming webhook of Slack does: only a message with a text is taken."""
+    """Answer as an incoming webhook of Slack does: only a message with a text is accepted."""
     if headers.get("content-type", "").split(";")[0] != "application/json":
         return 400, b"invalid_payload"
     try:

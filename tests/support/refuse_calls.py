@@ -1,4 +1,4 @@
-"""Run a command for which the kernel refuses system calls, as a filter of a container does.
+"""Runs a command for which the kernel refuses system calls, as a filter of a container does.
 
     python -I -S refuse_calls.py ERRNO NUMBER... -- COMMAND...
 
@@ -20,7 +20,7 @@ ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # linux/seccomp.h
 
 
 def refuse(number: int, calls: list[int]) -> None:
-    """Have each of `calls` fail with the error of that number, here and in all that is started."""
+    """Make each of `calls` fail with the error of that number, here and in all children."""
     steps = [(LOAD, 0, 0, 0)]
     for call in calls:
         steps += [(IF_EQUAL, 0, 1, call), (RETURN, 0, 0, REFUSE | number)]

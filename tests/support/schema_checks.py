@@ -23,26 +23,26 @@ SCHEMAS_OF_FILES: Mapping[str, SchemaName] = {
     "orchestrator_invocations.jsonl": SchemaName.INVOCATION,
 }
 POSTMORTEMS = "*.postmortem.json"
-"""Those files in `logs/` that are the program's own; the others are what stages printed."""
+"""The files in `logs/` that this program writes; the others are the output of stages."""
 Stamp = tuple[int, int, int]
-"""What tells one content of a file from another: inode, time of change, size."""
+"""The marks of one content of a file: inode, time of change, size."""
 
 
 @cache
 def validator_of(name: SchemaName) -> jsonschema_rs.Validator:
-    """Return the validator of a schema, made once a process."""
+    """Return the validator of a schema, made once per process."""
     return jsonschema_rs.validator_for(json.loads(schema_text(name)))
 
 
 def is_valid(name: SchemaName, document: Any) -> bool:
-    """Return whether a document is as the schema says."""
+    """Return True if a document is valid by the schema."""
     return validator_of(name).is_valid(document)
 
 
 def assert_valid(name: SchemaName, document: Any, where: str) -> None:
-    """Assert that a document is as the schema says; `where` is what the message calls it."""
+    """Assert that a document is valid by the schema; the message calls it `where`."""
     if not is_valid(name, document):
-        judge = Draft202012Validator(json.loads(schema_text(name)))  # which tells the nearest
+        judge = Draft202012Validator(json.loads(schema_text(name)))  # which finds the nearest one
         error = best_match(judge.iter_errors(document))
         assert error is not None, where
         raise AssertionError(f"{where}: {error.json_path}: {error.message}")
@@ -57,10 +57,10 @@ def assert_output_valid(output: Path) -> None:
 
 
 class Written:
-    """Which files of a run a command wrote: those that are not what they were before it.
+    """The files of a run that a command wrote: those that differ from before it.
 
-    `arguments` are the command's: any of them may be its output directory. What the command left
-    as it was may have been broken on purpose; what it wrote must be valid, whatever it met.
+    Any of the command's `arguments` may be its output directory. Files that the command left
+    unchanged may have been broken on purpose; what it wrote must be valid, whatever it met.
     """
 
     def __init__(self, arguments: Iterable[str | Path], cwd: Path) -> None:
@@ -88,7 +88,7 @@ class Written:
 
 
 def _files_of(directory: Path) -> list[Path]:
-    """Where the files of a run that have a schema are, if they are there."""
+    """Return the paths of a run's files that have a schema, as far as they exist."""
     try:
         postmortems = sorted((directory / "logs").glob(POSTMORTEMS))
     except (OSError, ValueError):  # no path, or an argument that cannot be one

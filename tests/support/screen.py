@@ -26,10 +26,10 @@ HISTORY_LINES = 2_000
 
 
 class Terminal:
-    """A command on a terminal of its own, which it is controlled by.
+    """A command that is controlled by its own terminal.
 
     Attributes:
-        raw: all that was printed, as it came.
+        raw: all output, unchanged.
         process: the command.
     """
 
@@ -73,7 +73,7 @@ class Terminal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the command if it works still, and close the terminal."""
+        """End the command if it still runs, and close the terminal."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(timeout=PATIENCE_SECONDS)
@@ -99,7 +99,7 @@ class Terminal:
 
     @property
     def is_cursor_shown(self) -> bool:
-        """Whether the cursor is visible."""
+        """True if the cursor is visible."""
         return not self._screen.cursor.hidden
 
     @property
@@ -122,14 +122,14 @@ class Terminal:
         self._screen.resize(lines, columns)
 
     def read(self, seconds: float = 0.05) -> bool:
-        """Read what comes within a while; return False once nobody can print any more."""
+        """Read the output of a while; return False once no process can print any more."""
         ready, _, _ = select.select([self._master], [], [], seconds)
         if not ready:
             return True
         try:
             data = os.read(self._master, 65536)
         except OSError as error:
-            if error.errno != errno.EIO:  # Linux: nobody holds the terminal open
+            if error.errno != errno.EIO:  # Linux: no process holds the terminal open
                 raise
             return False
         self.raw += data
@@ -148,7 +148,7 @@ class Terminal:
         self.until(lambda terminal: any(text in line for line in terminal.shown))
 
     def until_printed(self, count: int) -> None:
-        """Read until so many bytes have come in all."""
+        """Read until so many bytes have arrived in all."""
         self.until(lambda terminal: len(terminal.raw) >= count)
 
     def end(self) -> int:

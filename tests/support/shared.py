@@ -1,4 +1,4 @@
-"""Make once, in a session of several workers, what all of them only look at."""
+"""Directories made once in a session of several workers, which only read them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 def made_once(base: Path, name: str, make: Callable[[Path], object]) -> Path:
     """Return a directory that `make` has filled, in the worker that came first.
 
-    `base`: where this worker has its temporary directories. The others wait meanwhile. Nobody may
-    change what is in it: copy it first. What `make` raises is raised, and the next worker makes it
-    anew.
+    `base`: the directory of this worker's temporary directories. The other workers wait. The
+    content must not be changed: copy it first. What `make` raises is raised, and the next worker
+    makes it again.
     """
-    if "PYTEST_XDIST_WORKER" in os.environ:  # which works below what is everybody's
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a worker's directory is below the shared one
         base = base.parent
     place, is_made = base / f"shared-{name}", base / f"shared-{name}.made"
     with (base / f"shared-{name}.lock").open("w") as lock:

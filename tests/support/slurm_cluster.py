@@ -1,4 +1,4 @@
-"""A Slurm cluster of two nodes on one host: its own daemons, on the loopback.
+"""A Slurm cluster of two nodes on one host: separate daemons, on the loopback.
 
 apt-get install slurmctld slurmd slurm-client munge
 """
@@ -58,7 +58,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 def why_not() -> str:
-    """Return why there can be no cluster here; empty where there can."""
+    """Return why there can be no cluster here; empty if there can be one."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         return f"no Slurm: {', '.join(missing)} not found"
@@ -73,7 +73,7 @@ class Cluster:
         self.env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
 
     def submit(self, *words: str, cwd: Path, env: dict[str, str]) -> int:
-        """Submit a job, and return its number; it has the variables of `env`, too."""
+        """Submit a job, and return its number; it also has the variables of `env`."""
         asked = ("sbatch", "--parsable", *words)
         said = subprocess.run(
             asked,
@@ -97,14 +97,14 @@ class Cluster:
         return dict(one.partition("=")[::2] for one in said.stdout.split())
 
     def kill_node(self, name: str) -> None:
-        """Kill the daemons of a node, and leave alone what its jobs are doing."""
+        """Kill the daemons of a node, and leave its jobs alone."""
         daemon = psutil.Process(int((self.folder / f"slurmd.{name}.pid").read_text()))
         steps = [one for one in self._ours() if one.name() == "slurmstepd"]
         for process in (daemon, *steps):
             process.kill()
 
     def _ours(self) -> list[psutil.Process]:
-        """Return the processes that have to do with this cluster."""
+        """Return the processes that belong to this cluster."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -113,7 +113,7 @@ class Cluster:
         return found
 
     def end(self) -> None:
-        """Kill all of it."""
+        """Kill the cluster."""
         for process in self._ours():
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)

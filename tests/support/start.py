@@ -1,4 +1,4 @@
-"""What a process has from its start, as plain data. Loads next to nothing: see fork_client.py."""
+"""The facts that a process has from its start, as plain data. Loads little: see fork_client.py."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ HEEDED_AT_START = (
     *("PYTHON", "LANG", "LC_"),  # by the interpreter
     *("NO_COLOR", "FORCE_COLOR", "PYDANTIC_", "PSUTIL_"),  # by libraries when they are imported
 )
-"""How the variables begin that are looked at once, before a command of its own begins."""
+"""The prefixes of the variables that are read once, before a command itself begins."""
 NAMESPACES = ("mnt", "net", "pid", "user", "uts")
 BOUNDS = ("Cap", "NoNewPrivs", "Seccomp")
-"""How the lines of /proc/self/status begin that say what a process may do."""
+"""The prefixes of the lines of /proc/self/status that say what a process may do."""
 LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
 
 
 def start_now(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a process would have that is started now with `env`.
+    """Return the facts of a process that would start now with `env`.
 
-    A command that is forked has it from its server.
+    A forked command has them from its server.
     """
     signals = [int(one) for one in _signal.valid_signals()]
     return {
@@ -43,7 +43,7 @@ def start_now(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _lines(path: str) -> list[str]:
-    """Return the lines of a file; none where there is none."""
+    """Return the lines of a file; none if it does not exist."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().splitlines()
@@ -52,7 +52,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _inode(path: str) -> int:
-    """Return the inode of a file; 0 where there is none."""
+    """Return the inode of a file; 0 if it does not exist."""
     try:
         return os.stat(path).st_ino
     except OSError:

@@ -1,4 +1,4 @@
-"""Governed runs for tests: asked for, handed to Temporal, and held against what must be true."""
+"""Governed runs for tests: requested, handed to Temporal, and checked against their invariants."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GATES: Final = {
 STAGES: Final = ("manager", "executor")
 HEARTBEAT_SECONDS: Final = 2.0
 STAGE_MS_MAX: Final = 600_000
-"""How long a stage may work that waits for a test."""
+"""The longest time that a stage may work while it waits for a test."""
 
 
 class Runs:
@@ -41,7 +41,7 @@ class Runs:
 
     Attributes:
         folder: that storage.
-        ledger: what their stages write down.
+        ledger: the notes of their stages.
         queue: the task queue on which they begin.
         key: the file of the key that all workers share.
     """
@@ -68,7 +68,7 @@ class Runs:
         queues: Mapping[str, str] = MappingProxyType({}),
         **settings: Any,
     ) -> Path:
-        """Write what a run is asked for: stages that prove things, each as long as `until` says."""
+        """Write the request for a run of proving stages, each of which works as `until` says."""
         settings = {"timeout_ms": STAGE_MS_MAX, **settings}
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         lines += ["[gates]", *(f"{gate} = {json.dumps(value)}" for gate, value in gates.items())]
@@ -83,7 +83,7 @@ class Runs:
         return path
 
     def of_program(self, name: str, program: str) -> Path:
-        """Write what a run is asked for: stages that are one program, without arguments."""
+        """Write the request for a run whose stages are one program, without arguments."""
         lines = ["[gates]", *(f"{gate} = {json.dumps(value)}" for gate, value in PASSING.items())]
         for stage in STAGES:
             lines += [f"[stage.{stage}]", f"bin = {json.dumps(program)}"]
@@ -118,12 +118,12 @@ class Runs:
         )
 
     async def stand(self, client: Client, run_id: str) -> Stand:
-        """Wait until a run's workflow has ended; return where it stands then."""
+        """Wait until a run's workflow has ended; return its state then."""
         handle = client.get_workflow_handle(run_id, result_type=Stand)
         return await asyncio.wait_for(handle.result(), PATIENCE_SECONDS)
 
     async def waits(self, client: Client, run_id: str, number: int = 1) -> Stand:
-        """Wait until a run waits for people after so many invocations; return where it stands."""
+        """Wait until a run waits for people after so many invocations; return its state."""
         handle = client.get_workflow_handle(run_id)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -134,11 +134,11 @@ class Runs:
             await asyncio.sleep(0.02)
 
     def worker_options(self, runs_max: int) -> tuple[str, ...]:
-        """Return what each worker of these runs is given."""
+        """Return the options of each worker of these runs."""
         return ("--jobs", str(runs_max), "--state-key-file", str(self.key))
 
     def report(self, run_id: str) -> dict[str, Any]:
-        """Return the report of a run as its latest epoch has it."""
+        """Return the report of a run in its latest epoch."""
         return read_json(latest_record(self.directory(run_id)) / REPORT)
 
     def digest(self, run_id: str) -> str:
@@ -150,13 +150,13 @@ class Runs:
         return content.hexdigest()
 
     def assert_done(self, run_id: str, stand: Stand) -> None:
-        """Make sure that a run is done, by its record, its engine and its stages alike."""
+        """Assert that a run is done, by its record, its engine and its stages alike."""
         record = latest_record(self.directory(run_id))
         assert stand.result is not None, stand
         assert (stand.result.outcome, stand.result.closure_ready) == ("done", True), stand
         assert stand.result.epoch == record.name, "the engine's last epoch is not the record"
         assert_output_valid(record)
-        checkpoint = checkpoint_reader.load(record)  # refuses a history that is no walk
+        checkpoint = checkpoint_reader.load(record)  # this refuses a history that is no walk
         report = self.report(run_id)
         assert (report["run_id"], report["closure_ready"]) == (run_id, True), report
         attempts = self.ledger.attempts(run_id)

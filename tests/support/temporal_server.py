@@ -1,8 +1,8 @@
 """A real Temporal server for tests: the development server, on the loopback.
 
-`own_server` is one test's, to be ended and restarted; `shared_address` is that of one which all
-processes of a test session share. Both are gone when the session is, however it ends.
-`python -m tests.support.temporal_server FOLDER` starts the shared one and watches over it.
+`own_server` is one test's, to be ended and restarted; `shared_address` is that of the server which
+all processes of a test session share. Both are gone when the session is, however it ends. `python
+-m tests.support.temporal_server FOLDER` starts the shared one and watches over it.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ SEARCH_ATTRIBUTES: Final = {
 NAMESPACE: Final = "default"
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
-"""Below those that a kernel gives to whoever asks for any: it is there again after a restart."""
+"""Below the ports that a kernel assigns: a port is free again after a restart."""
 _USERS, _STARTING, _ADDRESS, _LOG = "users.lock", "starting.lock", "address", "server.log"
 _NAP_SECONDS: Final = 0.02
 
 
 def why_not() -> str:
-    """Return why there can be no server here; empty where there can."""
+    """Return why there can be no server here; empty if there can be one."""
     if sys.platform != "linux":
         return "runs are held by leases on Linux only"
     if not os.access(BINARY, os.X_OK):
@@ -59,12 +59,12 @@ class TemporalServer:
     """A server of one process, which ends with the thread that started it.
 
     Attributes:
-        folder: where its log is, and its database.
+        folder: the directory of its log and its database.
         address: host and port; the same after a restart.
     """
 
     def __init__(self, folder: Path, *, in_file: bool = False) -> None:
-        """Start nothing yet. With `in_file` it remembers its workflows when it is started again."""
+        """Start nothing yet. With `in_file` the server keeps its workflows over a restart."""
         self.folder = folder
         self.address = ""
         self._database = ("--db-filename", str(folder / "temporal.db")) if in_file else ()
@@ -72,12 +72,12 @@ class TemporalServer:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The pid of its process."""
         assert self._process is not None, "it is not running"
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, at the address that it had before if it had one; return when it answers."""
+        """Start it, at its earlier address if it had one; return when it answers."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             address = self.address or f"{_HOST}:{free_port()}"
@@ -97,11 +97,11 @@ class TemporalServer:
             process.wait(PATIENCE_SECONDS)
 
     def freeze(self) -> None:
-        """Stop its process: it is there, and answers nobody."""
+        """Stop its process: it exists, and answers nobody."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue its process."""
         os.kill(self.pid, signal.SIGCONT)
 
     async def client(self) -> Client:
@@ -118,7 +118,7 @@ class TemporalServer:
             return subprocess.Popen(
                 tethered(str(BINARY), *words),
                 cwd=self.folder,
-                # What the operator has set for servers of their own must not reach this one.
+                # The operator's settings for other servers must not reach this one.
                 env={key: value for key, value in os.environ.items() if "TEMPORAL" not in key},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -126,7 +126,7 @@ class TemporalServer:
             )
 
     async def _answers(self, address: str, deadline: float) -> bool:
-        """Wait until it knows the namespace and every search attribute; false if it has ended."""
+        """Wait until it knows namespace and search attributes; return False if it has ended."""
         from temporalio.api.operatorservice.v1 import (  # noqa: PLC0415 - heavy, and may be missing
             ListSearchAttributesRequest,
         )
@@ -167,9 +167,9 @@ def own_server(folder: Path, *, in_file: bool = False) -> Iterator[TemporalServe
 
 @contextlib.contextmanager
 def shared_address(folder: Path) -> Iterator[str]:
-    """Hold the server of a folder, started by whoever comes first; yield its address.
+    """Hold the server of a folder, started by its first holder; yield its address.
 
-    It is ended when nobody holds it any more. Who holds it has a lock, which the kernel takes back
+    It is ended when nobody holds it any more. Each holder has a lock, which the kernel takes back
     from a process that is gone.
     """
     folder.mkdir(exist_ok=True)
@@ -184,7 +184,7 @@ def shared_address(folder: Path) -> Iterator[str]:
 
 
 def main(folder: Path) -> None:
-    """Leave behind a process that keeps a server as long as somebody holds it; wait until it is up.
+    """Start a process that keeps a server while it has holders; wait until the server is up.
 
     Raises:
         SystemExit: it did not come up; its log is in the folder.
@@ -211,7 +211,7 @@ def main(folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody has; the kernel gives it to nobody by itself."""
+    """Return a free port of the loopback that the kernel does not assign on its own."""
     while True:
         port = random.SystemRandom().choice(_PORTS)
         with socket.socket() as tried, contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Workers for tests: real commands, each as on a host of its own: killed, frozen and thawed."""
+"""Workers for tests: real commands, each as on a separate host: killed, frozen and thawed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.tethered import tethered
 
 READY: Final = "server.connected"
-"""The event that says that a worker takes runs."""
+"""The event of a worker that is ready for runs."""
 
 OWN_HOST: Final = (sys.executable, "-I", "-S", own_host.__file__)
 
 
 @functools.cache
 def _has_hosts() -> bool:
-    """Whether workers get hosts of their own: an ordinary user's share this machine."""
+    """Return True if workers get separate hosts: an ordinary user's share this machine."""
     words = (*OWN_HOST, "probe", "/proc/sys/kernel/random/uuid", "true")
     return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
@@ -50,7 +50,7 @@ class Worker:
         command: Sequence[str] = COMMAND,
         env: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Start nothing yet; `folder` is its host's own: private state and log."""
+        """Start nothing yet; `folder` is for its host alone: private state and log."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._given = (address, options, command, env)
@@ -72,7 +72,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The worker's process: where it has a host of its own, the first that this has started."""
+        """The worker's process; on a separate host, the first one of that host."""
         assert self._process is not None, "it is not running"
         if not self._pid:
             wait_until(self._find, "no worker was started")
@@ -80,7 +80,7 @@ class Worker:
         return self._pid
 
     def _find(self) -> bool:
-        """Look for the worker's process once; return whether it is known."""
+        """Look for the worker's process once; return True if it is known."""
         assert self._process is not None
         found = psutil.Process(self._process.pid)
         if _has_hosts():
@@ -93,12 +93,12 @@ class Worker:
 
     @property
     def is_there(self) -> bool:
-        """Whether its process has not ended."""
+        """True if its process has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> str:
-        """What all its processes have logged."""
+        """The log of all its processes."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / "worker.log").read_text()
         return ""
@@ -119,7 +119,7 @@ class Worker:
             )
 
     def wait_until_ready(self) -> None:
-        """Return once it takes runs."""
+        """Return once it is ready for runs."""
         wait_until(
             lambda: READY in self.log[self._logged_before :] or not self.is_there,
             "no worker is ready",
@@ -127,12 +127,12 @@ class Worker:
         assert self.is_there, self.log
 
     def kill(self) -> None:
-        """End it by SIGKILL: what it has started is for its keepers to end."""
+        """End it by SIGKILL: what it has started is left for its keepers to end."""
         self.send(signal.SIGKILL)
         self.ended()
 
     def kill_host(self) -> None:
-        """End all that is on its host at once, as a power cut would; alone where it has none."""
+        """End all that is on its host at once, as a power cut would; without a host, itself."""
         assert self._process is not None, "it is not running"
         self._process.kill()
         self.ended()
@@ -147,7 +147,7 @@ class Worker:
         self.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let its process go on."""
+        """Continue its process."""
         self.send(signal.SIGCONT)
 
     def freeze_host(self) -> Sequence[int]:
@@ -161,9 +161,9 @@ class Worker:
         return frozen
 
     def thaw_host(self, pids: Sequence[int]) -> float:
-        """Let all go on, the youngest first: the stages have the best of it; return when that was.
+        """Continue all of them, the youngest first, which favors the stages; return when that was.
 
-        It is in seconds of the monotonic clock.
+        The time is in seconds of the monotonic clock.
         """
         thawed_at = time.monotonic()
         for pid in reversed(pids):
@@ -193,7 +193,7 @@ class Worker:
 
 @contextlib.contextmanager
 def at_work(*workers: Worker) -> Iterator[None]:
-    """Start workers, wait until they take runs, and kill what is left of them at the end."""
+    """Start workers, wait until they are ready for runs, and kill the rest of them at the end."""
     try:
         for one in workers:
             one.start()

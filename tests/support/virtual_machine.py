@@ -1,7 +1,7 @@
 """Boots an older kernel under qemu, with this Python and this package in its memory.
 
-Nothing is installed in it and nothing of this machine is shared with it: its one file system is
-made of the interpreter, the packages that a run needs, busybox, and a script that is run as root.
+Nothing is installed in it, and it shares nothing of this machine: its one file system consists of
+the interpreter, the packages that a run needs, busybox, and a script that is run as root.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ sleep 60
 
 
 def missing() -> str:
-    """Return what there has to be on this machine to boot a kernel; empty if all is there."""
+    """Return what is missing on this machine to boot a kernel; empty if nothing is."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return "a kernel for x86_64 is booted on Linux only"
     for tool in ("qemu-system-x86_64", "busybox", "ldd"):
@@ -79,7 +79,7 @@ def kernel() -> Path | None:
 
 
 def run_in(script: str, folder: Path) -> str:
-    """Boot, run a module of the tests as root, and return what it printed.
+    """Boot, run a module of the tests as root, and return its output.
 
     Raises:
         AssertionError: it failed, or the machine did.
@@ -162,7 +162,7 @@ _made: set[str] = set()
 
 
 def _entry(name: str, mode: int, data: bytes = b"") -> bytes:
-    """Return an entry of a cpio archive (newc), behind those of the directories above it."""
+    """Return an entry of a cpio archive (newc), after those of the directories above it."""
     path = name.strip("/")
     above = b""
     if mode != 0:

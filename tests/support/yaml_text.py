@@ -1,4 +1,4 @@
-"""Reads YAML by the interpreter of Rego that the tests have anyway: YAML 1.2, as CI services do."""
+"""Reads YAML with the Rego interpreter that the tests already have: YAML 1.2, as in CI services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _READ = "package read\nimport rego.v1\ndocument := yaml.unmarshal(input.text)\n"
 
 
 def read_yaml(text: str) -> Any:
-    """Return what a document says."""
+    """Return the content of a document."""
     engine = regorus.Engine()
     engine.add_policy("read.rego", _READ)
     engine.set_input({"text": text})

@@ -1,4 +1,4 @@
-"""What a damaged checkpoint may mean: make real checkpoints, read them, and compare."""
+"""The possible meanings of a damaged checkpoint: make real checkpoints, read them, and compare."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ BOUND_SECONDS: Final = 20.0
 
 UNWITNESSED: Final = frozenset(
     {
-        # what a stage that is still to run will be run with, and what the run is told to allow
+        # the settings of a stage that is still to run, and the permissions of the run
         *("timeout_ms", "kill_grace_ms", "on_leak", "private_ref", "run_id", "stages", "stages.**"),
         *("secret_keys", "secret_keys.*"),
         *("gate_signals.*.source", "open_attempts"),
         # until it is judged
         *(f"gate_signals.*.{key}" for key in ("status", "given.at", "given.user")),
         *("gate_signals.*.given.uid", "gate_signals.*.given.host"),
-        # where the record lies is held against the disk, not against the record
+        # the place of the record is compared with the disk, not with the record
         *(
             f"home.{key}"
             for key in ("directory", "device", "inode", "host", "boot", "started_in", "copied_from")
         ),
-        # a setting may be given again as it was, which changes nothing about a stage's work
+        # a setting may be given again unchanged, which changes nothing about a stage's work
         *("origins.by_setting.stage.*.invocation", "origins.stages_since.*"),
         *("last_event_seq", "last_event_sha256", "events", "events.last_seq", "events.size_bytes"),
-        "events.last_line_sha256",  # the events file is held against them
-        "mac",  # held against the key of the private state
+        "events.last_line_sha256",  # compared with the events file
+        "mac",  # compared with the key of the private state
         # words, times and measures
         *("version", "lifecycle.title", "lifecycle.transition.*.why", "lifecycle.state.*.gates"),
         *("open_attempts.*.reason", "open_attempts.*.token", "open_attempts.*.started_at"),
@@ -69,7 +69,7 @@ UNWITNESSED: Final = frozenset(
         *("invocations.*.gate_decisions.*.source", "invocations.*.transitions.*.at"),
         *("invocations.*.transitions.*.cause", "invocations.*.transitions.*.trigger"),
         *("invocations.*.transitions.*.details", "invocations.*.transitions.*.details.*"),
-        # what completed a stage, where only the time it may take or the word of one side is told
+        # what completed a stage, where only its permitted time or the word of one side is recorded
         *(
             f"completions.*.settings.{key}"
             for key in (
@@ -102,14 +102,14 @@ UNWITNESSED: Final = frozenset(
         ),
     }
 )
-"""The fields of which nothing else in the file tells whether they are true, in some ending.
+"""The fields that nothing else in the file can contradict, in some ending.
 
 Each is meant alone, `**` with all in it.
 """
 
 
 def config(directory: Path, name: str, executor: str = "exit 0", **given_too: Any) -> RunConfig:
-    """Two stages, of which the manager leaves an artifact and has a variable."""
+    """Return two stages, of which the manager leaves an artifact and has a variable."""
     manager = StageGiven(
         bin="/bin/sh",
         args=("-c", "echo '[1]' > plan.json"),
@@ -122,7 +122,7 @@ def config(directory: Path, name: str, executor: str = "exit 0", **given_too: An
 
 
 def make_runs(directory: Path) -> None:
-    """Let runs end in every way; what a kill leaves is copied while they work."""
+    """Let runs end in every way; copy what a kill leaves while they work."""
 
     def copy_when_gating(event: Mapping[str, Any]) -> None:
         starting = directory / "starting"
@@ -154,11 +154,11 @@ def make_runs(directory: Path) -> None:
         (directory / ending / "copy").replace(directory / ending / CHECKPOINT)
 
 
-# -- what is asked of each -------------------------------------------------------------------
+# -- the checks of each ----------------------------------------------------------------------
 
 
 def refusal(data: bytes) -> str | None:
-    """Why a checkpoint is refused; None when it is not. Any other exception is a bug."""
+    """Return why a checkpoint is refused, or None if it is not. Any other exception is a bug."""
     try:
         checkpoint_reader.parse(data, NAME)
     except CheckpointError as error:
@@ -172,7 +172,7 @@ def refusal(data: bytes) -> str | None:
 
 
 def meant_by(data: bytes) -> Any:
-    """What the bytes say as JSON; `Ellipsis`, which no JSON says, when they are none."""
+    """Return the bytes as JSON, or `Ellipsis`, which no JSON means, if they are none."""
 
     def single(pairs: list[tuple[str, Any]]) -> Document:
         document = dict(pairs)
@@ -190,7 +190,7 @@ def meant_by(data: bytes) -> Any:
 
 
 def assert_refused_or_harmless(data: bytes, original: bytes) -> str | None:
-    """The refusal; where there is none, what was read is what the bytes say, and may be said."""
+    """Return the refusal; without one, assert that what was read is in the bytes and permitted."""
     said = refusal(data)
     meant, was = meant_by(data), json.loads(original)
     if said is not None:
@@ -206,9 +206,9 @@ def assert_refused_or_harmless(data: bytes, original: bytes) -> str | None:
 
 
 def is_same(one: Any, other: Any, *, or_whole: bool = True) -> bool:
-    """Whether two values are the same JSON: 1 is 1.0, but not true; fractions are doubles.
+    """Return whether two values are the same JSON: 1 is 1.0, but not true; fractions are doubles.
 
-    `or_whole=False`: 1.0 is not 1, for a whole number may have to be spelt as one.
+    With `or_whole=False` 1.0 is not 1, since a whole number may have to be spelled as one.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
@@ -225,10 +225,10 @@ def is_same(one: Any, other: Any, *, or_whole: bool = True) -> bool:
 
 
 def spoken(document: Document) -> Document:
-    """The document with all that its lifecycle says by leaving it out, and in one order.
+    """Return the document in one order, with the defaults of its lifecycle written out.
 
-    The order of completions and of stage executions is for people, and so are the words for the
-    ways to fail that were no fact for the run, or the same.
+    The order of completions and of stage executions is for people, and so are the texts of failures
+    that did not affect the run, or affected it equally.
     """
     defaults: dict[str, Any] = {
         "gates_guard": "stages",
@@ -254,16 +254,16 @@ def spoken(document: Document) -> Document:
 
 
 def is_said_by_absence(key: str, value: Any) -> bool:
-    """Whether a state or a transition says the same without a key."""
+    """Return whether a state or a transition means the same without a key."""
     is_default = key in {"effects", "fail_fast"} and value is True
     every = key == "gates" and value is not None and sorted(value) == ["ci", "policy", "review"]
     return value is None or is_default or every
 
 
 def in_order(entries: list[Document]) -> list[Document]:
-    """Entries about stages, in one order, failures called so.
+    """Return entries about stages, in one order, with failures called failures.
 
-    The digest of what was run is held against nothing else in the record.
+    The digest of the program that ran is compared with nothing else in the record.
     """
     told = (
         {**one, "status": "failed"} if one.get("status") in FAILURES else one
@@ -273,7 +273,7 @@ def in_order(entries: list[Document]) -> list[Document]:
 
 
 def differences(one: Any, other: Any, place: Place = ()) -> Iterator[Place]:
-    """The places in which two documents differ; a whole one where it has other keys or length."""
+    """Yield the places in which two documents differ; a whole one if its keys or length differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key in one:
             yield from differences(one[key], other[key], (*place, key))
@@ -285,7 +285,7 @@ def differences(one: Any, other: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def generic(place: Place) -> str:
-    """A place as a path in which `*` stands for every index and every name that a run chose."""
+    """Return a place as a path in which `*` stands for every index and every name that is free."""
     parts = ["*" if isinstance(part, int) else part for part in place]
     for index, part in enumerate(parts[:-1]):
         if part in {"env_digests", "stages_since"} or (part == "stages" and index == 0):
@@ -296,16 +296,16 @@ def generic(place: Place) -> str:
 
 
 def is_unwitnessed(place: str) -> bool:
-    """Whether a field may have any value that is of its shape."""
+    """Return whether a field may have any value of its shape."""
     parts = place.split(".")
     holders = (".".join((*parts[:end], "**")) for end in range(1, len(parts)))
     return place in UNWITNESSED or not UNWITNESSED.isdisjoint(holders)
 
 
 def names(said: str, place: Place) -> bool:
-    """Whether a refusal names a field, or one that holds it; by `a.0.b` or `a[0].b`.
+    """Return whether a refusal names a field, or one that holds it; by `a.0.b` or `a[0].b`.
 
-    Where the text breaks off being JSON there are no fields: a line and a column are named.
+    Where the text stops being JSON there are no fields: a line and a column are named.
     """
     if re.search(r"invalid JSON: .* at line \d+ column \d+$", said):
         return True

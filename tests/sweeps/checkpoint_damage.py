@@ -13,11 +13,11 @@ from fsm_orchestrator import vocabulary
 from tests.support.places import of_each_kind
 from tests.sweeps.checkpoint_cases import SWEPT, Document, Place
 
-# -- documents and what is done to them --------------------------------------------------------
+# -- documents and changes to them -----------------------------------------------------------
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """The path of everything inside of a value."""
+    """Yield the path of everything inside of a value."""
     keys = range(len(value)) if isinstance(value, list) else value
     for key in keys if isinstance(value, dict | list) else ():
         yield (*place, key)
@@ -25,14 +25,14 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def at(document: Any, place: Place) -> Any:
-    """What stands at a path."""
+    """Return the value at a path."""
     for key in place:
         document = document[key]
     return document
 
 
 def with_value(document: Any, place: Place, value: Any) -> Any:
-    """The document with another value at a path; what is not on the path is shared."""
+    """Return the document with another value at a path; what is not on the path is shared."""
     if not place:
         return value
     key, *rest = place
@@ -42,7 +42,7 @@ def with_value(document: Any, place: Place, value: Any) -> Any:
 
 
 def put(document: Any, place: Place, value: Any) -> Any:
-    """The same; the document as it is where it has no such path any more."""
+    """Return the same, or the document unchanged if it no longer has such a path."""
     try:
         return with_value(document, place, value)
     except (LookupError, TypeError, ValueError):
@@ -50,7 +50,7 @@ def put(document: Any, place: Place, value: Any) -> Any:
 
 
 def encoded(document: object) -> bytes:
-    """A document as JSON."""
+    """Return a document as JSON."""
     return json.dumps(document).encode()
 
 
@@ -70,12 +70,12 @@ NO_NUMBERS: Final = (b"01", b"+1", b"0x10", b"1_000", b".5", b"5.", b"1e", b"--1
 
 
 def other_words(value: Any) -> set[str]:
-    """The other words of the closed sets that a word is in."""
+    """Return the other words of the closed sets that a word is in."""
     return {word for words in WORDS if value in words for word in words if word != value}
 
 
 def siblings(holder: Any, key: str | int) -> Iterator[str | int]:
-    """The keys beside one, behind it, whose values are of the same type and not the same."""
+    """Yield the keys after one whose values are of the same type and different."""
     keys = list(range(len(holder))) if isinstance(holder, list) else list(holder)
     for other in keys[keys.index(key) + 1 :]:
         if type(holder[other]) is type(holder[key]) and holder[other] != holder[key]:
@@ -83,7 +83,7 @@ def siblings(holder: Any, key: str | int) -> Iterator[str | int]:
 
 
 def swapped(document: Document, place: Place, other: str | int) -> Document:
-    """The document with the values of two siblings in each other's place."""
+    """Return the document with the values of two siblings swapped."""
     holder, key = place[:-1], place[-1]
     values = at(document, holder)
     once = with_value(document, place, values[other])
@@ -91,13 +91,13 @@ def swapped(document: Document, place: Place, other: str | int) -> Document:
 
 
 def own_places(ending: str, document: Document) -> list[Place]:
-    """The paths to change, of each kind; the lifecycle is that of all, so in one ending only."""
+    """Return the paths to change, of each kind; those in the shared lifecycle only once."""
     found = (one for one in places(document) if ending == SWEPT[0] or one[0] != "lifecycle")
     return of_each_kind(found)
 
 
 def is_entry(place: Place) -> bool:
-    """Whether a place is an entry of a map that may have any, and no field."""
+    """Return whether a place is an entry of a map with free keys, and no field."""
     return place[-2:-1] in {("stages",), ("env_digests",)}
 
 
@@ -126,7 +126,7 @@ CHANGE = st.one_of(*(st.tuples(st.just(kind), given) for kind, given in CHANGES.
 
 
 def changed(data: bytes, kind: str, given: tuple[Any, ...]) -> bytes:
-    """The bytes after one change; positions wrap around."""
+    """Return the bytes after one change; positions wrap around."""
     begin = given[0] % (len(data) + 1)
     before, rest = data[:begin], data[begin:]
     match kind:

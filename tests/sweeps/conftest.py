@@ -1,4 +1,4 @@
-"""What the sweeps share: real runs and their checkpoints, made once, and a desk."""
+"""The shared fixtures of the sweeps: real runs and their checkpoints, made once, and a desk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.sweeps.fault_disk import PlainRunner
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory with a run for each ending; not to be changed."""
+    """Yield a directory with a run for each ending; it must not be changed."""
 
     def make(directory: Path) -> None:
         patch.setenv("XDG_STATE_HOME", str(directory / "state"))
@@ -36,13 +36,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def checkpoints(runs: Path) -> Mapping[str, bytes]:
-    """The checkpoint of each ending."""
+    """Return the checkpoint of each ending."""
     return {ending: (runs / ending / CHECKPOINT).read_bytes() for ending in ENDINGS}
 
 
 @pytest.fixture(name="desk")
 def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A desk with private state of its own, in memory where that can be: no disk is to be worn."""
+    """Yield a desk with its own private state, in memory if possible, to spare the disk."""
     with contextlib.ExitStack() as stack:
         root = tmp_path
         if os.access(MEMORY, os.W_OK):

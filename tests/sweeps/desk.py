@@ -1,4 +1,4 @@
-"""Where runs of a sweep work, and what lies there: taken up, and put back as it was."""
+"""The place where runs of a sweep work, and its files: captured, and put back unchanged."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Tree = tuple[tuple[str, bytes | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where runs of a sweep work: `disk` holds what is theirs, beside it lies what stages did."""
+    """The place where runs of a sweep work: `disk` has their files; the stages' notes are apart."""
 
     root: Path
 
     @property
     def disk(self) -> Path:
-        """Output directory and private state, nothing else."""
+        """The directory with output directory and private state, and nothing else."""
         return self.root / "disk"
 
     @property
@@ -44,12 +44,12 @@ class Desk:
 
     @property
     def notes(self) -> Path:
-        """Where each stage notes that it was started."""
+        """The file in which each stage notes that it was started."""
         return self.root / "notes"
 
     @property
     def artifact(self) -> Path:
-        """What the executor is expected to write; to make it durable would be its own duty."""
+        """The executor's expected artifact; making it durable is up to the stage."""
         return self.root / "artifact.json"
 
     def starts(self) -> Counter[str]:
@@ -57,11 +57,11 @@ class Desk:
         return Counter(self.notes.read_text().split() if self.notes.exists() else ())
 
     def clear(self) -> None:
-        """Leave the desk as if nothing had ever run here."""
+        """Leave the desk as if no run had ever worked here."""
         self.put(Scene(((str(Path(OUT).parent), None),), b"", b""))
 
     def scene(self, tree: Tree | None = None) -> Scene:
-        """Return all that is here now, or with `tree` in place of what is on the disk."""
+        """Return all that is here now, or with `tree` in place of the files on the disk."""
         notes, artifact = (
             path.read_bytes() if path.exists() else b"" for path in (self.notes, self.artifact)
         )
@@ -69,7 +69,7 @@ class Desk:
         return Scene(read_tree(self.disk) if tree is None else tree, notes, artifact, home)
 
     def put(self, scene: Scene) -> None:
-        """Make everything as it was; the output directory is the same one, and not a copy of it."""
+        """Restore everything; the output directory is the same one, and not a copy of it."""
         homes = self.root / "homes"
         homes.mkdir(exist_ok=True)
         if self.out.exists():
@@ -102,9 +102,9 @@ def read_tree(root: Path) -> Tree:
 
 
 def write_tree(root: Path, tree: Tree, kept: Mapping[str, Path] = MappingProxyType({})) -> None:
-    """Make a directory hold what `tree` says, and nothing else.
+    """Make a directory hold the files of `tree`, and nothing else.
 
-    `kept`: empty directories that are moved to their place, if they are there.
+    `kept`: empty directories that are moved to their place, if they exist.
     """
     root.mkdir(exist_ok=True)
     for one in root.iterdir():

@@ -1,4 +1,4 @@
-"""What is on disk, as a sweep asks for it."""
+"""The facts that a sweep reads from the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.sweeps.histories import checkpoint_in
 
 
 def report_in(directory: Path) -> Report | None:
-    """Return the report in a directory; None if there is none, or a power cut has torn it."""
+    """Return the report in a directory, or None if it is missing or torn by a power cut."""
     path = directory / REPORT
     try:
         json.loads(path.read_bytes())
@@ -25,7 +25,7 @@ def report_in(directory: Path) -> Report | None:
 
 
 def begun_checkpoint(desk: Desk) -> Checkpoint | None:
-    """Return the checkpoint of the run that is to be resumed, None if it has none."""
+    """Return the checkpoint of the run that is to be resumed, or None if it has none."""
     kept = checkpoint_in(desk.out)
     return None if kept is None or kept.run_id == EARLIER else kept
 
@@ -37,5 +37,5 @@ def are_values_lost(kept: Checkpoint | None) -> bool:
 
 
 def own_failures(report: Report) -> list[StageExecution]:
-    """Return what the program reports that it failed to do itself."""
+    """Return the program's own failures in a report."""
     return [one for one in report.stage_executions if one.attempt == 0]

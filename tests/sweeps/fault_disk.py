@@ -1,8 +1,7 @@
-"""Stand in front of the door through which files are written: fail there, or end the world.
+"""Stands in for the door through which files are written: fails there, or ends the world.
 
-Every system call that durability is made of goes through `files.perform`. The sweeps fail the
-first call, the second, the third …, until a run passes untouched. A disk is modelled that keeps
-what was synced.
+Every system call that durability needs goes through `files.perform`. The sweeps fail the first
+call, the second, the third …, until a run passes untouched. A modeled disk keeps what was synced.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ RECORDS: Final = [
 
 @dataclass(eq=False, slots=True)
 class File:
-    """A file: what has been written to it through the door, and what of that was synced."""
+    """A file: the content written to it through the door, and the synced part of it."""
 
     now: bytes = b""
     synced: bytes = b""
@@ -71,10 +70,10 @@ class Directory:
 
 
 class Disk:
-    """Does what goes through the door, and knows what of it a power cut would leave.
+    """A disk that does what goes through the door, and knows what a power cut would leave.
 
     Content is safe once the file was synced, an entry once its directory was; nothing else is.
-    Nothing is really synced, for nobody cuts the power.
+    Nothing is really synced, since nobody cuts the power.
     """
 
     def __init__(self, root: Path) -> None:
@@ -85,7 +84,7 @@ class Disk:
         self._add_present(root)
 
     def copy(self, torn: tuple[int, bytes] | None = None) -> Disk:
-        """The disk as it is, to be `found` again later; `torn` as in `torn`."""
+        """Return a copy of the disk, to be `found` again later; `torn` as in `torn`."""
         self._by_name = {
             path.relative_to(self.root): self._nodes[path.stat().st_ino]
             for path in (self.root, *self.root.rglob("*"))
@@ -97,7 +96,7 @@ class Disk:
         return found
 
     def find(self) -> None:
-        """Go on with files that were put back as they were when this copy was made."""
+        """Continue with files that were put back as they were when this copy was made."""
         self._nodes = {
             (self.root / name).stat().st_ino: node for name, node in self._by_name.items()
         }
@@ -134,7 +133,7 @@ class Disk:
                 gone = path_of(args[-1], places.get("dst_dir_fd", places.get("dir_fd")))
                 inode = os.lstat(gone).st_ino if os.path.lexists(gone) else None
                 call(*args, **places)
-                if inode is not None:  # its number is the next file's
+                if inode is not None:  # its number is reused for the next file
                     del self._nodes[inode]
             case SystemCall.MKDIR:
                 call(*args, **places)
@@ -144,7 +143,7 @@ class Disk:
         return None
 
     def role_of(self, operation: SystemCall, args: Any) -> str:
-        """Which file is operated on, and how it is opened, whatever run and time it names."""
+        """Return which file is operated on, and how it is opened, without run and time."""
         match operation:
             case SystemCall.OPEN:
                 name = f"{os.path.basename(args[0])} {args[1]:o}"
@@ -155,11 +154,11 @@ class Disk:
         return re.sub(r"[0-9a-f]{8,}|[0-9]+T[0-9.]+Z", "#", name)
 
     def node_of(self, path: Path) -> File | Directory:
-        """What is called so now."""
+        """Return what now has this name."""
         return self._nodes[path.stat().st_ino]
 
     def torn(self, descriptor: int, data: bytes) -> Tree:
-        """What is there when a write ends half-way."""
+        """Return the files after a write that ends half-way."""
         written = str(self._paths[descriptor].relative_to(self.root))
         half = data[: len(data) // 2]
         return tuple(
@@ -168,20 +167,20 @@ class Disk:
         )
 
     def with_all_names(self) -> Tree:
-        """What a cut leaves when every entry got to the disk, but only synced content did."""
+        """Return what a cut leaves if every entry reached the disk, but only synced content did."""
         return tuple(
             (str(path.relative_to(self.root)), None if path.is_dir() else self._synced(path))
             for path in sorted(self.root.rglob("*"))
         )
 
     def with_synced_names(self) -> Tree:
-        """What a cut leaves when nothing got to the disk but what was synced."""
+        """Return what a cut leaves if only synced content and entries reached the disk."""
         root = self._nodes[self.root.stat().st_ino]
         assert isinstance(root, Directory)
         return tuple(sorted(_flat(root, "")))
 
     def _add_present(self, path: Path) -> File | Directory:
-        """What is there when the world begins is safe."""
+        """Add a file that exists when the world begins, as safe."""
         node: File | Directory
         if path.is_dir():
             node = Directory({one.name: self._add_present(one) for one in path.iterdir()})
@@ -236,7 +235,7 @@ def _flat(directory: Directory, above: str) -> Iterator[tuple[str, bytes | None]
 
 
 class Fault(StrEnum):
-    """How one operation fails."""
+    """A way in which one operation fails."""
 
     FULL = "ENOSPC"
     OVER_QUOTA = "EDQUOT"
@@ -247,27 +246,27 @@ class Fault(StrEnum):
 
 
 BY_ERRNO: Final = tuple(fault for fault in Fault if fault is not Fault.SHORT)
-"""The faults that differ in nothing else; what is done about them is the same for most."""
+"""The faults that differ only in the errno; most of them are handled alike."""
 
 Kind = tuple[SystemCall, str]
-"""What makes operations equal: what is done, and to which file, whatever run and time it names."""
+"""The kind of an operation: the call and the file, whatever run and time the file names."""
 
 
 class Strike(NamedTuple):
-    """An operation that is to fail, by its number in the run, and how."""
+    """An operation that is to fail, by its number in the run, and its fault."""
 
     number: int
     fault: Fault
 
 
 COMMON_ONE_IN: Final = 3
-"""A kind that other scenarios have too is met in one of so many, one after the other."""
+"""A kind shared with other scenarios fails in one of this many scenarios, in turn."""
 
 
 def strikes_of(
     kinds: Sequence[Kind], can_be_short: Collection[int], common: Collection[Kind], turn: int
 ) -> list[Strike]:
-    """Return what is to fail, one after the other, of the operations of these kinds.
+    """Return the operations of these kinds that are to fail, one after the other.
 
     Of each kind one operation fails, by one of the errnos, and where it can be short, by that too.
     Scenarios share the `common` kinds: each takes those whose turn it is.
@@ -295,11 +294,11 @@ def strikes_of(
 
 
 Choice = Callable[[SystemCall, Any], bool]
-"""Which operations count, by what they are and their arguments."""
+"""A selection of operations, by their kind and their arguments."""
 
 
 class Door:
-    """Stands in for `files.perform`: lets the operation of some number fail, if it is told so."""
+    """A replacement for `files.perform`: fails the operation of a given number, if any."""
 
     def __init__(
         self,
@@ -320,7 +319,7 @@ class Door:
     def perform(
         self, operation: SystemCall, call: Callable[..., Any], *args: Any, **places: Any
     ) -> Any:
-        """What `files.perform` does, or not."""
+        """Do what `files.perform` does, or fail."""
         if self.before is not None:
             self.before(operation, args)
         if self._counts(operation, args):
@@ -342,15 +341,15 @@ class Door:
 
 
 def reads(operation: SystemCall, args: Any) -> bool:
-    """Whether it is there to read a file."""
+    """Return whether an operation reads a file."""
     is_for_reading = operation is SystemCall.OPEN and not args[1] & (os.O_RDWR | os.O_WRONLY)
     return operation is SystemCall.READ or is_for_reading
 
 
 class PlainRunner(ProcessRunner):
-    """Starts a stage as a child, and waits.
+    """A runner that starts a stage as a child, and waits.
 
-    A run then takes half the time, and what is done to files is none of the keeper's business.
+    A run then takes half the time, and the keeper has no part in what is done to files.
     """
 
     def __init__(self, interrupts: Interrupts, **given: Any) -> None:
@@ -358,7 +357,7 @@ class PlainRunner(ProcessRunner):
 
     @property
     def unable(self) -> str:
-        """Nothing to be warned of: what a run warns of is compared."""
+        """No warning, since the warnings of a run are compared."""
         return ""
 
     def run(
@@ -369,7 +368,7 @@ class PlainRunner(ProcessRunner):
         reader: OutputReader | None = None,
         meter: Metered | None = None,
     ) -> ProcessReport:
-        """Run a stage that ends by itself."""
+        """Run a stage that ends on its own."""
         del limits, reader, meter
         with subprocess.Popen(
             [command.command, *command.args],
@@ -383,7 +382,7 @@ class PlainRunner(ProcessRunner):
 
 
 def through(door: Door, config: RunConfig) -> Report | OrchestratorError:
-    """Run through a door; the report, or why there is none. A bug of ours fails the test."""
+    """Run through a door; return the report, or the error. A bug of this program fails the test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "perform", door.perform)
         try:
@@ -402,20 +401,20 @@ def undisturbed(desk: Desk, config: RunConfig) -> Report:
 
 
 def before_the_step(scenario: Scenario, desk: Desk) -> Scene:
-    """The scene that the scenario's invocation begins with."""
+    """Return the scene that the scenario's invocation begins with."""
     desk.clear()
     scenario.run_before(desk, lambda config: undisturbed(desk, config))
     return desk.scene()
 
 
 def mend_here(scenario: Scenario, desk: Desk, before: Scene, expected: Report, disk: Disk) -> None:
-    """Mend it, and as durably, whatever the disturbed run had left unsynced."""
+    """Resume it, and as durably, whatever the disturbed run had left unsynced."""
     mend(scenario, desk, before, expected, lambda config: through(Door(disk), config))
     assert_durable(desk, disk)
 
 
 def assert_durable(desk: Desk, disk: Disk) -> None:
-    """A power cut now takes nothing of what the run has told, or of what it has archived."""
+    """Assert that a power cut now takes nothing of what the run reported or archived."""
     left = dict(disk.with_synced_names())
     for name, content in read_tree(desk.disk):
         if name in RECORDS or Path(name).match(f"{OUT}/archive/*/{CHECKPOINT_FILE}"):

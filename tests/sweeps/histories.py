@@ -13,10 +13,10 @@ from tests.support.command import CHECKPOINT, EVENTS, INVOCATIONS
 
 
 def checkpoint_in(directory: Path) -> Checkpoint | None:
-    """Return the record in a directory, as a resume finds it; None if there is none.
+    """Return the record in a directory, as a resume finds it, or None if there is none.
 
-    One that is torn, and whose events were lost before any step was durable, is none: nothing has
-    been started then, and `assert_truth` holds that. Any other bad one fails the test.
+    A torn record, whose events were lost before any step was durable, counts as none: nothing was
+    started then, which `assert_truth` checks. Any other bad one fails the test.
     """
     files = (CHECKPOINT, EVENTS, INVOCATIONS)
     content = [
@@ -27,7 +27,7 @@ def checkpoint_in(directory: Path) -> Checkpoint | None:
 
 @lru_cache(maxsize=8)
 def _loaded(directory: Path, *content: bytes) -> Checkpoint | None:
-    """Read a record once: it is looked at several times, and reading is most of the work."""
+    """Read a record only once: it is used several times, and reading is most of the work."""
     try:
         return checkpoint_reader.load(directory)
     except checkpoint_reader.TornError:
@@ -36,7 +36,7 @@ def _loaded(directory: Path, *content: bytes) -> Checkpoint | None:
 
 
 def history_of(kept: Checkpoint, directory: Path) -> list[InvocationRecord]:
-    """Return every invocation, from either place; each is there once."""
+    """Return every invocation, from either place, once."""
     moved_count = 0 if kept.earlier is None else kept.earlier.totals.last_number
     lines = (directory / INVOCATIONS).read_bytes().splitlines()[:moved_count] if moved_count else ()
     moved = [MovedInvocation.model_validate_json(line).invocation for line in lines]

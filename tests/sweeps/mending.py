@@ -1,8 +1,8 @@
-"""What an operator does next, and that it ends as if nothing had happened.
+"""The operator's next step after a disturbance, which ends as if nothing had happened.
 
-A sweep disturbs a run at one point after the other. Whatever the point, what lies on disk must be
-true (truths.py), and what an operator does next must end as the undisturbed run did (`mend`).
-How it is disturbed is the sweeps' own.
+A sweep disturbs a run at one point after the other. At every point the files on disk must be true
+(truths.py), and the operator's next step must end as the undisturbed run did (`mend`). The kind of
+disturbance is up to the sweeps.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from tests.sweeps.scenarios import Scenario
 from tests.sweeps.truths import assert_earlier_is_there, assert_truth
 
 Act = Callable[[RunConfig], Report | OrchestratorError]
-"""How an invocation is made: its report, or why there is none."""
+"""A way of making an invocation: it returns the report, or the error."""
 
 PLAIN: Final = {
     "earlier_invocations",  # the disturbed one, or none where nothing of it was durable
     "invocations_moved",  # likewise: the disturbed one may have moved some
-    "run_id",  # another where the command was typed again
+    "run_id",  # another if the command was typed again
     "execution_mode",  # likewise
     "started_at",
     "finished_at",
-    "containment",  # null where nothing was left to be run
+    "containment",  # null if nothing was left to be run
     "transitions",  # compared by `walk_of`
     "stage_executions",  # compared below
-    "origin",  # the revision is not known where the fault struck the reading of it
-    "rebuilt",  # null where the record had not to be made again from the events
+    "origin",  # the revision is unknown if the fault hit the reading of it
+    "rebuilt",  # null unless the record had to be made again from the events
     "accepted",  # null where a key could be made
-    "events_head",  # its log tells of the disturbance
+    "events_head",  # its log records the disturbance
 }
 OF_A_STAGE: Final = {
-    # Not attempt, reason, idempotency_key and the names of its logs: they count attempts or hold
+    # Not attempt, reason, idempotency_key and the names of its logs: they count attempts or contain
     # the run's id. Not times and resources. Not exit_code, ending and stderr_tail: a skip has none.
     *("stage", "command", "args", "env_keys", "cwd", "error", "signal", "artifacts"),
     *("missing_artifacts", "malformed_artifacts", "stale_artifacts", "leaked_processes"),
@@ -58,15 +58,15 @@ OF_THE_DISTURBANCE: Final = (
     *("had been written", "runs with other settings than before"),
     *("behind the events", "was torn", "accepted by its digest", "no key can be kept"),
 )
-"""What only the warnings of a run that was disturbed say: events went down with the machine, values
-that are gone were given again, and the record was made again from the events."""
+"""The warnings that only a disturbed run has: events were lost with the machine, lost values were
+given again, and the record was made again from the events."""
 
 
 def normalised(report: Report) -> dict[str, Any]:
-    """Return what is the same for a run that was disturbed and resumed as for one that was not."""
+    """Return what is the same for a run that was disturbed and resumed and for one that was not."""
     document = report.model_dump(mode="json", exclude=PLAIN)
     for decision in document["gate_decisions"]:
-        del decision["source"]  # a resume has it from the checkpoint
+        del decision["source"]  # a resume takes it from the checkpoint
         if decision["given"] is not None:  # by the same user, in an earlier invocation
             del decision["given"]["at"], decision["given"]["invocation"]
     document["warnings"] = [
@@ -88,7 +88,7 @@ def walk_of(report: Report) -> list[str]:
 
 
 def mend(scenario: Scenario, desk: Desk, before: Scene, expected: Report, act: Act) -> None:
-    """Do what an operator does next: it ends as if nothing had happened, and repeats nothing."""
+    """Do the operator's next step: it ends as if nothing had happened, and repeats nothing."""
     kept, starts = begun_checkpoint(desk), desk.starts()
     complete = set() if kept is None else {one.stage for one in kept.completions}
     is_over = kept is not None and kept.current_state == "done"
@@ -108,9 +108,9 @@ def mend(scenario: Scenario, desk: Desk, before: Scene, expected: Report, act: A
 
 
 def _accepting(kept: Checkpoint | None, desk: Desk, config: RunConfig) -> RunConfig:
-    """Accept a record that nothing proves: it had no key when it was kept, or no events are left.
+    """Accept a record that nothing proves: it had no key when it was kept, or its events are gone.
 
-    A machine that went down may have taken all events, and a run warns where it has no key.
+    A machine that went down may have taken all events, and a run warns if it has no key.
     """
     if kept is None:
         return config
@@ -121,7 +121,7 @@ def _accepting(kept: Checkpoint | None, desk: Desk, config: RunConfig) -> RunCon
 
 
 def assert_whole(desk: Desk, mended: Report) -> None:
-    """Assert that the run ended with its records in order, no stage or gate passed over."""
+    """Assert that the run ended with its records in order, and passed over no stage or gate."""
     kept = checkpoint_in(desk.out)
     assert kept is not None
     assert (kept.run_id, kept.current_state) == (mended.run_id, mended.current_state)
@@ -134,16 +134,16 @@ def assert_whole(desk: Desk, mended: Report) -> None:
     assert not [name for name, _ in read_tree(desk.out) if name.endswith(TEMPORARY_SUFFIX)]
     numbers = [event["seq"] for event in events_of(desk.out)]
     warnings = " ".join(one for visit in kept.invocations for one in visit.warnings)
-    if "had been written" in warnings:  # they went down with the machine, and are missed
+    if "had been written" in warnings:  # they were lost with the machine, and are missing
         assert numbers == sorted(set(numbers))
     else:
         assert numbers == list(range(1, len(numbers) + 1))
 
 
 def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
-    """Assert that all that ran in an invocation ran after its gates had passed."""
+    """Assert that all stages of an invocation ran after its gates had passed."""
     assert kept.lifecycle.gates_guard is GatesGuard.STAGES
-    for one in invocation.gate_decisions:  # a signal is kept from the invocation it was given to
+    for one in invocation.gate_decisions:  # a signal is kept from the invocation that got it
         assert one.given is not None
         is_kept = one.given.invocation < invocation.number
         assert one.given.invocation <= invocation.number
@@ -156,7 +156,7 @@ def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
 
 @contextlib.contextmanager
 def at(where: str) -> Iterator[None]:
-    """Say where in the sweep a failure was found."""
+    """Add the place in the sweep to a failure."""
     try:
         yield
     except BaseException as error:

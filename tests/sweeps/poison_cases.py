@@ -44,14 +44,14 @@ ANYWHERE: Final[Mapping[str, bytes]] = {
 
 
 def with_value(key: str, value: str) -> bytes:
-    """Return a line of JSON that has `value`, as it is spelt, under a key."""
+    """Return a line of JSON that has `value`, as it is spelled, under a key."""
     written = json.dumps({"product": "fsm-orchestrator", "schema_version": 1, **HOLDER, key: "@@"})
     return written.replace('"@@"', value).encode() + b"\n"
 
 
 @contextmanager
 def _own_streams(directory: Path) -> Iterator[None]:
-    """Let what is printed go to files, in a process that will not need its streams again."""
+    """Send the output to files, in a process that will not need its streams again."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         opened = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(opened, number)
@@ -60,7 +60,7 @@ def _own_streams(directory: Path) -> Iterator[None]:
 
 
 class Meeting(NamedTuple):
-    """A command, and what is put in its way."""
+    """A command, and the poison that it meets."""
 
     poison: str
     words: Sequence[str]
@@ -68,7 +68,7 @@ class Meeting(NamedTuple):
 
 
 class Met(NamedTuple):
-    """How a command ended that met something, and what it complained."""
+    """The end of a command that met a poison, and its messages."""
 
     poison: str
     words: Sequence[str]
@@ -80,7 +80,7 @@ def met(cwd: Path, meetings: Sequence[Meeting]) -> list[Met]:
     """Run commands one after the other in `cwd`; return how each ended.
 
     One forked process runs all of them: each takes milliseconds where a command's own process takes
-    half a second. What a command raises stands for the code of a bug.
+    half a second. An exception of a command counts as the code of a bug.
     """
     told = cwd / "told"
     pid = os.fork()

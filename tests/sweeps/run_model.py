@@ -1,8 +1,7 @@
-"""What is promised of runs and resumes, as a small model.
+"""The promises about runs and resumes, as a small model.
 
-It says of each command what it must exit with, which stages it must really start and with which
-settings, and what is complete afterwards. It is written from the promises and shares no code with
-the package.
+It predicts for each command the exit code, which stages really start and with which settings, and
+what is complete afterwards. It is written from the promises and shares no code with the package.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ GATES: Final[Mapping[str, tuple[str, ...]]] = {
     "ci": ("success", "pending", "failure", "missing"),
     "review": ("approved", "changes_requested", "missing"),
 }
-"""What each gate may be told: first what passes, last what counts when it is told nothing."""
+"""The values that each gate accepts: first the passing one, last the one that counts by default."""
 CODES: Final = {
     "policy": "GATE_POLICY_DENIED_OR_UNKNOWN",
     "ci": "GATE_CI_NOT_SUCCESS",
@@ -38,15 +37,15 @@ AMPLE_MS, SHORT_MS = 60_000, 100
 Value = TypeVar("Value")
 Document: TypeAlias = dict[str, Any]
 Env: TypeAlias = Mapping[str, tuple[str, int]]
-"""Value of each variable, and the number of private files that were lost before it was given."""
+"""The value of each variable, and how many private files were lost before it was given."""
 
 
-# -- what an operator does ------------------------------------------------------------------
+# -- the operator's actions ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Given:
-    """What is given for a stage; None where it is not. A tag stands for a list of arguments."""
+    """The values given for a stage; None if not given. A tag stands for a list of arguments."""
 
     program: str | None = None
     tag: str | None = None
@@ -69,7 +68,7 @@ class Request:
 
 
 class Act(StrEnum):
-    """What a stage does when it runs, told to it by a file."""
+    """The action of a stage when it runs, given to it by a file."""
 
     GOOD = "writes its artifacts and succeeds"
     IDLE = "succeeds and writes nothing"
@@ -86,7 +85,7 @@ ENDS: Final = {
     Act.DIES: ("failed", "failed"),
     Act.HANGS: ("timeout", "timeout"),
 }
-"""The status and the outcome that an attempt has which does not exit with 0."""
+"""The status and the outcome of an attempt that does not exit with 0."""
 
 
 # -- the model ------------------------------------------------------------------------------
@@ -94,7 +93,7 @@ ENDS: Final = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What a stage runs with."""
+    """The settings that a stage runs with."""
 
     program: str
     tag: str | None = None
@@ -104,34 +103,34 @@ class Settings:
     timeout_ms: int | None = None
 
     def differs_from(self, other: Settings) -> bool:
-        """Whether a stage that completed with one is another with the other; time-outs aside."""
+        """Return whether a stage completed with one differs with the other; not in timeouts."""
         return replace(self, timeout_ms=None) != replace(other, timeout_ms=None)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What one start of the command must do."""
+    """The required effects of one start of the command."""
 
     code: int
     outcome: str | None = None
     is_ready: bool = False
     is_judged: bool = False
-    """Whether the gates were asked."""
+    """True if the gates were asked."""
     executions: tuple[tuple[str, str, int], ...] = ()
     """Stage, status and attempt number of each."""
     notes: tuple[str, ...] = ()
-    """The line that each stage leaves which is really started."""
+    """The line that each really started stage leaves."""
 
 
 @dataclass
 class Ran:
-    """What an invocation has done about stages so far."""
+    """The effects of an invocation on stages so far."""
 
     executions: list[tuple[str, str, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def expected(self, outcome: str, *, is_judged: bool) -> Expected:
-        """What must come of it if the run ends now."""
+        """Return the required result if the run ends now."""
         return Expected(
             code=EXIT_CODES[outcome],
             outcome=outcome,
@@ -151,15 +150,15 @@ class Model:
     files: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(NAMES))
     """By artifact: `good`, `other` (valid, and not what the stage left), `broken`, or None."""
     losses: int = 0
-    """How many times the private files were lost."""
+    """The number of times that the private files were lost."""
     gates: dict[str, str] = field(default_factory=dict)
     kept: dict[str, Settings] = field(default_factory=dict)
     complete: dict[str, tuple[Settings, int]] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
     running: str | None = None
-    """The stage whose attempt nobody saw the end of."""
+    """The stage whose attempt has no observed end."""
     do_gates_guard_stages: bool = True
-    """Whether nothing is started before the gates have passed; else they are asked at the end."""
+    """True if nothing starts before the gates have passed; otherwise they are asked at the end."""
     runs: int = 0
     hung: list[str] = field(default_factory=list)
     """The lines of stages that may have been ended before they wrote them."""
@@ -167,7 +166,7 @@ class Model:
     has_checkpoint: bool = False
 
     def expect(self, request: Request, acts: Mapping[str, Act]) -> Expected:
-        """What must come of a request; the model is afterwards what the run must be."""
+        """Return the required result of a request; the model is afterwards what the run must be."""
         if not request.is_resume:
             return self._begin(request, acts)
         if not self.has_checkpoint:
@@ -185,7 +184,7 @@ class Model:
         return f"run-{self.runs}"
 
     def merged_with(self, given: Given, kept: Settings | None) -> Settings | None:
-        """Settings with what is given now laid over; None where there is no program for them."""
+        """Return settings with the given ones laid over the kept; None without a program."""
         if given.program is not None:
             kept = Settings(given.program)
         if kept is None:
@@ -201,12 +200,12 @@ class Model:
         )
 
     def decisions(self) -> list[tuple[str, str, bool]]:
-        """Each gate, what it was told, and whether it passes, in judging order."""
+        """Return each gate, its value, and whether it passes, in judging order."""
         told = {gate: self.gates.get(gate, values[-1]) for gate, values in GATES.items()}
         return [(gate, told[gate], told[gate] == PASSING[gate]) for gate in GATES]
 
     def are_good(self, artifacts: Iterable[str]) -> bool:
-        """Whether all of the artifacts are there, and what their stages left."""
+        """Return whether all of the artifacts exist, as their stages left them."""
         return all(self.files[name] == "good" for name in artifacts)
 
     def _merged(self, request: Request, kept: Mapping[str, Settings]) -> dict[str, Settings] | None:
@@ -231,7 +230,7 @@ class Model:
         return self._walk(acts)
 
     def _visit(self, request: Request, now: Mapping[str, Settings]) -> Expected:
-        """A done run: it may be looked at, not contradicted."""
+        """Handle a request for a done run: it may be looked at, not contradicted."""
         told = {gate: status for gate, status, _ in self.decisions()}
         contradicts = any(told[gate] != status for gate, status in request.gates.items())
         if request.on_changed != "keep":
@@ -265,7 +264,7 @@ class Model:
         )
         told = {**self.gates, **request.gates}
         do_pass = all(told.get(gate) == PASSING[gate] for gate in GATES)
-        are_reached = do_pass or not self.do_gates_guard_stages  # else no value is needed
+        are_reached = do_pass or not self.do_gates_guard_stages  # otherwise no value is needed
         if are_reached and any(known < self.losses for _, known in values):
             return Expected(REFUSED)
         self.gates = told
@@ -293,7 +292,7 @@ class Model:
         return self._closed(ran) if do_pass else ran.expected("blocked", is_judged=True)
 
     def _attempt(self, stage: str, act: Act, notes: list[str]) -> tuple[str, str | None]:
-        """The status of an attempt, and how the run ends with it; None where it goes on."""
+        """Return the status of an attempt, and the run's end with it, or None if it continues."""
         settings = self.kept[stage]
         if settings.program == "./gone":
             return "spawn_failed", "failed"
@@ -314,14 +313,14 @@ class Model:
         return "artifact_missing", "failed"
 
     def _closed(self, ran: Ran) -> Expected:
-        """All stages are complete: done, if their artifacts are there, or kept as they are."""
+        """Close a run with all stages complete: done with intact or kept artifacts."""
         names = [name for before, _ in self.complete.values() for name in before.artifacts]
         is_ready, are_valid = self.are_good(names), all(self.files[one] in VALID for one in names)
         if not is_ready:
             ran.executions.append(("closure", "artifact_missing", 0))
         self.is_done |= are_valid
         expected = ran.expected("done" if is_ready else "failed", is_judged=True)
-        can_close = is_ready and set(self.complete) == set(STAGES)  # none was passed over
+        can_close = is_ready and set(self.complete) == set(STAGES)  # no stage was passed over
         return replace(expected, outcome="done" if self.is_done else "failed", is_ready=can_close)
 
 
@@ -331,13 +330,13 @@ def _with_all_after(stages: Iterable[str]) -> tuple[str, ...]:
 
 
 def note(run_id: str, stage: str, attempt: int, settings: Settings) -> str:
-    """What a stage writes down when it is started."""
+    """Return the note of a stage when it is started."""
     values = (settings.env.get(key, ("", 0))[0] for key in ("MARK", "HINT"))
     return "|".join((run_id, stage, str(attempt), settings.tag or "", *values, settings.cwd))
 
 
 def written_by(stage: str, act: Act) -> dict[str, str | None]:
-    """What an act makes of the artifacts; those that it does not touch are not there."""
+    """Return an act's effect on the artifacts; those that it does not touch are left out."""
     own, others = ARTIFACTS[stage], (ARTIFACTS[name] for name in STAGES if name != stage)
     if act == Act.BROKEN:
         return {name: "broken" if name.endswith(".json") else "good" for name in own}

@@ -1,4 +1,4 @@
-"""Do what the model was asked: a directory, real stages, real commands, forged records."""
+"""The place where the model's requests are done: real directory, stages, commands, forgeries."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.support.command import start
 from tests.support.patience import PATIENCE_SECONDS
 from tests.sweeps.run_model import Act, Document, Request, written_by
 
-# -- the real thing -------------------------------------------------------------------------
+# -- the real run ------------------------------------------------------------------------------
 
 CONTENTS: Final = {"good": "{}", "other": "[2]", "broken": "[1,]"}
 FATES: Final = {Act.FAILS: "exit 7", Act.DIES: "kill -SEGV $$", Act.HANGS: "exec sleep 60"}
 
 
 class Place:
-    """A directory with an output directory in it, and all that stages need and leave."""
+    """A directory with an output directory, and all files that stages need and leave."""
 
     def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="model-")) / "base"
@@ -40,12 +40,12 @@ class Place:
         self.ran.touch()
         self._holds: list[int] = []
         self.left: list[psutil.Process] = []
-        """What killed orchestrators left, and may not be gone yet."""
+        """The processes that killed orchestrators left, and that may still exist."""
         self._patch = pytest.MonkeyPatch()
         self._patch.setenv("XDG_STATE_HOME", str(self.base / "state"))
 
     def close(self) -> None:
-        """Nothing is left of it; whatever was killed is gone."""
+        """Remove everything; wait until all killed processes are gone."""
         try:
             self.wait_until_gone()
         finally:
@@ -55,7 +55,7 @@ class Place:
             shutil.rmtree(self.base.parent)
 
     def tell(self, acts: Mapping[str, Act]) -> None:
-        """Tell the stages what to do when they are started."""
+        """Write what each stage is to do when it is started."""
         for stage, act in acts.items():
             lines = [
                 f"rm -f '{name}'" if content is None else f"echo '{CONTENTS[content]}' > '{name}'"
@@ -66,16 +66,16 @@ class Place:
             (self.base / f"{stage}.act").write_text(text + "\n")
 
     def notes(self) -> list[str]:
-        """What the stages wrote down, a line for each start."""
+        """Return the notes of the stages, a line for each start."""
         return self.ran.read_text().splitlines()
 
     def arguments(self, stage: str, tag: str) -> tuple[str, ...]:
-        """The arguments that a tag stands for."""
+        """Return the arguments that a tag stands for."""
         line = f"$ORCHESTRATOR_RUN_ID|{stage}|$ORCHESTRATOR_ATTEMPT|$1|$MARK|$HINT|${{PWD##*/}}"
         return ("-c", f"echo \"{line}\" >> '{self.ran}'; . '{self.base}/{stage}.act'", "sh", tag)
 
     def config(self, request: Request, run_id: str) -> RunConfig:
-        """A request as a Python program makes it."""
+        """Return a request as a Python program makes it."""
         return RunConfig(
             output_directory=self.output,
             directory=self.base,
@@ -99,7 +99,7 @@ class Place:
         )
 
     def options(self, request: Request, run_id: str) -> list[str]:
-        """A request as an operator types it."""
+        """Return a request as an operator types it."""
         found = ["out", "--run-id", run_id, *(["--resume"] if request.is_resume else [])]
         if request.lifecycle is not None:
             found += ["--lifecycle", request.lifecycle]
@@ -123,7 +123,7 @@ class Place:
         return [*found, *(part for stage in request.rerun for part in ("--rerun", stage))]
 
     def run_command(self, options: Iterable[str], *, is_killed: bool) -> int:
-        """Run the command; its exit code. If it is to be killed, then while a stage waits."""
+        """Run the command and return its exit code. A kill strikes while a stage waits."""
         hold = self.base / "hold"
         hold.unlink(missing_ok=True)
         os.mkfifo(hold)
@@ -136,7 +136,7 @@ class Place:
         return process.returncode
 
     def wait_until_gone(self) -> None:
-        """Wait for the end of all that came of killed orchestrators: they end it by themselves."""
+        """Wait for the end of all that killed orchestrators left: they end it on their own."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while alive := [one for one in self.left if not is_gone(one)]:
             assert time.monotonic() < deadline, f"still there: {alive}"
@@ -149,7 +149,7 @@ class Place:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        self._holds.append(writer)  # the stage reads, until it is ended
+        self._holds.append(writer)  # the stage reads until it is ended
         self.left += psutil.Process(process.pid).children(recursive=True)
         process.kill()
 
@@ -158,7 +158,7 @@ class Place:
 
 
 def _writer_of(fifo: Path) -> int | None:
-    """The writing end of a FIFO; None while nobody reads."""
+    """Return the writing end of a FIFO, or None while nobody reads."""
     try:
         return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -168,14 +168,14 @@ def _writer_of(fifo: Path) -> int | None:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """Whether a process has ended, reaped or not."""
+    """Return whether a process has ended, reaped or not."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-# -- checkpoints that somebody edited --------------------------------------------------------
+# -- edited checkpoints --------------------------------------------------------------------------
 
 
 def _claim_done(document: Document) -> None:
@@ -188,7 +188,7 @@ def _lose_completion(document: Document) -> None:
 
 
 def _forge_completion(document: Document) -> None:
-    """Call a stage complete that is not: one that failed, or one of the other's number."""
+    """Call an incomplete stage complete: one that failed, or one with the other's number."""
     done = document["completions"]
     walks = document["invocations"]
     complete = {one["stage"] for one in done}

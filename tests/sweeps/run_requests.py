@@ -1,4 +1,4 @@
-"""Draw requests, changes of settings and what the stages do."""
+"""Draw requests, changes of settings and the actions of the stages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.sweeps.run_model import ARTIFACTS, GATES, PASSING, STAGES, Act, Given, Request, Value
 
-# -- any sequence of all that ----------------------------------------------------------------
+# -- any sequence of these ------------------------------------------------------------------------
 
 
 def mostly(*usual: Value, rarely: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
-    """One of the usual values, or once in a while another."""
+    """Return one of the usual values, or occasionally another."""
     choices = [st.just(value) for value in usual]
     return st.sampled_from([*choices, *choices, rarely]).flatmap(lambda chosen: chosen)
 
@@ -27,7 +27,8 @@ NO_GATES: Final[Mapping[str, str]] = {}
 GATES_AT_FIRST = mostly(PASSING, PASSING, PASSING, NO_GATES, rarely=SOME_GATES)
 GATES_AGAIN = mostly(PASSING, NO_GATES, rarely=SOME_GATES)
 KILLS: Final = (Act.WAITS,) if sys.platform == "linux" else ()
-"""Elsewhere nobody ends what a killed orchestrator leaves, before the next resume does."""
+"""The act for kills: only on Linux does anybody end what a killed orchestrator leaves before a
+resume."""
 FAILING: Final = (Act.FAILS, Act.HANGS, Act.DIES, Act.IDLE, Act.BROKEN, *KILLS)
 VALUES = {
     "MARK": st.sampled_from(["mark-4711", "mark-4712"]),
@@ -37,22 +38,22 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Play:
-    """How the stages act if they are started, and how the command is."""
+    """The actions of the stages if they are started, and the command's."""
 
     manager: Act = Act.GOOD
     executor: Act = Act.GOOD
     by_command: bool = False
-    """Whether the command is typed although nobody will kill it."""
+    """True if the command is typed although nobody will kill it."""
     is_awaited: bool = True
-    """Whether nothing more is done until all that a kill left has ended."""
+    """True if nothing more is done until all that a kill left has ended."""
 
     def acts(self) -> Mapping[str, Act]:
-        """What each stage does."""
+        """Return the action of each stage."""
         return {"manager": self.manager, "executor": self.executor}
 
 
 def plays(*executor: Act) -> st.SearchStrategy[Play]:
-    """Ways to act, in which the executor does one of some things."""
+    """Return ways to act, in which the executor does one of some actions."""
     return st.builds(
         Play,
         manager=st.sampled_from([*([Act.GOOD] * 14), Act.SPOILS, *FAILING]),
@@ -63,17 +64,17 @@ def plays(*executor: Act) -> st.SearchStrategy[Play]:
 
 
 PLAYS_AT_FIRST = plays(*([Act.GOOD] * 3), *([Act.SPOILS] * 4), Act.FAILS, *KILLS)
-"""Most runs are to be resumed: with one stage complete, or with all and no way to close."""
+"""Most runs are to be resumed: with one stage complete, or with all but no way to close."""
 PLAYS = plays(*([Act.GOOD] * 7), *([Act.SPOILS] * 2))
 
 
 def some_of(stage: str) -> st.SearchStrategy[tuple[str, ...]]:
-    """Some of the artifacts of a stage."""
+    """Return some of the artifacts of a stage."""
     return st.lists(st.sampled_from(ARTIFACTS[stage]), unique=True).map(tuple)
 
 
 def declared(stage: str) -> st.SearchStrategy[Given]:
-    """A stage as it is first declared: mostly with all that it may have."""
+    """Return a stage as it is first declared: usually with all possible settings."""
     usual = Given("/bin/sh", "a", {"MARK": "mark-4711", "HINT": "hint-0815"}, ARTIFACTS[stage])
     unusual = st.builds(
         Given,
@@ -87,7 +88,7 @@ def declared(stage: str) -> st.SearchStrategy[Given]:
 
 
 def changed(stage: str) -> st.SearchStrategy[Given]:
-    """What a resume may give for a stage: one thing, or several."""
+    """Return what a resume may give for a stage: one setting, or several."""
     program = st.sampled_from(["/bin/sh", "/bin/sh", "./sh", "./gone"])
     tag = st.sampled_from(["a", "b"])
     env = st.fixed_dictionaries({}, optional=VALUES)

@@ -1,4 +1,4 @@
-"""The runs that are disturbed, and what was run before them."""
+"""The runs that are disturbed, and the runs before them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.sweeps.disk_facts import begun_checkpoint
 
 
 def whole(desk: Desk, *, executor: str = "true", manager: str = "true", **given: Any) -> RunConfig:
-    """Return a run with all that has to be kept: two stages, a setting of each, an artifact."""
+    """Return a run with every kept setting: two stages, a setting of each, an artifact."""
     scripts = {"manager": manager, "executor": f"{executor}; echo '[1]' >{desk.artifact}"}
     stages = {
         stage: StageGiven(
@@ -31,15 +31,15 @@ def whole(desk: Desk, *, executor: str = "true", manager: str = "true", **given:
 
 
 def going_on(desk: Desk) -> RunConfig:
-    """`OUT --resume` alone."""
+    """Return `OUT --resume` alone."""
     return RunConfig(output_directory=desk.out, resume=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """An invocation to be disturbed, and what was run in the same directory before it.
+    """An invocation to be disturbed, and the earlier runs in the same directory.
 
-    `resumes` is how often what was run before is resumed.
+    `resumes` is how often the earlier run is resumed.
     """
 
     command: Callable[[Desk], RunConfig]
@@ -59,11 +59,11 @@ class Scenario:
         return going_on(desk) if self.is_resume else self.command(desk)
 
     def next_step(self, desk: Desk) -> RunConfig:
-        """Return what an operator does then: resume a run that was begun, else try again."""
+        """Return the operator's next step: resume a run that has begun, otherwise try again."""
         return self.step(desk) if begun_checkpoint(desk) is None else going_on(desk)
 
     def with_values(self, desk: Desk) -> RunConfig:
-        """Return the resume with all that is still to run typed again, values included."""
+        """Return the resume with all remaining settings typed again, including values."""
         config, kept = self.command(desk), begun_checkpoint(desk)
         complete = set() if kept is None else {one.stage for one in kept.completions}
         stages = {name: one for name, one in config.stages.items() if name not in complete}
@@ -111,11 +111,12 @@ SIDE_BY_SIDE: Final = (
 
 
 KEPT_MAX, KEPT_MIN = 3, 2
-"""How many invocations a record keeps in these sweeps, and when the others were moved."""
+"""The number of invocations that a record keeps in these sweeps, at most and after the others were
+moved."""
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    # Three that begin in nothing follow each other: what only they do is met in one of them.
+    # Three that begin empty follow each other: what only they do is tested in one of them.
     "done": Scenario(whole),
     "blocked": Scenario(lambda desk: whole(desk, ci="failure")),
     "failing": Scenario(lambda desk: whole(desk, executor="exit 3")),

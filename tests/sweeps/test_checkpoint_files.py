@@ -1,4 +1,4 @@
-"""Checkpoints that are huge, strange or no files at all: refused in bounded time, and left."""
+"""Checkpoints that are huge, strange or no files: refused in bounded time, and left."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BOMBS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 
 def within(data: bytes, value: bytes) -> bytes:
-    """The checkpoint with a value for its version, which takes any text."""
+    """Return the checkpoint with a value for its version, which accepts any text."""
     return re.sub(rb'(?<="version":)"[^"]*"', lambda _: value, data, count=1)
 
 
@@ -68,7 +68,7 @@ def within(data: bytes, value: bytes) -> bytes:
 def test_huge_file_is_refused_in_bounded_time(
     bomb: str, checkpoints: Mapping[str, bytes], tmp_path: Path
 ) -> None:
-    """However large and deep, the answer comes soon, is short and names the file."""
+    """At any size and depth the refusal comes soon, is short and names the file."""
     path = tmp_path / CHECKPOINT
     path.write_bytes(BOMBS[bomb](checkpoints["done"]))
     began = time.monotonic()
@@ -80,7 +80,7 @@ def test_huge_file_is_refused_in_bounded_time(
 
 
 def test_long_text_is_no_reason_to_refuse(checkpoints: Mapping[str, bytes]) -> None:
-    """Texts may be long: what was recorded is read again, soon."""
+    """Long recorded texts are read again, and soon."""
     document = json.loads(checkpoints["failed"])
     document["invocations"][0]["warnings"] = ["x" * 20_000_000, "\u2028" * 1_000_000]
     began = time.monotonic()
@@ -94,7 +94,7 @@ def test_long_text_is_no_reason_to_refuse(checkpoints: Mapping[str, bytes]) -> N
 def test_nesting_at_any_depth_is_refused(
     ending: str, depth: int, data: st.DataObject, checkpoints: Mapping[str, bytes]
 ) -> None:
-    """Lists in lists and objects in objects, one level or thousands, in any field."""
+    """Lists in lists and objects in objects are refused at one level or thousands, in any field."""
     document = json.loads(checkpoints[ending])
     place = data.draw(st.sampled_from(list(places(document))))
     opening, closing = data.draw(st.sampled_from([(b"[", b"]"), (b'{"a":', b"}"), (b"[{", b"}]")]))
@@ -105,7 +105,7 @@ def test_nesting_at_any_depth_is_refused(
     assert_refused_or_harmless(damaged, checkpoints[ending])
 
 
-# -- what is in the file's place ---------------------------------------------------------------
+# -- other kinds of files in its place -----------------------------------------------------------
 
 
 def _make_socket(path: Path) -> None:
@@ -149,7 +149,7 @@ IN_ITS_PLACE: Final[Mapping[str, Callable[[Path], object]]] = {
 def test_resume_meets_what_is_no_file_and_leaves_it(
     kind: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused by path, nothing waits or runs, the report says failed, the thing stays."""
+    """It is refused by path, nothing waits or runs, the report is failed, the object stays."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     out = Path(shutil.copytree(runs / "failed", tmp_path / "out"))
     path = out / CHECKPOINT
@@ -170,7 +170,7 @@ def test_resume_meets_what_is_no_file_and_leaves_it(
     assert (report_of(out)["terminal_state"], report_of(out)["exit_code"]) == ("failed", 1)
 
 
-# -- a resume from it ------------------------------------------------------------------------
+# -- resumes from it -----------------------------------------------------------------------------
 
 STRANGE: Final[tuple[Any, ...]] = (
     *("", "\0", "a\0b", ".", "..", "/", "~", "-", "\n", "\u2028", "'", "x" * 5_000, "/" * 5_000),
@@ -181,14 +181,15 @@ WITHOUT_ORIGIN: Final = frozenset(
     f"completions.*.settings.{key}"
     for key in (*LIMIT_FIELDS, "retry", "confine", "env_inherit", "allow_stale", "pins")
 )
-"""What is told of a completed stage and of no origin: only where the private state is gone does a
-resume take it over, and then the run may not be closed; the next one asks where it came from."""
+"""The settings recorded of a completed stage whose origin is not: a resume takes one over only if
+the private state is gone, and then the run may not be closed; the next one asks where it came
+from."""
 sometimes = settings(often, max_examples=1_000 if SOAK else 40)
 
 
 @pytest.fixture
 def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An output directory to resume in again and again."""
+    """Return an output directory for repeated resumes."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "out"
 
@@ -203,9 +204,9 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_resume_from_strange_values_is_a_run_or_a_refusal(
     ending: str, data: st.DataObject, runs: Path, output: Path
 ) -> None:
-    """What was read may be unusable for a stage, a path or a process, but crashes nothing.
+    """A value that was read may be unusable for a stage, a path or a process, but crashes nothing.
 
-    Where the private state has the key, whatever is another is refused.
+    With the key in the private state, every difference is refused.
     """
     has_key = data.draw(st.booleans())
     state = output.parent / "state"

@@ -1,9 +1,8 @@
 """Checkpoints damaged at random and by rule: refused with file, field and reason, or read as meant.
 
-What is asked of each: no other exception than the refusal, no hang, no run. A change that is
-accepted is either none (the same record, spelt differently) or in a field that nothing else in the
-file can contradict. Whole lies about a history are in test_forged_histories.py. `SOAK=1` looks
-further.
+Each must cause no other exception than the refusal, no hang, no run. An accepted change is either
+none (the same record, spelled differently) or in a field that nothing else in the file can
+contradict. Lies about a whole history are in test_forged_histories.py. `SOAK=1` looks further.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ pytestmark = pytest.mark.timeout(7_200 if SOAK else 600)
 def test_damaged_bytes_are_refused_or_mean_the_same(
     ending: str, changes: list[tuple[str, tuple[Any, ...]]], checkpoints: Mapping[str, bytes]
 ) -> None:
-    """Bits flipped, ranges cut, inserted, repeated, swapped: refused, or read as they say."""
+    """Flipped bits and cut, inserted, repeated or swapped ranges: refused, or read as they say."""
     data = checkpoints[ending]
     for kind, given_too in changes:
         data = changed(data, kind, given_too)
@@ -79,7 +78,7 @@ def test_same_record_in_another_spelling_is_accepted(
     is_ascii: bool,
     checkpoints: Mapping[str, bytes],
 ) -> None:
-    """White space, the order of keys and the way characters are written change nothing."""
+    """White space, the order of keys and the encoding of characters change nothing."""
     randomness = random.Random(seed)  # noqa: S311 - no secret
 
     def shuffled(value: Any) -> Any:
@@ -129,7 +128,7 @@ def test_removed_or_renamed_field_is_named(ending: str, checkpoints: Mapping[str
 def test_doubled_key_is_named_wherever_it_stands(
     ending: str, checkpoints: Mapping[str, bytes]
 ) -> None:
-    """Any key that stands twice is refused by name, with the same value or with another."""
+    """Any key that occurs twice is refused by name, with the same value or with another."""
     document = json.loads(checkpoints[ending])
     for place in own_places(ending, document):
         key, value = place[-1], at(document, place)
@@ -138,13 +137,13 @@ def test_doubled_key_is_named_wherever_it_stands(
                 holder = {**at(document, place[:-1]), "@@": second}
                 data = encoded(with_value(document, place[:-1], holder))
                 said = refusal(data.replace(b'"@@"', encoded(key)))
-                assert said == f"the key {key!r} stands twice in one object"
+                assert said == f"the key {key!r} is twice in one object"
 
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_value_of_another_shape_is_named(ending: str, checkpoints: Mapping[str, bytes]) -> None:
-    """A field of another type, and one holding a structure or a huge text, is refused by path."""
+    """A field of another type, or with a structure or a huge text, is refused by path."""
     document = json.loads(checkpoints[ending])
     for place in own_places(ending, document):
         for value in some(SHAPES, 2):
@@ -158,7 +157,7 @@ def test_value_of_another_shape_is_named(ending: str, checkpoints: Mapping[str, 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("ending", SWEPT)
 def test_number_out_of_range_is_refused(ending: str, checkpoints: Mapping[str, bytes]) -> None:
-    """Numbers beyond all bounds crash nothing, and stand for no number that the run had."""
+    """Numbers beyond all bounds crash nothing, and never replace a number of the run."""
     document = json.loads(checkpoints[ending])
     for place in own_places(ending, document):
         if type(at(document, place)) not in {int, float}:
@@ -176,7 +175,7 @@ def test_number_out_of_range_is_refused(ending: str, checkpoints: Mapping[str, b
 def test_other_word_of_a_closed_set_is_refused(
     ending: str, checkpoints: Mapping[str, bytes]
 ) -> None:
-    """No state, trigger, status, kind or gate may be told as another, unless nothing tells."""
+    """A changed state, trigger, status, kind or gate is refused, unless nothing contradicts it."""
     document = json.loads(checkpoints[ending])
     for place in own_places(ending, document):
         for word in other_words(at(document, place)) if is_text(at(document, place)) else ():
@@ -189,7 +188,7 @@ def test_other_word_of_a_closed_set_is_refused(
 def test_values_of_siblings_may_not_be_swapped(
     ending: str, checkpoints: Mapping[str, bytes]
 ) -> None:
-    """Two fields of one object, or two entries of one list, do not stand for each other."""
+    """Two fields of one object, or two entries of one list, cannot replace each other."""
     document = json.loads(checkpoints[ending])
     for place in own_places(ending, document):
         for other in siblings(at(document, place[:-1]), place[-1]):
@@ -202,7 +201,7 @@ def test_values_of_siblings_may_not_be_swapped(
 def test_fields_of_other_endings_are_refused_or_mean_the_same(
     ending: str, data: st.DataObject, checkpoints: Mapping[str, bytes]
 ) -> None:
-    """Values from anywhere in any real checkpoint, put anywhere into another, make no lie true."""
+    """A value from any real checkpoint, put anywhere into another, makes no lie true."""
     document = json.loads(checkpoints[ending])
     for _ in range(data.draw(st.integers(1, 3))):
         value: Any = json.loads(checkpoints[data.draw(st.sampled_from(ENDINGS))])
@@ -215,7 +214,7 @@ def test_fields_of_other_endings_are_refused_or_mean_the_same(
 
 @pytest.mark.parametrize("version", [2, 3, 10**6, 2**64])
 def test_newer_version_is_told_as_such(version: int, checkpoints: Mapping[str, bytes]) -> None:
-    """What a later program added is not complained of: the version is, and what can read it."""
+    """The refusal names the version and what can read it, not the additions of a later program."""
     document = json.loads(checkpoints["done"])
     del document["gate_signals"]
     newer = {**document, "schema_version": version, "lifecycle": "by reference", "signed": [1]}
@@ -230,7 +229,7 @@ def test_newer_version_is_told_as_such(version: int, checkpoints: Mapping[str, b
 def test_other_lifecycle_with_its_digest_needs_a_history_that_walks_it(
     name: str, ending: str, checkpoints: Mapping[str, bytes]
 ) -> None:
-    """Where a transition is no edge of the lifecycle that was put in, the file is refused."""
+    """A file with a transition that is no edge of the inserted lifecycle is refused."""
     other = shipped(name)
     document = json.loads(checkpoints[ending])
     document["lifecycle"] = other.model_dump(mode="json")
@@ -246,10 +245,10 @@ def test_other_lifecycle_with_its_digest_needs_a_history_that_walks_it(
 
 
 def some(values: Sequence[Drawn], count: int) -> Sequence[Drawn]:
-    """Return so many of what is tried at every place, others at each; all with `SOAK=1`."""
-    return values if SOAK else random.sample(values, count)  # pytest-randomly says the seed
+    """Return some of the values for every place, varying by place; all with `SOAK=1`."""
+    return values if SOAK else random.sample(values, count)  # pytest-randomly prints the seed
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a text."""
+    """Return whether a value is a text."""
     return isinstance(value, str)

@@ -1,6 +1,6 @@
-"""One operation of a run fails, or is the last one: what is on disk stays true, and can be fixed.
+"""One operation of a run fails, or is the last one: the files stay true, and can be repaired.
 
-What an orchestrator that is killed does to its processes is swept in test_kill_sweep.py.
+test_kill_sweep.py sweeps the effects of a killed orchestrator on its processes.
 """
 
 from __future__ import annotations
@@ -55,25 +55,25 @@ from tests.sweeps.scenarios import KEPT_MAX, KEPT_MIN, SCENARIOS, Scenario, whol
 from tests.sweeps.truths import assert_truth
 
 ONE_STATE_IN: Final = 1 if SOAK else 8
-"""Of the states that a crash may leave, how many there are for each that is gone on with."""
+"""The number of states that a crash may leave, for each that is continued."""
 ONE_READ_IN: Final = 1 if SOAK else 3
-"""Of the reads, how many there are for each that fails."""
+"""The number of reads for each that fails."""
 
 # The sweeps
 
 
 @pytest.fixture(autouse=True)
 def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record keeps few invocations: after some resumes the old ones are moved."""
+    """Keep few invocations in a record: after some resumes the old ones are moved."""
     monkeypatch.setattr(moving_out, "KEPT_MAX", KEPT_MAX)
     monkeypatch.setattr(moving_out, "KEPT_MIN", KEPT_MIN)
 
 
 class Crash(StrEnum):
-    """What is left when the world ends before an operation."""
+    """The state that is left if the world ends before an operation."""
 
     KILLED = "killed"
-    """All that was done, and the half of what was being written."""
+    """Everything done before, and half of the current write."""
     CUT_WITH_NAMES = "power cut, names kept"
     CUT = "power cut, names lost"
 
@@ -81,9 +81,9 @@ class Crash(StrEnum):
 def left_by(
     crash: Crash, disk: Disk, operation: SystemCall | None, args: Any
 ) -> Iterator[tuple[Tree, Callable[[], Disk] | None]]:
-    """The states that the disk may be found in after a crash before an operation.
+    """Yield the states that the disk may be in after a crash before an operation.
 
-    With each comes what makes a copy of the disk as it then is; None where what is left is safe.
+    With each comes a function that copies the disk in that state; None if all that is left is safe.
     """
     match crash:
         case Crash.KILLED:
@@ -98,7 +98,7 @@ def left_by(
 
 @contextlib.contextmanager
 def booted_again(crash: Crash) -> Iterator[None]:
-    """After a power cut, the machine has booted again."""
+    """Simulate a machine that has booted again after a power cut."""
     with pytest.MonkeyPatch.context() as patch:
         if crash is not Crash.KILLED:
             patch.setattr(table, "_boot", lambda _: "another boot")
@@ -107,7 +107,7 @@ def booted_again(crash: Crash) -> Iterator[None]:
 
 @contextlib.contextmanager
 def noted_starts(desk: Desk) -> Iterator[None]:
-    """Whatever follows the start of a stage waits until the stage has noted that it runs."""
+    """Make all that follows a stage's start wait until the stage has noted that it runs."""
     told, starts = EnterStage._on_started, desk.starts()
 
     def on_started(entry: EnterStage, stage: str, pid: int) -> None:
@@ -129,11 +129,11 @@ def noted_starts(desk: Desk) -> Iterator[None]:
 def test_crash_anywhere_loses_and_repeats_nothing(
     name: str, crash: Crash, desk: Desk, turn: int
 ) -> None:
-    """Whenever a run ends in mid-work, what is left of it is true and its resume ends as it would.
+    """After an end in mid-work, the files are true and the resume ends as usual.
 
-    What a crash would leave is looked at before every operation of one run and after the last;
-    then each different state is put on the desk and gone on with: without `SOAK=1` one in eight,
-    drawn by the seed.
+    The state after a crash is captured before every operation of one run and after the last; then
+    each different state is put on the desk and continued: without `SOAK=1` one in eight, drawn by
+    the seed.
     """
     scenario = SCENARIOS[name]
     before = before_the_step(scenario, desk)
@@ -166,7 +166,7 @@ def test_crash_anywhere_loses_and_repeats_nothing(
 
 @pytest.fixture(scope="module")
 def common(tmp_path_factory: pytest.TempPathFactory) -> frozenset[Kind]:
-    """What the plainest run does, and most others too."""
+    """Return the operations of the plainest run, which most others do too."""
     desk = Desk(tmp_path_factory.mktemp("common"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(desk.state))
@@ -183,10 +183,10 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> frozenset[Kind]:
 def test_fault_anywhere_is_told_and_mended(
     name: str, desk: Desk, turn: int, common: frozenset[Kind]
 ) -> None:
-    """Whichever operation fails, the run says so or has no harm of it, and its resume mends it.
+    """A run reports each failing operation or is unharmed by it, and its resume repairs it.
 
-    With `SOAK=1` every operation does, in every way. Else of each kind one does in some scenario,
-    in one way; which ones, the seed draws that pytest-randomly says at the top.
+    With `SOAK=1` every operation fails, in every way. Otherwise one of each kind does in some
+    scenario, in one way, drawn by the seed that pytest-randomly prints at the top.
     """
     scenario = SCENARIOS[name]
     before = before_the_step(scenario, desk)
@@ -212,9 +212,9 @@ def test_fault_anywhere_is_told_and_mended(
 
 
 def test_every_kind_of_operation_fails() -> None:
-    """Of each kind one operation fails, of a common one in one of three scenarios or turns.
+    """One operation of each kind fails, of a common one in one of three scenarios or turns.
 
-    Another turn is another operation, and another errno; none is left out for good.
+    Another turn is another operation, and another errno; none is left out permanently.
     """
     once, often = (SystemCall.MKDIR, "out"), (SystemCall.WRITE, "orchestrator_events.jsonl")
     kinds = [once, *[often] * 4, (SystemCall.FSYNC, "out"), (SystemCall.RENAME, "a")]
@@ -234,13 +234,15 @@ def test_every_kind_of_operation_fails() -> None:
 def assert_told(
     desk: Desk, before: Scene, ended: Report | OrchestratorError, expected: Report, door: Door
 ) -> None:
-    """A disturbed run is refused, fails, or ends like the undisturbed one and is as durable."""
+    """Assert that a disturbed run is refused, fails, or ends durably as the undisturbed one."""
     tree = dict(read_tree(desk.disk))
     assert not [name for name in tree if name.endswith(files.TEMPORARY_SUFFIX)]
     for line in (tree.get(f"{OUT}/{EVENTS_FILE}") or b"").splitlines():
         json.loads(line)
     if isinstance(ended, UsageError):
-        assert read_tree(desk.disk) == before.tree  # refused: nothing written, no directory made
+        assert (
+            read_tree(desk.disk) == before.tree
+        )  # refused: nothing was written, no directory was made
     elif isinstance(ended, Report) and not own_failures(ended):
         without = {"warnings": ()}  # it may have warned of the fault
         assert normalised(ended) | without == normalised(expected) | without
@@ -257,9 +259,9 @@ def assert_told(
 def test_nothing_starts_beside_a_leftover_whatever_cannot_be_read(
     desk: Desk, turn: int, *, is_resume: bool
 ) -> None:
-    """Whichever read fails, no stage is started while a process of an earlier attempt lives.
+    """If a read fails, no stage starts while a process of an earlier attempt lives.
 
-    Without `SOAK=1` one read in three, drawn by the seed, and then none.
+    Without `SOAK=1` one read in three fails, drawn by the seed, and then none.
     """
     interrupted = scene_with_open_attempt(desk)
     scenario = Scenario(whole, is_resume=is_resume)
@@ -278,7 +280,7 @@ def test_nothing_starts_beside_a_leftover_whatever_cannot_be_read(
 
 
 def scene_with_open_attempt(desk: Desk) -> Scene:
-    """What is there while the manager's process runs."""
+    """Return the scene while the manager's process runs."""
     found: list[Scene] = []
     told = EnterStage._on_started
 
@@ -295,7 +297,7 @@ def scene_with_open_attempt(desk: Desk) -> Scene:
 
 @contextlib.contextmanager
 def leftover(desk: Desk) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that bears the token of the attempt that is open in the checkpoint."""
+    """Yield a process with the token of the attempt that is open in the checkpoint."""
     kept = checkpoint_in(desk.out)
     assert kept is not None
     (attempt,) = kept.open_attempts

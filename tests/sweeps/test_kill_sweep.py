@@ -1,7 +1,7 @@
-"""SIGKILL in front of any system call of the real program: nothing lives on, and a resume mends it.
+"""SIGKILL before any system call of the real program: nothing survives, and a resume repairs it.
 
-strace(1) kills the orchestrator, and it alone, when it enters the n-th call of a kind. Where there
-is no strace, or it may not trace, the moments of the kills are drawn by lot.
+strace(1) kills the orchestrator alone, when it enters the n-th call of a kind. Without strace, or
+if it may not trace, the moments of the kills are drawn at random.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ GONE_SECONDS_MAX: Final = 1.0
 RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
 MARK: Final = "KILL_SWEEP_MARK"
 SHARES: Final = 8 if SOAK else 1
-"""Tests that share the points of a scenario between them."""
+"""The number of tests that share the points of a scenario."""
 SAMPLE: Final = 5
-"""How many points are taken, when not all are."""
+"""The number of points that are taken, if not all are."""
 MOMENTS: Final = 200
 KINDS: Final = (
-    # What changes files, what starts processes, and how the keeper is asked to start and end one.
+    # Calls that change files, that start processes, and that ask the keeper to start and end one.
     *("write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "renameat", "renameat2"),
     *("openat", "mkdir", "unlink", "unlinkat", "flock"),
-    *("clone", "clone3", "fork", "vfork", "sendmsg"),  # programs are executed by the keeper
+    *("clone", "clone3", "fork", "vfork", "sendmsg"),  # the keeper executes programs
 )
 
 
@@ -55,9 +55,9 @@ KINDS: Final = (
 
 
 def lingering(desk: Desk) -> str:
-    """A stage's script that does not end by itself until the orchestrator has recorded its pid.
+    """Return a stage's script that does not end on its own until its pid is recorded.
 
-    What it has started meanwhile is in a session of its own, where such a thing can be had.
+    What it started by then is in a session of its own, where the system has sessions.
     """
     away = "setsid " if shutil.which("setsid") else ""
     recorded = f"grep -q '\"pid\": *[0-9]' {desk.out / CHECKPOINT}"
@@ -65,29 +65,29 @@ def lingering(desk: Desk) -> str:
 
 
 def lingering_run(desk: Desk, run_id: str | None = None) -> RunConfig:
-    """A run of two lingering stages that gets to done."""
+    """Return a run of two lingering stages that ends done."""
     lingers = lingering(desk)
     return whole(desk, manager=lingers + "true", executor=lingers + "true", run_id=run_id)
 
 
 def failing_once(desk: Desk) -> RunConfig:
-    """A run whose executor fails at its first attempt and lingers at the next."""
+    """Return a run whose executor fails at its first attempt and lingers at the next."""
     return failing_often(desk, 1)
 
 
 def failing_often(desk: Desk, times: int) -> RunConfig:
-    """A run whose executor fails at its first attempts and lingers at the next."""
+    """Return a run whose executor fails at its first attempts and lingers at the next."""
     return whole(desk, executor=f"{failing(times)}; {lingering(desk)}true")
 
 
 def lingering_beside(desk: Desk) -> RunConfig:
-    """A run of two lingering stages side by side that gets to done."""
+    """Return a run of two lingering stages side by side that ends done."""
     lingers = lingering(desk)
     return side_by_side(desk, manager=lingers + "true", executor=lingers + "true")
 
 
 def failing_beside(desk: Desk) -> RunConfig:
-    """A run of two stages side by side, of which the one fails once the other is complete."""
+    """Return a run of two parallel stages, one of which fails once the other is complete."""
     return side_by_side(desk, executor=f"{failing(1)}; {lingering(desk)}true")
 
 
@@ -107,7 +107,7 @@ SCENARIOS: Final = {
 
 
 def command_line(config: RunConfig) -> list[str]:
-    """What an operator types for that configuration."""
+    """Return what an operator types for that configuration."""
     words = [str(config.output_directory)]
     words += ["--resume"] if config.resume else []
     words += ["--lifecycle", config.lifecycle] if config.lifecycle else []
@@ -126,7 +126,7 @@ def command_line(config: RunConfig) -> list[str]:
 
 
 def undisturbed(config: RunConfig) -> Report | OrchestratorError:
-    """Do what the command does, without its start-up: only the killed run has to be the command."""
+    """Do what the command does, without its start-up: only the killed run must be the command."""
     try:
         return run(config)
     except InternalError:
@@ -140,7 +140,7 @@ def undisturbed(config: RunConfig) -> Report | OrchestratorError:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a run is killed: as it enters the n-th call of a kind, or after a while."""
+    """The point where a run is killed: entry to the n-th call of a kind, or a delay."""
 
     kind: str
     number: int = 0
@@ -148,7 +148,7 @@ class Point:
 
     @property
     def tracer(self) -> tuple[str, ...]:
-        """What kills it; nothing where it is done by the clock."""
+        """The tracer that kills it; empty if the clock does."""
         if not self.number:
             return ()
         inject = f"inject={self.kind}:signal=SIGKILL:when={self.number}"
@@ -156,7 +156,7 @@ class Point:
 
 
 def can_trace() -> bool:
-    """Whether strace is there and may trace."""
+    """Return whether strace exists and may trace."""
     if shutil.which("strace") is None:
         return False
     probe = ["strace", "-o", os.devnull, "/bin/sh", "-c", "exit 0"]
@@ -166,7 +166,7 @@ def can_trace() -> bool:
 def run_under(
     tracer: Sequence[str], desk: Desk, config: RunConfig, *, mark: str = "", seconds: float = 0.0
 ) -> int:
-    """Run the command under a tracer, or kill it after some seconds; how it ended."""
+    """Run the command under a tracer, or kill it after some seconds; return how it ended."""
     with subprocess.Popen(
         [*tracer, *COMMAND, *command_line(config)],
         env=environment(
@@ -185,7 +185,7 @@ def run_under(
 
 
 def points_of(scenario: Scenario, desk: Desk, trace: Path) -> tuple[list[Point], Report]:
-    """Every point of an undisturbed run, and its report."""
+    """Return every point of an undisturbed run, and its report."""
     config = scenario.step(desk)
     if not can_trace():
         began = time.monotonic()
@@ -201,7 +201,7 @@ def points_of(scenario: Scenario, desk: Desk, trace: Path) -> tuple[list[Point],
 
 
 def _points_in(trace: str, desk: Desk) -> Iterator[Point]:
-    """The calls in a trace; of the files that are opened, only ours."""
+    """Yield the calls in a trace; of the opened files, only those of the run."""
     numbers = Counter[str]()
     for kind, arguments in re.findall(r"^(\w+)\((.*)", trace, re.MULTILINE):
         numbers[kind] += 1
@@ -210,7 +210,7 @@ def _points_in(trace: str, desk: Desk) -> Iterator[Point]:
 
 
 def alive(mark: str) -> list[psutil.Process]:
-    """Every live process that bears the mark in its environment."""
+    """Return every live process that has the mark in its environment."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -222,7 +222,7 @@ def alive(mark: str) -> list[psutil.Process]:
 
 
 def assert_gone(mark: str) -> None:
-    """Soon nothing is alive of the run that was killed; what is, is ended here."""
+    """Assert that soon nothing of the killed run is alive; end survivors here."""
     deadline = Deadline(GONE_SECONDS_MAX)
     while left := alive(mark):
         if deadline.is_over:
@@ -234,14 +234,14 @@ def assert_gone(mark: str) -> None:
 
 @pytest.fixture(name="desk")
 def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A desk with private state of its own."""
+    """Return a desk with its own private state."""
     desk = Desk(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(desk.state))
     return desk
 
 
 def begun(scenario: Scenario, desk: Desk) -> Scene:
-    """The scene that the scenario's invocation begins with."""
+    """Return the scene that the scenario's invocation begins with."""
     desk.clear()
     scenario.run_before(desk, undisturbed)
     return desk.scene()
@@ -254,16 +254,16 @@ def begun(scenario: Scenario, desk: Desk) -> Scene:
 def test_kill_anywhere_leaves_nothing_alive_and_is_mended(
     name: str, share: int, desk: Desk, tmp_path: Path
 ) -> None:
-    """Killed anywhere, a run is gone in a second, its files are true, its resume ends as it would.
+    """A run killed anywhere is gone in a second, its files are true, its resume ends as usual.
 
-    The points are those of an undisturbed run; all of them, or some drawn by lot.
+    The points are those of an undisturbed run; all of them, or some drawn at random.
     """
     scenario = SCENARIOS[name]
     before = begun(scenario, desk)
     points, expected = points_of(scenario, desk, tmp_path / "trace")
     mine = points[share::SHARES]
     if not SOAK:
-        mine = random.sample(mine, min(SAMPLE, len(mine)))  # pytest-randomly says the seed
+        mine = random.sample(mine, min(SAMPLE, len(mine)))  # pytest-randomly prints the seed
     missed = 0
     for point in mine:
         mark = uuid.uuid4().hex
@@ -275,4 +275,4 @@ def test_kill_anywhere_leaves_nothing_alive_and_is_mended(
             assert_truth(scenario, desk, before)
             mend(scenario, desk, before, expected, undisturbed)
     print(f"{len(mine)} of {len(points)} points, {missed} of them after the end")  # noqa: T201
-    assert missed <= len(mine) / 2  # by the clock some come too late
+    assert missed <= len(mine) / 2  # by the clock some kills come too late

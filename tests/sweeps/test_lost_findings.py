@@ -1,4 +1,4 @@
-"""What the sweep of power cuts has found: each once more, without the lot."""
+"""The findings of the sweep of power cuts: each tested again, without randomness."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.sweeps.truths import assert_truth
 def test_report_that_is_ahead_by_the_way_to_the_gates(
     name: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It alone got to the disk of all that an invocation wrote: the record goes on without it."""
+    """Only the report of an invocation reached the disk: the record continues without it."""
     scenario = SCENARIOS[name]
     before = before_the_step(scenario, desk)
     number = 1 + (len(dict(before.tree)) > 1) * (1 + scenario.resumes)
@@ -47,14 +47,16 @@ def test_report_that_is_ahead_by_the_way_to_the_gates(
     assert_truth(scenario, desk, before, may_be_early=True)
     with pytest.raises(AssertionError):
         assert_truth(scenario, desk, before, may_be_torn=True)
-    monkeypatch.setattr(table, "_boot", lambda _: "another boot")  # only a power cut leaves that
+    monkeypatch.setattr(
+        table, "_boot", lambda _: "another boot"
+    )  # only a power cut leaves that state
     mend_here(scenario, desk, before, expected, Disk(desk.disk))
 
 
 def test_checkpoint_is_archived_once_the_rest_is_durable(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a cut may undo the other moves alone, and nobody would know whose those files are."""
+    """Otherwise a cut may undo only the other moves, and the owner of those files is unknown."""
     desk.clear()
     undisturbed(desk, whole(desk, run_id=EARLIER))
     order: list[str] = []

@@ -1,8 +1,8 @@
-"""Power cuts that take what was not synced in any order of files: what was promised stays.
+"""Power cuts that lose unsynced data in any order of files: what was promised stays.
 
-The operations of one run are recorded at the door. For a moment between any two of them a disk is
-made that has all that was synced, and of the rest whatever the lot decides: a name old or new, of
-what was written nothing, all, a part, or a part with a hole. Each is gone on with.
+The operations of one run are recorded at the door. Between any two of them a disk is made that has
+all that was synced, and a random part of the rest: a name old or new, of the written data nothing,
+all, a part, or a part with a hole. Each is continued.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from tests.sweeps.test_faults import Crash, booted_again, noted_starts
 from tests.sweeps.truths import assert_truth
 
 DRAWS: Final = 12 if SOAK else 2
-"""How many disks are made for each moment."""
+"""The number of disks that are made for each moment."""
 TAKEN: Final = 200 if SOAK else 12
-"""How many of the different ones are gone on with."""
+"""The number of different disks that are continued."""
 HOLE_BYTES: Final = 512
 READERS: Final = (
     *(("status",), ("explain",), ("logs",), ("report",), ("plan", "--resume")),
     ("report", "--html", os.devnull),
 )
-"""The commands that look as well with `SOAK=1`."""
+"""The additional commands that look with `SOAK=1`."""
 
 Node = File | Directory
 
 
 def drawn(disk: Disk, lots: random.Random) -> Tree:
-    """One disk that a power cut may leave.
+    """Return one disk that a power cut may leave.
 
     A move from one directory to another is one step of the file system: what was moved is in
     either, never in both or in none.
@@ -77,7 +77,7 @@ def drawn(disk: Disk, lots: random.Random) -> Tree:
 def _names_now(
     disk: Disk, path: Path, directory: Directory
 ) -> Iterator[tuple[Directory, dict[str, Node]]]:
-    """Each directory that is there, with what it has now."""
+    """Yield each existing directory, with its current content."""
     names = {one.name: disk.node_of(one) for one in sorted(path.iterdir())}
     yield directory, names
     for name, node in names.items():
@@ -92,9 +92,9 @@ def _entries(
     now: Mapping[Directory, Mapping[str, Node]],
     moved: Mapping[Node, Directory],
 ) -> Iterator[tuple[str, bytes | None]]:
-    """Each name as it was synced, or as it is now; what it leads to likewise.
+    """Yield each name as synced or current, with its target in either state.
 
-    `moved`: where that is after the cut which was moved to another directory.
+    `moved`: the place after the cut of what was moved to another directory.
     """
     names = now.get(directory, {})
     for name in sorted({*names, *directory.synced}):
@@ -110,7 +110,7 @@ def _entries(
 
 
 def _content(file: File, lots: random.Random) -> bytes:
-    """What was synced of a file, and some of what was written since."""
+    """Return the synced content of a file, and some of what was written since."""
     if file.now == file.synced or not file.now.startswith(file.synced):
         return lots.choice([file.now, file.synced])
     kept, rest = len(file.synced), len(file.now) - len(file.synced)
@@ -123,9 +123,9 @@ def _content(file: File, lots: random.Random) -> bytes:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_power_cut_that_keeps_any_of_what_was_not_synced(name: str, desk: Desk, turn: int) -> None:
-    """Nothing that was durable is lost, nothing that was not is believed, and the resume ends well.
+    """No durable fact is lost, no other one is believed, and the resume ends well.
 
-    The lots follow from the seed that pytest-randomly says at the top.
+    The random choices follow from the seed that pytest-randomly prints at the top.
     """
     lots = random.Random(turn)  # noqa: S311 - no secret
     scenario = SCENARIOS[name]
@@ -163,7 +163,7 @@ def test_power_cut_that_keeps_any_of_what_was_not_synced(name: str, desk: Desk, 
 
 
 def assert_told(desk: Desk) -> None:
-    """Assert that whoever looks is told what a resume would find, and what is wrong with it."""
+    """Assert that every reader sees what a resume would find, and what is wrong with it."""
     tree = read_tree(desk.disk)
     kept = checkpoint_in(desk.out)
     try:
@@ -187,7 +187,7 @@ def _kept(desk: Desk) -> Checkpoint:
 
 
 def promised(disk: Disk) -> frozenset[str]:
-    """The stages whose success was synced, with the transition that it brought."""
+    """Return the stages whose success was synced with the transition that it caused."""
     events = dict(disk.with_synced_names()).get(f"{OUT}/{EVENTS}") or b""
     if f'"run_id": "{EARLIER}"'.encode() in events:  # not the run that is disturbed
         return frozenset()

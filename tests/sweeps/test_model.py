@@ -1,6 +1,6 @@
-"""Runs and resumes in any order against a small model of what is promised of them.
+"""Runs and resumes in any order, checked against a small model of their promises.
 
-The model is in run_model.py, what is requested in run_requests.py, how it is done in run_place.py.
+The model is in run_model.py, the requests in run_requests.py, their execution in run_place.py.
 `SOAK=1` looks further; a failure prints a blob that repeats it.
 """
 
@@ -58,7 +58,7 @@ from tests.sweeps.run_requests import (
 )
 
 PARTS: Final = 4
-"""Sequences are played in so many tests, which may run side by side."""
+"""The number of tests that the sequences are split into, which may run side by side."""
 PLAYED: Final = settings(
     max_examples=1 + (300 if SOAK else 12) // PARTS,  # the simplest one comes first in each part
     stateful_step_count=60 if SOAK else 20,
@@ -69,7 +69,7 @@ PLAYED: Final = settings(
 
 
 def typed(request: Request) -> Request:
-    """Return a request as it can be typed: no option says that a list is empty."""
+    """Return the request as it can be typed: no option makes a list empty."""
     stages = {
         stage: given if given.artifacts else replace(given, artifacts=None)
         for stage, given in request.stages.items()
@@ -78,7 +78,7 @@ def typed(request: Request) -> Request:
 
 
 def _without_times(told: dict[str, Any]) -> dict[str, Any]:
-    """Return what a repeated invocation tells as the one before it did."""
+    """Return what a repeated invocation reports as the one before it did."""
     apart = {"started_at", "finished_at", "earlier_invocations", "events_head"}
     lists = {"transitions": {"seq", "at"}, "stage_executions": {"started_at", "duration_ms"}}
     kept = {key: value for key, value in told.items() if key not in apart}
@@ -89,41 +89,41 @@ def _without_times(told: dict[str, Any]) -> dict[str, Any]:
 
 
 class Machine(RuleBasedStateMachine):
-    """One output directory, and whatever may be done in it and to it."""
+    """One output directory, and everything that can be done in it and to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.place = Place()
         self.model = Model()
         self.told: list[dict[str, Any] | None] = []
-        """The last report of each invocation of the run; None of one that was killed."""
+        """The last report of each invocation of the run; None for one that was killed."""
         self.noted: list[str] = []
         self.archived: dict[str, bytes] = {}
         self.events: list[bytes] = []
 
     def teardown(self) -> None:
-        """All files are valid whole, those in the archive too; nothing stays."""
+        """Check all files as a whole, those in the archive too; remove everything."""
         try:
             if SOAK:
                 assert_output_valid(self.place.output)
         finally:
             self.place.close()
 
-    # What is done
+    # Actions
 
     @initialize(request=ANEW, play=PLAYS_AT_FIRST)
     def begin(self, request: Request, play: Play) -> None:
-        """There is a run."""
+        """Start the first run."""
         self.invoke(replace(request, on_changed="refuse", rerun=()), play)
 
     @rule(request=ANEW, play=PLAYS_AT_FIRST)
     def run_anew(self, request: Request, play: Play) -> None:
-        """Start another run; the one that was there is archived."""
+        """Start another run; the existing one is archived."""
         self.invoke(request, play)
 
     @rule(gates=GATES_AGAIN, play=PLAYS)
     def resume(self, gates: Mapping[str, str], play: Play) -> None:
-        """Resume and change no stage."""
+        """Resume without changing a stage."""
         self.invoke(replace(ALONE, gates=gates), play)
 
     @rule(request=AGAIN, play=PLAYS)
@@ -169,14 +169,14 @@ class Machine(RuleBasedStateMachine):
         }
         self.invoke(replace(ALONE, stages=stages, on_changed=on_changed), play)
 
-    # What is done to it
+    # Actions on its files
 
     @rule(
         name=st.sampled_from(NAMES),
         content=st.sampled_from(["good", "other", "broken", None]),
     )
     def touch_artifact(self, name: str, content: str | None) -> None:
-        """Somebody writes, changes, breaks or removes an artifact."""
+        """Write, change, break or remove an artifact."""
         if content == "broken" and not name.endswith(".json"):
             content = None
         path = self.place.base / name
@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(is_report=st.booleans())
     def lose_what_nothing_depends_on(self, is_report: bool) -> None:
-        """The report gets lost, or the private files do; not the key that proves the record."""
+        """Lose the report or the private files, but not the key that proves the record."""
         if is_report:
             (self.place.output / REPORT).unlink(missing_ok=True)
         else:
@@ -200,7 +200,7 @@ class Machine(RuleBasedStateMachine):
         request=AGAIN,
     )
     def edit_checkpoint(self, edits: list[str], request: Request) -> None:
-        """A checkpoint that somebody edited is refused, and left; then it is put back."""
+        """Edit a checkpoint, which is refused and left; then put it back."""
         path = self.place.output / CHECKPOINT
         good = path.read_bytes()
         for edit in edits:
@@ -215,7 +215,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(is_found=st.booleans(), request=AGAIN, anew=ANEW)
     def lose_checkpoint(self, is_found: bool, request: Request, anew: Request) -> None:
-        """Without a checkpoint nothing is resumed; it is found again, or a new run begins."""
+        """Lose the checkpoint: nothing is resumed until it is found or a new run begins."""
         path = self.place.output / CHECKPOINT
         good = path.read_bytes()
         path.unlink()
@@ -233,10 +233,10 @@ class Machine(RuleBasedStateMachine):
         yield
         self.model.has_checkpoint = True
 
-    # Doing it, and looking at what came of it
+    # Requests and checks of their results
 
     def invoke(self, request: Request, play: Play) -> None:
-        """Do what is requested, and compare."""
+        """Do a request, and compare."""
         acts = play.acts()
         request = self._timed(request, acts)
         if play.by_command or Act.WAITS in acts.values():
@@ -269,7 +269,7 @@ class Machine(RuleBasedStateMachine):
         self._assert_told(expected, was_running)
 
     def _assert_valid(self) -> None:
-        """Report, checkpoint and events are as published; what was looked at before is left out."""
+        """Check that report, checkpoint and events are as published, unless already checked."""
         report = report_of(self.place.output)
         report["earlier_invocations"] = report["earlier_invocations"][-1:]
         assert_valid(SchemaName.REPORT, report, REPORT)
@@ -285,7 +285,7 @@ class Machine(RuleBasedStateMachine):
         self.events = events
 
     def _timed(self, request: Request, acts: Mapping[str, Act]) -> Request:
-        """The request with a time-out for each stage that has a program: short if it will hang."""
+        """Return the request with a timeout for each stage with a program: short if it hangs."""
         stages = dict(request.stages)
         for stage in STAGES:
             given = stages.get(stage, Given())
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
         return report.exit_code
 
     def _assert_told(self, expected: Expected, was_running: str | None) -> None:
-        """The report says what happened, now and before."""
+        """Assert that the report says what happened, now and before."""
         report = report_of(self.place.output)
         if expected.code == KILLED:
             assert (report["terminal_state"], report["closure_ready"]) == (None, False)
@@ -335,11 +335,11 @@ class Machine(RuleBasedStateMachine):
         assert bool(refusals) is (expected.outcome == "blocked")
         self._assert_nothing_lost(report["earlier_invocations"], was_running)
         if not report["transitions"]:
-            report["gate_decisions"] = []  # it told those that had closed the run
+            report["gate_decisions"] = []  # it had those that closed the run
         self.told.append(report)
 
     def _assert_nothing_lost(self, earlier: list[dict[str, Any]], was_running: str | None) -> None:
-        """What earlier invocations told is all there still."""
+        """Assert that all records of earlier invocations still exist."""
         counts = [(one["repeats"] or {"count": 0})["count"] for one in earlier]
         starts = [1 + place + sum(counts[:place]) for place in range(len(earlier))]
         assert [one["number"] for one in earlier] == starts
@@ -370,7 +370,7 @@ class Machine(RuleBasedStateMachine):
         }
 
     def _assert_archived(self, before_run: dict[str, bytes] | None) -> None:
-        """The archive loses nothing, and a new run's predecessor is in it whole."""
+        """Assert that the archive loses nothing, and has a new run's predecessor whole."""
         now = tree_of(self.place.output / "archive")
         assert now.items() >= self.archived.items()
         if before_run is not None:
@@ -378,18 +378,18 @@ class Machine(RuleBasedStateMachine):
             assert {name.partition("/")[2]: content for name, content in new.items()} == before_run
         self.archived = now
 
-    # What holds always
+    # Invariants
 
     @invariant()
     def every_start_of_a_stage_was_meant(self) -> None:
-        """The stages that really ran are those that the model says, with its settings."""
+        """Check that the stages that really ran are those of the model, with its settings."""
         notes = self.place.notes()
         assert [line for line in notes if line not in self.model.hung] == self.noted
         assert all(notes.count(line) <= 1 for line in self.model.hung)
 
     @invariant()
     def checkpoint_says_what_is_complete(self) -> None:
-        """What a resume will find is what the model knows."""
+        """Check that a resume finds what the model knows."""
         if not self.model.has_checkpoint:
             return
         document = checkpoint_of(self.place.output)
@@ -404,13 +404,13 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_temporary_is_left(self) -> None:
-        """No temporary file stays, unless its writer was just killed."""
+        """Check that no temporary file stays, unless its writer was just killed."""
         assert self.model.running or not list(self.place.output.glob(".*.tmp"))
 
 
-@pytest.mark.timeout(14_400 if SOAK else 900)  # to shrink what is found: real runs are slow
+@pytest.mark.timeout(14_400 if SOAK else 900)  # to shrink a finding: real runs are slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_any_order_keeps_what_is_promised(part: int) -> None:
-    """Play one part of the sequences: by a machine of its own, so drawn unlike the others'."""
+    """Play one part of the sequences with its own machine, so that it draws unlike the others."""
     machine = type(f"{Machine.__name__}{part}", (Machine,), {})
     run_state_machine_as_test(machine, settings=PLAYED)

@@ -1,6 +1,6 @@
 """Sequences and checkpoints that broke a promise when they were found, one test for each.
 
-Found by test_model.py and test_checkpoint_fuzz.py, which do not repeat them.
+test_model.py and test_checkpoint_fuzz.py found them, and do not repeat them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ EMPTY_ENTRIES: Final = 100_000
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Private state of its own."""
+    """Use separate private state."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def shell(script: str, **given: Any) -> StageGiven:
-    """A stage that runs a script."""
+    """Return a stage that runs a script."""
     return StageGiven(bin="/bin/sh", args=("-c", script), **given)
 
 
@@ -56,7 +56,7 @@ def go_on(directory: Path, **given: Any) -> Report:
 
 
 def test_stage_declared_anew_without_variables_stays_so(tmp_path: Path) -> None:
-    """A binary given now redeclares its stage whole: the old command and values never come back."""
+    """A binary given now redeclares its stage: the old command and values never come back."""
     begin(tmp_path, manager=shell('echo "old $KEY" >> ran; exit 1', env={"KEY": "value-4711"}))
     go_on(tmp_path, stages={"manager": shell('echo "new $KEY" >> ran; exit 1')})
     go_on(tmp_path)
@@ -64,7 +64,7 @@ def test_stage_declared_anew_without_variables_stays_so(tmp_path: Path) -> None:
 
 
 def test_forgotten_values_are_gone_when_the_run_is_done(tmp_path: Path) -> None:
-    """Values of variables are kept until the run is done, also those that were dropped before."""
+    """Values of variables are kept until the run is done, including those that were dropped."""
     begin(tmp_path, manager=shell("exit 1", env={"KEY": "value-4711"}))
     both = {"manager": shell("exit 0"), "executor": shell("exit 0")}
     assert go_on(tmp_path, stages=both).closure_ready
@@ -90,7 +90,7 @@ def test_completed_stage_with_another_secret_in_an_argument_is_not_skipped_silen
 
 
 def refusal(document: Document) -> str | None:
-    """Why a checkpoint is refused; None when it is not."""
+    """Return why a checkpoint is refused, or None if it is not."""
     try:
         checkpoint_reader.parse(json.dumps(document).encode(), CHECKPOINT)
     except CheckpointError as error:
@@ -99,7 +99,7 @@ def refusal(document: Document) -> str | None:
 
 
 def test_done_by_passing_over_a_stage_that_has_a_binary_is_refused(tmp_path: Path) -> None:
-    """A stage with a binary is not passed over: a history that says so is forged."""
+    """A stage with a binary is not passed over: a history that claims it is forged."""
     begin(tmp_path, manager=shell("exit 0"), executor=shell("exit 7"))
     document = checkpoint_of(tmp_path / "out")
     [invocation] = document["invocations"]
@@ -111,7 +111,7 @@ def test_done_by_passing_over_a_stage_that_has_a_binary_is_refused(tmp_path: Pat
 
 
 def test_done_by_skipping_a_stage_that_was_set_aside_is_refused(tmp_path: Path) -> None:
-    """What was asked to run again, and then failed, is complete no more: no history skips it."""
+    """A stage that was to run again and failed is no longer complete: no history skips it."""
     spoiling = shell("test -e ready && exit 7; rm -f plan.json")
     planning = shell("echo '[]' > plan.json", expected_artifacts=("plan.json",))
     begin(tmp_path, manager=planning, executor=spoiling)
@@ -139,7 +139,7 @@ def test_done_by_skipping_a_stage_that_was_set_aside_is_refused(tmp_path: Path) 
 
 
 def limit_memory() -> None:
-    """Let the process have no more memory than a reader of small files needs by far."""
+    """Limit the process to far more memory than a reader of small files needs."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
 
 
@@ -155,7 +155,7 @@ def test_small_file_with_many_wrong_entries_is_refused_in_little_memory(tmp_path
 
 
 def assert_refused_in_little_memory(directory: Path) -> None:
-    """A resume says what is wrong with its checkpoint, and needs a gigabyte at the most."""
+    """Assert that a resume names the checkpoint's fault, within a gigabyte of memory."""
     ended = subprocess.run(
         [sys.executable, "-m", "fsm_orchestrator", "out", "--resume"],
         cwd=directory,
@@ -171,25 +171,25 @@ def assert_refused_in_little_memory(directory: Path) -> None:
 
 
 def unknown_list(document: Document) -> object:
-    """A file with nothing that a checkpoint has, but with much."""
+    """Return a large file without any content of a checkpoint."""
     return {"product": document["product"], "schema_version": 1, "list": [[]] * 1_500_000}
 
 
 def warnings_that_are_numbers(document: Document) -> object:
-    """Wrong entries where texts belong."""
+    """Return wrong entries where texts belong."""
     document["invocations"][0]["warnings"] = [0] * 2_000_000
     return document
 
 
 def execution_of_unknown_keys(document: Document) -> object:
-    """An entry with nothing that it should have, but with much."""
+    """Return a large entry without any of its keys."""
     unknown = {f"key{number}": 0 for number in range(450_000)}
     document["invocations"][0]["stage_executions"] = [unknown]
     return document
 
 
 def empty_edges(document: Document) -> object:
-    """A lifecycle of many edges that are none."""
+    """Return a lifecycle of many edges that are invalid."""
     document["lifecycle"]["transition"] = [{}] * 1_000_000
     return document
 
@@ -201,7 +201,7 @@ def empty_edges(document: Document) -> object:
 def test_file_of_some_megabytes_is_refused_in_little_memory(
     bomb: Callable[[Document], object], tmp_path: Path
 ) -> None:
-    """What is far smaller than a checkpoint may be is refused by name within a gigabyte."""
+    """A file far below the maximum size of a checkpoint is refused within a gigabyte."""
     begin(tmp_path, manager=shell("exit 1"))
     path = tmp_path / "out" / CHECKPOINT
     path.write_text(json.dumps(bomb(checkpoint_of(tmp_path / "out")), separators=(",", ":")))
@@ -210,7 +210,7 @@ def test_file_of_some_megabytes_is_refused_in_little_memory(
 
 
 def long_history(document: Document, length: int) -> bytes:
-    """The checkpoint of a run that failed, resumed as often again, and failed each time."""
+    """Return the checkpoint of a run that failed, and failed again in that many resumes."""
     [first] = document["invocations"]
     walk = first["transitions"]
     visits = [first]
@@ -228,7 +228,7 @@ def long_history(document: Document, length: int) -> bytes:
 def test_reading_a_long_history_does_not_walk_it_for_each_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop cycle of a stage is counted over the whole history, so as often for a long one."""
+    """The loop cycle of a stage is counted as often for a long history as for a short one."""
     given = {"directory": tmp_path, "gates": PASSED, "lifecycle": "reviewed_run"}
     stages = {"executor": shell("exit 1")}
     run(RunConfig(output_directory=tmp_path / "out", stages=stages, **given))
@@ -251,7 +251,7 @@ def test_reading_a_long_history_does_not_walk_it_for_each_entry(
 
 
 def test_long_unknown_key_is_not_told_whole(tmp_path: Path) -> None:
-    """The refusal, its report and its log stay short, whatever the file holds."""
+    """The refusal, its report and its log stay short, whatever the file contains."""
     begin(tmp_path, manager=shell("exit 1"))
     output = tmp_path / "out"
     document = checkpoint_of(output) | {"k" * 1_000_000: 1}
@@ -261,12 +261,12 @@ def test_long_unknown_key_is_not_told_whole(tmp_path: Path) -> None:
     assert len(ended.stderr) < 10_000
 
 
-# -- places that cannot be looked at ---------------------------------------------------------
+# -- inaccessible places -------------------------------------------------------------------------
 
 
 @pytest.mark.unprivileged
 def test_resume_in_a_directory_that_may_not_be_searched_is_refused(tmp_path: Path) -> None:
-    """It is no bug of the program that a directory may be listed and not entered."""
+    """A directory that can be listed but not entered causes no bug of the program."""
     begin(tmp_path, manager=shell("exit 1"))
     (tmp_path / "out").chmod(0o400)
     try:

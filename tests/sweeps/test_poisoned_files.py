@@ -1,8 +1,7 @@
-"""Whatever stands in the files of an output directory, no command takes it for a bug of ours.
+"""No content of the files in an output directory causes a bug of this program in any command.
 
 Every file of OUT gets every poison and meets every command; without `SOAK=1` a third of the
-meetings take place, drawn by the seed. A directory that is poisoned costs one line where many are
-listed.
+meetings take place, drawn by the seed. A poisoned directory takes one line where many are listed.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class Target(NamedTuple):
     """A file to poison.
 
     Attributes:
-        commands: those that open it, or would if it were believed.
-        keys: what is read of it before all of it is checked.
+        commands: those that open it, or would if its content were believed.
+        keys: those that are read before the whole file is checked.
     """
 
     commands: tuple[tuple[str, ...], ...]
@@ -76,15 +75,15 @@ TARGETS: Final = {
     ),
 }
 ONE_IN: Final = 1 if SOAK else 3
-"""Of the meetings of a poison and a command, how many there are for each that takes place."""
+"""The number of meetings of a poison and a command, for each that takes place."""
 HUGE_BYTES: Final = 2 ** (30 if SOAK else 28)
-"""More than is read of any file at once."""
+"""A size above what is read of any file at once."""
 DESIGNED: Final = frozenset({0, 1, 2, 3, 75})
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a run that ended at a timeout, an archived one, and a good run beside it."""
+    """Return a directory with a timed-out run, an archived one, and a good run beside it."""
     cwd = tmp_path_factory.mktemp("place")
     assert orchestrate("out", *DENIED, "--run-id", EARLIER, cwd=cwd).code == 3
     slow = (*stages("echo hi", "echo out; exec sleep 60"), "--executor-timeout-ms", "200")
@@ -92,12 +91,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert orchestrate("good", *DENIED, cwd=cwd).code == 3
     shutil.copytree(cwd / "out", cwd / "kept")
     for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
-        importlib.import_module(module.name)  # once, and not in each process that is forked
+        importlib.import_module(module.name)  # once, and not in each forked process
     return cwd
 
 
 def put(kept: Path, output: Path) -> None:
-    """Fill an output directory with what was kept of it."""
+    """Fill an output directory with its kept content."""
     with os.scandir(output) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -119,7 +118,7 @@ def poisons_of(target: Target) -> dict[str, bytes]:
 def assert_designed(
     place: Path, file: str, turn: int, *, is_added: bool, is_held: bool = False
 ) -> None:
-    """Every command that meets a poison in the file ends as it was designed to."""
+    """Assert that every command that meets a poison in the file ends as designed."""
     target = TARGETS[file]
     held: list[object] = []
 
@@ -146,27 +145,27 @@ def assert_designed(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("file", TARGETS)
 def test_poison_instead_of_a_file_is_no_bug_of_ours(file: str, place: Path, turn: int) -> None:
-    """A file that holds a poison crashes no command, wherever it stands."""
+    """A poison as a whole file crashes no command, in any place."""
     assert_designed(place, file, turn, is_added=False)
 
 
 @pytest.mark.parametrize("file", [EVENTS, LOG])
 def test_poison_at_the_end_of_a_file_is_no_bug_of_ours(file: str, place: Path, turn: int) -> None:
-    """What is read from its end, or in one go, may end in anything."""
+    """A poison at the end of a file crashes no command, however the file is read."""
     assert_designed(place, file, turn, is_added=True)
 
 
 def test_poison_in_a_lock_that_is_held_is_no_bug_of_ours(
     place: Path, turn: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A holder that is named by a poison is one that has not said who it is."""
+    """A holder that is named by a poison counts as one that has not named itself."""
     monkeypatch.setattr(lock, "LOOKERS_WAIT_SECONDS", 0.0005)  # each command is tried as often
     assert_designed(place, LOCK, turn, is_added=False, is_held=True)
 
 
 @pytest.mark.parametrize("file", TARGETS)
 def test_huge_file_is_refused_or_passed_over(file: str, place: Path) -> None:
-    """A line of more bytes than are read, and no end in sight, takes neither memory nor time."""
+    """An endless line with more bytes than are read takes neither memory nor time."""
 
     def prepare() -> None:
         put(place / "kept", place / "out")
@@ -178,7 +177,7 @@ def test_huge_file_is_refused_or_passed_over(file: str, place: Path) -> None:
 
 
 def test_poisoned_directory_costs_one_line_of_many(place: Path) -> None:
-    """Where runs are listed, what cannot be read is told in its line, and the others are listed."""
+    """A listing shows an unreadable run in its line, and lists the others."""
     put(place / "kept", place / "out")
     (place / "out" / REPORT).write_bytes(b'{"schema_version": 1e400}')
     many = orchestrate("status", ".", "--json", cwd=place)

@@ -1,4 +1,4 @@
-"""What must be true of the files of a run, wherever it was disturbed."""
+"""The truths about the files of a run, wherever it was disturbed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def assert_truth(
     may_be_torn: bool = False,
     may_be_early: bool = False,
 ) -> None:
-    """Assert that the files can be read, agree with each other and with what happened.
+    """Assert that the files can be read, and agree with each other and with what happened.
 
-    `may_be_torn`: whether the power was cut, which alone leaves half of a file that is replaced.
-    `may_be_early`: whether a report may have got to the disk before the events it is made from.
+    `may_be_torn`: true after a power cut, which alone leaves half of a file that is replaced.
+    `may_be_early`: true if a report may have reached the disk before the events it is made from.
     """
     for name, content in read_tree(desk.out):
         assert SECRET.encode() not in (content or b""), name
@@ -39,7 +39,7 @@ def assert_truth(
             json.loads((desk.out / name).read_bytes())
     kept, told = checkpoint_in(desk.out), report_in(desk.out)
     is_early = may_be_early and told is not None and _is_early(told, kept, desk.out)
-    # One without a state only says what was refused.
+    # One without a state only records a refusal.
     if told is not None and told.current_state is not None and not is_early:
         _assert_told_is_kept(told, kept, desk.out)
     known = sum((_attempts(*one) for one in _checkpoints(desk.out)), Counter[str]())
@@ -67,14 +67,14 @@ def _assert_told_is_kept(told: Report, kept: Checkpoint | None, directory: Path)
         assert told.terminal_state is kept.lifecycle.states[state].outcome
     if told.terminal_state is Outcome.DONE:
         assert kept.current_state == state
-    if says_own_failure and walked:  # else there was no earlier checkpoint to be put back
+    if says_own_failure and walked:  # otherwise there was no earlier checkpoint to be put back
         assert kept.current_state == state
 
 
 def _is_early(told: Report, kept: Checkpoint | None, directory: Path) -> bool:
-    """Say whether a report is ahead of its record by what is not waited for.
+    """Return whether a report is ahead of its record by what is not waited for.
 
-    That is the way to the gates alone: it has started nothing, ended nothing and judged nothing.
+    That is only the way to the gates: it has started nothing, ended nothing and judged nothing.
     """
     if told.terminal_state is not None or told.stage_executions or told.gate_decisions:
         return False
@@ -91,13 +91,13 @@ def _is_early(told: Report, kept: Checkpoint | None, directory: Path) -> bool:
 
 
 def _walked(told: Report) -> list[TransitionRecord]:
-    """Return the transitions that a report tells of."""
+    """Return the transitions in a report."""
     earlier = [one for visit in told.earlier_invocations for one in visit.transitions]
     return [*earlier, *told.transitions]
 
 
 def _history(told: Report, kept: Checkpoint, directory: Path) -> list[TransitionRecord]:
-    """Return those that the record has of the invocations that a report tells of."""
+    """Return the record's transitions of the invocations in a report."""
     visits = history_of(kept, directory)[told.invocations_moved :]
     return [one for visit in visits for one in visit.transitions]
 
@@ -110,7 +110,7 @@ def _checkpoints(out: Path) -> Iterator[tuple[Checkpoint, Path]]:
 
 
 def _attempts(kept: Checkpoint, directory: Path) -> Counter[str]:
-    """Count the attempts of each stage that a checkpoint knows of."""
+    """Count the attempts of each stage in a checkpoint."""
     found = Counter(
         execution.stage
         for invocation in history_of(kept, directory)
@@ -121,15 +121,15 @@ def _attempts(kept: Checkpoint, directory: Path) -> Counter[str]:
 
 
 STAYING: Final = (".lock", ".gitignore")
-"""What belongs to the output directory, whichever run is in it."""
+"""Files that belong to the output directory, whichever run is in it."""
 
 
 def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = False) -> None:
-    """Assert that every file of an archived earlier run is in OUT or the archive, as it was.
+    """Assert that every file of an archived earlier run is in OUT or the archive, unchanged.
 
-    `is_together`: all in one directory of the archive, but for a report that a refusal had to set
-    aside by itself. (A cut may let a move have happened in one directory and not in the other;
-    what is there twice is then archived twice.)
+    `is_together`: all in one directory of the archive, except for a report that a refusal had to
+    set aside alone. (A cut may let a move have happened in one directory and not in the other; a
+    file that then exists twice is archived twice.)
     """
     out = desk.out.relative_to(desk.disk)
     earlier = {
@@ -152,5 +152,5 @@ def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = Fa
 
 
 def _is_intact(name: str, now: bytes, earlier: bytes | None) -> bool:
-    """Compare a file with what it was; a refusal may have added a line to the log."""
+    """Return whether a file is as before; a refusal may have added a line to the log."""
     return now.startswith(earlier or b"") if name == EVENTS else now == earlier

@@ -1,4 +1,4 @@
-"""A collector that every test of the room sends to, and an environment that says nothing else."""
+"""A collector for every test of the room, and an environment without other settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.collector import Collector, collecting
 
 @pytest.fixture(autouse=True)
 def silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take what the session may be told of OpenTelemetry away; private state lies with the run."""
+    """Remove OpenTelemetry settings of the session, and keep private state with the run."""
     for name in os.environ:
         if name.startswith("OTEL_") or name in {"TRACEPARENT", "TRACESTATE", "BAGGAGE"}:
             monkeypatch.delenv(name)
@@ -22,7 +22,7 @@ def silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def collector(silence: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """Run a collector, and have this process and all that it starts send there."""
+    """Run a collector, and have this process and all that it starts send to it."""
     del silence
     with collecting() as running:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.url)

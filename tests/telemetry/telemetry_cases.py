@@ -1,4 +1,4 @@
-"""Runs to be sent, and what is seen of them at a collector."""
+"""Runs to be sent, and what a collector gets of them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 CALLER: Final = "b7ad6b7169203331"
 PARENT: Final = f"00-{TRACE}-{CALLER}-01"
 TELL: Final = 'echo "$TRACEPARENT" >> "told.$0";'
-"""The words by which a stage notes what it was told of its trace."""
+"""The shell words with which a stage records its trace context."""
 
 
 def sh(folder: Path, stage: str, words: str = "true", **settings: Any) -> StageGiven:
-    """A stage that notes its trace, and is a shell after that."""
+    """Return a stage that records its trace context, and then runs these words in a shell."""
     told = (f"{TELL} {words}", stage)
     return StageGiven(bin="/bin/sh", args=("-c", *told), cwd=str(folder), **settings)
 
 
 def made(folder: Path, words: dict[str, str] | None = None, **asked: Any) -> Report:
-    """Make a run in `out`: manager and executor, or the stages that words are given for."""
+    """Make a run in `out`: manager and executor, or the stages with the given words."""
     given = {"manager": "true", "executor": "true"} if words is None else words
     settings = asked.pop("settings", {})
     stages = {one: sh(folder, one, said, **settings.get(one, {})) for one, said in given.items()}
@@ -34,23 +34,23 @@ def made(folder: Path, words: dict[str, str] | None = None, **asked: Any) -> Rep
 
 
 def sent(folder: Path, due: Due | None = None) -> Delivered:
-    """Send the run in `out`, as by hand unless said otherwise."""
+    """Send the run in `out`, as by hand unless `due` says otherwise."""
     return deliver(inspect_run(folder / "out"), due or Due())
 
 
 def told(folder: Path, stage: str) -> list[str]:
-    """What each start of a stage was told of its trace."""
+    """Return the trace context that each start of a stage got."""
     return (folder / f"told.{stage}").read_text().splitlines()
 
 
 def ids(told_by: str) -> tuple[str, str]:
-    """The trace and the span that a TRACEPARENT names."""
+    """Return the trace and the span that a TRACEPARENT names."""
     _, trace, span, _ = told_by.split("-")
     return trace, span
 
 
 def tree(collector: Collector) -> dict[str, list[Any]]:
-    """The spans by their names, each list in order of their beginnings."""
+    """Return the spans by name, each list in order of their beginnings."""
     found: dict[str, list[Any]] = {}
     for span in sorted(collector.spans, key=lambda one: one.start_time_unix_nano):
         found.setdefault(span.name, []).append(span)
@@ -58,7 +58,7 @@ def tree(collector: Collector) -> dict[str, list[Any]]:
 
 
 def parents(collector: Collector) -> dict[str, set[str]]:
-    """The names of the spans above those of each name; `-` for what is not there."""
+    """Return the names of the parent spans of each name; `-` for a parent that was not sent."""
     names = {one.span_id: one.name for one in collector.spans}
     found: dict[str, set[str]] = {}
     for one in collector.spans:
@@ -67,5 +67,5 @@ def parents(collector: Collector) -> dict[str, set[str]]:
 
 
 def facts(span: Any) -> dict[str, Any]:
-    """The attributes of a span."""
+    """Return the attributes of a span."""
     return values(span.attributes)

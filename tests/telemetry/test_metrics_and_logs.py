@@ -1,4 +1,4 @@
-"""The metrics and log records of a run, and what is in none of what is sent."""
+"""The metrics and log records of a run, and what is never sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DELTA, CUMULATIVE = 1, 2
 
 
 def points(collector: Collector, name: str) -> list[tuple[dict[str, Any], float]]:
-    """The points of a metric: their attributes, less the lifecycle's name, and their values."""
+    """Return the points of a metric: attributes without the lifecycle's name, and values."""
     metric = collector.metrics[name]
     kind = metric.WhichOneof("data")
     found = []
@@ -32,7 +32,7 @@ def points(collector: Collector, name: str) -> list[tuple[dict[str, Any], float]
 
 
 def test_metrics_of_a_run(tmp_path: Path, collector: Collector) -> None:
-    """Outcomes, durations, retries, leaks and budgets; sums of this invocation alone."""
+    """Outcomes, durations, retries, leaks and budgets are metrics of this invocation alone."""
     spend = 'echo \'{"unit": "usd", "amount": 1.5}\' >> "$ORCHESTRATOR_METER"'
     report = made(
         tmp_path,
@@ -83,7 +83,7 @@ def test_metrics_of_a_run(tmp_path: Path, collector: Collector) -> None:
 def test_failure_is_counted_and_sums_are_added_up_where_asked(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backend that knows no delta is told sums of a process of its own."""
+    """A failure is counted; a backend without deltas gets the sums of one process."""
     name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
     monkeypatch.setenv(name, "cumulative")
     report = made(tmp_path, {"manager": "exit 1", "executor": "true"})
@@ -97,7 +97,7 @@ def test_failure_is_counted_and_sums_are_added_up_where_asked(
 
 
 def test_log_records_are_the_events_with_their_spans(tmp_path: Path, collector: Collector) -> None:
-    """One an event, at its time and level; those of a stage belong to the span of its attempt."""
+    """Each event is a log record with its time and level, in the span of its attempt."""
     made(tmp_path, {"manager": "true", "executor": "exit 1"})
     sent(tmp_path)
     kept = [json.loads(one) for one in (tmp_path / "out" / EVENTS).read_text().splitlines()]
@@ -121,7 +121,7 @@ def test_log_records_are_the_events_with_their_spans(tmp_path: Path, collector: 
 def test_nothing_private_is_sent(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No argument of a command, nothing that a stage printed, no secret, and no setting."""
+    """No argument of a command, stage output, secret or setting is sent."""
     monkeypatch.setenv("KEY", "declared-value-of-a-secret")
     words = "echo printed-by-it; echo printed-to-stderr >&2; sleep 61 & exit $0"
     bad = StageGiven(
@@ -150,7 +150,7 @@ def test_nothing_private_is_sent(
 def test_sizes_are_bounded(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many spans the first are sent, with the number of the others; of log records the last."""
+    """Of many spans the first are sent with a count of the others; of log records, the last."""
     monkeypatch.setattr(invocation_spans, "SPANS_MAX", 3)
     monkeypatch.setattr(lines, "LINES_MAX", 2)
     long = tmp_path / ("x" * 250)
@@ -169,7 +169,7 @@ def test_sizes_are_bounded(
 
 
 def test_hostile_events_are_passed_over(tmp_path: Path, collector: Collector) -> None:
-    """A stage may have written anything there: what is no event of ours is as if it was not."""
+    """Events that a stage may have forged are skipped."""
     made(tmp_path)
     path = tmp_path / "out" / EVENTS
     hostile = (b"no json", b"[]", b'{"event": 1}', b'{"event": "run.ended"}', b'{"event": "odd"}')
@@ -180,7 +180,7 @@ def test_hostile_events_are_passed_over(tmp_path: Path, collector: Collector) ->
 
 
 def test_run_of_a_wholly_broken_record_is_refused(tmp_path: Path) -> None:
-    """By hand it is an error like any other of a directory that holds no run."""
+    """A run without any valid record is refused by hand like a directory without a run."""
     made(tmp_path)
     for name in ("orchestrator_checkpoint.json", "orchestrator_run_report.json"):
         (tmp_path / "out" / name).write_text("{}")

@@ -1,4 +1,4 @@
-"""Sending: after the run, by a process of its own, and never in anybody's way."""
+"""Sending: after the run, by a separate process, without delaying anything."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ TRUE = ("--manager-bin", "true", "--executor-bin", "true")
 
 
 def notes_of(out: Path) -> list[dict[str, Any]]:
-    """What came of sending, as it is noted."""
+    """Return the recorded results of sending."""
     path = out / "logs" / "telemetry.jsonl"
     return [json.loads(one) for one in path.read_text().splitlines()] if path.exists() else []
 
 
 def wait_for_note(out: Path) -> dict[str, Any]:
-    """Wait until it is noted what came of sending a run, and return that."""
+    """Wait until the result of sending a run is recorded, and return it."""
     wait_until(lambda: notes_of(out) != [])
     (note,) = notes_of(out)
     return note
@@ -46,7 +46,7 @@ def wait_for_note(out: Path) -> dict[str, Any]:
 
 @contextmanager
 def silent() -> Iterator[tuple[str, list[socket.socket]]]:
-    """A collector that takes connections, which are listed, and never answers."""
+    """Yield a collector that lists the connections it takes, and never answers."""
     taken: list[socket.socket] = []
 
     def take(server: socket.socket) -> None:
@@ -63,7 +63,7 @@ def silent() -> Iterator[tuple[str, list[socket.socket]]]:
 
 
 def test_command_has_its_run_sent(tmp_path: Path, collector: Collector) -> None:
-    """All three signals come, from a process that has outlived the command; it is noted."""
+    """All three signals come from a process that outlives the command, and that is recorded."""
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "nightly"}
     more = {"OTEL_RESOURCE_ATTRIBUTES": "team=ops", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=k1"}
     run = orchestrate("./out", *PASSING, *TRUE, "--telemetry", cwd=tmp_path, env={**env, **more})
@@ -81,7 +81,7 @@ def test_command_has_its_run_sent(tmp_path: Path, collector: Collector) -> None:
 
 
 def test_program_has_its_runs_sent_by_one_process(tmp_path: Path, collector: Collector) -> None:
-    """It is not one for each run, and it ends by itself once no more comes."""
+    """One process sends all runs of a program, and ends on its own once no more come."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         assert made(tmp_path / name, telemetry=True).exit_code == 0
@@ -99,7 +99,7 @@ def test_program_has_its_runs_sent_by_one_process(tmp_path: Path, collector: Col
 
 
 def test_fleet_has_each_run_sent(tmp_path: Path, collector: Collector) -> None:
-    """As alone: the workers hand their runs over."""
+    """The workers of a fleet hand over each run, as a single run does."""
     gates = 'gates = { policy = "allow", ci = "success", review = "approved" }'
     stages = '[defaults.stage.manager]\nbin = "true"\n[defaults.stage.executor]\nbin = "true"\n'
     names = [f"run{number}" for number in range(3)]
@@ -113,7 +113,7 @@ def test_fleet_has_each_run_sent(tmp_path: Path, collector: Collector) -> None:
 
 
 def test_collector_that_is_silent_delays_nothing(tmp_path: Path) -> None:
-    """The command is over before anybody has given up; where an operator looks it is said later."""
+    """The command ends before any attempt gives up; status and explain show the result later."""
     with silent() as (url, taken):
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
         run = orchestrate("./out", *PASSING, *TRUE, "--telemetry", cwd=tmp_path, env=env)
@@ -130,7 +130,7 @@ def test_collector_that_is_silent_delays_nothing(tmp_path: Path) -> None:
 
 
 def test_process_that_sends_gives_up_for_a_while(tmp_path: Path) -> None:
-    """Runs do not pile up before a collector that is silent: it is tried once, not for each."""
+    """A silent collector is tried once, and not for each run."""
     names = ("one", "two", "three")
     for name in names:
         (tmp_path / name).mkdir()
@@ -156,7 +156,7 @@ def test_process_that_sends_gives_up_for_a_while(tmp_path: Path) -> None:
 def test_what_is_not_taken_is_said_and_sent_again_by_hand(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever answers: only what a collector says it has taken counts as taken."""
+    """Only what a collector acknowledges counts as taken; the rest is sent again by hand."""
     made(tmp_path)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
     refused = ExportTraceServiceResponse()
@@ -188,7 +188,7 @@ def test_what_is_not_taken_is_said_and_sent_again_by_hand(
 
 
 def test_part_that_was_taken_is_not_sent_again(tmp_path: Path, collector: Collector) -> None:
-    """Sums would count twice that came once: only what is missing is sent the next time."""
+    """Only missing parts are sent the next time, because sums would count twice."""
     made(tmp_path)
     collector.refused_paths.add("/v1/logs")
     for _ in range(2):
@@ -203,7 +203,7 @@ def test_part_that_was_taken_is_not_sent_again(tmp_path: Path, collector: Collec
 
 
 def test_words_that_a_stage_has_planted_drive_no_terminal(tmp_path: Path) -> None:
-    """What was noted is read from the directory of the run: whatever is there is only shown."""
+    """Recorded results that a stage has forged are shown without driving the terminal."""
     made(tmp_path)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
@@ -221,7 +221,7 @@ def test_words_that_a_stage_has_planted_drive_no_terminal(tmp_path: Path) -> Non
 def test_nobody_waits_longer_than_there_is_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long the SDK would: what is asked for in its settings does not count beyond that."""
+    """The SDK's settings cannot make anybody wait longer than the limit."""
     made(tmp_path)
     monkeypatch.setattr(delivery, "SECONDS_MAX", 0.2)
     with silent() as (url, _):
@@ -231,7 +231,7 @@ def test_nobody_waits_longer_than_there_is_time(
 
 
 def test_export_says_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors that are an operator's own, each with what to do, and no traceback."""
+    """An error of the operator has its remedy and no traceback."""
     made(tmp_path)
     for env, code, words in (
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, 2, "name the collector's port for HTTP (4318)"),
@@ -257,7 +257,7 @@ def test_export_says_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_run_at_work_and_stopped_clocks_are_not_sent(tmp_path: Path, collector: Collector) -> None:
-    """What is not over may say otherwise later; what has no times is none."""
+    """A run at work may still change, and a stopped clock has no times: neither is sent."""
     made(tmp_path, fixed_clock="2026-01-02T03:04:05Z")
     said = orchestrate("telemetry", "export", "./out", cwd=tmp_path)
     assert (said.code, "has no times" in said.stdout) == (0, True)
@@ -271,7 +271,7 @@ def test_run_at_work_and_stopped_clocks_are_not_sent(tmp_path: Path, collector: 
 def test_signals_that_are_not_wanted_are_left_out(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the variables of the SDK; a trace that its caller does not sample is not sent either."""
+    """The SDK's variables leave out signals, and a trace that its caller does not sample."""
     monkeypatch.setenv("TRACEPARENT", f"{PARENT[:-1]}0")
     monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
     made(tmp_path)
@@ -285,14 +285,14 @@ def test_signals_that_are_not_wanted_are_left_out(
     monkeypatch.delenv("OTEL_TRACES_SAMPLER")
     monkeypatch.delenv("TRACEPARENT")
     assert resume(RunConfig(output_directory=tmp_path / "out")).exit_code == 0
-    assert [one.spans for one in sent(tmp_path).notes] == [0]  # it goes on in that trace
+    assert [one.spans for one in sent(tmp_path).notes] == [0]  # the resume continues in that trace
     assert {path for path, _, _ in collector.requests} == {"/v1/metrics"}
 
 
 def test_first_process_of_a_container_waits_a_moment(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With it all others are gone: what it has sent has come by then, if that is quick."""
+    """The first process of a container waits a moment, because the others end with it."""
     monkeypatch.setattr(handing, "_LAST_PROCESS_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(os, "getpid", lambda: 1)
     handing.hand_over(RunConfig(output_directory=tmp_path / "out", telemetry=True), None)
@@ -305,7 +305,7 @@ def test_first_process_of_a_container_waits_a_moment(
 def test_run_is_what_it_is_where_nothing_can_be_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is noted, like what a collector does not take."""
+    """A sender that cannot be started is recorded and does not affect the run."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(errno.EAGAIN, "no more processes")
@@ -318,7 +318,7 @@ def test_run_is_what_it_is_where_nothing_can_be_started(
 
 
 def test_new_run_takes_the_place_of_one_that_was_sent(tmp_path: Path, collector: Collector) -> None:
-    """What came of sending the earlier one goes to the archive with it, be it all there is."""
+    """A sent run's results go to the archive with it, even if nothing else of it does."""
     first = made(tmp_path, gates={})
     sent(tmp_path)
     bundled = orchestrate("bundle", "./out", "./run.fsmbundle", cwd=tmp_path)
@@ -335,7 +335,7 @@ def test_new_run_takes_the_place_of_one_that_was_sent(tmp_path: Path, collector:
 
 
 def test_two_that_send_the_same_run_send_it_once(tmp_path: Path, collector: Collector) -> None:
-    """The second waits for the first: sums would count twice what is sent twice."""
+    """Of two senders of one run the second waits for the first, so that nothing counts twice."""
     made(tmp_path)
     collector.delay_seconds = 0.2
     with start("telemetry", "export", "./out", cwd=tmp_path) as first:

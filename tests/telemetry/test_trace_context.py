@@ -1,4 +1,4 @@
-"""TRACEPARENT in and out: what is believed, what stages are told, and what nothing compares."""
+"""TRACEPARENT in and out: what is accepted, what stages get, and what nothing compares."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STATES: Final = {
 
 
 def test_what_names_a_trace() -> None:
-    """The rules of W3C; what a later version adds is left out, and so are flags nobody knows."""
+    """The rules of W3C decide; additions of a later version and unknown flags are left out."""
     assert [name for name, text in BROKEN.items() if parent_in({"TRACEPARENT": text})] == []
     for text, flags in {
         PARENT: "01",
@@ -68,20 +68,20 @@ def test_what_names_a_trace() -> None:
 
 
 def test_what_is_a_state() -> None:
-    """A list of members that is whole, each key once, and no longer than everybody passes on."""
+    """A state is a list of members, each key once, of a length that everybody passes on."""
     found = {text: state_in({"TRACESTATE": text}) is not None for text in STATES}
     assert found == STATES
 
 
 def test_ids_are_those_of_every_version() -> None:
-    """They are what makes traces of one run meet: they may not change between releases."""
+    """Ids of a run never change between releases, because its traces meet through them."""
     assert own_trace("run").parent_of(span_of_attempt("run", 1, "manager", 1)) == (
         "00-5556da64c52446c88f0afcff6dc5c04e-976e9985cdd9b3bf-01"
     )
 
 
 def started_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Report:
-    """Make a run whose manager writes down its environment."""
+    """Make a run whose manager records its environment."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     asked = {"telemetry": bool(variables.pop("IS_SHOWN", ""))}
@@ -96,7 +96,7 @@ def started_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str
 
 
 def variables_in(folder: Path) -> dict[str, str]:
-    """What the manager of a run was told of its trace."""
+    """Return the trace variables that the manager of a run got."""
     pairs = (line.split("=", 1) for line in (folder / "made" / "env").read_text().splitlines())
     names = {"TRACEPARENT", "TRACESTATE", "BAGGAGE"}
     return {name: value for name, value in (one for one in pairs if len(one) == 2) if name in names}
@@ -105,7 +105,7 @@ def variables_in(folder: Path) -> dict[str, str]:
 def test_plain_run_tells_its_stages_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does its record know of any trace; what has another meaning elsewhere is passed on."""
+    """Neither stages nor record of a plain run have a trace; unrelated variables are passed on."""
     report = started_with(tmp_path, monkeypatch, TRACESTATE="a=b", BAGGAGE="k=v")
     assert variables_in(tmp_path) == {"TRACESTATE": "a=b", "BAGGAGE": "k=v"}
     assert '"trace"' not in (tmp_path / "out" / "orchestrator_checkpoint.json").read_text()
@@ -116,7 +116,7 @@ def test_plain_run_tells_its_stages_nothing(
 def test_caller_s_trace_reaches_the_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inherit: str
 ) -> None:
-    """With state and baggage as they came, and a span of their own, whatever else they inherit."""
+    """Stages get the caller's state and baggage unchanged, and their own span."""
     report = started_with(
         tmp_path,
         monkeypatch,
@@ -139,7 +139,7 @@ def test_caller_s_trace_reaches_the_stages(
 def test_command_of_a_gate_is_told_the_span_of_the_invocation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it does belongs to the run, with or without a trace above it; a plain run tells none."""
+    """A gate's command gets the invocation's span if the run has a trace or is sent."""
     command = ("/bin/sh", "-c", 'echo "$TRACEPARENT|$TRACESTATE" >> told')
     source = {"command": command, "directory": str(tmp_path)}
     asked: dict[str, Any] = {
@@ -160,7 +160,7 @@ def test_command_of_a_gate_is_told_the_span_of_the_invocation(
 
 
 def test_broken_trace_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run warns, without a word of what it was; its stages get a trace that is one."""
+    """The run warns without showing the value, and its stages get a valid trace."""
     report = started_with(tmp_path, monkeypatch, TRACEPARENT="s3cret", TRACESTATE="a=b")
     (warning,) = report.warnings
     assert "TRACEPARENT" in warning
@@ -170,14 +170,14 @@ def test_broken_trace_is_not_believed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_broken_state_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trace itself counts."""
+    """An invalid state is left out, and the trace itself counts."""
     report = started_with(tmp_path, monkeypatch, TRACEPARENT=PARENT, TRACESTATE="nothing")
     assert ["TRACESTATE" in one for one in report.warnings] == [True]
     assert variables_in(tmp_path).keys() == {"TRACEPARENT"}
 
 
 def test_secret_state_is_not_kept(tmp_path: Path) -> None:
-    """What somebody has put a declared secret into stays out of the record."""
+    """A state that has a declared secret stays out of the record."""
     run = ("./out", "--manager-bin", "true", "--manager-secret", "KEY", "--run-id", "r1")
     env = {"TRACEPARENT": PARENT, "TRACESTATE": "a=s3cret-of-mine", "KEY": "s3cret-of-mine"}
     gates = ("--policy-status", "allow", "--ci-status", "success", "--review-status", "approved")
@@ -187,7 +187,7 @@ def test_secret_state_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_another_trace_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither as the environment of a completed stage, nor as a setting that names it by hand."""
+    """Another trace is no change of a completed stage's environment or settings."""
     one, other = PARENT, PARENT.replace("1", "2")
     monkeypatch.setenv("TRACEPARENT", one)
     pairs = {"TRACEPARENT": one, "TRACESTATE": "a=b", "PLAIN": "x"}
@@ -210,7 +210,7 @@ def test_another_trace_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_invocations_that_differ_by_their_trace_alone_are_folded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that asks again and again is one entry of the record, whoever traces it."""
+    """Repeated invocations that differ only in their trace are one entry of the record."""
     made(tmp_path, gates={"policy": "allow", "ci": "success"})
     for number in range(2, 5):
         monkeypatch.setenv("TRACEPARENT", f"00-{TRACE}-{number:016x}-01")
@@ -221,7 +221,7 @@ def test_invocations_that_differ_by_their_trace_alone_are_folded(
 
 
 def test_stopped_clock_knows_of_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal runs have equal reports; their stages inherit what there is."""
+    """With a stopped clock equal runs have equal reports, and stages inherit the variables."""
     monkeypatch.setenv("TRACEPARENT", PARENT)
     report = made(tmp_path, fixed_clock="2026-01-02T03:04:05Z", telemetry=True)
     assert told(tmp_path, "manager") == [PARENT]
@@ -232,7 +232,7 @@ def test_stopped_clock_knows_of_no_trace(tmp_path: Path, monkeypatch: pytest.Mon
 def test_disabled_sdk_is_as_if_nothing_was_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No stage is told a trace that nobody will see."""
+    """With a disabled SDK no stage gets a trace."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     made(tmp_path, telemetry=True)
     assert told(tmp_path, "manager") == [""]

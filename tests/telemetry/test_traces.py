@@ -1,4 +1,4 @@
-"""The spans of a run: one trace, their parents and links, what they say, and their times."""
+"""The spans of a run: one trace, their parents and links, their contents, and their times."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ERROR = 2
 
 
 def test_run_without_a_caller_has_a_trace_of_its_own(tmp_path: Path, collector: Collector) -> None:
-    """All that was done is below the invocation, which has nothing above it."""
+    """Everything is below the invocation, which has no parent."""
     report = made(tmp_path, telemetry=False)
     assert sent(tmp_path).problem is None
     assert parents(collector) == {
@@ -67,7 +67,7 @@ def test_run_without_a_caller_has_a_trace_of_its_own(tmp_path: Path, collector: 
 def test_caller_is_the_parent_and_a_resume_goes_on_in_its_trace(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stage is told the very span that is sent of it; a resume by hand links to what was."""
+    """A stage gets the very span that is sent of it; a resume by hand links to the earlier one."""
     monkeypatch.setenv("TRACEPARENT", PARENT)
     monkeypatch.setenv("TRACESTATE", "a=b,c=d")
     assert made(tmp_path, {"manager": "true", "executor": "exit 3"}).exit_code == 1
@@ -75,7 +75,7 @@ def test_caller_is_the_parent_and_a_resume_goes_on_in_its_trace(
     monkeypatch.delenv("TRACESTATE")
     stages = {"executor": StageGiven(args=("-c", 'echo "$TRACEPARENT" >> told.again', "executor"))}
     again = RunConfig(output_directory=tmp_path / "out", telemetry=True, stages=stages)
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")  # by itself nothing comes
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")  # nothing is sent without asking
     assert resume(again).exit_code == 0
     monkeypatch.delenv("OTEL_TRACES_EXPORTER")
     sent(tmp_path, Due(is_all=True))
@@ -103,7 +103,7 @@ def test_caller_is_the_parent_and_a_resume_goes_on_in_its_trace(
 def test_retries_verifications_and_the_last_stage(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt, each wait and each verification has a span, which its process was told."""
+    """Each attempt, wait and verification has a span, which its process gets."""
     monkeypatch.setenv("TRACEPARENT", PARENT)
     text = (Path(__file__).parents[2] / "states" / "governed_run.toml").read_text()
     done = '[[state]]\nname = "done"'
@@ -144,7 +144,7 @@ def test_retries_verifications_and_the_last_stage(
 def test_groups_and_rounds_of_rework_stand_around_their_stages(
     tmp_path: Path, collector: Collector
 ) -> None:
-    """A stage that is sent back to runs within the round, its first attempt beside it."""
+    """A stage that is sent back to runs within the round, and its first attempt is outside."""
     again = "test $(wc -l < told.executor) = 3 || exit 10"
     made(
         tmp_path,
@@ -170,7 +170,7 @@ def test_groups_and_rounds_of_rework_stand_around_their_stages(
 
 
 def test_stages_of_a_group_are_within_it(tmp_path: Path, collector: Collector) -> None:
-    """They run side by side, from its beginning to its end; what a failure ended is cancelled."""
+    """The stages of a group are within its span, and those that a failure ended are canceled."""
     checks = {"lint": "sleep 60", "unit_tests": "exit 4", "scan": "sleep 60"}
     made(tmp_path, {"executor": "true", **checks}, lifecycle="checked_run")
     sent(tmp_path)
@@ -189,7 +189,7 @@ def test_stages_of_a_group_are_within_it(tmp_path: Path, collector: Collector) -
 def test_wait_for_people_is_seen_and_a_blocked_run_is_no_failure(
     tmp_path: Path, collector: Collector
 ) -> None:
-    """It is skipped, by the conventions; the time until it goes on is a span of its own."""
+    """A blocked run is skipped, by the conventions; the wait after it has its own span."""
     assert made(tmp_path, gates={**GATES, "review": "missing"}).exit_code == 3
     assert resume(
         RunConfig(output_directory=tmp_path / "out", gates={"review": "approved"})
@@ -210,7 +210,7 @@ def test_wait_for_people_is_seen_and_a_blocked_run_is_no_failure(
 
 
 def test_gate_that_refuses_has_failed(tmp_path: Path, collector: Collector) -> None:
-    """What somebody can still give has not: that was refused outright."""
+    """A gate that refuses has failed, unlike one that somebody can still give."""
     made(tmp_path, gates={**GATES, "policy": "deny"})
     sent(tmp_path)
     (gate,) = tree(collector)["gate policy"]
@@ -222,7 +222,7 @@ def test_gate_that_refuses_has_failed(tmp_path: Path, collector: Collector) -> N
 def test_gate_that_is_asked_again_waits_within_its_span(
     tmp_path: Path, collector: Collector
 ) -> None:
-    """Each wait of a source is a span of its own, below the gate's, and no longer than that."""
+    """Each wait for a source has its own span, below the gate's and no longer than that."""
     made(tmp_path)
     path = tmp_path / "out" / EVENTS
     lines = path.read_bytes().splitlines()
@@ -247,7 +247,7 @@ def test_gate_that_is_asked_again_waits_within_its_span(
 def test_what_nobody_asked_for_is_sent_by_hand_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself goes the last invocation, and what was tried before; by hand all of them."""
+    """The last invocation and earlier tries are sent automatically; all others by hand."""
     made(tmp_path, gates={})
     again = RunConfig(output_directory=tmp_path / "out", gates={"policy": "allow"})
     resume(again)
@@ -266,14 +266,14 @@ def test_what_nobody_asked_for_is_sent_by_hand_alone(
 
 
 def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collector) -> None:
-    """Its spans have the ids that its stages were told, and end where it was seen last."""
+    """Its spans have the ids that its stages got, and end where it was last seen."""
     once = f"test $ORCHESTRATOR_ATTEMPT = 2 || kill -9 {ORCHESTRATOR_PID}"
     kill = f'echo "$TRACEPARENT" > told; {once}'
     run = ("./out", *PASSING, *shell("manager", kill), "--executor-bin", "true")
     assert orchestrate(*run, cwd=tmp_path, env={"TRACEPARENT": PARENT}).code == -signal.SIGKILL
     first_told = ids((tmp_path / "told").read_text().strip())
     sent(tmp_path, Due(is_by_hand=False))
-    assert collector.requests == []  # it may go on, as far as anybody knows
+    assert collector.requests == []  # it may still continue, as far as is known
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
     made_of_both = sent(tmp_path, Due(is_by_hand=False))
     assert [(one.invocation, one.problem) for one in made_of_both.notes] == [(1, None), (2, None)]
@@ -298,7 +298,7 @@ def test_killed_invocation_is_sent_by_the_next(tmp_path: Path, collector: Collec
 
 
 def test_interrupted_invocation_is_cancelled(tmp_path: Path, collector: Collector) -> None:
-    """Its stage was ended with it, by nobody's fault."""
+    """An interrupted invocation and its stage are canceled, without a failure."""
     asks = f"kill -TERM {ORCHESTRATOR_PID}; sleep 60"
     run = ("./out", *PASSING, *shell("manager", asks), "--executor-bin", "true")
     assert orchestrate(*run, cwd=tmp_path).code == 128 + signal.SIGTERM
@@ -315,7 +315,7 @@ def test_interrupted_invocation_is_cancelled(tmp_path: Path, collector: Collecto
 def test_copy_of_a_run_has_a_trace_of_its_own(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It links to the invocation that it goes on from, in the trace of the original."""
+    """A copy links to the invocation that it continues from, in the original's trace."""
     monkeypatch.setenv("TRACEPARENT", PARENT)
     made(tmp_path, gates={"policy": "allow", "ci": "success"})
     monkeypatch.delenv("TRACEPARENT")
@@ -335,7 +335,7 @@ def test_copy_of_a_run_has_a_trace_of_its_own(
 
 
 def test_invocation_that_hands_over_has_not_failed(tmp_path: Path, collector: Collector) -> None:
-    """It did what could be done there; the resume on the other queue goes on in its trace."""
+    """The invocation ends without a failure, and the resume continues in its trace."""
     stages = {
         "manager": StageGiven(bin="true"),
         "executor": StageGiven(bin="true", task_queue="gpu"),

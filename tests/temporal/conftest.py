@@ -1,4 +1,4 @@
-"""What the tests of runs across machines share: one Temporal server."""
+"""The Temporal server that the tests of runs across machines share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support import temporal_server
 
 @pytest.fixture(scope="session")
 def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the server that all tests of this session share; skip where there is none."""
+    """Yield the address of the server of this session, or skip if there is none."""
     if reason := temporal_server.why_not():
         pytest.skip(reason)
     base = tmp_path_factory.getbasetemp()

@@ -1,4 +1,4 @@
-"""What the tests of the commands share: a worker of a queue of its own, and how they are typed."""
+"""A worker with its own queue, and the commands as people type them."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ SHORT = ("--heartbeat-timeout", "3s")
 
 @dataclass(frozen=True)
 class Site:
-    """A folder on storage that a worker and these commands share, and a queue of its own."""
+    """A folder on storage that a worker and these commands share, and its own queue."""
 
     folder: Path
     address: str
     queue: str
     first: Worker | None = None
-    """The worker that is at work in it."""
+    """The worker in it."""
 
     def typed(self, *words: str | Path, **env: str) -> Ended:
-        """Type `temporal` with these words, for its server."""
+        """Type a `temporal` command for this server."""
         there = {"TEMPORAL_ADDRESS": self.address, **env}
         return orchestrate("temporal", *words, cwd=self.folder, env=there)
 
     def submit(self, *words: str | Path) -> Ended:
-        """Submit a run to its queue."""
+        """Submit a run to the queue."""
         return self.typed("submit", *words, "--task-queue", self.queue, *SHORT)
 
     def submitted(self, *words: str | Path) -> Ended:
-        """Submit one, and wait for its end."""
+        """Submit a run, and wait for its end."""
         done = self.submit(*words, "--wait", "3m")
         assert done.stderr == "", done
         return done
 
     def stand(self, run_id: str) -> dict[str, Any]:
-        """Return where a run stands, as `temporal list` has it."""
+        """Return a run's entry in `temporal list`."""
         runs = json.loads(self.typed("list", "--json").stdout)["runs"]
         [found] = [one for one in runs if one["run_id"] == run_id]
         return dict(found)
@@ -64,7 +64,7 @@ class Site:
 
 @contextlib.contextmanager
 def site(folder: Path, address: str, *options: str, **env: str) -> Iterator[Site]:
-    """Have a worker at work in a folder until the end of the block."""
+    """Run a worker in a folder until the end of the block."""
     made = Site(folder, address, f"queue-{uuid.uuid4().hex[:8]}")
     worker = made.worker("worker", *options, **env)
     with at_work(worker):

@@ -1,4 +1,4 @@
-"""Runs that wait across restarts, workflows that are cancelled, workers that are asked to end."""
+"""Waiting runs across restarts, canceled workflows, and workers that are asked to end."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.one_in(2), pytest.mark.skipif(bool(why_not()), reason=
 
 RUN: Final = "run-1"
 LONG_SECONDS: Final = 60.0
-"""A heartbeat timeout that no part of a test takes."""
+"""A heartbeat timeout that is longer than any part of a test."""
 
 
 def test_run_that_waits_takes_its_signal_after_worker_and_server_were_started_again(
     tmp_path: Path,
 ) -> None:
-    """It stood blocked; nobody who knew of it lives any more; then the signal comes."""
+    """A blocked run gets its signal after its worker and the server were replaced."""
     runs = Runs(tmp_path / "shared", "waits")
     missing = {gate: value for gate, value in PASSING.items() if gate != "review"}
     request = runs.asked("request", {"manager": 0.05, "executor": 0.05}, "family", gates=missing)
@@ -57,7 +57,7 @@ def test_run_that_waits_takes_its_signal_after_worker_and_server_were_started_ag
 def test_cancelled_workflow_ends_the_whole_tree_of_its_stage(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """A grandchild in a session of its own that ignores SIGTERM as well."""
+    """Canceling a workflow ends a grandchild that has its own session and ignores SIGTERM."""
     runs, run_id = Runs(tmp_path / "shared", "cancelled"), "cancelled"
     request = runs.asked("request", {"manager": tmp_path / "never"}, "family", kill_grace_ms=200)
 
@@ -84,7 +84,7 @@ def test_cancelled_workflow_ends_the_whole_tree_of_its_stage(
 def test_worker_that_is_asked_to_end_hands_its_runs_on(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """The other one has them at once, long before anybody would be taken for gone."""
+    """Another worker gets the runs at once, long before a heartbeat timeout."""
     runs = Runs(tmp_path / "shared", "drained")
     go, names = tmp_path / "go", ("drained-1", "drained-2")
     request = runs.asked("request", {"manager": go, "executor": 0.05}, "family", kill_grace_ms=200)

@@ -1,4 +1,4 @@
-"""The search attributes are added to a server that has some of them already."""
+"""The search attributes are added to a server that already has some of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_server_that_has_some_is_given_the_others(
     temporal_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some servers refuse a request for one that they have, so those are not asked for."""
+    """Only missing attributes are requested, because some servers refuse the whole request."""
     asked: list[set[str]] = []
 
     async def known() -> tuple[bool, bool]:

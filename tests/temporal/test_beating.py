@@ -1,4 +1,4 @@
-"""Heartbeats: what the engine says while the lease is running, and after it has run out."""
+"""Heartbeats: the engine's answers before and after the lease has run out."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from fsm_orchestrator.vocabulary import StopReason
 
 
 class _Late:
-    """Answers with yes, once the lease of who asked has run out."""
+    """An engine that answers yes once the requester's lease has run out."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.beats = 0
 
     async def heartbeat(self, **_: Any) -> None:
-        """Answer."""
+        """Answer yes, after the lease has run out."""
         self.beats += 1
         self.lease.end()
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
 def test_yes_that_comes_too_late_is_a_no(*, is_begun: bool) -> None:
-    """The run is begun no more, or ends; and the engine hears nothing more of it."""
+    """After a late yes the run does not begin, or ends, and no more heartbeats are sent."""
     pytest.importorskip("temporalio")
     from fsm_orchestrator.temporal.beating import Beating, StopRequests  # noqa: PLC0415 - of the extra
 

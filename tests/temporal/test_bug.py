@@ -1,4 +1,4 @@
-"""A bug in a worker is told as one, and without what it says: that may hold a secret."""
+"""A bug in a worker is reported without its message, which may have a secret."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fsm_orchestrator.temporal.watching import Watch
 
 
 def test_values_of_a_bug_are_told_to_nobody(tmp_path: Path) -> None:
-    """Neither to the log nor to the engine; where it was raised is in the log."""
+    """The values of a bug reach neither log nor engine; the log has where it was raised."""
     pytest.importorskip("temporalio")
     from temporalio.exceptions import ApplicationError  # noqa: PLC0415 - of the extra
 
     from fsm_orchestrator.temporal.activity import Invoker  # noqa: PLC0415 - as above
 
     told: list[Mapping[str, Any]] = []
-    client: Any = None  # nothing is asked
+    client: Any = None  # no call is made
     with KeeperPool() as keepers, ThreadPoolExecutor(1) as threads:
         watch = Watch(told.append, None, {})
         invoker = Invoker(client, keepers, threads, Terms(), watch, set())

@@ -1,9 +1,9 @@
-"""Workers are killed and stopped at moments that a seed draws: every run ends right all the same.
+"""Workers are killed and stopped at random moments, and every run still ends right.
 
-Some kills end a worker, some all that is on its host. The stages prove that no two attempts of a
-run are alive at once; the record of each run proves the rest; and what is the record of a run that
-is done is the same when all workers have come to rest. `SOAK=1` makes 200 runs with each of some
-seeds; `CHAOS_SEED` draws by that seed.
+Some kills end a worker, some everything on its host. The stages prove that no two attempts of a run
+are alive at once, the record of each run proves the rest, and the record of a done run is unchanged
+once all workers have stopped. `SOAK=1` makes 200 runs with each of several seeds; `CHAOS_SEED` sets
+the seed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 WORKERS: Final = 3
 SECONDS: Final = ((0.02, 0.05), (0.1, 0.3), (0.5, 0.2), (0.2, 1.0))
-"""How long the stages of runs work: each request in turn."""
+"""The seconds that the stages of runs work, for each request in turn."""
 
 
 class Size(NamedTuple):
-    """How much is done to how many runs."""
+    """The amount of chaos and the number of runs."""
 
     runs: int
     kills: int
@@ -47,7 +47,7 @@ SEEDS: Final = (
 
 
 class Done(NamedTuple):
-    """A run that is done: where it stood then, and what its record was."""
+    """A run that is done: its standing then, and its record."""
 
     stand: Stand
     digest: str
@@ -57,7 +57,7 @@ class Done(NamedTuple):
 def test_every_run_ends_right_while_workers_are_killed_and_stopped(
     tmp_path: Path, seed: int
 ) -> None:
-    """Each is done, with nothing repeated, and no zombie has changed what counts."""
+    """Every run is done, with nothing repeated, and no zombie has changed a record."""
     runs = Runs(tmp_path / "shared", "chaos")
     drawn = random.Random(seed)  # noqa: S311 - the same moments each time
     with own_server(tmp_path / "server") as server:
@@ -79,7 +79,7 @@ def test_every_run_ends_right_while_workers_are_killed_and_stopped(
 async def _tormented(
     runs: Runs, address: str, workers: list[Worker], drawn: random.Random
 ) -> Mapping[str, Done]:
-    """Have all runs made while workers are killed and stopped; return how they ended."""
+    """Have all runs made while workers are killed and stopped; return the done ones."""
     from tests.support.temporal_server import connected  # noqa: PLC0415
 
     client = await connected(address)

@@ -1,4 +1,4 @@
-"""Runs are submitted, told what people say, and listed, with a real server and a real worker."""
+"""Runs are submitted, signaled and listed with a real server and a real worker."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SETTING: Final = "a-setting-that-stays-here"
 
 @pytest.fixture(scope="module")
 def place(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One worker for the tests of this module."""
+    """Yield one worker for the tests of this module."""
     folder = tmp_path_factory.mktemp("site")
     with site(folder, temporal_address, "--jobs", "4", APP_TOKEN=SECRET) as made:
         yield made
 
 
 def asking(place: Site, name: str) -> tuple[str, ...]:
-    """Return the words of a run of that name which asks people to approve its review."""
+    """Return the arguments for a run of that name that needs an approval of its review."""
     key = make_key(place.folder, f"{name}-key")
     (place.folder / f"{name}.signers").write_text(line(key, "bob@example.org"))
     approval = f'{{ allowed_signers = "{name}.signers", not = [] }}'
@@ -45,7 +45,7 @@ def asking(place: Site, name: str) -> tuple[str, ...]:
 
 
 def test_submitted_run_is_done(place: Site) -> None:
-    """What `run` leaves is there, and the request is nobody else's to read."""
+    """A submitted run leaves what `run` leaves, and only its owner can read the request."""
     done = place.submitted("done", *TRUE, *PASSING)
     assert done.code == 0
     assert done.stdout.splitlines()[-1] == "✓ done"
@@ -58,7 +58,7 @@ def test_submitted_run_is_done(place: Site) -> None:
 
 
 def test_blocked_run_goes_on_once_people_have_spoken(place: Site) -> None:
-    """A gate or value that there is not is refused at once, and changes nothing."""
+    """A wrong gate or value is refused at once and changes nothing; the right one continues."""
     place.submit("blocked", *TRUE, *ALL_BUT_REVIEW)
     run_id = place.run_id("blocked")
     wait_until(lambda: place.stand(run_id)["course"] == "waiting")
@@ -77,7 +77,7 @@ def test_blocked_run_goes_on_once_people_have_spoken(place: Site) -> None:
 
 
 def test_signal_cannot_pass_what_people_approve(place: Site) -> None:
-    """`approve` is named instead: when it is signalled, when it is submitted, while it waits."""
+    """A signal for an approval gate is refused in favor of `approve`, at submission and later."""
     words = asking(place, "asks")
     refused = place.submit(*words, "--review-status", "approved")
     assert (refused.code, "approvals alone" in refused.stderr) == (2, True), refused
@@ -90,7 +90,7 @@ def test_signal_cannot_pass_what_people_approve(place: Site) -> None:
 
 
 def test_signal_that_refuses_is_taken_back(place: Site) -> None:
-    """By one that passes, with which the run is submitted again: approvals are asked for then."""
+    """A refusing signal is replaced at resubmission, and the gate asks for approvals again."""
     words = asking(place, "denied")
     place.submit(*words, "--review-status", "changes_requested", "--wait", "5s")
     place.typed("signal", "denied", "--stop")
@@ -100,7 +100,7 @@ def test_signal_that_refuses_is_taken_back(place: Site) -> None:
 
 
 def test_search_attributes_say_where_a_run_stands(place: Site, temporal_address: str) -> None:
-    """The server finds a run by each gate that it waits for, and by no state that it has left."""
+    """The server finds a run by each gate that it waits for, and not by earlier states."""
     begun = place.folder / "begun-searched"
     script = f"touch {begun}; sleep 600"
     place.submit("searched", *shell("manager", script), "--policy-status", "allow")
@@ -122,7 +122,7 @@ def test_search_attributes_say_where_a_run_stands(place: Site, temporal_address:
 
 
 def test_run_that_failed_is_resumed_by_itself(place: Site) -> None:
-    """As often as was said; the stage that is complete is not run again."""
+    """A failed run is resumed as often as requested, and its complete stage does not run again."""
     script = f"test -e {place.folder}/second || {{ touch {place.folder}/second; exit 1; }}"
     words = (*shell("manager", "true"), *shell("executor", script), *PASSING)
     done = place.submitted("retried", *words, "--retries", "1", "--retry-delay", "10")
@@ -131,7 +131,7 @@ def test_run_that_failed_is_resumed_by_itself(place: Site) -> None:
 
 
 def test_stopped_run_can_be_gone_on_with(place: Site) -> None:
-    """Its stage is ended as by SIGTERM; a new workflow then resumes it."""
+    """Stopping a run ends its stage as SIGTERM does; a new workflow resumes it."""
     begun, may_end = place.folder / "begun", place.folder / "may-end"
     script = f"touch {begun}; while ! test -e {may_end}; do sleep 0.05; done"
     place.submit(
@@ -152,7 +152,7 @@ def test_stopped_run_can_be_gone_on_with(place: Site) -> None:
 
 
 def test_cancelled_workflow_ends_its_stage(place: Site) -> None:
-    """The server passes it on with the next heartbeat."""
+    """A canceled workflow ends its stage at the next heartbeat."""
     begun = place.folder / "begun-too"
     place.submit("cancelled", *shell("manager", f"touch {begun}; sleep 600"), *PASSING)
     wait_until(begun.exists)
@@ -163,7 +163,7 @@ def test_cancelled_workflow_ends_its_stage(place: Site) -> None:
 
 
 def test_no_value_of_a_variable_is_in_a_history(place: Site, temporal_address: str) -> None:
-    """Not in any encoding, not of a stage that printed it, not of one that failed with it."""
+    """A variable's value is not in the history in any encoding, even if a stage printed it."""
     script = 'echo "$APP_TOKEN $APP_MODE" >&2; exit 1'
     words = (*shell("manager", script), "--manager-secret", "APP_TOKEN")
     place.submitted("secret", *words, "--manager-env", f"APP_MODE={SETTING}", *PASSING)
@@ -191,7 +191,7 @@ def _forms(value: str) -> Iterator[bytes]:
     yield raw.hex().encode()
     yield urllib.parse.quote(value, safe="").encode()
     yield json.dumps(value)[1:-1].encode()
-    for shift in range(3):  # wherever it begins in what was encoded
+    for shift in range(3):  # wherever it begins in the encoded text
         coded = base64.b64encode(b"x" * shift + raw)
         yield coded[4 if shift else 0 : -4]
 
@@ -199,7 +199,7 @@ def _forms(value: str) -> Iterator[bytes]:
 def test_worker_that_is_asked_to_end_hands_its_runs_on(
     temporal_address: str, tmp_path: Path
 ) -> None:
-    """It exits with 0, and its health file is gone; the other worker goes on at once."""
+    """The worker exits with 0 without its health file, and another worker continues at once."""
     health = tmp_path / "health.json"
     with site(tmp_path, temporal_address, "--health-file", str(health)) as place:
         begun, may_end = tmp_path / "begun", tmp_path / "may-end"

@@ -1,4 +1,4 @@
-"""A fleet that is handed to the engine: submitted some at a time, followed, left, taken up."""
+"""A fleet on an engine: submitted some at a time, followed, left, and resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOTES = 'echo "$ORCHESTRATOR_RUN_ID" >> began.$0'
 
 
 class Desk:
-    """A directory with a fleet, and the server and queue that it is handed to."""
+    """A directory with a fleet, and its server and queue."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder, self.address = folder, address
@@ -63,7 +63,7 @@ class Desk:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words of the command."""
+        """The arguments of the command."""
         return ("fleet", "fleet.toml", "--engine", "temporal", "--address", self.address)
 
     def run(self, *more: str) -> Ended:
@@ -71,7 +71,7 @@ class Desk:
         return orchestrate(*self.words, *more, cwd=self.folder)
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
-        """Start it, and return at once."""
+        """Start the fleet, and return at once."""
         return subprocess.Popen(
             tethered(*COMMAND, *self.words, *more),
             cwd=self.folder,
@@ -83,17 +83,17 @@ class Desk:
 
     @property
     def entries(self) -> dict[str, dict[str, Any]]:
-        """What fleet.json says of each run."""
+        """The entry of each run in fleet.json."""
         report = json.loads((self.folder / "fleet" / "fleet.json").read_text())
         return {one["name"]: one for one in report["runs"]}
 
     def began(self, name: str) -> int:
-        """How often the executor of a run was started."""
+        """Return the number of times that a run's executor was started."""
         path = self.folder / f"began.{name}"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def release(self, name: str) -> None:
-        """Let the executor of a run that waits go on."""
+        """Let the waiting executor of a run continue."""
         (self.folder / f"go.{name}").touch()
 
     def wait_for(self, name: str) -> None:
@@ -106,7 +106,7 @@ WAITS = "until test -e go.$0; do sleep 0.05; done"
 
 @pytest.fixture
 def desk(tmp_path: Path, temporal_address: str) -> Iterator[Desk]:
-    """A desk whose queue one worker serves."""
+    """Yield a desk whose queue one worker serves."""
     made = Desk(tmp_path, temporal_address)
     worker = Worker(tmp_path / "host", temporal_address, made.queue, "--jobs", "4")
     with at_work(worker):
@@ -114,7 +114,7 @@ def desk(tmp_path: Path, temporal_address: str) -> Iterator[Desk]:
 
 
 def test_each_run_ends_as_alone_and_the_worst_counts(desk: Desk) -> None:
-    """Their records are where a fleet's are, and fleet.json says how each stands."""
+    """The records are where a fleet's are, fleet.json has each standing, and the worst counts."""
     desk.define(one="true", two="exit 3", three="true")
     ended = desk.run()
     assert ended.code == 1, ended.stderr
@@ -138,7 +138,7 @@ def test_each_run_ends_as_alone_and_the_worst_counts(desk: Desk) -> None:
 
 
 class Watcher:
-    """Whoever looks at a fleet all the time, and notes which stages are at work in it."""
+    """An observer that records which stages of a fleet are seen at work."""
 
     interval_seconds: float | None = 0.05
     wants_words = True
@@ -148,21 +148,21 @@ class Watcher:
         self.has_closed = False
 
     def has_changed(self, view: FleetView, entry: FleetEntry) -> None:
-        """Look."""
+        """Look at the fleet."""
         del entry
         self.look(view)
 
     def look(self, view: FleetView) -> None:
-        """Note what is at work."""
+        """Record the stages at work."""
         self.seen |= {(one.name, one.stage) for one in view.working.values()}
 
     def close(self, view: FleetView) -> None:
-        """Note that it is over."""
+        """Record that the fleet is over."""
         self.has_closed = not view.working
 
 
 def test_stage_at_work_is_shown_as_the_record_says(desk: Desk) -> None:
-    """The table has of each run what a fleet of this machine would show."""
+    """The table shows each run's stage as a fleet on this machine would."""
     desk.define(one="sleep 2")
     watcher = Watcher()
 
@@ -182,7 +182,7 @@ def test_stage_at_work_is_shown_as_the_record_says(desk: Desk) -> None:
 
 
 def test_failed_runs_are_gone_on_with_where_that_is_asked(desk: Desk) -> None:
-    """By the workflow that waits for it: the engine has the run all the time."""
+    """The waiting workflow resumes a failed run, and the engine holds it all the time."""
     desk.define(one="test -e repaired")
     assert desk.run().code == 1
     (desk.folder / "repaired").touch()
@@ -192,7 +192,7 @@ def test_failed_runs_are_gone_on_with_where_that_is_asked(desk: Desk) -> None:
 
 
 def test_only_so_many_are_submitted_at_once(desk: Desk) -> None:
-    """The worker would take more; those of one key never go together."""
+    """No more runs than the limit are submitted, and never two with one key."""
     alone = "mkdir at.work || touch overlap; sleep 0.2; rmdir at.work"
     desk.define(**{f"run{number}": alone for number in range(3)})
     assert desk.run("--jobs", "1").code == 0
@@ -204,7 +204,7 @@ def test_only_so_many_are_submitted_at_once(desk: Desk) -> None:
 
 
 def test_ended_it_leaves_the_runs_to_the_engine_and_follows_them_again(desk: Desk) -> None:
-    """Ctrl-C ends nothing but the following; started again, nothing is started twice."""
+    """Ctrl-C ends only the following, and the next start starts nothing twice."""
     desk.define(one=WAITS, two={"sh": WAITS, "priority": -1})
     process = desk.start("--jobs", "1")
     desk.wait_for("one")
@@ -213,7 +213,7 @@ def test_ended_it_leaves_the_runs_to_the_engine_and_follows_them_again(desk: Des
     assert process.returncode == 130, stderr
     assert b"1 left to the engine, 1 not started of 2 runs" in stdout
     assert desk.entries["one"]["course"] == "submitted"
-    assert desk.entries["one"]["reason"] == "the engine goes on with it"
+    assert desk.entries["one"]["reason"] == "the engine continues it"
     assert desk.entries["two"]["course"] == "not_started"
     desk.release("one")
     desk.release("two")
@@ -222,7 +222,7 @@ def test_ended_it_leaves_the_runs_to_the_engine_and_follows_them_again(desk: Des
 
 
 def test_killed_it_starts_nothing_twice(desk: Desk) -> None:
-    """What it has submitted is known by the request beside each run, and by the engine."""
+    """A killed fleet finds its runs by the request beside each one and by the engine."""
     desk.define(one=WAITS, two=WAITS)
     process = desk.start()
     desk.wait_for("one")
@@ -242,7 +242,7 @@ def test_killed_it_starts_nothing_twice(desk: Desk) -> None:
 
 
 def test_server_that_is_away_for_a_while_ends_nothing(tmp_path: Path) -> None:
-    """The fleet goes on to follow once it answers again."""
+    """The fleet continues once the server answers again."""
     if reason := temporal_server.why_not():
         pytest.skip(reason)
     with temporal_server.own_server(tmp_path / "server", in_file=True) as server:
@@ -262,7 +262,7 @@ def test_server_that_is_away_for_a_while_ends_nothing(tmp_path: Path) -> None:
 
 
 def server_answers(address: str) -> bool:
-    """Whether something listens there."""
+    """Return True if something listens at an address."""
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
         return True
@@ -270,7 +270,7 @@ def server_answers(address: str) -> bool:
 
 
 def test_run_that_waits_for_people_is_done_with(desk: Desk) -> None:
-    """It is blocked; its signal may come later, and the next fleet sees that it is done."""
+    """A run that waits for people is blocked for its fleet; the next fleet sees it done."""
     desk.define(one={"sh": "true", "gates": {"review": "missing"}})
     text = desk.file.read_text().replace(
         'gates = {"review": "missing"}', 'gates.review = "missing"'
@@ -285,7 +285,7 @@ def test_run_that_waits_for_people_is_done_with(desk: Desk) -> None:
 
 
 def test_definition_of_a_run_that_was_submitted_may_not_change(desk: Desk) -> None:
-    """The engine goes on with it as it was; nothing is submitted then."""
+    """A changed definition of a submitted run is refused, and nothing is submitted."""
     desk.define(one="exit 3")
     assert desk.run().code == 1
     desk.define(one="true", two="true")
@@ -296,7 +296,7 @@ def test_definition_of_a_run_that_was_submitted_may_not_change(desk: Desk) -> No
 
 
 def test_run_that_cannot_be_submitted_is_refused_and_the_others_are_not(desk: Desk) -> None:
-    """As where a worker of this machine refuses one."""
+    """A run that cannot be submitted is refused, and the others are not."""
     secret = {"sh": "true", "lifecycle": "./no-such.toml"}
     desk.define(one=secret, two="true")
     assert desk.run().code == 1
@@ -306,7 +306,7 @@ def test_run_that_cannot_be_submitted_is_refused_and_the_others_are_not(desk: De
 
 
 def test_options_of_an_engine_go_with_one(tmp_path: Path) -> None:
-    """And the key of the records is the workers'."""
+    """Options of an engine need one, and the key of the records belongs to the workers."""
     (tmp_path / "fleet.toml").write_text('[[run]]\nname = "one"\n')
     ended = orchestrate("fleet", "fleet.toml", "--address", "localhost:1", cwd=tmp_path)
     assert ended.code == 2
@@ -320,7 +320,7 @@ def test_options_of_an_engine_go_with_one(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="runs are held by leases on Linux only")
 def test_server_that_does_not_answer_is_said_and_nothing_is_made(tmp_path: Path) -> None:
-    """Before any directory."""
+    """A silent server is reported before any directory is made."""
     pytest.importorskip("temporalio")
     (tmp_path / "fleet.toml").write_text('[[run]]\nname = "one"\n')
     given = ("--engine", "temporal", "--address", "127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""A worker that is stopped, a host that is frozen: others go on, and zombies change nothing."""
+"""A stopped worker and a frozen host: other workers continue, and zombies change nothing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.temporal_workers import Worker, at_work
 pytestmark = [pytest.mark.one_in(2), pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 THAWED_SECONDS_MAX: Final = 0.1
-"""How long the stage of a host that thaws may live: until its keeper is scheduled, a few ms."""
+"""The seconds that the stage of a thawing host may live: until its keeper is scheduled."""
 
 
 def test_stage_of_a_stopped_worker_is_ended_before_another_begins(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """Its keeper obeys the lease while the worker itself can do nothing."""
+    """The keeper ends the stage of a stopped worker before another attempt begins."""
     runs, run_id = Runs(tmp_path / "shared", "stopped"), "stopped"
     go = tmp_path / "go"
     request = runs.asked("request", {"manager": go, "executor": 0.05}, "family")
@@ -52,9 +52,10 @@ def test_stage_of_a_stopped_worker_is_ended_before_another_begins(
 def test_host_that_thaws_gets_a_few_milliseconds_and_writes_nothing_that_counts(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """Worker, keeper and stage stop at once, another goes on, and all three go on meanwhile.
+    """A host that thaws gets a few milliseconds, and writes nothing that counts.
 
-    It is the one moment in which two attempts are alive, so these stages take no lock.
+    Its worker, keeper and stage freeze together, and another worker continues the run. Only then
+    are two attempts alive at once, so these stages take no lock.
     """
     runs, run_id = Runs(tmp_path / "shared", "frozen"), "frozen"
     go = tmp_path / "go"
@@ -92,7 +93,7 @@ def test_host_that_thaws_gets_a_few_milliseconds_and_writes_nothing_that_counts(
 
 
 def _two_workers(place: Path, address: str, runs: Runs) -> tuple[Worker, Worker]:
-    """Workers of the queue of these runs, for one run at a time."""
+    """Return two workers of the queue of these runs, for one run at a time."""
     options = runs.worker_options(1)
     return (
         Worker(place / "first", address, runs.queue, *options),
@@ -101,6 +102,6 @@ def _two_workers(place: Path, address: str, runs: Runs) -> tuple[Worker, Worker]
 
 
 def _logs_of(runs: Runs, run_id: str, attempt: int) -> dict[str, bytes]:
-    """What the record that counts has of the output of an attempt of the manager."""
+    """Return the output of an attempt of the manager in the record that counts."""
     logs = tree_of(latest_record(runs.directory(run_id)) / "logs")
     return {name: data for name, data in logs.items() if f"manager.{attempt}." in name}

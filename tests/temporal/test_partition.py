@@ -1,4 +1,4 @@
-"""A server that is away, a worker that is cut off from it: no stage is worked at twice at once."""
+"""An absent server, a worker that is cut off: no stage is worked at twice at once."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ pytestmark = [pytest.mark.one_in(2), pytest.mark.skipif(bool(why_not()), reason=
 
 RUN: Final = "run-1"
 LONG_SECONDS: Final = 60.0
-"""A heartbeat timeout that no part of a test takes."""
+"""A heartbeat timeout that is longer than any part of a test."""
 
 
 def worker(tmp_path: Path, name: str, address: str, runs: Runs) -> Worker:
-    """A worker that makes one run at a time."""
+    """Return a worker that makes one run at a time."""
     return Worker(tmp_path / name, address, runs.queue, *runs.worker_options(1))
 
 
 def held(runs: Runs, tmp_path: Path) -> tuple[Path, Path]:
-    """Return a request whose manager works until a file is there, and that file."""
+    """Return a request whose manager works until a file exists, and that file."""
     go = tmp_path / "go"
     return runs.asked("request", {"manager": go, "executor": 0.05}, "family"), go
 
 
 def test_server_that_is_started_again_in_the_middle_disturbs_no_stage(tmp_path: Path) -> None:
-    """What it has on disk is there again, and each stage is worked at once."""
+    """A restarted server has its state from disk, and each stage runs once."""
     runs = Runs(tmp_path / "shared", "restart")
     request, go = held(runs, tmp_path)
 
@@ -58,7 +58,7 @@ def test_server_that_is_started_again_in_the_middle_disturbs_no_stage(tmp_path: 
 
 
 def test_server_that_is_away_longer_than_the_lease_has_the_stage_ended(tmp_path: Path) -> None:
-    """Nobody can know who has the run: its stage is ended, and made again once that is known."""
+    """The stage is ended while nobody can know who has the run, and runs again afterwards."""
     runs = Runs(tmp_path / "shared", "away")
     request, go = held(runs, tmp_path)
 
@@ -88,7 +88,7 @@ def test_server_that_is_away_longer_than_the_lease_has_the_stage_ended(tmp_path:
 def test_worker_that_is_cut_off_loses_its_stage_before_another_begins(
     tmp_path: Path, temporal_address: str, held_up: tuple[Way, ...] | None
 ) -> None:
-    """Whether its connections end, nothing comes through either way, or through one of both."""
+    """A worker with closed connections, or one or both directions cut, loses its stage first."""
     name = "cut" if held_up is None else "-".join(way.value for way in held_up)
     runs, run_id = Runs(tmp_path / "shared", f"partition-{name}"), f"partitioned-{name}"
     request, go = held(runs, tmp_path)
@@ -123,7 +123,7 @@ def test_worker_that_is_cut_off_loses_its_stage_before_another_begins(
 
 
 def test_short_break_ends_nothing(tmp_path: Path, temporal_address: str) -> None:
-    """Answers that come late, but within the lease, renew it."""
+    """Late answers within the lease renew it."""
     runs = Runs(tmp_path / "shared", "short-break")
     request, go = held(runs, tmp_path)
 

@@ -1,4 +1,4 @@
-"""The stages of these tests: what they prove of others, they would tell of themselves."""
+"""The stages of these tests, which report about themselves what they prove about others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUN: Final = "run-1"
 
 
 def started(ledger: Ledger, attempt: int, seconds: float, *flags: str) -> subprocess.Popen[bytes]:
-    """Start an attempt of the stage, as the program would."""
+    """Start an attempt of the stage as the program would."""
     program, words = ledger.stage(seconds, *flags, tick_ms=5)
     env = {
         "ORCHESTRATOR_RUN_ID": RUN,
@@ -30,7 +30,7 @@ def started(ledger: Ledger, attempt: int, seconds: float, *flags: str) -> subpro
 
 
 def test_attempts_one_after_the_other_are_seen_as_such(tmp_path: Path) -> None:
-    """Each has its own lines, and both have ended."""
+    """Two attempts in sequence each have their own lines and have ended."""
     ledger = Ledger(tmp_path / "ledger")
     for number in (1, 2):
         assert started(ledger, number, 0.02, "family").wait() == ENDED
@@ -40,7 +40,7 @@ def test_attempts_one_after_the_other_are_seen_as_such(tmp_path: Path) -> None:
 
 
 def test_attempt_that_meets_another_one_fails_and_is_told_of(tmp_path: Path) -> None:
-    """The lock is held by the first; what the second finds is in the ledger."""
+    """A second attempt at the same time does not get the lock, fails, and is in the ledger."""
     ledger = Ledger(tmp_path / "ledger")
     first = started(ledger, 1, 600)
     wait_until(lambda: ledger.has_begun(RUN, "manager"))
@@ -52,7 +52,7 @@ def test_attempt_that_meets_another_one_fails_and_is_told_of(tmp_path: Path) -> 
 
 
 def test_attempt_is_alive_as_long_as_its_grandchild_is(tmp_path: Path) -> None:
-    """That is in a session of its own, ignores SIGTERM, and holds the lock of the run."""
+    """An attempt is alive while its detached grandchild, which ignores SIGTERM, has the lock."""
     ledger = Ledger(tmp_path / "ledger")
     first = started(ledger, 1, 600, "family")
     wait_until(lambda: len(ledger.attempts(RUN)[0].pids) == 2 if ledger.attempts(RUN) else False)
@@ -66,7 +66,7 @@ def test_attempt_is_alive_as_long_as_its_grandchild_is(tmp_path: Path) -> None:
 
 
 def test_two_without_locks_are_seen_by_the_clock(tmp_path: Path) -> None:
-    """What both wrote overlaps."""
+    """Two attempts without locks are found by their overlapping times."""
     ledger = Ledger(tmp_path / "ledger")
     with started(ledger, 1, 600, "lockless") as first:
         wait_until(lambda: ledger.has_begun(RUN, "manager"))

@@ -1,4 +1,4 @@
-"""A record that is put back to an earlier epoch proves itself; the engine knows of a later one."""
+"""A record that is put back to an earlier epoch is genuine, but the engine knows a later one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.one_in(2)
 def test_run_without_its_latest_epoch_goes_on_only_with_it(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """What is missing is named; nothing is begun from the epoch before."""
+    """The missing epoch is named, and nothing continues from the one before it."""
     tried, epochs = tmp_path / "tried", tmp_path / "run" / "epochs"
     with site(tmp_path, temporal_address) as place:
         stages = (
@@ -52,7 +52,7 @@ def test_run_without_its_latest_epoch_goes_on_only_with_it(
 def test_run_that_the_engine_has_heard_of_is_never_begun_anew(
     tmp_path: Path, after: str | None
 ) -> None:
-    """Where nothing of it is there, that is an error, and no new run."""
+    """If the engine knows of a run without a record, that is an error and not a new run."""
     pytest.importorskip("temporalio")
     from fsm_orchestrator.temporal.ordered import Terms, asked  # noqa: PLC0415 - of the extra
 

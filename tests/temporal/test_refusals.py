@@ -1,4 +1,4 @@
-"""`temporal` says what keeps it from what was asked, and what to do; nothing is left behind."""
+"""`temporal` refusals name the obstacle and the remedy, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ NOWHERE = ("--address", "127.0.0.1:1")
 
 @pytest.fixture
 def place(temporal_address: str, tmp_path: Path) -> Site:
-    """A queue that no worker serves."""
+    """Return a queue that no worker serves."""
     return Site(tmp_path, temporal_address, "queue-of-nobody")
 
 
 @pytest.mark.usefixtures("temporal_address")
 def test_server_that_cannot_be_reached(tmp_path: Path) -> None:
-    """The address and the reason are said; nothing was made."""
+    """Address and reason are reported, and nothing is made."""
     for words in (("submit", "out", *TRUE), ("list",)):
         done = orchestrate("temporal", *words, *NOWHERE, cwd=tmp_path)
         assert (done.code, done.stdout) == (1, "")
@@ -42,7 +42,7 @@ def test_server_that_cannot_be_reached(tmp_path: Path) -> None:
 
 
 def test_directory_that_holds_a_run(place: Site) -> None:
-    """A run of an engine's, and one in a plain directory."""
+    """A submission to a directory with a run is refused, be it an engine's or a plain one."""
     assert place.submit("out", *TRUE).code == 0
     orchestrate("run", "plain", *TRUE, *PASSING, cwd=place.folder)
     for name in ("out", "plain"):
@@ -51,7 +51,7 @@ def test_directory_that_holds_a_run(place: Site) -> None:
 
 
 def test_two_that_are_submitted_at_once(place: Site) -> None:
-    """One is, whose request stays; the other is refused and takes nothing of it away."""
+    """Of two concurrent submissions one is accepted, and the other leaves its request alone."""
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: place.submit("out", *TRUE, "--json"), range(4)))
     [started] = [one for one in done if one.code == 0]
@@ -61,7 +61,7 @@ def test_two_that_are_submitted_at_once(place: Site) -> None:
 
 
 def test_id_that_another_run_has(place: Site) -> None:
-    """The engine refuses it; the directory that was made for it is gone."""
+    """The engine refuses the id of another run, and the directory made for it is removed."""
     run_id = f"twice-{os.urandom(4).hex()}"
     assert place.submit("one", *TRUE, "--run-id", run_id).code == 0
     done = place.submit("two", *TRUE, "--run-id", run_id)
@@ -70,7 +70,7 @@ def test_id_that_another_run_has(place: Site) -> None:
 
 
 def test_run_that_is_at_work_already(place: Site) -> None:
-    """What it was asked for stays as it was: its workers read it again."""
+    """The request of a run at work stays unchanged, because its workers read it again."""
     assert place.submit("busy", *TRUE).code == 0
     request = place.folder / "busy" / "orchestrator_request.toml"
     before = request.read_bytes()
@@ -80,7 +80,7 @@ def test_run_that_is_at_work_already(place: Site) -> None:
 
 
 def test_gate_that_there_is_not(place: Site) -> None:
-    """It is refused when a run is submitted, and when it is submitted again."""
+    """An unknown gate is refused when a run is submitted, and when it is submitted again."""
     folder = place.folder
     approval = '{ allowed_signers = "signers", not = [] }'
     (folder / "more.toml").write_text(f"[gate.nosuch]\napproval = {approval}\n")
@@ -91,7 +91,7 @@ def test_gate_that_there_is_not(place: Site) -> None:
 
 
 def test_value_of_a_secret(place: Site) -> None:
-    """It would have to be written somewhere; it is not shown either."""
+    """A secret's value is refused, since it would have to be written, and is not shown."""
     for given in (
         ("--manager-secret", "TOKEN=hush-hush"),
         ("--manager-env", "API_TOKEN=hush-hush"),
@@ -105,33 +105,33 @@ def test_value_of_a_secret(place: Site) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nothing is said to the run"),
-        (("--resume", "--stop"), "two things are said"),
+        ((), "no instruction is given"),
+        (("--resume", "--stop"), "two instructions are given"),
         (("--cancel",), "--cancel goes with --stop"),
         (("--gate", "ci", "success", "--gate", "ci", "missing"), "a gate is given twice"),
     ],
 )
 def test_signal_that_says_nothing_clear(place: Site, words: tuple[str, ...], said: str) -> None:
-    """One thing is said at a time."""
+    """A signal that does not say exactly one thing is refused."""
     done = place.typed("signal", "out", *words)
     assert (done.code, said in done.stderr) == (2, True), done
 
 
 def test_gate_without_its_value(place: Site) -> None:
-    """The help of this command is named, and of no other."""
+    """The refusal names the help of this command."""
     done = place.typed("signal", "out", "--gate")
     assert (done.code, "see fsm-orchestrator temporal signal --help" in done.stderr) == (2, True)
 
 
 def test_worker_for_a_namespace_that_is_not_there(place: Site) -> None:
-    """It says so, without the bytes of the server's answer."""
+    """The error names the missing namespace, without the bytes of the server's answer."""
     done = place.typed("worker", "--namespace", "nobodys")
     assert (done.code, "Namespace nobodys" in done.stderr) == (1, True), done
     assert "Status {" not in done.stderr
 
 
 def test_worker_whose_health_file_cannot_be_written(place: Site) -> None:
-    """It is refused before it takes anything: who asks for its health would never learn of it."""
+    """A worker that cannot write its health file is refused before it takes any run."""
     refused = place.typed("worker", "--health-file", "not-there/health.json")
     assert refused.code == 2, refused
     path = place.folder / "not-there" / "health.json"
@@ -139,7 +139,7 @@ def test_worker_whose_health_file_cannot_be_written(place: Site) -> None:
 
 
 def test_signal_where_no_run_was_submitted(place: Site) -> None:
-    """The directory is named."""
+    """A signal for a directory without a submitted run is refused with the directory."""
     done = place.typed("signal", "out", "--resume")
     assert (done.code, f"no run was submitted in {place.folder / 'out'}" in done.stderr) == (
         2,
@@ -153,7 +153,7 @@ def test_signal_where_no_run_was_submitted(place: Site) -> None:
 def test_extra_that_is_not_installed(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Which one to install is said."""
+    """The error names the extra to install."""
     monkeypatch.setitem(sys.modules, "temporalio.client", None)
     assert run_command_line(["temporal", *words]) == 2
     assert capfd.readouterr().err == (
@@ -163,6 +163,6 @@ def test_extra_that_is_not_installed(
 
 
 def test_worker_without_a_lease_leaves_the_run_to_another() -> None:
-    """What it lacks is its own want: nobody has to resume the run."""
-    refused = application_error(LeaseError("no timer can be had for a lease"), Masker())
+    """A worker that gets no lease leaves the run to another, and nobody has to resume it."""
+    refused = application_error(LeaseError("no timer is available for a lease"), Masker())
     assert (refused.type, refused.non_retryable) == (Failure.OPERATION, False)

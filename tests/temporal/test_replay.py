@@ -1,4 +1,4 @@
-"""Workflows that run are not broken by a later version: each recorded history is replayed."""
+"""Later versions do not break running workflows: each recorded history is replayed."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ PATH: Final = re.compile(r"/(?:[\w.-]+/)+[\w.-]+")
 
 
 def replay(text: str) -> None:
-    """Have this version of the workflow do again what a history says.
+    """Replay a history with this version of the workflow.
 
     Raises:
-        NondeterminismError: it would do something else.
+        NondeterminismError: this version would do something else.
     """
     replayer = Replayer(workflows=[GovernedRun])
     asyncio.run(replayer.replay_workflow(WorkflowHistory.from_json("recorded", text)))
 
 
 def test_each_course_is_recorded() -> None:
-    """The latest directory has all that the workflow can do."""
+    """The latest directory has every course of the workflow."""
     latest = max(path.parent for path in HISTORIES)
     assert {path.stem for path in latest.iterdir()} == {one.__name__ for one in COURSES}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recorded_history_is_replayed(path: Path) -> None:
-    """This version does the same, step by step."""
+    """This version repeats each recorded history, step by step."""
     replay(path.read_text())
 
 
 def test_another_course_is_noticed() -> None:
-    """A workflow that did otherwise would not pass."""
+    """A workflow that acts differently does not pass."""
     text = next(path for path in HISTORIES if path.stem == "done_at_once").read_text()
     with pytest.raises(NondeterminismError):
         replay(text.replace(f'"{ACTIVITY}"', '"other"'))
@@ -53,7 +53,7 @@ def test_another_course_is_noticed() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recorded_history_has_nothing_of_its_machine(path: Path) -> None:
-    """Its paths are neutral ones, and so is everybody in it."""
+    """The paths and names in a recorded history are neutral."""
     for key, value in entries(json.loads(path.read_bytes())):
         assert key != "identity" or value == WORKER, value
         assert "@" not in value
@@ -62,7 +62,7 @@ def test_recorded_history_has_nothing_of_its_machine(path: Path) -> None:
 
 
 def entries(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in a document with the key it is under; of a payload what it holds."""
+    """Yield every text in a document with its key; for a payload, its content."""
     match value:
         case dict():
             for name, one in value.items():

@@ -1,4 +1,4 @@
-"""A stage that needs other machines goes on on their task queue, and the run with it."""
+"""A stage that needs other machines runs on their task queue, and the run follows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.temporal_workers import Worker, at_work
 
 
 def test_run_goes_to_the_queue_of_a_stage_and_back(tmp_path: Path, temporal_address: str) -> None:
-    """Each stage is run once, by a worker of its queue; the third stage's is the run's again."""
+    """Each stage runs once, on a worker of its queue; the third one is back on the run's queue."""
     general, gpu = (f"{name}-{uuid4().hex[:12]}" for name in ("general", "gpu"))
     key = tmp_path / "key"
     key.write_bytes(b"a key that both workers have, of 32")

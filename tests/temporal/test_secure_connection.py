@@ -1,4 +1,4 @@
-"""A server that speaks TLS, and wants a certificate: options name what it is given."""
+"""A server with TLS that wants a certificate: the options for both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 def certified(folder: Path) -> tuple[Path, Path, Path]:
-    """Return the certificate of an authority, one by it for the loopback, and the key of that."""
+    """Return a CA's certificate, a certificate by it for the loopback, and the latter's key."""
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     names = [
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in ("authority", "host")
@@ -56,7 +56,7 @@ def certified(folder: Path) -> tuple[Path, Path, Path]:
 
 @pytest.fixture(name="secure")
 def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, Path, Path, Path]]:
-    """The server behind TLS that wants a client certificate: address, and files."""
+    """Yield address and files of a server behind TLS that wants a client certificate."""
     authority, certificate, key = certified(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -83,7 +83,9 @@ def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, 
         return await asyncio.start_server(forward, "127.0.0.1", 0, ssl=context)
 
     loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda *_: None)  # of clients that go in the middle of a handshake
+    loop.set_exception_handler(
+        lambda *_: None
+    )  # of clients that leave in the middle of a handshake
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
@@ -102,7 +104,7 @@ def secure_server(tmp_path: Path, temporal_address: str) -> Iterator[tuple[str, 
 def test_server_that_wants_tls_and_a_certificate(
     tmp_path: Path, secure: tuple[str, Path, Path, Path]
 ) -> None:
-    """By the options it answers; without them the error says what may be wrong."""
+    """With the options the server answers; without them the error says what may be wrong."""
     address, authority, certificate, key = secure
     trusted = ("--address", address, "--tls", "--tls-ca-file", str(authority))
     mine = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
@@ -114,7 +116,7 @@ def test_server_that_wants_tls_and_a_certificate(
 
 
 def test_key_of_an_api_is_read_from_its_file_and_sent_by_tls_alone(tmp_path: Path) -> None:
-    """Without its line break; one that cannot be sent is refused, and not shown."""
+    """An API key is sent without its line break, only over TLS; a bad one is refused unshown."""
     path = tmp_path / "key"
     path.write_text("k-1234\n")
     options = server_of(Connection(api_key_file=str(path))).options
@@ -126,7 +128,7 @@ def test_key_of_an_api_is_read_from_its_file_and_sent_by_tls_alone(tmp_path: Pat
 
 
 def test_certificate_goes_with_its_key(tmp_path: Path) -> None:
-    """One without the other proves nothing."""
+    """A certificate without its key is refused, and so is the reverse."""
     _, certificate, _ = certified(tmp_path)
     with pytest.raises(UsageError, match="go together"):
         server_of(Connection(tls_cert_file=str(certificate)))

@@ -1,4 +1,4 @@
-"""The server that the tests of this folder stand on: one for all, and gone with them."""
+"""The server of this folder's tests: one for all, which ends with them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def holder(folder: Path) -> subprocess.Popen[str]:
 
 
 def has_server(address: str) -> bool:
-    """Whether a process serves at an address, by what the kernel lists of command lines."""
+    """Return True if a process serves at an address, by the kernel's command lines."""
     port = address.rpartition(":")[2].encode()
     for entry in Path("/proc").iterdir():
         try:
@@ -49,7 +49,7 @@ def has_server(address: str) -> bool:
 
 
 def test_shared_server_is_one_and_gone_with_the_last_who_holds_it(tmp_path: Path) -> None:
-    """Two processes get the same; it outlives the first, killed, and not the second."""
+    """Two processes share one server, which outlives the killed first one and not the second."""
     folder = tmp_path / "shared"
     with holder(folder) as first, holder(folder) as second:
         assert first.stdout is not None
@@ -66,7 +66,7 @@ def test_shared_server_is_one_and_gone_with_the_last_who_holds_it(tmp_path: Path
 
 
 def test_server_is_gone_with_the_test_that_was_killed(tmp_path: Path) -> None:
-    """No teardown runs in a process that is killed; the kernel ends its server."""
+    """The kernel ends the server of a killed process, in which no teardown runs."""
     script = (
         "import pathlib, sys, time\n"
         "from tests.support.temporal_server import own_server\n"
@@ -88,7 +88,7 @@ def test_server_is_gone_with_the_test_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_restarted_server_has_its_address_and_its_workflows(tmp_path: Path) -> None:
-    """What it has in a file is there again after it was killed; and frozen it answers again."""
+    """A killed and restarted server has its workflows; a frozen one answers after thawing."""
 
     async def start(address: str) -> None:
         client = await connected(address)
@@ -111,7 +111,7 @@ def test_restarted_server_has_its_address_and_its_workflows(tmp_path: Path) -> N
 
 
 def test_session_has_a_server(temporal_address: str) -> None:
-    """The fixture's answers."""
+    """The server of the fixture answers."""
 
     async def name() -> str:
         return (await connected(temporal_address)).namespace

@@ -1,4 +1,4 @@
-"""The list of runs fits the width that there is; storage is tried before runs are kept on it."""
+"""The list of runs fits the width, and storage is tested before runs are kept on it."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ RUNS = (
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_table_fits(width: int) -> None:
-    """No line is longer, and each run has one."""
+    """No line is too long, and each run has one."""
     lines = list(lines_of(RUNS, width))
     assert len(lines) == 1 + len(RUNS)
     assert all(cells(one.text) <= width for one in lines)
 
 
 def test_table_of_a_file_is_whole() -> None:
-    """Nothing is left out where no terminal is."""
+    """Without a terminal nothing is left out."""
     lines = [one.text.split("  ") for one in lines_of(RUNS, None)]
     standings = [line[1].strip() for line in lines[1:]]
     assert standings == ["done", "waiting", "working", "refused", "cancelled"]
@@ -73,7 +73,7 @@ def test_table_of_a_file_is_whole() -> None:
 
 
 def test_what_is_at_work_has_no_state_of_before() -> None:
-    """Where its last invocation ended is not where it is now: in the table, and for a fleet."""
+    """A run at work has no state from its last invocation, in the table and for a fleet."""
     failed, working = RUNS[-1], RUNS[2]
     table = [one.text.split("  ") for one in lines_of((failed, working), None)]
     assert [[one.strip() for one in row if one][2] for row in table[1:]] == ["failed", "-"]
@@ -91,12 +91,12 @@ def test_reason_is_bounded_without_a_terminal() -> None:
 
 
 def test_no_run_is_said() -> None:
-    """An empty list says so."""
+    """An empty list says that it is empty."""
     assert [one.text for one in lines_of((), 80)] == ["the server knows no such run"]
 
 
 def test_document_names_where_it_stands() -> None:
-    """A run that could not be made stands nowhere."""
+    """A run that could not be made has no standing in the document."""
     assert [document_of(one)["standing"] for one in RUNS] == [
         *("done", "waiting", "working"),
         *(None, "failed"),
@@ -104,7 +104,7 @@ def test_document_names_where_it_stands() -> None:
 
 
 def test_storage_that_keeps_runs_is_left_as_it_was(tmp_path: Path) -> None:
-    """Nothing of the trial stays."""
+    """Testing good storage leaves nothing behind."""
     probe(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -112,7 +112,7 @@ def test_storage_that_keeps_runs_is_left_as_it_was(tmp_path: Path) -> None:
 def test_storage_without_hard_links_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is missing is said; nothing of the trial stays."""
+    """The missing feature is named, and nothing of the test stays."""
 
     def refused(*_paths: object) -> None:
         raise PermissionError(1, os.strerror(1))

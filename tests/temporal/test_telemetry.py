@@ -1,4 +1,4 @@
-"""A worker shows the runs that it works at, in the trace that its environment names."""
+"""A worker shows its runs in the trace that its environment names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLER: Final = "b7ad6b7169203331"
 def test_run_of_a_worker_is_shown_below_what_the_worker_is_told(
     temporal_address: str, tmp_path: Path
 ) -> None:
-    """The invocation is one span, its stages are below it, and the worker's parent is above."""
+    """The invocation is one span below the worker's parent, with its stages below it."""
     with collecting() as collector:
         told = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,

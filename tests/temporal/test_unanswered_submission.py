@@ -1,4 +1,4 @@
-"""A server that does not say whether it has started a run: nothing is taken from that run."""
+"""A server that does not confirm a start: nothing is taken from the run that may exist."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.temporal.held import Site, site
 
 @pytest.fixture(scope="module")
 def place(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One worker for the tests of this module."""
+    """Yield one worker for the tests of this module."""
     with site(tmp_path_factory.mktemp("site"), temporal_address) as made:
         yield made
 
 
 async def _unanswered(place: Site, config: RunConfig, *, is_started: bool) -> None:
-    """Submit a run by a client that hears nothing, whether or not the server has."""
+    """Submit a run through a client that gets no answer, whether or not the run was started."""
     from temporalio.client import (  # noqa: PLC0415 - heavy, and may be missing
         Client,
         Interceptor,
@@ -54,7 +54,7 @@ async def _unanswered(place: Site, config: RunConfig, *, is_started: bool) -> No
 
 @pytest.mark.parametrize("is_started", [True, False])
 def test_request_stays_for_the_worker_that_may_have_it(place: Site, *, is_started: bool) -> None:
-    """What to type is said; it starts the run as it was asked for, or is refused."""
+    """The message names the next command, which starts the run as requested or is refused."""
     out = place.folder / f"run-{is_started}"
     given: dict[str, Any] = {"manager": StageGiven(bin="true"), "executor": StageGiven(bin="true")}
     config = RunConfig(

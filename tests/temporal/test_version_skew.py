@@ -1,4 +1,4 @@
-"""Two versions of the program at work: the older one leaves to the newer what it does not know."""
+"""Two versions of the program at work: the older leaves what it does not know to the newer."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ shapes.SHAPES_VERSION += 1
 {RUN_COMMAND_LINE}
 sys.exit(run_command_line(sys.argv[1:]))
 """
-"""The command, as a version of this program that has shapes of its own."""
+"""The command as a newer version of this program, with data of another shape."""
 NEWER: Final = (sys.executable, "-c", AS_NEWER)
 _SOON: Final = {"manager": 0.05, "executor": 0.05}
 
 
 async def has_failed(client: Client, run_id: str) -> None:
-    """Wait until a worker has said that it cannot take the workflow."""
+    """Wait until a worker has reported that it cannot take the workflow."""
     handle = client.get_workflow_handle(run_id)
     async for event in handle.fetch_history_events(wait_new_event=True):
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
@@ -43,7 +43,7 @@ async def has_failed(client: Client, run_id: str) -> None:
 def test_run_of_a_newer_program_is_left_to_a_newer_worker(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """The older one says so and harms nothing; as soon as there is a newer one, the run is made."""
+    """An older worker reports such a run and does no harm; a newer one makes it."""
     runs, run_id = Runs(tmp_path / "shared", "newer"), "newer"
     request = runs.asked("request", _SOON)
     older, newer = (
@@ -71,7 +71,7 @@ def test_run_of_a_newer_program_is_left_to_a_newer_worker(
 def test_run_of_an_older_program_is_made_by_a_newer_worker(
     tmp_path: Path, temporal_address: str
 ) -> None:
-    """What it was asked for before the workers were replaced is made as it was asked."""
+    """A run that was requested before an upgrade of the workers is made as requested."""
     runs, run_id = Runs(tmp_path / "shared", "older"), "older"
     request = runs.asked("request", _SOON)
 

@@ -1,4 +1,4 @@
-"""The workflow decides by results alone: here a scripted activity makes them, without any run."""
+"""The workflow decides by results alone; a scripted activity makes them without any run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ FAILED: Final = ended("failed")
 
 
 class Script:
-    """An activity that answers what it was told to, one invocation after the other."""
+    """An activity with scripted answers, one per invocation."""
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.answers = list(answers)
@@ -63,7 +63,7 @@ class Script:
 
     @activity.defn(name=ACTIVITY)
     async def invoke(self, order: Invocation) -> InvocationResult:
-        """Answer."""
+        """Return the next answer."""
         self.orders.append(order)
         self.queues.append(activity.info().task_queue)
         answer = self.answers.pop(0)
@@ -91,7 +91,7 @@ async def started(
         gates=GATES,
         **asked,
     )
-    runner = UnsandboxedWorkflowRunner()  # in which a test can change the workflow's bounds
+    runner = UnsandboxedWorkflowRunner()  # so that a test can change the workflow's bounds
     workers = [
         Worker(
             client,
@@ -115,7 +115,7 @@ async def started(
 
 
 def scripted(address: str, *answers: Answer, **asked: Any) -> tuple[Script, Stand]:
-    """Return what was ordered, and how the workflow ended by itself."""
+    """Return the orders, and the standing with which the workflow ended on its own."""
     script = Script(answers)
 
     async def all_of_it() -> Stand:
@@ -126,7 +126,7 @@ def scripted(address: str, *answers: Answer, **asked: Any) -> tuple[Script, Stan
 
 
 async def waits(handle: Handle) -> None:
-    """Return once the workflow waits for people."""
+    """Wait until the workflow waits for people."""
     stands: list[Stand] = []
 
     async def look() -> None:
@@ -140,13 +140,13 @@ async def waits(handle: Handle) -> None:
 
 @pytest.mark.parametrize("reason", ["lease_lost", "shutdown", "fenced"])
 def test_run_that_was_cut_off_goes_on_at_once(temporal_address: str, reason: str) -> None:
-    """Nobody asked it to end."""
+    """A run that was cut off continues at once, because nobody asked it to end."""
     script, stand = scripted(temporal_address, ended(None, stop_reason=reason), DONE)
     assert (script.numbers, stand.result) == ([1, 2], DONE)
 
 
 def test_run_goes_on_on_the_queue_that_it_is_handed_to(temporal_address: str) -> None:
-    """And stays there until it is handed on again."""
+    """A run continues on the queue that it is handed to, until it is handed on again."""
     gpu = uuid.uuid4().hex
     over = ended(None, stop_reason="handed_over", next_task_queue=gpu)
     lost = ended(None, stop_reason="lease_lost")
@@ -156,21 +156,21 @@ def test_run_goes_on_on_the_queue_that_it_is_handed_to(temporal_address: str) ->
 
 
 def test_failed_run_is_retried_as_often_as_was_said(temporal_address: str) -> None:
-    """Then it waits for people, here for no time at all."""
+    """A failed run is retried as often as requested, and then waits for people."""
     asked = {"retries": 2, "retry_seconds": 0.01, "wait_seconds": 0.01}
     script, stand = scripted(temporal_address, FAILED, FAILED, FAILED, **asked)
     assert (script.numbers, stand.result) == ([1, 2, 3], FAILED)
 
 
 def test_run_that_was_asked_to_end_is_not_retried(temporal_address: str) -> None:
-    """Whoever stopped it does not want it to go on."""
+    """A run that was asked to end is not retried."""
     stopped = ended("failed", stop_reason="requested")
     script, stand = scripted(temporal_address, stopped, retries=2, wait_seconds=0.01)
     assert (script.numbers, stand.result) == ([1], stopped)
 
 
 def test_history_is_bounded(temporal_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some invocations it goes on as a new workflow, with numbers and queue as they were."""
+    """After some invocations a new workflow continues with the same numbers and queue."""
     monkeypatch.setattr(workflow, "INVOCATIONS_MAX", 2)
     lost = ended(None, stop_reason="lease_lost")
     script = Script([lost, lost, lost, lost, DONE])
@@ -187,7 +187,7 @@ def test_history_is_bounded(temporal_address: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_signals_are_carried_to_the_next_invocation(temporal_address: str) -> None:
-    """Each once; those of an invocation that could not be made to the one after it."""
+    """Each signal is delivered once; one of a failed start goes to the next invocation."""
     problem = Problem(kind=Failure.USAGE.value, message="no", remedy="do", exit_code=2)
     script = Script([BLOCKED, problem, FAILED, DONE])
 
@@ -217,7 +217,7 @@ def test_signals_are_carried_to_the_next_invocation(temporal_address: str) -> No
 
 
 def test_signal_that_refuses_is_taken_back_where_people_approve(temporal_address: str) -> None:
-    """Only while one refuses the gate: then the approvals count again."""
+    """A refusing signal of an approval gate is withdrawn, so that approvals count again."""
     refused = ended("blocked", refused_by_signal=("plan",))
     script = Script([refused, DONE])
 
@@ -232,7 +232,7 @@ def test_signal_that_refuses_is_taken_back_where_people_approve(temporal_address
 
 
 def test_number_passes_the_epoch_that_holds_the_run(temporal_address: str) -> None:
-    """Once people say so: until then it may be somebody else's."""
+    """A resume by a person uses a number after the epoch that holds the run."""
     fenced = Problem(kind=Failure.FENCED.value, message="late", latest_number=7)
     script = Script([fenced, DONE])
 
@@ -264,7 +264,7 @@ def test_number_passes_the_epoch_that_holds_the_run(temporal_address: str) -> No
 def test_what_means_nothing_is_refused_at_once(
     temporal_address: str, update: Callable[[Handle], Any], said: str
 ) -> None:
-    """It leaves nothing in the history, and the run waits as before."""
+    """A meaningless update is refused, leaves no trace in the history, and the run waits on."""
 
     async def all_of_it() -> str:
         async with started(temporal_address, Script([FAILED]), **PLAN) as (_, handle):
@@ -285,7 +285,7 @@ def test_what_means_nothing_is_refused_at_once(
 
 
 def test_run_of_a_newer_version_is_left_to_a_newer_worker(temporal_address: str) -> None:
-    """The task fails, and is tried again; the workflow does not end."""
+    """The task fails and is tried again, and the workflow does not end."""
 
     async def all_of_it() -> list[str]:
         script = Script([])
@@ -309,7 +309,7 @@ def test_run_of_a_newer_version_is_left_to_a_newer_worker(temporal_address: str)
 
 
 def test_shapes_are_read_with_keys_that_are_not_known(temporal_address: str) -> None:
-    """A worker of before reads what a later one has added to."""
+    """A worker ignores the keys that a later version has added."""
     newer = {**dataclasses.asdict(ended("done")), "later": 1}
 
     @activity.defn(name=ACTIVITY)

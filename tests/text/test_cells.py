@@ -16,7 +16,7 @@ ACCENTED = "e\u0301"
     [("", 0), ("plain", 5), ("日本", 4), (ACCENTED, 1), ("❤\ufe0f", 2), ("🚀x", 3), ("naïve…", 6)],
 )
 def test_cells_are_counted_as_a_terminal_takes_them(text: str, width: int) -> None:
-    """Wide characters take two, combining ones none."""
+    """Wide characters take two cells, combining ones none."""
     assert cells(text) == width
 
 
@@ -26,7 +26,7 @@ def test_cells_are_counted_as_a_terminal_takes_them(text: str, width: int) -> No
 def test_cut_text_never_takes_more_cells(
     shorten: Callable[[str, int, str], str], text: str, width: int
 ) -> None:
-    """At any width, with both forms of the mark; what fits is left as it is."""
+    """Text is cut to any width with both forms of the mark, and stays unchanged if it fits."""
     for ellipsis in ("…", "..."):
         shown = shorten(text, width, ellipsis)
         assert cells(shown) <= width
@@ -34,14 +34,14 @@ def test_cut_text_never_takes_more_cells(
 
 
 def test_both_ends_of_a_path_stay() -> None:
-    """The beginning says where, the end says which."""
+    """A shortened path keeps its beginning, which says where, and its end, which says which."""
     assert cut_in_middle("/srv/jobs/2026/report.json", 16, "…") == "/srv/…eport.json"
     assert cut("one two three", 8, "…") == "one two…"
     assert padded("日", 4) == "日  "
 
 
 def test_words_are_never_cut() -> None:
-    """One that is longer than a line stays whole."""
+    """A word that is longer than a line stays whole."""
     text = "see /a/very/long/path/that/fits/nowhere and 日本 go on"
     assert wrapped(text, 14, indent="  ", hanging="    ") == [
         "  see",

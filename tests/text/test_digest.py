@@ -1,4 +1,4 @@
-"""The digest of small data is SHA-256, whichever Python has it."""
+"""The digest of small data is SHA-256, whichever module of Python provides it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _nothing_digested(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_digest_is_sha256(
     data: bytes, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From each of the places where it may be found."""
+    """Each implementation returns the SHA-256."""
     monkeypatch.setattr(digest, "_OWN", places)
     monkeypatch.setattr(digest, "_own_sha256", cache(digest._own_sha256.__wrapped__))
     assert digest.sha256_of(data) == hashlib.sha256(data).hexdigest()
@@ -31,7 +31,7 @@ def test_digest_is_sha256(
 
 @pytest.mark.parametrize("size_bytes", [0, digest.LARGE_BYTES, digest.LARGE_BYTES + 1])
 def test_digest_of_what_is_large_is_the_same(size_bytes: int) -> None:
-    """Whoever makes it."""
+    """The digest of large data is the same with each implementation."""
     made = digest.new_digest(size_bytes)
     made.update(b"a")
     assert made.hexdigest() == digest.sha256_of(b"a")
@@ -42,7 +42,7 @@ def test_digest_of_what_is_large_is_the_same(size_bytes: int) -> None:
 def test_openssl_digests_what_is_much_and_all_where_it_is_loaded(
     data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is several times as fast, and loading it costs what many small digests do."""
+    """OpenSSL digests large data, and everything once it is loaded, as loading it is slow."""
     block = bytes(digest.LARGE_BYTES // 2)
     digest.sha256_of(block)
     assert type(digest.new_digest()).__module__ != "_hashlib"
@@ -55,7 +55,7 @@ def test_openssl_digests_what_is_much_and_all_where_it_is_loaded(
 
 
 def test_openssl_that_may_not_be_loaded_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is loaded that was changed while a run is at work; the digest is made."""
+    """If OpenSSL has changed since the start it is not loaded, and the digest is still right."""
 
     def refuse() -> None:
         raise ImportError("changed")

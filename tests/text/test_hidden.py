@@ -1,4 +1,4 @@
-"""What hides nothing is known without a pattern, and is what the pattern says."""
+"""Text that hides nothing is recognized without a pattern, with the same result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fsm_orchestrator.text.hidden import HIDDEN, copyable, is_plain, printable
 
 
 def test_no_hidden_character_is_plain() -> None:
-    """Of every character that there is, whatever this Python calls printable."""
+    """No hidden character is taken for plain, whatever this Python calls printable."""
     for character in map(chr, range(sys.maxunicode + 1)):
         if HIDDEN.search(character) is not None:
             assert not is_plain(character), hex(ord(character))
 
 
 def test_text_is_shown_as_it_is_unless_something_is_hidden_in_it() -> None:
-    """A line of letters is; a line feed and a joiner are looked at more closely."""
+    """Letters, line feeds and needed joiners are shown unchanged; hidden ones are spelled out."""
     for text in ("plain", "\u2713 done \u00e9", "two\nlines", "\u0915\u094d\u200d\u0937"):
         assert printable(text) == text
     assert printable("a\u200db\u034f\x1b") == "a\\u200db\\u034f\\x1b"

@@ -1,4 +1,4 @@
-"""Values as JSON on one line: whatever writes them, as the standard library does."""
+"""Values as JSON on one line, in the form of the standard library."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ VALUES: Final = [
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_value_is_written_as_the_standard_library_writes_it(value: Any) -> None:
-    """Alone and in each other, of plain types and of those derived from them."""
+    """Values of plain and derived types, alone and nested, are written alike."""
     assert json_value(value) == json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Durations and sizes: what is read, what is refused, and that what is written can be read."""
+"""Durations and sizes: what is read, what is refused, and that written ones can be read."""
 
 from __future__ import annotations
 
@@ -86,19 +86,19 @@ NO_SIZE = ("10 MB", "1.5B", "0.0001k", "1MBB", "1KIBB", "5ms", "1kk", "1EiB", "1
 
 @pytest.mark.parametrize(("text", "milliseconds"), DURATIONS.items())
 def test_duration_is_read(text: str, milliseconds: int) -> None:
-    """Units in descending order, each once; a bare number is milliseconds."""
+    """Units come in descending order, each once; a bare number is milliseconds."""
     assert measured(text, Measure.MILLISECONDS) == milliseconds
 
 
 @pytest.mark.parametrize(("text", "count"), SIZES.items())
 def test_size_is_read(text: str, count: int) -> None:
-    """With an `i` powers of 1024, without one of 1000; a bare number is bytes; any case."""
+    """With `i` a unit is a power of 1024, without it of 1000, in any case; a number is bytes."""
     assert measured(text, Measure.BYTES) == count
 
 
 @pytest.mark.parametrize("text", [*NEITHER, *NO_DURATION])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """The refusal quotes what was read and says what to write."""
+    """The refusal quotes the text and says what to write."""
     with pytest.raises(NotMeasuredError) as refusal:
         measured(text, Measure.MILLISECONDS)
     assert str(refusal.value) == (
@@ -108,7 +108,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*NEITHER, *NO_SIZE])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    """The refusal quotes what was read and says what to write."""
+    """The refusal quotes the text and says what to write."""
     with pytest.raises(NotMeasuredError) as refusal:
         measured(text, Measure.BYTES)
     assert str(refusal.value) == (
@@ -117,14 +117,14 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 
 def test_long_text_is_shown_in_part() -> None:
-    """A refusal is a line, whatever was given."""
+    """A refusal is one line, however long the text."""
     with pytest.raises(NotMeasuredError) as refusal:
         measured("7" * 10_000, Measure.MILLISECONDS)
     assert len(str(refusal.value)) < 200
 
 
 def test_what_is_written_can_be_read() -> None:
-    """What was set is written whole; what was measured is rounded, and is a duration as well."""
+    """A setting is written exactly; a measurement is rounded, and is also a valid duration."""
     spans = {0: "0ms", 500: "500ms", 1_234: "1.234s", 30_000: "30s", 600_000: "10m"}
     spans |= {90_000: "1m30s", 5_400_000: "1h30m", 3_600_000: "1h", 61_500: "1m1.5s"}
     assert {one: exact_span(one) for one in spans} == spans

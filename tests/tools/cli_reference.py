@@ -1,7 +1,7 @@
-"""Writes docs/cli.md from the commands themselves: what is in their help, in Markdown.
+"""Writes docs/cli.md from the commands themselves: their help, in Markdown.
 
-`python -m tests.tools.cli_reference FILE` writes it to a file. It words nothing that a command
-says of itself; what it adds is the frame, the kinds of values and the table of exit codes.
+`python -m tests.tools.cli_reference FILE` writes it to a file. It rewords no help text; it adds the
+frame, the kinds of values and the table of exit codes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from fsm_orchestrator.text.units import Measure
 from fsm_orchestrator.vocabulary import ExitCode
 
 STAGE: Final = "stage"
-"""A stage of that name stands for all: its options become `--<stage>-…`."""
+"""The stage name used for all stages: its options become `--<stage>-…`."""
 MANY: Final = 6
-"""So many options stand under headings; and of `run`, are named instead of explained again."""
+"""From this number of options, they are under headings; those of `run` are named, not repeated."""
 
 INTRODUCTION: Final = """# The command line
 
@@ -63,7 +63,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.BLOCKED: "the run is blocked by a gate",
     ExitCode.INTERNAL: "internal error, a bug",
     ExitCode.BUSY: (
-        "another orchestrator works in OUT, or a worker that has the run now goes on with it"
+        "another orchestrator works in OUT, or a worker that has the run now continues it"
     ),
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
@@ -92,7 +92,7 @@ _UNQUOTED_OPTION: Final = re.compile(r"`[^`]*`|(?<![\w`-])(--[a-z<][\w<>-]*)")
 
 @cache
 def reference_text() -> str:
-    """The whole page."""
+    """Return the whole page."""
     sections = [section_text(name) for name, _ in all_commands()]
     codes = "".join(f"| {code.value} | {text} |\n" for code, text in EXIT_CODES.items())
     summary = GROUP_HELP.partition("\b")[0].strip()
@@ -106,7 +106,7 @@ def reference_text() -> str:
 
 @cache
 def all_commands() -> tuple[tuple[str, click.Command], ...]:
-    """Every command with the words it is typed by, those within another after it."""
+    """Return every command with its words, subcommands after their group."""
     return tuple(_all_commands())
 
 
@@ -120,17 +120,17 @@ def _all_commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def options_of(command: click.Command) -> list[click.Option]:
-    """The options of a command, without `--help`."""
+    """Return the options of a command, without `--help`."""
     return [one for one in command.params if isinstance(one, click.Option)]
 
 
 def shown_option(option: click.Option) -> str:
-    """The names of an option as they are typed, the short one first."""
+    """Return the names of an option as they are typed, the short one first."""
     return ", ".join(f"`{_of_any_stage(option, name)}`" for name in option.opts)
 
 
 def section_text(name: str) -> str:
-    """What the page says of one command."""
+    """Return the page's section about one command."""
     command = dict(all_commands())[name]
     context = click.Context(command, info_name=f"{PRODUCT} {name}")
     pieces = command.collect_usage_pieces(context)
@@ -185,7 +185,7 @@ def _heading(option: click.Option) -> str:
 
 
 def _typed(option: click.Option, context: click.Context) -> str:
-    """The option with what stands for its value, where that is not told beside it."""
+    """Return the option with a placeholder for its value, unless its help has one."""
     names = shown_option(option)
     if option.is_flag or isinstance(option.type, click.Choice):
         return names
@@ -193,7 +193,7 @@ def _typed(option: click.Option, context: click.Context) -> str:
 
 
 def _value(parameter: click.Parameter) -> str:
-    """What may be given."""
+    """Return the possible values."""
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return ""
     kind = parameter.type
@@ -215,7 +215,7 @@ def _value(parameter: click.Parameter) -> str:
 
 
 def _help_text(text: str) -> str:
-    r"""The help of a command in Markdown: what follows `\b` stays as it is, in a block."""
+    r"""Return the help of a command in Markdown: text after `\b` stays unchanged, in a block."""
     parts = []
     for paragraph in textwrap.dedent(text).strip().split("\n\n"):
         if not paragraph.startswith("\b\n"):
@@ -236,7 +236,7 @@ def _help_text(text: str) -> str:
 
 
 def _codes_table(lines: Sequence[str]) -> str:
-    """The exit codes of a help text, which has several a line, one a row; "" if they are not so."""
+    """Return the exit codes of a help text as a table with one a row; "" if they are not a list."""
     pieces = [piece for line in lines for piece in re.split(r" {2,}", line.strip())]
     found = [re.fullmatch(r"(\d+(?:, \d+)*) (.+)", piece) for piece in pieces]
     rows = [(one[1], _cell(one[2])) for one in found if one is not None]
@@ -253,12 +253,12 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that stands in a table."""
+    """Return text for a table cell."""
     return _quoted(" ".join(text.split())).replace("|", "\\|")
 
 
 def _quoted(text: str) -> str:
-    """Options that are named in a sentence, as code: `--<stage>-arg` would be taken for HTML."""
+    """Return a sentence with its options as code: `--<stage>-arg` would be taken for HTML."""
     return _UNQUOTED_OPTION.sub(
         lambda found: f"`{found[1]}`" if found[1] is not None else found[0], text
     )

@@ -1,6 +1,6 @@
 """Makes the pictures of docs/images: real commands on a terminal, and the default lifecycle.
 
-`python -m tests.tools.pictures DIRECTORY` makes those anew that no longer show what is seen.
+`python -m tests.tools.pictures DIRECTORY` makes those again that no longer show what is seen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIFECYCLE: Final = "lifecycle.svg"
 BYTES_MAX: Final = 100_000
 GENERATED: Final = "<!-- made by `make images`; do not edit -->\n"
 _SHOWN_DIRECTORY: Final = "/srv/release"
-"""Stands in a picture for the directory that the command was typed in."""
+"""The name in a picture of the directory in which the command was typed."""
 _SIGNALS: Final = "--policy-status allow --ci-status success"
 _INIT: Final = "fsm-orchestrator init . --stages plan,apply --approve-before apply"
 _MIGRATION: Final = (
@@ -45,7 +45,7 @@ class Scene:
 
     Attributes:
         before: commands that are typed before it, unseen.
-        until: the words at which the picture is taken; when the command has ended if empty. The
+        until: the words at which the picture is taken; if empty, when the command has ended. The
             file `go` then appears, for a stage that waits for it.
     """
 
@@ -94,7 +94,7 @@ def expected_pictures() -> dict[str, str]:
 
 
 def stale_pictures(directory: Path, expected: dict[str, str]) -> Iterator[tuple[Path, str]]:
-    """Yield each picture that no longer shows what is seen, or is of nothing, and why."""
+    """Yield each picture that is stale or belongs to no scene, and why."""
     for name, text in expected.items():
         if trouble := _trouble(directory / name, text):
             yield directory / name, trouble
@@ -104,7 +104,7 @@ def stale_pictures(directory: Path, expected: dict[str, str]) -> Iterator[tuple[
 
 
 def _trouble(path: Path, expected: str) -> str:
-    """Return what is wrong with a picture; empty when nothing is."""
+    """Return what is wrong with a picture; empty if nothing is."""
     if not path.exists():
         return "is missing"
     look = drawn_lifecycle if path.name == LIFECYCLE else terminal.seen_in
@@ -146,7 +146,7 @@ def _terminal(scene: Scene) -> str:
 
 
 def _with(line: Text, old: str, new: str) -> Text:
-    """Return a line in which one text stands for another, in its style."""
+    """Return a line with one text replaced by another in its style."""
     before, found, _ = line.plain.partition(old)
     if not found:
         return line
@@ -156,7 +156,7 @@ def _with(line: Text, old: str, new: str) -> Text:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return the environment of somebody who has just opened a terminal."""
+    """Return the environment of a user who has just opened a terminal."""
     command = folder / "bin" / "fsm-orchestrator"
     command.parent.mkdir(exist_ok=True)
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')

@@ -1,7 +1,7 @@
 """Draws the rooms of the package into CONTRIBUTING.md, from the imports themselves.
 
-`python -m tests.tools.room_map FILE` replaces what stands between the two marks in the file: a
-picture of which room imports which, and a table of what each room is for.
+`python -m tests.tools.room_map FILE` replaces the text between the two marks in the file: a picture
+of which room imports which, and a table of what each room is for.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ ROOT: Final = Path(__file__).parents[2]
 BEGIN: Final = "<!-- rooms: made by `make docs` -->"
 END: Final = "<!-- end of rooms -->"
 GROUND: Final = frozenset({"constants", "vocabulary", "errors", "clock"})
-"""Imported by nearly every room: not drawn, or nothing else could be seen."""
+"""Rooms that nearly every room imports: they are not drawn, since they would hide the rest."""
 NOT_ROOMS: Final = frozenset({"__main__", "states"})
 
 Imports = dict[str, set[str]]
 
 
 def imports_between_rooms() -> Imports:
-    """Return the rooms that each room imports, directly."""
+    """Return the direct imports of each room."""
     graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
     rooms = {room_of(module) for module in graph.modules if module != PACKAGE} - NOT_ROOMS
     found: Imports = {room: set() for room in rooms}
@@ -39,12 +39,12 @@ def imports_between_rooms() -> Imports:
 
 
 def room_of(module: str) -> str:
-    """Return the room that a module is in, or the module itself where it is in none."""
+    """Return the room that a module is in, or the module itself if it is in none."""
     return module.split(".")[1] if "." in module else module
 
 
 def reduced(imports: Imports) -> Imports:
-    """Drop every import that another path implies: what is left can be seen at a glance."""
+    """Drop every import that another path implies: the rest can be seen at a glance."""
     return {
         room: {
             target
@@ -56,7 +56,7 @@ def reduced(imports: Imports) -> Imports:
 
 
 def reach(imports: Imports, room: str) -> set[str]:
-    """Return every room that is imported by `room`, at first or second hand."""
+    """Return every room that `room` imports, directly or indirectly."""
     found: set[str] = set()
     rest = [room]
     while rest:
@@ -78,7 +78,7 @@ def picture(imports: Imports) -> str:
 
 
 def duties(imports: Imports) -> str:
-    """Return a table of the rooms, those that import most first."""
+    """Return a table of the rooms, those with most imports first."""
     order = sorted(imports, key=lambda room: (-len(reach(imports, room)), room))
     rows = (f"| `{room}` | {duty_of(room)} |" for room in order)
     return "\n".join(("| room | what it is for |", "|---|---|", *rows))
@@ -93,7 +93,7 @@ def duty_of(room: str) -> str:
 
 
 def with_map(text: str, imports: Imports) -> str:
-    """Return a page with the map between its marks drawn anew."""
+    """Return a page with the map between its marks drawn again."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return "\n\n".join((before + BEGIN, picture(imports), duties(imports), END + after))

@@ -1,7 +1,7 @@
-"""A terminal for pictures: types a command into a pseudo-terminal and draws what is then seen.
+"""A terminal for pictures: types a command into a pseudo-terminal and draws its screen.
 
 A picture keeps the times that were really measured. Two pictures are compared by the words and
-colours that they show, without what differs from run to run: see `seen_in`.
+colors that they show, without what differs from run to run: see `seen_in`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _THEME: Final = TerminalTheme(
         *((121, 192, 255), (210, 168, 255), (86, 212, 221), (230, 237, 243)),
     ],
 )
-"""Light on dark, in a window of its own: readable on a light page as on a dark one."""
+"""Light text on a dark background: readable on a light page and on a dark one."""
 _FONT: Final = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _FORMAT: Final = (
     """\
@@ -71,7 +71,7 @@ _FORMAT: Final = (
 </svg>
 """
 )
-"""As rich has it, without the font from elsewhere: nothing is loaded when the page is read."""
+"""Rich's format, without the font from elsewhere: the page loads nothing when it is read."""
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _DIM: Final = 2
 _BLINK: Final = 5
@@ -85,11 +85,11 @@ _PID: Final = re.compile(r"\bpid \d+")
 _SPINNER: Final = re.compile("[\u2801-\u28ff]")
 
 Look = tuple[str, str]
-"""What is seen of a piece of a line: its style, and its words."""
+"""The visible content of a piece of a line: its style and its words."""
 
 
 class _Screen(pyte.Screen):
-    """A screen that knows dim text, which it keeps as blinking: nothing here blinks."""
+    """A screen that supports dim text, which it keeps as blinking: nothing here blinks."""
 
     def select_graphic_rendition(self, *attrs: int, **more: bool) -> None:
         mapped, is_extended = [], False
@@ -112,8 +112,8 @@ def screen_after(
 ) -> list[Text]:
     """Type a command, and return the lines of the screen when it has ended.
 
-    With `until` they are those of the moment at which these words are first seen; `go_on` is then
-    called, and the end of the command is waited for.
+    With `until`, the lines are those of the moment at which these words are first seen; `go_on` is
+    then called, and the end of the command is waited for.
     """
     screen = _Screen(columns, ROWS)
     stream = pyte.ByteStream(screen)
@@ -160,7 +160,7 @@ def drawn(lines: list[Text], *, name: str, title: str, columns: int) -> str:
 
 
 def seen_in(svg: str) -> list[list[Look]]:
-    """Return what a picture shows, line by line, without times, ids and widths of columns.
+    """Return the content of a picture, line by line, without times, ids and widths of columns.
 
     Raises:
         ValueError: it is not XML.
@@ -195,7 +195,7 @@ def _settled(line: list[ET.Element], looks: Mapping[str, str]) -> list[Look]:
 
 
 def _output(descriptor: int) -> Iterator[bytes]:
-    """Yield what is printed to a terminal until nobody has it open."""
+    """Yield the output to a terminal until nobody has it open."""
     while True:
         try:
             data = os.read(descriptor, 65536)
@@ -224,14 +224,14 @@ def _lines(screen: pyte.Screen) -> list[Text]:
 
 
 def _style(cell: Char) -> Style:
-    colours = {"default": None, "brown": "yellow", "brightbrown": "bright_yellow"}
-    colour = colours.get(cell.fg, cell.fg)
-    if colour is not None and re.fullmatch("[0-9a-f]{6}", colour):
-        colour = f"#{colour}"
-    elif colour is not None and colour.startswith("bright") and "_" not in colour:
-        colour = colour.replace("bright", "bright_", 1)
+    colors = {"default": None, "brown": "yellow", "brightbrown": "bright_yellow"}
+    color = colors.get(cell.fg, cell.fg)
+    if color is not None and re.fullmatch("[0-9a-f]{6}", color):
+        color = f"#{color}"
+    elif color is not None and color.startswith("bright") and "_" not in color:
+        color = color.replace("bright", "bright_", 1)
     return Style(
-        color=colour,
+        color=color,
         bold=cell.bold or None,
         italic=cell.italics or None,
         underline=cell.underscore or None,

@@ -1,9 +1,9 @@
 """Records histories of workflows, one of each course that a run can take under Temporal.
 
 `python -m tests.tools.workflow_histories DIRECTORY` makes the directory, and a file for each course
-in it, with a real server, real workers and real runs. What was recorded stays in the tests: each
-later version must replay it, for workflows that run are replayed by the worker that has them next.
-So record into a new directory when the workflow can take a course that it could not before.
+in it, with a real server, real workers and real runs. Recorded histories stay in the tests: each
+later version must replay them, since the next worker replays workflows that run. So record into a
+new directory when the workflow can take a course that it could not take before.
 
 Nothing of the machine is kept: its paths, its name and its processes are replaced by neutral ones.
 """
@@ -30,16 +30,16 @@ from tests.support.temporal_server import connected, own_server
 from tests.support.temporal_workers import Worker, at_work
 
 FOLDER: Final = "/srv/fleet"
-"""Where the recorded runs say that they are."""
+"""The directory that the recorded runs report."""
 WORKER: Final = "worker"
-"""Who the recorded workers and clients say that they are."""
+"""The name that the recorded workers and clients report."""
 _PROCESS: Final = re.compile(r"\d+@[^\s\"]+")
 _SOON: Final = {"manager": 0.05, "executor": 0.05}
 _MISSING: Final = {gate: value for gate, value in PASSING.items() if gate != "review"}
 
 
 class Stage:
-    """What a course is recorded with: a server, runs, and two workers that do not run yet."""
+    """The means of recording a course: a server, runs, and two workers that are not started."""
 
     def __init__(self, folder: Path, address: str, client: Client, name: str) -> None:
         self.client = client
@@ -52,14 +52,14 @@ class Stage:
 
 
 async def done_at_once(stage: Stage, run_id: str) -> None:
-    """A run that nothing stops."""
+    """Record a run that nothing stops."""
     with at_work(stage.workers[0]):
         await stage.runs.submitted(stage.client, run_id, stage.runs.asked("request", _SOON))
         await stage.runs.stand(stage.client, run_id)
 
 
 async def blocked_signal_done(stage: Stage, run_id: str) -> None:
-    """A run that is blocked, refuses a wrong signal, and goes on by a right one."""
+    """Record a run that is blocked, refuses a wrong signal, and continues after a right one."""
     request = stage.runs.asked("request", _SOON, gates=_MISSING)
     with at_work(stage.workers[0]):
         handle = await stage.runs.submitted(stage.client, run_id, request)
@@ -71,7 +71,7 @@ async def blocked_signal_done(stage: Stage, run_id: str) -> None:
 
 
 async def retried_after_kill(stage: Stage, run_id: str) -> None:
-    """A run whose worker is killed, and that another one takes."""
+    """Record a run whose worker is killed, and that another one takes."""
     first, second = stage.workers
     request = stage.runs.asked("request", {"manager": stage.go, "executor": 0.05})
     with at_work(first):
@@ -85,7 +85,7 @@ async def retried_after_kill(stage: Stage, run_id: str) -> None:
 
 
 async def shut_down_gone_on(stage: Stage, run_id: str) -> None:
-    """A run whose worker is asked to end, and that another one takes at once."""
+    """Record a run whose worker is asked to end, and that another one takes at once."""
     first, second = stage.workers
     request = stage.runs.asked("request", {"manager": stage.go, "executor": 0.05})
     with at_work(first):
@@ -99,7 +99,7 @@ async def shut_down_gone_on(stage: Stage, run_id: str) -> None:
 
 
 async def failed_retried_stopped(stage: Stage, run_id: str) -> None:
-    """A run that fails, is resumed once by itself, waits, is resumed, and is stopped."""
+    """Record a run that fails, resumes once on its own, waits, is resumed, and is stopped."""
     request = stage.runs.of_program("request", "/bin/false")
     with at_work(stage.workers[0]):
         terms = {"retries": 1, "retry_seconds": 0.1}
@@ -112,7 +112,7 @@ async def failed_retried_stopped(stage: Stage, run_id: str) -> None:
 
 
 async def waited_in_vain(stage: Stage, run_id: str) -> None:
-    """A run that is blocked, and for which nobody does anything."""
+    """Record a run that is blocked, and for which nobody does anything."""
     request = stage.runs.asked("request", _SOON, gates=_MISSING)
     with at_work(stage.workers[0]):
         await stage.runs.submitted(stage.client, run_id, request, wait_seconds=0.2)
@@ -120,7 +120,7 @@ async def waited_in_vain(stage: Stage, run_id: str) -> None:
 
 
 async def cancelled(stage: Stage, run_id: str) -> None:
-    """A run whose workflow is cancelled while a stage works."""
+    """Record a run whose workflow is cancelled while a stage works."""
     request = stage.runs.asked("request", {"manager": stage.go})
     with at_work(stage.workers[0]):
         handle = await stage.runs.submitted(stage.client, run_id, request)
@@ -133,7 +133,7 @@ async def cancelled(stage: Stage, run_id: str) -> None:
 
 
 async def handed_over(stage: Stage, run_id: str) -> None:
-    """A run whose second stage belongs to another queue."""
+    """Record a run whose second stage belongs to another queue."""
     other = f"{stage.runs.queue}-other"
     request = stage.runs.asked("request", _SOON, queues={"executor": other})
     second = stage.workers[1].of_queue(other)
@@ -156,7 +156,7 @@ COURSES: Final[tuple[Course, ...]] = (
 
 
 async def recorded(course: Course, folder: Path, address: str) -> Mapping[str, Any]:
-    """Let a run take a course; return the history of its workflow, as JSON has it."""
+    """Let a run take a course; return the history of its workflow as JSON."""
     client = await connected(address)
     run_id = course.__name__.replace("_", "-")
     await course(Stage(folder, address, client, run_id), run_id)
@@ -166,7 +166,7 @@ async def recorded(course: Course, folder: Path, address: str) -> Mapping[str, A
 
 
 def neutral(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a part of a history without what it has of the machine."""
+    """Return a part of a history without traces of the machine."""
     match value:
         case dict():
             return {key: _neutral_entry(key, one, places) for key, one in value.items()}
@@ -188,7 +188,7 @@ def _neutral_entry(key: str, value: Any, places: Mapping[str, str]) -> Any:
 
 
 def content(data: str) -> str:
-    """Return what a payload holds: all of ours are JSON.
+    """Return the content of a payload: all of this program's are JSON.
 
     Raises:
         ValueError: it is something else.
@@ -200,7 +200,7 @@ def content(data: str) -> str:
 
 
 def main(directory: Path) -> None:
-    """Record every course into a directory that is made."""
+    """Record every course into a new directory."""
     directory.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

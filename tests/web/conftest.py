@@ -13,7 +13,7 @@ from tests.web.served import Served, served
 
 @pytest.fixture(name="folder", scope="module")
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs of a file are, in `runs`."""
+    """Return the folder of the runs of a file, which are in `runs`."""
     folder = tmp_path_factory.mktemp("served")
     make_runs(folder)
     return folder
@@ -21,6 +21,6 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="server", scope="module")
 def _server(folder: Path) -> Iterator[Served]:
-    """One server for all tests of a file but those that end it."""
+    """Yield one server for all tests of a file except those that end it."""
     with served("runs", cwd=folder) as server:
         yield server

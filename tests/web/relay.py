@@ -1,4 +1,4 @@
-"""A relay between a browser and a server: a way that can be cut and mended."""
+"""A relay between a browser and a server: a connection that can be cut and restored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Close all there is, and whatever comes."""
+        """Close all connections, and every new one."""
         self._is_cut = True
         for one in (one for pair in self._pairs for one in pair):
             with contextlib.suppress(OSError):
@@ -34,7 +34,7 @@ class Relay:
         self._is_cut = False
 
     def close(self) -> None:
-        """No more."""
+        """Stop the relay."""
         self.cut()
         self._listener.close()
 

@@ -1,4 +1,4 @@
-"""Runs to be served: some that ended, each in its own way, and one that works until told."""
+"""Runs to be served: some that ended, each in its own way, and one that works until `.end`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ EVIL: Final = (
     "<script>alert(1)</script> \\033[31mred\\033[0m \\342\\200\\256desrever\\342\\200\\254"
     " nul\\000nul \\033]0;title\\007 <img src=x onerror=alert(2)>"
 )
-"""For printf: markup, colours, a turned direction, a NUL, the title of a window."""
+"""Text for printf: markup, colors, a changed direction, a NUL, the title of a window."""
 EVIL_SHOWN: Final = (
     r"<script>alert(1)</script> red \u202edesrever\u202c"
     r" nul\x00nul \x1b]0;title\x07 <img src=x onerror=alert(2)>"
 )
-"""What a reader sees of it."""
+"""The text that a reader sees."""
 
 
 def make_runs(folder: Path) -> Path:
-    """Make `folder/runs`: done, failed (with hostile words), waiting, and no run at all."""
+    """Make `folder/runs`: done, failed (with hostile text), waiting, and one that is no run."""
     runs = folder / "runs"
     runs.mkdir()
     orchestrate("./runs/done", *PASSING, *stages("echo planned", "echo applied"), cwd=folder)
@@ -36,7 +36,7 @@ def make_runs(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def at_work(folder: Path, name: str = "working") -> Iterator[Path]:
-    """A run whose stage prints what is appended to the file that is yielded, until `.end`."""
+    """Start a run whose stage prints what is appended to the yielded file, until `.end`."""
     words, end = folder / f"{name}.words", folder / f"{name}.end"
     words.write_text("")
     script = (

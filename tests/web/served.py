@@ -19,7 +19,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """An answer of the server."""
 
     status: int
     headers: dict[str, str]
@@ -27,7 +27,7 @@ class Answer:
 
 
 class Served:
-    """A server, and the address that it has printed."""
+    """A server, and the address that it printed."""
 
     def __init__(self, directory: Path | str, *options: str, cwd: Path) -> None:
         self.process = start("serve", str(directory), *options, cwd=cwd)
@@ -40,7 +40,7 @@ class Served:
         self.secret = parts.path.strip("/")
 
     def raw(self, data: bytes) -> bytes:
-        """Send bytes, and return all that comes until the server closes, or says all of it."""
+        """Send bytes, and return the response until its end or until the server closes."""
         with self.connected() as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(data)
@@ -53,7 +53,7 @@ class Served:
     def ask(
         self, path: str, *, method: str = "GET", host: str | None = "localhost", more: str = ""
     ) -> Answer:
-        """Ask for what is below the secret, or for any path that begins with a slash."""
+        """Request a path below the secret, or any path that begins with a slash."""
         full = path if path.startswith("/") else f"/{self.secret}/{path}"
         named = "" if host is None else f"Host: {host}\r\n"
         return answer_of(
@@ -61,21 +61,21 @@ class Served:
         )
 
     def connected(self) -> socket.socket:
-        """A connection."""
+        """Return a connection."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
         connection.settimeout(PATIENCE_SECONDS)
         return connection
 
     @contextlib.contextmanager
     def events(self, path: str = "events") -> Iterator[Iterator[tuple[str, Any]]]:
-        """The events of a stream, each with its name."""
+        """Yield the events of a stream, each with its name."""
         with self.connected() as connection:
             request = f"GET /{self.secret}/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
             connection.sendall(request.encode())
             yield _events(connection)
 
     def end(self, signum: int) -> tuple[int, str]:
-        """Send a signal; return the exit code, and what was said on stderr."""
+        """Send a signal; return the exit code and stderr."""
         self.process.send_signal(signum)
         _, said = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.wait(), said
@@ -93,7 +93,7 @@ def served(directory: Path | str, *options: str, cwd: Path) -> Iterator[Served]:
 
 
 def answer_of(data: bytes) -> Answer:
-    """Take an answer apart."""
+    """Return the parts of an answer."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)

@@ -1,4 +1,4 @@
-"""The board of all runs: one look for all, told in order, and nobody is waited for."""
+"""The board of all runs: one look for all watchers, events in order, and no waiting for anybody."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fsm_orchestrator.web.events import BEAT, send_events
 
 
 class Runs:
-    """Runs that a test changes, and how often they were looked at."""
+    """Runs that a test changes, and the number of looks at them."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {"a": {"key": "a", "n": 0}}
         self.looks = 0
 
     def look(self) -> Listing:
-        """Look."""
+        """Return the runs, and count the look."""
         self.looks += 1
         return Listing(dict(self.rows), {"count": len(self.rows)})
 
@@ -52,7 +52,7 @@ def _document(message: bytes) -> Any:
 
 
 def test_one_look_serves_all_and_none_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty watchers are told the same bytes of one look; without any, nobody looks."""
+    """Fifty watchers get the same bytes of one look; without a watcher there is none."""
 
     async def test(board: Board, runs: Runs) -> None:
         await asyncio.sleep(0.05)
@@ -83,14 +83,14 @@ def test_one_look_serves_all_and_none_nobody(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.sleep(0.05)
         assert runs.looks <= looks + 1
         again = board.messages()
-        assert _document(await anext(again))["rows"] == []  # not what was there before
+        assert _document(await anext(again))["rows"] == []  # not the earlier rows
         await again.aclose()
 
     _with_board(test, monkeypatch)
 
 
 def test_who_is_too_far_behind_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What others have taken is not kept for one who takes nothing; it begins anew."""
+    """Messages are not kept for a watcher that takes none; a new one begins with the present."""
 
     async def test(board: Board, runs: Runs) -> None:
         slow, quick = board.messages(), board.messages()
@@ -108,7 +108,7 @@ def test_who_is_too_far_behind_is_dropped(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_silence_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser can tell that nothing happens from that nobody is there."""
+    """Beats let a browser distinguish silence from a lost server."""
     monkeypatch.setattr(board_module, "BEAT_SECONDS", 0.01)
 
     async def test(board: Board, _runs: Runs) -> None:
@@ -121,7 +121,7 @@ def test_silence_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_watchers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there may be, and closed streams make room."""
+    """The board is full at the limit, and closed streams make room."""
 
     async def test(board: Board, _runs: Runs) -> None:
         watchers = [board.messages() for _ in range(WATCHERS_MAX)]
@@ -136,7 +136,7 @@ def test_watchers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_look_that_fails_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is no page that stands still: it is raised."""
+    """A bug raises an exception and does not leave a page that stands still."""
     monkeypatch.setattr(board_module, "LOOK_SECONDS", 0.002)
 
     def look() -> Listing:
@@ -155,7 +155,7 @@ def test_look_that_fails_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_watcher_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that is not taken in time is the last one: the answer is left without its end."""
+    """A message that is not taken in time is the last one, and the answer has no end."""
     monkeypatch.setattr(events, "TAKE_SECONDS_MAX", 0.01)
     sent, left = list[Any](), list[str]()
 

@@ -1,4 +1,4 @@
-"""Who is let in, and what every answer is sent with: raw HTTP to the real server."""
+"""Access control and the headers of every answer: raw HTTP to the real server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMELESS: Final = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 @pytest.fixture(name="server", scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all tests of this file."""
+    """Yield one server for all tests of this file."""
     folder = tmp_path_factory.mktemp("serve")
     make_runs(folder)
     (folder / "outside.txt").write_text("not to be served")
@@ -35,7 +35,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(name="key", scope="module")
 def _key(server: Served) -> str:
-    """What the failed run is called in addresses."""
+    """Return the key of the failed run in addresses."""
     with server.events() as events:
         _, document = next(events)
     return str(next(row["key"] for row in document["rows"] if row["name"] == "failed"))
@@ -48,7 +48,7 @@ def _is_guarded(answer: Answer) -> bool:
 
 
 def test_address_is_local_and_its_secret_is_long(server: Served, tmp_path: Path) -> None:
-    """256 bits, new each time, at 127.0.0.1 alone."""
+    """The secret has 256 bits and is new each time; the address is 127.0.0.1 alone."""
     assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/[A-Za-z0-9_-]{43}/", server.url)
     with served(".", cwd=tmp_path) as other:
         assert other.secret != server.secret
@@ -68,7 +68,7 @@ PLACES: Final = (
 
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_is_told_without_the_secret(server: Served, key: str, place: str) -> None:
-    """403 for every place, with no secret, a wrong one, a part of it, and more than it."""
+    """The answer is 403 everywhere with no secret, a wrong one, a part of it, or more than it."""
     at = place.format(key=key)
     for secret in ("", "x" * 43, server.secret[:-1], f"{server.secret}x", server.secret.swapcase()):
         path = f"/{secret}/{at}" if secret else f"/{at}"
@@ -81,11 +81,11 @@ def test_nothing_is_told_without_the_secret(server: Served, key: str, place: str
 
 @pytest.mark.parametrize("place", PLACES)
 def test_only_reading_at_a_local_name(server: Served, key: str, place: str) -> None:
-    """421 for a foreign name or none, 405 for what writes; else it is there, for HEAD as well."""
+    """A foreign name or none gives 421, a writing method 405; HEAD is answered like GET."""
     at = place.format(key=key)
     for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", None):
         answer = server.ask(at, host=host)
-        assert answer.status in {400, 421}, host  # 400: h11 itself wants a name
+        assert answer.status in {400, 421}, host  # 400: h11 itself requires a name
         assert host in {None, ""} or answer.status == 421, host
         assert server.secret.encode() not in answer.body
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
@@ -116,7 +116,7 @@ def test_only_reading_at_a_local_name(server: Served, key: str, place: str) -> N
     ],
 )
 def test_no_address_is_a_path(server: Served, path: str) -> None:
-    """What is not one of the few places is not there, whatever lies on the disk."""
+    """An address other than the few known ones gives 404, whatever is on disk."""
     answer = server.ask(f"/{server.secret}/{path}")
     assert answer.status == 404
     assert _is_guarded(answer)
@@ -125,7 +125,7 @@ def test_no_address_is_a_path(server: Served, path: str) -> None:
 
 
 def test_policies_are_strict(server: Served, key: str) -> None:
-    """No script but the server's own files; styles of elements on the page of a run alone."""
+    """Only the server's own scripts are allowed, and inline styles only on the page of a run."""
     pages = {one: server.ask(one) for one in ("", f"run/{key}/")}
     for answer in pages.values():
         policy = answer.headers["content-security-policy"]
@@ -142,7 +142,7 @@ def test_policies_are_strict(server: Served, key: str) -> None:
 
 
 def test_secret_without_a_slash_leads_to_the_page(server: Served) -> None:
-    """Somebody who has left out the last character comes there all the same."""
+    """An address without its last character leads to the page all the same."""
     answer = server.ask(f"/{server.secret}")
     assert (answer.status, answer.headers["location"]) == (308, f"/{server.secret}/")
 
@@ -162,7 +162,7 @@ def test_secret_without_a_slash_leads_to_the_page(server: Served) -> None:
     ids=["long address", "long header", "two hosts", "no host", "TLS", "empty lines"],
 )
 def test_odd_requests_are_refused(server: Served, data: bytes) -> None:
-    """They are answered with an error or not at all, and others are served on."""
+    """Odd requests get an error or no answer, and others are still served."""
     got = server.raw(data)
     assert got == b"" or answer_of(got).status in {400, 403, 421}
     assert server.secret.encode() not in got
@@ -170,7 +170,7 @@ def test_odd_requests_are_refused(server: Served, data: bytes) -> None:
 
 
 def test_large_body_is_not_read(server: Served) -> None:
-    """What a request carries is of no interest, however much it is."""
+    """The body of a request is ignored, however large."""
     with server.connected() as connection, contextlib.suppress(OSError):
         head = f"POST /{server.secret}/ HTTP/1.1\r\nHost: localhost\r\n"
         connection.sendall(f"{head}Content-Length: 999999999\r\n\r\n".encode())
@@ -179,7 +179,7 @@ def test_large_body_is_not_read(server: Served) -> None:
 
 
 def test_secret_is_told_to_nobody_but_who_asked(tmp_path: Path) -> None:
-    """It stands on stdout alone: not on stderr, in no argument, in no file."""
+    """The secret is on stdout alone: not on stderr, in no argument, in no file."""
     with served(".", cwd=tmp_path) as server:
         server.ask("")
         server.ask("/wrong/")

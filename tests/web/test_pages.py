@@ -1,4 +1,4 @@
-"""The pages in a real browser: they live, fit, and are text whatever stages print."""
+"""The pages in a real browser: they update, fit, and show stages' output only as text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROW: Final = (
 
 @pytest.fixture(name="browser", scope="module")
 def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    """One browser for all tests of this file; the network is out of its reach."""
+    """Yield one browser for all tests of this file; it cannot reach the network."""
     proxy = Proxy()
     with chromium(tmp_path_factory.mktemp("profile"), proxy) as browser:
         yield browser
@@ -53,7 +53,7 @@ def _show_run(browser: Chromium, server: Served, name: str, **how: Any) -> None:
 
 
 def _assert_quiet(browser: Chromium, server: Served) -> None:
-    """Nothing was asked for elsewhere, nothing refused by the policy, nothing complained of."""
+    """Check that nothing was requested elsewhere, blocked by the policy, or logged as an error."""
     asked = [one["request"]["url"] for one in browser.seen("Network.requestWillBeSent")]
     assert asked
     assert all(one.startswith(server.url) for one in asked), asked
@@ -63,7 +63,7 @@ def _assert_quiet(browser: Chromium, server: Served) -> None:
 
 
 def test_list_shows_who_needs_a_person_first(browser: Chromium, server: Served) -> None:
-    """Groups, standing in words beside the symbol, reason, next command; done is folded."""
+    """Rows have groups, standing as text with its symbol, reason, next command; done is folded."""
     _show_list(browser, server)
     browser.wait("document.querySelectorAll('.next:not([hidden])').length >= 2")
     shown = "[...document.querySelectorAll('.group:not([hidden])')].map(one => one.dataset.group)"
@@ -84,7 +84,7 @@ def test_list_shows_who_needs_a_person_first(browser: Chromium, server: Served) 
 
 
 def test_hostile_words_stay_words(browser: Chromium, server: Served) -> None:
-    """Markup is shown as it was printed, and hidden characters spelled out, on both pages."""
+    """Both pages show markup as it was printed, with hidden characters spelled out."""
     _show_list(browser, server)
     assert browser.value(_row("failed", "querySelector('.why').textContent")) == (
         f"manager: exited with code 4: {EVIL_SHOWN}"
@@ -104,7 +104,7 @@ def test_hostile_words_stay_words(browser: Chromium, server: Served) -> None:
 
 
 def test_rows_change_where_they_are(browser: Chromium, server: Served, folder: Path) -> None:
-    """A run appears, prints, ends and is folded: one element all the time, and nothing jumps."""
+    """A run appears, prints, ends and is folded in one and the same element, and nothing jumps."""
     _show_list(browser, server)
     above = _row("waiting", "getBoundingClientRect().top")
     before = browser.value(above)
@@ -128,7 +128,7 @@ def test_rows_change_where_they_are(browser: Chromium, server: Served, folder: P
 
 
 def test_page_of_a_run_follows_it(browser: Chromium, server: Served, folder: Path) -> None:
-    """Output is added as it is printed, the report is drawn anew; the page is not loaded again."""
+    """Output is added as it is printed and the report is redrawn; the page is not reloaded."""
     with at_work(folder, "followed") as words:
         words.write_text("line 0\n")
         _show_list(browser, server)
@@ -160,7 +160,7 @@ def test_page_of_a_run_follows_it(browser: Chromium, server: Served, folder: Pat
 
 
 def test_filters_choose_and_are_kept(browser: Chromium, server: Served) -> None:
-    """By standing and by name; the address keeps them over a reload, and one click shows all."""
+    """They choose by standing and name; the address keeps them, and one click shows all runs."""
     _show_list(browser, server)
     names = "[...document.querySelectorAll('.run .name')].map(one => one.textContent)"
     chip = "document.querySelector('.chip[data-look={}]')"
@@ -189,7 +189,7 @@ def test_filters_choose_and_are_kept(browser: Chromium, server: Served) -> None:
 def test_pages_fit_and_can_be_read(
     browser: Chromium, server: Served, page: str, scheme: str
 ) -> None:
-    """From 360 to 1600 pixels nothing sticks out, and all text has a contrast of 4.5."""
+    """From 360 to 1600 pixels nothing overflows, and all text has a contrast of 4.5."""
     if page == "list":
         _show_list(browser, server, scheme=scheme)
         browser.value("document.querySelector('[data-group=done]').open = true")
@@ -201,8 +201,8 @@ def test_pages_fit_and_can_be_read(
         assert browser.value(f"{root}.scrollWidth - {root}.clientWidth") <= 0, width
         assert browser.value(TOO_WIDE) == [], width
         assert browser.value(PALE) == [], width
-    colour = browser.value("getComputedStyle(document.body).backgroundColor")
-    levels = [int(one) for one in colour.strip("rgb()").split(",")]
+    color = browser.value("getComputedStyle(document.body).backgroundColor")
+    levels = [int(one) for one in color.strip("rgb()").split(",")]
     assert (sum(levels) < 3 * 64) == (scheme == "dark")
 
 
@@ -229,8 +229,8 @@ PALE: Final = """
   return [...document.querySelectorAll('body *')].filter((one) => {
     const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     if (!own || !one.checkVisibility() || one.closest('svg')) return false;
-    const colours = [levels(getComputedStyle(one).color), back(one)];
-    const [low, high] = colours.map(light).sort((a, b) => a - b);
+    const colors = [levels(getComputedStyle(one).color), back(one)];
+    const [low, high] = colors.map(light).sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05) < 4.5;
   }).map((one) => one.className + ': ' + one.textContent.slice(0, 40));
 })()
@@ -241,7 +241,7 @@ PALE: Final = """
 def test_everything_has_a_name_and_little_is_announced(
     browser: Chromium, server: Served, page: str
 ) -> None:
-    """Links, buttons, fields and regions have names; only the connection and counts are told."""
+    """Links, buttons, fields and regions have names; only connection and counts are announced."""
     if page == "list":
         _show_list(browser, server)
     else:
@@ -261,7 +261,7 @@ def test_everything_has_a_name_and_little_is_announced(
 
 
 def test_command_is_copied_by_its_button(browser: Chromium, server: Served) -> None:
-    """Into the clipboard, or selected where there is none."""
+    """It goes to the clipboard, or is selected where there is none."""
     _show_list(browser, server)
     browser.wait(f"!{_row('waiting', 'querySelector(' + repr('.next') + ').hidden')}")
     browser.value(_row("waiting", "querySelector('.copy').click()"))
@@ -269,7 +269,7 @@ def test_command_is_copied_by_its_button(browser: Chromium, server: Served) -> N
 
 
 def test_lost_connection_is_said_and_mended(browser: Chromium, server: Served) -> None:
-    """The page says that it is not live, tries again, and is."""
+    """The page says that it is not live, tries again, and is live again."""
     relay = Relay(server.port)
     try:
         browser.show(server.url.replace(str(server.port), str(relay.port), 1))
@@ -288,7 +288,7 @@ def test_lost_connection_is_said_and_mended(browser: Chromium, server: Served) -
 
 
 def test_page_of_a_server_that_is_gone_says_so(browser: Chromium, tmp_path: Path) -> None:
-    """It tries again; where the port is served anew, under another secret, it asks for that."""
+    """It tries again; if the port has a server with another secret, it asks for that address."""
     with served(".", cwd=tmp_path) as server:
         browser.show(server.url)
         browser.wait("!document.getElementById('empty').hidden")
@@ -298,12 +298,12 @@ def test_page_of_a_server_that_is_gone_says_so(browser: Chromium, tmp_path: Path
     said = "document.getElementById('connection').innerText"
     browser.wait(f"{said} === 'connection lost, trying again'")
     with served(".", "--port", str(port), cwd=tmp_path):
-        browser.wait(f"{said} === 'served anew: open the new address'")
+        browser.wait(f"{said} === 'served again: open the new address'")
     browser.show("about:blank")
 
 
 def test_times_are_those_of_the_program(browser: Chromium, server: Served) -> None:
-    """The script counts seconds on; it says them as the program does."""
+    """The script continues to count the seconds, in the format of the program."""
     _show_list(browser, server)
     seconds = [*range(1, 200), 599, 600, 3599, 3600, 3661, 7325, 86399, 86400, 90061, 10**6, 10**7]
     script = f"import('./live.js').then(one => {json.dumps(seconds)}.map(one.words))"

@@ -1,4 +1,4 @@
-"""The rows of the page: every standing has a look and a group, and groups follow one another."""
+"""The rows of the page: every standing has a look and a group, and groups are contiguous."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.command import PASSING, orchestrate, stages
 
 
 def test_every_standing_has_a_look_and_its_group_in_order() -> None:
-    """A page has a symbol for each; in the order of need no group is begun twice."""
+    """A page has a symbol for each standing; in the order of need no group begins twice."""
     assert pages._LOOKS.keys() == {*Standing, UNREADABLE}
     runs = [RunOverview(str(one), standing=one) for one in (*Standing, None)]
     groups = [[*Group].index(rows._group_of(one)) for one in by_need(runs)]
@@ -26,7 +26,7 @@ def test_every_standing_has_a_look_and_its_group_in_order() -> None:
 
 
 def test_rows_are_bounded_and_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those beyond the bound are counted; a run that has not changed has the very row of before."""
+    """Rows beyond the bound are counted; an unchanged run keeps the same row object."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(rows, "ROWS_MAX", 2)
     for name in ("a", "b"):
@@ -35,7 +35,7 @@ def test_rows_are_bounded_and_made_once(tmp_path: Path, monkeypatch: pytest.Monk
     with ThreadPoolExecutor(1) as pool:
         made = Rows(tmp_path / "runs")
         first = made.look(pool)
-        pool.submit(int).result()  # by then the next command is found
+        pool.submit(int).result()  # the next command is found by then
         second = made.look(pool)
     assert [one["name"] for one in first.rows.values()] == ["c", "b"]
     assert first.about["counts"] == {"blocked": 1, "done": 2}

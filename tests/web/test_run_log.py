@@ -1,4 +1,4 @@
-"""The log of a run as a page shows it: masked, bounded, and text whatever was printed."""
+"""The log of a run on its page: masked, bounded, and only text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "s3cr3t-of-the-run"  # noqa: S105 - made up
 
 @pytest.fixture(name="run")
 def _run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run with a secret that failed; its logs are a test's to write."""
+    """Make a failed run with a secret; the test writes its logs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TOKEN", SECRET)
     options = (*stages("exit 3"), "--manager-secret", "TOKEN", "--keep-secrets")
@@ -40,7 +40,7 @@ def _texts(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def test_lines_are_masked_wherever_they_are_cut(run: Path) -> None:
-    """A value in two writes, in two lines' colours, at the end of a look: never a part of it."""
+    """No part of a value in two writes, across colors or at the end of a look is shown."""
     log = RunLog(run)
     file = _log(run)
     file.write_text(f"a {SECRET[:5]}")
@@ -56,7 +56,7 @@ def test_lines_are_masked_wherever_they_are_cut(run: Path) -> None:
 
 @pytest.mark.parametrize("secret", [SECRET, "s3cr3t\nof-two-lines"], ids=["a word", "two lines"])
 def test_end_of_a_log_begins_within_no_value(tmp_path: Path, secret: str) -> None:
-    """Wherever the end begins in a value, nothing of that is shown; a whole one is masked."""
+    """If the end begins inside a value, no part of the value is shown; a whole one is masked."""
     masker, size, path = Masker([secret]), 20_000, tmp_path / "log"
     last = f"\nlast {secret}\n"
     for into in range(-2, len(secret) + 3):
@@ -77,7 +77,7 @@ def test_end_of_a_log_begins_within_no_value(tmp_path: Path, secret: str) -> Non
 
 
 def test_flood_is_cut_and_said_to_be(run: Path) -> None:
-    """Of a log that is long, or grows faster than is shown, the end is shown, from a line on."""
+    """A log that is long, or grows too fast to show, is shown from a line near its end on."""
     file = _log(run)
     line = b"0123456789" * 9 + b"\n"
     file.write_bytes(line * 10_000)
@@ -98,7 +98,7 @@ def test_flood_is_cut_and_said_to_be(run: Path) -> None:
 
 
 def test_earlier_logs_are_counted(run: Path) -> None:
-    """Of many attempts the logs printed to last are shown."""
+    """Of many attempts only the logs printed to last are shown."""
     for number in range(1, LOGS_MAX + 4):
         file = _log(run, f"manager.{number}.stdout.log")
         file.write_text(f"attempt {number}\n")
@@ -109,7 +109,7 @@ def test_earlier_logs_are_counted(run: Path) -> None:
 
 
 def test_other_run_in_the_same_place_is_read_from_its_beginning(run: Path) -> None:
-    """A log that is another file, or was cut short, is shown anew."""
+    """A log that is another file, or was cut short, is shown again from its beginning."""
     log, file = RunLog(run), _log(run)
     file.write_text("of the first run\n")
     assert _texts(log.news(is_over=True)) == ["of the first run"]
@@ -133,7 +133,7 @@ def test_links_and_odd_files_are_not_followed(run: Path, tmp_path: Path) -> None
 def test_output_is_not_shown_where_it_cannot_be_masked(
     run: Path, tmp_path: Path, what: str
 ) -> None:
-    """Where a value is not known any more, or no names of values are, nothing is shown."""
+    """If a value or the names of the values are unknown, nothing is shown."""
     _log(run).write_text(f"it is {SECRET}\n")
     assert _texts(RunLog(run).news(is_over=True)) == ["it is ***"]
     if what == "secret":
@@ -151,7 +151,7 @@ def test_output_is_not_shown_where_it_cannot_be_masked(
 def test_page_is_told_that_output_is_not_shown_and_when_it_is(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, with what to do; it is tried again, and then shown from its end."""
+    """The refusal comes once, with a remedy; later the output is shown from its end."""
     monkeypatch.setattr(run_events, "LOG_AGAIN_SECONDS", 0.0)
     _log(run).write_text("a line\n")
     checkpoint = (run / "orchestrator_checkpoint.json").read_bytes()

@@ -1,4 +1,4 @@
-"""`serve` says what keeps it from serving, and what to do; nothing is listened on then."""
+"""Refusals of `serve`: each names its reason and a remedy, and nothing is listened on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.web.served import served
 
 
 def test_directory_has_to_be_there(tmp_path: Path) -> None:
-    """A name that is none, or is a file, is a usage error."""
+    """A missing directory, or a file in its place, is a usage error."""
     (tmp_path / "file").write_text("")
     for name, what in (("nowhere", "does not exist"), ("file", "is not a directory")):
         done = orchestrate("serve", name, cwd=tmp_path)
@@ -25,7 +25,7 @@ def test_directory_has_to_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.unprivileged
 def test_directory_has_to_be_readable(tmp_path: Path) -> None:
-    """What may not be looked into is refused, with the reason."""
+    """An unreadable directory is refused with the reason."""
     (tmp_path / "closed").mkdir(mode=0)
     done = orchestrate("serve", "closed", cwd=tmp_path)
     assert (done.code, done.stdout) == (1, "")
@@ -35,7 +35,7 @@ def test_directory_has_to_be_readable(tmp_path: Path) -> None:
 
 
 def test_port_that_is_in_use(tmp_path: Path) -> None:
-    """The port is named, and how to have another one; one that was just left can be taken."""
+    """The message names the port and a remedy; a port that was just released can be used."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = orchestrate("serve", ".", "--port", str(port), cwd=tmp_path)
@@ -51,7 +51,7 @@ def test_port_that_is_in_use(tmp_path: Path) -> None:
 def test_port_that_may_not_be_listened_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Low ports belong to root; the reason is said."""
+    """The reason is printed, for low ports belong to root."""
 
     def refused(*_args: object, **_more: object) -> socket.socket:
         raise PermissionError(13, os.strerror(13))
@@ -61,7 +61,7 @@ def test_port_that_may_not_be_listened_at(
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err.startswith(
-        "fsm-orchestrator: cannot listen at port 80 of 127.0.0.1: permission denied\n"
+        "fsm-orchestrator: cannot listen on port 80 of 127.0.0.1: permission denied\n"
     )
 
 
@@ -72,7 +72,7 @@ def test_extra_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Without any one of its packages: what to install."""
+    """If any one of its packages is missing, the message says what to install."""
     monkeypatch.setitem(sys.modules, missing, None)
     assert run_command_line(["serve", str(tmp_path)]) == 2
     assert capfd.readouterr().err == (

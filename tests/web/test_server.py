@@ -1,4 +1,4 @@
-"""Connections of the server: who asks nothing is let go, who watches stays."""
+"""Connections of the server: one without a request is closed, and a watcher's stays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_connection_on_which_nothing_is_asked_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a request is none; an answer that goes on for longer is not cut off."""
+    """Half a request does not count; an answer that takes longer is not cut off."""
     monkeypatch.setattr(server, "ASK_SECONDS_MAX", 0.1)
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:

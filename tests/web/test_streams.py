@@ -1,4 +1,4 @@
-"""The streams of a real server: what changes is told, bounded, and they end with the server."""
+"""The streams of a real server: bounded events about changes, which end with the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.web.served import Served, served
 
 @pytest.fixture(name="moving", scope="module")
 def _moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs are that come, work and go, in `runs`."""
+    """Return the folder of the runs that come, work and go, in `runs`."""
     folder = tmp_path_factory.mktemp("moving")
     (folder / "runs").mkdir()
     return folder
@@ -29,7 +29,7 @@ def _moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="watched", scope="module")
 def _watched(moving: Path) -> Iterator[Served]:
-    """Their server."""
+    """Yield the server of these runs."""
     with served("runs", cwd=moving) as server:
         yield server
 
@@ -43,11 +43,11 @@ def _until(events: Iterator[tuple[str, Any]], name: str) -> Any:
 
 
 def test_all_runs_are_told_at_first(server: Served) -> None:
-    """Each with its standing, its reason and its next command; what needs a person first."""
+    """Each run has its standing, reason and next command; those that need a person come first."""
     with server.events() as events:
         name, document = next(events)
         rows = _rows(document)
-        while not rows["waiting"]["command"]:  # it is found beside the looks
+        while not rows["waiting"]["command"]:  # it is found apart from the looks
             rows |= _rows(_until(events, "runs"))
     assert (name, document["all"]) == ("runs", True)
     assert [*rows] == ["waiting", "failed", "done"]
@@ -68,7 +68,7 @@ def test_all_runs_are_told_at_first(server: Served) -> None:
 
 
 def test_run_is_followed_to_its_end(watched: Served, moving: Path) -> None:
-    """It appears, works with a limit, prints, and is done; of the others nothing is said."""
+    """The run appears, works with a limit, prints and is done, with no events of other runs."""
     with watched.events() as events:
         with at_work(moving) as words:
             seen = _until_row(events, "working", look="working", at_work=True)
@@ -85,7 +85,7 @@ def test_run_is_followed_to_its_end(watched: Served, moving: Path) -> None:
 
 
 def test_run_that_is_taken_over_is_followed(watched: Served, moving: Path) -> None:
-    """In the list and on its own page: what works, and what it prints, are the later epoch's."""
+    """The list and its own page show the work and the output of the later epoch."""
     with watched.events() as events:
         with taken_over(moving / "runs" / "taken") as take_over:
             key = _until_row(events, "taken", told="attempt 1", at_work=True)["key"]
@@ -113,7 +113,7 @@ def _until_row(events: Iterator[tuple[str, Any]], name: str, **wanted: Any) -> d
 
 
 def test_run_that_is_gone_is_gone(watched: Served, moving: Path) -> None:
-    """Moved away, it is told of by its key; its own page says so."""
+    """A moved run is removed from the list by its key, and its own page reports it."""
     orchestrate("./runs/passing-by", "--policy-status", "deny", *stages(), cwd=moving)
     with watched.events() as events:
         key = _rows(next(events)[1])["passing-by"]["key"]
@@ -126,7 +126,7 @@ def test_run_that_is_gone_is_gone(watched: Served, moving: Path) -> None:
 
 
 def test_odd_names_are_shown_and_asked_for(watched: Served, moving: Path) -> None:
-    """Whatever a directory is called, its run has a page, and its name is told harmlessly."""
+    """Whatever the name of its directory, a run has a page, and its name is shown harmlessly."""
     orchestrate("./runs/plain", "--policy-status", "deny", *stages(), cwd=moving)
     at = os.fsencode(moving / "runs")
     before = b"plain"
@@ -154,7 +154,7 @@ def test_odd_names_are_shown_and_asked_for(watched: Served, moving: Path) -> Non
 
 
 def test_output_is_told_as_it_is_printed(server: Served) -> None:
-    """Its lines in pieces, each text with a look; whatever drives a terminal is spelled out."""
+    """Lines come in parts, each text with a look; terminal control sequences are spelled out."""
     with server.events() as events:
         key = _rows(next(events)[1])["failed"]["key"]
     with server.events(f"run/{key}/events") as events:
@@ -167,7 +167,7 @@ def test_output_is_told_as_it_is_printed(server: Served) -> None:
 
 
 def test_lines_are_told_as_they_are_printed(watched: Served, moving: Path) -> None:
-    """One by one, soon after they were printed."""
+    """Lines come one by one, soon after they were printed."""
     with at_work(moving, "printing") as words, watched.events() as events:
         key = _until_row(events, "printing", look="working")["key"]
         with watched.events(f"run/{key}/events") as of_run:
@@ -179,14 +179,14 @@ def test_lines_are_told_as_they_are_printed(watched: Served, moving: Path) -> No
 
 
 def test_head_of_a_stream_ends(server: Served) -> None:
-    """It has the headers of the stream, and nothing else."""
+    """The answer has the headers of the stream and no body."""
     answer = server.ask("events", method="HEAD")
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_server_ends_at_once_with_open_streams(tmp_path: Path, signum: int) -> None:
-    """Those who watch are let go, those who stand still are left; nothing is complained of."""
+    """Streams of watchers are closed, stalled ones are abandoned, and no error is logged."""
     with served(".", cwd=tmp_path) as server, contextlib.ExitStack() as open_ones:
         for _ in range(3):
             next(open_ones.enter_context(server.events()))
@@ -195,11 +195,13 @@ def test_server_ends_at_once_with_open_streams(tmp_path: Path, signum: int) -> N
         code, said = server.end(signum)
     assert not deadline.is_over
     assert code == 128 + signum
-    assert said.splitlines() == ["whoever has this address can read what it shows; Ctrl-C ends it"]
+    assert said.splitlines() == [
+        "anyone who has this address can read what it shows; Ctrl-C ends it"
+    ]
 
 
 def test_watchers_are_bounded(folder: Path) -> None:
-    """The hundred and first is told so, and finds room once somebody has gone."""
+    """The hundred and first is refused, and finds room once another has gone."""
     with served("runs", cwd=folder) as server:
         with contextlib.ExitStack() as watching:
             for _ in range(100):
@@ -218,7 +220,7 @@ def test_directory_that_is_a_run_is_one(folder: Path) -> None:
 
 
 def test_empty_directory_and_one_that_vanishes(tmp_path: Path) -> None:
-    """No runs are told as none; what cannot be read any more is said, and seen again later."""
+    """An empty list is sent as such; an unreadable directory is reported until it is back."""
     (tmp_path / "runs").mkdir()
     with served("runs", cwd=tmp_path) as server, server.events() as events:
         assert next(events)[1]["rows"] == []

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Begin the run: begin.sh REQUESTER KEY_FILE. To wait for a person, and for nothing else, is good here.
+# Begin the run: begin.sh REQUESTER KEY_FILE. A run that waits only for a person counts as success.
 set -u
 code=0
 RELEASE_TOKEN=not-in-this-job fsm-orchestrator run ./out --ci --config ci/run.toml \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Say, in Markdown, what the person types who is to look at the run in ./out: how_to_approve.sh [ID].
-# ID is that of the workflow run on GitHub; without it, another service's job is started by hand.
+# Print, in Markdown, what the reviewer of the run in ./out has to type: how_to_approve.sh [ID].
+# ID is the id of the workflow run on GitHub; without it, another service's job is started by hand.
 set -eu
 digest=$(fsm-orchestrator status ./out --json |
   python -c 'import json, sys; print(json.load(sys.stdin)["record_digest"])')

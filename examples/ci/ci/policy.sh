@@ -1,3 +1,3 @@
 #!/bin/sh
-# Nothing is released while a file FREEZE lies beside this one. Put your organisation's question here.
+# Release nothing while a file FREEZE is next to this one. Put your organization's check here.
 test ! -e FREEZE || { echo "releases are frozen" >&2; exit 1; }

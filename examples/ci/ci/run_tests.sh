@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the tests, and write what came of them as JUnit. Most test runners do that themselves.
+# Run the tests, and write their results as JUnit. Most test runners do that themselves.
 failed=0
 mkdir -p reports
 {

@@ -10,5 +10,5 @@ from fsm_orchestrator.model.approval import Said
 
 
 def approve_command(parameters: Mapping[str, Any]) -> int:
-    """Answer the request of a gate; return 0 once that is kept."""
+    """Answer the request of a gate; return 0 once the answer is kept."""
     return answer_command(Said.APPROVE, parameters)

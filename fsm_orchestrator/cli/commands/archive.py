@@ -19,7 +19,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def list_command(parameters: Mapping[str, Any]) -> int:
-    """Print the archived runs; return 0, also where there is none."""
+    """Print the archived runs; return 0, even if there are none."""
     typed = parameters["output_directory"]
     runs = archived_runs(output_directory_of(typed))
     out = console.stdout()

@@ -16,7 +16,7 @@ from fsm_orchestrator.bundle.signing import Signature, key_at
 from fsm_orchestrator.bundle.statement import LogsKept
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import sentences
-from fsm_orchestrator.cli.screen import Line, labelled, labelled_command, prose_width, shown
+from fsm_orchestrator.cli.screen import Line, labeled, labeled_command, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SIGNAL_BASE
 from fsm_orchestrator.disk import peek
@@ -35,7 +35,7 @@ _FORMS: Final = {Form.SSH: "SSH", Form.DSSE: "DSSE", Form.SIGSTORE: "Sigstore"}
 
 
 def bundle_command(parameters: Mapping[str, Any]) -> int:
-    """Write the bundle, and say what is in it and what is not."""
+    """Write the bundle, and print what is in it and what is not."""
     output = directory_of_a_run(parameters["output_directory"])
     directory = run_directory(output, parameters["run_id"])
     key_file = parameters["state_key_file"]
@@ -61,7 +61,7 @@ def bundle_command(parameters: Mapping[str, Any]) -> int:
 
 
 class _AskedToEnd(BaseException):
-    """A signal has come that asks to end."""
+    """A signal that asks the program to end."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -70,7 +70,7 @@ class _AskedToEnd(BaseException):
 
 @contextlib.contextmanager
 def _ends_tidily() -> Iterator[None]:
-    """Let other requests to end be as Ctrl-C is: what was written so far is removed."""
+    """Treat other requests to end like Ctrl-C: anything written so far is removed."""
 
     def end(signum: int, _frame: object) -> None:
         raise _AskedToEnd(signum)
@@ -86,7 +86,7 @@ def _ends_tidily() -> Iterator[None]:
 
 
 def _file(typed: str, directory: Path) -> str:
-    """Return where to write: in a directory that was named, under the name of the run."""
+    """Return the file to write; for a directory, a file in it with the name of the run."""
     if typed == "-":
         raise UsageError("a bundle is written to a file", remedy="name one, such as run.fsmbundle")
     if not absolute(typed).is_dir():
@@ -108,13 +108,13 @@ def _lines(made: Made, typed: str, width: int) -> Iterator[Line]:
         ("logs", _logs_words(said.logs)),
         ("keys", _signed_words(made.signatures)),
     ):
-        yield from map(Line, labelled(label, text, width))
+        yield from map(Line, labeled(label, text, width))
     for warning in _warnings(made):
         first, *rest = sentences(warning, width - lead_cells(), indent="", hanging="  ")
         yield Line(first, Mark.WAITING)
         yield from map(Line, rest)
     yield Line("")
-    yield from map(Line, labelled_command("check", (PRODUCT, "verify-bundle", typed), width))
+    yield from map(Line, labeled_command("check", (PRODUCT, "verify-bundle", typed), width))
 
 
 def _logs_words(logs: LogsKept) -> str:
@@ -131,9 +131,7 @@ def _logs_words(logs: LogsKept) -> str:
 
 def _signed_words(signatures: tuple[Signature, ...]) -> str:
     if not signatures:
-        return (
-            "signed by nobody: whoever verifies it must have the head from elsewhere (--key signs)"
-        )
+        return "signed by nobody: to verify it, others need the head from elsewhere (--key signs)"
     forms: dict[str, list[str]] = {}
     for one in signatures:
         name = named(one.member)
@@ -150,13 +148,13 @@ def _warnings(made: Made) -> Iterator[str]:
         )
     for one in made.accepted:
         yield (
-            f"somebody went on from a record that was not the one that was left: {one}; whoever"
-            " verifies it is told, and what the events do not tell is broken"
+            f"somebody continued from a record that was not the one that was left: {one}; a"
+            " verification reports that, and what the events do not show is broken"
         )
     if made.ignored:
         names = ", ".join(map(copyable, made.ignored[:3]))
         more = f", and {len(made.ignored) - 3} more" if len(made.ignored) > 3 else ""  # noqa: PLR2004
-        yield f"left out, for the record knows nothing of it: {names}{more}"
+        yield f"left out, as the record does not mention it: {names}{more}"
 
 
 def _document(made: Made) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`compare`: what differs between two runs."""
+"""`compare`: shows what differs between two runs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def compare_command(parameters: Mapping[str, Any]) -> int:
-    """Print what differs; return 0 where nothing does that counts, else 1.
+    """Print what differs; return 0 if no difference counts, else 1.
 
     Raises:
-        UsageError: one of them is no run, or cannot be read.
+        UsageError: one of them is not a run, or cannot be read.
     """
     typed_a, typed_b = parameters["a"], parameters["b"]
     if typed_b is None:
@@ -45,10 +45,10 @@ def compare_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _before(typed: str) -> str:
-    """Return the run that was archived last in a directory, as it may be typed.
+    """Return the path of the most recently archived run of a directory, in the form that is typed.
 
     Raises:
-        UsageError: none was.
+        UsageError: no run was archived.
     """
     output = output_directory_of(typed)
     known = archive.archived_run_ids(output)
@@ -63,7 +63,7 @@ def _before(typed: str) -> str:
 
 
 def _looked(typed: str) -> Looked:
-    """Look at the run that was typed: its directory, also one in an archive, or its bundle.
+    """Read the run that was typed: its directory, which may be in an archive, or its bundle.
 
     Raises:
         UsageError: there is none, or its checkpoint cannot be used.
@@ -83,7 +83,7 @@ def _looked(typed: str) -> Looked:
 
 
 def _looked_into(typed: str) -> Looked:
-    """Look at the run in a bundle, which has to be consistent."""
+    """Read the run in a bundle, which must be consistent."""
     from fsm_orchestrator.bundle.known import Wanted
     from fsm_orchestrator.bundle.opened import OpenedBundle, open_file
     from fsm_orchestrator.bundle.verifying import verification_of
@@ -93,7 +93,8 @@ def _looked_into(typed: str) -> Looked:
         found, known = verification_of(OpenedBundle(stream, str(path)), Wanted())
     if found.first_broken is not None or known.retelling is None or known.report is None:
         raise UsageError(
-            f"cannot compare {copyable(typed)}: it is no bundle, or broken at {found.first_broken}",
+            f"cannot compare {copyable(typed)}: it is not a bundle, or broken at"
+            f" {found.first_broken}",
             remedy="see what is wrong with it: verify-bundle",
         )
     standing = standing_of(known.report, path, None)

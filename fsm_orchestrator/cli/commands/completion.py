@@ -1,7 +1,7 @@
 """`completion`: the script that a shell sources, and the answers to that script.
 
-Click decides what fits at the cursor. The scripts beside this module are not click's: they also
-keep `--option=value` together, offer names and files at once, and show no errors. Nothing is
+Click decides what fits at the cursor. The scripts next to this module are not click's: they also
+keep `--option=value` together, offer names and files at once, and show no errors. No candidate is
 offered that a shell could take for more than one plain word.
 """
 
@@ -33,7 +33,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class _Bash(BashComplete):
-    """Bash, which splits `--option=value` into three words."""
+    """Completion for Bash, which splits `--option=value` into three words."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the cursor and the one at it, with the three parts joined."""
@@ -66,7 +66,7 @@ def completion_command(parameters: Mapping[str, Any]) -> int:
 
 
 def answer_shell(instruction: str) -> None:
-    """Write the candidates for the words in COMP_WORDS, as the shell's script reads them.
+    """Write the candidates for the words in COMP_WORDS, in the format of the shell's script.
 
     Any error (words that cannot be split, a broken checkpoint) yields no candidates and no message:
     somebody is in the middle of typing.

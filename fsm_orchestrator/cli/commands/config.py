@@ -28,9 +28,9 @@ from fsm_orchestrator.text.units import as_typed
 from fsm_orchestrator.vocabulary import ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"
-"""Stands for OUT, which a config file does not name; nothing is read or written there."""
+"""A stand-in for OUT, which a config file does not name; nothing is read or written there."""
 VALUE_WIDTH_MIN: Final = 20
-"""Where less is left beside the other columns, a value goes on below them."""
+"""The minimum room for a value next to the other columns; with less, it wraps below them."""
 _OUT, _RUN_ID = "{out}", "{run_id}"
 
 
@@ -72,7 +72,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
 def _with_templates(
     settings: Iterable[Setting], preparation: Preparation, *, is_out_known: bool
 ) -> Iterator[Setting]:
-    """Yield settings with a template for what is only known of a run: its id, and maybe OUT."""
+    """Yield settings with templates for values that only a run has: its id, and perhaps OUT."""
     unknown = {preparation.checkpoint.run_id: _RUN_ID}
     if preparation.config.run_id is not None:
         unknown.clear()
@@ -95,7 +95,7 @@ def _with_templates(
 
 
 def _prepared(read: config_reading.ReadConfig, output: str = PLACE_HOLDER) -> Preparation:
-    """Prepare the file as a new run would, whatever it says about resuming."""
+    """Prepare the file as a new run would, ignoring its settings about resuming."""
     flags = RunConfig(output_directory=output)
     path = flags.absolute(read.name)
     content = read.content.model_copy(

@@ -1,4 +1,4 @@
-"""`diagram`: a lifecycle, a run on it, or the difference of two, as text or picture."""
+"""`diagram`: draws a lifecycle, a run on it, or the difference of two, as text or a picture."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     ".md": "markdown",
     ".txt": "text",
 }
-"""The format that a file's name asks for."""
+"""The format for each suffix of a file name."""
 SIMPLE: Final = "simple"
 _OF_DIFF_ONLY: Final = "markdown"
 
 
 def diagram_command(parameters: Mapping[str, Any]) -> int:
-    """Draw what was asked for; return 1 when a change loosens."""
+    """Draw what was asked for; return 1 if a change loosens a lifecycle."""
     name, output, pair = (parameters[key] for key in ("lifecycle", "run", "pair"))
     if pair is not None:
         if parameters["style"] == SIMPLE:
@@ -96,7 +96,7 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _show(parameters: Mapping[str, Any], picture: Picture, report: Report | None) -> None:
-    """Write the states as lines of text: to the terminal painted, with what to type next."""
+    """Write the states as lines of text: on a terminal painted, followed by what to type next."""
     from fsm_orchestrator.cli.diagram_screen import text_of
 
     out = console.stdout()
@@ -116,7 +116,7 @@ def _show(parameters: Mapping[str, Any], picture: Picture, report: Report | None
 
 
 def _warn_of_size(*, is_simple_enough: bool) -> None:
-    """Say that code hosts will not draw what was written, and what they would."""
+    """Warn that code hosts will not draw the diagram, and name a form that they will."""
     svg = "take --format svg"
     console.complain(
         f"warning: code hosts draw Mermaid of up to {CHARACTERS_MAX:,} characters and"
@@ -149,7 +149,7 @@ def _change(found: LifecycleDiff, form: str) -> bytes:
 def _picture_of_run(output: str, name: str | None) -> tuple[Picture, Report]:
     view = inspect_run(output_directory_of(output))
     report = view.report
-    has_checkpoint = os.path.lexists(view.directory / CHECKPOINT_FILE)  # one may draw a report
+    has_checkpoint = os.path.lexists(view.directory / CHECKPOINT_FILE)  # a report needs none
     if view.trouble is not None and view.holder is None and has_checkpoint:
         console.complain(view.trouble, "the picture is of what is believed")
     if report.lifecycle is None:
@@ -163,7 +163,7 @@ def _picture_of_run(output: str, name: str | None) -> tuple[Picture, Report]:
 
 
 def _followed(view: InspectedRun, wanted: LifecycleName, name: str | None) -> Lifecycle:
-    """Return the lifecycle of a run: the one named, kept with it or built in, if it is the same."""
+    """Return the lifecycle of a run: the named, kept or built-in one, if it is the run's."""
     if name is not None:
         found = reading.find(name, Path())
         if found.sha256 != wanted.sha256:
@@ -208,7 +208,7 @@ def _drawing(picture: Picture, form: str) -> bytes:
 
 
 def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]) -> None:
-    """Write a drawing to the file named, or to stdout."""
+    """Write a drawing to the named file, or to stdout."""
     out = console.stdout()
     if parameters["output"] is None:
         if form != "png":
@@ -229,5 +229,5 @@ def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]
     except OSError as error:
         raise UsageError(
             f"cannot write {copyable(path)}: {files.reason(error)}",
-            remedy="name a file in a directory that is there and that you may write to",
+            remedy="name a file in an existing directory that you may write to",
         ) from error

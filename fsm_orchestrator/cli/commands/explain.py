@@ -1,4 +1,4 @@
-"""`explain`: why a run stands where it does, in twelve lines, in full, or as JSON."""
+"""`explain`: explains why a run stands where it does, in twelve lines, in full, or as JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fsm_orchestrator.cli.formatting import age, command_line, sentences, shown_
 from fsm_orchestrator.cli.screen import (
     LABEL_WIDTH,
     Line,
-    labelled,
-    labelled_command,
+    labeled,
+    labeled_command,
     mark_of,
     prose_width,
     shortened,
@@ -31,9 +31,9 @@ from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import ExitCode
 
 LINES_MAX: Final = 12
-"""The lines that a brief explanation has, unless what must be said or typed is longer."""
+"""The number of lines in a brief explanation, unless its essential parts are longer."""
 SENTENCE_LINES_MAX: Final = 2
-"""The lines that a cause has; what else adds to it is told in full."""
+"""The maximum number of lines for a cause; further details are in the full explanation."""
 WOULD_LINES_MAX: Final = 3
 _RANK_CODES: Final = 2
 _RANK_OTHER: Final = 3
@@ -42,7 +42,7 @@ _RANK_NOTICES: Final = 4
 _RANK_PLACE: Final = 7
 _RANK_WOULD: Final = 8
 _RANKS_OF_WORDS: Final = (10, 9, 6, 4, 1)
-"""Of the lines that a stage printed last, the last one's at the end: it is the most telling."""
+"""The ranks of the lines that a stage printed last; the last one, the most telling, ranks first."""
 _PLACES: Final = frozenset({FactName.LOG, FactName.POSTMORTEM, FactName.READ})
 _NAMED: Final = frozenset({FactName.MISSING, FactName.MALFORMED, FactName.STALE})
 
@@ -88,12 +88,12 @@ def text_in_brief(explanation: Explanation, typed: str, more: str, width: int) -
     head = [f"{explanation.standing.words}: run {explanation.run_id}{code}"]
     state, lifecycle = explanation.current_state or "unknown", explanation.lifecycle or "unknown"
     where = f"in {copyable(typed)}, state {state} of {lifecycle}, for {age(explanation.since)}"
-    remedies = [line for one in step.remedies for line in labelled("do", one, width)]
-    end = [*remedies, *labelled("who", step.who, width)]
+    remedies = [line for one in step.remedies for line in labeled("do", one, width)]
+    end = [*remedies, *labeled("who", step.who, width)]
     if step.words is not None:
-        end += labelled_command("next", step.words, width)
+        end += labeled_command("next", step.words, width)
     if step.reverify is not None:
-        end += labelled_command("or", step.reverify, width)
+        end += labeled_command("or", step.reverify, width)
     blocks = [
         _Block(0, head),
         _Block(_RANK_PLACE, sentences(where, width)),
@@ -111,14 +111,14 @@ def text_in_brief(explanation: Explanation, typed: str, more: str, width: int) -
 
 
 class _Block(NamedTuple):
-    """Lines that are shown together or not at all; what has rank 0 is always shown."""
+    """Lines that are shown together or not at all; those of rank 0 are always shown."""
 
     rank: int
     lines: Sequence[str]
 
 
 def _fitting(blocks: Sequence[_Block]) -> list[str]:
-    """Return the lines of the blocks that there is room for, the lowest ranks first."""
+    """Return the lines of the blocks that fit, the lowest ranks first."""
     room, shown = LINES_MAX, set()
     for index, block in sorted(enumerate(blocks), key=lambda one: (one[1].rank, one[0])):
         if block.rank == 0 or len(block.lines) <= room:
@@ -128,7 +128,7 @@ def _fitting(blocks: Sequence[_Block]) -> list[str]:
 
 
 def _sentence(cause: Cause, width: int) -> list[str]:
-    """Return a cause with as much of what adds to it as has room beside it."""
+    """Return a cause with as many of its details as fit next to it."""
     lines = sentences(cause.sentence, width)
     for count in range(1, len(cause.details) + 1):
         text = with_details(cause.sentence, cause.details[:count])
@@ -139,7 +139,7 @@ def _sentence(cause: Cause, width: int) -> list[str]:
 
 
 def _evidence(cause: Cause, width: int) -> Iterator[_Block]:
-    """Yield the files that are wrong, and what the stage printed last, each line by itself."""
+    """Yield the files that are wrong, and each of the lines that the stage printed last."""
     for fact in cause.facts:
         if fact.name in _NAMED:
             yield _Block(_RANKS_OF_WORDS[-1], [f"    {fact.name.value} {printable(fact.value)}"])
@@ -153,34 +153,34 @@ def _would(step: NextStep, width: int) -> Iterator[_Block]:
     """Yield what the command would do, if that is short; without a command, what else to do."""
     effects = "; ".join(step.would)
     if step.words is None:
-        yield _Block(0, labelled("then", effects, width))
-    elif len(lines := labelled("would", effects, width)) <= WOULD_LINES_MAX:
+        yield _Block(0, labeled("then", effects, width))
+    elif len(lines := labeled("would", effects, width)) <= WOULD_LINES_MAX:
         yield _Block(_RANK_WOULD, lines)
 
 
 def _codes(explanation: Explanation, width: int) -> Iterator[_Block]:
-    """Yield the reason codes, by which programs tell why a run is blocked."""
+    """Yield the reason codes, by which programs can see why a run is blocked."""
     facts = [fact for cause in explanation.causes for fact in cause.facts]
     codes = [fact.value for fact in facts if fact.name is FactName.REASON_CODE]
     if codes:
-        yield _Block(_RANK_CODES, labelled("codes", ", ".join(codes), width))
+        yield _Block(_RANK_CODES, labeled("codes", ", ".join(codes), width))
 
 
 def _places(cause: Cause, width: int) -> Iterator[_Block]:
     """Yield the files to look at, the most telling first."""
     for fact in cause.facts:
         if fact.name in _PLACES:
-            yield _Block(_RANK_FILES, labelled("see", fact.value, width))
+            yield _Block(_RANK_FILES, labeled("see", fact.value, width))
 
 
 def _notices(explanation: Explanation, width: int) -> Iterator[_Block]:
-    """Yield what else there is to know of the run, each by itself."""
+    """Yield further notes on the run, each in its own block."""
     about = () if explanation.subject is None else explanation.subject.lines
-    yield from (_Block(_RANK_NOTICES, labelled("about", one, width)) for one in about)
+    yield from (_Block(_RANK_NOTICES, labeled("about", one, width)) for one in about)
     if explanation.budget is not None:
         from fsm_orchestrator.explanation.budget_words import brief_words
 
         if spent := brief_words(explanation.budget):
-            yield _Block(_RANK_NOTICES, labelled("spent", spent, width))
+            yield _Block(_RANK_NOTICES, labeled("spent", spent, width))
     told = (*(one.sentence for one in explanation.changed_files), *explanation.warnings)
-    yield from (_Block(_RANK_NOTICES, labelled("note", one, width)) for one in told)
+    yield from (_Block(_RANK_NOTICES, labeled("note", one, width)) for one in told)

@@ -1,4 +1,4 @@
-"""`fleet`: run all runs of a file, some at a time; go on where an earlier one was cut off."""
+"""`fleet`: runs all runs of a file, some at a time; continues where an earlier call was cut off."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fsm_orchestrator.vocabulary import ExitCode, Standing
 DIRECTORY: Final = "./fleet"
 LISTED_MAX: Final = 5
 _ORDER: Final = tuple(one for one in WORST_FIRST if not one.is_held and one is not Standing.DONE)
-"""Where the runs stand that are named, the worst first."""
+"""The standings in which runs are listed by name, the worst first."""
 
 
 def fleet_command(parameters: Mapping[str, Any]) -> int:
@@ -60,14 +60,14 @@ def fleet_command(parameters: Mapping[str, Any]) -> int:
 
 
 class _Engine(NamedTuple):
-    """What works at the runs: `run` does as `run_fleet`, and takes so many jobs at once."""
+    """The engine that works at the runs: `run` does as `run_fleet`, and takes `jobs` at once."""
 
     run: Callable[[Fleet, Path, FleetOptions, Interrupts, FleetObserver], FleetReport]
     jobs: int
 
 
 def _engine(parameters: Mapping[str, Any]) -> _Engine:
-    """Return what works at the runs: this machine, or the engine that is named.
+    """Return the engine for the runs: this machine, or the named one.
 
     Raises:
         UsageError: options do not go together.
@@ -86,7 +86,7 @@ def _engine(parameters: Mapping[str, Any]) -> _Engine:
 
 
 def _key_file(typed: str | None) -> str | None:
-    """Return the full path of the file of a shared key, once it is known to be good."""
+    """Return the full path of the file of a shared key, after checking that the key is good."""
     if typed is None:
         return None
     from fsm_orchestrator.secrets.state_key import shared_key
@@ -108,7 +108,7 @@ def _only(names: Sequence[str], fleet: Fleet) -> frozenset[str] | None:
 
 
 def _words(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the words that begin the command with which the fleet is gone on with."""
+    """Return the first words of the command that continues the fleet."""
     words = [parameters["file"]]
     for key in ("state_key_file", "engine", *ENGINE_KEYS):
         value = parameters[key]
@@ -122,7 +122,7 @@ def _words(parameters: Mapping[str, Any]) -> tuple[str, ...]:
 def _lines(
     report: FleetReport, typed: Sequence[str], directory: str, width: int | None
 ) -> Iterator[Line]:
-    """Yield the summary: counts, what did not end well, what to type next."""
+    """Yield the summary: counts, runs that did not end well, what to type next."""
     took = ""
     if report.finished_at is not None:
         took = f" in {span_words(span_ms(report.started_at, report.finished_at))}"
@@ -143,7 +143,7 @@ def _lines(
         "--retry-blocked": (Standing.BLOCKED, Standing.WAITING),
     }
     if any(one.course in {Course.NOT_STARTED, Course.SUBMITTED} for one in report.runs):
-        rows.append(("go on", command_line(*words)))
+        rows.append(("continue", command_line(*words)))
     for option, standings in retries.items():
         if any(one.standing in standings for one in bad):
             rows.append(("retry", command_line(*words, option)))

@@ -1,4 +1,4 @@
-"""`gates`: asks every source as a run would, and shows what it says; starts no stage."""
+"""`gates`: asks every source as a run would, and shows the answers; starts no stage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def gates_command(parameters: Mapping[str, Any]) -> int:
-    """Ask and show; return 0 where every gate passes, 3 where one does not."""
+    """Ask and show; return 0 if every gate passes, 3 if one does not."""
     is_watched, as_json = parameters["watch"], parameters["as_json"]
     if parameters["interval"] is not None and not is_watched:
         raise UsageError(
@@ -61,7 +61,7 @@ def gates_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _prepared(parameters: Mapping[str, Any]) -> Preparation:
-    """Return what a run of the config file, or a resume of the run in OUT, would begin with."""
+    """Return the preparation of a run of the config file, or of a resume of the run in OUT."""
     output, file = parameters["output_directory"], parameters["config"]
     if (output is None) is (file is None):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`init`: a directory to start from: a config file, stages, and the next commands."""
+"""`init`: writes a directory to start from: a config file, stages, and the next commands."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _write(typed: str, new: Mapping[str, NewFile]) -> None:
     """Write all files or none.
 
     Raises:
-        UsageError: one is there already, or cannot be written.
+        UsageError: one exists already, or cannot be written.
     """
     directory = Path(typed)
     present = [name for name in new if os.path.lexists(directory / name)]

@@ -1,4 +1,4 @@
-"""The files of `init` for stages of one's own: a lifecycle, a config file, scripts."""
+"""The files that `init` writes for the user's own stages: a lifecycle, a config file, scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIFECYCLE_NAME: Final = "lifecycle.toml"
 STAGES_MAX: Final = 50
 
 _SHELL: Final = re.compile(r"[|&;<>()$`*?\n]|\[")
-"""What only a shell gives a meaning to, outside of quotes."""
+"""The characters that only a shell gives a meaning to, outside of quotes."""
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_]+")
 
 
@@ -41,10 +41,10 @@ class _Stage(NamedTuple):
 
 
 def stages_asked(names: str | None, commands: Sequence[str], approved: str | None) -> Asked:
-    """Return what is to be written for these stages, or for these commands.
+    """Return the files to write for these stages, or for these commands.
 
     Raises:
-        UsageError: a name is no name of a stage, there are too many, or a command is none.
+        UsageError: a name is not valid for a stage, there are too many, or a command is empty.
     """
     stages = list(_stubs(names)) if names else list(_wrapped(commands))
     if len(stages) > STAGES_MAX:
@@ -79,7 +79,7 @@ def _refuse_names(order: Sequence[str], waiting: Sequence[str]) -> None:
     gates = {gate_before(name) for name in waiting}
     for number, name in enumerate(order):
         if not is_name(name):
-            why = "is no name of a stage: lower-case letters, digits and _, a letter first"
+            why = "is not a valid stage name: lower-case letters, digits and _, a letter first"
         elif name in RESERVED | gates:
             why = "is the name of another state of the lifecycle"
         elif name in order[:number]:
@@ -106,7 +106,8 @@ def _wrapped(commands: Sequence[str]) -> Iterator[_Stage]:
             words = shlex.split(command)
         except ValueError as error:
             raise UsageError(
-                f"the command {described(command)} cannot be taken apart: {str(error).lower()}",
+                f"the command {described(command)} cannot be split into words:"
+                f" {str(error).lower()}",
                 remedy="close its quotes",
             ) from None
         if not words:
@@ -120,13 +121,13 @@ def _wrapped(commands: Sequence[str]) -> Iterator[_Stage]:
 
 
 def _needs_shell(command: str, words: Sequence[str]) -> bool:
-    """Return whether something outside of single quotes means something to a shell only."""
+    """Return whether something outside of single quotes has a meaning to a shell only."""
     is_assignment = re.match(r"[A-Za-z_]\w*=", words[0]) is not None
     return is_assignment or _SHELL.search(re.sub(r"'[^']*'", "", command)) is not None
 
 
 def _name(words: Sequence[str], taken: Sequence[str]) -> str:
-    """Return a name made of a command's words: of its first argument, else of its program."""
+    """Return a name made from a command's words: from its first argument, else from its program."""
     program = words[0].rpartition("/")[2].partition(".")[0]
     plain = [one for one in words[1:2] if not one.startswith("-") and "/" not in one]
     made = _NOT_IN_A_NAME.sub("_", (plain or [program])[0].lower()).strip("_")[:40]
@@ -158,7 +159,7 @@ def _told(stages: Sequence[_Stage], has_approval: bool) -> str:
     verify = command_line("verify", f"./{LIFECYCLE_NAME}")
     signals = "--policy-status allow --ci-status success"
     shells = ", ".join(one.name for one in stages if one.is_shell)
-    said = f"  ({shells}: run by /bin/sh -c, for only a shell understands the command)\n"
+    said = f"  ({shells}: run by /bin/sh -c, as only a shell understands the command)\n"
     lines = [said if shells else "", f"  {verify}\n"]
     if has_approval:
         resume = command_line("run", "./out", "--resume", "--review-status", "approved")

@@ -1,4 +1,4 @@
-"""`lifecycle`: print a lifecycle, to read or to start a new one from."""
+"""`lifecycle`: prints a lifecycle, to read or to start a new one from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def lifecycle_command(parameters: Mapping[str, Any]) -> int:
-    """Print the text of a lifecycle, or what it stands for; without a name, list them."""
+    """Print the text of a lifecycle, or its expansion; without a name, list the built-in ones."""
     name, out = parameters["lifecycle"], console.stdout()
     if name is not None:
         out.write(_expanded(name) if parameters["expand"] else _written(name))
@@ -46,15 +46,15 @@ def lifecycle_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _written(name: str) -> str:
-    """Return the text of a lifecycle; on a terminal, that of a file may not act on it."""
-    read(name, Path())  # refuses what is none
+    """Return the text of a lifecycle; that of a file is made safe for a terminal."""
+    read(name, Path())  # refuses an invalid one
     if is_name(name):
         return shipped_text(name).decode()
     return printable(text_of(name, Path()).decode())
 
 
 def _expanded(name: str) -> str:
-    """Return every state and every edge of a lifecycle, as a file has them."""
+    """Return every state and every edge of a lifecycle, as a file would list them."""
     lifecycle = read(name, Path())
-    about = "# Every state and edge, those included that a file may leave out.\n"
+    about = "# Every state and edge, including those that a file may leave out.\n"
     return about + lifecycle_text(lifecycle)

@@ -1,4 +1,4 @@
-"""`logs`: what the stages print, each line after its stage's name; live with `--follow`."""
+"""`logs`: prints what the stages print, each line after its stage's name; live with `--follow`."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.text.search import LineSearch, SearchError
-from fsm_orchestrator.text.terminal import coloured_line, shown_line, without_colours
+from fsm_orchestrator.text.terminal import colored_line, shown_line, without_colors
 from fsm_orchestrator.vocabulary import ExitCode
 
 LOOK_SECONDS: Final = 0.1
 EPOCH_SECONDS: Final = 5.0
-"""How often to look whether an engine has handed on the run that is followed."""
+"""The seconds between two checks for whether an engine has handed on the followed run."""
 _TONES: Final = (Tone.CYAN, Tone.MAGENTA, Tone.BLUE, Tone.GREEN, Tone.YELLOW)
-"""The colours of stages, in the order in which they are shown; red is what has failed."""
+"""The colors of stages, in the order in which they are shown; red is reserved for failures."""
 
 
 def logs_command(parameters: Mapping[str, Any]) -> int:
-    """Print the logs; with `--follow` also what is added, until the run ends."""
+    """Print the logs; with `--follow` also new output, until the run ends."""
     output = output_directory_of(parameters["output_directory"])
     directory = run_directory(output, parameters["run_id"])
     shown = _ShownLogs(
@@ -60,7 +60,7 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _follow(output: Path, shown: _ShownLogs) -> None:
-    """Show what is added until the run has ended, from epoch to epoch where an engine has it."""
+    """Show new output until the run has ended, from epoch to epoch if an engine has the run."""
     looked_at = time.monotonic()
     while not shown.is_unread:
         is_over = holder_now(output) is None
@@ -98,7 +98,7 @@ def _search(pattern: str | None) -> LineSearch | None:
     """Return the search that was asked for.
 
     Raises:
-        UsageError: the pattern is no regular expression.
+        UsageError: the pattern is not a regular expression.
     """
     try:
         return None if pattern is None else LineSearch(pattern)
@@ -114,7 +114,7 @@ def _refused(error: SearchError) -> UsageError:
 
 
 def _has_ended(record: Path) -> bool:
-    """Return whether a run under an engine goes on only if somebody does something."""
+    """Return whether a run under an engine continues only if somebody acts."""
     from fsm_orchestrator.record.report_reader import read_latest_invocation
 
     try:
@@ -146,22 +146,22 @@ class _ShownLogs:
         self._stage, self._attempt, self._lines = stage, attempt, lines
         self._verification = verification
         self._since, self._search = since, search
-        self._colours: dict[str, Tone] = {}
+        self._colors: dict[str, Tone] = {}
         self._begun: dict[Path, str] = {}
-        """Of each log the beginning of a colour at the end of the last piece."""
+        """The start of a color sequence at the end of the last piece, by log."""
         self._readers: dict[Path, LogReader] = {}
         self._open: Path | None = None
-        """The log whose line has not ended where the output ends."""
+        """The log whose line is unfinished at the end of the output."""
         self._console = console.stdout()
         self._known = secrets_to_mask(self._directory)
 
     @property
     def is_unread(self) -> bool:
-        """Whether the reader has gone away."""
+        """True once the reader has gone away."""
         return self._console.is_broken
 
     def go_on_in(self, directory: Path) -> None:
-        """Go on in the record of the next epoch, which has all that was shown."""
+        """Continue in the record of the next epoch, which contains everything shown so far."""
         self._directory = directory
         moved = {log.path.name: log for log in _logs_in(directory)}
         readers = {path: moved.get(path.name) for path in self._readers}
@@ -182,14 +182,14 @@ class _ShownLogs:
             return
         self._known = secrets_to_mask(self._directory).and_before(
             self._known
-        )  # forgotten once it is done
+        )  # the run forgets them once it is done
         masker = self._known.masker
         width = max(len(name_of(log)) for log in wanted)
         for log in in_order_of_work(wanted):
             is_new = log.path not in self._readers
             reader = self._readers.setdefault(log.path, LogReader(log))
             mark = "!" if log.is_stderr else "|"
-            begin = self._coloured(f"{name_of(log):<{width}} {mark}", log.stage) + " "
+            begin = self._colored(f"{name_of(log):<{width}} {mark}", log.stage) + " "
             found = self._found(reader.new_pieces(masker, is_over=is_over))
             for piece in last_lines(found, self._lines if is_new else None):
                 self._console.send(self._shown(log.path, begin, *piece))
@@ -197,7 +197,7 @@ class _ShownLogs:
                     return
 
     def _found(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
-        """Return the pieces in which the pattern is, each as a line of its own; all without one.
+        """Yield the pieces that contain the pattern, each as a whole line; all pieces without one.
 
         Raises:
             UsageError: the search takes too long.
@@ -212,25 +212,25 @@ class _ShownLogs:
         except SearchError as error:
             raise _refused(error) from None
 
-    def _coloured(self, begin: str, stage: str) -> str:
-        """Return the beginning of a stage's lines, in a colour of its own where there are any."""
-        if not self._console.has_colour:
+    def _colored(self, begin: str, stage: str) -> str:
+        """Return the prefix of a stage's lines, in the stage's color if colors are shown."""
+        if not self._console.has_color:
             return begin
-        tone = self._colours.setdefault(stage, _TONES[len(self._colours) % len(_TONES)])
+        tone = self._colors.setdefault(stage, _TONES[len(self._colors) % len(_TONES)])
         return paint(begin, tone)
 
     def _shown(self, path: Path, begin: str, text: str, is_end: bool) -> bytes:
-        """Return a line, or a piece of one, as the reader is to get it.
+        """Return a line, or a piece of one, in the form that the reader gets.
 
-        Whatever reads a pipe gets the bytes that the stage printed, but for colours that it does
-        not want, behind the stage's name. A terminal gets a line that cannot do anything to it, of
-        a long line piece by piece.
+        The reader of a pipe gets the bytes that the stage printed, without any colors that it does
+        not want, after the stage's name. A terminal gets a line that cannot do anything to it, a
+        long line piece by piece.
         """
         if self._console.is_terminal:
-            as_line = coloured_line if self._console.has_colour else shown_line
+            as_line = colored_line if self._console.has_color else shown_line
             return f"{begin}{as_line(text)}\n".encode(errors="replace")
-        if not self._console.has_colour:
-            text, rest = without_colours(self._begun.pop(path, "") + text)
+        if not self._console.has_color:
+            text, rest = without_colors(self._begun.pop(path, "") + text)
             if is_end:
                 text += rest
             elif rest:

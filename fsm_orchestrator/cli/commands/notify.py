@@ -1,4 +1,4 @@
-"""`notify`: try who is told of the ends of runs, before a night depends on it."""
+"""`notify`: tries the notices of the ends of runs, before a night depends on them."""
 
 from __future__ import annotations
 

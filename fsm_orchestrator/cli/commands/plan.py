@@ -1,4 +1,4 @@
-"""`plan`: what a run or resume would do, and why. Starts nothing, writes nothing."""
+"""`plan`: shows what a run or resume would do, and why. Starts nothing, writes nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _GUARD_NOTES: Final = {
     GatesGuard.CLOSURE: "this lifecycle runs stages before its gates have passed",
 }
 _LABEL_CELLS: Final = 17
-"""What stands before the longest detail of a stage: its indent and the label."""
+"""The cells before the longest detail of a stage: its indent and the label."""
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
@@ -67,11 +67,11 @@ _MARKS: Final = {
 _FOLDED: Final = frozenset({PlannedAction.SKIP, PlannedAction.PASS_OVER, PlannedAction.NOT_REACHED})
 STAGES_NAMED_MAX: Final = 5
 FOLDED_MIN: Final = 4
-"""From how many stages in a row with which nothing would happen they share a line."""
+"""The number of consecutive stages with nothing to do from which they share a line."""
 
 
 def plan_command(parameters: Mapping[str, Any]) -> int:
-    """Print the plan; what `run` would refuse is refused here."""
+    """Print the plan; refuse what `run` would refuse."""
     in_full = parameters["in_full"]
     request = request_from({**parameters, "in_full": False})
     config = looked_at(request.config)
@@ -92,7 +92,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
 
 
 class _View:
-    """A plan as it is shown: a line for each stage, or with `in_full` all that is known of it."""
+    """The view of a plan: a line for each stage, or with `in_full` everything known of it."""
 
     def __init__(self, width: int, prose_width: int, *, in_full: bool) -> None:
         self._width, self._prose_width, self._in_full = width, prose_width, in_full
@@ -103,8 +103,8 @@ class _View:
         Args:
             plan: the plan.
             holder: the process at work in the directory now, if there is one.
-            argv: the command line, without the program, that would carry it out; empty where it
-                may not be shown.
+            argv: the command line, without the program, that would carry it out; empty if it must
+                not be shown.
         """
         what = "resume of run" if plan.execution_mode is ExecutionMode.RESUME else "new run"
         yield from self._said(f"plan: {what} {plan.run_id} of {plan.lifecycle}", indent="")
@@ -133,7 +133,7 @@ class _View:
         return map(Line, sentences(text, self._prose_width, indent=indent))
 
     def _gates(self, plan: Plan) -> Iterator[Line]:
-        """Yield the gates: those that pass in one line, unless all is to be shown."""
+        """Yield the gates: those that pass in one line, unless everything is shown."""
         decisions = [gate.decision for gate in plan.gates]
         if self._in_full:
             yield from map(Line, columns([GATE_COLUMNS, *map(_planned_row, plan.gates)]))
@@ -198,7 +198,7 @@ class _View:
         return self._in_full or stage.action is PlannedAction.FAIL
 
     def _details(self, stage: PlannedStage) -> list[str]:
-        """Return what is known of a stage beside what becomes of it."""
+        """Return the details of a stage, in addition to what would be done with it."""
         lines = []
         if stage.action is PlannedAction.NOT_REACHED and stage.error is not None:
             note = f"note: as things are now it {stage.error}"
@@ -234,7 +234,7 @@ class _View:
         return [*lines, *columns(details, indent="      ")]
 
     def _next(self, plan: Plan, argv: Sequence[str]) -> Iterator[Line]:
-        """Yield the command that carries the plan out, with what the gates need to pass."""
+        """Yield the command that carries the plan out, with the signals that the gates need."""
         if not argv:
             yield from self._said("to run this: the same command with `run` in place of `plan`")
             return
@@ -251,14 +251,14 @@ class _View:
 
 
 def _planned_row(gate: GateInForce) -> GateRow:
-    """Return the row of a gate; of a source that would be asked nobody knows what it says."""
+    """Return the row of a gate; the signal of a source that would be asked is unknown."""
     row, decision = gate_row(gate.decision, gate.passing), gate.decision
     is_asked = decision.source is GateSource.EVIDENCE and decision.passed
     return row._replace(signal="?", verdict="to be asked") if is_asked else row
 
 
 def _groups(stages: Sequence[PlannedStage], *, may_fold: bool) -> Iterator[Sequence[PlannedStage]]:
-    """Yield the stages, several at once where the same becomes of many in a row: nothing."""
+    """Yield the stages singly, or as a group if nothing would happen to many in a row."""
     for (action, *_), group in itertools.groupby(
         stages, key=lambda one: (one.action, one.reason, one.error)
     ):
@@ -275,7 +275,7 @@ def _end_of(plan: Plan) -> str:
     if plan.unrun_stages:
         named = listed(first_of(plan.unrun_stages, STAGES_NAMED_MAX))
         verb = "has" if len(plan.unrun_stages) == 1 else "have"
-        return f"done, but not ready to close, for {named} {verb} no binary (--skip-stage lets it)"
+        return f"done, but not ready to close, as {named} {verb} no binary (--skip-stage allows it)"
     if plan.outcome is Outcome.DONE:
         return "done, if every stage succeeds"
     fails = any(stage.action is PlannedAction.FAIL for stage in plan.stages)
@@ -283,20 +283,20 @@ def _end_of(plan: Plan) -> str:
 
 
 def _shows_secrets(config: RunConfig, argv: Sequence[str], masker: Masker) -> bool:
-    """Return whether a command line gives the value of a secret, or holds one."""
+    """Return whether a command line gives the value of a secret, or contains one."""
     gives = any(True for given in config.stages.values() for _ in given.secret_values())
     return gives or any(map(masker.hides, argv))
 
 
 def _passing(argv: Sequence[str], refused: Sequence[GateInForce]) -> list[str]:
-    """Return a command with passing signals for the gates that refuse: each is given once.
+    """Return a command with passing signals for the gates that refuse, one for each.
 
-    A signal of the config file stays: of two the stricter counts.
+    A signal of the config file stays: of two signals the stricter counts.
     """
     asked = {GateSource.CONFIG, GateSource.EVIDENCE}
     given = [one for one in refused if one.decision.source not in asked]
     options = {signal_option(one.decision.gate): one.passing for one in given}
     command, *rest = without_options(argv, options)
     signals = [word for pair in options.items() for word in pair]
-    # Options may stand anywhere but behind `--`.
+    # Options can be anywhere but after `--`.
     return [command, *signals, *rest] if "--" in rest else [command, *rest, *signals]

@@ -1,4 +1,4 @@
-"""`prune`: remove the archived runs that nobody keeps."""
+"""`prune`: removes the archived runs that are not to be kept."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def prune_command(parameters: Mapping[str, Any]) -> int:
-    """Prune; return 1 if something that is given up is left."""
+    """Prune; return 1 if a run that is not to be kept is left."""
     keep, older_than = parameters["keep"], parameters["older_than"]
     if keep is None and older_than is None:
         raise UsageError(
             "prune needs to know what to keep",
-            remedy="give --keep N, --older-than DURATION, or both: what both give up is removed",
+            remedy="give --keep N, --older-than DURATION, or both: what neither keeps is removed",
         )
     place = output_directory_of(parameters["place"])
     bounds = Bounds(keep, before_now(SystemClock().now(), older_than))
@@ -58,7 +58,7 @@ def prune_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _lines(done: Pruned, width: int) -> Iterator[Line]:
-    """Yield what is gone by output directory, what is left and why, and the sum of it."""
+    """Yield the removed runs by output directory, those left and why, and the totals."""
     gone = [one for one in done.runs if one.left is None]
     verb = "would be removed" if done.is_dry_run else "removed"
     for output, runs in itertools.groupby(done.runs, key=lambda one: one.output_directory):

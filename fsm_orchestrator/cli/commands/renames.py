@@ -10,17 +10,17 @@ from fsm_orchestrator.text.phrases import described, suggestion
 
 
 def renames(given: Iterable[str], old: Lifecycle, new: Lifecycle) -> dict[str, str]:
-    """Return the states that have another name, old to new.
+    """Return the renamed states, old name to new.
 
     Raises:
-        UsageError: a value is no pair of names, or does not fit the lifecycles.
+        UsageError: a value is not a pair of names, or does not fit the lifecycles.
     """
     renamed: dict[str, str] = {}
     for one in given:
         before, equals, after = one.partition("=")
         if not equals:
             raise UsageError(
-                f"--rename {described(one)} is no pair of names", remedy="write OLD=NEW"
+                f"--rename {described(one)} is not a pair of names", remedy="write OLD=NEW"
             )
         _refuse_unknown(before, old, "OLD")
         _refuse_unknown(after, new, "NEW")

@@ -1,4 +1,4 @@
-"""`report`: the report as JSON, as a page of HTML, as test cases, as a summary in Markdown."""
+"""`report`: the report as JSON, as a page of HTML, as test cases, or as a Markdown summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def _told(view: InspectedRun) -> ExitCode:
-    """Say what is wrong with the files of a run that is not at work; return the exit code."""
+    """Report what is wrong with the files of a run that is not at work; return the exit code."""
     if view.trouble is None or view.holder is not None:
         return ExitCode.DONE
     console.complain(view.trouble, "")

@@ -1,4 +1,4 @@
-"""`restore`: put an archived run back into its output directory."""
+"""`restore`: puts an archived run back into its output directory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _lines(typed: str, done: Restored) -> Iterator[Line]:
     if done.archived is not None:
         yield Line(f"  archived   run {done.archived}, which was there")
     if done.artifacts:
-        yield Line(f"  along      {counted(len(done.artifacts), 'artifact')} of it")
+        yield Line(f"  moved      {counted(len(done.artifacts), 'artifact')}")
     if done.elsewhere:
         yield Line(f"  not moved  {counted(done.elsewhere, 'artifact')} outside of OUT")
     yield Line(f"  status     {command_line('status', shown_path(typed))}")

@@ -1,4 +1,4 @@
-"""`run`: run or resume; the command that others wait for."""
+"""`run`: runs or resumes; other processes wait for this command."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _run(request: Request, interrupts: Interrupts, wait_ms: int | None) -> int:
 
 
 def _run_in_ci(options: dict[str, Any], interrupts: Interrupts, wait_ms: int | None) -> int:
-    """Run, and tell the CI system of it, or why there is no run."""
+    """Run, and report the run to the CI system, or why there is none."""
     from fsm_orchestrator.cli.ci import tell_of_refusal, tell_of_run
 
     try:

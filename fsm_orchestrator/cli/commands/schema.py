@@ -1,4 +1,4 @@
-"""`schema`: the published JSON Schema of one of the shapes that are written or read."""
+"""`schema`: prints the published JSON Schema of one of the formats that are written or read."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _OF: Final[Mapping[SchemaName, str]] = {
     SchemaName.APPROVAL_REQUEST: "approvals/GATE.N.request.json: what people approve",
     SchemaName.APPROVAL_DECISION: "what a person signs: approval, denial, withdrawal",
     SchemaName.GATE_SIGNAL: "a statement's predicate: a gate's signal, with grounds",
-    SchemaName.VERIFICATION: "verify-bundle --json: what each link of a bundle comes to",
+    SchemaName.VERIFICATION: "verify-bundle --json: the result of each link of a bundle",
     SchemaName.RUN_STATEMENT: "statement.json of a bundle: what a run was, and its members",
     SchemaName.COMPARISON: "compare --json: what differs between two runs",
-    SchemaName.FLEET: "fleet.json: what came of each run of a fleet",
-    SchemaName.NOTICE: "what a notice tells of the end of a run",
-    SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy is told",
+    SchemaName.FLEET: "fleet.json: the result of each run of a fleet",
+    SchemaName.NOTICE: "what a notice says of the end of a run",
+    SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy judges",
 }
 
 

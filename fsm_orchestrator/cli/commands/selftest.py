@@ -1,4 +1,4 @@
-"""`selftest`: check whether the promises hold on this machine and file system."""
+"""`selftest`: checks whether the promises hold on this machine and file system."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MARKS: Final = {
 
 
 def selftest_command(parameters: Mapping[str, Any]) -> int:
-    """Run the checks and print each verdict as it comes; return 1 when something is broken."""
+    """Run the checks and print each verdict as it comes; return 1 if something is broken."""
     output = absolute(parameters["output_directory"])
     kills = parameters["kills"] or 12
     out, found = console.stdout(), []
     try:
-        output.mkdir(parents=True, exist_ok=True)  # whether it is durable is a check
+        output.mkdir(parents=True, exist_ok=True)  # a check finds out whether it is durable
         for check in selftest(output, kills=kills):
             found.append(check)
             if not parameters["as_json"]:
@@ -53,11 +53,11 @@ def selftest_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _lines(check: Check, width: int) -> str:
-    """Return a check with what was seen; a promise that holds without limits says no more."""
+    """Return a check with what was seen; a promise that holds without limits names no verdict."""
     said = check.detail if check.verdict is Verdict.HOLDS else f"{check.verdict}: {check.detail}"
     lead = f"{check.name:<{NAME_WIDTH}}  "
     first, *others = sentences(said, width - 3, indent=lead, hanging=" " * len(lead))
-    # The width of the widest mark, which a line must know before the others are there.
+    # The width of the widest mark, which each line needs before the others exist.
     mark_width = max(shown_cells(symbol(mark)) for mark in _MARKS.values())
     padding = " " * (mark_width - shown_cells(symbol(_MARKS[check.verdict])))
     begun = shown([Line(f"{padding}{first}", _MARKS[check.verdict])])

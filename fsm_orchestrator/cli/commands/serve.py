@@ -1,4 +1,4 @@
-"""`serve`: show the runs of a directory in a browser, until asked to end."""
+"""`serve`: shows the runs of a directory in a browser, until asked to end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def serve_command(parameters: Mapping[str, Any]) -> int:
-    """Serve until a signal asks to end; return the exit code of that."""
+    """Serve until a signal asks to end; return the exit code for that signal."""
     from fsm_orchestrator.web.serving import serve
 
     directory = output_directory_of(parameters["directory"])
@@ -19,6 +19,8 @@ def serve_command(parameters: Mapping[str, Any]) -> int:
 
     def on_address(address: str) -> None:
         out.write(f"{address}\n")
-        console.stderr().write("whoever has this address can read what it shows; Ctrl-C ends it\n")
+        console.stderr().write(
+            "anyone who has this address can read what it shows; Ctrl-C ends it\n"
+        )
 
     return ExitCode(128 + serve(directory, port, on_address, console.stderr().write))

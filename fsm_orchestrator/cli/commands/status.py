@@ -1,4 +1,4 @@
-"""`status`: where runs stand, one run in full, several in one line each."""
+"""`status`: shows where runs stand: one run in full, several in one line each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LIST_OPTIONS: Final = ("states", "since", "names", "sort", "fail_if", "watch", "
 
 
 def status_command(parameters: Mapping[str, Any]) -> int:
-    """Print where runs stand; return 0 when all can be read, 1 when not, or as was asked."""
+    """Print where runs stand; return 0 if all can be read, 1 if not, or as was asked."""
     typed = parameters["output_directories"] or (os.curdir,)
     run_id, as_json = parameters["run_id"], parameters["as_json"]
     outputs = [output_directory_of(one) for one in typed]
@@ -130,7 +130,7 @@ def _starter(view: InspectedRun) -> str | None:
 
 
 def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
-    """Return where a run stands as text, in lines of `width` as far as words and paths allow."""
+    """Return where a run stands as text, in lines of `width` unless words and paths are longer."""
     report = view.report
     if view.holder is not None:
         stage = _at_work(view.open_attempts, report.current_state)
@@ -139,7 +139,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             ("follow", command_line("logs", shown_path(typed), "--follow")),
         ]
         if view.standing is Standing.SUSPENDED:
-            rows.insert(1, ("go on", " ".join(continuing(view.holder))))
+            rows.insert(1, ("continue", " ".join(continuing(view.holder))))
         if view.has_engine:
             rows.append(("stop", command_line("temporal", "signal", shown_path(typed), "--stop")))
         elif view.holder.held_by is HeldBy.COMMAND or view.holder.hears is not None:
@@ -182,7 +182,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
 
 
 def _by_now(view: InspectedRun) -> dict[str, str]:
-    """Return how far each gate has come by now that people have answered since the run ended."""
+    """Return the current state of each gate, since people may have answered after the run ended."""
     if all(one.request is None for one in view.report.waiting_for):
         return {}
     from fsm_orchestrator.explanation.approvals import words_by_now
@@ -191,7 +191,7 @@ def _by_now(view: InspectedRun) -> dict[str, str]:
 
 
 def _untold(view: InspectedRun) -> Sequence[str]:
-    """Return who could not be told of the end of the run."""
+    """Return who could not be notified of the end of the run."""
     if view.checkpoint is None or not view.checkpoint.notify:
         return ()
     from fsm_orchestrator.cli.untold import untold_sentences
@@ -200,7 +200,7 @@ def _untold(view: InspectedRun) -> Sequence[str]:
 
 
 def _untaken(view: InspectedRun, typed: str) -> Sequence[str]:
-    """Return what OpenTelemetry has not taken of the run."""
+    """Return what OpenTelemetry has not received of the run."""
     if not os.path.lexists(view.directory / SENT_FILE):
         return ()
     from fsm_orchestrator.cli.untaken import untaken_sentences
@@ -209,7 +209,7 @@ def _untaken(view: InspectedRun, typed: str) -> Sequence[str]:
 
 
 def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:
-    """Return the row of what was spent by now; none where nothing is metered."""
+    """Return the row of what has been spent so far, or no row if nothing is metered."""
     if view.report.budget is None:
         return []
     from fsm_orchestrator.cli.spent_rows import spent_rows
@@ -219,21 +219,21 @@ def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:
 
 
 def _at_work(attempts: Sequence[AttemptRecord], state: str | None) -> str:
-    """Return what is at work in a state: `, attempt 2`; in a group with the names of stages."""
+    """Return what is at work in a state: `, attempt 2`; in a group, with the names of stages."""
     is_own = len(attempts) == 1 and attempts[0].stage == state
     named = [f"{'' if is_own else f'{one.stage} '}attempt {one.attempt}" for one in attempts]
     return "".join(f", {one}" for one in named)
 
 
 def _headed(standing: Standing, said: str, width: int) -> list[str]:
-    """Return a sentence behind the mark of where a run stands."""
+    """Return a sentence after the mark of where a run stands."""
     mark, below = mark_of(standing), " " * lead_cells()
     first, *rest = sentences(said, width, indent=below, hanging=below)
     return [f"{lead(mark)}{first[len(below) :]}", *rest]
 
 
 def _changed_files(view: InspectedRun) -> Iterator[str]:
-    """Yield the files that the run was given and that are not now what they were."""
+    """Yield the files that the run was given and that have changed since."""
     if view.checkpoint is None or not view.checkpoint.origins.files:
         return
     from fsm_orchestrator.explanation.changed_files import changed_files_of
@@ -242,7 +242,7 @@ def _changed_files(view: InspectedRun) -> Iterator[str]:
 
 
 def _words(view: InspectedRun) -> list[str]:
-    """Return what the stage that is to blame printed to stdout, where its stderr says nothing."""
+    """Return what the stage to blame printed to stdout, if its stderr says nothing."""
     if not view.report.failures:
         return []
     from fsm_orchestrator.inspection.quoting import words_in_stdout
@@ -251,7 +251,7 @@ def _words(view: InspectedRun) -> list[str]:
 
 
 def _offer(view: InspectedRun, typed: str, now: StateNow) -> Offer | None:
-    """Return what to type next. A run that may be closed leaves nothing, and is not tried."""
+    """Return what to type next; None, without a trial, for a run that may be closed."""
     if view.report.closure_ready and not now.wrong:
         return None
     from fsm_orchestrator.explanation.next_step import offer_of

@@ -1,4 +1,4 @@
-"""`status` of many runs: a list, live if that is asked for, and what it means for a monitor."""
+"""`status` of many runs: a list, live on request, and its exit code for a monitor."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Standing
 
 COLLECT_AFTER: Final = 10_000
-"""As for `gc.set_threshold`: what was read of thousands of runs is not to wait for the end."""
+"""The value for `gc.set_threshold`: data read of thousands of runs must not stay until the end."""
 
 
 def status_of_many(
     parameters: Mapping[str, Any], typed: Sequence[str], outputs: Sequence[Path]
 ) -> int:
-    """Write the list; return 0, or 1 where a run cannot be read or stands as --fail-if names."""
+    """Write the list; return 0, or 1 if a run cannot be read or stands where --fail-if names."""
     gc.set_threshold(COLLECT_AFTER)
     asked = Asked(
         selection=selection_of(parameters),
@@ -77,7 +77,7 @@ def _standings(lists: Sequence[Sequence[str]]) -> frozenset[Standing | None]:
 
 
 def _parent(typed: Sequence[str], outputs: Sequence[Path], *, is_history: bool) -> str | None:
-    """Return the one directory that the runs are in, if it is one."""
+    """Return the one directory that all the runs are in, or None."""
     if len(typed) != 1 or (is_run_directory(outputs[0]) and not is_history):
         return None
     return typed[0]

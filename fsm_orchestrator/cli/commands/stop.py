@@ -1,4 +1,4 @@
-"""`stop`: end the run at work in a directory, wait, and show where it stands then."""
+"""`stop`: ends the run at work in a directory, waits, and shows where it stands then."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
         if holder is not None:
             text = f"stopped: process {holder.pid} released {copyable(typed)}"
             if holder.held_by is not HeldBy.COMMAND:
-                text = f"{text}, and goes on with what else it does"
+                text = f"{text}, and continues with its other work"
         console.stdout().write(printable(text) + "\n")
     status_command({"output_directories": (typed,), "run_id": None, "as_json": as_json})
     return ExitCode.DONE

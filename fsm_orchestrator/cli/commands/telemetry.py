@@ -1,4 +1,4 @@
-"""`telemetry export`: send the invocations of a run to OpenTelemetry, and say what was taken."""
+"""`telemetry export`: sends the invocations of a run to OpenTelemetry, and reports the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def export_command(parameters: Mapping[str, Any]) -> int:
-    """Send what is due; return 0 if all of it was taken."""
+    """Send what is due; return 0 if all of it was received."""
     typed = parameters["output_directory"]
     view = inspect_run(output_directory_of(typed), parameters["run_id"])
     why_not = cannot_send()
@@ -64,7 +64,7 @@ def _lines(view: InspectedRun, made: Delivered, width: int) -> Iterator[Line]:
     if made.has_no_times:
         yield Line("left out: what was done with --fixed-clock has no times")
     if not (made.notes or made.taken_before or made.is_at_work or made.has_no_times):
-        yield Line("nothing to send: the events tell of no invocation")
+        yield Line("nothing to send: the events contain no invocation")
 
 
 def _words(note: Note) -> str:

@@ -1,4 +1,4 @@
-"""`temporal`: work at runs across machines; submit, signal and list them."""
+"""`temporal`: works at runs across machines; submits, signals and lists them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def worker_command(parameters: Mapping[str, Any]) -> int:
     if key is not None:
         from fsm_orchestrator.secrets.state_key import shared_key
 
-        shared_key(absolute(key))  # or refuse before anything is taken
+        shared_key(absolute(key))  # refuses a bad key before any run is taken
     options = WorkerOptions(
         server=server_of(Connection.of(parameters)),
         task_queue=parameters["task_queue"] or TASK_QUEUE,
@@ -56,7 +56,7 @@ def worker_command(parameters: Mapping[str, Any]) -> int:
 
 
 def submit_command(parameters: Mapping[str, Any]) -> int:
-    """Submit a run; return 0, or with `--wait` what the run exits with."""
+    """Submit a run; return 0, or with `--wait` the exit code of the run."""
     from fsm_orchestrator.temporal.submission import Wish, submission_of
     from fsm_orchestrator.temporal.submitting import submit
 
@@ -101,7 +101,7 @@ def submit_command(parameters: Mapping[str, Any]) -> int:
 
 
 def signal_command(parameters: Mapping[str, Any]) -> int:
-    """Tell a run what people say; return 0 once it has understood."""
+    """Pass an instruction of people to a run; return 0 once the run has accepted it."""
     from fsm_orchestrator.temporal.request_file import run_id_of
     from fsm_orchestrator.temporal.signalling import tell
 
@@ -172,14 +172,14 @@ def _instruction(parameters: Mapping[str, Any]) -> Any:
     ]
     if len(said) != 1:
         raise UsageError(
-            "nothing is said to the run" if not said else "two things are said to the run at once",
+            "no instruction is given" if not said else "two instructions are given at once",
             remedy="give --gate GATE VALUE, --approve, --resume or --stop",
         )
     return Instruction(said[0], gates)
 
 
 def _asked(server: Server, do: Callable[[Client], Awaitable[_Result]]) -> _Result | int:
-    """Connect, and call `do` with the client; Ctrl-C ends this alone, never the run."""
+    """Connect, and call `do` with the client; Ctrl-C ends only this command, never the run."""
 
     async def all_of_it() -> _Result:
         return await do(await connected(server))

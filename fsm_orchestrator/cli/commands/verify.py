@@ -1,4 +1,4 @@
-"""`verify`: prove what lifecycles promise, or show the walks on which they break it."""
+"""`verify`: proves what lifecycles promise, or shows the walks on which they break it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
-"""The name or path that the operator gave, the lifecycle, and its findings."""
+"""A judged lifecycle: the name or path that the operator gave, the lifecycle, its findings."""
 
 
 def verify_command(parameters: Mapping[str, Any]) -> int:
@@ -58,10 +58,10 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
-    """Yield the verdict on one lifecycle, and what is found wrong with it.
+    """Yield the verdict on one lifecycle, and its findings.
 
-    Of several walks the first is shown, with `in_full` each one; what is proved is listed
-    with `in_full`.
+    Without `in_full`, only the first of several walks is shown; with it, every walk, and the claims
+    that are proved.
     """
     source, lifecycle, findings = judged
     source = copyable(source)

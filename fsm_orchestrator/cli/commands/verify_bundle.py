@@ -1,4 +1,4 @@
-"""`verify-bundle`: what a bundle proves of a run."""
+"""`verify-bundle`: shows what a bundle proves of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DIGEST: Final = late_pattern(r"[0-9a-f]{64}")
 
 
 def verify_bundle_command(parameters: Mapping[str, Any]) -> int:
-    """Print what it comes to; return 0 where no link is broken, else 1.
+    """Print the result; return 0 if no link is broken, else 1.
 
     Raises:
         UsageError: the bundle, or a file of keys, cannot be read.
@@ -72,7 +72,7 @@ def _wanted(parameters: Mapping[str, Any]) -> Wanted:
 
 
 def _readable(typed: str | None) -> str | None:
-    """Return the path of a file of keys, absolute."""
+    """Return the absolute path of a file of keys, after checking that it can be read."""
     if typed is None:
         return None
     path = absolute(typed)

@@ -1,4 +1,4 @@
-"""`wait`: waits until the gates that block a run are decided, and goes on if it is asked to."""
+"""`wait`: waits until the gates that block a run are decided, and resumes the run on request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _WAITS: Final = frozenset(
 def wait_command(parameters: Mapping[str, Any]) -> int:
     """Wait; return 0 once the gates passed, 3 once one is refused, 124 when the time is over.
 
-    With `--resume`, what the resume exits with. A run that does not wait any more has its own code.
+    With `--resume`, return the exit code of the resume. A run that no longer waits has its own
+    code.
     """
     typed, timeout_ms = parameters["output_directory"], parameters["wait_ms"]
     goes_on, as_json = parameters["resume"], parameters["as_json"]

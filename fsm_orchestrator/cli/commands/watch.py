@@ -1,4 +1,4 @@
-"""`watch`: many runs, live, those first that need a person."""
+"""`watch`: shows many runs, live; those that need a person come first."""
 
 from __future__ import annotations
 

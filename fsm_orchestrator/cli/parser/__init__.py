@@ -1,5 +1,4 @@
-"""The commands and their options, without what the commands need: `--help` is fast.
+"""The commands and their options, without the modules that the commands need: `--help` is fast.
 
-Face: `app`.
-May import: `disk`, `text`, `lifecycle.source` and the ground.
+Face: `app`. May import: `disk`, `text`, `lifecycle.source` and the ground.
 """

@@ -42,9 +42,9 @@ TEMPORAL_API_KEY, or by the config file of Temporal.
 """
 _WORKER: Final = """Work at the runs of a task queue, until asked to end.
 
-Takes up to --jobs runs at once. Each is held by a lease that the server renews: if this worker is
-not heard of, its stages are ended before another worker goes on. SIGTERM drains: the runs end as if
-interrupted, and go on elsewhere at once; a second signal ends at once.
+Takes up to --jobs runs at once. Each is held by a lease that the server renews: if this worker
+stops responding, its stages are ended before another worker continues. SIGTERM drains: the runs end
+as if interrupted, and continue elsewhere at once; a second signal ends at once.
 
 \b
 Example:
@@ -82,12 +82,12 @@ Examples:
   fsm-orchestrator temporal submit ./out --config run.toml
   fsm-orchestrator temporal submit ./out --config run.toml --retries 3 --wait 8h
 """
-_SIGNAL: Final = """Tell a submitted run what people say.
+_SIGNAL: Final = """Pass what people say to a submitted run.
 
 A gate or value that the run does not know is refused at once. After `approve OUT`, --approve has
 the gates judged again. --stop ends the invocation at work, as by SIGTERM, and the workflow; with
---cancel the server keeps that until a worker is up. `temporal submit OUT --resume` goes on
-with a run whose workflow has ended.
+--cancel the server keeps that until a worker is up. `temporal submit OUT --resume`
+continues a run whose workflow has ended.
 
 \b
 Examples:
@@ -96,7 +96,7 @@ Examples:
 
 \b
 Exit codes:
-  0 told   1 the server or a worker does not answer   2 refused: nothing has changed
+  0 passed on   1 the server or a worker does not answer   2 refused: nothing has changed
 """
 _LIST: Final = """List the runs that the server knows, the latest first.
 
@@ -105,7 +105,7 @@ Example:
   fsm-orchestrator temporal list --state waiting,failed
 """
 _OF_A_MACHINE: Final = frozenset({"adopt", "as_copy", "resume_or_start", "state_key_file"})
-"""The options of a run that are about the machine it is on, or how it is typed."""
+"""The options of a run that concern its machine, or how it is typed."""
 _JOBS: Final = Bounds(1, 1024, "a whole number of runs")
 _RETRIES: Final = Bounds(0, 1000, "a whole number of retries")
 
@@ -123,7 +123,7 @@ def temporal_group(declared: Declared) -> click.Group:
             params=_submit(declared),
             callback=calls("temporal", "submit_command"),
         ),
-        _command("signal", _SIGNAL, "Tell a run what people say.", _signal()),
+        _command("signal", _SIGNAL, "Pass what people say to a run.", _signal()),
         _command("list", _LIST, "List the runs that the server knows.", _list()),
     ]
     return click.Group("temporal", commands, help=HELP, short_help=COMMANDS["temporal"])
@@ -171,7 +171,7 @@ def _worker() -> list[click.Parameter]:
             section,
             "--telemetry",
             is_flag=True,
-            help="Show each run to OpenTelemetry, as --telemetry of a run does.",
+            help="Send each run to OpenTelemetry, as --telemetry of a run does.",
         ),
         Once(
             section,
@@ -203,7 +203,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
             engine,
             "--retries",
             type=Whole(_RETRIES),
-            help="How often a run that failed or timed out is resumed by itself (default 0).",
+            help="How often a run that failed or timed out is resumed automatically (default 0).",
         ),
         Once(
             engine,
@@ -217,7 +217,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
             ("--wait-for-people", "--wait-for-people-ms", "people_ms"),
             type=Whole(MILLISECONDS),
             help="How long the workflow waits for people before it ends (default: until they come)."
-            " Submit the run with --resume to go on later.",
+            " Submit the run with --resume to continue later.",
         ),
         Once(
             "Run",
@@ -232,7 +232,7 @@ def _submit(declared: Declared) -> list[click.Parameter]:
 
 
 def _signal() -> list[click.Parameter]:
-    section = "What is said"
+    section = "Instructions"
     return [
         output_directory(),
         Section(
@@ -242,7 +242,7 @@ def _signal() -> list[click.Parameter]:
             multiple=True,
             metavar="GATE VALUE",
             type=NonEmpty("GATE VALUE"),
-            help="Signal a gate, and go on: review approved. Repeatable.",
+            help="Signal a gate, and continue: review approved. Repeatable.",
         ),
         Section(
             section, "--approve", is_flag=True, help="People have approved: judge the gates again."

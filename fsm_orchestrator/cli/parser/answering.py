@@ -75,7 +75,7 @@ def _answer(verb: str) -> list[click.Parameter]:
 
 
 def _elsewhere(verb: str) -> list[click.Parameter]:
-    """Return the options for signing on another machine than that of the run."""
+    """Return the options for signing on a machine other than that of the run."""
     section = "Another machine"
     return [
         Once(

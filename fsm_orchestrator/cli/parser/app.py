@@ -1,4 +1,4 @@
-"""The command line as a whole: selects the command. What commands take is in commands.py."""
+"""The command line as a whole: selects the command. The parameters of each are in commands.py."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class CommandGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, made for what the chosen lifecycle declares."""
+        """Return the command, built for the options that the chosen lifecycle declares."""
         del ctx
-        declared = self._declared  # first: what it loads is loaded with less
+        declared = self._declared  # first, since what this loads is then loaded with fewer modules
         from fsm_orchestrator.cli.parser.commands import build_command
 
         return build_command(cmd_name, declared)
@@ -61,7 +61,7 @@ class CommandGroup(click.Group):
         return self._find_declared()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of the commands without making them."""
+        """Write the list of the commands without building them."""
         del ctx
         grouped = {name for names in COMMAND_GROUPS.values() for name in names}
         others = tuple(name for name in COMMANDS if name not in grouped)
@@ -84,6 +84,6 @@ class CommandGroup(click.Group):
 
 
 def build_app(find_declared: Callable[[], Declared]) -> click.Group:
-    """Return the command line; `find_declared` is asked when a command needs it."""
+    """Return the command line; `find_declared` is called when a command needs it."""
     version = click.version_option(__version__, prog_name=PRODUCT, message="%(prog)s %(version)s")
     return version(CommandGroup(find_declared))

@@ -1,7 +1,7 @@
-"""A bare word where a command may stand: refused unless options of a run say what is meant by it.
+"""A bare word in the place of a command: refused unless options of a run show what it means.
 
-What is accepted does not depend on what lies on the disk: a directory of the word's name is meant
-by a path, by the word `run` before it, or by an option that only a run has.
+Whether a word is accepted does not depend on the files on the disk: to name a directory, write it
+as a path, put the word `run` before it, or give an option that only a run has.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     "why": "explain OUT",
     "worker": "temporal worker",
 }
-"""What other programs call what is done here by another command."""
+"""The words of other programs, and the commands that do the same here."""
 _OF_EVERY_COMMAND: Final = frozenset({"--json", "--run-id", "--help", "-h", "--version"})
-"""Options of a run that other commands have as well: they do not tell that a run is meant."""
+"""Options of a run that other commands have as well: they do not show that a run is meant."""
 _NEAR_MAX: Final = 2
 
 
@@ -60,7 +60,7 @@ def as_options(ctx: click.Context, args: Sequence[str]) -> list[str]:
     """Return `help run` as `run --help`, `version` as `--version`.
 
     Raises:
-        click.UsageError: another word follows than may.
+        click.UsageError: a word follows that must not.
     """
     word, *rest = args
     if word != HELP_WORD:
@@ -80,7 +80,7 @@ def refuse_bare_word(ctx: click.Context, args: Sequence[str]) -> None:
     """Refuse a word that is neither a command, nor a path, nor OUT with options of a run.
 
     Raises:
-        click.UsageError: it is such a word; names the nearest commands.
+        click.UsageError: it is such a word; the error names the nearest commands.
     """
     from fsm_orchestrator.cli.parser.prescan import tokens
 

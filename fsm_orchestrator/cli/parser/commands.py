@@ -1,6 +1,6 @@
 """The commands that run and look, with their parameters; those that design are in `designing`.
 
-The work of each is in a module of its own, loaded when it runs.
+Each command does its work in its own module, loaded when the command runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fsm_orchestrator.model.option_kinds import GRACE_MILLISECONDS, MILLISECONDS
 
 
 def build_command(name: str, declared: Declared) -> click.Command | None:
-    """Return the command of that name, for what a lifecycle declares; None without such a name."""
+    """Return the command of that name, for a lifecycle's declarations; None if there is none."""
     if name not in COMMANDS:
         return None
     help_text = HELP.get(name, "")
@@ -95,7 +95,7 @@ def _planned(declared: Declared) -> list[click.Parameter]:
 
 
 def _plan(declared: Declared) -> list[click.Parameter]:
-    in_full = "Show of each gate and stage all that is known: command, limits, files."
+    in_full = "Show everything known of each gate and stage: command, limits, files."
     return [*_planned(declared), in_full_option(in_full)]
 
 
@@ -110,8 +110,8 @@ def _run(declared: Declared) -> list[click.Parameter]:
         "Run",
         ("--wait", "--wait-ms", "wait_ms"),
         type=Whole(MILLISECONDS),
-        help="Where gates block the run that can still be given, wait so long for them and go on:"
-        " 8h, 30m. Nothing is held meanwhile; exit code 124 if they are not decided by then.",
+        help="If gates that can still be given block the run, wait up to this long for them and"
+        " continue: 8h, 30m. A wait holds nothing; exit code 124 if they are not decided by then.",
     )
     return [*_planned(declared), wait, print_config]
 
@@ -265,7 +265,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
         place(),
         earlier_run(),
         in_full_option(
-            "Show all that is known, each gate and each attempt of each stage included."
+            "Show everything known, including each gate and each attempt of each stage."
         ),
         json_option(),
     ],
@@ -281,7 +281,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
             "Waiting",
             "--watch",
             is_flag=True,
-            help="Ask again, and show what changes, until nothing is awaited any more.",
+            help="Ask again, and show what changes, until nothing is awaited any longer.",
         ),
         Once(
             "Waiting",

@@ -1,8 +1,8 @@
-"""Look up the names and ids that can be offered while somebody types.
+"""Looks up the names and ids to offer while somebody types.
 
-Light, because a key press waits for it, and silent: what cannot be read offers nothing. Click
-decides where a candidate fits, and each shell's script how it is shown. Paths are never listed
-here: the shells do that, and quote what they list.
+Light, because a key press waits for it, and silent: a file that cannot be read offers nothing.
+Click decides where a candidate fits, and each shell's script how it is shown. Paths are never
+listed here: the shells do that, and quote what they list.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def shipped_lifecycles(incomplete: str) -> list[CompletionItem[str]]:
 
 
 def archived_runs(ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-    """Return the ids of the runs in the archive of the OUT that is typed."""
+    """Return the ids of the runs in the archive of the OUT that was typed."""
     output = _output_directory(ctx)
     if output is None:
         return []
@@ -57,14 +57,14 @@ def archived_runs(ctx: click.Context, incomplete: str) -> list[CompletionItem[st
 def stages(
     ctx: click.Context, incomplete: str, of_lifecycle: Sequence[str]
 ) -> list[CompletionItem[str]]:
-    """Return the stages of the run in the OUT that is typed; without one, of the lifecycle."""
+    """Return the stages of the run in the OUT that was typed, or else those of the lifecycle."""
     output = _output_directory(ctx)
     kept = () if output is None else kept_declared(output).stages
     return beginning_with(incomplete, kept or of_lifecycle)
 
 
 def _output_directory(ctx: click.Context) -> Path | None:
-    """Return OUT from the prescan: click has not read it while an option's value is missing."""
+    """Return OUT from the prescan: click has not read it while an option still lacks its value."""
     found = ctx.find_object(Prescan)
     if found is None or found.output_directory is None:
         return None

@@ -1,4 +1,4 @@
-"""The parameters of the commands that design lifecycles, and look at this machine."""
+"""The parameters of the commands that design lifecycles, and check this machine."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
             "Output",
             "--expand",
             is_flag=True,
-            help="Write out every state and edge that it stands for, those included that a file may"
-            " leave out.",
+            help="Write out every state and edge that it stands for, including those that a file"
+            " may leave out.",
         ),
     ],
     "verify": lambda _: [

@@ -1,4 +1,4 @@
-"""The options that say how to reach an engine, and when it counts a worker as gone."""
+"""The options that specify how to reach an engine, and when it counts a worker as gone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ENGINE_KEYS: Final = (
     *("address", "namespace", "tls", "tls_ca_file", "tls_cert_file", "tls_key_file"),
     *("tls_server_name", "api_key_file", "heartbeat_ms"),
 )
-"""The parameters that these options make."""
+"""The parameters that these options set."""
 
 
 def option_of(key: str) -> str:
-    """Return the option that makes a parameter."""
+    """Return the option that sets a parameter."""
     return "--heartbeat-timeout-ms" if key == "heartbeat_ms" else f"--{key.replace('_', '-')}"
 
 

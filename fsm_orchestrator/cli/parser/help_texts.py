@@ -44,7 +44,7 @@ Example:
   fsm-orchestrator plan ./out --config run.toml --ci-status success
 """,
 }
-"""What `--help` says of the commands with more options than a screen holds; `HELP` is for all."""
+"""The `--help` texts of the commands with more options than fit on a screen; `HELP` has all."""
 HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume a run.
 
@@ -66,8 +66,8 @@ Example:
 
 FILE is TOML: a table [defaults], and for each run a table headed [[run]] with a name and whatever a
 config file can say; or JSON, a run on each line; - is stdin. Each run is as durable and contained
-as alone. Started again, goes on where it was: skips runs that are done, resumes those that were
-interrupted, leaves those that ended otherwise as they are. Writes DIR/fleet.json.
+as alone. Started again, continues where it was: skips runs that are done, resumes those that were
+interrupted, leaves unchanged those that ended otherwise. Writes DIR/fleet.json.
 
 \b
 Examples:
@@ -97,7 +97,7 @@ Examples:
   fsm-orchestrator status ./runs --state failed,timeout --since 24h
   fsm-orchestrator status ./runs --json --fail-if failed,timeout,blocked
 """,
-    "watch": """Watch the runs in DIR, those first that need a person.
+    "watch": """Watch the runs in DIR, those that need a person first.
 
 Without DIR, the current directory. Shows on a terminal, redrawn in place: runs that wait or are
 blocked, since when, and the next command; those that failed, and why; those at work, how long of
@@ -108,7 +108,7 @@ often where that would take much of a processor; a run that comes or goes is not
 \b
 Exit codes:
   130 ended by Ctrl-C; by another signal 128 and its number
-  0 nobody reads any more
+  0 nobody reads any longer
 
 \b
 Example:
@@ -132,8 +132,8 @@ Example:
 """,
     "wait": """Wait until the gates that block the run in OUT are decided.
 
-Holds nothing and writes nothing: people may take days to answer, and the machine may go down
-meanwhile. Wakes up when an approval, a statement, a test report or the record changes. Where the
+Holds nothing and writes nothing: people may take days to answer, and the machine may go down in
+the meantime. Wakes up when an approval, a statement, a test report or the record changes. Where the
 file system does not report what other hosts change, looks every 5 seconds; asks a source that has
 no files every 10. Ends when another resume brings a typed signal. Waits for a run at work first.
 
@@ -167,7 +167,7 @@ Exit codes:
 """,
     "deny": """Deny what a gate of the run in OUT asks for, with an SSH key.
 
-A denial holds for this request, whoever else approves it, until the same person withdraws it.
+A denial holds for this request, no matter who else approves it, until the same person withdraws it.
 
 \b
 Example:
@@ -182,8 +182,8 @@ Example:
     "serve": """Show the runs below DIR in a browser, live: a local page that only reads.
 
 Prints the address of the page, and serves it until Ctrl-C. Listens on 127.0.0.1 alone; the address
-holds a secret, new each time: whoever has it can read what the page shows. DIR may also be the OUT
-of one run. Needs the extra `web`: pip install 'fsm-orchestrator[web]'.
+holds a secret, new each time: anyone who has it can read what the page shows. DIR may also be the
+OUT of one run. Needs the extra `web`: pip install 'fsm-orchestrator[web]'.
 
 \b
 Example:
@@ -206,8 +206,8 @@ Without OUT, the run in the current directory; to name a stage, name OUT as well
 `manager | text` was printed to stdout, `manager ! text` to stderr, `manager.2 |` by attempt 2.
 Secrets are masked, and so are other environment values as long as they are kept: until the run is
 done. Nothing is shown while a secret of the run is not set here. A pipe gets all other bytes as
-they were printed, but no colours unless FORCE_COLOR is set; a terminal gets the latest state of a
-progress bar, colours if it may have them, and every other control character made visible. --grep
+they were printed, but no colors unless FORCE_COLOR is set; a terminal gets the latest state of a
+progress bar, colors if it may have them, and every other control character made visible. --grep
 searches what is shown, a line of more than 8 KiB in pieces. With --follow, new output is printed
 until the run has ended.
 
@@ -217,7 +217,7 @@ Example:
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
 
-A run inside another program ends alone: that program goes on.
+A run inside another program ends alone: that program continues.
 
 \b
 Example:
@@ -242,8 +242,8 @@ Example:
 
 With --stages or --from, DIR gets a lifecycle that is proved, a config file and, for --stages, a
 script for each stage; DIR is then the current directory unless given, and commands run in it.
-Without, it gets a config file and two stub stages of the default lifecycle. No existing file is
-overwritten: if one is in the way, nothing is written.
+Without them, it gets a config file and two stub stages of the default lifecycle. No existing file
+is overwritten: if one is in the way, nothing is written.
 
 \b
 Examples:
@@ -258,8 +258,8 @@ Example:
 """,
     "telemetry": """Send a run to OpenTelemetry: traces, metrics and logs of its invocations.
 
-A run with --telemetry is sent by itself once it has ended; this sends what was not taken then. It
-goes to OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4318.
+A run with --telemetry is sent automatically once it has ended; this sends what was not taken then.
+It goes to OTEL_EXPORTER_OTLP_ENDPOINT, or to http://localhost:4318.
 
 \b
 Example:
@@ -267,10 +267,10 @@ Example:
 """,
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
-Checks locks, atomic replacement, fsync, whether a rewritten artifact can be told from a leftover,
-containment, and runs of harmless stages that are killed and resumed, all in a scratch directory
-below OUT that is removed afterwards. Meant for network, overlay and container file systems, before
-they hold runs.
+Checks locks, atomic replacement, fsync, whether a rewritten artifact can be distinguished from a
+leftover, containment, and runs of harmless stages that are killed and resumed, all in a scratch
+directory below OUT that is removed afterwards. Meant for network, overlay and container file
+systems, before they hold runs.
 
 \b
 Example:

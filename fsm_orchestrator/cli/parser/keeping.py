@@ -1,4 +1,4 @@
-"""The commands for runs that are kept for a while, and for trying notices: parameters and help."""
+"""The commands for keeping runs for a while, and for trying notices: parameters and help."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AGE: Final = MILLISECONDS._replace(most=MILLISECONDS.most * 1000)
 
 
 class Age(Whole):
-    """How old what is removed must be. A number without a unit may be meant as days: refused."""
+    """The minimum age of a run to remove. A number without a unit is refused: it may mean days."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the milliseconds, checked."""
@@ -49,19 +49,19 @@ Example:
     "restore": """Put an archived run back into OUT, to be looked at or resumed.
 
 The run that is in OUT is archived first. Artifacts in OUT go with their runs; artifacts elsewhere
-stay as they are. Started again after a kill, goes on where it was; a new run in OUT takes it back.
+are not moved. Started again after a kill, continues where it was; a new run in OUT takes it back.
 
 \b
 Example:
   fsm-orchestrator archive list ./out
   fsm-orchestrator restore ./out 20260131T090000.000000Z-1f2e3d4c
 """,
-    "prune": """Remove archived runs that are not kept any more, each as a whole.
+    "prune": """Remove archived runs that are no longer kept, each as a whole.
 
 PLACE is an OUT, or a directory with output directories below it. Keeps the latest --keep archived
-runs of each OUT, and those younger than --older-than: removed is what both give up, or the one that
-is given. The run in OUT is never removed, and nothing of an OUT where a run is at work. A run with
-something in it that is not its own, a link, a mount, is left, and said.
+runs of each OUT, and those younger than --older-than; removes what neither keeps, or what the given
+one does not keep. The run in OUT is never removed, and nothing of an OUT where a run is at work.
+A run with something in it that is not its own, a link, a mount, is left, and reported.
 
 \b
 Examples:
@@ -73,7 +73,7 @@ Exit codes:
   0 all that is given up is removed, or would be
   1 something is left; the output says what, and why
 """,
-    "notify": """Try the notices of a config file, or of the run in OUT: tell a pretended end.
+    "notify": """Try the notices of a config file, or of the run in OUT: report a pretended end.
 
 Runs the commands and posts to the webhooks, as at the end of a run; the notice says that it is a
 test. Shows of each whether it was delivered. Writes nothing to OUT.
@@ -138,8 +138,8 @@ def _notify(_declared: Declared) -> list[click.Parameter]:
             "Trying",
             "--event",
             type=one_of(ToldEnd),
-            help="The end to tell: only the notices for it are tried (default: all are, each with"
-            " its first).",
+            help="The end to report: only the notices for it are tried (default: all are, each"
+            " with its first).",
         ),
         json_option(),
     ]

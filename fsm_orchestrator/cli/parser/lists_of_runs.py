@@ -1,4 +1,4 @@
-"""The parameters of the commands that show many runs, and the type of where runs stand."""
+"""The parameters of the commands that show many runs, and the type for where runs stand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MANY: Final = "Runs"
 
 
 class Standings(click.ParamType[tuple[str, ...]]):
-    """Where runs stand: words, with commas between them."""
+    """A list of standings: words, separated by commas."""
 
     name = "STATE,..."
 
@@ -45,7 +45,7 @@ class Standings(click.ParamType[tuple[str, ...]]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Offer each word behind those that are typed."""
+        """Offer each word after those already typed."""
         del ctx, param
         from fsm_orchestrator.cli.parser import completion
 
@@ -64,8 +64,8 @@ def status_parameters() -> list[click.Parameter]:
             _MANY,
             "--sort",
             type=Word([one.value for one in Order]),
-            help="The order: worst (the default), name, newest or oldest by since when a run stands"
-            " where it does, or longest by how long it took.",
+            help="The order: worst (the default), name, newest or oldest by when a run came to"
+            " stand where it does, or longest by how long it took.",
         ),
         Section(
             _MANY,
@@ -85,7 +85,7 @@ def status_parameters() -> list[click.Parameter]:
             _MANY,
             "--watch",
             is_flag=True,
-            help="Keep the list as it is now, until Ctrl-C; where it cannot be redrawn, print a"
+            help="Keep the list up to date until Ctrl-C; where it cannot be redrawn, print a"
             " line for each change.",
         ),
         json_option(),

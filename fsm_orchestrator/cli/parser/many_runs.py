@@ -40,7 +40,7 @@ def parameters() -> list[click.Parameter]:
             runs,
             ("--jobs", "-j"),
             type=Whole(_JOBS),
-            help="How many are worked at at once (default: as many as there are processors; with an"
+            help="How many are worked on at once (default: as many as there are processors; with an"
             " engine 100).",
         ),
         Section(
@@ -61,7 +61,7 @@ def parameters() -> list[click.Parameter]:
             runs,
             "--max-failures",
             type=Whole(_FAILURES),
-            help="Begin no more once so many have failed.",
+            help="Begin no more once this many have failed.",
         ),
         Section(
             again, "--retry-failed", is_flag=True, help="Resume those that failed or timed out."

@@ -36,7 +36,7 @@ COMMANDS: Final = {
     "diagram": "Draw a lifecycle, a run, a difference.",
     "config": "Check or show settings.",
     "schema": "Print a JSON Schema.",
-    "notify": "Try who is told of the ends of runs.",
+    "notify": "Try the notices of the ends of runs.",
     "init": "Write a lifecycle, a config file and stages to start from.",
     "selftest": "Check this machine and file system.",
     "completion": "Print the completion script of a shell.",
@@ -45,7 +45,7 @@ COMMANDS: Final = {
 HELP_WORD: Final = "help"
 VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
-"""The words that are never taken for OUT where a command may stand."""
+"""The words that are never taken for OUT in the place of a command."""
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "wait", "stop", "fleet", "temporal", "init"),
     "Answer": ("approve", "deny", "withdraw"),
@@ -55,11 +55,11 @@ COMMAND_GROUPS: Final = {
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "notify", "completion"),
 }
-"""The commands by what they are for; those in no group stand under Machine."""
+"""The commands by purpose; those in no group are listed under Machine."""
 GROUPS: Final = frozenset({"temporal"})
 """The commands whose own command may be followed by OUT."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
-"""Set by the completion script of a shell when it asks for candidates."""
+"""The variable that a shell's completion script sets when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
 _OF_A_GATE: Final = "gate__"
 
@@ -70,7 +70,7 @@ def gate_parameter(gate: str) -> str:
 
 
 def gate_named(parameter: str) -> str | None:
-    """Return the gate that a parser's name stands for; None for other names."""
+    """Return the gate that a parser's name represents; None for other names."""
     gate = parameter.removeprefix(_OF_A_GATE)
     return None if gate == parameter else gate
 

@@ -1,4 +1,4 @@
-"""Types of parameters: values that are checked as they are parsed, options given once.
+"""The types of parameters: values that are checked as they are parsed, options given once.
 
 A refusal never shows a secret. Each type offers its values to the shell; completion.py looks them
 up.
@@ -37,13 +37,13 @@ class Section(click.Option):
 
 
 class Once(Section):
-    """An option that may be given once: of two values, none may win by its place."""
+    """An option that may be given once: of two values, neither may win by its position."""
 
     def __init__(self, section: str, names: str | Sequence[str], **settings: Any) -> None:
         super().__init__(section, names, multiple=True, **settings)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """Return the one value given, or None."""
+        """Return the given value, or None."""
         values = super().process_value(ctx, value)
         if len(values) > 1:
             raise click.UsageError(self._refusal(len(values)))
@@ -92,7 +92,7 @@ class DeclaredSecret(click.ParamType[tuple[str, str | None]]):
 
 
 class CommandLine(click.ParamType[tuple[str, ...]]):
-    """A command in one text, split into words as a shell does. A refusal does not show it."""
+    """A command as one text, split into words as a shell does. A refusal does not show it."""
 
     name = "COMMAND"
 
@@ -114,7 +114,7 @@ class CommandLine(click.ParamType[tuple[str, ...]]):
 
 
 class _Identifier(click.ParamType[str]):
-    """A text of some characters."""
+    """A text with a restricted set of characters."""
 
     _pattern = ""
     _rule = ""
@@ -128,7 +128,7 @@ class _Identifier(click.ParamType[str]):
 
 
 class RunIdentifier(_Identifier):
-    """A run id of the allowed characters."""
+    """A run id, of the allowed characters."""
 
     name = "ID"
     _pattern = RUN_ID_PATTERN
@@ -157,7 +157,7 @@ class EarlierRun(RunIdentifier):
 
 
 class Instant(click.ParamType[datetime]):
-    """A time of day in ISO 8601; without an offset it is UTC."""
+    """A point in time in ISO 8601; without an offset it is UTC."""
 
     name = "ISO"
 
@@ -211,7 +211,7 @@ class NonEmpty(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Offer what fits."""
+        """Offer the values that fit."""
         del ctx, param
         from fsm_orchestrator.cli.parser import completion
 
@@ -254,7 +254,7 @@ class StageName(NonEmpty):
 
 
 class Whole(click.ParamType[int]):
-    """A whole number within bounds; a duration or a size if that is what they measure."""
+    """A whole number within bounds, or a duration or size if the bounds measure one."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -271,7 +271,7 @@ class Whole(click.ParamType[int]):
 
 
 class Port(click.ParamType[int | str]):
-    """A TCP port, or a word for all of them."""
+    """A TCP port, or a word for all or none of them."""
 
     name = "PORT"
 
@@ -289,7 +289,7 @@ class Port(click.ParamType[int | str]):
 
 
 class Word(click.Choice[str]):
-    """One of some words; a refusal names them all, and the one that was probably meant."""
+    """One of a set of words; a refusal names them all, and the one that was probably meant."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the word, checked."""

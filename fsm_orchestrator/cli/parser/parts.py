@@ -1,4 +1,4 @@
-"""The parameters that several commands have, and how the work of a command is called."""
+"""The parameters that several commands have, and the callbacks that run the commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fsm_orchestrator.text.hidden import quoted
 
 
 class UnitBudget(click.ParamType[tuple[str, str]]):
-    """`UNIT=AMOUNT`, the amount a decimal number more than 0."""
+    """`UNIT=AMOUNT`, with the amount a decimal number greater than 0."""
 
     name = "UNIT=AMOUNT"
 
@@ -63,14 +63,14 @@ def calls(module: str, function: str) -> Callable[..., int]:
 
 
 class _Positional(click.Argument):
-    """An argument that is called the same in a message, whether it may be left out or not."""
+    """An argument with the same name in every message, whether it may be omitted or not."""
 
     def __init__(self, name: str, called: str, **settings: Any) -> None:
         super().__init__([name], **settings)
         self._called = called
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Return what it is called in a message."""
+        """Return its name in a message."""
         del ctx
         return f"'{self._called}'"
 
@@ -78,7 +78,7 @@ class _Positional(click.Argument):
 def argument(
     name: str, kind: click.ParamType[Any], metavar: str = "", called: str = "", **settings: Any
 ) -> click.Argument:
-    """Return an argument; it is named by its type unless `metavar` or `called` say otherwise."""
+    """Return an argument; its type names it unless `metavar` or `called` does."""
     shown = metavar or kind.name
     return _Positional(name, called or kind.name, type=kind, metavar=shown, **settings)
 
@@ -89,7 +89,7 @@ def output_directory() -> click.Argument:
 
 
 def place() -> click.Argument:
-    """Return OUT for a command that looks at one: the current directory unless given."""
+    """Return OUT for a command that looks at one: by default the current directory."""
     return argument("output_directory", Directory("OUT"), "[OUT]", required=False, default=".")
 
 
@@ -104,12 +104,12 @@ def json_option() -> click.Option:
 
 
 def in_full_option(help_text: str) -> click.Option:
-    """Return the option for the whole of what is shown in brief without it."""
+    """Return the option for showing in full what is otherwise shown in brief."""
     return Section("Output", ("--all", "in_full"), is_flag=True, help=help_text)
 
 
 def keep_archived_option(section: str) -> click.Option:
-    """Return the option for how many archived runs an invocation leaves."""
+    """Return the option for the number of archived runs that an invocation leaves."""
     return Once(
         section,
         "--keep-archived",
@@ -141,7 +141,7 @@ def task_queue_option(section: str) -> click.Option:
 
 
 def budget_options(section: str) -> list[click.Parameter]:
-    """Return the options for what a run may take over all its stages."""
+    """Return the options for what a run may spend over all its stages."""
     return [
         Once(
             section,

@@ -1,7 +1,7 @@
-"""Finds the chosen lifecycle in argv before parsing, to make the options that it declares.
+"""Finds the chosen lifecycle in argv before parsing, to build the options that it declares.
 
-It knows which options take a value, so that the argument `--lifecycle=x` of a stage is never taken
-for the option. Imports nothing that `--help` does not need, and leaves errors to the real parser.
+It knows which options take a value, so that a stage's argument `--lifecycle=x` is never taken for
+the option. Imports nothing that `--help` does not need, and leaves errors to the real parser.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _VALUE_SUFFIXES: Final = [
     suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
 ]
 _DECLARED_ENDS: Final = tuple(f"-{suffix}" for suffix in ("status", *_VALUE_SUFFIXES))
-"""How the options of stages and gates end that lifecycles declare."""
+"""The endings of the options for stages and gates that lifecycles declare."""
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -62,7 +62,7 @@ def prescan(argv: Sequence[str]) -> Prescan:
 
 
 def declared_by_chosen(found: Prescan) -> Declared:
-    """Return what the chosen lifecycle declares; nothing when it cannot be read (yet)."""
+    """Return what the chosen lifecycle declares; nothing if it cannot be read (yet)."""
     file = _config_file(found)
     lifecycle = found.lifecycle or file.get("lifecycle")
     try:
@@ -91,7 +91,7 @@ def _config_file(found: Prescan) -> dict[str, Any]:
 
 
 def _base(found: Prescan, file: Mapping[str, Any]) -> Path:
-    """Return the directory that the relative paths of the config file are relative to."""
+    """Return the directory to which the relative paths of the config file are relative."""
     if found.config is None:
         return Path()
     from fsm_orchestrator.disk.where import base_of
@@ -100,12 +100,12 @@ def _base(found: Prescan, file: Mapping[str, Any]) -> Path:
 
 
 def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:
-    """Return a command line without these options and their values, wherever they stand in it."""
+    """Return a command line without these options and their values, wherever they are in it."""
     return [word for name, _, words in tokens(argv) if name not in names for word in words]
 
 
 class Token(NamedTuple):
-    """An option with its value, or an argument, which has none: `option` is empty."""
+    """An option with its value, or an argument: its `option` is empty."""
 
     option: str
     value: str
@@ -143,7 +143,7 @@ def _may_be_declared(name: str) -> bool:
 
 
 def kept_declared(output_directory: Path) -> Declared:
-    """Return what the lifecycle in a run's checkpoint declares; nothing when it cannot be used."""
+    """Return what the lifecycle in a run's checkpoint declares; nothing if it cannot be used."""
     from fsm_orchestrator.disk.where import record_of
 
     document = peek.document(record_of(output_directory) / CHECKPOINT_FILE)

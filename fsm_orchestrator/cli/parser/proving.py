@@ -18,7 +18,7 @@ from fsm_orchestrator.cli.parser.parts import (
 from fsm_orchestrator.lifecycle.source import Declared
 
 HELP: Final[Mapping[str, str]] = {
-    "compare": """Show what differs between two runs, what is worst first: "it worked yesterday".
+    "compare": """Show what differs between two runs, the worst first: "it worked yesterday".
 
 A and B are output directories, OUT/archive/RUN_ID of an archived run, or bundles. Without B, the
 run in A is compared with the one that was archived there last. Paths in and below the directories
@@ -32,7 +32,7 @@ Examples:
 
 \b
 Exit codes:
-  0 the same, but for how long it took   1 they differ
+  0 the same, except for how long it took   1 they differ
   2 one of them is no run, or cannot be read
 """,
     "bundle": """Write FILE, from which others can prove what the run in OUT did, offline.
@@ -115,7 +115,7 @@ def _bundle(_declared: Declared) -> list[click.Parameter]:
 
 def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `verify-bundle`."""
-    by = "By what"
+    by = "Trust"
     return [
         argument("file", FilePath("FILE")),
         Once(
@@ -129,7 +129,7 @@ def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
             by,
             "--revoked-keys",
             type=FilePath("KEYS"),
-            help="SSH keys that count no more: a list of them, or a KRL.",
+            help="SSH keys that no longer count: a list of them, or a KRL.",
         ),
         Section(
             by,
@@ -150,7 +150,7 @@ def _verify_bundle(_declared: Declared) -> list[click.Parameter]:
             ("--require", "required"),
             multiple=True,
             type=NonEmpty("WHAT"),
-            help="What has to be proved beside, with commas: signature (whose it is), approvals"
+            help="What else has to be proved, with commas: signature (whose it is), approvals"
             " (people have signed them), evidence (policy, ci and review passed by it).",
         ),
         Once(

@@ -1,4 +1,4 @@
-"""The options of `run` and `plan`, made for the stages of the chosen lifecycle.
+"""The options of `run` and `plan`, built for the stages of the chosen lifecycle.
 
 Click passes a value that begins with a dash on to its option. The help groups options by subject.
 """
@@ -41,7 +41,7 @@ from fsm_orchestrator.vocabulary import LogFormat, LogLevel, OnChangedStage, OnL
 
 
 def run_options(declared: Declared) -> list[click.Parameter]:
-    """Return every option of `run` and `plan` that is about the run."""
+    """Return every option of `run` and `plan` that concerns the run."""
     return [
         *_gate_options(declared.gates),
         *(option for stage in declared.stages for option in stage_options(stage)),
@@ -52,7 +52,7 @@ def run_options(declared: Declared) -> list[click.Parameter]:
 
 
 def output_options() -> list[click.Parameter]:
-    """Return the options for what is shown beside the result."""
+    """Return the options for what is shown in addition to the result."""
     section = "Output"
     return [
         Once(
@@ -84,7 +84,7 @@ def output_options() -> list[click.Parameter]:
             section,
             "--telemetry",
             is_flag=True,
-            help="Show what was done to OpenTelemetry once it has ended: at"
+            help="Send each invocation to OpenTelemetry once it has ended: to"
             " OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4318.",
         ),
         Section(
@@ -203,8 +203,8 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             section,
             "--reverify",
             is_flag=True,
-            help="Verify again what the stage has done that failed only in its verification,"
-            " instead of running it again. Its artifacts must be what it left.",
+            help="Verify again the work of the stage that failed only in its verification, instead"
+            " of running it again. Its artifacts must be unchanged.",
         ),
         *_unrun_options(section, stages),
         *_place_options(section),
@@ -212,13 +212,13 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
 
 
 def _record_options(section: str) -> list[click.Parameter]:
-    """Return the options for the proof of what a run has left."""
+    """Return the options for proving the record that a run has left."""
     return [
         Once(
             section,
             "--accept-record",
             type=NonEmpty("DIGEST"),
-            help="Go on from a record that is not, or is not known to be, the one that was left"
+            help="Continue from a record that is not, or is not known to be, the one that was left"
             " here. A refusal or warning prints its digest; the record says that it was accepted.",
         ),
         Once(
@@ -232,13 +232,13 @@ def _record_options(section: str) -> list[click.Parameter]:
 
 
 def _unrun_options(section: str, stages: Sequence[str]) -> list[click.Parameter]:
-    """Return the options by which a run may be closed in which not every stage was run."""
+    """Return the options for closing a run in which not every stage was run."""
     return [
         Section(
             section,
             "--allow-empty",
             is_flag=True,
-            help="Let the run be closed although stages were passed over for want of a binary, or"
+            help="Let the run be closed although stages were passed over for lack of a binary, or"
             " nothing was run at all.",
         ),
         Section(
@@ -252,14 +252,14 @@ def _unrun_options(section: str, stages: Sequence[str]) -> list[click.Parameter]
 
 
 def _place_options(section: str) -> list[click.Parameter]:
-    """Return the options for a directory that is not where its run was."""
+    """Return the options for a run directory that was moved or copied."""
     return [
         Section(
             section,
             "--as-copy",
             is_flag=True,
-            help="Continue a copy of a run's directory as a run of its own, with a new id. What is"
-            " private of the original is not taken along.",
+            help="Continue a copy of a run's directory as a separate run, with a new id. The"
+            " private data of the original is not copied.",
         ),
         Section(
             section,

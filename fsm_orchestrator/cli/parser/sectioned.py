@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class SectionedCommand(click.Command):
-    """A command whose options stand under headings in the help."""
+    """A command whose options are under headings in the help."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse extra arguments with a hint."""
         ctx.allow_extra_args = True
         try:
             left_over = super().parse_args(ctx, args)
-        except click.UsageError as error:  # an option without its value does not say of what
+        except click.UsageError as error:  # lacks it for an option without a value
             error.ctx = error.ctx or ctx
             raise
         if left_over and not ctx.resilient_parsing:
@@ -32,7 +32,7 @@ class SectionedCommand(click.Command):
         return left_over
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Offer the options, without those that may be given once and were."""
+        """Offer the options, except those that may be given once and were."""
         given = {
             name
             for one in self.params
@@ -56,9 +56,9 @@ class SectionedCommand(click.Command):
 
 
 class LongCommand(SectionedCommand):
-    """A command with more options than a screen holds.
+    """A command with more options than fit on a screen.
 
-    `--help` names them, those of stages once; `--help-all` explains them.
+    `--help` names them, those of stages only once; `--help-all` explains them.
     """
 
     def __init__(self, *args: Any, short: str, stages: Sequence[str], **settings: Any) -> None:
@@ -77,7 +77,7 @@ class LongCommand(SectionedCommand):
         )
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the short text, unless all is asked for."""
+        """Write the short text, unless the whole help is asked for."""
         whole, self.help = self.help, self.help if _ALL in ctx.meta else self._short
         try:
             super().format_help_text(ctx, formatter)
@@ -85,7 +85,7 @@ class LongCommand(SectionedCommand):
             self.help = whole
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names of the options by section, unless all is asked for."""
+        """Write the names of the options by section, unless the whole help is asked for."""
         if _ALL in ctx.meta:
             super().format_options(ctx, formatter)
             return
@@ -110,7 +110,7 @@ _ALL: Final = "fsm_orchestrator.help_all"
 
 
 def _show_all(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
-    """Print the whole help and end."""
+    """Print the whole help and exit."""
     if is_asked and not ctx.resilient_parsing:
         ctx.meta[_ALL] = True
         click.echo(ctx.get_help())
@@ -118,7 +118,7 @@ def _show_all(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> N
 
 
 def _wrapped(names: Sequence[str], width: int) -> list[str]:
-    """Return names in lines; none is broken at its dashes."""
+    """Return names in lines; no name is broken at its dashes."""
     import textwrap
 
     return textwrap.wrap("  ".join(names), width, break_on_hyphens=False)
@@ -143,7 +143,7 @@ class ManyAfterFrom(SectionedCommand):
 
 
 def _unexpected(ctx: click.Context, word: str) -> str:
-    """Return the refusal of an extra argument: which one was given already, and what is missing."""
+    """Return the refusal of an extra argument: the arguments already given, and a hint."""
     arguments = [one for one in ctx.command.params if isinstance(one, click.Argument)]
     if not arguments:
         return f"unexpected {word!r}: this command takes options only"

@@ -1,4 +1,4 @@
-"""`approval = {...}`: people who look at exactly this, and sign that they have."""
+"""`approval = {...}`: people who look at exactly this, and sign that they did."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.text.phrases import counted, listed
 
 REQUESTER: Final = "requester"
-"""Stands in `not` for whoever asked."""
+"""The word in `not` for the person who asked."""
 REQUEST_MS: Final = 7 * 24 * 60 * 60 * 1000
-"""How long a request can be approved, unless that is said."""
+"""The default time during which a request can be approved, in milliseconds."""
 QUORUM_MAX: Final = 100
 
 
 class ApprovalTerms(StrictModel):
-    """Who may approve, and how many of them must."""
+    """The terms of an approval: the people who may approve, and how many of them must."""
 
     allowed_signers: PathWord | None = Field(
         default=None, description="The file of keys that ssh-keygen(1) describes."
@@ -45,17 +45,19 @@ class ApprovalTerms(StrictModel):
         " names unless given.",
     )
     quorum: Annotated[int, Field(ge=1, le=QUORUM_MAX)] = Field(
-        default=1, description="How many people must approve; what counts are their keys."
+        default=1,
+        description="How many people must approve. Two names on one key, or two keys of one name,"
+        " are one person.",
     )
-    # `not` is what a person types, and no name that Python lets a class body declare.
+    # `not` is a key that people type, and a name that Python does not let a class body declare.
     __annotations__["not"] = "tuple[Principal, ...]"
     locals()["not"] = Field(
         default=(REQUESTER,),
-        description="Who may not: principals, and `requester` for whoever asked.",
+        description="Who may not: principals, and `requester` for the person who asked.",
     )
     requester: Principal | None = Field(
         default=None,
-        description="Who asks, as a principal; --requester of a run has the last word.",
+        description="Who asks, as a principal; --requester of a run takes precedence.",
     )
     unsigned: bool = Field(
         default=False,
@@ -79,18 +81,18 @@ class ApprovalTerms(StrictModel):
 
     @property
     def excluded(self) -> tuple[str, ...]:
-        """Who may not approve."""
+        """The principals who may not approve."""
         excluded: tuple[str, ...] = getattr(self, "not")
         return excluded
 
     @property
     def lacks_requester(self) -> bool:
-        """Whether nobody could say of a signature that it is not that of whoever asked."""
+        """True if a signature cannot be shown not to be the requester's, who is unknown."""
         is_compared = self.allowed_signers is not None and REQUESTER in self.excluded
         return is_compared and self.requester is None
 
     def based(self, directory: str) -> Self:
-        """Return it with absolute paths."""
+        """Return the terms with absolute paths."""
         paths = {key: getattr(self, key) for key in ("allowed_signers", "revoked_keys")}
         return self.model_copy(
             update={
@@ -121,13 +123,13 @@ class ApprovalSource(WaitingModel):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Who may sign, and who may not any more; what they say is in the output directory."""
+        """The files that say who may sign and who no longer may; the answers are elsewhere."""
         terms = self.approval
         return tuple(map(glob.escape, filter(None, (terms.allowed_signers, terms.revoked_keys))))
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """Who may sign, and who may not any more."""
+        """The files that say who may sign and who no longer may."""
         return tuple(filter(None, (self.approval.allowed_signers, self.approval.revoked_keys)))
 
     @property
@@ -137,7 +139,7 @@ class ApprovalSource(WaitingModel):
 
     @property
     def words(self) -> str:
-        """Who is asked."""
+        """The people who are asked."""
         terms = self.approval
         people = f"of {listed(terms.principals)}" if terms.principals else "of allowed_signers"
         if terms.allowed_signers is None:
@@ -147,7 +149,7 @@ class ApprovalSource(WaitingModel):
 
 @dataclass(frozen=True)
 class _Asked:
-    """One look at what people have said."""
+    """One look at people's answers."""
 
     given: ApprovalSource
     tools: Tools

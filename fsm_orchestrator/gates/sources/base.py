@@ -1,4 +1,4 @@
-"""What every source of evidence has: its settings, what it works with, and what it answers."""
+"""The common parts of all sources of evidence: their settings, tools and answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.gates.policy_input import PolicyInput, PolicyUsed
 
 EVIDENCE_BYTES_MAX: Final = 16 * 1024**2
-"""What is kept of one piece of evidence; more than that is refused."""
+"""The most bytes of one piece of evidence; larger evidence is refused."""
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
@@ -63,12 +63,12 @@ Size = Annotated[
 
 
 class Evidence(NamedTuple):
-    """What a source answered.
+    """The answer of a source.
 
     Attributes:
-        raw: the evidence itself, to be kept byte for byte; None where there is none.
-        record: what it comes to; where it is kept is not in it yet.
-        output: what a command has printed last, where that is kept in no log.
+        raw: the evidence itself, to be kept byte for byte; None if there is none.
+        record: its result, still without the place where it is kept.
+        output: the last output of a command, if no log keeps it.
     """
 
     raw: bytes | None
@@ -77,25 +77,25 @@ class Evidence(NamedTuple):
 
 
 class Source(Protocol):
-    """One source of one gate, ready to be asked."""
+    """A source of one gate, ready to be asked."""
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...], /) -> Evidence:
-        """Ask, and judge the answer. Whatever goes wrong is a problem in the record.
+        """Ask, and judge the answer. Anything that goes wrong is a problem in the record.
 
-        `work` is what the answer has to name beside the subject: empty before there is any.
+        `work` is what the answer has to name besides the subject: empty before there is any.
 
         Raises:
-            AskedToEndError: the run was asked to end meanwhile.
+            AskedToEndError: the run was asked to end while the source was being asked.
         """
 
 
 def evidence_from(
     model: SourceModel, tools: Tools, subject: Subject | None, work: tuple[SubjectEntry, ...]
 ) -> Evidence:
-    """Ask a source. What the system refuses it refuses its gate as well.
+    """Ask a source. A refusal by the operating system refuses the gate as well.
 
     Raises:
-        AskedToEndError: the run was asked to end meanwhile.
+        AskedToEndError: the run was asked to end while the source was being asked.
     """
     try:
         return model.source(tools).collect(subject, work)
@@ -106,21 +106,21 @@ def evidence_from(
 
 
 class AskedToEndError(Exception):
-    """The run was asked to end while a source was asked."""
+    """The run was asked to end while a source was being asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What sources work with.
+    """The means with which sources work.
 
     Attributes:
-        rule: the gate that is asked for.
-        number: of the evidence, from 1 for each gate; it names files.
-        home: the output directory, which is held; None where nothing may be written.
-        mask: hides secrets in what is said.
-        document: makes what a policy judges: what is known of the run, with the other gates.
-        environment: variables that a command is told beside.
-        desk: judges what people have said to what is asked of them; None where nobody is asked.
+        rule: the gate that asks.
+        number: the number of the evidence, from 1 for each gate; it names files.
+        home: the output directory, which is held; None if nothing may be written.
+        mask: hides secrets in a text.
+        document: builds the document that a policy judges, with the other gates.
+        environment: additional variables for a command.
+        desk: judges people's answers to a request; None if nobody is asked.
     """
 
     rule: GateRule
@@ -154,7 +154,7 @@ class SourceModel(StrictModel):
         raise NotImplementedError
 
     def written(self, value: str) -> str:
-        """Return how a value stands in a text of the settings that has a template."""
+        """Return a value as it is written into a setting that has a template."""
         return value
 
     def based(self, directory: str) -> Self:
@@ -163,41 +163,41 @@ class SourceModel(StrictModel):
 
     @property
     def words(self) -> str:
-        """What is asked, for people: `command ./check.sh`."""
+        """The question, for people: `command ./check.sh`."""
         raise NotImplementedError
 
     @property
     def can_name_subject(self) -> bool:
-        """Whether what it answers can say what it is about."""
+        """True if its answer can name a subject."""
         return True
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that make its answer, as patterns; none where no file tells that it changes."""
+        """The patterns of the files that make its answer; none if no file shows that it changes."""
         return ()
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """The operator's files, or directories of them, that say who may or what is allowed."""
+        """The operator's files and directories that say who may sign or what is allowed."""
         return ()
 
     @property
     def looks_at_others(self) -> bool:
-        """Whether it judges what other gates say, and is to be asked after them."""
+        """True if it judges the decisions of other gates, and has to be asked after them."""
         return False
 
     @property
     def wait_ms(self) -> int:
-        """How long it is asked again while its answer is not there yet, in milliseconds."""
+        """The time for which a missing answer is asked for again, in milliseconds."""
         return getattr(self, "wait", None) or 0
 
     @property
     def asks_again(self) -> bool:
-        """Whether it is asked once more before the run closes."""
+        """True if it is asked once more before the run closes."""
         return True
 
     def judged_again(self, evidence: Evidence, now: datetime, /) -> EvidenceRecord:
-        """Return what an answer that is not asked for again comes to by now."""
+        """Return the current record of an answer that is not asked for again."""
         del now
         return evidence.record
 
@@ -213,12 +213,12 @@ class WaitingModel(SourceModel):
 
 
 def based_path(directory: str, path: str) -> str:
-    """Return a path made absolute; `..` is kept, for behind a link it means something else."""
+    """Return a path made absolute; `..` is kept, because after a link it means something else."""
     return os.path.join(directory, path)
 
 
 def answer(
     given: EvidenceRecord, problem: EvidenceProblem | None, detail: str, **known: Any
 ) -> EvidenceRecord:
-    """Return what a source's evidence comes to; `given` is what is known of it without `known`."""
+    """Return the record of an answer: `given`, with its result and the values in `known`."""
     return given.model_copy(update={"problem": problem, "detail": detail, **known})

@@ -1,4 +1,4 @@
-"""A policy in Cedar: it has to permit that this run passes this gate."""
+"""A policy in Cedar: it has to permit this run to pass this gate."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class CedarSource(PolicyTerms):
 
     @property
     def words(self) -> str:
-        """The files."""
+        """The files of the policy."""
         return policy_words("cedar", self.cedar.policy)
 
 
 @dataclass(frozen=True)
 class _Cedar:
-    """One judging."""
+    """One evaluation of the policy."""
 
     given: CedarSource
     tools: Tools
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
-        """Judge the policy on what is known of the run."""
+        """Judge the policy on the known facts of the run."""
         from fsm_orchestrator.gates.policy_input import PolicyFileKind as Kind  # noqa: PLC0415 - when asked
         from fsm_orchestrator.gates.sources.policy import ToJudge, judged  # noqa: PLC0415 - when asked
 

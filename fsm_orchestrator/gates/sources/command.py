@@ -1,4 +1,4 @@
-"""A command that answers for a gate: run as a stage is run, and never left running."""
+"""A command that answers for a gate: run like a stage, and never left running."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
 
 
 class Reads(StrEnum):
-    """What counts of a command."""
+    """The part of a command that counts."""
 
     EXIT_CODE = "exit_code"
     STATEMENT = "statement"
 
 
 class CommandSource(StatementTerms):
-    """`command = ["./check.sh"]`: a program of the operator's, run for the answer it gives."""
+    """`command = ["./check.sh"]`: a program of the operator's, run for the answer that it gives."""
 
     command: Annotated[tuple[Word, ...], Field(min_length=1)] = Field(
         description="The program and its arguments; no shell. A relative path, and its working"
@@ -103,7 +103,7 @@ class CommandSource(StatementTerms):
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """Who may sign its answer."""
+        """The files that say who may sign its answer."""
         return () if self.signed_by is None else self.signed_by.files
 
     @property
@@ -118,11 +118,11 @@ class CommandSource(StatementTerms):
 
     @property
     def asks_again(self) -> bool:
-        """Whether it is run again before the run closes: only where that is asked for."""
+        """True if it runs again before the run closes, as `recheck` asks for."""
         return self.recheck
 
     def judged_again(self, evidence: Evidence, now: datetime, /) -> EvidenceRecord:
-        """Return what the statement that it printed comes to by now."""
+        """Return the current record of the statement that it printed."""
         record = evidence.record
         if self.reads is Reads.EXIT_CODE or record.problem is not None or evidence.raw is None:
             return record
@@ -137,7 +137,7 @@ class _Command:
     tools: Tools
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
-        """Run the command; its exit code counts, or what it printed."""
+        """Run the command; its exit code counts, or the statement that it printed."""
         given = self.given
         limits = Limits(
             timeout_ms=given.timeout,
@@ -163,7 +163,7 @@ class _Command:
         return Evidence(ran.printed, judged_if_signed(ran.printed, None, given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
-        """Return what is kept of a command whose output does not count."""
+        """Return the evidence for a command whose output does not count."""
         mask = self.tools.mask
         said = {
             "command": [mask(word) for word in self.given.command],
@@ -177,7 +177,7 @@ class _Command:
     ) -> dict[str, str]:
         tools, directory = self.tools, self.given.directory or os.curdir
         inherited = {key: one for key, one in os.environ.items() if not key.startswith(_OURS)}
-        if tools.environment:  # the trace of the run: what else is known of one is of another span
+        if tools.environment:  # the trace of the run; inherited variables belong to another span
             inherited = {k: one for k, one in inherited.items() if k not in TRACE_VARIABLES}
         return {
             **inherited,

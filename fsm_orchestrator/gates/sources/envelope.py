@@ -1,4 +1,4 @@
-"""The outside of a statement: JSON that means one thing, and the DSSE envelope around it."""
+"""The outer layers of a statement: unambiguous JSON, and the DSSE envelope around it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNATURES_MAX: Final = 100
 
 
 class RefusedError(Exception):
-    """Evidence does not pass: the problem, and the sentence of it."""
+    """Evidence does not pass; carries the problem, and a sentence about it."""
 
     def __init__(self, problem: EvidenceProblem, detail: str) -> None:
         super().__init__(detail)
@@ -23,7 +23,7 @@ class RefusedError(Exception):
 
 
 class EnvelopeSignature(BaseModel):
-    """One signature of an envelope."""
+    """A signature of an envelope."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -52,16 +52,16 @@ class Envelope(BaseModel):
 
     @property
     def signed_bytes(self) -> bytes:
-        """What is signed: the payload with its type and their lengths, as DSSE v1 has it."""
+        """The signed bytes: the payload with its type and their lengths, as DSSE v1 has them."""
         kind, raw = self.payloadType.encode(), self.raw
         return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(raw), raw)
 
 
 def json_value(raw: bytes) -> Any:
-    """Return the value of a JSON text that means one thing only: no key twice, no NaN.
+    """Return the value of an unambiguous JSON text: no key twice, no NaN.
 
     Raises:
-        RefusedError: it is none.
+        RefusedError: the text is something else.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,10 +81,10 @@ def json_value(raw: bytes) -> Any:
 
 
 def envelope_of(document: Any) -> Envelope | None:
-    """Return a document as an envelope; None where it is a plain statement, or something else.
+    """Return a document as an envelope, or None if it is a plain statement or something else.
 
     Raises:
-        RefusedError: it is an envelope, and a broken one.
+        RefusedError: it is a broken envelope.
     """
     if not isinstance(document, dict) or "payload" not in document:
         return None
@@ -99,5 +99,5 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        said = "the DSSE envelope has what is no base64"
+        said = "the DSSE envelope has invalid base64"
         raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None

@@ -1,4 +1,4 @@
-"""What GitHub says of the commit: its checks, or the reviews of its pull request."""
+"""GitHub's information about the commit: its checks, or the reviews of its pull request."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _named_in_full(value: Any) -> Any:
 
 
 class GitHubAsked(StrictModel):
-    """What is asked of GitHub: checks, or approvals."""
+    """The question to GitHub: checks, or approvals."""
 
     repository: Annotated[
         str, StringConstraints(pattern=_REPOSITORY), BeforeValidator(_named_in_full)
@@ -100,7 +100,7 @@ class GitHubSource(WaitingModel):
         return _GitHub(self, tools)
 
     def based(self, directory: str) -> Self:
-        """Return the settings: they have no path."""
+        """Return the settings unchanged: they have no path."""
         del directory
         return self
 
@@ -111,7 +111,7 @@ class GitHubSource(WaitingModel):
 
     @property
     def words(self) -> str:
-        """The repository, and what is asked."""
+        """The repository, and the question."""
         asked = self.github
         if asked.approvals is None:
             return f"GitHub {asked.repository}, checks {listed(asked.checks)}"
@@ -144,8 +144,8 @@ class _GitHub:
         return Evidence(api.raw, self._judged(said, record))
 
     def _assert_fits(self) -> None:
-        """Refuse checks where somebody has to review, and reviews where something is tested."""
-        if "{" in self.given.github.repository:  # a template, where nobody fills one in
+        """Refuse an unfilled template, approvals for the gate `ci`, and checks for `review`."""
+        if "{" in self.given.github.repository:  # a template that nobody filled in
             said = f"there is no repository {described(self.given.github.repository)}"
             raise RefusedError(EvidenceProblem.NOT_FOUND, said)
         gate, has_checks = self.tools.gate, bool(self.given.github.checks)
@@ -191,7 +191,7 @@ def _commit_of(subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Subje
     """Return the commit that the run is about.
 
     Raises:
-        RefusedError: it is about none, or about more than GitHub can speak of.
+        RefusedError: the run is about no commit, or about more than GitHub knows of.
     """
     entries = () if subject is None else subject.entries
     found = next((one for one in entries if COMMIT in one.digest), None)
@@ -207,7 +207,7 @@ def _commit_of(subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Subje
     if others:
         names = listed([copyable(one.name) for one in others[:3]])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""  # noqa: PLR2004 - as above
-        said = f"GitHub speaks of the commit, and not of {names}{more}"
+        said = f"GitHub reports on the commit, and not on {names}{more}"
         raise RefusedError(EvidenceProblem.WRONG_SUBJECT, said)
     return found
 

@@ -1,8 +1,8 @@
 """GitHub's REST API, asked through the operator's `gh`: whole answers, or a refusal.
 
-An answer is whole when `gh` exited with 0, GitHub said 200, each page is JSON, the pages are as
-many as the first one's Link names, and a total that is told is met. `gh` has its own login: no
-token is looked for, and the environment that it is given is kept nowhere.
+An answer is whole if `gh` exited with 0, GitHub answered 200, each page is JSON, there are as many
+pages as its Link names, and the number of entries is the stated total, if any. `gh` has its own
+login: this program looks for no token, and keeps the environment that `gh` gets nowhere.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOG_IN: Final = "run gh auth login, or set GH_TOKEN"
 
 _QUIET: Final = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1"}
 _NOISY: Final = frozenset({"GH_DEBUG", "DEBUG", "GH_FORCE_TTY", "CLICOLOR_FORCE"})
-"""With these `gh` prints what is no answer."""
+"""The variables that make `gh` print something besides the answer."""
 _WORDS: Final = (
     *("gh", "api", "--include", "--method", "GET"),
     *("-H", "Accept: application/vnd.github+json", "-H", "X-GitHub-Api-Version: 2022-11-28"),
@@ -38,7 +38,7 @@ _WORDS: Final = (
 _HEAD: Final = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})[^\n]*\n((?:[^\r\n]+\r?\n)*)\r?\n")
 _FIELD: Final = re.compile(rb"([A-Za-z0-9-]+): *([^\r\n]*)")
 _LINK: Final = re.compile(r'<[^<>]*[?&]page=([1-9][0-9]{0,5})(?:&[^<>]*)?>; rel="([a-z]+)"')
-_NOT_LOGGED_IN: Final = 4  # what gh exits with
+_NOT_LOGGED_IN: Final = 4  # the exit code of gh
 _OK, _UNKNOWN_CALLER, _FORBIDDEN, _NO_SUCH, _NO_COMMIT, _TOO_MANY, _BROKEN = (
     *(200, 401, 403, 404),
     *(422, 429, 500),
@@ -47,7 +47,7 @@ _SAID_MAX: Final = 300
 
 
 class _Page(NamedTuple):
-    """One answer of GitHub's; the names of its header fields are in small letters."""
+    """An answer of GitHub's; the names of its header fields are in lower case."""
 
     status: int
     fields: Mapping[str, str]
@@ -55,12 +55,12 @@ class _Page(NamedTuple):
 
     @property
     def links(self) -> dict[str, int]:
-        """The pages that its Link names, by what they are to it."""
+        """The pages that its Link names, by their relation to it."""
         return {rel: int(page) for page, rel in _LINK.findall(self.fields.get("link", ""))}
 
 
 class GitHubApi:
-    """Questions to GitHub, all of them within one time limit; every answer is kept."""
+    """Questions to GitHub, all within one time limit; every answer is kept."""
 
     def __init__(self, tools: Tools, timeout_ms: int) -> None:
         self._runner = tools.runner
@@ -72,16 +72,16 @@ class GitHubApi:
 
     @property
     def raw(self) -> bytes | None:
-        """What GitHub said, each body as it came; None before it said anything."""
+        """The answers of GitHub with their unchanged bodies; None before the first."""
         if not self._answers:
             return None
         return (json.dumps({"answers": self._answers}, indent=2) + "\n").encode()
 
     def one(self, path: str) -> Any:
-        """Return what is at a path.
+        """Return the document at a path.
 
         Raises:
-            RefusedError: GitHub did not say, or not this.
+            RefusedError: GitHub did not give it.
         """
         return json_value(self._page(path).body)
 
@@ -89,7 +89,7 @@ class GitHubApi:
         """Return all pages of a list.
 
         Raises:
-            RefusedError: they cannot all be had.
+            RefusedError: GitHub did not give all of them.
         """
         found: list[Any] = []
         last = None
@@ -108,7 +108,7 @@ class GitHubApi:
             if following > PAGES_MAX:
                 raise half(f"there are more than {PAGES_MAX} pages of {path}")
         if last is not None and last != len(found):
-            raise half(f"page {len(found)} is the last, and {last} pages were told of")
+            raise half(f"page {len(found)} is the last, and {last} were announced")
         return found
 
     def _page(self, path: str) -> _Page:
@@ -141,12 +141,12 @@ class GitHubApi:
 
 
 def half(why: str) -> RefusedError:
-    """Return the refusal of an answer that is not whole."""
-    return RefusedError(EvidenceProblem.ENGINE_ERROR, f"GitHub gave half an answer: {why}")
+    """Return the refusal of an incomplete answer."""
+    return RefusedError(EvidenceProblem.ENGINE_ERROR, f"GitHub's answer is incomplete: {why}")
 
 
 def _read(ended: HelperEnd) -> _Page:
-    """Read what gh printed: the head of GitHub's answer, and its body."""
+    """Read the output of gh: the head of GitHub's answer, and its body."""
     match ended.end:
         case NotSpawned(failure=SpawnFailure.NOT_FOUND, detail=detail):
             raise RefusedError(
@@ -161,7 +161,7 @@ def _read(ended: HelperEnd) -> _Page:
     if head is None and code == _NOT_LOGGED_IN:
         raise RefusedError(EvidenceProblem.ENGINE_ERROR, f"gh is not logged in; {LOG_IN}")
     if head is None and code == 0:
-        said = "gh printed what is no answer of GitHub's; is it another program of that name?"
+        said = "gh printed no answer of GitHub's; is it another program of that name?"
         raise RefusedError(EvidenceProblem.ENGINE_ERROR, said)
     if head is None:
         said = f"gh exited with {code}: {_first_line(ended.stderr)}"
@@ -174,7 +174,7 @@ def _read(ended: HelperEnd) -> _Page:
 
 
 def _refusal(page: _Page, stderr: str) -> RefusedError:
-    """Return what an answer other than 200 means."""
+    """Return the refusal for an answer other than 200."""
     code, said = page.status, f"GitHub answered {page.status}: {_first_line(stderr)}"
     is_limit = page.fields.get("x-ratelimit-remaining") == "0" or "retry-after" in page.fields
     if code in {_NO_SUCH, _NO_COMMIT}:

@@ -23,7 +23,7 @@ _UNTESTED: Final = frozenset({"skipped", "neutral"})
 
 
 class _Answer(BaseModel):
-    """The keys that count of an object of GitHub's; it has more."""
+    """The keys of GitHub's objects that count; the objects have more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -73,7 +73,7 @@ class Statuses(_Answer):
 
 
 class Outcome(Enum):
-    """How a check came out; what weighs more stands first."""
+    """The outcome of a check, the most serious first."""
 
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -92,7 +92,7 @@ _PROBLEMS: Final = {
 
 
 class _Result(NamedTuple):
-    """One result under a name: GitHub's word for it, who made it, and when."""
+    """A result under a name: GitHub's word for it, its maker, and its time."""
 
     name: str
     outcome: Outcome
@@ -110,7 +110,7 @@ def judged_checks(
     """Judge the checks of these names.
 
     Raises:
-        RefusedError: the pages are not whole, or of another commit.
+        RefusedError: the pages are incomplete, or are about another commit.
     """
     results = [
         *_of_runs(_all_runs(run_pages, commit)),
@@ -166,18 +166,18 @@ def _of_another(foreign: Iterable[str]) -> RefusedError:
 
 def _assert_whole(noun: str, totals: set[int], keys: Sequence[Any]) -> None:
     if len(totals) != 1:
-        raise half(f"its pages tell of {listed([str(one) for one in sorted(totals)])} of them")
+        raise half(f"its pages state totals of {listed([str(one) for one in sorted(totals)])}")
     total = totals.pop()
     if total != len(keys):
-        raise half(f"it has {counted(len(keys), noun)}, and tells of {total}")
+        raise half(f"it has {counted(len(keys), noun)}, and states a total of {total}")
     if len(set(keys)) != len(keys):
         raise half(f"it has a {noun} twice")
 
 
 def _of_runs(runs: Iterable[CheckRun]) -> list[_Result]:
-    """Return the newest run of each name in each check suite: the others were run again.
+    """Return the newest run of each name in each check suite: it has replaced the others.
 
-    A suite belongs to one app. What another suite has under the name is another check, not a
+    A suite belongs to one app. A run of the same name in another suite is another check, not a
     re-run, and has to succeed as well.
     """
     newest: dict[tuple[int, int, str], CheckRun] = {}
@@ -214,7 +214,7 @@ def _of_statuses(statuses: Iterable[_Status]) -> list[_Result]:
 
 
 def _words(name: str, results: Sequence[_Result]) -> str:
-    """Return a name with what its results were and whose: `lint (failure, github-actions)`."""
+    """Return a name with its results and their makers: `lint (failure, github-actions)`."""
     said = "; ".join(f"{copyable(one.word)}, {copyable(one.by)}" for one in results)
     return f"{copyable(name)} ({said})" if said else copyable(name)
 

@@ -18,7 +18,7 @@ _APPROVED: Final = "APPROVED"
 _CHANGES: Final = "CHANGES_REQUESTED"
 _OPINIONS: Final = frozenset({_APPROVED, _CHANGES, "DISMISSED"})
 _BELONG: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
-"""Whose approval counts: anybody can review a public repository."""
+"""The associations whose approvals count: anybody can review a public repository."""
 
 
 class _Answer(BaseModel):
@@ -56,12 +56,12 @@ class Review(_Answer):
 
     @property
     def person(self) -> tuple[int, int]:
-        """Whose review it is; nobody knows of deleted users which are the same."""
+        """The identity of the reviewer; deleted users all count as different people."""
         return (0, self.id) if self.user is None else (self.user.id, 0)
 
     @property
     def login(self) -> str:
-        """The name of whose review it is."""
+        """The name of the reviewer."""
         return "a deleted user" if self.user is None else copyable(self.user.login)
 
 
@@ -86,7 +86,7 @@ def judged_reviews(reviews: Sequence[Review], pull: Pull, commit: str, approvals
     """Judge the reviews of a pull request for one commit of it.
 
     Raises:
-        RefusedError: they are not whole.
+        RefusedError: the reviews are incomplete.
     """
     if pull.state == "closed" and pull.merged_at is None:
         said = f"the pull request #{pull.number} was closed without being merged"
@@ -130,7 +130,7 @@ def _by_time(reviews: Iterable[Review]) -> list[Review]:
 
 
 def _counts(review: Review, pull: Pull) -> bool:
-    """Say whether an approval counts: of somebody else than the author, who belongs there."""
+    """Return whether an approval counts: by a member of the repository other than the author."""
     is_author = review.user is None or pull.user is None or review.user.id == pull.user.id
     return not is_author and review.author_association in _BELONG
 

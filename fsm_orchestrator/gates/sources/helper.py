@@ -1,4 +1,4 @@
-"""A program that is run for a source, contained as a stage is: nothing of it survives it."""
+"""A program that runs for a source, contained like a stage: nothing that it started survives it."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ TAIL_BYTES: Final = 4096
 
 
 class SilentWatch:
-    """Looks on while a program runs, and says nothing."""
+    """A watch on a running program that notes nothing."""
 
     def started(self, pid: int, /) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def slow(self, elapsed_ms: int) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def suspended(self, paused_ms: int) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
 
 class HelperEnd(NamedTuple):
-    """How a helper ended, and what it printed: all of stdout, the last of stderr."""
+    """The end of a helper, and its output: all of stdout, the last of stderr."""
 
     end: ProcessEnd
     stdout: bytes
@@ -65,10 +65,10 @@ def run_helper(
     timeout_ms: int,
     output_bytes: int,
 ) -> HelperEnd:
-    """Run a program of the operator's that writes no log; return how it ended.
+    """Run a program of the operator's that writes no log; return its end and its output.
 
     Raises:
-        AskedToEndError: the run was asked to end meanwhile.
+        AskedToEndError: the run was asked to end while the program ran.
     """
     limits = Limits(
         timeout_ms=timeout_ms,
@@ -94,7 +94,7 @@ def run_helper(
 
 
 def last_words(descriptor: int) -> str:
-    """Return the end of what was printed to a file."""
+    """Return the end of the output in a file."""
     size_bytes = os.fstat(descriptor).st_size
     return os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES)).decode(
         errors="replace"
@@ -102,10 +102,10 @@ def last_words(descriptor: int) -> str:
 
 
 def problem_with_end(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:
-    """Return what the end of a command means for its gate, and the sentence of it.
+    """Return the meaning of a command's end for its gate, and a sentence about it.
 
     Raises:
-        AskedToEndError: it was ended, for the run was asked to end.
+        AskedToEndError: it was ended because the run was asked to end.
     """
     problem = problem_of(end)
     said = "it exited with 0" if problem is None else problem.sentence

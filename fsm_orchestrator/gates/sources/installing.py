@@ -1,4 +1,4 @@
-"""The commands that install the tools which sources ask."""
+"""The commands that install the tools of the sources."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PACKAGES: Final[Mapping[str, tuple[str, str]]] = {
     "openssl": ("openssl", "openssl"),
     "ssh-keygen": ("openssh-client", "openssh"),
 }
-"""Each tool's package on Debian and its kin, and in Homebrew."""
+"""The package of each tool on Debian and its derivatives, and in Homebrew."""
 
 
 def how_to_install(tool: str) -> str:
-    """Return what to type to have a tool."""
+    """Return the commands that install a tool."""
     debian, homebrew = _PACKAGES[tool]
     return f"install it with `apt install {debian}` or `brew install {homebrew}`"

@@ -1,9 +1,8 @@
-"""The process that judges one policy, of the orchestrator and yet not in it.
+"""The process that judges one policy: a part of the orchestrator that runs outside of it.
 
-Started with its code in an isolated interpreter, so it imports nothing of this package: an engine
-may crash, loop or take all memory here, and takes nobody with it. What it is asked is a JSON file;
-what it says is one JSON object on stdout, see `Verdict` in policy.py. Whatever a policy prints goes
-to stderr.
+Its code is handed to an isolated interpreter and imports nothing of this package: an engine may
+crash, loop or take all memory here without harm to others. Its question is a JSON file; its answer
+is one JSON object on stdout, see `Verdict` in policy.py. The output of a policy goes to stderr.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 ANSWER_BYTES_MAX = 1024**2
-"""The most that `opa` may answer: a yes or a no is short."""
+"""The most bytes that `opa` may answer: a yes or a no is short."""
 DETAIL_CHARACTERS_MAX = 500
 REASONS_MAX = 5
 
 
 class Answer(NamedTuple):
-    """What the policy came to, who says so, and what is to be said of it."""
+    """The verdict on the policy, the engine that gave it, and the details."""
 
     verdict: str
     engine: str
@@ -37,7 +36,7 @@ class EngineError(Exception):
 
 
 def main() -> None:
-    """Judge what the file says that is named by the only argument."""
+    """Judge the question in the file that the only argument names."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -56,7 +55,7 @@ def main() -> None:
 
 
 def _limit(what: int, most: int) -> None:
-    """Lower a limit for good; one that is lower already stays."""
+    """Lower a limit permanently; a limit that is lower already stays."""
     now = resource.getrlimit(what)[1]
     least = most if now == resource.RLIM_INFINITY else min(most, now)
     resource.setrlimit(what, (least, least))
@@ -80,7 +79,7 @@ def _version(distributions: tuple[str, ...]) -> str:
 
 
 def _judge_rego(asked: Mapping[str, Any]) -> Answer:
-    """Ask on an empty input first: a policy that allows on nothing allows on everything."""
+    """Judge on an empty input first: a policy that allows on nothing allows on everything."""
     evaluate, engine = (_with_opa, "opa") if asked["opa"] else (_with_regorus, "regorus")
     if engine == "regorus":
         try:
@@ -92,7 +91,7 @@ def _judge_rego(asked: Mapping[str, Any]) -> Answer:
         with _nothing_heard():
             is_vacuous = _is(evaluate(asked, asked["empty_input"]), wanted=True)
     except EngineError:
-        is_vacuous = False  # what is wrong with the policy itself is said below
+        is_vacuous = False  # faults of the policy itself are reported below
     if is_vacuous:
         return Answer("vacuous", engine)
     values = evaluate(asked, asked["input"])
@@ -107,7 +106,7 @@ def _judge_rego(asked: Mapping[str, Any]) -> Answer:
 
 @contextlib.contextmanager
 def _nothing_heard() -> Iterator[None]:
-    """Let nothing be printed: what a policy says to an empty input is no reason of its own."""
+    """Suppress all output: what a policy prints on an empty input is no reason for its verdict."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
@@ -128,7 +127,7 @@ def _kind_of(value: object) -> str:
 
 
 def _values(result: Any) -> list[Any]:
-    """Return the values of the one expression of a result, as OPA and regorus shape it."""
+    """Return the values of the one expression of a result, in the form of OPA and regorus."""
     sets = result.get("result", []) if isinstance(result, dict) else None
     if not isinstance(sets, list):
         raise EngineError("it did not answer as an engine for Rego does")
@@ -157,7 +156,7 @@ def _with_regorus(asked: Mapping[str, Any], document: str) -> list[Any]:
 
 
 def _said_by_regorus(text: str) -> str:
-    """Return where an error is and what it is, without the quoted lines and its backtrace."""
+    """Return the place and the text of an error, without quoted lines and backtrace."""
     lines = [line.strip() for line in text.partition("Stack backtrace:")[0].splitlines()]
     places = [line.removeprefix("--> ") for line in lines if line.startswith("--> ")]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -186,7 +185,7 @@ def _with_opa(asked: Mapping[str, Any], document: str) -> list[Any]:
 
 
 def _printed_by(process: subprocess.Popen[bytes]) -> bytes:
-    """Return what `opa` prints; it is ended where that is too much."""
+    """Return the output of `opa`, which is killed if it prints too much."""
     with process:
         printed = b"" if process.stdout is None else process.stdout.read(ANSWER_BYTES_MAX + 1)
         if len(printed) > ANSWER_BYTES_MAX:
@@ -205,7 +204,7 @@ def _said_by_opa(errors: Any, asked: Mapping[str, Any]) -> str:
         where = f"{file}:{place.get('row')}: " if file else ""
         return f"{where}{first['message']}"
     except (AttributeError, IndexError, KeyError, TypeError):
-        return "opa has an error, which it does not say as it should"
+        return "opa has an error, which it does not report as it should"
 
 
 # -- Cedar --------------------------------------------------------------------------------------
@@ -231,7 +230,7 @@ def _judge_cedar(asked: Mapping[str, Any]) -> Answer:
         raise EngineError(str(error)) from None
     if not kept.get("staticPolicies"):
         return Answer("undefined", engine, "there is no policy in its files")
-    errors = wrong or judged.diagnostics.errors  # a `forbid` that errs is skipped by Cedar
+    errors = wrong or judged.diagnostics.errors  # Cedar skips a `forbid` that errs
     if errors:
         raise EngineError("; ".join(map(str, errors[:REASONS_MAX])))
     if nothing.allowed and not nothing.diagnostics.errors:
@@ -247,7 +246,7 @@ def _request(asked: Mapping[str, Any], context: object) -> dict[str, Any]:
 
 
 def _without_null(value: Any) -> Any:
-    """Return a value as Cedar takes it: what is null is not there."""
+    """Return a value in the form that Cedar takes: without nulls."""
     if isinstance(value, dict):
         return {key: _without_null(one) for key, one in value.items() if one is not None}
     if isinstance(value, list):

@@ -42,11 +42,11 @@ _ROOTS: Final = frozenset({"testsuites", "testsuite"})
 _BAD: Final = frozenset({"failure", "error"})
 _BAD_WORDS: Final = frozenset({"failed", "failure", "error"})
 _SKIPS: Final = frozenset({"skipped", "notrun", "disabled", "suppressed", "ignored"})
-"""What some writers say of a test in its `status` or `result` alone."""
+"""The words for a skipped test that some writers put only in its `status` or `result`."""
 
 
 class JUnitSource(WaitingModel):
-    """`junit = ["reports/*.xml"]`: what a test run has left."""
+    """`junit = ["reports/*.xml"]`: the reports of a test run."""
 
     junit: Annotated[tuple[PathWord, ...], Field(min_length=1)] = Field(
         description="The files, by patterns with *, ? and **; relative to the config file. Each"
@@ -64,7 +64,7 @@ class JUnitSource(WaitingModel):
         return _JUnit(self, tools)
 
     def written(self, value: str) -> str:
-        """Return how a value stands in a pattern: for itself."""
+        """Return a value as it is written into a pattern: escaped."""
         return glob.escape(value)
 
     def based(self, directory: str) -> Self:
@@ -76,7 +76,7 @@ class JUnitSource(WaitingModel):
 
     @property
     def can_name_subject(self) -> bool:
-        """Whether a report can say what it is about: none does."""
+        """False: a report cannot name a subject."""
         return False
 
     @property
@@ -101,13 +101,13 @@ class NotJUnitError(Exception):
 
 @dataclass
 class Tally:
-    """What is counted while a report is read."""
+    """The counts while reports are read."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     named: list[str] = field(default_factory=list)
-    """Some of those that failed."""
+    """Some of the tests that failed."""
 
     def count(self, name: str, *, is_bad: bool, is_skipped: bool) -> None:
         """Count one test."""
@@ -122,19 +122,19 @@ class Tally:
 
 
 def read_junit(data: bytes, tally: Tally) -> None:
-    """Count the tests of a report, without building it; entities are refused.
+    """Count the tests of a report while parsing it, without building a tree; refuse entities.
 
-    A total of a suite that is worse than its tests counts: somebody left them out.
+    A suite's total that is worse than its tests counts: tests were left out.
 
     Raises:
-        NotJUnitError: it is none.
+        NotJUnitError: it is no JUnit report.
     """
     from xml.parsers import expat  # noqa: PLC0415 - only for this source
 
     parser = expat.ParserCreate(namespace_separator="}")
     depth, case = 0, None
     is_bad = is_skipped = False
-    suites: list[int] = []  # failures that a suite says it has, less those that were seen in it
+    suites: list[int] = []  # the failures that each open suite states
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, case, is_bad, is_skipped
@@ -163,7 +163,7 @@ def read_junit(data: bytes, tally: Tally) -> None:
             tally.count(case[1], is_bad=is_bad, is_skipped=is_skipped)
             case = None
         elif name.rpartition("}")[2] in _ROOTS and suites.pop() > tally.failed:
-            tally.count("what a suite says of itself", is_bad=True, is_skipped=False)
+            tally.count("the totals of a suite", is_bad=True, is_skipped=False)
         depth -= 1
 
     def refuse(*_: object) -> None:
@@ -194,8 +194,8 @@ class _JUnit:
     tools: Tools
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
-        """Read every report, and count."""
-        del subject, work  # a report names nothing that it is about
+        """Read every report, and count its tests."""
+        del subject, work  # a report names no subject
         record, tally = nothing_from(SourceKind.JUNIT), Tally()
         kept: list[dict[str, str]] = []
         oldest: datetime | None = None
@@ -271,7 +271,7 @@ def _refused(
 
 
 def _kept(path: str, data: bytes, modified_at: str) -> dict[str, str]:
-    """Return a report as it is kept: its text where it has one, else its bytes in base64."""
+    """Return a report in the form that is kept: as text if it is text, else as bytes in base64."""
     known = {
         "path": path,
         "sha256": hashlib.sha256(data).hexdigest(),

@@ -1,4 +1,4 @@
-"""The judging of a policy: files, a process of its own, one verdict. Loaded when one is asked."""
+"""The judging of a policy: files, a separate process, one verdict. Loaded when one is asked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 FILES_MAX: Final = 1000
 FILE_BYTES_MAX: Final = 16 * 1024**2
-"""The most that all files of one kind may have."""
+"""The most bytes that all files of a policy may have together."""
 _CHILD: Final = f"{__package__}.judge_child"
 _BOOT: Final = (
     "import marshal, sys; held = marshal.loads(bytes.fromhex(sys.argv.pop()))\n"
@@ -52,11 +52,11 @@ _BOOT: Final = (
     " guard['install'](guard['Since'](*held['since']))\n"
     "exec(held['judge'], {'__name__': '__main__'})"
 )
-"""What the process that judges runs: code that this one has held, and nothing that is newer."""
+"""The boot code of the judging process: it runs code that this process has held, and none newer."""
 
 
 class Verdict(StrEnum):
-    """What the process says that a policy came to."""
+    """The verdict on a policy, as the judging process reports it."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -68,7 +68,7 @@ class Verdict(StrEnum):
 
 
 class Answered(StrictModel):
-    """The line that the process prints."""
+    """The line that the judging process prints."""
 
     verdict: Verdict
     engine: str
@@ -77,13 +77,13 @@ class Answered(StrictModel):
 
 @dataclass(frozen=True)
 class ToJudge:
-    """What makes one language another.
+    """The parts of a judging that depend on the language.
 
     Attributes:
-        what: what is asked, for people: `data.release.allow`, `the policy`.
-        answers: how it says yes and no, for people.
-        install: how to get an engine.
-        asked: what the process is asked beside.
+        what: the question, for people: `data.release.allow`, `the policy`.
+        answers: the words for yes and no, for people.
+        install: the missing engine, with how to install one.
+        asked: additional values of the question to the process.
     """
 
     kind: SourceKind
@@ -97,7 +97,7 @@ class ToJudge:
 
 
 class Taken(NamedTuple):
-    """A file as it was read."""
+    """A file with its bytes as read."""
 
     kind: PolicyFileKind
     path: str
@@ -110,7 +110,7 @@ def judged(
     tools: Tools,
     about: tuple[Subject | None, tuple[SubjectEntry, ...]],
 ) -> Evidence:
-    """Judge a policy in a process of its own; the document that it was told is the evidence."""
+    """Judge a policy in a separate process; the document that it was given is the evidence."""
     record, document = nothing_from(to_judge.kind), None
     try:
         taken = tuple(_files(to_judge))
@@ -133,7 +133,7 @@ def judged(
 def _document(tools: Tools, used: PolicyUsed) -> bytes:
     document = (tools.document(used).model_dump_json(indent=2) + "\n").encode()
     if len(document) > EVIDENCE_BYTES_MAX:
-        said = f"what the policy is told has more than {EVIDENCE_BYTES_MAX} bytes"
+        said = f"the input of the policy has more than {EVIDENCE_BYTES_MAX} bytes"
         raise RefusedError(EvidenceProblem.OUTPUT_LIMIT, said)
     return document
 
@@ -144,10 +144,10 @@ def _described(one: Taken, tools: Tools) -> PolicyFile:
 
 
 def _files(to_judge: ToJudge) -> Iterator[Taken]:
-    """Yield every file, read once: what is judged is what has the digest.
+    """Yield every file, read once, so that the judged bytes are those with the digest.
 
     Raises:
-        RefusedError: one is missing, or not what it should be.
+        RefusedError: a file is missing, or has a fault.
     """
     size_bytes = 0
     for kind, given in to_judge.paths.items():
@@ -166,12 +166,12 @@ def _files(to_judge: ToJudge) -> Iterator[Taken]:
 
 
 def _listed(given: Iterable[str], suffix: str | None) -> list[str]:
-    """Return the files, each once; of a directory those that have the suffix, at any depth.
+    """Return the files, each once; for a directory, those with the suffix, at any depth.
 
-    Without a suffix there may be no directory.
+    Without a suffix, directories are not searched.
 
     Raises:
-        RefusedError: there is none in a directory, or too many.
+        RefusedError: a directory has no such file, or too many.
     """
     found: dict[str, None] = {}
     for path in given:
@@ -195,7 +195,7 @@ def _listed(given: Iterable[str], suffix: str | None) -> list[str]:
 
 
 def _check(kind: PolicyFileKind, path: str, data: bytes) -> None:
-    """Refuse a file that no engine is to be asked about."""
+    """Refuse a file that no engine can judge with."""
     name = copyable(path)
     if kind is PolicyFileKind.DATA:
         try:
@@ -214,7 +214,7 @@ def _check(kind: PolicyFileKind, path: str, data: bytes) -> None:
 def _run(
     given: PolicyTerms, to_judge: ToJudge, tools: Tools, taken: tuple[Taken, ...], document: bytes
 ) -> Ran:
-    """Have the process judge copies of what was read.
+    """Have the process judge copies of the files that were read.
 
     Raises:
         RefusedError: the copies cannot be made.
@@ -240,7 +240,7 @@ def _run(
 
 
 def _held_code() -> str:
-    """Return the code of the process that judges, as it was before any stage began."""
+    """Return the code of the judging process, as it was before any stage began."""
     since = unchanged.in_force()
     guard = None if since is None else _code_of(unchanged.__name__)
     held = {
@@ -264,7 +264,7 @@ def _code_of(name: str) -> CodeType | None:
 def _asked(
     to_judge: ToJudge, place: str, taken: tuple[Taken, ...], document: bytes
 ) -> dict[str, Any]:
-    """Put all that is judged into a directory, and return what the process is asked."""
+    """Write everything that is judged into a directory, and return the question to the process."""
     copies: dict[PolicyFileKind, list[tuple[str, str]]] = {one: [] for one in PolicyFileKind}
     for number, one in enumerate(taken):
         suffix = to_judge.suffixes.get(one.kind, "")
@@ -290,16 +290,16 @@ def _placed(place: str, name: str, data: bytes) -> str:
 
 
 def _verdict(ran: Ran, to_judge: ToJudge) -> tuple[EvidenceProblem | None, str]:
-    """Return what the verdict means for the gate; only `allowed` passes."""
+    """Return the meaning of the verdict for the gate; only `allowed` passes."""
     problem, said = problem_with(ran)
     if problem is EvidenceProblem.EXIT_CODE:
-        return EvidenceProblem.ENGINE_ERROR, f"the process that judges failed: {said}"
+        return EvidenceProblem.ENGINE_ERROR, f"the judging process failed: {said}"
     if problem is not None:
         return problem, said
     try:
         answered = Answered.model_validate_json(ran.printed)
     except ValidationError:
-        return EvidenceProblem.ENGINE_ERROR, "the process that judges did not say a verdict"
+        return EvidenceProblem.ENGINE_ERROR, "the judging process gave no verdict"
     what, by = to_judge.what, f", by {answered.engine}"
     yes, no = to_judge.answers
     because = f": {answered.detail}" if answered.detail else ""

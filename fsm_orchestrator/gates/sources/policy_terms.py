@@ -28,10 +28,10 @@ class PolicyTerms(SourceModel):
 
     @property
     def looks_at_others(self) -> bool:
-        """Whether it judges what other gates say: a policy is told."""
+        """True: a policy is given the decisions of the other gates."""
         return True
 
 
 def policy_words(language: str, paths: Iterable[str]) -> str:
-    """Return what is asked, for people."""
+    """Return the question, for people."""
     return f"{language} {listed([copyable(one) for one in paths])}"

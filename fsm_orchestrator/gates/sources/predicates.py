@@ -1,4 +1,4 @@
-"""The predicates that a statement may have: what each says for a gate."""
+"""The predicates that a statement may have, and their meaning for a gate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Names = Annotated[tuple[Name, ...], Field(max_length=100_000)]
 
 @dataclass(frozen=True)
 class Asked:
-    """What the source asks of a predicate."""
+    """The demands of the source on a predicate."""
 
     rule: GateRule
     accepts_warned: bool
@@ -43,7 +43,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """What a predicate says. `problem` is None where it passes its gate."""
+    """The result of a predicate. `problem` is None if it passes its gate."""
 
     problem: EvidenceProblem | None
     detail: str
@@ -54,7 +54,7 @@ class Said:
 
 
 class _Predicate(BaseModel):
-    """The keys that count of a predicate of somebody else's; it may have more."""
+    """The keys of a foreign predicate that count; it may have more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -90,11 +90,11 @@ class Check(BaseModel):
     name: Name = Field(description="Its name, for people.")
     status: Annotated[
         str, StringConstraints(pattern=r"^(passed|failed|skipped|pending|missing)$")
-    ] = Field(description="How it came out: passed, failed, skipped, pending or missing.")
+    ] = Field(description="Its result: passed, failed, skipped, pending or missing.")
 
 
 class GateSignalPredicate(BaseModel):
-    """A gate's signal with its grounds, in an in-toto statement: our own predicate."""
+    """A gate's signal with its grounds, in an in-toto statement: this program's own predicate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -108,7 +108,7 @@ class GateSignalPredicate(BaseModel):
     issuer: Name = Field(description="Who gives it.")
     issuedAt: Instant = Field(description="When it was given, in RFC 3339.")  # noqa: N815
     expiresAt: Instant | None = Field(  # noqa: N815
-        default=None, description="Until when it holds, in RFC 3339; for ever if left out."
+        default=None, description="Until when it holds, in RFC 3339; forever if left out."
     )
 
 
@@ -208,7 +208,7 @@ def _gate_signal(predicate: Any, asked: Asked) -> Said:
 
 
 def named_words(names: tuple[str, ...] | list[str]) -> str:
-    """Return some names, and how many more there are."""
+    """Return some names, and the number of the rest."""
     shown = [described(one) for one in names[:NAMED_MAX]]
     more = len(names) - len(shown)
     return listed([*shown, *([f"{more} more"] if more else [])])
@@ -221,11 +221,11 @@ _READERS: Final[Mapping[str, tuple[Reader, frozenset[Gate] | None]]] = {
     SVR: (_svr, frozenset({Gate.POLICY})),
     GATE_SIGNAL: (_gate_signal, None),
 }
-"""Each predicate with what reads it, and the gates that do; None stands for any gate."""
+"""Each predicate with its reader, and the gates that read it; None stands for any gate."""
 
 
 def reader_of(predicate_type: str, gate: str) -> Reader | None:
-    """Return what reads a predicate for a gate; None where the gate does not read it."""
+    """Return the reader of a predicate for a gate, or None if the gate does not read it."""
     return _READERS[predicate_type][0] if predicate_type in known_to(gate) else None
 
 

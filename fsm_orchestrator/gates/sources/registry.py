@@ -1,4 +1,4 @@
-"""The sources there are. The key that names the kind decides which settings a table has."""
+"""The registry of sources. The key that names the kind decides which settings a table has."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "cedar": CedarSource,
     "approval": ApprovalSource,
 }
-"""Every source by the key that names its kind."""
+"""The sources by the key that names their kind."""
 
 
 class _ByKey:
-    """Reads the table of a gate as the source that its key names."""
+    """A reader of a gate's table as the source that its key names."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         """Return a schema that takes one of the sources."""
@@ -42,7 +42,7 @@ class _ByKey:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return one alternative a source."""
+        """Return a schema with one alternative per source."""
         del schema
         choices: list[CoreSchema | tuple[CoreSchema, str]] = [
             TypeAdapter(one).core_schema for one in SOURCES.values()

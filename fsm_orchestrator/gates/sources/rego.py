@@ -21,7 +21,7 @@ QUERY_PATTERN: Final = r"^data(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 
 
 def _path_of_a_rule(value: Any) -> Any:
-    """Refuse an expression: one that is true by itself is no question."""
+    """Refuse an expression, which can be true without any rule."""
     if isinstance(value, str) and re.fullmatch(QUERY_PATTERN, value) is None:
         raise ValueError("should be the path of one rule, such as data.release.allow")
     return value
@@ -63,7 +63,7 @@ class RegoSource(PolicyTerms):
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """The policy; data may be what stages make."""
+        """The files of the policy; its data may be made by stages."""
         return self.rego.policy
 
     @property
@@ -79,13 +79,13 @@ class RegoSource(PolicyTerms):
 
 @dataclass(frozen=True)
 class _Rego:
-    """One judging."""
+    """One evaluation of the policy."""
 
     given: RegoSource
     tools: Tools
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
-        """Judge the policy on what is known of the run."""
+        """Judge the policy on the known facts of the run."""
         from fsm_orchestrator.gates.policy_input import PolicyFileKind as Kind  # noqa: PLC0415 - when asked
         from fsm_orchestrator.gates.sources.policy import ToJudge, judged  # noqa: PLC0415 - when asked
 

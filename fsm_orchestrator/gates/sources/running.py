@@ -1,4 +1,4 @@
-"""Runs a program for a gate, as a stage is run: limits, logs of its own, nothing left behind."""
+"""Runs a program for a gate, like a stage: limits, its own logs, nothing left behind."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class ToRun(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """What came of a program.
+    """The result of a program.
 
     Attributes:
         end: how it ended.
-        survivors: pids of processes of it that could not be ended.
-        printed: its stdout, cut behind the most that counts as evidence.
-        said: the last of its stdout, where that is kept in no log.
-        complained: the same of its stderr.
-        log: what it printed to stdout, a file in the output directory; None where there is none.
-        error_log: the same of its stderr.
-        has_complained: whether it printed to stderr.
+        survivors: the pids of its processes that could not be ended.
+        printed: its stdout, cut off after the most that counts as evidence.
+        said: the end of its stdout, if no log keeps it.
+        complained: the end of its stderr, if no log keeps it.
+        log: the log of its stdout, a file in the output directory; None if there is none.
+        error_log: the log of its stderr, likewise.
+        has_complained: True if it printed to stderr.
     """
 
     end: ProcessEnd
@@ -53,7 +53,7 @@ class Ran(NamedTuple):
 
     @property
     def telling_log(self) -> str | None:
-        """The log to look at: that of its stdout, unless it has printed to stderr alone."""
+        """The log to look at: that of stdout, unless the program printed only to stderr."""
         return self.error_log if self.has_complained and not self.printed else self.log
 
 
@@ -61,7 +61,7 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
     """Run a program to its end; a bare name is looked up on PATH.
 
     Raises:
-        AskedToEndError: the run was asked to end meanwhile.
+        AskedToEndError: the run was asked to end while the program ran.
         RecordingError: its logs cannot be written.
     """
     with _outputs(tools) as (stdout, stderr, (log, error_log)):
@@ -89,7 +89,7 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
 
 @contextlib.contextmanager
 def _outputs(tools: Tools) -> Iterator[tuple[int, int, tuple[str | None, str | None]]]:
-    """Open the two logs, or files without a name where nothing may be written."""
+    """Open the two logs, or files without a name if nothing may be written."""
     if tools.home is None:
         with TemporaryFile() as stdout, TemporaryFile() as stderr:
             yield stdout.fileno(), stderr.fileno(), (None, None)
@@ -113,8 +113,8 @@ def _outputs(tools: Tools) -> Iterator[tuple[int, int, tuple[str | None, str | N
 
 
 def problem_with(ran: Ran) -> tuple[EvidenceProblem | None, str]:
-    """Return what the end of a program means for its gate, and the sentence of it."""
+    """Return the meaning of a program's end for its gate, and a sentence about it."""
     if ran.survivors:
         pids = ", ".join(map(str, ran.survivors))
-        return EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
+        return EvidenceProblem.KILLED, f"some of its processes cannot be ended: {pids}"
     return problem_with_end(ran.end)

@@ -1,4 +1,4 @@
-"""Whose signature a statement has, by the tools that people have: `ssh-keygen` and `openssl`."""
+"""The signer of a statement, verified with common tools: `ssh-keygen` and `openssl`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import listed
 
 NAMESPACE: Final = "fsm-orchestrator.evidence"
-"""Another than that of approvals: a key that signs evidence can approve nothing."""
+"""A namespace other than that of approvals: a signature of evidence approves nothing."""
 KEY_BYTES_MAX: Final = 1024**2
 _SSH_TIME: Final = "%Y%m%d%H%M%S"
-"""How ssh-keygen takes a time: in the zone that it is in, as it takes those in its files."""
+"""The format in which ssh-keygen takes a time: in its own time zone, as in its files."""
 _PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 _Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$")]
 
 
 class SignedBy(StrictModel):
-    """Who may sign: people of an SSH `allowed_signers` file, or the keys of DSSE envelopes."""
+    """The accepted signers: people of an SSH `allowed_signers` file, or keys of DSSE envelopes."""
 
     allowed_signers: _PathWord | None = Field(
         default=None,
         description="The file of keys that ssh-keygen(1) describes; the signature is a file of the"
-        " statement's name with .sig behind it.",
+        " statement's name with .sig after it.",
     )
     principals: tuple[_Principal, ...] = Field(
         default=(), description="Who of them may sign, such as ci@example.org."
@@ -59,11 +59,11 @@ class SignedBy(StrictModel):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that say who may."""
+        """The files that say who may sign."""
         return tuple(filter(None, (self.allowed_signers, self.revoked, *self.dsse_keys)))
 
     def based(self, directory: str) -> Self:
-        """Return it with absolute paths."""
+        """Return the terms with absolute paths."""
 
         def at(path: str | None) -> str | None:
             return None if path is None else os.path.join(directory, path)
@@ -78,10 +78,10 @@ class SignedBy(StrictModel):
 
 
 def signer_of(raw: bytes, signature: str | None, by: SignedBy) -> str:
-    """Return who has signed a statement. `signature` is the file of a detached signature.
+    """Return the signer of a statement. `signature` is the file of a detached signature.
 
     Raises:
-        RefusedError: nobody who may.
+        RefusedError: no accepted signer has signed it.
     """
     try:
         if by.allowed_signers is None:
@@ -94,17 +94,17 @@ def signer_of(raw: bytes, signature: str | None, by: SignedBy) -> str:
 
 
 def without_tool(error: ToolError, tool: str) -> RefusedError:
-    """Return the refusal where a tool could not be asked, with what installs it."""
+    """Return the refusal if a tool could not be asked, with the commands that install it."""
     hint = f"; {how_to_install(tool)}" if error.is_missing else ""
     return RefusedError(EvidenceProblem.ENGINE_ERROR, f"{error}{hint}")
 
 
 _KRL: Final = b"SSHKRL\n\0"
-"""What a list of revoked keys in OpenSSH's own form begins with."""
+"""The first bytes of a list of revoked keys in OpenSSH's own format."""
 
 
 class SshTerms(NamedTuple):
-    """Whose SSH signatures count, and for what.
+    """The SSH signers whose signatures count, and the purpose.
 
     Attributes:
         at: the time as of which keys are valid; None for now.
@@ -118,7 +118,7 @@ class SshTerms(NamedTuple):
 
 
 class SshSignature:
-    """A detached SSH signature, asked about in steps: ssh-keygen exits alike for all wrongs."""
+    """A detached SSH signature, checked in steps: ssh-keygen has one exit code for all faults."""
 
     def __init__(self, raw: bytes, signature: str | None, terms: SshTerms) -> None:
         self._raw, self._by = raw, terms
@@ -126,10 +126,10 @@ class SshSignature:
         self._allowed = terms.allowed_signers
 
     def signer(self) -> str:
-        """Return the principal whose signature it is.
+        """Return the principal who made the signature.
 
         Raises:
-            RefusedError: it is nobody's who may sign.
+            RefusedError: no principal who may sign has made it.
         """
         if not os.path.isfile(self._signature):
             said = f"there is no signature {copyable(self._signature)}"
@@ -137,9 +137,9 @@ class SshSignature:
         for path in filter(None, (self._allowed, self._by.revoked)):
             raw = readable(path)
             if path == self._by.revoked and b"\0" in raw and not raw.startswith(_KRL):
-                raise _malformed(path)  # ssh-keygen reads no line beyond the zero in it
+                raise _malformed(path)  # ssh-keygen reads no line after the zero byte
         if not self.is_whole():
-            said = "its signature is not one of these bytes, or for another purpose"
+            said = "its signature is not of these bytes, or is for another purpose"
             raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
         found = self._signer_by(self._allowed, self._by.revoked)
         if found is None:
@@ -147,11 +147,11 @@ class SshSignature:
         return found
 
     def is_whole(self) -> bool:
-        """Say whether it is a signature of these bytes for this purpose, by whatever key."""
+        """Return whether it is a signature of these bytes for this purpose, by any key."""
         return self._ask("check-novalidate") == 0
 
     def is_of(self, principal: str) -> bool:
-        """Say whether it is a principal's, whenever the key may have been valid."""
+        """Return whether a principal made it, whenever the key may have been valid."""
         with scratch_directory() as place:
             looser = place / "allowed_signers"
             text = files.read_bounded(Path(self._allowed), KEY_BYTES_MAX, is_link_good=True)
@@ -159,7 +159,7 @@ class SshSignature:
             return self._ask("verify", "-f", str(looser), "-I", principal) == 0
 
     def _signer_by(self, allowed: str, revoked: str | None) -> str | None:
-        """Return the principal that a file of signers has for the signature."""
+        """Return the principal who made the signature according to a file of signers, or None."""
         more = () if revoked is None else ("-r", revoked)
         return next(
             (
@@ -171,7 +171,7 @@ class SshSignature:
         )
 
     def _why_not(self) -> RefusedError:
-        """Find out why a good signature does not count, by asking as if less were demanded."""
+        """Return why a good signature does not count, found by repeating it with fewer demands."""
         if self._by.revoked is not None and _is_malformed(self._by.revoked):
             return _malformed(self._by.revoked)
         if self._by.revoked is not None and self._signer_by(self._allowed, None) is not None:
@@ -212,9 +212,9 @@ def _malformed(revoked: str) -> RefusedError:
 
 
 def _is_malformed(revoked: str) -> bool:
-    """Say whether a file of revoked keys is known to be none: such a file revokes every key.
+    """Return whether a file of revoked keys is known to be malformed: it then revokes every key.
 
-    A key that is made for this is in no such file. Where none can be made, nothing is known of it.
+    A key made for this check is in no list. If none can be made, nothing is known of the file.
     """
     try:
         return not _is_of_keys(revoked)
@@ -223,7 +223,7 @@ def _is_malformed(revoked: str) -> bool:
 
 
 def _is_of_keys(revoked: str) -> bool:
-    """Say whether a file of revoked keys lets a key pass that is made for this.
+    """Return whether a file of revoked keys accepts a key made for this check.
 
     Raises:
         ToolError: no such key can be made.
@@ -296,7 +296,7 @@ def _has_signed(key: _Key, envelope: Envelope) -> bool:
 
 
 def readable(path: str) -> bytes:
-    """Read a file of keys, or refuse it: who may sign is not known then.
+    """Read a file of keys, or refuse it, because it is then unknown who may sign.
 
     Raises:
         RefusedError: it cannot be read.

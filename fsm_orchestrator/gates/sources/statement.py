@@ -1,4 +1,4 @@
-"""An in-toto statement, plain or in a DSSE envelope: read without believing it."""
+"""An in-toto statement, plain or in a DSSE envelope: read without being believed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _SUBJECTS_MAX: Final = 100_000
 
 
 class StatementTerms(WaitingModel):
-    """What a source asks of a statement."""
+    """The demands of a source on a statement."""
 
     accept_warned: bool = Field(
         default=False, description="Whether a test result with warnings passes."
@@ -64,12 +64,12 @@ class StatementTerms(WaitingModel):
     )
     max_age: Span | None = Field(default=None, description="How old the evidence may be.")
     signed_by: SignedBy | None = Field(
-        default=None, description="Who must have signed it; a signature is not looked at without."
+        default=None, description="Who must have signed it; unless given, signatures are ignored."
     )
 
 
 class StatementSource(StatementTerms):
-    """`statement = "evidence/ci.json"`: what somebody else has found, as a file."""
+    """`statement = "evidence/ci.json"`: the findings of somebody else, as a file."""
 
     statement: PathWord = Field(
         description="The file: an in-toto Statement v1, or a DSSE envelope around one; relative to"
@@ -88,13 +88,13 @@ class StatementSource(StatementTerms):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The statement, its signature, and who may sign."""
+        """The statement, its signature, and the files that say who may sign."""
         signers = () if self.signed_by is None else self.signed_by.files
         return tuple(map(glob.escape, (self.statement, f"{self.statement}.sig", *signers)))
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """Who may sign."""
+        """The files that say who may sign."""
         return () if self.signed_by is None else self.signed_by.files
 
     @property
@@ -109,7 +109,7 @@ class StatementSource(StatementTerms):
 
 
 class _Named(BaseModel):
-    """One thing that a statement is about."""
+    """One entry of the subject of a statement."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -130,14 +130,14 @@ class _Statement(BaseModel):
 
 @dataclass(frozen=True)
 class About:
-    """What a statement has to be about, and when it is read."""
+    """The required subject of a statement, and the time when it is read."""
 
     rule: GateRule
     subject: Subject | None
     work: tuple[SubjectEntry, ...]
     now: datetime
     made_at: datetime | None = None
-    """When its file was written; None where it has none."""
+    """The time when its file was written; None if it has no file."""
 
 
 def judged_if_signed(
@@ -147,7 +147,7 @@ def judged_if_signed(
     about: About,
     record: EvidenceRecord,
 ) -> EvidenceRecord:
-    """Verify the signature of a statement where one is asked for, then judge it."""
+    """Verify the signature of a statement if one is required, then judge it."""
     if terms.signed_by is not None:
         try:
             signer = signer_of(raw, signature, terms.signed_by)
@@ -160,7 +160,7 @@ def judged_if_signed(
 def judged(
     raw: bytes, terms: StatementTerms, about: About, record: EvidenceRecord
 ) -> EvidenceRecord:
-    """Judge the bytes of a statement: pure. Whatever is wrong is a problem in the record."""
+    """Judge the bytes of a statement: pure. Anything that is wrong is a problem in the record."""
     try:
         statement = _statement(raw)
         known: dict[str, Any] = {
@@ -195,7 +195,7 @@ def judged(
 def judged_again(
     raw: bytes, terms: StatementTerms, record: EvidenceRecord, now: datetime
 ) -> EvidenceRecord:
-    """Judge once more what time or other keys may have undone of a statement that passed."""
+    """Judge a statement that passed again, as time or other keys may have invalidated it."""
     if terms.signed_by is not None:
         try:
             signer_of(raw, None, terms.signed_by)
@@ -208,11 +208,11 @@ def judged_again(
 
 
 _SHOWN_SUBJECTS: Final = 100
-"""How many of the things that a statement names are kept in the record; the file has all."""
+"""The number of subject entries that are kept in the record; the file has all."""
 
 
 def _foreign(statement: _Statement, about: About) -> tuple[EvidenceProblem, str] | None:
-    """Return why a statement is about something else; None where it is about the run."""
+    """Return why a statement is about something else, or None if it is about the run."""
     wanted = (*(() if about.subject is None else about.subject.entries), *about.work)
     if not wanted:
         return EvidenceProblem.UNBOUND, "the run has no subject that a statement could name"

@@ -1,4 +1,4 @@
-"""A run as test cases: whether it may be closed, its gates, its stages and what verified them."""
+"""A run as test cases: whether it may be closed, its gates, its stages and their verifications."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsm_orchestrator.explanation.unrun_words import unrun_sentences
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, state_now
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.rendering.html.colours import plain_of
+from fsm_orchestrator.rendering.html.colors import plain_of
 from fsm_orchestrator.rendering.html.output import Outputs
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import span_ms
@@ -31,7 +31,7 @@ class Suite(StrEnum):
 
     @property
     def of_one(self) -> str:
-        """The word for what one case of it is about."""
+        """The word for the subject of one case."""
         match self:
             case Suite.RUN | Suite.VERIFICATION:
                 return self.value
@@ -44,7 +44,7 @@ class Suite(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What came of a case."""
+    """The result of a case."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -55,11 +55,11 @@ class Case(NamedTuple):
     """One case.
 
     Attributes:
-        kind: what kind of failure it is, for programs: a reason code, an ending, a standing.
-        message: what went wrong, or why it was skipped.
-        stdout: the end of what it printed, masked.
-        stderr: likewise.
-        execution: what it is about, where that is an execution of a stage.
+        kind: the kind of failure, for programs: a reason code, an ending, a standing.
+        message: the failure, or the reason for skipping.
+        stdout: the end of the captured stdout, masked.
+        stderr: the end of the captured stderr, masked.
+        execution: the execution that the case is about, where it is about one.
     """
 
     suite: Suite
@@ -74,7 +74,7 @@ class Case(NamedTuple):
 
 
 def cases_of(view: InspectedRun) -> tuple[Case, ...]:
-    """Return the cases of a run: of its latest invocation, as its report has them."""
+    """Return the cases of a run: those of its latest invocation, as its report has them."""
     report, outputs = view.report, Outputs(view)
     return (
         _closure(view),
@@ -85,7 +85,7 @@ def cases_of(view: InspectedRun) -> tuple[Case, ...]:
 
 
 def _closure(view: InspectedRun) -> Case:
-    """Return the case that fails whatever the others say: what is missing counts against it."""
+    """Return the case that fails whatever the others say: anything missing counts against it."""
     report = view.report
     took = 0 if report.finished_at is None else span_ms(report.started_at, report.finished_at)
     standing = view.standing
@@ -136,7 +136,7 @@ def _name(execution: StageExecution) -> str:
 
 
 def _of_verifications(executions: Iterable[StageExecution], outputs: Outputs) -> Iterator[Case]:
-    """Yield a case for each command that was run to see what a stage has done."""
+    """Yield a case for each command that was run to verify the work of a stage."""
     for execution in executions:
         for one in execution.verifications:
             yield Case(

@@ -1,6 +1,6 @@
-"""What GitHub Actions is told of a run: annotations, and the ends of logs in groups.
+"""The output for GitHub Actions about a run: annotations, and the ends of logs in groups.
 
-The runner acts on lines that begin with `::` and on `##[` anywhere. What stages printed is told
+The runner acts on lines that begin with `::` and on `##[` anywhere. The output of stages is printed
 between two lines that switch this off, by a token that nobody could know when it was printed.
 """
 
@@ -18,15 +18,15 @@ from fsm_orchestrator.rendering.ci.cases import Case, Suite, Verdict, cases_of
 from fsm_orchestrator.text.hidden import printable
 
 ANNOTATIONS_MAX: Final = 10
-"""What GitHub shows of one kind of a step; the rest would be dropped."""
+"""The most annotations of one kind that GitHub shows for a step; it drops the rest."""
 MESSAGE_CHARACTERS_MAX: Final = 2000
 
 
 def annotations_of(view: InspectedRun, workspace: Path | None) -> list[str]:
     """Return a command for each gate and stage that failed, gates first.
 
-    Each names a file, where one below `workspace` is to blame: an artifact that is wrong, else the
-    program of the stage. That of a stage says which verification failed.
+    Each names a file if one below `workspace` is to blame: an artifact that is wrong, else the
+    program of the stage. The command of a stage names the verification that failed.
     """
     failed = [one for one in cases_of(view) if one.verdict is Verdict.FAILED]
     failed = [one for one in failed if one.suite is not Suite.VERIFICATION]
@@ -38,14 +38,14 @@ def annotations_of(view: InspectedRun, workspace: Path | None) -> list[str]:
 
 
 def error_command(title: str, message: str, file: str | None = None) -> str:
-    """Return the command by which an error is shown on the page of a job."""
+    """Return the command that shows an error on the page of a job."""
     properties = {"title": title} if file is None else {"file": file, "title": title}
     told = ",".join(f"{key}={_property(text)}" for key, text in properties.items())
     return f"::error {told}::{_data(message[:MESSAGE_CHARACTERS_MAX])}"
 
 
 def groups_of(view: InspectedRun) -> Iterator[str]:
-    """Yield a group of lines for each stage that printed something, which can be unfolded."""
+    """Yield a collapsible group of lines for each stage that printed something."""
     for case in cases_of(view):
         printed = [*case.stdout.splitlines(), *case.stderr.splitlines()]
         if printed:
@@ -91,7 +91,7 @@ def _program(execution: StageExecution) -> Iterator[str]:
 
 
 def _data(text: str) -> str:
-    """Return a message as a command has it: its line breaks are shown, and it is one line."""
+    """Return a message as a command takes it: on one line, with its line breaks encoded."""
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
         text = text.replace(character, code)
     return printable(text).replace("##[", "##\\[")

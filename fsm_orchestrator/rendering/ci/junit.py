@@ -1,8 +1,8 @@
-"""Writes a run as JUnit XML, as junit-10.xsd of Jenkins' xUnit plugin has it.
+"""Writes a run as JUnit XML, following junit-10.xsd of Jenkins' xUnit plugin.
 
-Written by hand, for the libraries pass on characters that XML 1.0 cannot have; every character that
-is not seen is spelled out, and those are among them. Only `failure` is
-used, never `error`: readers do not agree on what an error is.
+Built without a library, for libraries pass on characters that XML 1.0 cannot have; here every
+invisible character is spelled out, and those are among them. Only `failure` is used, never `error`:
+readers do not agree on what an error is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsm_orchestrator.text.hidden import printable
 
 
 def junit_xml(view: InspectedRun) -> str:
-    """Return the document: a suite for the run, for its gates, its stages, what verified them.
+    """Return the document: a suite each for the run, its gates, its stages and its verifications.
 
     Every execution of a stage is a case, named with its attempt: readers do not agree on retries.
     """
@@ -32,7 +32,7 @@ def junit_xml(view: InspectedRun) -> str:
         **_spent(report),
     }
     properties = "".join(f"<property{_keys(name=k, value=v)}/>" for k, v in facts.items())
-    # Without its zone: the schemas of most readers have a time of day that has none.
+    # Without its zone: the schemas of most readers have a time of day without one.
     at = {"timestamp": report.started_at.removesuffix("Z")}
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
     lines.append(f"<testsuites{_keys(name=PRODUCT, **_counts(cases))}>")
@@ -48,7 +48,7 @@ def junit_xml(view: InspectedRun) -> str:
 
 
 def _spent(report: Report) -> dict[str, str]:
-    """Return how much of each unit was spent, and how much may be."""
+    """Return the spent amount of each unit, and the allowed amount."""
     units = () if report.budget is None else report.budget.units
     spent = {f"spent.{one.unit}": one.spent for one in units}
     return spent | {f"budget.{one.unit}": one.allowed for one in units if one.allowed is not None}
@@ -74,7 +74,7 @@ def _inner(case: Case) -> Iterator[str]:
         case Verdict.SKIPPED:
             yield f"<skipped{_keys(message=case.message)}/>"
         case Verdict.FAILED:
-            # What people read of a failure is its text in some systems, its message in others.
+            # Some systems show people the text of a failure, others its message.
             said = "\n".join(filter(None, (case.message, case.stderr or case.stdout)))
             keys = _keys(type=case.kind, message=case.message)
             yield f"<failure{keys}>{escape(printable(said))}</failure>"

@@ -20,7 +20,7 @@ _GATES_MAX: Final = 5
 _STAGES_MAX: Final = 8
 _CAUSES_MAX: Final = 3
 _MARKS: Final = {Standing.DONE: "\u2705", Standing.WAITING: "\u23f8\ufe0f"}
-"""The mark before the standing; what is not here failed, or was kept from going on."""
+"""The mark before the standing; a standing without one here failed, or was kept from continuing."""
 _SPECIAL: Final = str.maketrans(
     {one: f"\\{one}" for one in "\\`*_{}[]()#+-.!|~$"}
     | {
@@ -33,13 +33,14 @@ _SPECIAL: Final = str.maketrans(
         "\t": " ",
     }
 )
-"""What means something in Markdown, or would name a person or an address."""
+"""The characters that have a meaning in Markdown, or would name a person or an address."""
 
 
 def markdown_of(view: InspectedRun, shown: str) -> str:
     """Return the summary of a run; `shown` is OUT as commands name it.
 
-    What stages and sources have said is text in it: it makes no link, calls nobody, ends no table.
+    Words from stages and sources are only text in it: no link, no mention of a person, no end of a
+    table.
     """
     explanation = explain(view, shown)
     lines = [*_head(view, explanation), *_causes(explanation)]
@@ -76,7 +77,7 @@ def _causes(explanation: Explanation) -> Iterator[str]:
 def _gates(explanation: Explanation) -> Iterator[str]:
     rows = [row_in_force(one) for one in explanation.gates]
     if rows:
-        # The gates that refuse are what one looks for: they come first.
+        # Readers look for the gates that refuse: they come first.
         rows.sort(key=lambda row: row.verdict == "passed")
         yield from ("", "| gate | signal | passes | verdict |", "|---|---|---|---|")
         shown = rows[:_GATES_MAX]
@@ -100,7 +101,7 @@ def _why(stage: ExplainedStage) -> str:
 def _next(explanation: Explanation) -> Iterator[str]:
     words = explanation.next_step.words
     if explanation.standing is not Standing.DONE and words is not None:
-        fence = "````"  # longer than what a command can hold: it is on one line
+        fence = "````"  # longer than any in a command, which is on one line
         yield from ("", fence, shell_line(words), fence)
 
 
@@ -113,6 +114,6 @@ def _more(count: int, what: str, lead: str = "") -> Iterable[str]:
 
 
 def _text(text: str) -> str:
-    """Return text as Markdown that says just this, on one line, cut where it is long."""
+    """Return text as Markdown that shows it literally, on one line, cut if it is long."""
     cut = text if len(text) <= CELL_CHARACTERS_MAX else f"{text[:CELL_CHARACTERS_MAX]}\u2026"
     return printable(cut).translate(_SPECIAL)

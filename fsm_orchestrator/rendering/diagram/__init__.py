@@ -1,4 +1,4 @@
-"""A lifecycle, a run over it, or a difference of two, as a picture.
+"""A lifecycle, a run over it, or a difference between two, as a picture.
 
 Face: `picture`, `dot`, `mermaid`, `image`, `run_marks`, `change_marks`.
 May import: `inspection`, `lifecycle` and below.

@@ -1,4 +1,4 @@
-"""Mark on one picture of two lifecycles what was added, removed or changed.
+"""Marks for additions, removals and changes on one picture of two lifecycles.
 
 `lifecycle.diff` decides what differs, and whether that loosens anything. Pure.
 """
@@ -20,7 +20,7 @@ _LEGEND: Final = "+ bold: added; \u2212 dashed: removed; ~ changed"
 
 
 def both_of(diff: LifecycleDiff) -> Lifecycle:
-    """Return a lifecycle, only to be drawn, with the states and edges of both, new ones first."""
+    """Return a lifecycle for drawing only, with the states and edges of both, new ones first."""
     old, new = diff.old, diff.new
     removed = [old.states[name] for name in diff.removed_states]
     is_renamed = old.name != new.name
@@ -37,7 +37,7 @@ def both_of(diff: LifecycleDiff) -> Lifecycle:
 
 
 def marks_of_change(diff: LifecycleDiff) -> Marks:
-    """Return the marks for `both_of` the same difference."""
+    """Return the marks for the lifecycle that `both_of` returns for the same difference."""
     changed: dict[str, tuple[str, ...]] = {
         one.name: tuple(map(change_text, one.changes)) for one in diff.changed_states
     }
@@ -63,7 +63,7 @@ def marks_of_change(diff: LifecycleDiff) -> Marks:
 
 
 def _transition(edge: Edge) -> Transition:
-    """Return a transition of one edge alone."""
+    """Return a transition of a single edge."""
     return Transition(**{**edge._asdict(), "source": (edge.source,)})
 
 

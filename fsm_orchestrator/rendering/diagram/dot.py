@@ -1,4 +1,4 @@
-"""Write a picture in the DOT language of Graphviz, laid out so that the way to done is straight.
+"""Writes a picture in the DOT language of Graphviz, laid out so that the way to done is straight.
 
 Pure: image.py has Graphviz draw it.
 """
@@ -57,14 +57,14 @@ _TITLE_POINTS: Final = 12
 _DETAIL_POINTS: Final = 10
 _WIDE: Final = 0.6
 _WIDE_BOLD: Final = 0.7
-"""The width of a character, as part of its height, in Verdana and DejaVu Sans."""
+"""The width of a character relative to its height, in Verdana and DejaVu Sans."""
 _HEXAGON: Final = 1.4
 _POINTS_IN_INCH: Final = 72
 _MARGIN: Final = 0.2
 
 
 def dot_text(picture: Picture) -> str:
-    """Return the text of a digraph, newline at the end."""
+    """Return the text of a digraph, with a newline at the end."""
     start = 'tooltip="every run begins here"'
     lines = [
         f"digraph {_quoted(picture.name)} {{",
@@ -100,7 +100,7 @@ def _node(node: Node) -> str:
         style += ",dashed"
     mark = _NODE_MARKS.get(node.mark, "")
     if node.shape is Shape.GROUP:
-        mark += ' color="transparent"'  # it is no state, whatever became of its arrows
+        mark += ' color="transparent"'  # it is not a state, whatever became of its arrows
     tip = _quoted(node.tip)
     label = _lines([title], node.details)
     return (
@@ -110,7 +110,7 @@ def _node(node: Node) -> str:
 
 
 def _width(node: Node) -> float:
-    """Return the inches that a node's words take in a wide font, whatever fonts there are here."""
+    """Return the width of a node's words in inches in a wide font, whatever fonts are installed."""
     points = [
         len(node.title) * _TITLE_POINTS * _WIDE_BOLD,
         *(len(line) * _DETAIL_POINTS * _WIDE for line in node.details),
@@ -130,14 +130,14 @@ def _arrow(arrow: Arrow) -> str:
 
 
 def _wrapped(label: Label) -> list[str]:
-    """Return a label in lines: its condition below its trigger."""
+    """Return a label as lines: its condition below its trigger."""
     if not label.condition or len(label.text) <= _LABEL_WIDTH:
         return [label.text]
     return [label.trigger, f"\u00a0\u00a0{label.condition}"]
 
 
 def _ranks(picture: Picture) -> list[str]:
-    """Put all ends in one row at the foot of the picture, in the order of their outcomes."""
+    """Return the line that puts all ends in one row at the foot of the picture, in node order."""
     ends = [node for node in picture.nodes if node.shape in ENDS]
     names = " ".join(f"{_quoted(node.key)};" for node in ends)
     return [f"  {{ rank=max; {names} }}"] if ends else []
@@ -150,5 +150,5 @@ def _lines(titles: Sequence[str], details: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # Graphviz reads entities in tooltips, and takes a backslash for an escape of its own.
+    # Graphviz reads entities in tooltips, and takes a backslash as an escape.
     return '"' + text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') + '"'

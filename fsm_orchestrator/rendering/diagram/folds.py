@@ -1,7 +1,7 @@
-"""Fold edges that are drawn as one, because many states have the same way out.
+"""Folds of edges that are drawn as one, because many states have the same way out.
 
-A dozen stages that all lead to `failed` are a dozen lines that say one thing: `every stage`.
-Only edges that nothing sets apart are folded, and the words are true of all that is folded. Pure.
+A dozen stages that all lead to `failed` are a dozen lines that say one thing: `every stage`. Only
+edges that nothing sets apart are folded, and the words are true of every folded edge. Pure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Fold:
 def folded(lifecycle: Lifecycle, is_apart: Callable[[Edge], bool]) -> tuple[list[Fold], list[Edge]]:
     """Return the folds of a lifecycle, and the edges that are in none of them, in file order.
 
-    `is_apart` says which edges have to be drawn for themselves.
+    `is_apart` is true for edges that have to be drawn separately.
     """
     folds = [
         fold
@@ -62,7 +62,7 @@ def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], boo
     if len(most) < _FOLDED_FROM[trigger] or 2 * len(most) <= len(edges):
         return None
     if {edge.source for edge in edges} != everywhere:
-        return None  # "every" would be untrue, as it may be of a lifecycle that was not judged
+        return None  # "every" would be untrue, as is possible in a lifecycle that was not judged
     is_all = {edge.source for edge in most} == everywhere
     words = ("every", *_what(lifecycle, trigger))
     if not is_all:
@@ -74,7 +74,7 @@ def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], boo
 
 
 def _joined(names: Iterable[str]) -> str:
-    """Return names as one: `stage_failed` is `StageFailed`."""
+    """Return names joined into one: `stage_failed` becomes `StageFailed`."""
     return "".join(part.capitalize() for name in names for part in name.split("_"))
 
 

@@ -1,4 +1,4 @@
-"""Turn DOT text into SVG and PNG with Graphviz, which comes in the wheels of pygraphviz.
+"""Turns DOT text into SVG and PNG with Graphviz, which comes in the wheels of pygraphviz.
 
 The only user of `pygraphviz`, an optional extra. The same text gives the same bytes with the same
 Graphviz and fonts.
@@ -24,20 +24,20 @@ _COMMENT: Final = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
 def svg_text(dot: str) -> str:
-    """Return the picture as SVG, newline at the end: no version, date or path in it.
+    """Return the picture as SVG, with a newline at the end: no version, date or path in it.
 
     Raises:
         UsageError: pygraphviz is not installed.
     """
     svg = _COMMENT.sub("", _PROLOGUE.sub("", _drawn_by_graphviz(dot, "svg").decode()))
-    return "".join(_centred(svg.rstrip("\n").split("\n")))
+    return "".join(_centered(svg.rstrip("\n").split("\n")))
 
 
-def _centred(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines with the words of nodes and of the heading in the middle of their shapes.
+def _centered(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines, with the words of nodes and of the heading centered in their shapes.
 
-    Graphviz begins each where it ends in the middle with the font that it measured, which a reader
-    need not have.
+    Graphviz starts each text where it is centered in the font that it measured, which a reader may
+    not have.
     """
     middle, is_in_arrow = None, False
     for line in lines:
@@ -78,7 +78,7 @@ def _drawn_by_graphviz(dot: str, form: str) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what C libraries say about fonts from the operator's stderr."""
+    """Keep messages of C libraries about fonts away from the operator's stderr."""
     with tempfile.TemporaryFile() as unheard:
         kept = os.dup(2)
         try:

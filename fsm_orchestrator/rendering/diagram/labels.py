@@ -1,6 +1,6 @@
-"""The words in a picture: of an edge, of what a state declares.
+"""The words in a picture: those of an edge, and those that a state declares.
 
-Pure. Where they stand is for the modules that draw.
+Pure. The modules that draw decide where the words go.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from fsm_orchestrator.vocabulary import Guard, StateKind
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The words on an arrow: `+ trigger` and, below or behind it, the condition and a note."""
+    """The words on an arrow: `+ trigger` and, below or after it, the condition and a note."""
 
     trigger: str
     condition: str = ""
 
     @property
     def text(self) -> str:
-        """All of it on one line."""
+        """The whole label on one line."""
         return f"{self.trigger} {self.condition}" if self.condition else self.trigger
 
 
@@ -46,7 +46,7 @@ def condition_of(edge: Edge) -> str:
 
 
 def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
-    """Yield what is declared of a state beside its name and kind, a line each."""
+    """Yield each declaration of a state apart from its name and kind, a line each."""
     match state.kind:
         case StateKind.GATE:
             yield from _gates(lifecycle, state)
@@ -76,7 +76,7 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
 
 
 def member_line(lifecycle: Lifecycle, stage: str, more: Sequence[str]) -> str:
-    """Return the line of a stage within the node of its group."""
+    """Return the line for a stage within the node of its group."""
     state = lifecycle.states.get(stage)
     declared = () if state is None else tuple(details_of(lifecycle, state))
     return stage + (f" ({', '.join(declared)})" if declared else "") + _listed(more)
@@ -87,7 +87,7 @@ def _listed(more: Sequence[str]) -> str:
 
 
 def _gates(lifecycle: Lifecycle, state: State) -> Iterator[str]:
-    """Yield the gates of a gate state: the mandatory ones together, others with their titles."""
+    """Yield the gates of a gate state: the mandatory ones together, the others by their titles."""
     rules = [lifecycle.gates[gate] for gate in lifecycle.judged_in(state)]
     mandatory = [one.name for one in rules if one.name in MANDATORY_RULES]
     own = [one.words for one in rules if one.name not in MANDATORY_RULES]

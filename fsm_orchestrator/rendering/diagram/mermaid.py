@@ -1,6 +1,7 @@
-"""Write a picture as a Mermaid flowchart, which code hosts draw inside Markdown.
+"""Writes a picture as a Mermaid flowchart, which code hosts draw inside Markdown.
 
-Pure. A flowchart, for a Mermaid state diagram has neither shapes for kinds nor kinds of lines.
+Pure. It is a flowchart because a Mermaid state diagram has neither shapes for kinds nor kinds of
+lines.
 """
 
 from __future__ import annotations
@@ -50,22 +51,22 @@ _CLASSES: Final[Mapping[str, str]] = {
     "removed": "fill:#fff,stroke-dasharray:5 5,color:#555",
     "changed": "stroke-width:3px,stroke-dasharray:9 3",
 }
-"""The look of each class: every one differs in more than its colour."""
+"""The look of each class: each differs in more than its color."""
 _RESERVED: Final = frozenset(
     (
         *("call", "class", "classdef", "click", "default", "direction", "end", "flowchart"),
         *("graph", "href", "interpolate", "linkstyle", "section", "style", "subgraph", "title"),
     )
 )
-"""Words that Mermaid does not take as an id; none of them has a capital."""
+"""Words that Mermaid does not accept as an id; none of them has a capital."""
 CHARACTERS_MAX: Final = 50_000
 ARROWS_MAX: Final = 500
-"""The most that Mermaid draws where nobody has set it otherwise, as on code hosts."""
+"""The most that Mermaid draws by default, as on code hosts."""
 _SPECIAL: Final = re.compile(r'[#"<>&%{}`\\;]')
 
 
 def mermaid_text(picture: Picture) -> str:
-    """Return the text of a flowchart, newline at the end."""
+    """Return the text of a flowchart, with a newline at the end."""
     lines = ["flowchart TB", f"    accTitle: {_plain(f'{picture.name}: {picture.title}')}"]
     lines += [f'    Caption["{_escaped_lines(picture.captions)}"]:::note'] * bool(picture.captions)
     lines += ['    Start(("&nbsp;")):::start']
@@ -88,7 +89,7 @@ def is_too_large(picture: Picture) -> bool:
 def _node(node: Node) -> str:
     opening, closing = _BRACKETS[node.shape]
     label = _escaped_lines((node.title, *node.details))
-    # One class stands with the node; Mermaid takes a second one only in a line of its own.
+    # One class fits in the line of the node; Mermaid takes a second one only on its own line.
     first = "".join(f":::{name}" for name in _classes(node)[:1])
     return f'{_id(node.key)}{opening}"{label}"{closing}{first}'
 
@@ -113,7 +114,7 @@ def _used_classes(picture: Picture) -> set[str]:
 
 
 def _id(key: str) -> str:
-    """Return a key that Mermaid takes. State names have no capitals, so no two become one."""
+    """Return a key that Mermaid accepts. State names have no capitals, so no two become one."""
     return key.upper() if key in _RESERVED else key
 
 
@@ -122,7 +123,7 @@ def _escaped_lines(lines: tuple[str, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text without Mermaid's special characters, for where it decodes nothing."""
+    """Return text without Mermaid's special characters, for places where it decodes nothing."""
     return " ".join(_SPECIAL.sub(" ", text).split())
 
 

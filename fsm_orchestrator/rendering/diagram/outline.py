@@ -1,4 +1,4 @@
-"""A picture as rows of words, for a terminal: a state each, or several that are alike."""
+"""A picture as rows of words, for a terminal: one row for each state, or for several alike."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fsm_orchestrator.vocabulary import Outcome
 
 
 class Row(NamedTuple):
-    """One state, or several stages in a row of which the same is to be said.
+    """One state, or several consecutive stages with the same description.
 
     Attributes:
-        names: of the states, in order.
-        shape: what they are.
-        details: what is said of them.
-        exits: where else they lead than onward: `refused → blocked`, word and state apart.
-        mark: what an overlay says of them.
-        outcome: of a state that ends a run.
+        names: the names of the states, in order.
+        shape: the kind of the states.
+        details: the description of the states.
+        exits: the exits other than onward: `refused → blocked`, word and state apart.
+        mark: the mark that an overlay puts on them.
+        outcome: the outcome, if it is a state that ends a run.
         members: the stages that run side by side in it.
     """
 
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
     @property
     def alike(self) -> tuple[object, ...]:
-        """What it has in common with a row that it can be shown with."""
+        """The values that rows have in common if they can be shown as one."""
         own = self.names if self.shape is not Shape.STAGE else ()
         return (own, self.shape, self.details, self.exits, self.mark)
 
@@ -42,8 +42,8 @@ class Row(NamedTuple):
 def outline(full: Picture, notes: Mapping[str, str] | None = None) -> tuple[Row, ...]:
     """Return the rows of a picture in the order in which its states are entered.
 
-    Conditions, resumes and aborts are left out, as in the simple picture. `notes` are what to say
-    of states, by name, instead of what the picture does.
+    Conditions, resumes and aborts are left out, as in the simple picture. `notes`, by the name of a
+    state, replace the descriptions in the picture.
     """
     picture = simple(full)
     details = {node.key: _declared(node) for node in full.nodes}
@@ -55,7 +55,7 @@ def outline(full: Picture, notes: Mapping[str, str] | None = None) -> tuple[Row,
 
 
 def _declared(node: Node) -> tuple[str, ...]:
-    """Return what is declared of a state; of stages side by side, all of them in one piece."""
+    """Return the declarations of a state; those of stages side by side as one string."""
     if not node.members:
         return node.details
     first, *stages = node.details

@@ -1,9 +1,9 @@
 """The picture of a lifecycle, before any format: nodes, arrows, the way to done.
 
-The declaration is drawn, not a live machine: what `transitions` draws of one colours the state it
-is in, names a guard after its callback, gives a flat machine no final states, and knows neither
-kinds nor reasons nor how often an edge may be taken. That nothing else is drawn than what runs is
-held by a test: edges drawn, edges declared and the machine's `get_transitions()` are equal.
+It draws the declaration, not a live machine: the drawing that `transitions` makes of one colors the
+current state, names a guard after its callback, gives a flat machine no final states, and knows
+neither kinds nor reasons nor how often an edge may be taken. A test checks that the drawing shows
+exactly what runs: edges drawn, edges declared and the machine's `get_transitions()` are equal.
 
 Pure. mermaid.py and dot.py write a picture down; run_marks.py and change_marks.py make the marks
 that a run or a difference puts on it.
@@ -37,10 +37,10 @@ class Shape(StrEnum):
     GATE = "gate"
     STAGE = "stage"
     BESIDE = "beside"
-    """Stages that run side by side, named in it."""
+    """Stages that run side by side, named in one node."""
     DONE = "done"
     BLOCKED = "blocked"
-    """An end that waits for somebody: no failure."""
+    """An end that waits for somebody, not a failure."""
     ENDED = "ended"
     GROUP = "group"
     """Many states at once, as the source of an arrow that leaves them all."""
@@ -68,7 +68,7 @@ class Mark(StrEnum):
 
 
 SIGNS: Final[Mapping[Mark, str]] = {Mark.ADDED: "+ ", Mark.REMOVED: "\u2212 ", Mark.CHANGED: "~ "}
-"""The signs before the names of what changed: no line or colour is needed to see it."""
+"""The signs before the names of what changed: no line or color is needed to see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Marks:
     """More words on an edge."""
     captions: Sequence[str] = ()
     others: Mark = Mark.NONE
-    """The mark of every state and edge without one."""
+    """The mark of every state and edge that has no mark here."""
 
     def on_state(self, name: str) -> Mark:
         """Return the mark of a state."""
@@ -94,9 +94,9 @@ class Marks:
         return self.edges.get(edge, self.others)
 
     def sets_apart(self, edge: Edge) -> bool:
-        """Return whether an edge has to be seen for itself, not among all of its kind.
+        """Return whether an edge has to be shown separately, not folded with others of its kind.
 
-        What leaves a state that is itself new or gone says no more than the state does.
+        An edge from a state that is itself new or gone says no more than the state does.
         """
         mark = self.on_edge(edge)
         is_of_state = mark in SIGNS and mark is self.on_state(edge.source)
@@ -105,7 +105,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A state, or a group of them. `key` is unique and, of a state, its name."""
+    """A state, or a group of states. `key` is unique and, for a state, its name."""
 
     key: str
     shape: Shape
@@ -133,7 +133,7 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that is drawn. Nodes and arrows stand in the order in which they are best laid out."""
+    """The whole drawing. Nodes and arrows are in the order that lays them out best."""
 
     name: str
     title: str
@@ -154,7 +154,7 @@ NO_MARKS: Final = Marks()
 
 
 def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
-    """Return the picture of a lifecycle of the right shape, judged or not."""
+    """Return the picture of a well-formed lifecycle, judged or not."""
     happy = happy_walk(lifecycle)
     folds, single = folded(lifecycle, marks.sets_apart)
     timed = [one for one in marks.edges if one.trigger is Trigger.RUN_TIMED_OUT]  # never declared
@@ -195,11 +195,11 @@ def _warnings(lifecycle: Lifecycle) -> Iterable[str]:
         case GatesGuard.STAGES:
             pass
         case GatesGuard.EFFECTS:
-            yield "gates_guard is effects: what claims no effects runs before the gates have passed"
+            yield "gates_guard is effects: stages that claim no effects run before the gates pass"
         case GatesGuard.CLOSURE:
             yield "gates_guard is closure: stages run before the gates have passed"
     if lifecycle.accepts_early_signals and lifecycle.gates_after_stages:
-        yield "accepts_early_signals: gates pass by what was said before the stages had run"
+        yield "accepts_early_signals: gates pass on signals given before the stages had run"
 
 
 def _node(lifecycle: Lifecycle, state: State, marks: Marks) -> Node:
@@ -284,7 +284,7 @@ def _label(lifecycle: Lifecycle, edge: Edge, marks: Marks, *, is_happy: bool) ->
 
 
 def _tip(lifecycle: Lifecycle, edge: Edge) -> str:
-    """Return why there is an edge and, where others are tried too, its turn."""
+    """Return the reason for an edge and, if there are alternatives, its turn among them."""
     tried = lifecycle.edges_from(edge.source, edge.trigger)
     turn = f" (tried {tried.index(edge) + 1} of {len(tried)})" if len(tried) > 1 else ""
     return f"{label_of(edge).text}{turn}: {edge.why}"

@@ -1,4 +1,4 @@
-"""Mark on the picture of a lifecycle where a run went, for how long, and how it ended.
+"""Marks on the picture of a lifecycle: where a run went, for how long, and how it ended.
 
 Pure: the report is read elsewhere, and nothing here asks whether the run is still at work.
 """
@@ -30,8 +30,8 @@ _CAPTION_LINES_MAX: Final = 3
 def marks_of_run(lifecycle: Lifecycle, report: Report) -> Marks:
     """Return the marks of a run that follows this lifecycle.
 
-    A transition has the number that the report gives it; a state, those of the transitions that
-    entered it. The time is what was spent there while the command was at work.
+    A transition has the number that the report gives it; a state has the numbers of the transitions
+    that entered it. The time is the time spent there while the command was at work.
     """
     invocations = (*report.earlier_invocations, report.latest)
     taken = [record for one in invocations for record in one.transitions]
@@ -57,7 +57,7 @@ def marks_of_run(lifecycle: Lifecycle, report: Report) -> Marks:
 
 
 def resume_entry(lifecycle: Lifecycle, report: Report) -> str | None:
-    """Return the state that a resume would enter; None after done, or where it is not known."""
+    """Return the state that a resume would enter; None after done, or if it is not known."""
     if report.terminal_state is Outcome.DONE or report.current_state is None:
         return None
     edges = lifecycle.edges_from(report.current_state, Trigger.RESUME)
@@ -96,7 +96,7 @@ def _spent_ms(invocations: Sequence[InvocationRecord], name: str, initial: str) 
         stays = [(record.dest, record.at) for record in one.transitions]
         if one.number == 1:
             stays.insert(0, (initial, one.started_at))
-        if not stays:  # a done run was resumed: nobody was anywhere
+        if not stays:  # a done run was resumed: it was in no state
             continue
         ends = [*(since for _, since in stays[1:]), one.finished_at]
         spans += [
@@ -129,7 +129,7 @@ def _ending(execution: StageExecution) -> str:
     if said is not None:
         return said.words
     if execution.ending is Ending.SIBLING_FAILED:
-        return "ended, for another failed"
+        return "ended, because another failed"
     words = execution.status.value
     if execution.status is StageStatus.FAILED and execution.exit_code:
         words += f", exit {execution.exit_code}"

@@ -1,7 +1,7 @@
-"""Make a picture for a meeting: states and outcomes, legible at a glance. Pure.
+"""Makes a picture for a meeting: states and outcomes, legible at a glance. Pure.
 
-Left out is what only a condition, an abort or a resume leads to, and what is declared of a state;
-a caption says so. What a run did take is shown all the same.
+It leaves out edges that only a condition, an abort or a resume takes, and the declarations of a
+state; a caption says that they are left out. Edges that a run took are shown all the same.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _WORDS: Final[Mapping[Trigger, str]] = {
     Trigger.RUN_TIMED_OUT: "time is up",
     Trigger.RESUME: "resumed",
 }
-"""What each trigger is called; where all goes well, nothing has to be said."""
+"""The word for each trigger; where all goes well, none is needed."""
 
 
 def simple(picture: Picture) -> Picture:
-    """Return the same picture with less in it."""
+    """Return the same picture with fewer details."""
     arrows = tuple(_arrow(one) for one in picture.arrows if _kept(one))
     drawn = {key for arrow in arrows for key in (arrow.source, arrow.dest)}
     nodes = (

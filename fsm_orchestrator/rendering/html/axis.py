@@ -23,14 +23,14 @@ TICKS_MAX: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One time on the axis; `style` says where it is drawn."""
+    """One time on the axis; `style` is its CSS position."""
 
     word: str
     style: str
 
 
 def ticks_of(longest_ms: int) -> tuple[Tick, ...]:
-    """Return the ticks of an axis whose full width stands for `longest_ms`; none for no time."""
+    """Return the ticks of an axis whose full width stands for `longest_ms`; none if that is 0."""
     if longest_ms <= 0:
         return ()
     step = next((one for one in _STEPS if longest_ms // one < TICKS_MAX), longest_ms)

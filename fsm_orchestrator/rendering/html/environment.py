@@ -1,8 +1,7 @@
-"""Fill the templates of the page, so that no text can become markup or mislead.
+"""Fills the templates of the page, so that no text can become markup or mislead.
 
-The only user of Jinja2, an optional extra. Every value is escaped, what cannot be seen or would
-turn the reading direction is made visible in it, and a value that is missing is an error. Knows
-nothing of runs.
+The only user of Jinja2, an optional extra. Every value is escaped, characters that are invisible or
+turn the reading direction are made visible, and a missing value is an error. Knows nothing of runs.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SHOWN_CHARACTERS_MAX: Final = 4_000
-"""A longer text is cut: an argument may have a hundred thousand characters."""
+"""The length at which a text is cut: an argument can have a hundred thousand characters."""
 
 
 def _none(_name: str) -> None:
-    """Know no template."""
+    """Find no template."""
 
 
 @cache  # a process that shows many pages compiles their templates once
 def page_environment(others: Callable[[str], str | None] = _none) -> Environment:
-    """Return the environment that fills the templates; `others` are looked for first, by name.
+    """Return the environment that fills the templates; `others` is asked first, by name.
 
     Raises:
         UsageError: Jinja2 is not installed.
@@ -55,17 +54,17 @@ def page_environment(others: Callable[[str], str | None] = _none) -> Environment
 
 
 def shortened(text: str) -> str:
-    """Return a text; a long one cut, with a word about the rest."""
+    """Return a text; if it is long, cut, with a note of how much is left."""
     rest = len(text) - SHOWN_CHARACTERS_MAX
     if rest <= 0:
         return text
-    return f"{text[:SHOWN_CHARACTERS_MAX]} \u2026 and {rest} characters more"
+    return f"{text[:SHOWN_CHARACTERS_MAX]} \u2026 and {rest} more characters"
 
 
 def marked(text: str) -> Markup:
-    """Return text escaped, each hidden character in an element that sets it apart.
+    """Return text escaped, with each hidden character in an element that sets it apart.
 
-    For text between tags. In an attribute, no filter is needed: `printable` is applied to all.
+    For text between tags. An attribute needs no filter: `printable` is applied to all values.
     """
     from markupsafe import Markup, escape  # noqa: PLC0415 - comes with Jinja2
 
@@ -82,7 +81,7 @@ def template_text(name: str) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value as Jinja2 may escape and write it; refuse what is no text."""
+    """Return a value that Jinja2 may escape and write; refuse any that is not text or a number."""
     from jinja2 import Undefined  # noqa: PLC0415 - an extra
     from markupsafe import Markup  # noqa: PLC0415 - comes with Jinja2
 

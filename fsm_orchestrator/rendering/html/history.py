@@ -21,7 +21,7 @@ WARNINGS_SHOWN_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One start of the command; `came_to` is None when it took no transition."""
+    """One start of the command; `came_to` is None if it took no transition."""
 
     record: InvocationRecord
     deeds: Latest[str]
@@ -30,7 +30,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The latest of each kind; each warning after the number of its invocation."""
+    """The latest of each kind; each warning has the number of its invocation first."""
 
     visits: Latest[Visit]
     warnings: Latest[tuple[int, str]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import StageFate
-from fsm_orchestrator.rendering.html.colours import Span, plain_of
+from fsm_orchestrator.rendering.html.colors import Span, plain_of
 from fsm_orchestrator.rendering.html.output import Output
 from fsm_orchestrator.rendering.html.stages import ShownStage
 
@@ -26,7 +26,7 @@ class LastWords:
 
 
 def last_words_of(stages: Sequence[ShownStage]) -> LastWords | None:
-    """Return the last words; None when nothing that may be shown was said."""
+    """Return the last words, or None if there are none that may be shown."""
     for stage in reversed(stages):
         if stage.record.fate in _STOPPED and stage.attempts.shown:
             for output in stage.attempts.shown[-1].outputs:

@@ -15,7 +15,7 @@ from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing
 
 
 class Tone(StrEnum):
-    """The meaning of a thing to the reader, never shown by colour alone."""
+    """The meaning of an item to the reader, never shown by color alone."""
 
     GOOD = "good"
     BAD = "bad"
@@ -27,7 +27,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The look of something: a word, a tone and an icon of a shape of its own."""
+    """The look of an item: a word, a tone and an icon with its own shape."""
 
     word: str
     tone: Tone
@@ -88,7 +88,7 @@ def look_of_gate(gate: GateInForce) -> Look:
 
 
 def look_of_open(*, is_working: bool) -> Look:
-    """Return the look of an attempt that has no recorded end."""
+    """Return the look of an attempt without a recorded end."""
     return AT_WORK if is_working else STATUSES[StageStatus.INTERRUPTED]
 
 

@@ -20,13 +20,13 @@ class Headline:
     Attributes:
         look: the look of its standing.
         closure_ready: the value in the report, and whether it still holds.
-        may_close: whether a supervisor may close the run.
-        started_name: what the beginning of the first invocation that is kept here is called.
-        started_at: when that was.
+        may_close: True if a supervisor may close the run.
+        started_name: the label for the start of the first invocation that is kept here.
+        started_at: the time of that start.
         started_by: who started it, and on which machine; None with a fixed clock.
-        revision: what was checked out for the latest invocation; None with a fixed clock.
-        since_name: what the time since which it has stood there is called.
-        at_work: the time that the command was at work in all.
+        revision: the revision checked out for the latest invocation; None with a fixed clock.
+        since_name: the label for the time since which it has been in that standing.
+        at_work: the total time that the command was at work.
     """
 
     look: Look
@@ -44,7 +44,7 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
     """Return the standing of the run and what follows from it."""
     is_done = explanation.standing is Standing.DONE
     was_ready = view.report.closure_ready
-    stale = "true when the report was written, and not any more"
+    stale = "true when the report was written, but no longer"
     first = view.invocations[0]
     return Headline(
         look=STANDINGS[explanation.standing],
@@ -60,7 +60,7 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
 
 
 def _revision(view: InspectedRun) -> str | None:
-    """Return the revision of the latest invocation, and whether all had that one."""
+    """Return the revision of the latest invocation, and whether all had the same one."""
     origin = view.report.origin
     if origin is None:
         return None
@@ -76,7 +76,7 @@ def _since_name(standing: Standing) -> str:
 
 
 def _at_work(view: InspectedRun) -> str:
-    """Return the time that the command was at work in all, as far as that was recorded."""
+    """Return the total time that the command was at work, as far as it was recorded."""
     spans = [
         span_ms(one.started_at, one.finished_at)
         for one in view.invocations

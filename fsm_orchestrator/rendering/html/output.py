@@ -1,9 +1,8 @@
 """The ends of what stages printed, masked, or the fact that they are not quoted.
 
-A page is shown to others, so it quotes a log only where every value that must not be shown is
-still known: after a run is done its private values are gone, and those of an earlier invocation
-may have been replaced. Then what the report quotes is shown, for that was masked when it was
-written.
+A page is shown to others, so it quotes a log only if every value that must not be shown is still
+known: after a run is done its private values are gone, and those of an earlier invocation may have
+been replaced. The page then shows what the report quotes, which was masked when it was written.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.rendering.html.colours import Span, plain_of, spans_of
+from fsm_orchestrator.rendering.html.colors import Span, plain_of, spans_of
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
@@ -27,10 +26,10 @@ class Output:
 
     Attributes:
         stream: `stderr` or `stdout`.
-        said: what part of it is shown.
-        path: its log below OUT; None when there is none.
-        spans: what is shown; None when values that it may hold could not be masked.
-        is_cut: whether there is more of it in the log.
+        said: a description of the part that is shown.
+        path: its log below OUT; None if there is none.
+        spans: the shown part; None if values that it may hold could not be masked.
+        is_cut: True if there is more in the log.
     """
 
     stream: str
@@ -60,7 +59,7 @@ class Outputs:
         return [part for part in parts if part is not None]
 
     def of_verifications(self, execution: StageExecution) -> list[Output]:
-        """Return what the verifications of an attempt printed last, as the report quotes it."""
+        """Return the last output of the verifications of an attempt, as the report quotes it."""
         return [
             Output(
                 f"{name} of verification {number}",
@@ -96,7 +95,7 @@ class Outputs:
         return Output(name, "", path, None)
 
     def plain(self, text: str) -> str:
-        """Return what the report quotes without its colours."""
+        """Return text that the report quotes, without its colors."""
         return plain_of(self._spans(text))
 
     def _spans(self, text: str) -> tuple[Span, ...]:
@@ -104,7 +103,7 @@ class Outputs:
 
 
 def masked_spans(text: str, masker: Masker) -> tuple[Span, ...]:
-    """Return the spans of what was masked; a value that only colours had parted is masked."""
+    """Return the spans of masked text; a value that only colors split is masked too."""
     spans = spans_of(text)
     plain = plain_of(spans)
     masked = masker.masked_end(plain)
@@ -112,10 +111,10 @@ def masked_spans(text: str, masker: Masker) -> tuple[Span, ...]:
 
 
 def _shown(tail: Tail) -> tuple[str, bool]:
-    """Return the last lines of a log, and whether there is more of it."""
+    """Return the last lines of a log, and whether the log has more."""
     lines = tail.text.removesuffix("\n").split("\n")
     is_one_line = len(lines) == 1
-    whole = lines[1:] if tail.is_cut and not is_one_line else lines  # else the first may be a piece
+    whole = lines[1:] if tail.is_cut and not is_one_line else lines  # the first may be incomplete
     shown = "\n".join(line.removesuffix("\r") for line in whole[-TAIL_LINES:])
     mark = "\u2026" if tail.is_cut and is_one_line else ""
     return f"{mark}{shown}", tail.is_cut or len(lines) > TAIL_LINES

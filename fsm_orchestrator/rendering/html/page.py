@@ -1,6 +1,6 @@
-"""A run as one page of HTML that needs nothing beside it: no script, no network, no other file.
+"""A run as one page of HTML that needs nothing else: no script, no network, no other file.
 
-The modules beside this one prepare the values; the files in `templates` lay them out.
+The other modules of this package prepare the values; the files in `templates` lay them out.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from fsm_orchestrator.text.hidden import shell_words
 from fsm_orchestrator.vocabulary import Containment
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""The page may load nothing but the style in itself."""
+"""The content security policy: the page may load nothing but its embedded style."""
 _CONTAINMENT: Final[Mapping[Containment | None, str]] = {
-    Containment.SUBREAPER: "every process that came of a stage was ended with it",
+    Containment.SUBREAPER: "every process that a stage started was ended with it",
     Containment.PROCESS_GROUP: "only what stayed in a stage's process group was ended with it",
     None: "no stage was run in the latest invocation",
 }
 _SHOWN_ELSEWHERE: Final = (FactName.STDERR, FactName.STDOUT)
-"""Facts that the top of the page and the stage itself show."""
+"""The facts that the top of the page and the stage itself show."""
 
 
 def page_of(
     view: InspectedRun, shown: str, clock: Clock | None = None, seal: Seal | None = None
 ) -> str:
-    """Return the page of a run. `shown` is OUT as it is to stand in commands and paths.
+    """Return the page of a run. `shown` is OUT as commands and paths are to name it.
 
-    With a fixed clock the page says nothing of the machine and the hour it was made on. The page of
-    a run that was read from a bundle has a seal: what was verified of it.
+    With a fixed clock the page does not mention the machine and the hour it was made on. The page
+    of a run that was read from a bundle has a seal: the result of verifying the bundle.
 
     Raises:
         UsageError: Jinja2 is not installed.
@@ -59,7 +59,7 @@ def page_of(
 
 
 def values_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> dict[str, Any]:
-    """Return what the template of the page is filled with."""
+    """Return the values that fill the template of the page."""
     explanation = explain(view, shown)
     stages = stages_of(view, explanation)
     unreached = unreached_in(stages)
@@ -95,7 +95,7 @@ def values_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> dic
 
 
 def _time_lines(explanation: Explanation) -> tuple[str, ...]:
-    """Return what the run may take of time, a line for each limit."""
+    """Return the time limits of the run, a line each."""
     if explanation.budget is None:
         return ()
     from fsm_orchestrator.explanation.budget_words import time_lines  # noqa: PLC0415 - only with a budget
@@ -104,7 +104,7 @@ def _time_lines(explanation: Explanation) -> tuple[str, ...]:
 
 
 def _origin(clock: Clock, view: InspectedRun) -> Mapping[str, str] | None:
-    """Return the program, machine and time that make the page; None with a fixed clock."""
+    """Return the program, machine and time of making the page; None with a fixed clock."""
     if clock.is_fixed:
         return None
     host = os.uname()

@@ -19,7 +19,7 @@ _STATES_OPEN_MAX: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Steps of one invocation, the latest ones."""
+    """The latest steps of one invocation."""
 
     invocation: int
     steps: Sequence[TransitionRecord]
@@ -30,12 +30,12 @@ class Path:
     """The path of a run.
 
     Attributes:
-        lifecycle: the lifecycle; None when only its name is known, or not even that.
+        lifecycle: the lifecycle; None if only its name is known, or not even that.
         walks: the latest steps, by invocation.
-        steps_left_out: the number of earlier steps not shown; not positive when all are.
-        picture: an SVG element; None when there is none.
-        needs_extra: whether the picture is missing because Graphviz is.
-        trouble: the error that kept it from being drawn; None when there was none.
+        steps_left_out: the number of earlier steps not shown; not positive if all are.
+        picture: an SVG element; None if there is none.
+        needs_extra: True if the picture is missing because Graphviz is.
+        trouble: the error that kept it from being drawn; None if there was none.
     """
 
     lifecycle: Lifecycle | None
@@ -47,7 +47,7 @@ class Path:
 
     @property
     def is_small(self) -> bool:
-        """Whether the picture is no longer than a screen or two."""
+        """True if the picture is no longer than a screen or two."""
         return self.lifecycle is not None and len(self.lifecycle.states) <= _STATES_OPEN_MAX
 
 
@@ -67,7 +67,7 @@ def path_of(view: InspectedRun) -> Path:
 
 
 def _walks(visits: Sequence[InvocationRecord], spare: int) -> Iterator[Walk]:
-    """Yield each invocation's walk, without the first `spare` steps of all."""
+    """Yield each invocation's walk, without the first `spare` steps over all invocations."""
     for visit in visits:
         dropped = min(max(spare, 0), len(visit.transitions))
         spare -= dropped

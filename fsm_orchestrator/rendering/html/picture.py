@@ -1,7 +1,7 @@
-"""Clean Graphviz' drawing of a lifecycle and a run's path for the page.
+"""Cleans Graphviz' drawing of a lifecycle and a run's path for the page.
 
-Shapes, words, colours and tooltips are kept. The style sheet turns the colours into those of the
-page, light or dark. No identifier, link or namespace of the drawing comes along.
+Shapes, words, colors and tooltips are kept. The style sheet turns the colors into those of the
+page, light or dark. No identifier, link or namespace of the drawing is kept.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def picture_of_run(lifecycle: Lifecycle, report: Report) -> str:
     """Return the picture as an SVG element that has a name.
 
     Raises:
-        UsageError: what draws it is not installed.
-        InternalError: what was drawn cannot be read.
+        UsageError: pygraphviz is not installed.
+        InternalError: the drawing cannot be read.
     """
     marks = replace(marks_of_run(lifecycle, report), captions=())  # the page has them around it
     svg = image.svg_text(dot_text(picture_of(lifecycle, marks)))
     try:
         drawn = ET.fromstring(svg)  # noqa: S314 - Graphviz wrote it just now, without a DTD
     except ET.ParseError as error:
-        raise InternalError(f"Graphviz drew what is no XML: {error}") from error
+        raise InternalError(f"Graphviz did not draw XML: {error}") from error
     box = drawn.get("viewBox", "")
     numbers = re.fullmatch(r"[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)", box)
     if numbers is None:
-        raise InternalError(f"Graphviz drew in a box of no size: {box}")
+        raise InternalError(f"Graphviz drew in a box without a size: {box}")
     shown = {
         "viewBox": box,
         "class": "drawing",
@@ -63,7 +63,7 @@ def picture_of_run(lifecycle: Lifecycle, report: Report) -> str:
 
 
 def _append_parts(to: ET.Element, drawn: ET.Element, depth: int) -> None:
-    """Append the children of an element of the drawing, without what is not to be seen."""
+    """Append the children of an element of the drawing, without the parts to be hidden."""
     for child in drawn:
         tag = child.tag.removeprefix(_SVG)
         if tag == "g":

@@ -1,4 +1,4 @@
-"""What was verified of a bundle, as the page that is made from it shows it."""
+"""The result of verifying a bundle, as the page made from it shows it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Seal(NamedTuple):
 
     @property
     def is_broken(self) -> bool:
-        """Whether nothing that the bundle says is proved."""
+        """True if nothing in the bundle is proved."""
         return self.found.verdict is Verdict.BROKEN
 
 
 def seal_of(found: Verification) -> Seal:
-    """Return the seal of what the verification of a bundle came to."""
+    """Return the seal for the result of verifying a bundle."""
     rows = (_row(one) for one in found.checks)
     return Seal(found, _VERDICTS[found.verdict], verdict_words(found), tuple(rows))
 

@@ -26,11 +26,11 @@ from fsm_orchestrator.vocabulary import StageStatus
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
 UNREACHED_SHOWN_MAX: Final = 5
-"""The stages that were not reached and are shown each by itself; more of them are one."""
+"""The most unreached stages that are shown individually; more of them are shown as one."""
 _SHOWN_BY_THEMSELVES: Final = frozenset(
     {FactName.STDERR, FactName.STDOUT, FactName.ARTIFACT, FactName.LOG}
 )
-"""Facts that the page shows in more detail."""
+"""The facts that the page shows in more detail."""
 _OPEN: Final = (StageFate.FAILED, StageFate.BLOCKED, StageFate.INTERRUPTED, StageFate.RUNNING)
 
 _Executions = Mapping[tuple[int, str, int], StageExecution]
@@ -38,7 +38,7 @@ _Executions = Mapping[tuple[int, str, int], StageExecution]
 
 @dataclass(frozen=True, slots=True)
 class ShownAttempt:
-    """One attempt. Of many artifacts the first are shown."""
+    """One attempt. If it has many artifacts, the first ones are shown."""
 
     record: ExplainedAttempt
     look: Look
@@ -50,7 +50,7 @@ class ShownAttempt:
 
 @dataclass(frozen=True, slots=True)
 class ShownStage:
-    """One stage. Of many attempts the latest are shown."""
+    """One stage. If it has many attempts, the latest are shown."""
 
     record: ExplainedStage
     fate: Look
@@ -59,12 +59,12 @@ class ShownStage:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is what the reader came for; the others are folded."""
+        """True if the stage is shown open, for readers come for it; the others are folded."""
         return self.record.fate in _OPEN
 
     @property
     def summary(self) -> str:
-        """How often it was run and how long that took, as far as it is known."""
+        """The number of attempts and their total time, where known."""
         count = len(self.attempts.shown) + max(0, self.attempts.left_out)
         took = "" if self.took_ms is None else span_words(self.took_ms)
         return ", ".join(filter(None, (counted(count, "attempt") if count > 1 else "", took)))

@@ -1,7 +1,7 @@
-"""The timeline of a run: a lane for each gate state and stage, and the same in a table.
+"""The timeline of a run: a lane for each gate state and stage, and the same as a table.
 
 All bars have one scale, and the time between invocations is left out: a run that was resumed the
-next day is as readable as one that went through.
+next day is as readable as one that was not interrupted.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _GATES: Final = {Trigger.GATES_PASSED: GATES_PASSED, Trigger.GATES_REFUSED: GATE
 
 
 class BarKind(StrEnum):
-    """What a bar is of, which is also its class in the style sheet."""
+    """The kind of a bar, which is also its class in the style sheet."""
 
     ATTEMPT = "closed"
     OPEN = "open"
-    """An attempt whose end nobody saw."""
+    """An attempt whose end was not recorded."""
     SKIP = "skipped"
     WAIT = "wait"
     GATE = "judged"
@@ -51,8 +51,8 @@ class BarKind(StrEnum):
 class Bar:
     """An attempt, a stage that was skipped, the wait before a retry, or a verdict of the gates.
 
-    `name` is of a stage or gate state, `attempt` 0 where there is none, and `took_ms` None where
-    nobody knows.
+    `name` is that of a stage or gate state, `attempt` is 0 if there is none, and `took_ms` is None
+    if it is not known.
     """
 
     kind: BarKind
@@ -66,27 +66,27 @@ class Bar:
 
     @property
     def took(self) -> str:
-        """`12 ms`, or what there is to say instead."""
+        """`12 ms`, or the text for a bar without a measured time."""
         if self.kind in {BarKind.SKIP, BarKind.GATE}:
             return "\u2013"
         return "not known" if self.took_ms is None else span_words(self.took_ms)
 
     @property
     def tip(self) -> str:
-        """All of it in a line."""
+        """A description of the bar on one line."""
         attempt = f", attempt {self.attempt}" if self.attempt else ""
         took = f" {self.took}" if self.took_ms else ""
         after = f"{span_words(self.after_ms)} after the start"
         return f"{self.name}{attempt}: {self.look.word}{took}, {after}"
 
     def style(self, longest_ms: int) -> str:
-        """Return where it is drawn, where the full width stands for `longest_ms`."""
+        """Return the CSS position of the bar, where the full width stands for `longest_ms`."""
         left, width = 0.0, _WIDTH_MIN_PERCENT
         if longest_ms:
             left = 100 * self.after_ms / longest_ms
             width = 100 * (self.took_ms or 0) / longest_ms
         if self.kind is BarKind.OPEN:
-            width = 100 - left  # nobody saw its end
+            width = 100 - left  # its end was not recorded
         width = max(width, _WIDTH_MIN_PERCENT)
         return f"left:{min(left, 100 - width):.2f}%;width:{width:.2f}%"
 
@@ -102,7 +102,7 @@ class Lane:
 
     @property
     def end(self) -> str:
-        """How it ended, when it began and how long it took: `failed, 12 s, at 0.3 s`."""
+        """The ending, the start and the duration: `failed, 12 s, at 0.3 s`."""
         last = self.bars[-1]
         words = [last.look.word]
         if last.kind is not BarKind.GATE and last.kind is not BarKind.SKIP:
@@ -114,7 +114,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The latest bars. `longest_ms` is what the full width stands for; 0 if none was measured."""
+    """The latest bars. The full width stands for `longest_ms`; 0 if none was measured."""
 
     bars: Latest[Bar]
     lanes: Sequence[Lane]
@@ -123,7 +123,7 @@ class Timeline:
 
     @property
     def is_divided(self) -> bool:
-        """Whether the bars are of several invocations."""
+        """True if the bars are of several invocations."""
         return len({bar.invocation for bar in self.bars.shown}) > 1
 
 
@@ -147,7 +147,7 @@ def timeline_of(view: InspectedRun) -> Timeline:
 
 
 def _bars(view: InspectedRun) -> Iterator[Bar]:
-    """Yield the bars of each invocation by their start."""
+    """Yield the bars of each invocation, ordered by their start."""
     visits = view.invocations
     for visit in visits:
         found = [
@@ -182,7 +182,7 @@ def _attempt_bars(visit: InvocationRecord) -> Iterator[Bar]:
 
 
 def _wait_bar(visit: InvocationRecord, before: StageExecution, one: StageExecution) -> Bar:
-    """Return the bar between two attempts of a stage that was tried again."""
+    """Return the bar between two attempts of a stage that was retried."""
     began = datetime.fromisoformat(before.started_at) + timedelta(milliseconds=before.duration_ms)
     since = timestamp(began)
     after_ms, took_ms = span_ms(visit.started_at, since), span_ms(since, one.started_at)

@@ -1,4 +1,4 @@
-// What both pages need: the connection, times in words, and texts that stay texts.
+// What both pages need: the connection, times as text, and texts that stay texts.
 
 const BEAT_MS = 40_000; // the server says something every 15 s
 const RETRY_MS = [1_000, 2_000, 4_000, 8_000, 15_000];
@@ -18,7 +18,7 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Keep a stream of events open; say in #connection whether it is. */
+/** Keep a stream of events open; show in #connection whether it is. */
 export class Connection {
   #address; #handlers; #source = null; #tries = 0; #timer = 0; #watch = 0;
 
@@ -72,7 +72,7 @@ export class Connection {
     this.#timer = setTimeout(() => this.#again(), wait);
   }
 
-  /** Ask whether there is a stream, and why not: a stream itself does not tell. */
+  /** Ask whether there is a stream, and why not: a stream does not report that. */
   async #again() {
     let status = 0;
     try {
@@ -84,7 +84,7 @@ export class Connection {
       this.open();
     } else if (status === 403) {
       this.close();
-      this.#state("lost", "served anew: open the new address");
+      this.#state("lost", "served again: open the new address");
     } else {
       this.#lost();
       if (status === 503) this.#state("lost", "too many pages are open, trying again");

@@ -1,13 +1,13 @@
-// One run: its output as it is printed, and the report drawn anew when it is not as it was.
+// One run: its output as it is printed, and the report drawn again when it has changed.
 
 import { Connection, say } from "./live.js";
 
 const LINES_MAX = 2_000;
-const DRAW_MS = 1_500; // how often the report is asked for, at most
+const DRAW_MS = 1_500; // the shortest time between two requests for the report
 const BUSY_MS = 2_000; // how long after somebody has selected something in it
 const at = (id) => document.getElementById(id);
 const lines = at("lines");
-const toggled = new Map(); // what somebody has opened or closed, by its heading
+const toggled = new Map(); // the parts that somebody has opened or closed, by heading
 let runId = null;
 let isFirst = true;
 let drawnAt = Date.now();
@@ -62,11 +62,11 @@ async function redraw() {
     if (!answer.ok) return;
     adopt(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
-    // The connection says that it is lost; once it is back, the report is drawn anew.
+    // The connection says that it is lost; once it is back, the report is drawn again.
   }
 }
 
-/** Take over what differs of a page that was drawn anew, and leave alone what does not. */
+/** Take over the differences of a page that was drawn again, and leave the rest alone. */
 function adopt(fresh) {
   if (fresh.title) document.title = fresh.title;
   const parts = (page) => [
@@ -94,7 +94,7 @@ function adopt(fresh) {
   });
 }
 
-/** Return what a part says, whatever is open in it. */
+/** Return the text of a part, regardless of what is open in it. */
 function plain(part) {
   const copy = part.cloneNode(true);
   for (const fold of copy.querySelectorAll("details")) fold.removeAttribute("open");

@@ -1,8 +1,8 @@
-// The list of all runs. Every text is set as text; symbols are clones of what the page came with.
+// The list of all runs. Every text is set as text; symbols are cloned from the page.
 
 import { Connection, say, words } from "./live.js";
 
-const SAY_MS = 10_000; // how often those who hear the page are told counts, at most
+const SAY_MS = 10_000; // the shortest time between two announcements of the counts
 const WORD_MAX = 24;
 const at = (id) => document.getElementById(id);
 const rows = new Map(); // key -> {data, element}
@@ -75,7 +75,7 @@ function isShown(data) {
   return data.name.toLowerCase().includes(wanted.name);
 }
 
-/** Put the rows where they belong, moving no more of them than must be. */
+/** Put the rows where they belong, moving no more of them than necessary. */
 function arrange() {
   const focused = document.activeElement;
   const filled = new Map([...groups.keys()].map((name) => [name, []]));
@@ -129,7 +129,7 @@ function summarize() {
   tell(said.join(", ") || "no runs");
 }
 
-/** Tell those who hear the page the counts, now and then. */
+/** Announce the counts to screen readers from time to time. */
 function tell(text) {
   clearTimeout(toldLater);
   const wait = toldAt + SAY_MS - Date.now();

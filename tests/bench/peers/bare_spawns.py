@@ -1,4 +1,4 @@
-"""Two stages that are only spawned: nothing is kept, nothing contained."""
+"""Two stages that are only spawned: without a record or containment."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def executor(state: State) -> State:
 
 
 def persister() -> SQLitePersister:
-    """Return the connection of this thread: SQLite's own are for one thread each."""
+    """Return the connection of this thread: one of SQLite is for one thread."""
     if not hasattr(of_thread, "persister"):
         path = str(Path(wanted.directory, "burr.db"))
         of_thread.persister = SQLitePersister.from_values(path, connect_kwargs={"timeout": 60})

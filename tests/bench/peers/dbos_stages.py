@@ -29,7 +29,7 @@ def stage() -> int:
 
 @DBOS.workflow()
 def stages() -> int:
-    """Run both."""
+    """Run both stages."""
     return stage() + stage()
 
 

@@ -1,4 +1,4 @@
-"""Two stages with LangGraph: a thread of its own for each run, its checkpoints in SQLite."""
+"""Two stages with LangGraph: a separate thread for each run, its checkpoints in SQLite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ of_thread = threading.local()
 
 
 class Codes(TypedDict, total=False):
-    """How the stages ended."""
+    """The exit codes of the stages."""
 
     manager: int
     executor: int

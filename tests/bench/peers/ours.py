@@ -1,4 +1,4 @@
-"""Two stages with fsm-orchestrator: each run in a directory of its own, each transition durable."""
+"""Two stages with fsm-orchestrator: each run in its own directory, each transition durable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a piece of work again and again in some threads, and prints how often a second."""
+"""Repeats a piece of work in some threads, and prints how often a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Asked(NamedTuple):
-    """What the program was asked for on its command line."""
+    """The arguments of the program's command line."""
 
     directory: str
     threads: int
@@ -20,7 +20,7 @@ class Asked(NamedTuple):
 
 
 def asked() -> Asked:
-    """Return what was asked for."""
+    """Return the arguments."""
     directory, threads, runs, true = sys.argv[1:]
     return Asked(directory, int(threads), int(runs), true)
 
@@ -33,7 +33,7 @@ def spawned(true: str) -> int:
 def tell(wanted: Asked, run: Callable[[int], object]) -> None:
     """Call `run` with the number of each run, and print the rate.
 
-    What each thread keeps from one run to the next (a connection, a keeper) is there before.
+    What each thread keeps from one run to the next (a connection, a keeper) is made beforehand.
     """
     with ThreadPoolExecutor(wanted.threads) as pool:
         list(pool.map(run, range(-max(2, wanted.threads), 0)))

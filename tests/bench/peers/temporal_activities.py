@@ -31,14 +31,14 @@ class BareStages:
 
     @workflow.run
     async def run(self, true: str) -> int:
-        """Run them; the sum of their exit codes."""
+        """Run them; return the sum of their exit codes."""
         limit = timedelta(minutes=1)
         first = await workflow.execute_activity(stage, true, start_to_close_timeout=limit)
         return first + await workflow.execute_activity(stage, true, start_to_close_timeout=limit)
 
 
 async def serve(address: str, queue: str, slots: int) -> None:
-    """Work at what is asked for on a queue."""
+    """Do the work that a queue has."""
     client = await Client.connect(address)
     with ThreadPoolExecutor(slots) as threads:
         worker = Worker(

@@ -1,6 +1,6 @@
 """Start runs with and without a pool of keepers, and watch the keepers.
 
-What changes the process for good, forks it or kills it is done by a program of its own, which
+What changes the process permanently, forks it or kills it is done by a separate program, which
 begins with HOST.
 """
 
@@ -28,13 +28,14 @@ from tests.support.patience import PATIENCE_SECONDS, Deadline
 
 WATCHDOG_SECONDS: Final = PATIENCE_SECONDS
 STUCK_SECONDS: Final = 100.0
-"""How long a keeper that does not end is waited for here, in HOST too: that is then seen."""
+"""The seconds of a wait for a keeper that does not end, in HOST too: such a wait is noticed."""
 PROMPT_SECONDS: Final = STUCK_SECONDS / 2
-"""Much more than anything takes, however busy the machine, that does not wait for it."""
+"""Much more than anything takes that does not wait for a keeper, even on a busy machine."""
 PASSED: Final = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 TELLS_KEEPER: Final = "echo $PPID"
 WAITS: Final = 'echo $$ >"$0.ready"; while ! test -e "$0.go"; do sleep 0.01; done; echo $PPID'
-"""A stage that says its pid in a file, and goes on when it is let. $0 is where the files are."""
+"""A stage that writes its pid to a file, and continues when it is released. $0 is the prefix of the
+files."""
 
 HOST: Final = """
 import contextlib, json, os, resource, signal, subprocess, sys, threading, time
@@ -58,7 +59,7 @@ def tell(**facts):
 
 
 def shell(script: str, *args: str | Path) -> StageGiven:
-    """A stage that runs a shell script."""
+    """Return a stage that runs a shell script."""
     return StageGiven(bin="/bin/sh", args=("-c", script, *map(str, args)))
 
 
@@ -68,7 +69,7 @@ def config(
     executor: StageGiven | str = TELLS_KEEPER,
     **given: Any,
 ) -> RunConfig:
-    """A run whose gates pass and whose last stage prints which keeper it has."""
+    """Return a run whose gates pass and whose last stage prints which keeper it has."""
     stages = {
         name: shell(one) if isinstance(one, str) else one
         for name, one in (("manager", manager), ("executor", executor))
@@ -77,34 +78,34 @@ def config(
 
 
 def waiting(place: Path) -> StageGiven:
-    """A stage that waits until `let_go(place)`."""
+    """Return a stage that waits until `let_go(place)`."""
     return shell(WAITS, place)
 
 
 def let_go(place: Path) -> None:
-    """Let a waiting stage go on."""
+    """Release a waiting stage."""
     place.with_name(f"{place.name}.go").touch()
 
 
 def pid_in(place: Path) -> int:
-    """The pid of a waiting stage, once it waits."""
+    """Return the pid of a waiting stage, once it waits."""
     ready = place.with_name(f"{place.name}.ready")
     until(lambda: ready.exists() and ready.read_text().endswith("\n"))
     return int(ready.read_text())
 
 
 def members_in(place: Path) -> set[int]:
-    """The pids of what a stage that daemonizes has started."""
+    """Return the pids of what a daemonizing stage has started."""
     return set(map(int, place.with_name(f"{place.name}.members").read_text().split()))
 
 
 def keeper_in(out: Path, stage: str = "executor") -> int:
-    """The keeper that the last stage of a run had."""
+    """Return the keeper that the last stage of a run had."""
     return int((out / f"logs/{stage}.1.stdout.log").read_text())
 
 
 def until(holds: Callable[[], bool], seconds: float = WATCHDOG_SECONDS) -> None:
-    """Wait until it holds; fails when that takes longer, as slow as the machine is."""
+    """Wait until it holds; fail when that takes longer, scaled to the machine's speed."""
     deadline = Deadline(seconds)
     while not holds():
         assert not deadline.is_over, "it does not come true"
@@ -112,7 +113,7 @@ def until(holds: Callable[[], bool], seconds: float = WATCHDOG_SECONDS) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
+    """Return True if the process exists and is no zombie."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -120,14 +121,14 @@ def is_alive(pid: int) -> bool:
 
 
 def end_each(pids: list[int]) -> None:
-    """End what a failing test has left: no child of ours, and no stranger so soon."""
+    """End what a failing test has left; none is a child of this process or a stranger so soon."""
     for pid in filter(is_alive, pids):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def descendants() -> set[int]:
-    """The processes below this one, without the servers of the tests and what these ran last."""
+    """Return the processes below this one, without the test servers and what these ran last."""
     found = set()
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -137,7 +138,7 @@ def descendants() -> set[int]:
 
 
 def state() -> tuple[object, ...]:
-    """What a run must leave as it was: descriptors, threads, children, handlers and the rest."""
+    """Return what a run must leave unchanged: descriptors, threads, children and the like."""
     return (
         len(os.listdir("/proc/self/fd")),
         threading.active_count(),
@@ -149,7 +150,7 @@ def state() -> tuple[object, ...]:
 
 
 def host(code: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start a program that makes runs; `with` it."""
+    """Start a program that makes runs; use it in a `with` statement."""
     return subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", HOST + code],
         cwd=cwd,
@@ -161,7 +162,7 @@ def host(code: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def told_by(code: str, cwd: Path) -> list[dict[str, Any]]:
-    """What a program that makes runs has told when it has ended."""
+    """Return what a program that makes runs has printed, once it has ended."""
     with host(code, cwd) as program:
         try:
             stdout, stderr = program.communicate(timeout=WATCHDOG_SECONDS)

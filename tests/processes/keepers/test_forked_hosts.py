@@ -24,16 +24,13 @@ from tests.support.command import checkpoint_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers and /proc")
 GONE_SECONDS: Final = 1.0
-"""How long after its host was killed anything of it may live on."""
-
-
-# -- hosts that fork, and hosts that are killed -------------------------------------------------
+"""The seconds for which anything of a killed host may live on."""
 
 
 def test_forked_process_has_keepers_of_its_own(tmp_path: Path) -> None:
-    """It uses the pool that it was given, and holds nothing of its parent's keepers.
+    """A forked process uses the pool that it was given, and holds no keeper of its parent.
 
-    Those work on, and end with the pool although forked processes are there still.
+    The parent's keepers continue, and end with the pool although forked processes still exist.
     """
     facts = told_by(
         """
@@ -76,7 +73,7 @@ tell(before=before, during=during, seconds=seconds, is_gone=is_gone, codes=codes
 
 
 def test_parent_goes_on_after_its_fork_has_exited(tmp_path: Path) -> None:
-    """A forked process that ends as Python does takes nothing along."""
+    """A forked process that exits as Python does leaves its parent's keepers running."""
     (facts,) = told_by(
         """
 with KeeperPool() as pool:
@@ -95,7 +92,7 @@ tell(code=code, kept_by=kept_by)
 
 
 def test_fork_while_a_thread_is_within_the_pool(tmp_path: Path) -> None:
-    """The pool is of use in the forked process, where that thread never gets out of it."""
+    """The pool is usable in the forked process, where a thread never leaves it."""
     (facts,) = told_by(
         """
 from fsm_orchestrator.processes.keeper_client import Keeper
@@ -130,7 +127,7 @@ tell(code=code)
 
 @pytest.mark.parametrize("pool", ["None", "KeeperPool()"], ids=["alone", "pooled"])
 def test_fork_in_the_midst_of_a_run_holds_nothing_up(tmp_path: Path, pool: str) -> None:
-    """The forked process lives on: the run and the pool end at once, and the directory is free."""
+    """Run and pool end at once, and the directory is free, while the forked process lives on."""
     (facts,) = told_by(
         f"""
 reader, writer = os.pipe()
@@ -160,7 +157,7 @@ tell(seconds=seconds, are_there=are_there)
 
 
 def test_killed_host_leaves_no_keeper_and_no_stage(tmp_path: Path) -> None:
-    """SIGKILL, with two keepers idle and one at work: within a second all is gone."""
+    """After SIGKILL, two idle keepers and one at work are gone within a second."""
     place = tmp_path / "place"
     member = f'(setsid sleep 600 & echo $! >"$0.members"); {WAITS}'
     code = f"""

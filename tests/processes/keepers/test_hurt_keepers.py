@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers a
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
 def test_idle_keeper_that_was_hurt_spoils_nothing(tmp_path: Path, signum: signal.Signals) -> None:
-    """A killed one is replaced, a stopped one goes on."""
+    """A killed idle keeper is replaced, and a stopped one continues."""
     before = state()
     status = psutil.STATUS_ZOMBIE if signum == signal.SIGKILL else psutil.STATUS_STOPPED
     with KeeperPool() as keepers:
@@ -58,7 +58,7 @@ def test_idle_keeper_that_was_hurt_spoils_nothing(tmp_path: Path, signum: signal
 
 
 def test_stopped_idle_keeper_is_let_go_at_once(tmp_path: Path) -> None:
-    """Closing the pool does not wait for one that cannot hear of it, and leaves none."""
+    """Closing the pool does not wait for a stopped keeper, and leaves none."""
     with KeeperPool() as keepers:
         run(config(tmp_path / "out"), keepers=keepers)
         keeper = keeper_in(tmp_path / "out")
@@ -70,7 +70,7 @@ def test_stopped_idle_keeper_is_let_go_at_once(tmp_path: Path) -> None:
 
 
 def test_keeper_killed_at_work_fails_its_run_only(tmp_path: Path) -> None:
-    """The run fails as it does without a pool, nothing of its stage lives, the next run is fine."""
+    """The run fails as it does without a pool, its stage is gone, and the next run succeeds."""
     kills = 'echo $$ >"$0.ready"; kill -9 $PPID; exec sleep 600'
     ways = []
     before = state()
@@ -95,7 +95,7 @@ def test_keeper_killed_at_work_fails_its_run_only(tmp_path: Path) -> None:
 def test_keeper_with_survivors_is_not_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that could not end all it keeps is let go."""
+    """A keeper that could not end all its processes is released."""
 
     def collect(kept: kept_process.KeptProcess) -> Collected:
         return real(kept)._replace(survivors=(4711,))
@@ -120,7 +120,7 @@ def test_keeper_with_survivors_is_not_shared(
 def test_keeper_of_a_run_that_crashed_is_not_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event_name: str, stage: str
 ) -> None:
-    """Wherever a bug strikes: the checkpoint may name the keeper as that of an open attempt."""
+    """A keeper is not shared after a crash: the checkpoint may still name it in an open attempt."""
 
     def is_it(event: Mapping[str, Any]) -> bool:
         return (event["event"], event.get("stage")) == (event_name, stage)
@@ -139,9 +139,9 @@ def test_keeper_of_a_run_that_crashed_is_not_shared(
 
 @pytest.mark.parametrize("name", ["orchestrator_checkpoint.json", "orchestrator_run_report.json"])
 def test_keeper_of_a_run_without_record_is_not_shared(tmp_path: Path, name: str) -> None:
-    """Where the end of a stage cannot be recorded, its attempt stays open, and names the keeper."""
+    """If the end of a stage cannot be recorded, its attempt stays open and names the keeper."""
     out = tmp_path / "spoilt"
-    # Once its pid is on record nothing more is written until it ends.
+    # Once its pid is on record nothing more is written until the stage ends.
     noted = (
         """until grep -q "\\"pid\\":$$," "$0/orchestrator_checkpoint.json"; do sleep 0.01; done"""
     )
@@ -161,7 +161,7 @@ def test_keeper_of_a_run_without_record_is_not_shared(tmp_path: Path, name: str)
 def test_resume_after_a_crash_leaves_other_runs_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What keeps another run of this process now is neither waited for, nor ended what it keeps."""
+    """A resume neither waits for a keeper that now serves another run nor ends its processes."""
     place, out = tmp_path / "place", tmp_path / "crashed"
 
     def is_it(event: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A keeper hands on what its caller has at that moment: limits, masks, directory."""
+"""A keeper passes on what its caller has at that moment: limits, masks, directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.processes.keepers.keeper_cases import told_by
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers and /proc")
 
 
-# -- what a keeper hands on ---------------------------------------------------------------------
+# -- what a keeper passes on ---------------------------------------------------------------------
 
 CHANGES: Final = r"""
 import re
@@ -53,7 +53,7 @@ def look(name, keepers, **more):
 
 
 def test_stage_inherits_what_the_caller_has_now(tmp_path: Path) -> None:
-    """Whatever was changed since its keeper started, a stage sees what a new child would see."""
+    """A stage sees what a new child would see, whatever changed since its keeper started."""
     told = told_by(
         CHANGES
         + """
@@ -79,7 +79,7 @@ with KeeperPool() as pool:
 
 
 def test_change_in_the_midst_of_a_run_is_seen_by_the_next(tmp_path: Path) -> None:
-    """The keeper that serves at that time has what was before, and is not taken again."""
+    """A keeper at work keeps the state from before a change, and is not used again."""
     first, second = told_by(
         CHANGES
         + """
@@ -99,7 +99,7 @@ with KeeperPool() as pool:
 
 @pytest.mark.parametrize("change", ["os.nice(3)", "one_processor()"])
 def test_what_a_thread_has_for_itself_is_what_its_stage_has(tmp_path: Path, change: str) -> None:
-    """Niceness and processors are a thread's own: a keeper of another is not good enough."""
+    """Niceness and processors belong to a thread: a keeper of another thread is not used."""
     if change == "one_processor()" and len(os.sched_getaffinity(0)) == 1:
         pytest.skip("there is only one processor")
     told = told_by(

@@ -1,4 +1,4 @@
-"""What a keeper's process begins with: little, and all that a stage could take away from it."""
+"""The start of a keeper's process: small, and independent of what a stage could remove."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ HEAVY = {
     *("cage", "collections", "contextlib", "ctypes", "enum", "landlock", "re", "seccomp"),
     *("selectors", "subprocess", "threading", "typing"),
 }
-"""What the keeper's work needs none of; an enumeration alone takes as long as the interpreter."""
+"""Modules that the keeper's work does not need; an enumeration alone takes as long as the
+interpreter."""
 
 
 def said_by(code: str, folder: str) -> list[str]:
-    """Run code in an interpreter like a keeper's; the words that it prints."""
+    """Run code in an interpreter like a keeper's; return the words that it prints."""
     argv = [sys.executable, "-I", "-S", "-c", code, "0", folder]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
 
 
 @on_linux
 def test_keeper_loads_nothing_that_it_does_not_need() -> None:
-    """It starts in half the time without: each command, and each run without a pool, starts one."""
+    """A keeper starts in half the time without them; each command and unpooled run starts one."""
     boot = keeper_client._BOOT.replace("keeper.boot()", "print(*sys.modules)")
     loaded = said_by(boot, keeper_client._directory())
     assert "keeper" in loaded
@@ -34,7 +35,7 @@ def test_keeper_loads_nothing_that_it_does_not_need() -> None:
 
 @on_linux
 def test_cage_is_the_one_that_was_there_when_the_keeper_started(tmp_path: Path) -> None:
-    """A stage may have replaced the package by the time at which the next one needs a cage."""
+    """A stage that replaces the package does not change the cage of a later stage."""
     package = tmp_path / "processes"
     shutil.copytree(keeper_client._directory(), package, ignore=shutil.ignore_patterns("__*"))
     code = """

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers a
 
 
 def test_resume_waits_for_the_keeper_of_a_killed_host_only(tmp_path: Path) -> None:
-    """It is waited for although it was stopped; idle ones and busy ones here are left alone."""
+    """A resume waits for its stopped keeper, and leaves idle and busy ones of this host alone."""
     place, busy = tmp_path / "place", tmp_path / "busy"
     code = f"""
 stage = StageGiven(bin="/bin/sh", args=("-c", {WAITS!r}, {str(place)!r}))
@@ -81,7 +81,7 @@ with KeeperPool() as pool:
 
 
 def test_resume_in_the_same_process_takes_the_idle_keeper(tmp_path: Path) -> None:
-    """An interrupted run gave its keeper back: its resume is served by it and does not wait."""
+    """An interrupted run returns its keeper: its resume uses that keeper and does not wait."""
     place, out = tmp_path / "place", tmp_path / "out"
     with KeeperPool() as keepers, contextlib.closing(Interrupts()) as interrupts:
         run(config(tmp_path / "first"), keepers=keepers)
@@ -101,7 +101,7 @@ def test_resume_in_the_same_process_takes_the_idle_keeper(tmp_path: Path) -> Non
 
 
 def test_handlers_of_the_main_thread_are_put_back(tmp_path: Path) -> None:
-    """With a pool too: a SIGINT ends the run, the handlers are what they were, the next is done."""
+    """With a pool too, a SIGINT ends the run, handlers are restored, and the next run is done."""
     handlers = state()[3]
 
     def interrupt(event: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Many runs in one process, at once and one after another, with and without a pool of keepers.
 
-Each run has a machine, a lock, a log, interrupts and a keeper of its own.
+Each run has its own machine, lock, log, interrupts and keeper.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ is_pooled = pytest.mark.parametrize("is_pooled", [False, True], ids=["alone", "p
 
 @pytest.fixture(name="started")
 def started_keepers(monkeypatch: pytest.MonkeyPatch) -> list[Keeper | str]:
-    """Every keeper that is started, for a pool or for a run."""
+    """Record every keeper that is started, for a pool or for a run."""
     started: list[Keeper | str] = []
 
     def start() -> Keeper | str:
@@ -89,7 +89,7 @@ def started_keepers(monkeypatch: pytest.MonkeyPatch) -> list[Keeper | str]:
 
 
 def pool_if(is_pooled: bool) -> contextlib.AbstractContextManager[KeeperPool | None]:
-    """A pool, or none."""
+    """Return a pool, or a context without one."""
     return KeeperPool() if is_pooled else contextlib.nullcontext()
 
 
@@ -97,7 +97,7 @@ def pool_if(is_pooled: bool) -> contextlib.AbstractContextManager[KeeperPool | N
 
 
 def assert_its_own(out: Path, report: Report, events: list[Mapping[str, Any]]) -> None:
-    """All that a run has left is its own, whole, and nobody else's."""
+    """Assert that all that a run has left is its own and whole."""
     name = out.name
     assert (report.run_id, report.terminal_state) == (name, Outcome.DONE)
     assert report_of(out) == json.loads(report.to_json())
@@ -115,9 +115,9 @@ def assert_its_own(out: Path, report: Report, events: list[Mapping[str, Any]]) -
 def test_runs_in_many_threads_are_each_their_own(
     tmp_path: Path, started: list[Keeper | str], *, is_pooled: bool
 ) -> None:
-    """Reports, events, logs and files of 48 runs in 16 threads; a pool starts 16 keepers at most.
+    """Reports, events, logs and files of 48 runs in 16 threads stay apart, with 16 keepers at most.
 
-    Afterwards no child is left, no descriptor, no thread.
+    Afterwards no child, descriptor or thread is left.
     """
     run(config(tmp_path / "first"))
     outs, before = tmp_path / "outs", state()
@@ -152,7 +152,7 @@ def test_runs_in_many_threads_are_each_their_own(
 def test_one_run_after_another_leaves_the_process_as_it_was(
     tmp_path: Path, *, is_pooled: bool
 ) -> None:
-    """Without a pool after each run; with one when it is closed, and one keeper served them all."""
+    """Each run, or the closed pool, leaves the process unchanged; one pooled keeper served all."""
     run(config(tmp_path / "first"))
     before = state()
     outs = [tmp_path / f"out {number}" for number in range(4)]
@@ -168,7 +168,7 @@ def test_one_run_after_another_leaves_the_process_as_it_was(
 
 @is_pooled
 def test_same_directory_is_for_one_run_at_a_time(tmp_path: Path, *, is_pooled: bool) -> None:
-    """Of two threads one is refused, whether the directory is new or not; nothing is mixed."""
+    """One of two threads is refused, in a new directory or an old one, and nothing is mixed."""
     out = tmp_path / "out"
 
     def attempt(run_id: str, place: Path, keepers: KeeperPool | None) -> Report:
@@ -199,7 +199,7 @@ def test_same_directory_is_for_one_run_at_a_time(tmp_path: Path, *, is_pooled: b
 
 @is_pooled
 def test_run_within_a_listener_of_a_run(tmp_path: Path, *, is_pooled: bool) -> None:
-    """A listener may make a run of its own, in the midst of the other's stage: both are done."""
+    """A listener may make a run during another run's stage: both are done."""
     inner: list[Report] = []
 
     with pool_if(is_pooled) as keepers:
@@ -219,7 +219,7 @@ def test_run_within_a_listener_of_a_run(tmp_path: Path, *, is_pooled: bool) -> N
 
 @is_pooled
 def test_interrupt_ends_its_run_only(tmp_path: Path, *, is_pooled: bool) -> None:
-    """One of four is asked to end: its stage ends, those of the others go on to done."""
+    """A request to end one of four runs ends its stage only; the others continue to done."""
     with contextlib.ExitStack() as stack:
         keepers = stack.enter_context(pool_if(is_pooled))
         requests = [stack.enter_context(contextlib.closing(Interrupts())) for _ in range(4)]
@@ -250,7 +250,7 @@ def test_interrupt_ends_its_run_only(tmp_path: Path, *, is_pooled: bool) -> None
 def test_daemons_are_ended_with_the_run_that_they_belong_to(
     tmp_path: Path, *, is_pooled: bool
 ) -> None:
-    """Three runs at once list and end their own daemons; those of a longer one live until its end.
+    """Three runs at once list and end their own daemons; those of a longer run live until its end.
 
     Then they are listed and ended too.
     """
@@ -276,7 +276,7 @@ def test_daemons_are_ended_with_the_run_that_they_belong_to(
 
 
 def assert_listed(report: Report, members: set[int]) -> None:
-    """These and no others were left by the first stage, and are ended."""
+    """Assert that the first stage left exactly these members, and that they are ended."""
     assert report.terminal_state is Outcome.DONE
     assert len(members) == MEMBERS
     assert [one.leaked_count for one in report.stage_executions] == [MEMBERS, 0]

@@ -1,7 +1,7 @@
-"""The colours of what a stage prints, as spans of a page.
+"""The colors in the output of a stage, as spans of a page.
 
-Only what changes how characters look (SGR) is kept of a terminal's language. A colour is moved
-towards black or white until it can be read on the page, light and dark. Pure.
+Of a terminal's language, only the sequences that change how characters look (SGR) are kept. A color
+is moved towards black or white until it can be read on the page, light and dark. Pure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from fsm_orchestrator.text.terminal import coloured_pieces
+from fsm_orchestrator.text.terminal import colored_pieces
 
 Rgb = tuple[int, int, int]
 
@@ -24,7 +24,7 @@ _BASIC: Final[tuple[Rgb, ...]] = (
 )
 _CUBE: Final = (0, 95, 135, 175, 215, 255)
 _SURFACES: Final[tuple[Rgb, Rgb]] = ((238, 241, 244), (20, 26, 32))
-"""What output stands on, light and dark: `--sunk` of the style sheet, which a test holds equal."""
+"""The background of output, light and dark: `--sunk` of the style sheet; a test compares them."""
 _BLACK: Final[Rgb] = (0, 0, 0)
 _WHITE: Final[Rgb] = (255, 255, 255)
 CONTRAST_MIN: Final = 4.5
@@ -49,7 +49,7 @@ _SWITCHES: Final[Mapping[int, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The look that the characters to come have."""
+    """The look of the characters that follow."""
 
     text: Rgb | None = None
     back: Rgb | None = None
@@ -63,7 +63,7 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters of one look: classes of the style sheet, and a style of colours alone."""
+    """Characters of one look: classes of the style sheet, and a style that only sets colors."""
 
     text: str
     classes: str = ""
@@ -76,7 +76,7 @@ def spans_of(text: str) -> tuple[Span, ...]:
     for number, line in enumerate(text.split("\n")):
         if number:
             found.append(("\n", look))
-        for index, piece in enumerate(coloured_pieces(line)):
+        for index, piece in enumerate(colored_pieces(line)):
             if index % 2:
                 look = _changed(look, piece[_BEFORE:-1])
             elif piece:
@@ -85,12 +85,12 @@ def spans_of(text: str) -> tuple[Span, ...]:
 
 
 def plain_of(spans: Iterable[Span]) -> str:
-    """Return the characters of spans alone."""
+    """Return only the characters of spans."""
     return "".join(span.text for span in spans)
 
 
 def contrast(one: Rgb, other: Rgb) -> float:
-    """Return the contrast of two colours, as WCAG 2 counts it."""
+    """Return the contrast of two colors, as WCAG 2 defines it."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
@@ -108,7 +108,7 @@ def _joined(found: Iterable[tuple[str, _Look]]) -> Iterator[Span]:
 
 
 def _changed(look: _Look, parameters: str) -> _Look:
-    """Return a look after one sequence; what it does not know of it leaves as it is."""
+    """Return a look after one sequence; unknown parameters change nothing."""
     words = re.split("[;:]", parameters)[:_NUMBERS_MAX]
     numbers = iter([int(one or 0) if len(one) <= _NUMBER_DIGITS_MAX else -1 for one in words])
     for number in numbers:
@@ -117,8 +117,8 @@ def _changed(look: _Look, parameters: str) -> _Look:
         elif number in _SWITCHES:
             look = replace(look, **_SWITCHES[number])
         elif number in {38, 48}:
-            colour = _long_colour(numbers)
-            look = replace(look, text=colour) if number == 38 else replace(look, back=colour)  # noqa: PLR2004 - a parameter of SGR
+            color = _long_color(numbers)
+            look = replace(look, text=color) if number == 38 else replace(look, back=color)  # noqa: PLR2004 - a parameter of SGR
         else:
             look = _basic_changed(look, number)
     return look
@@ -142,15 +142,15 @@ def _basic_changed(look: _Look, number: int) -> _Look:
             return look
 
 
-def _long_colour(numbers: Iterator[int]) -> Rgb | None:
-    """Return the colour after 38 or 48: `5;n` of 256, or `2;r;g;b`."""
+def _long_color(numbers: Iterator[int]) -> Rgb | None:
+    """Return the color after 38 or 48: `5;n` of 256, or `2;r;g;b`."""
     match next(numbers, None):
         case 5:
             return _of_256(next(numbers, -1))
         case 2:
             red, green, blue = (next(numbers, -1) for _ in range(3))
-            is_colour = all(0 <= part <= 0xFF for part in (red, green, blue))  # noqa: PLR2004
-            return (red, green, blue) if is_colour else None
+            is_color = all(0 <= part <= 0xFF for part in (red, green, blue))  # noqa: PLR2004
+            return (red, green, blue) if is_color else None
         case _:
             return None
 
@@ -190,7 +190,7 @@ def _span(text: str, look: _Look) -> Span:
 
 
 def _readable_on(back: Rgb, front: Rgb | None) -> Rgb:
-    """Return the colour nearest to the one wanted that can be read on `back`."""
+    """Return the color nearest to the wanted one that can be read on `back`."""
     end = max(_BLACK, _WHITE, key=lambda one: contrast(one, back))
     if front is None:
         return end
@@ -208,8 +208,8 @@ def _mixed(one: Rgb, other: Rgb, share: float) -> Rgb:
     return (red, green, blue)
 
 
-def _luminance(colour: Rgb) -> float:
-    parts = [part / 255 for part in colour]
+def _luminance(color: Rgb) -> float:
+    parts = [part / 255 for part in color]
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 - sRGB
         for part in parts
@@ -217,5 +217,5 @@ def _luminance(colour: Rgb) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _hex(colour: Rgb) -> str:
-    return "#" + "".join(f"{part:02x}" for part in colour)
+def _hex(color: Rgb) -> str:
+    return "#" + "".join(f"{part:02x}" for part in color)
