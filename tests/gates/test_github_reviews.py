@@ -105,6 +105,14 @@ def test_approvals_that_do_not_count(
     assert evidence["checks"]["failed"] == (1 if refusal is REFUSED else 0)
 
 
+def test_two_requests_for_changes_are_both_named(github: StandIn) -> None:
+    """Each counts as a refusal."""
+    github.has_reviews([review("alice", CHANGES), review("bob", CHANGES)])
+    evidence = github.ask(APPROVALS, gate="review")["evidence"]
+    assert "alice and bob ask for changes" in evidence["detail"]
+    assert evidence["checks"]["failed"] == 2
+
+
 def test_two_approvals_are_of_two_people(github: StandIn) -> None:
     """A person who approves twice counts once."""
     github.has_reviews([review("alice"), review("alice", minute=1)])

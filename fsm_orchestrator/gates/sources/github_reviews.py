@@ -148,7 +148,8 @@ def _detail(
         f"pull request #{pull.number} has {len(approvers)} of {wanted} approvals of the commit{by}"
     ]
     if asking:
-        parts.append(f"{listed([one.login for one in asking])} asks for changes")
+        verb = "asks" if len(asking) == 1 else "ask"
+        parts.append(f"{listed([one.login for one in asking])} {verb} for changes")
     if others:
         words = [f"{one.login} ({_why_not(one, pull)})" for one in others]
         parts.append(f"not counted: {listed(words)}")
