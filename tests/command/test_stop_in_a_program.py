@@ -111,7 +111,7 @@ def test_run_that_is_asked_ends_and_the_others_go_on(tmp_path: Path) -> None:
         assert "fsm-orchestrator stop one/out" in shown.stdout
         ended = orchestrate("stop", "one/out", cwd=tmp_path)
         assert ended.code == 0, ended.stderr
-        said = f"stopped: process {os.getpid()} released one/out, and goes on with what else it"
+        said = f"stopped: process {os.getpid()} released one/out, and continues with its other work"
         assert said in ended.stdout
         report = one.ended()
         assert (report.exit_code, report.terminal_state) == (143, "failed")

@@ -410,7 +410,7 @@ def test_file_of_what_was_told_is_bounded_and_not_believed(desk: Path) -> None:
         ({"on": ["done"], "webhook": "file:///etc/passwd"}, "an http or https URL"),
         ({"on": ["done"], "webhook": "http://me:pw@h/"}, "no user name and no password"),
         ({"on": ["done"], "webhook": "https://hooks.slack.com/x"}, "webhook_env or webhook_file"),
-        ({"on": ["done"], "command": ["x"], "format": "slack"}, "a webhook key besides"),
+        ({"on": ["done"], "command": ["x"], "format": "slack"}, "a key for webhooks besides"),
         ({"on": ["done"], "webhook": "http://h", "timeout": 60_001}, "60000"),
         (
             {"on": ["done"], "webhook": "http://h", "secret_env": "A", "secret_file": "b"},
