@@ -127,6 +127,8 @@ def assert_named(page: Node) -> None:
     for one in page.all():
         if one.attributes.get("role") in {"img", "region"}:
             assert one.attributes["aria-label"]
+    ids = {one.attributes["id"] for one in page.all() if "id" in one.attributes}
+    assert {one.attributes["aria-labelledby"] for one in page.all("section")} <= ids
     for svg in page.all("svg"):
         assert svg.attributes.get("role") == "img" or svg.attributes["aria-hidden"] == "true"
 

@@ -22,6 +22,9 @@ from tests.support.command import RUN_COMMAND_LINE, environment, orchestrate, st
 pytestmark = pytest.mark.usefixtures("private_state")
 
 TEMPLATES: Final = PACKAGE / "rendering" / "html" / "templates"
+FILES_OF_SERVE: Final = PACKAGE / "web" / "files"
+ARIA: Final = {"aria-hidden", "aria-label", "aria-labelledby", "aria-live", "aria-pressed"}
+"""The attributes of WAI-ARIA 1.2 that the pages use; a browser ignores any other name."""
 
 
 def rendered(source: str, **values: object) -> str:
@@ -51,6 +54,14 @@ def test_only_the_picture_is_markup_as_it_is() -> None:
             path
         )  # makes an element, so no attribute may have it
     assert "<" not in CSS
+
+
+@pytest.mark.parametrize(
+    "path", [*TEMPLATES.iterdir(), *FILES_OF_SERVE.iterdir()], ids=lambda path: path.name
+)
+def test_names_for_screen_readers_are_standard(path: Path) -> None:
+    """A misspelled attribute would leave a part of the page without a name."""
+    assert set(re.findall(r"\baria-\w+", path.read_text(encoding="utf-8"))) <= ARIA
 
 
 @pytest.mark.parametrize("value", [None, True, ("a",), Path("a"), b"a"], ids=repr)
