@@ -92,14 +92,18 @@ def waited_for(
     output: Path, request: Request, interrupts: Interrupts, wait_ms: int | None
 ) -> Waited:
     """Wait, and show on stderr what for; without `wait_ms` as long as any wait may take."""
-    longest_ms = MILLISECONDS_MAX if wait_ms is None else wait_ms
-    deadline = time.monotonic() + longest_ms / 1000
+    deadline = time.monotonic() + _longest_ms(wait_ms) / 1000
     is_json = request.log_format is LogFormat.JSON
     has_bound = wait_ms is not None
     screen = WaitingScreen(console.stderr(), deadline, is_json=is_json, has_bound=has_bound)
     with contextlib.ExitStack() as stack:
         stack.callback(screen.finish)
         return Waiting(output, interrupts).wait(deadline, screen.on_look)
+
+
+def _longest_ms(wait_ms: int | None) -> int:
+    """Return the time that a wait may take; 0 means that none is left, None no limit."""
+    return MILLISECONDS_MAX if wait_ms is None else wait_ms
 
 
 def code_of(waited: Waited) -> int:
@@ -123,7 +127,7 @@ def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
     outlook = waited.outlook
     explain = command_line("explain", typed)
     if waited.is_over:
-        took = span_words(MILLISECONDS_MAX if timeout_ms is None else timeout_ms)
+        took = span_words(_longest_ms(timeout_ms))
         names = names_of(outlook.awaited) or "the run at work"
         lines = [
             Line(f"not decided within {took}: {names}", Mark.WAITING),

@@ -5,17 +5,15 @@ Linux. A process killed this way got SIGKILL, which nothing distinguishes from a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import SIGNAL_BASE
 from fsm_orchestrator.model.endings import Exited, ProcessEnd, Signaled
 from fsm_orchestrator.processes.freezing import kernel_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _KEY: Final = b"oom_kill"
 _MACHINE: Final = "/proc/vmstat"
@@ -41,8 +39,14 @@ class MemoryKills(NamedTuple):
     @classmethod
     def now(cls) -> MemoryKills:
         """Read the counts; that of the machine only if the group has none."""
-        group = _count_or_none(_group_file)
-        return cls(group, _count_or_none(lambda: _MACHINE) if group is None else None)
+        with contextlib.suppress(OSError):
+            path = _group_file()
+            group = None if path is None else _count(path)
+            if group is not None:
+                return cls(group, None)
+        with contextlib.suppress(OSError):
+            return cls(None, _count(_MACHINE))
+        return cls(None, None)
 
     def until(self, later: MemoryKills) -> MemoryKill:
         """Return what happened between this reading and a later one."""
@@ -71,14 +75,6 @@ def _group_file() -> str | None:
             if _count(name) is not None:
                 return name
     return None
-
-
-def _count_or_none(find: Callable[[], str | None]) -> int | None:
-    try:
-        path = find()
-        return None if path is None else _count(path)
-    except OSError:
-        return None
 
 
 def _count(path: str) -> int | None:

@@ -55,14 +55,28 @@ class Found(NamedTuple):
     data: bytes | None
 
 
+class _Answered(NamedTuple):
+    """A change to a file, and the answer to it.
+
+    Attributes:
+        kept: where the foreign version is kept; None if it is not.
+        trouble: why this program's version could not be restored; None if it is.
+    """
+
+    path: Path
+    what: Tampering
+    kept: Path | None
+    trouble: str | None
+
+
 class Anchor:
     """The content that this invocation left in the run's files, where known."""
 
     def __init__(self, home: HeldDirectory) -> None:
         self._home = home
         self._left: dict[Path, bytes] = {}
-        self._said: tuple[Path, Tampering, str] | None = None
-        """The first change that was found and has not been reported, and what became of it."""
+        self._said: _Answered | None = None
+        """The first change that was found and has not been reported."""
 
     def left(self, path: Path, data: bytes | None) -> None:
         """Note the content written to a file; None where it is unknown."""
@@ -85,8 +99,8 @@ class Anchor:
             found = _compared(path, data)
             if found is not None:
                 self._home.confirm()
-                done = self._put_back(path, found)
-                self._said = self._said or (path, found.what, done)
+                answered = self._put_back(path, found)
+                self._said = self._said or answered
 
     def confirm(self) -> None:
         """Check that all files are, and were at each look, what was left.
@@ -99,16 +113,18 @@ class Anchor:
         said, self._said = self._said, None
         if said is None:
             return
-        path, what, done = said
+        is_back = said.trouble is None
+        done = "is restored" if is_back else f"cannot be restored: {said.trouble}"
+        there = "" if said.kept is None else f"; the other version is kept in {copyable(said.kept)}"
         raise OperationError(
             Operation.CONTROL_VERIFY,
-            f"{copyable(path)} {what.words} while the run was at work, {done}",
+            f"{copyable(said.path)} {said.what.words} while the run was at work, and {done}{there}",
             remedy="find out who did that, a stage perhaps, then resume; a confined stage cannot",
         )
 
-    def _put_back(self, path: Path, found: Found) -> str:
-        """Restore this program's version and keep the foreign one; return what was done."""
-        kept = None
+    def _put_back(self, path: Path, found: Found) -> _Answered:
+        """Restore this program's version and keep the foreign one."""
+        kept = trouble = None
         with contextlib.suppress(OSError):
             if found.data is not None:
                 kept = self._kept(path, found.data)
@@ -117,10 +133,8 @@ class Anchor:
         try:
             files.replace_file(path, self._left[path], within=self._home)
         except OSError as error:
-            done = f"and cannot be restored: {files.reason(error)}"
-        else:
-            done = "and is restored"
-        return done if kept is None else f"{done}; the other version is kept in {copyable(kept)}"
+            trouble = files.reason(error)
+        return _Answered(path, found.what, kept, trouble)
 
     def _kept(self, path: Path, data: bytes) -> Path | None:
         with self._tampered() as place:
